@@ -1,0 +1,27 @@
+import type { Clock, Options, Verdict } from "./index.js";
+
+/**
+ * `<stale-badge status kind created-at started-at heartbeat-at max-age-hours>`: a badge that turns into `❌ Failed` by
+ * itself. What the server rendered inside it stays as it is while it agrees. Fires `verdict`, with the verdict as its
+ * `detail`. CSS: `--stale-badge-color`, `--stale-badge-background`, `--stale-badge-padding`, `--stale-badge-radius`,
+ * `::part(badge)`, `[data-verdict]`.
+ *
+ * Importing the module defines the element; on a server it defines nothing.
+ */
+export class StaleBadge extends HTMLElement {
+  /** What `now` is measured by; the page's own clock if left out. */
+  clock: Clock | undefined;
+  /** Comes before the attribute `max-age-hours`. */
+  policy: Options["policy"];
+  /** The verdict as it is now. */
+  readonly result: Verdict;
+}
+
+declare global {
+  interface HTMLElementTagNameMap {
+    "stale-badge": StaleBadge;
+  }
+  interface HTMLElementEventMap {
+    verdict: CustomEvent<Verdict>;
+  }
+}

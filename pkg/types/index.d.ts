@@ -1,0 +1,154 @@
+/** A time: epoch milliseconds, a `Date`, or RFC 3339 text such as `2026-01-01T12:00:00Z`. Anything else is malformed. */
+export type Time = number | Date | string | null | undefined;
+
+/** Where a creation stands in its life. */
+export type Status = "pending" | "processing" | "draft" | "published" | "failed";
+
+/**
+ * A creation, by the names of its columns: a row of the database or a draft of `GET /api/drafts` can be given as it is.
+ * Whatever is not understood gives a verdict that says so, never an exception.
+ */
+export interface Draft {
+  /** One of {@link Status}; any other text is unreadable. */
+  readonly status: Status | (string & {});
+  /** Its kind, such as `image`: the key of a policy's limits per kind. */
+  readonly kind?: string | null;
+  /** When it was asked for. */
+  readonly created_at?: Time;
+  /** When a worker began. */
+  readonly started_at?: Time;
+  /** When a worker last said that it is alive. */
+  readonly heartbeat_at?: Time;
+  /** Why it failed, if it has; passed on. */
+  readonly error?: string | null;
+  /** The same as a stable code; passed on. */
+  readonly error_code?: string | null;
+}
+
+/** What the rules say of a draft. */
+export interface Verdict {
+  /** `settled`: not active. `fresh`: within its limit. `stale`: beyond it. `unreadable`: its age can't be known. */
+  readonly verdict: "settled" | "fresh" | "stale" | "unreadable";
+  /** `failed` for a stale draft, otherwise the draft's own. */
+  readonly status: string;
+  /** A sign and a word, such as `❌ Failed`. */
+  readonly badge: string;
+  /** Why it failed, or why its age can't be known. */
+  readonly error: string | null;
+  /** The same as a stable code: `generation_timeout`, `time_missing`, `time_malformed`, `time_in_future`, `unknown_status`. */
+  readonly error_code: string | null;
+  /** The last instant at which it is not stale, in epoch ms; `null` for `never`, and for what is settled or unreadable. */
+  readonly deadline: number | null;
+  /** How long a stale draft has shown no sign of life, in ms; otherwise `null`. */
+  readonly age_ms: number | null;
+  /** The limit for such a draft, in ms; `Infinity` for `never`. */
+  readonly max_age_ms: number;
+  /** The entry of the policy that the limit comes from, such as `kinds.video.processing`; `null` where the policy is one limit. */
+  readonly rule: string | null;
+}
+
+/** Hours as a decimal number above 0, or `never`. */
+export type Hours = number | "never";
+
+/** A named limit: 10 minutes, 30 minutes, 1 hour. */
+export type Preset = "development" | "budget" | "production";
+
+/** Limits of one kind of creation. */
+export interface KindLimits {
+  readonly max_age_hours?: Hours;
+  readonly pending?: Hours;
+  readonly processing?: Hours;
+}
+
+/** A policy as the Worker's configuration has it. The most specific entry applies. */
+export interface PolicySettings {
+  /** For everything. */
+  readonly max_age_hours?: Hours;
+  /** In place of `max_age_hours`. */
+  readonly preset?: Preset;
+  /** For what waits for a worker. */
+  readonly pending?: Hours;
+  /** For what a worker is at. */
+  readonly processing?: Hours;
+  /** For one kind; comes before the others. */
+  readonly kinds?: { readonly [kind: string]: KindLimits };
+}
+
+/** A policy that has been understood: what {@link policy} gives. */
+export type Policy = (draft: Draft) => readonly [max_age_ms: number, rule: string];
+
+/** A clock that follows the server's: what {@link serverClock} gives. */
+export interface Clock {
+  /** The server's time, in epoch ms. */
+  now(): number;
+  /** How far it may be off, in ms, either way. */
+  readonly error: number;
+}
+
+/** By what a draft is judged. */
+export interface Options {
+  /** The server's time; the page's own clock if left out. A draft within a clock's error of its deadline is not stale yet. */
+  readonly now?: Time | Clock;
+  /** After how long a draft is stale: hours, `"never"`, a preset or a {@link Policy}; 1 hour if left out. */
+  readonly policy?: Hours | Preset | Policy;
+}
+
+/**
+ * What one draft is.
+ *
+ * @throws RangeError if `options.policy` is not understood.
+ * @example
+ * check({ status: "pending", created_at: 1_699_934_480_000 }, { now: 1_700_000_000_000 }).error
+ * // "Generation timeout: Task stuck in pending status for 18.2 hours"
+ */
+export function check(draft: Draft, options?: Options): Verdict;
+
+/** What each of many drafts is, all at the same instant. */
+export function checkAll(drafts: readonly Draft[], options?: Options): Verdict[];
+
+/** The last instant at which a draft is not stale, in epoch ms: {@link Verdict.deadline}. */
+export function deadline(draft: Draft, options?: Options): number | null;
+
+/** The first instant at which one of the fresh drafts is stale, in epoch ms; `null` if none ever is. */
+export function nextChange(drafts: readonly Draft[], options?: Options): number | null;
+
+/** How a list is watched. */
+export interface WatchOptions {
+  /** A clock; the page's own if left out. */
+  readonly now?: Clock;
+  /** As in {@link Options}. */
+  readonly policy?: Options["policy"];
+  /** Ends the watch. */
+  readonly signal?: AbortSignal;
+}
+
+/**
+ * Calls `onChange` with the verdicts at once, and again whenever one of them changes, with one timer. Give a function
+ * for a list that itself changes.
+ *
+ * @example
+ * const stop = new AbortController();
+ * watch(drafts, { signal: stop.signal }, (verdicts) => render(verdicts));
+ */
+export function watch(drafts: readonly Draft[] | (() => readonly Draft[]), options: WatchOptions, onChange: (verdicts: Verdict[]) => void): void;
+
+/**
+ * A clock that follows the server's, whatever the page's own says. The server's instant lay between the two local ones;
+ * it is taken for their middle, and the error is at most half of what lies between. It goes on by `performance.now()`.
+ *
+ * @param reading `now`: the server's time. `sent_at`, `received_at`: `performance.now()` before the request and after it.
+ * @example
+ * const sent_at = performance.now();
+ * const { now, drafts } = await (await fetch("/api/drafts")).json();
+ * const clock = serverClock({ now, sent_at, received_at: performance.now() });
+ */
+export function serverClock(reading: { readonly now: Time; readonly sent_at: number; readonly received_at: number }): Clock;
+
+/**
+ * Understands a policy, by the rules that the Worker uses and with its messages.
+ *
+ * @throws RangeError that names the key, quotes the value and says what would be right.
+ * @example
+ * const limits = policy({ max_age_hours: 1, kinds: { video: { processing: 6 } } });
+ */
+export function policy(settings: PolicySettings): Policy;

@@ -1,0 +1,107 @@
+// Builds the npm package: the rules as WebAssembly, reduced to what is exported, in four flavours.
+//
+// | folder | the rules are | for |
+// |---|---|---|
+// | dist/esm, dist/cjs | inlined, compiled synchronously | browsers, Node, bundlers |
+// | dist/workerd | a .wasm module that is imported | Workers, which forbid compiling bytes |
+// | dist/js, dist/js-cjs | JavaScript, by wasm2js | pages with a strict CSP, edge runtimes |
+
+import { copyFileSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { pathToFileURL } from "node:url";
+import { bin, newest, note, root, run, sh, step } from "./lib.mjs";
+import { setup, tool } from "./setup.mjs";
+
+const TARGET = "wasm32-unknown-unknown";
+const work = join(root, "target/package");
+const dist = join(root, "pkg/dist");
+
+/** Each module, by what it exports: a draft's verdict, and the law of a policy object. */
+const MODULES = { core: ["age", "base", "classify"], law: ["rule", "setting"] };
+
+const ENTRIES = ["index", "element", "react"];
+
+/** The rules as wasm-bindgen gives them, without what only its glue would need. */
+async function wasm() {
+  await sh("cargo", ["build", "--locked", "--quiet", "--profile", "browser", "--features", "browser", "--lib", "--target", TARGET, "--target-dir", "target/browser"], {
+    // All is inlined, and no table is looked up, so the modules need no memory at all.
+    env: { RUSTFLAGS: "-Clink-arg=-zstack-size=16384 -Cjump-tables=no" },
+    quiet: true,
+  });
+  await sh(tool("wasm-bindgen"), ["--target", "web", "--no-typescript", "--out-dir", work, "--out-name", "rules", join(root, "target/browser", TARGET, "browser/stale_drafts.wasm")], { quiet: true });
+  for (const [name, functions] of Object.entries(MODULES)) {
+    const graph = join(work, `${name}.json`);
+    writeFileSync(graph, JSON.stringify([{ name: "outside", root: true, reaches: functions }, ...functions.map((name) => ({ name, export: name }))]));
+    await sh(bin("wasm-metadce"), [join(work, "rules_bg.wasm"), "-all", "--graph-file", graph, "-o", join(work, `${name}-all.wasm`)], { quiet: true });
+    await sh(bin("wasm-opt"), [join(work, `${name}-all.wasm`), "-all", "-O4", "-Oz", "--converge", "--strip-debug", "--strip-producers", "--strip-target-features", "-o", join(work, `${name}.wasm`)], { quiet: true });
+    // wasm2js knows the first version of WebAssembly only.
+    await sh(bin("wasm-opt"), [join(work, `${name}.wasm`), "-all", "--llvm-nontrapping-fptoint-lowering", "--signext-lowering", "-Oz", "-o", join(work, `${name}-mvp.wasm`)], { quiet: true });
+    await sh(bin("wasm2js"), [join(work, `${name}-mvp.wasm`), "-Oz", "-o", join(work, `${name}.wasm2js.mjs`)], { quiet: true });
+  }
+}
+
+/** The modules `#core` and `#law` in a flavour. */
+const FLAVOURS = {
+  esm: (name) => inline(name),
+  cjs: (name) => inline(name),
+  workerd: (name) => `import module from "./${name}.wasm";\nexport const ${name} = /* @__PURE__ */ new WebAssembly.Instance(module).exports;`,
+  js: (name) => javascript(name),
+  "js-cjs": (name) => javascript(name),
+};
+
+const javascript = (name) => `export * as ${name} from ${JSON.stringify(join(work, `${name}.wasm2js.mjs`))};`;
+
+function inline(name) {
+  const base64 = readFileSync(join(work, `${name}.wasm`)).toString("base64");
+  return `import { load } from ${JSON.stringify(join(root, "pkg/src/load.js"))};\nexport const ${name} = /* @__PURE__ */ load("${base64}");`;
+}
+
+async function bundle(flavour) {
+  const { build } = await import("esbuild");
+  await build({
+    entryPoints: ENTRIES.map((name) => join(root, `pkg/src/${name}.js`)),
+    outdir: join(dist, flavour),
+    outExtension: flavour.endsWith("cjs") ? { ".js": ".cjs" } : {},
+    bundle: true,
+    splitting: !flavour.endsWith("cjs"),
+    format: flavour.endsWith("cjs") ? "cjs" : "esm",
+    target: "es2020",
+    chunkNames: "shared-[hash]",
+    external: ["react", "./core.wasm", "./law.wasm"],
+    legalComments: "none",
+    plugins: [{
+      name: "rules",
+      setup(build) {
+        build.onResolve({ filter: /^#(core|law)$/ }, ({ path }) => ({ path: path.slice(1), namespace: "rules", sideEffects: false }));
+        build.onLoad({ filter: /.*/, namespace: "rules" }, ({ path }) => ({ contents: FLAVOURS[flavour](path), resolveDir: root }));
+      },
+    }],
+  });
+  if (flavour === "workerd") for (const name of Object.keys(MODULES)) copyFileSync(join(work, `${name}.wasm`), join(dist, flavour, `${name}.wasm`));
+}
+
+export async function buildPackage() {
+  const made = join(dist, "core.wasm");
+  if (existsSync(made) && newest(made) > newest("src/rules", "src/browser", "pkg/src", "pkg/types", "Cargo.toml", "Cargo.lock", "scripts/build-package.mjs")) return;
+  step("Building the npm package");
+  rmSync(dist, { recursive: true, force: true });
+  mkdirSync(work, { recursive: true });
+  mkdirSync(dist, { recursive: true });
+  await wasm();
+  for (const flavour of Object.keys(FLAVOURS)) await bundle(flavour);
+  for (const name of readdirSync(join(root, "pkg/types"))) {
+    copyFileSync(join(root, "pkg/types", name), join(dist, name));
+    // The same types for `require`, whose relative imports name the same kind of file.
+    const types = readFileSync(join(root, "pkg/types", name), "utf8").replaceAll('.js"', '.cjs"');
+    writeFileSync(join(dist, name.replace(".d.ts", ".d.cts")), types);
+  }
+  copyFileSync(join(work, "core.wasm"), made);
+  note(`pkg/dist is ready: core.wasm has ${readFileSync(made).length} bytes`);
+}
+
+if (import.meta.url === pathToFileURL(process.argv[1]).href) {
+  await run(async () => {
+    await setup();
+    await buildPackage();
+  });
+}

@@ -1,0 +1,99 @@
+use std::fmt;
+
+use sha2::{Digest, Sha256};
+use subtle::{Choice, ConstantTimeEq};
+
+/// The least length of a secret, in bytes: 256 bits, as RFC 7518 asks for HS256.
+const MIN_BYTES: usize = 32;
+
+/// Words that stand in templates and tutorials. A secret that contains one was never meant to be one.
+const PLACEHOLDERS: [&str; 8] =
+    ["change-me", "changeme", "change_me", "placeholder", "your-", "your_", "example", "secret-here"];
+
+/// A secret that is fit to be compared with, or to sign with. It is never shown.
+#[derive(Clone)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Takes `text` as a secret, under the name by which it is configured.
+    ///
+    /// # Errors
+    ///
+    /// [`SecretError`] if it is missing, shorter than 32 bytes, of one repeated character, or a placeholder.
+    pub fn new(name: &'static str, text: Option<&str>) -> Result<Self, SecretError> {
+        let fault = |fault| Err(SecretError { name, fault });
+        let Some(text) = text.filter(|text| !text.is_empty()) else {
+            return fault(Fault::Missing);
+        };
+        let lower = text.to_ascii_lowercase();
+        if PLACEHOLDERS.iter().any(|placeholder| lower.contains(placeholder)) {
+            return fault(Fault::Placeholder);
+        }
+        let first = text.bytes().next();
+        if text.len() < MIN_BYTES || text.bytes().all(|byte| Some(byte) == first) {
+            return fault(Fault::Weak);
+        }
+        Ok(Secret(text.to_owned()))
+    }
+
+    /// Whether `presented` is this secret. Both are hashed first, so that the comparison takes the same time
+    /// whatever their lengths and wherever they differ.
+    pub fn matches(&self, presented: &str) -> Choice {
+        Sha256::digest(&self.0).as_slice().ct_eq(Sha256::digest(presented).as_slice())
+    }
+
+    pub(super) fn as_bytes(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
+
+/// A secret that is not fit for use. Its text names the secret and not its value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SecretError {
+    name: &'static str,
+    fault: Fault,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fault {
+    Missing,
+    Placeholder,
+    Weak,
+}
+
+impl SecretError {
+    /// Whether it was left out, which is right for an optional secret.
+    pub fn is_missing(&self) -> bool {
+        self.fault == Fault::Missing
+    }
+}
+
+impl fmt::Display for SecretError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let fault = match self.fault {
+            Fault::Missing => "is not set",
+            Fault::Placeholder => "is a placeholder",
+            Fault::Weak => "is too weak",
+        };
+        write!(
+            f,
+            "secret `{}` {fault}: expected 32 random bytes or more, as `openssl rand -base64 32` prints them",
+            self.name
+        )
+    }
+}
+
+impl std::error::Error for SecretError {}
+
+/// The credential of an `Authorization: Bearer …` header.
+pub fn bearer(header: &str) -> Option<&str> {
+    let (scheme, credential) = header.split_once(' ')?;
+    let credential = credential.trim();
+    (scheme.eq_ignore_ascii_case("bearer") && !credential.is_empty()).then_some(credential)
+}

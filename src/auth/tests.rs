@@ -1,0 +1,137 @@
+use super::*;
+use crate::config::AuthConfig;
+use crate::rules::Timestamp;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use hmac::{Hmac, KeyInit, Mac};
+use serde_json::{Value, json};
+
+const SECRET: &str = "k3Jv0sW9qYt6Zb2mXn8Lr5Hc1Fd4Gp7A";
+const NOW_SECONDS: i64 = 1_700_000_000;
+
+fn key() -> Key {
+    Key::Hs256(Secret::new("JWT_SECRET", Some(SECRET)).unwrap())
+}
+
+fn sign(header: &Value, body: &Value, secret: &str) -> String {
+    let signed = format!(
+        "{}.{}",
+        URL_SAFE_NO_PAD.encode(header.to_string()),
+        URL_SAFE_NO_PAD.encode(body.to_string())
+    );
+    let mut mac = Hmac::<sha2::Sha256>::new_from_slice(secret.as_bytes()).unwrap();
+    mac.update(signed.as_bytes());
+    format!("{signed}.{}", URL_SAFE_NO_PAD.encode(mac.finalize().into_bytes()))
+}
+
+#[track_caller]
+fn check(header: Value, body: Value, config: &AuthConfig, expected: Result<&str, TokenError>) {
+    let token = sign(&header, &body, SECRET);
+    let now = Timestamp::from_millis(NOW_SECONDS * 1_000).unwrap();
+    assert_eq!(
+        verify(&token, &key(), config, now),
+        expected.map(|user_id| Claims { user_id: user_id.to_owned() })
+    );
+}
+
+fn hs256() -> Value {
+    json!({ "alg": "HS256", "typ": "JWT" })
+}
+
+#[test]
+fn a_good_token_names_its_user() {
+    check(hs256(), json!({ "sub": "ada", "exp": NOW_SECONDS + 1 }), &AuthConfig::default(), Ok("ada"));
+}
+
+#[test]
+fn times_have_a_leeway_of_a_minute() {
+    let config = AuthConfig::default();
+    check(hs256(), json!({ "sub": "ada", "exp": NOW_SECONDS - 59 }), &config, Ok("ada"));
+    check(hs256(), json!({ "sub": "ada", "exp": NOW_SECONDS - 60 }), &config, Err(TokenError::Expired));
+    check(hs256(), json!({ "sub": "ada" }), &config, Err(TokenError::Expired));
+    let exp = NOW_SECONDS + 600;
+    check(hs256(), json!({ "sub": "ada", "exp": exp, "nbf": NOW_SECONDS + 60 }), &config, Ok("ada"));
+    let early = json!({ "sub": "ada", "exp": exp, "nbf": NOW_SECONDS + 61 });
+    check(hs256(), early, &config, Err(TokenError::NotYetValid));
+}
+
+#[test]
+fn issuer_audience_and_subject_are_checked() {
+    let exp = NOW_SECONDS + 600;
+    let config =
+        AuthConfig { issuer: Some("app".to_owned()), audience: Some("drafts".to_owned()), cookie: None };
+    let ok = json!({ "sub": "ada", "exp": exp, "iss": "app", "aud": ["x", "drafts"] });
+    check(hs256(), ok, &config, Ok("ada"));
+    let other = json!({ "sub": "ada", "exp": exp, "iss": "other", "aud": "drafts" });
+    check(hs256(), other, &config, Err(TokenError::Issuer));
+    let other = json!({ "sub": "ada", "exp": exp, "iss": "app", "aud": "other" });
+    check(hs256(), other, &config, Err(TokenError::Audience));
+    let none = json!({ "sub": "ada", "exp": exp, "iss": "app" });
+    check(hs256(), none, &config, Err(TokenError::Audience));
+    check(hs256(), json!({ "exp": exp }), &AuthConfig::default(), Err(TokenError::Subject));
+    check(hs256(), json!({ "exp": exp, "sub": "" }), &AuthConfig::default(), Err(TokenError::Subject));
+}
+
+#[test]
+fn the_algorithm_is_the_configured_one() {
+    let body = json!({ "sub": "ada", "exp": NOW_SECONDS + 600 });
+    for alg in ["none", "None", "RS256", "HS512", "hs256", ""] {
+        check(json!({ "alg": alg }), body.clone(), &AuthConfig::default(), Err(TokenError::Algorithm));
+    }
+    check(
+        json!({ "alg": "HS256", "crit": ["b64"] }),
+        body.clone(),
+        &AuthConfig::default(),
+        Err(TokenError::Malformed),
+    );
+}
+
+#[test]
+fn what_is_no_token_or_not_ours_is_refused() {
+    let now = Timestamp::from_millis(NOW_SECONDS * 1_000).unwrap();
+    let check = |token: &str| verify(token, &key(), &AuthConfig::default(), now);
+    let body = json!({ "sub": "ada", "exp": NOW_SECONDS + 600 });
+    let good = sign(&hs256(), &body, SECRET);
+    assert_eq!(check(&sign(&hs256(), &body, "another secret of 32 bytes or so")), Err(TokenError::Signature));
+    assert_eq!(check(good.rsplit_once('.').unwrap().0), Err(TokenError::Malformed));
+    assert_eq!(check(&format!("{}.", good.rsplit_once('.').unwrap().0)), Err(TokenError::Signature));
+    assert!(check(&good[..good.len() - 4]).is_err());
+    for token in ["", ".", "..", "a.b.c", "ada", &"a".repeat(10_000)] {
+        assert_eq!(check(token), Err(TokenError::Malformed), "{token}");
+    }
+    assert_eq!(check(&format!("{good}.{good}")), Err(TokenError::Signature));
+    let parts: Vec<_> = good.split('.').collect();
+    let root = URL_SAFE_NO_PAD.encode(json!({ "sub": "root", "exp": NOW_SECONDS + 600 }).to_string());
+    assert_eq!(check(&[parts[0], &root, parts[2]].join(".")), Err(TokenError::Signature));
+}
+
+#[test]
+fn weak_secrets_and_placeholders_are_refused() {
+    let error = |text: Option<&str>| Secret::new("CLEANUP_TOKEN", text).unwrap_err().to_string();
+    let expected = "expected 32 random bytes or more, as `openssl rand -base64 32` prints them";
+    assert_eq!(error(None), format!("secret `CLEANUP_TOKEN` is not set: {expected}"));
+    assert_eq!(error(Some("")), format!("secret `CLEANUP_TOKEN` is not set: {expected}"));
+    assert_eq!(error(Some("short")), format!("secret `CLEANUP_TOKEN` is too weak: {expected}"));
+    assert_eq!(error(Some(&"a".repeat(64))), format!("secret `CLEANUP_TOKEN` is too weak: {expected}"));
+    let placeholder = "replace-this-CHANGE-ME-with-32-random-bytes";
+    assert_eq!(error(Some(placeholder)), format!("secret `CLEANUP_TOKEN` is a placeholder: {expected}"));
+    assert_eq!(format!("{:?}", Secret::new("X", Some(SECRET)).unwrap()), "Secret(…)");
+}
+
+#[test]
+fn a_secret_matches_itself_only() {
+    let secret = Secret::new("CLEANUP_TOKEN", Some(SECRET)).unwrap();
+    assert!(bool::from(secret.matches(SECRET)));
+    for other in ["", "x", &SECRET[1..], &format!("{SECRET} "), &SECRET.to_lowercase()] {
+        assert!(!bool::from(secret.matches(other)), "{other}");
+    }
+}
+
+#[test]
+fn bearer_reads_the_scheme_in_any_case() {
+    assert_eq!(bearer("Bearer abc"), Some("abc"));
+    assert_eq!(bearer("bearer  abc "), Some("abc"));
+    for header in ["", "Bearer", "Bearer ", "Basic abc", "abc", "Bearerabc"] {
+        assert_eq!(bearer(header), None, "{header}");
+    }
+}

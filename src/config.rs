@@ -1,0 +1,184 @@
+//! The configuration: the table `STALE_DRAFTS` of `wrangler.toml`, validated as a whole.
+//!
+//! ```
+//! use serde_json::json;
+//! use stale_drafts::config::Config;
+//!
+//! let config = Config::from_json(&json!({ "policy": { "max_age_hours": 0.5 }, "page_size": 50 })).unwrap();
+//! assert_eq!(config.page_size, 50);
+//!
+//! let error = Config::from_json(&json!({ "page_size": 0 })).unwrap_err();
+//! assert_eq!(error.to_string(), "`page_size` is `0`: expected a whole number from 1 to 100");
+//! ```
+
+use std::fmt;
+use std::ops::RangeInclusive;
+
+use serde_json::{Map, Value};
+
+use crate::rules::{Policy, Setting};
+
+/// What the Worker is told by its configuration. Secrets are not in it: see [`crate::auth`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// After how long a creation is stale.
+    pub policy: Policy,
+    /// Creations marked failed in one transaction: 1 to 1,000, by default 500.
+    pub rows_per_transaction: u32,
+    /// Creations looked at in one sweep: 1 to 100,000, by default 5,000.
+    pub rows_per_sweep: u32,
+    /// Drafts on a page of the list: 1 to 100, by default 20.
+    pub page_size: u32,
+    /// The Worker is ready while the last good sweep of the cron trigger is at most this old: 1 to 1,440 minutes,
+    /// by default 10.
+    pub max_minutes_since_sweep: u32,
+    /// How the users' tokens are verified.
+    pub auth: AuthConfig,
+}
+
+/// How the users' tokens are verified. The algorithm is `HS256`, with the secret `JWT_SECRET`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AuthConfig {
+    /// The `iss` that a token must carry, if given.
+    pub issuer: Option<String>,
+    /// The `aud` that a token must carry, if given.
+    pub audience: Option<String>,
+    /// The cookie that holds the token where there is no `Authorization` header, if given.
+    pub cookie: Option<String>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Config {
+            policy: Policy::default(),
+            rows_per_transaction: 500,
+            rows_per_sweep: 5_000,
+            page_size: 20,
+            max_minutes_since_sweep: 10,
+            auth: AuthConfig::default(),
+        }
+    }
+}
+
+impl Config {
+    /// Reads the table. A key that is left out has its default.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] names the first key that is not understood, quotes its value and says what would be right.
+    pub fn from_json(value: &Value) -> Result<Self, ConfigError> {
+        let mut config = Config::default();
+        for (key, value) in table("STALE_DRAFTS", value)? {
+            match key.as_str() {
+                "policy" => config.policy = policy(value)?,
+                "rows_per_transaction" => config.rows_per_transaction = whole(key, value, 1..=1_000)?,
+                "rows_per_sweep" => config.rows_per_sweep = whole(key, value, 1..=100_000)?,
+                "page_size" => config.page_size = whole(key, value, 1..=100)?,
+                "max_minutes_since_sweep" => config.max_minutes_since_sweep = whole(key, value, 1..=1_440)?,
+                "auth" => config.auth = auth(value)?,
+                _ => {
+                    return Err(ConfigError(format!(
+                        "unknown key `{key}`: expected `policy`, `rows_per_transaction`, `rows_per_sweep`, \
+                         `page_size`, `max_minutes_since_sweep` or `auth`"
+                    )));
+                }
+            }
+        }
+        Ok(config)
+    }
+}
+
+fn policy(value: &Value) -> Result<Policy, ConfigError> {
+    let mut settings = Vec::new();
+    flatten(&mut Vec::new(), table("policy", value)?, &mut settings);
+    let settings = settings.iter().map(|(path, value, text)| {
+        let setting = match value {
+            Value::Number(number) => Setting::Number(number.as_f64().unwrap_or(f64::NAN)),
+            Value::String(text) => Setting::Text(text),
+            _ => Setting::Other(text),
+        };
+        (path, setting)
+    });
+    Policy::from_settings(settings).map_err(|error| ConfigError(format!("policy: {error}")))
+}
+
+/// Every value that is not a table, with its path and its text; an empty table counts as a value.
+fn flatten<'a>(
+    path: &mut Vec<&'a str>,
+    table: &'a Map<String, Value>,
+    into: &mut Vec<(Vec<&'a str>, &'a Value, String)>,
+) {
+    for (key, value) in table {
+        path.push(key);
+        match value {
+            // No policy is deeper than `kinds.video.processing`; what is deeper is reported as it stands.
+            Value::Object(inner) if path.len() < 3 => flatten(path, inner, into),
+            _ => into.push((path.clone(), value, value.to_string())),
+        }
+        path.pop();
+    }
+}
+
+fn auth(value: &Value) -> Result<AuthConfig, ConfigError> {
+    let mut auth = AuthConfig::default();
+    for (key, value) in table("auth", value)? {
+        let name = format!("auth.{key}");
+        match key.as_str() {
+            "algorithm" if value == "HS256" => {}
+            "algorithm" => return Err(ConfigError(format!("`{name}` is `{value}`: expected `\"HS256\"`"))),
+            "issuer" => auth.issuer = Some(text(&name, value)?),
+            "audience" => auth.audience = Some(text(&name, value)?),
+            "cookie" => auth.cookie = Some(text(&name, value)?),
+            _ => {
+                return Err(ConfigError(format!(
+                    "unknown key `{name}`: expected `algorithm`, `issuer`, `audience` or `cookie`"
+                )));
+            }
+        }
+    }
+    Ok(auth)
+}
+
+fn table<'a>(key: &str, value: &'a Value) -> Result<&'a Map<String, Value>, ConfigError> {
+    value.as_object().ok_or_else(|| ConfigError(format!("`{key}` is `{value}`: expected a table")))
+}
+
+fn whole(key: &str, value: &Value, range: RangeInclusive<u32>) -> Result<u32, ConfigError> {
+    // JavaScript has one kind of number: 5 may arrive as 5.0.
+    let number = value.as_f64().filter(|number| number.fract() == 0.0);
+    match number.filter(|number| (f64::from(*range.start())..=f64::from(*range.end())).contains(number)) {
+        // In range and whole, so the cast is exact.
+        Some(number) => Ok(number as u32),
+        None => Err(ConfigError(format!(
+            "`{key}` is `{value}`: expected a whole number from {} to {}",
+            range.start(),
+            range.end()
+        ))),
+    }
+}
+
+fn text(key: &str, value: &Value) -> Result<String, ConfigError> {
+    match value {
+        Value::String(text) if !text.is_empty() => Ok(text.clone()),
+        _ => Err(ConfigError(format!("`{key}` is `{value}`: expected text"))),
+    }
+}
+
+/// A configuration that is not understood: nothing runs with it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigError(String);
+
+impl ConfigError {
+    /// An error with this text.
+    pub fn new(text: impl Into<String>) -> Self {
+        ConfigError(text.into())
+    }
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for ConfigError {}

@@ -1,0 +1,36 @@
+//! Stale Drafts decides which generated images and videos are stuck, marks them failed and refunds their
+//! tokens exactly once.
+//!
+//! | module | feature | what it is |
+//! |---|---|---|
+//! | `rules` | none | what is stale, and what to tell its owner: pure, std only |
+//! | `store` | `server` | all SQL, and the rows that it answers with |
+//! | `sweep` | `server` | the one function that sweeps, over any database |
+//! | `config` | `server` | the configuration table, validated |
+//! | `auth` | `server` | who is calling: tokens and secrets |
+//! | `view` | `server` | what is shown: pages, JSON, log lines |
+//! | `worker` | `worker` | the Cloudflare Worker: converts, calls, carries out |
+//! | `browser` | `browser` | the rules as functions of numbers, for the npm package |
+//!
+//! Dependencies point inwards only; `tests/architecture.rs` keeps it so.
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}
+
+pub mod rules;
+
+#[cfg(feature = "server")]
+pub mod auth;
+#[cfg(feature = "browser")]
+pub mod browser;
+#[cfg(feature = "server")]
+pub mod config;
+#[cfg(feature = "server")]
+pub mod store;
+#[cfg(feature = "server")]
+pub mod sweep;
+#[cfg(feature = "server")]
+pub mod view;
+#[cfg(feature = "worker")]
+mod worker;

@@ -1,0 +1,25 @@
+//! The rules: which creations are stale, and what to tell their owner.
+//!
+//! Pure functions of their arguments. No clock, I/O, serialisation, logging or async; `now` is a parameter;
+//! every input has an answer; nothing panics or overflows. They depend on nothing but std, and every shell
+//! (the Worker, the browser package, the command-line tool) decides with them and with nothing else.
+//!
+//! [`classify`] answers for one creation, [`plan()`] for a sweep; [`Policy`] says after how long.
+
+mod entry;
+mod limit;
+mod plan;
+mod policy;
+mod status;
+mod text;
+mod time;
+mod verdict;
+
+pub use entry::{Key, Meaning, Problem, entry, most_specific, value};
+pub use limit::{InvalidMaxAge, Limit, MaxAge};
+pub use plan::{Candidate, Failure, Plan, Skip, SkipReason, plan};
+pub use policy::{Policy, PolicyError, Preset, Rule, Setting};
+pub use status::{Active, IllegalTransition, Status, UnknownStatus};
+pub use text::{Age, ErrorText, GENERATION_TIMEOUT, MarkedMessage, SweepMessage, Unit, badge};
+pub use time::{Time, Timestamp};
+pub use verdict::{Draft, Field, Staleness, Unreadable, Verdict, classify, classify_by};

@@ -1,0 +1,105 @@
+use super::policy::Policy;
+use super::status::{Active, Status};
+use super::time::Timestamp;
+use super::verdict::{Draft, Staleness, Unreadable, Verdict, classify};
+
+/// One creation that a sweep looks at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Candidate<'a> {
+    /// The creation's id.
+    pub id: &'a str,
+    /// Which attempt at generating it this is, from 1.
+    pub attempt: u32,
+    /// What the rules need to know of it.
+    pub draft: Draft<'a>,
+}
+
+/// What a sweep is to do: which creations it fails, and which it leaves alone and why.
+///
+/// Every candidate is in exactly one of the two lists, in the order in which it was given. A plan is only a
+/// decision: whoever carries it out repeats each [`Failure`]'s precondition inside the write, and leaves alone
+/// what has moved on meanwhile. Planning again after carrying it out yields nothing to fail.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Plan<'a> {
+    /// To be marked failed and refunded.
+    pub fail: Vec<Failure<'a>>,
+    /// To be left alone.
+    pub skip: Vec<Skip<'a>>,
+}
+
+/// A creation to be marked failed, with all that the decision rests on: the write's precondition is that
+/// `attempt`, `staleness.stuck_status` and `staleness.last_sign_of_life` are still what they are here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Failure<'a> {
+    /// The creation's id.
+    pub id: &'a str,
+    /// The attempt that is stale.
+    pub attempt: u32,
+    /// How it is stale.
+    pub staleness: Staleness,
+}
+
+/// A creation that a sweep leaves alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Skip<'a> {
+    /// The creation's id.
+    pub id: &'a str,
+    /// Why.
+    pub reason: SkipReason,
+}
+
+/// Why a sweep leaves a creation alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SkipReason {
+    /// It is not active.
+    Settled(Status),
+    /// It is within its limit.
+    Fresh {
+        /// The status that it is in.
+        status: Active,
+        /// See [`Verdict::Fresh`].
+        deadline: Option<Timestamp>,
+    },
+    /// Its age can't be known: it is counted and shown.
+    Unreadable(Unreadable),
+}
+
+/// Decides what a sweep at the instant `now` is to do with `candidates`, under `policy`.
+///
+/// ```
+/// use stale_drafts::rules::{Candidate, Draft, Policy, Status, Time, Timestamp, plan};
+///
+/// let now = Timestamp::from_millis(1_700_000_000_000).unwrap();
+/// let draft = Draft {
+///     status: Some(Status::Pending),
+///     kind: "image",
+///     created_at: Time::from_millis(1_700_000_000_000 - 65_520_000),
+///     started_at: Time::Missing,
+///     heartbeat_at: Time::Missing,
+/// };
+/// let plan = plan([Candidate { id: "c1", attempt: 1, draft }], now, &Policy::default());
+/// assert_eq!(
+///     plan.fail[0].staleness.error_text().to_string(),
+///     "Generation timeout: Task stuck in pending status for 18.2 hours",
+/// );
+/// ```
+pub fn plan<'a>(
+    candidates: impl IntoIterator<Item = Candidate<'a>>,
+    now: Timestamp,
+    policy: &Policy,
+) -> Plan<'a> {
+    let mut plan = Plan::default();
+    for Candidate { id, attempt, draft } in candidates {
+        let reason = match classify(&draft, now, policy) {
+            Verdict::Stale(staleness) => {
+                plan.fail.push(Failure { id, attempt, staleness });
+                continue;
+            }
+            Verdict::Settled(status) => SkipReason::Settled(status),
+            Verdict::Fresh { status, deadline } => SkipReason::Fresh { status, deadline },
+            Verdict::Unreadable(reason) => SkipReason::Unreadable(reason),
+        };
+        plan.skip.push(Skip { id, reason });
+    }
+    plan
+}

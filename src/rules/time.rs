@@ -1,0 +1,65 @@
+/// An instant: whole milliseconds since the Unix epoch, from 0 to 8,640,000,000,000,000.
+///
+/// The upper end is the last instant that a JavaScript `Date` can hold, so every timestamp is also an exact
+/// double. Nothing in the rules reads a clock: `now` is always a parameter.
+///
+/// ```
+/// use stale_drafts::rules::Timestamp;
+///
+/// assert_eq!(Timestamp::from_millis(1_700_000_000_000).map(Timestamp::as_millis), Some(1_700_000_000_000));
+/// assert_eq!(Timestamp::from_millis(-1), None);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Timestamp(u64);
+
+impl Timestamp {
+    /// The last instant: `8.64e15` ms, as for a JavaScript `Date`.
+    pub const MAX: Timestamp = Timestamp(8_640_000_000_000_000);
+
+    /// The instant `millis` ms after the epoch, or `None` outside 0 ..= [`Timestamp::MAX`].
+    pub const fn from_millis(millis: i64) -> Option<Self> {
+        if millis >= 0 && millis.unsigned_abs() <= Self::MAX.0 {
+            Some(Self(millis.unsigned_abs()))
+        } else {
+            None
+        }
+    }
+
+    /// Milliseconds since the epoch.
+    pub const fn as_millis(self) -> u64 {
+        self.0
+    }
+
+    /// Milliseconds from `earlier` to this instant; 0 if `earlier` is later.
+    pub const fn millis_since(self, earlier: Timestamp) -> u64 {
+        self.0.saturating_sub(earlier.0)
+    }
+
+    /// The instant `millis` ms later, or [`Timestamp::MAX`] if that is beyond it.
+    pub const fn saturating_add(self, millis: u64) -> Timestamp {
+        let sum = self.0.saturating_add(millis);
+        if sum > Self::MAX.0 { Self::MAX } else { Timestamp(sum) }
+    }
+}
+
+/// What a row says about when something happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub enum Time {
+    /// It has not happened (`NULL`).
+    #[default]
+    Missing,
+    /// Something stands there, and it is no [`Timestamp`].
+    Malformed,
+    /// It happened then.
+    At(Timestamp),
+}
+
+impl Time {
+    /// A time from epoch milliseconds; [`Time::Malformed`] outside the range of [`Timestamp`].
+    pub const fn from_millis(millis: i64) -> Self {
+        match Timestamp::from_millis(millis) {
+            Some(timestamp) => Time::At(timestamp),
+            None => Time::Malformed,
+        }
+    }
+}

@@ -1,0 +1,334 @@
+//! The one function that sweeps. The cron trigger, the drafts page and the scheduler's endpoint all call it.
+//!
+//! Select candidates by the index → the rules decide → one transaction writes, and repeats in every write what
+//! was decided on.
+
+use std::collections::{HashMap, HashSet};
+
+use crate::rules::{Failure, Plan, Policy, SkipReason, Staleness, Timestamp, Unreadable, plan};
+use crate::store::{self, CandidateRow, Cost, Database, DatabaseError, FailureRow, Statement, SweepTotals};
+
+/// Who asked for a sweep.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// The cron trigger.
+    Cron,
+    /// Somebody who opened the drafts page.
+    Page,
+    /// A scheduler that called the endpoint.
+    Endpoint,
+}
+
+impl Source {
+    /// The word in `sweeps.source`, JSON and logs.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Source::Cron => "cron",
+            Source::Page => "page",
+            Source::Endpoint => "endpoint",
+        }
+    }
+}
+
+/// What a sweep may touch, and how much of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'a> {
+    /// The sweep's id: a UUIDv7, so that sweeps are ordered by it.
+    pub sweep_id: &'a str,
+    /// Who asked.
+    pub source: Source,
+    /// Only this user's creations; `None` for everybody's.
+    pub user_id: Option<&'a str>,
+    /// The one instant that the whole sweep measures from.
+    pub now: Timestamp,
+    /// After how long a creation is stale.
+    pub policy: &'a Policy,
+    /// Take the same path and write nothing.
+    pub dry_run: bool,
+    /// At most this many creations are marked in one transaction; from 1.
+    pub rows_per_transaction: u32,
+    /// At most this many creations are looked at; from 1.
+    pub rows_per_sweep: u32,
+}
+
+/// What a sweep did, or would do.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    /// Marked failed and refunded; in a dry run, what would be.
+    pub marked: Vec<Marked>,
+    /// How many had moved on between the decision and the write, and were left alone.
+    pub raced: u32,
+    /// Those whose write the database refused, one by one, with its reason.
+    pub refused: Vec<Refused>,
+    /// Active creations whose age can't be known; at most `rows_per_transaction` of each sort are listed.
+    pub unreadable: Vec<Skipped>,
+    /// How many creations were looked at.
+    pub examined: u32,
+    /// What was refunded; in a dry run, what would be.
+    pub refunded_tokens: u64,
+    /// Whether stale creations remain beyond the bound.
+    pub more: bool,
+    /// What the sweep cost.
+    pub cost: Cost,
+}
+
+/// A creation that was marked failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Marked {
+    /// The creation's id.
+    pub id: String,
+    /// Its kind.
+    pub kind: String,
+    /// What was refunded.
+    pub tokens: u64,
+    /// How it was stale.
+    pub staleness: Staleness,
+}
+
+/// A creation that the database refused to mark failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// The creation's id.
+    pub id: String,
+    /// The database's reason.
+    pub error: String,
+}
+
+/// A creation that was left alone because its age can't be known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Skipped {
+    /// The creation's id.
+    pub id: String,
+    /// Why.
+    pub reason: Unreadable,
+}
+
+/// A sweep that stopped early. Its transactions that went through stand; the next sweep carries on.
+#[derive(Clone, Debug)]
+pub struct SweepError {
+    /// What was done before.
+    pub report: Report,
+    /// Why it stopped.
+    pub error: DatabaseError,
+}
+
+/// Finds stale creations, marks them failed, refunds them and records itself.
+///
+/// - Each creation is failed at most once per attempt and refunded at most once: the writes are guarded by what
+///   was decided on, and the ledger's key is unique.
+/// - A creation that moves on meanwhile is counted in [`Report::raced`]; the others of its transaction go through.
+/// - A transaction that a constraint refuses is halved until the row that it is about stands alone; that row is
+///   counted in [`Report::refused`], and the others go through.
+/// - Creations that a sweep can't mark are passed over, so they don't keep it from those behind them.
+/// - A row stays in `sweeps`, with the error if there was one. Only a page load that finds nothing to do leaves
+///   none: it would be a write for every view.
+///
+/// # Errors
+///
+/// [`SweepError`] if the database failed otherwise.
+pub async fn mark_stale_creations_as_failed(
+    database: &impl Database,
+    request: Request<'_>,
+) -> Result<Report, Box<SweepError>> {
+    let mut run = Run { database, request, report: Report::default(), begun: false, ended: false };
+    let outcome = run.sweep().await;
+    let ended = match &outcome {
+        Ok(()) => run.end(None).await,
+        Err(error) => {
+            // The first error is the one to report; that its record failed too would add nothing.
+            let _ = run.end(Some(error)).await;
+            Ok(())
+        }
+    };
+    run.report.cost = database.cost();
+    match outcome.and(ended) {
+        Ok(()) => Ok(run.report),
+        Err(error) => Err(Box::new(SweepError { report: run.report, error })),
+    }
+}
+
+struct Run<'a, D> {
+    database: &'a D,
+    request: Request<'a>,
+    report: Report,
+    begun: bool,
+    ended: bool,
+}
+
+impl<D: Database> Run<'_, D> {
+    async fn sweep(&mut self) -> Result<(), DatabaseError> {
+        let Request { rows_per_transaction, rows_per_sweep, now, policy, .. } = self.request;
+        // Candidates that stay where they are: the next select begins behind them.
+        let mut passed_over = 0_u32;
+        loop {
+            let take = rows_per_transaction.min(rows_per_sweep.saturating_sub(self.report.examined));
+            let first = self.report.examined == 0;
+            let mut rows = self.select(take, passed_over, first).await?;
+            self.report.more = rows.len() > take as usize;
+            rows.truncate(take as usize);
+            self.report.examined = self.report.examined.saturating_add(count(rows.len()));
+
+            let Plan { fail, skip } = plan(rows.iter().map(CandidateRow::candidate), now, policy);
+            self.note_unreadable(skip.into_iter().map(|skip| (skip.id, skip.reason)));
+            let by_id: HashMap<_, _> = rows.iter().map(|row| (row.id.as_str(), row)).collect();
+            let fail: Vec<_> =
+                fail.into_iter().filter_map(|failure| Some((failure, *by_id.get(failure.id)?))).collect();
+            let left = rows.len().saturating_sub(fail.len());
+            let refused = self.report.refused.len();
+            let last = !self.report.more || self.report.examined >= rows_per_sweep;
+            if self.request.dry_run {
+                self.note_marked(&fail, None);
+            } else {
+                self.carry_out(&fail, last).await?;
+            }
+            if last {
+                return Ok(());
+            }
+            let stay = if self.request.dry_run {
+                rows.len()
+            } else {
+                left.saturating_add(self.report.refused.len().saturating_sub(refused))
+            };
+            passed_over = passed_over.saturating_add(count(stay));
+        }
+    }
+
+    /// One candidate more than `take`, to know whether more remain. Unreadable ones are noted at the first select.
+    async fn select(
+        &mut self,
+        take: u32,
+        offset: u32,
+        first: bool,
+    ) -> Result<Vec<CandidateRow>, DatabaseError> {
+        let Request { now, policy, user_id, rows_per_transaction, .. } = self.request;
+        let limit = take.saturating_add(1);
+        let statement = match user_id {
+            Some(user_id) => store::active_of_user(user_id, limit, offset),
+            None => store::stale(policy, now, limit, offset, if first { rows_per_transaction } else { 0 }),
+        };
+        let results = self.database.run(&[statement]).await?;
+        let rows = results.first().map(Vec::as_slice).unwrap_or_default();
+        let unreadable: Vec<CandidateRow> = store::cell(rows, "unreadable")?;
+        self.report.examined = self.report.examined.saturating_add(count(unreadable.len()));
+        let skips = plan(unreadable.iter().map(CandidateRow::candidate), now, policy).skip;
+        self.note_unreadable(skips.into_iter().map(|skip| (skip.id, skip.reason)));
+        store::cell(rows, "candidates")
+    }
+
+    fn note_unreadable<'s>(&mut self, skips: impl Iterator<Item = (&'s str, SkipReason)>) {
+        self.report.unreadable.extend(skips.filter_map(|(id, reason)| match reason {
+            SkipReason::Unreadable(reason) => Some(Skipped { id: id.to_owned(), reason }),
+            SkipReason::Settled(_) | SkipReason::Fresh { .. } => None,
+        }));
+    }
+
+    /// Notes the creations of `plan` that are among `ids`; all of them if `ids` is `None`.
+    fn note_marked(&mut self, plan: &[(Failure<'_>, &CandidateRow)], ids: Option<&HashSet<String>>) {
+        for (failure, row) in
+            plan.iter().filter(|(failure, _)| ids.is_none_or(|ids| ids.contains(failure.id)))
+        {
+            self.report.refunded_tokens = self.report.refunded_tokens.saturating_add(row.tokens);
+            self.report.marked.push(Marked {
+                id: row.id.clone(),
+                kind: row.kind.clone(),
+                tokens: row.tokens,
+                staleness: failure.staleness,
+            });
+        }
+    }
+
+    /// Carries out a plan in one transaction, or in several smaller ones if the database refuses a row of it.
+    async fn carry_out(
+        &mut self,
+        plan: &[(Failure<'_>, &CandidateRow)],
+        last: bool,
+    ) -> Result<(), DatabaseError> {
+        let mut parts = vec![plan];
+        while let Some(part) = parts.pop() {
+            if part.is_empty() {
+                continue;
+            }
+            let whole = part.len() == plan.len();
+            match self.transaction(part, last && whole).await {
+                Ok(()) => {}
+                Err(error) if error.is_constraint() => {
+                    if let [(failure, _)] = part {
+                        self.report
+                            .refused
+                            .push(Refused { id: failure.id.to_owned(), error: error.to_string() });
+                    } else {
+                        let (head, tail) = part.split_at(part.len() / 2);
+                        parts.extend([tail, head]);
+                    }
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    async fn transaction(
+        &mut self,
+        part: &[(Failure<'_>, &CandidateRow)],
+        last: bool,
+    ) -> Result<(), DatabaseError> {
+        let Request { sweep_id, source, user_id, now, .. } = self.request;
+        let rows: Vec<_> = part.iter().map(|(failure, row)| failure_row(failure, row)).collect();
+        let mut batch: Vec<Statement> = Vec::with_capacity(4);
+        if !self.begun {
+            batch.push(store::begin_sweep(sweep_id, source.as_str(), user_id, now));
+        }
+        batch.extend(store::mark_failed(sweep_id, now, &rows, self.totals(), last));
+        let results = self.database.run(&batch).await?;
+        self.begun = true;
+        self.ended = last;
+        let answer = results.last().map(Vec::as_slice).unwrap_or_default();
+        let ids: Option<HashSet<String>> = store::optional_cell(answer, "marked_ids")?;
+        let marked = ids.as_ref().map_or(part.len(), HashSet::len);
+        self.report.raced = self.report.raced.saturating_add(count(part.len().saturating_sub(marked)));
+        self.note_marked(part, ids.as_ref());
+        Ok(())
+    }
+
+    /// Leaves the sweep's row, unless its last transaction did.
+    async fn end(&mut self, error: Option<&DatabaseError>) -> Result<(), DatabaseError> {
+        let nothing_to_do = !self.begun && self.report.refused.is_empty() && error.is_none();
+        if self.request.dry_run || self.ended || (self.request.source == Source::Page && nothing_to_do) {
+            return Ok(());
+        }
+        self.ended = true;
+        let Request { sweep_id, source, user_id, now, .. } = self.request;
+        let error = error.map(ToString::to_string);
+        let statement =
+            store::end_sweep(sweep_id, source.as_str(), user_id, now, self.totals(), error.as_deref());
+        self.database.run(&[statement]).await.map(drop)
+    }
+
+    fn totals(&self) -> SweepTotals {
+        let Report { examined, refused, unreadable, more, .. } = &self.report;
+        SweepTotals {
+            examined: *examined,
+            refused: count(refused.len()),
+            unreadable: count(unreadable.len()),
+            more: *more,
+        }
+    }
+}
+
+fn failure_row<'a>(failure: &Failure<'a>, row: &CandidateRow) -> FailureRow<'a> {
+    let Failure { id, attempt, staleness } = *failure;
+    FailureRow {
+        id,
+        status: staleness.stuck_status.as_str(),
+        attempt,
+        last_sign_of_life: staleness.last_sign_of_life.as_millis(),
+        error: staleness.error_text().to_string(),
+        age_ms: staleness.age_ms,
+        max_age_ms: staleness.max_age_ms,
+        tokens: row.tokens,
+    }
+}
+
+fn count(len: usize) -> u32 {
+    u32::try_from(len).unwrap_or(u32::MAX)
+}

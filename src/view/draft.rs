@@ -1,0 +1,164 @@
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::Serialize;
+
+use crate::rules::{
+    Age, GENERATION_TIMEOUT, Limit, Policy, Status, Time, Timestamp, Verdict, badge, classify,
+};
+use crate::store::{Page, PageRow};
+
+/// One creation as its owner sees it: what the JSON of `GET /api/drafts` holds, and what the page is made from.
+///
+/// It is the verdict that is shown and not only the row: a stale creation reads `failed` even if the write that
+/// should have marked it so did not go through.
+#[derive(Clone, Debug, Serialize)]
+pub struct DraftView {
+    /// The creation's id.
+    pub id: String,
+    /// Its kind.
+    pub kind: String,
+    /// What was asked for.
+    pub prompt: String,
+    /// `failed` for a stale creation, otherwise as stored.
+    pub status: String,
+    /// As stored.
+    pub stored_status: String,
+    /// `settled`, `fresh`, `stale` or `unreadable`.
+    pub verdict: &'static str,
+    /// A sign and a word, such as `❌ Failed`.
+    pub badge: &'static str,
+    /// Why it failed, or why its age can't be known.
+    pub error: Option<String>,
+    /// The same as a stable code.
+    pub error_code: Option<String>,
+    /// Which attempt at generating it this is, from 1.
+    pub attempt: u32,
+    /// What it was charged.
+    pub tokens: u64,
+    /// What the ledger says was refunded.
+    pub refunded_tokens: u64,
+    /// Epoch milliseconds; `null` if missing or malformed.
+    pub created_at: Option<u64>,
+    /// Epoch milliseconds; `null` if missing or malformed.
+    pub started_at: Option<u64>,
+    /// Epoch milliseconds; `null` if missing or malformed.
+    pub heartbeat_at: Option<u64>,
+    /// Epoch milliseconds.
+    pub finished_at: Option<i64>,
+    /// The last instant at which a fresh creation is not stale, in epoch milliseconds; `null` for `never`.
+    pub deadline: Option<u64>,
+    /// The limit of an active creation, in milliseconds; `null` for `never` and for one that is not active.
+    pub max_age_ms: Option<u64>,
+    /// Milliseconds since it was asked for.
+    pub age_ms: Option<u64>,
+}
+
+impl DraftView {
+    /// What to show of a row at the instant `now`, under `policy`.
+    pub fn new(row: PageRow, now: Timestamp, policy: &Policy) -> Self {
+        let verdict = classify(&row.creation.draft(), now, policy);
+        let stored_status = row.creation.status.clone();
+        let (name, error, error_code, status, deadline) = match verdict {
+            Verdict::Settled(_) => ("settled", row.error, row.error_code, stored_status.clone(), None),
+            Verdict::Fresh { deadline, .. } => ("fresh", None, None, stored_status.clone(), deadline),
+            Verdict::Stale(staleness) => (
+                "stale",
+                Some(staleness.error_text().to_string()),
+                Some(GENERATION_TIMEOUT.to_owned()),
+                Status::Failed.as_str().to_owned(),
+                Some(staleness.deadline()),
+            ),
+            Verdict::Unreadable(reason) => (
+                "unreadable",
+                Some(reason.to_string()),
+                Some(reason.code().to_owned()),
+                stored_status.clone(),
+                None,
+            ),
+        };
+        let created_at = at((&row.creation.created_at).into());
+        let active = row.creation.draft().status.and_then(Status::active);
+        let max_age_ms = active.and_then(|status| match policy.limit(status, &row.creation.kind).0 {
+            Limit::After(max_age) => Some(max_age.as_millis()),
+            Limit::Never => None,
+        });
+        DraftView {
+            kind: row.creation.kind,
+            prompt: row.prompt,
+            status,
+            stored_status,
+            verdict: name,
+            badge: badge(&verdict),
+            error,
+            error_code,
+            attempt: row.creation.attempt,
+            tokens: row.creation.tokens,
+            refunded_tokens: row.refunded_tokens.unwrap_or(0),
+            created_at: created_at.map(Timestamp::as_millis),
+            started_at: at((&row.creation.started_at).into()).map(Timestamp::as_millis),
+            heartbeat_at: at((&row.creation.heartbeat_at).into()).map(Timestamp::as_millis),
+            finished_at: row.finished_at,
+            deadline: deadline.map(Timestamp::as_millis),
+            max_age_ms,
+            age_ms: created_at
+                .filter(|created_at| *created_at <= now)
+                .map(|created_at| now.millis_since(created_at)),
+            id: row.creation.id,
+        }
+    }
+
+    /// How long ago it was asked for, written out: as an [`Age`], and in whole days from two days on.
+    pub fn age_text(&self) -> Option<String> {
+        const DAY_MS: u64 = 86_400_000;
+        self.age_ms.map(|age_ms| match age_ms / DAY_MS {
+            0 | 1 => Age(age_ms).to_string(),
+            days => format!("{days} days"),
+        })
+    }
+}
+
+fn at(time: Time) -> Option<Timestamp> {
+    match time {
+        Time::At(timestamp) => Some(timestamp),
+        Time::Missing | Time::Malformed => None,
+    }
+}
+
+/// A page of the drafts list: the JSON of `GET /api/drafts`, and what the page is made from.
+#[derive(Clone, Debug, Serialize)]
+pub struct DraftsView {
+    /// The server's clock, in epoch milliseconds: what every age here is measured from.
+    pub now: u64,
+    /// Whose drafts these are.
+    pub user_id: String,
+    /// The user's balance, in tokens.
+    pub balance: u64,
+    /// The newest first.
+    pub drafts: Vec<DraftView>,
+    /// What to give as `?cursor=` for the next page; `null` at the end.
+    pub next_cursor: Option<String>,
+    /// How many creations the sweep marked failed as the list was opened.
+    pub marked_as_failed: usize,
+    /// Whether that sweep went through; if not, it is repeated by the cron trigger.
+    pub swept: bool,
+}
+
+/// A place in the list, as text that is safe in a URL.
+pub fn cursor(page: &Page) -> String {
+    URL_SAFE_NO_PAD.encode(format!("{}.{}", page.listed_at, page.id))
+}
+
+/// The place that [`cursor`] wrote.
+///
+/// # Errors
+///
+/// A text that quotes the input and says what would be right.
+pub fn parse_cursor(text: &str) -> Result<Page, String> {
+    let read = || {
+        let text = String::from_utf8(URL_SAFE_NO_PAD.decode(text).ok()?).ok()?;
+        let (listed_at, id) = text.split_once('.')?;
+        let listed_at = listed_at.parse::<i64>().ok()?;
+        (listed_at.unsigned_abs() <= 1 << 53).then(|| Page { listed_at, id: id.to_owned() })
+    };
+    read().ok_or_else(|| format!("`cursor` is `{text}`: expected the `next_cursor` of the page before"))
+}

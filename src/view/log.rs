@@ -1,0 +1,60 @@
+use serde_json::{Value, json};
+
+use crate::rules::{MarkedMessage, SweepMessage};
+use crate::sweep::{Report, Source};
+
+/// A line for the log and its severity. One JSON object a line; no prompt, credential or user is in it.
+fn line(level: &str, event: &str, message: &str, fields: Value) -> String {
+    let mut line = json!({ "level": level, "event": event, "message": message });
+    if let (Value::Object(line), Value::Object(fields)) = (&mut line, fields) {
+        line.extend(fields);
+    }
+    line.to_string()
+}
+
+/// A line for each creation that a sweep marked or could not mark, then one for the sweep.
+pub fn sweep_lines(report: &Report, sweep_id: &str, source: Source) -> Vec<String> {
+    let marked = report.marked.iter().map(|marked| {
+        let staleness = &marked.staleness;
+        let message = MarkedMessage { id: &marked.id, age_ms: staleness.age_ms }.to_string();
+        let fields = json!({
+            "creation_id": marked.id,
+            "kind": marked.kind,
+            "stuck_status": staleness.stuck_status.as_str(),
+            "age_ms": staleness.age_ms,
+            "max_age_ms": staleness.max_age_ms,
+            "refunded_tokens": marked.tokens,
+            "sweep_id": sweep_id,
+        });
+        line("info", "creation_marked", &message, fields)
+    });
+    let refused = report.refused.iter().map(|refused| {
+        let fields = json!({ "creation_id": refused.id, "error": refused.error, "sweep_id": sweep_id });
+        line("error", "creation_refused", "The database refused to mark a stale creation as failed", fields)
+    });
+    let message = SweepMessage { marked: report.marked.len() as u64 }.to_string();
+    let fields = json!({
+        "sweep_id": sweep_id,
+        "source": source.as_str(),
+        "examined": report.examined,
+        "marked": report.marked.len(),
+        "raced": report.raced,
+        "refused": report.refused.len(),
+        "unreadable": report.unreadable.len(),
+        "refunded_tokens": report.refunded_tokens,
+        "more": report.more,
+        "cost": report.cost,
+    });
+    marked.chain(refused).chain([line("info", "sweep", &message, fields)]).collect()
+}
+
+/// The line of a sweep that stopped early.
+pub fn failed_sweep_line(sweep_id: &str, source: Source, error: &str) -> String {
+    let fields = json!({ "sweep_id": sweep_id, "source": source.as_str(), "error": error });
+    line("error", "sweep_failed", "Auto-cleanup: The sweep stopped early; the next one carries on", fields)
+}
+
+/// The line of a caller who was refused: the reason, and nothing of the credential.
+pub fn refused_caller_line(path: &str, reason: &str) -> String {
+    line("warn", "unauthorized", "Refused a caller", json!({ "path": path, "reason": reason }))
+}

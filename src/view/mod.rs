@@ -1,0 +1,12 @@
+//! What is shown: the drafts list as HTML and as JSON, and the lines of the log. Pure: the same input gives the
+//! same bytes.
+
+mod draft;
+mod log;
+mod page;
+mod report;
+
+pub use draft::{DraftView, DraftsView, cursor, parse_cursor};
+pub use log::{failed_sweep_line, refused_caller_line, sweep_lines};
+pub use page::{DemoUser, demo_page, drafts_page, message_page};
+pub use report::report_json;

@@ -1,0 +1,160 @@
+use chrono::DateTime;
+use maud::{DOCTYPE, Markup, html};
+
+use super::draft::{DraftView, DraftsView};
+
+fn layout(title: &str, script: bool, body: &Markup) -> String {
+    html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta name="color-scheme" content="light dark";
+                title { (title) }
+                link rel="icon" href="data:,";
+                link rel="stylesheet" href="/drafts.css";
+                @if script { script type="module" src="/drafts.js" {} }
+            }
+            body { (body) }
+        }
+    }
+    .into_string()
+}
+
+/// The drafts list as a page. Complete without JavaScript.
+pub fn drafts_page(view: &DraftsView, first_page: bool, demo: bool) -> String {
+    let body = html! {
+        a .skip href="#drafts" { "Skip to the drafts" }
+        header .bar {
+            h1 { "Drafts" }
+            dl .account {
+                div { dt { "Signed in as" } dd #user { (view.user_id) } }
+                div { dt { "Balance" } dd #balance { (tokens(view.balance)) } }
+            }
+            @if demo { a .quiet href="/demo" { "Switch user" } }
+        }
+        main data-now=(view.now) {
+            @if !view.swept {
+                p .notice role="alert" {
+                    "Refunds are delayed: your balance will be corrected within minutes. You need not do anything."
+                }
+            } @else if view.marked_as_failed > 0 {
+                p .notice role="status" {
+                    @if view.marked_as_failed == 1 { "1 draft has timed out. Its tokens are back in your balance." }
+                    @else { (view.marked_as_failed) " drafts have timed out. Their tokens are back in your balance." }
+                }
+            }
+            @if view.drafts.is_empty() {
+                p .empty {
+                    @if first_page { "No drafts yet. What you create appears here." } @else { "No more drafts." }
+                }
+            } @else {
+                ul #drafts .drafts { @for draft in &view.drafts { (card(draft)) } }
+            }
+            nav .pages aria-label="Pages" {
+                @if !first_page { a href="/drafts" { "← Newest" } }
+                @if let Some(cursor) = &view.next_cursor {
+                    a rel="next" href={ "/drafts?cursor=" (cursor) } { "Older →" }
+                }
+            }
+        }
+    };
+    layout("Drafts", true, &body)
+}
+
+fn card(draft: &DraftView) -> Markup {
+    let look = match draft.verdict {
+        "unreadable" => "unreadable",
+        _ => draft.status.as_str(),
+    };
+    html! {
+        li .card data-id=(draft.id) data-status=(look) data-tokens=(draft.tokens) {
+            div .top {
+                (badge(draft, look))
+                span .kind { (draft.kind) }
+                @if let (Some(created_at), Some(age)) = (draft.created_at, draft.age_text()) {
+                    time .age datetime=(rfc3339(created_at)) { (age) " ago" }
+                }
+            }
+            p .prompt dir="auto" { (draft.prompt) }
+            @if let Some(error) = &draft.error { p .error { (error) } }
+            p .tokens {
+                @if draft.refunded_tokens > 0 { (tokens(draft.refunded_tokens)) " refunded" }
+                @else if draft.verdict == "stale" && draft.tokens > 0 { "Refund of " (tokens(draft.tokens)) " on its way" }
+                @else if draft.tokens > 0 { (tokens(draft.tokens)) }
+                @else { "Free" }
+            }
+        }
+    }
+}
+
+/// The badge; one that may change while the page is open is the package's element, which does it.
+fn badge(draft: &DraftView, look: &str) -> Markup {
+    let (sign, word) = draft.badge.split_once(' ').unwrap_or(("", draft.badge));
+    let words = html! { span aria-hidden="true" { (sign) } " " (word) };
+    if draft.verdict != "fresh" {
+        return html! { span .badge .(look) { (words) } };
+    }
+    let hours = match draft.max_age_ms {
+        Some(millis) => (millis as f64 / 3_600_000.0).to_string(),
+        None => String::from("never"),
+    };
+    html! {
+        stale-badge .badge .(look) status=(draft.status) kind=(draft.kind) created-at=[draft.created_at]
+            started-at=[draft.started_at] heartbeat-at=[draft.heartbeat_at] max-age-hours=(hours) { (words) }
+    }
+}
+
+fn tokens(count: u64) -> String {
+    let digits = count.to_string();
+    let grouped: Vec<_> = digits.as_bytes().rchunks(3).rev().map(String::from_utf8_lossy).collect();
+    format!("{} token{}", grouped.join(","), if count == 1 { "" } else { "s" })
+}
+
+fn rfc3339(millis: u64) -> String {
+    i64::try_from(millis)
+        .ok()
+        .and_then(DateTime::from_timestamp_millis)
+        .map(|time| time.to_rfc3339_opts(chrono::SecondsFormat::Secs, true))
+        .unwrap_or_default()
+}
+
+/// A page with one message: an error, or a refusal.
+pub fn message_page(title: &str, message: &str, demo: bool) -> String {
+    let body = html! {
+        main .message {
+            h1 { (title) }
+            p { (message) }
+            @if demo { p { a .button href="/demo" { "Sign in as a demo user" } } }
+        }
+    };
+    layout(title, false, &body)
+}
+
+/// A user whom the local demo can sign in.
+#[derive(Clone, Debug)]
+pub struct DemoUser {
+    /// The user's id.
+    pub user_id: String,
+    /// The user's balance, in tokens.
+    pub balance: u64,
+}
+
+/// The local demo's sign-in.
+pub fn demo_page(users: &[DemoUser]) -> String {
+    let body = html! {
+        main .message {
+            h1 { "Sign in as a demo user" }
+            p { "This page exists on your machine only." }
+            form method="post" action="/demo" {
+                @for user in users {
+                    button .button type="submit" name="user_id" value=(user.user_id) {
+                        (user.user_id) " " small { (tokens(user.balance)) }
+                    }
+                }
+            }
+        }
+    };
+    layout("Demo", false, &body)
+}

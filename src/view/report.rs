@@ -1,0 +1,48 @@
+use serde_json::{Value, json};
+
+use crate::rules::Timestamp;
+use crate::sweep::{Marked, Report};
+
+/// The answer of `POST /api/generate/cleanup-stale`. `marked_as_failed` counts what was marked; in a dry run,
+/// what would be.
+pub fn report_json(report: &Report, sweep_id: &str, now: Timestamp, dry_run: bool) -> Value {
+    json!({
+        "success": true,
+        "marked_as_failed": report.marked.len(),
+        "dry_run": dry_run,
+        "sweep_id": if dry_run { None } else { Some(sweep_id) },
+        "now": now.as_millis(),
+        "examined": report.examined,
+        "raced": report.raced,
+        "refunded_tokens": report.refunded_tokens,
+        "more": report.more,
+        "cost": report.cost,
+        "refused": report.refused.iter().map(|refused| json!({
+            "id": refused.id,
+            "error": refused.error,
+        })).collect::<Vec<_>>(),
+        "unreadable": report.unreadable.iter().map(|skipped| json!({
+            "id": skipped.id,
+            "reason": skipped.reason.code(),
+            "message": skipped.reason.to_string(),
+        })).collect::<Vec<_>>(),
+        "creations": report.marked.iter().map(marked_json).collect::<Vec<_>>(),
+    })
+}
+
+fn marked_json(marked: &Marked) -> Value {
+    let staleness = &marked.staleness;
+    json!({
+        "id": marked.id,
+        "kind": marked.kind,
+        "stuck_status": staleness.stuck_status.as_str(),
+        "last_sign_of_life": staleness.last_sign_of_life.as_millis(),
+        "deadline": staleness.deadline().as_millis(),
+        "age_ms": staleness.age_ms,
+        "max_age_ms": staleness.max_age_ms,
+        "rule": staleness.rule.describe(staleness.stuck_status, &marked.kind),
+        "tokens": marked.tokens,
+        "error": staleness.error_text().to_string(),
+        "error_code": crate::rules::GENERATION_TIMEOUT,
+    })
+}

@@ -1,0 +1,108 @@
+use ::worker::{Env, Request};
+use wasm_bindgen::JsValue;
+
+use super::d1::D1;
+use crate::auth::{Claims, Key, Secret, TokenError, bearer, verify};
+use crate::config::{Config, ConfigError};
+use crate::rules::Timestamp;
+
+/// What one invocation works with: one clock reading, one configuration, one database.
+pub(super) struct Context {
+    pub(super) now: Timestamp,
+    pub(super) config: Config,
+    pub(super) database: D1,
+    pub(super) env: Env,
+    /// Whether the local demo's sign-in is there.
+    pub(super) demo: bool,
+}
+
+impl Context {
+    /// The context of a request.
+    pub(super) fn new(env: &Env, request: &Request) -> Result<Self, String> {
+        let local = request.url().is_ok_and(|url| is_local(url.host_str().unwrap_or_default()));
+        let mut context = Self::scheduled(env)?;
+        // Two conditions, and neither is met by a deployed configuration left at its defaults.
+        context.demo = local && text(env, "DEMO_SIGN_IN").as_deref() == Some("local");
+        Ok(context)
+    }
+
+    /// The context of the cron trigger.
+    pub(super) fn scheduled(env: &Env) -> Result<Self, String> {
+        Ok(Context {
+            now: now(),
+            config: config(env).map_err(|error| format!("the configuration is not valid: {error}"))?,
+            database: D1::new(env.d1("DB").map_err(|error| {
+                format!(
+                    "the database binding `DB` is not there: expected a `[[d1_databases]]` table ({error})"
+                )
+            })?),
+            env: env.clone(),
+            demo: false,
+        })
+    }
+
+    /// An id for a sweep that begins now: a UUIDv7.
+    pub(super) fn sweep_id(&self) -> Result<String, String> {
+        let mut random = [0; 10];
+        getrandom::fill(&mut random).map_err(|error| format!("no random numbers: {error}"))?;
+        let millis = self.now.as_millis();
+        Ok(uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid().hyphenated().to_string())
+    }
+
+    /// Who sent the request, by the token in its `Authorization` header or in the configured cookie.
+    pub(super) fn caller(&self, request: &Request) -> Result<Claims, String> {
+        let key = self.key()?;
+        let header = request.headers().get("Authorization").ok().flatten();
+        let cookies = request.headers().get("Cookie").ok().flatten().unwrap_or_default();
+        let token = match (&header, &self.config.auth.cookie) {
+            (Some(header), _) => bearer(header),
+            (None, Some(name)) => cookie(&cookies, name),
+            (None, None) => None,
+        };
+        let token = token.ok_or("no token")?;
+        verify(token, &key, &self.config.auth, self.now).map_err(|error: TokenError| error.to_string())
+    }
+
+    /// What signs and verifies the users' tokens.
+    pub(super) fn key(&self) -> Result<Key, String> {
+        self.secret("JWT_SECRET").map(Key::Hs256).map_err(|error| error.to_string())
+    }
+
+    /// A secret of the configuration, if it is fit for use.
+    pub(super) fn secret(&self, name: &'static str) -> Result<Secret, crate::auth::SecretError> {
+        Secret::new(name, text(&self.env, name).as_deref())
+    }
+}
+
+/// The one place where the Worker reads the clock.
+#[expect(clippy::disallowed_methods, reason = "every shell reads the clock in one place, and this is it")]
+fn now() -> Timestamp {
+    // A Date is a whole number of milliseconds far below 2^53.
+    Timestamp::from_millis(js_sys::Date::now() as i64).unwrap_or(Timestamp::MAX)
+}
+
+/// The table `STALE_DRAFTS`, or its defaults where there is none.
+pub(super) fn config(env: &Env) -> Result<Config, ConfigError> {
+    let value = js_sys::Reflect::get(env, &JsValue::from_str("STALE_DRAFTS")).unwrap_or(JsValue::UNDEFINED);
+    if value.is_undefined() {
+        return Ok(Config::default());
+    }
+    let value: serde_json::Value = serde_wasm_bindgen::from_value(value)
+        .map_err(|error| ConfigError::new(format!("`STALE_DRAFTS` can't be read: {error}")))?;
+    Config::from_json(&value)
+}
+
+fn text(env: &Env, name: &str) -> Option<String> {
+    js_sys::Reflect::get(env, &JsValue::from_str(name)).ok()?.as_string()
+}
+
+fn cookie<'a>(header: &'a str, name: &str) -> Option<&'a str> {
+    header.split(';').find_map(|pair| {
+        let (key, value) = pair.trim().split_once('=')?;
+        (key == name && !value.is_empty()).then_some(value)
+    })
+}
+
+fn is_local(host: &str) -> bool {
+    matches!(host, "localhost" | "127.0.0.1" | "[::1]")
+}

@@ -1,0 +1,89 @@
+use ::worker::{Headers, Request, Response, ResponseBuilder, console_error, console_log};
+use serde::Serialize;
+use serde_json::json;
+
+use crate::view;
+
+/// Nothing but the page's own style and script: prompts are untrusted text.
+const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self' \
+    'wasm-unsafe-eval'; img-src 'self' data:; connect-src 'self'; form-action 'self'; base-uri 'none'; \
+    frame-ancestors 'none'";
+
+fn builder(status: u16, content_type: &str) -> ::worker::Result<ResponseBuilder> {
+    let headers = Headers::new();
+    headers.set("Content-Type", content_type)?;
+    headers.set("Cache-Control", "private, no-store")?;
+    headers.set("X-Content-Type-Options", "nosniff")?;
+    headers.set("Referrer-Policy", "same-origin")?;
+    Ok(ResponseBuilder::new().with_status(status).with_headers(headers))
+}
+
+pub(super) fn json(status: u16, body: &impl Serialize) -> ::worker::Result<Response> {
+    let body = serde_json::to_string(body)?;
+    Ok(builder(status, "application/json; charset=utf-8")?.fixed(body.into_bytes()))
+}
+
+pub(super) fn html(status: u16, body: String) -> ::worker::Result<Response> {
+    let builder = builder(status, "text/html; charset=utf-8")?
+        .with_header("Content-Security-Policy", CONTENT_SECURITY_POLICY)?;
+    Ok(builder.fixed(body.into_bytes()))
+}
+
+pub(super) fn error(status: u16, message: &str) -> ::worker::Result<Response> {
+    json(status, &json!({ "error": message }))
+}
+
+pub(super) fn bad_request(message: &str) -> ::worker::Result<Response> {
+    error(400, message)
+}
+
+/// The same answer whatever the reason; the reason goes to the log.
+pub(super) fn unauthorized(path: &str, reason: &str) -> ::worker::Result<Response> {
+    console_log!("{}", view::refused_caller_line(path, reason));
+    let response = error(401, "Unauthorized")?;
+    response.headers().set("WWW-Authenticate", "Bearer")?;
+    Ok(response)
+}
+
+/// [`unauthorized`], as a page.
+pub(super) fn sign_in(path: &str, reason: &str, demo: bool) -> ::worker::Result<Response> {
+    console_log!("{}", view::refused_caller_line(path, reason));
+    html(
+        401,
+        view::message_page(
+            "Sign in to see your drafts",
+            "You are signed out, or your session has ended.",
+            demo,
+        ),
+    )
+}
+
+/// Nothing is done with a configuration that is not understood. What is wrong stands in the log and on `/readyz`.
+pub(super) fn misconfigured(path: &str, reason: &str) -> ::worker::Result<Response> {
+    console_error!(
+        "{}",
+        json!({ "level": "error", "event": "misconfigured", "message": reason, "path": path })
+    );
+    error(503, "the service is not configured: see /readyz")
+}
+
+pub(super) fn not_found(path: &str) -> ::worker::Result<Response> {
+    error(404, &format!("there is nothing at `{path}`"))
+}
+
+pub(super) fn method_not_allowed(allow: &str) -> ::worker::Result<Response> {
+    let response = error(405, &format!("method not allowed: expected `{allow}`"))?;
+    response.headers().set("Allow", allow)?;
+    Ok(response)
+}
+
+pub(super) fn see_other(location: &str) -> ::worker::Result<Response> {
+    let response = html(303, String::new())?;
+    response.headers().set("Location", location)?;
+    Ok(response)
+}
+
+/// The parameters of the request's URL, decoded, in order.
+pub(super) fn query(request: &Request) -> Vec<(String, String)> {
+    request.url().map(|url| url.query_pairs().into_owned().collect()).unwrap_or_default()
+}

@@ -1,0 +1,124 @@
+//! Dependencies point inwards only: rules ← store ← sweep ← shells, and rules ← browser. Each folder names what it may use, and using
+//! anything else fails here.
+
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
+#![cfg(not(target_arch = "wasm32"))]
+
+use std::path::Path;
+
+/// Folder or file of `src/`, the modules of this crate that it may use, and the crates beside std.
+const RINGS: [(&str, &[&str], &[&str]); 8] = [
+    ("rules", &["rules"], &[]),
+    ("store", &["rules", "store"], &["serde", "serde_json"]),
+    ("sweep.rs", &["rules", "store"], &["serde_json"]),
+    ("config.rs", &["rules", "config"], &["serde_json"]),
+    ("auth", &["rules", "config", "auth"], &["base64", "hmac", "serde", "serde_json", "sha2", "subtle"]),
+    ("view", &["rules", "store", "sweep", "view"], &["base64", "chrono", "maud", "serde", "serde_json"]),
+    ("browser", &["rules", "browser"], &["wasm_bindgen"]),
+    (
+        "worker",
+        &["rules", "store", "sweep", "config", "auth", "view", "worker"],
+        &[
+            "getrandom",
+            "js_sys",
+            "serde",
+            "serde_json",
+            "serde_wasm_bindgen",
+            "subtle",
+            "uuid",
+            "wasm_bindgen",
+            "worker",
+        ],
+    ),
+];
+
+const CRATES: [&str; 15] = [
+    "base64",
+    "chrono",
+    "getrandom",
+    "hmac",
+    "idna_adapter",
+    "js_sys",
+    "maud",
+    "serde",
+    "serde_json",
+    "serde_wasm_bindgen",
+    "sha2",
+    "subtle",
+    "uuid",
+    "wasm_bindgen",
+    "worker",
+];
+
+fn sources(path: &Path) -> Vec<(String, String)> {
+    if path.is_file() {
+        return vec![(path.display().to_string(), std::fs::read_to_string(path).unwrap())];
+    }
+    let entries = std::fs::read_dir(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    entries.flat_map(|entry| sources(&entry.unwrap().path())).collect()
+}
+
+fn words(text: &str) -> impl Iterator<Item = &str> {
+    text.split(|character: char| !(character.is_alphanumeric() || character == '_'))
+}
+
+#[test]
+fn dependencies_point_inwards() {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    for (ring, modules, crates) in RINGS {
+        for (file, text) in sources(&src.join(ring)) {
+            let code = text
+                .lines()
+                .filter(|line| !line.trim_start().starts_with("//"))
+                .collect::<Vec<_>>()
+                .join("\n");
+            for path in code.split("crate::").skip(1) {
+                // `use crate::{a::…, b::…}` would hide what it names.
+                let module = words(path).next().unwrap_or_default();
+                assert!(modules.contains(&module), "{file} uses `crate::{module}`");
+            }
+            for name in CRATES.iter().filter(|name| !crates.contains(name)) {
+                // A module of this crate may have a crate's name: `worker`.
+                let used = code.contains(&format!("use {name}::"))
+                    || code.contains(&format!("::{name}::"))
+                    || code.contains(&format!(" {name}::"));
+                assert!(!used, "{file} uses the crate `{name}`");
+            }
+        }
+    }
+}
+
+#[test]
+fn every_part_of_src_is_in_a_ring() {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    for entry in std::fs::read_dir(src).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        assert!(name == "lib.rs" || RINGS.iter().any(|(ring, ..)| *ring == name), "src/{name} is in no ring");
+    }
+}
+
+/// `worker-build` would put the browser's exports on the Worker's entry point.
+#[test]
+fn the_browser_and_the_worker_are_built_apart() {
+    let manifest = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml")).unwrap();
+    let feature =
+        |name: &str| manifest.lines().find(|line| line.starts_with(&format!("{name} = ["))).unwrap();
+    assert!(!feature("worker").contains("\"browser\""));
+    assert_eq!(feature("browser"), "browser = [\"dep:wasm-bindgen\"]");
+}
+
+#[test]
+fn sql_stands_in_the_store_only() {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    for (file, text) in sources(&src) {
+        let sql = ["SELECT ", "INSERT INTO", "UPDATE ", "DELETE FROM"].iter().any(|word| text.contains(word));
+        assert!(!sql || file.contains("/store/"), "{file} holds SQL");
+    }
+}

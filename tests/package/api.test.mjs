@@ -1,0 +1,161 @@
+// The npm package, built: the shared cases in every flavour, and what it adds to the rules.
+
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { mock, test } from "node:test";
+
+const NOW = 1_700_000_000_000;
+const HOUR = 3_600_000;
+const read = (name) => JSON.parse(readFileSync(new URL(`../cases/${name}.json`, import.meta.url), "utf8"));
+const dist = new URL("../../pkg/dist/", import.meta.url);
+const require = createRequire(import.meta.url);
+
+const flavours = {
+  wasm: await import(new URL("esm/index.js", dist)),
+  wasm2js: await import(new URL("js/index.js", dist)),
+  "wasm, CommonJS": require(new URL("cjs/index.cjs", dist).pathname),
+  "wasm2js, CommonJS": require(new URL("js-cjs/index.cjs", dist).pathname),
+};
+const { check, checkAll, deadline, nextChange, policy, serverClock, watch } = flavours.wasm;
+
+const time = (value) => (typeof value === "number" ? NOW - value : value);
+
+for (const [name, { check, policy }] of Object.entries(flavours)) {
+  test(`verdicts: ${name}`, () => {
+    for (const entry of read("verdicts")) {
+      const draft = { status: entry.status, kind: entry.kind ?? "image", created_at: time(entry.created), started_at: time(entry.started), heartbeat_at: time(entry.heartbeat) };
+      const result = check(draft, { now: NOW, policy: policy(entry.policy ?? {}) });
+      assert.deepEqual([result.verdict, result.badge, result.error], [entry.verdict, entry.badge, entry.error ?? null], entry.name);
+      if (entry.reason) assert.equal(result.error_code, entry.reason, entry.name);
+      for (const key of ["age_ms", "max_age_ms", "rule"]) if (key in entry) assert.equal(result[key], entry[key], `${entry.name}: ${key}`);
+      if ("deadline" in entry) assert.equal(result.deadline, entry.deadline === null ? null : NOW - entry.deadline, entry.name);
+      assert.equal(result.status, result.verdict === "stale" ? "failed" : entry.status, entry.name);
+    }
+  });
+
+  test(`ages: ${name}`, () => {
+    for (const { age_ms, long } of read("ages")) {
+      const now = Math.max(age_ms, NOW);
+      if (age_ms === 0) continue;
+      const { error } = check({ status: "pending", created_at: now - age_ms }, { now, policy: Math.min(0.0000003, 1) });
+      if (age_ms > 1) assert.equal(error, `Generation timeout: Task stuck in pending status for ${long}`);
+    }
+  });
+
+  test(`policies: ${name}`, () => {
+    for (const { policy: settings, error } of read("policies")) {
+      if (error === null) policy(settings);
+      else assert.throws(() => policy(settings), { name: "RangeError", message: error });
+    }
+    const expected = "expected hours above 0, such as `1` or `0.5`, or `\"never\"`";
+    for (const number of [NaN, Infinity, -Infinity]) assert.throws(() => policy({ pending: number }), { message: `\`pending\` is \`${number}\`: ${expected}` });
+  });
+}
+
+test("a policy is hours, a preset, never or a policy object, and nothing else", () => {
+  const draft = { status: "pending", created_at: NOW - 20 * 60_000 };
+  const verdict = (policy) => check(draft, { now: NOW, policy }).verdict;
+  assert.deepEqual([undefined, "production", "budget", 1, 0.5, "never"].map(verdict), Array(6).fill("fresh"));
+  assert.deepEqual(["development", 0.25, policy({ pending: 0.1 })].map(verdict), Array(3).fill("stale"));
+  for (const wrong of ["prod", 0, -1, NaN, Infinity, null, {}, true]) assert.throws(() => verdict(wrong), /`policy` is `.*`: expected hours above 0/);
+  // What went wrong once does so again, and harms nobody else.
+  assert.throws(() => verdict("prod"), RangeError);
+  assert.equal(verdict(0.25), "stale");
+});
+
+test("times are epoch ms, Date or RFC 3339 text; all else gives a verdict that says so", () => {
+  const verdict = (created_at) => check({ status: "pending", created_at }, { now: NOW });
+  const at = NOW - 2 * HOUR;
+  for (const good of [at, new Date(at), new Date(at).toISOString(), "2023-11-14T20:13:20Z", "2023-11-14t20:13:20.000z", "2023-11-14 21:13:20+01:00"]) {
+    assert.equal(verdict(good).age_ms, 2 * HOUR, String(good));
+  }
+  for (const bad of [NaN, Infinity, 1.5, -1, "", "soon", "2023-11-14", "2023-11-14T20:13:20", "2023-13-41T20:13:20Z", "1700000000000", new Date(NaN), {}, [], [5], true, 5n, Symbol("x"), () => 1]) {
+    assert.equal(verdict(bad).error_code, "time_malformed", String(bad));
+  }
+  for (const none of [null, undefined]) assert.equal(verdict(none).error_code, "time_missing");
+});
+
+test("any draft has a verdict", () => {
+  const odd = [{}, { status: null }, { status: "constructor" }, { status: "__proto__" }, { status: 0 }, { status: "PENDING" }];
+  for (const result of checkAll(odd, { now: NOW })) {
+    assert.equal(result.verdict, "unreadable");
+    assert.equal(result.error_code, "unknown_status");
+  }
+});
+
+test("what a failed draft says is passed on", () => {
+  const failed = { status: "failed", error: "provider", error_code: "provider_error" };
+  const { badge, error, error_code } = check(failed, { now: NOW });
+  assert.deepEqual([badge, error, error_code], ["❌ Failed", "provider", "provider_error"]);
+});
+
+test("deadlines and the next change", () => {
+  const drafts = [
+    { status: "pending", created_at: NOW - 10 },
+    { status: "pending", created_at: NOW - HOUR },
+    { status: "pending", created_at: NOW - HOUR - 1 },
+    { status: "draft", created_at: 0 },
+  ];
+  assert.deepEqual(drafts.map((draft) => deadline(draft, { now: NOW })), [NOW - 10 + HOUR, NOW, NOW - 1, null]);
+  assert.equal(nextChange(drafts, { now: NOW }), NOW + 1);
+  assert.equal(nextChange([drafts[3]], { now: NOW }), null);
+  assert.equal(nextChange([], { now: NOW }), null);
+  assert.equal(nextChange([drafts[0]], { now: NOW, policy: "never" }), null);
+});
+
+test("within a clock's error a draft is not stale yet", () => {
+  const clock = (at, error) => ({ now: () => at, error });
+  const draft = { status: "pending", created_at: NOW - HOUR };
+  const verdict = (at, error) => check(draft, { now: clock(at, error) }).verdict;
+  assert.equal(verdict(NOW + 50, 50), "fresh");
+  assert.equal(verdict(NOW + 51, 50), "stale");
+  assert.equal(verdict(NOW + 1, 0), "stale");
+  // Nor is it in the future, if it need not be.
+  assert.equal(check({ status: "pending", created_at: NOW + 50 }, { now: clock(NOW, 50) }).verdict, "fresh");
+  assert.equal(check({ status: "pending", created_at: NOW + 51 }, { now: clock(NOW, 50) }).error_code, "time_in_future");
+});
+
+test("the server's clock lies between the request and its answer", () => {
+  const received_at = performance.now();
+  const clock = serverClock({ now: new Date(NOW), sent_at: received_at - 300, received_at });
+  assert.equal(clock.error, 150);
+  const lag = clock.now() - NOW - 150;
+  assert.ok(lag >= 0 && lag < 1_000, String(lag));
+});
+
+test("a watch calls at once and at each change, with one clamped timer, until it is aborted", () => {
+  mock.timers.enable({ apis: ["setTimeout", "Date"], now: NOW });
+  const delays = [];
+  const timeout = globalThis.setTimeout;
+  globalThis.setTimeout = (look, delay) => (delays.push(delay), timeout(look, delay));
+  try {
+    const stop = new AbortController();
+    const seen = [];
+    const drafts = [{ status: "pending", created_at: NOW - HOUR + 1_000 }, { status: "pending", created_at: NOW - HOUR + 5_000 }];
+    watch(drafts, { signal: stop.signal }, (verdicts) => seen.push(verdicts.map(({ verdict }) => verdict).join()));
+    assert.deepEqual(seen, ["fresh,fresh"]);
+    mock.timers.tick(1_000);
+    assert.equal(seen.length, 1);
+    mock.timers.tick(1);
+    assert.deepEqual(seen, ["fresh,fresh", "stale,fresh"]);
+    stop.abort();
+    mock.timers.tick(10_000);
+    assert.equal(seen.length, 2);
+    assert.deepEqual(delays, [1_001, 4_000]);
+    watch([{ status: "pending", created_at: NOW }], { policy: 24 * 60 }, () => {});
+    assert.equal(delays.at(-1), 2 ** 31 - 1);
+    const before = delays.length;
+    watch([{ status: "pending", created_at: NOW }], { policy: "never" }, () => {});
+    assert.equal(delays.length, before);
+  } finally {
+    globalThis.setTimeout = timeout;
+    mock.timers.reset();
+  }
+});
+
+test("every entry can be imported on a server", async () => {
+  for (const entry of ["index", "element"]) await import(new URL(`esm/${entry}.js`, dist));
+  const { StaleBadge } = await import(new URL("esm/element.js", dist));
+  assert.equal(typeof StaleBadge, "function");
+});

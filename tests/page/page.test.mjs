@@ -1,0 +1,181 @@
+// The drafts page in Chromium, served by the Worker on workerd with the demo's creations.
+
+import assert from "node:assert/strict";
+import { mkdirSync } from "node:fs";
+import { after, before, test } from "node:test";
+import { chromium } from "playwright-core";
+import { demoStatements } from "../../scripts/demo-data.mjs";
+import { NOW, start } from "../worker/harness.mjs";
+
+let world;
+let browser;
+let address;
+
+before(async () => {
+  world = await start({ bindings: { DEMO_SIGN_IN: "local" } });
+  const statements = demoStatements(NOW);
+  for (let at = 0; at < statements.length; at += 100) {
+    await world.database.batch(statements.slice(at, at + 100).map((sql) => world.database.prepare(sql)));
+  }
+  address = `http://localhost:${(await world.url()).port}`;
+  browser = await chromium.launch({
+    executablePath: process.env.CHROMIUM_BIN ?? "/usr/bin/chromium",
+    args: ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"],
+  });
+  mkdirSync(new URL("../output/", import.meta.url), { recursive: true });
+});
+after(async () => {
+  await browser?.close();
+  await world?.stop();
+});
+
+/** A fresh browser, signed in by the demo's own page. */
+async function signIn(user, options = {}) {
+  const context = await browser.newContext(options);
+  const page = await context.newPage();
+  const problems = [];
+  page.on("console", (message) => message.type() === "error" && problems.push(message.text()));
+  page.on("pageerror", (error) => problems.push(error.message));
+  page.on("dialog", (dialog) => problems.push(`dialog: ${dialog.message()}`) && dialog.dismiss());
+  await page.goto(`${address}/demo`);
+  await Promise.all([page.waitForURL("**/drafts"), page.getByRole("button", { name: new RegExp(`^${user} `) }).click()]);
+  return { page, problems, close: () => context.close() };
+}
+
+const shot = (page, name) => page.screenshot({ path: new URL(`../output/${name}.png`, import.meta.url).pathname, fullPage: true });
+
+test("the demo holds every status and kind, and its balances are the sums of the ledger", async () => {
+  const found = await world.all("SELECT status, count(*) AS n FROM creations GROUP BY status ORDER BY status");
+  assert.deepEqual(found.map(({ status }) => status), ["draft", "failed", "pending", "processing", "published"]);
+  assert.ok(found.reduce((sum, { n }) => sum + n, 0) > 250);
+  assert.equal((await world.all("SELECT DISTINCT kind FROM creations")).length, 3);
+  assert.deepEqual(await world.wrongBalances(), []);
+});
+
+test("on the first load stale drafts are failed, with their text and the refund", async () => {
+  const before = (await world.one("SELECT tokens FROM balances WHERE user_id = 'ada'")).tokens;
+  const due = (await world.one("SELECT sum(tokens) AS tokens FROM creations WHERE user_id = 'ada' AND status IN ('pending', 'processing') AND last_sign_of_life < ?", NOW - 3_600_000)).tokens;
+  const { page, problems, close } = await signIn("ada", { viewport: { width: 1_280, height: 900 } });
+  // Two of the three creations that are named in the demo stand on later pages, by their age.
+  const older = page.getByRole("link", { name: "Older" });
+  const texts = [];
+  for (;;) {
+    texts.push(...(await page.locator(".card").allInnerTexts()));
+    if (texts.length <= 20) {
+      await shot(page, "drafts-desktop-light");
+      await page.emulateMedia({ colorScheme: "dark" });
+      await shot(page, "drafts-desktop-dark");
+      await page.emulateMedia({ colorScheme: "light" });
+    }
+    if ((await older.count()) === 0) break;
+    await older.click();
+  }
+  const card = (text) => texts.find((entry) => entry.includes(text)) ?? assert.fail(`no card says ${text}`);
+  const stuck = card("18.2 hours ago");
+  assert.match(stuck, /❌ Failed/);
+  assert.match(stuck, /Generation timeout: Task stuck in pending status for 18\.2 hours/);
+  assert.match(stuck, /10 tokens refunded/);
+  assert.match(card("stuck in processing status for 1.5 hours"), /❌ Failed[^]*80 tokens refunded/);
+  assert.match(card("a train through autumn hills, slow dolly shot"), /⚙️ Processing/);
+  assert.match(card("whose clock runs two hours ahead"), /⚠️ Needs attention[^]*in the future/);
+  for (const badge of ["⏳ Pending", "📝 Draft", "🌐 Published"]) card(badge);
+  assert.match(card("onerror"), /<img src=x onerror="alert\(1\)"> a prompt full of <b>HTML<\/b> & "quotes"/);
+  assert.equal(await page.locator(".card img, .card b").count(), 0);
+  assert.equal(await page.locator("#balance").innerText(), `${(before + due).toLocaleString("en")} tokens`);
+  assert.deepEqual(problems, []);
+  assert.deepEqual(await world.wrongBalances(), []);
+  await close();
+});
+
+test("a second load changes nothing", async () => {
+  const dump = () => world.all("SELECT id, status, finished_at FROM creations UNION ALL SELECT entry_key, tokens, created_at FROM ledger");
+  const { page, close } = await signIn("ada");
+  const before = await dump();
+  await page.reload();
+  assert.deepEqual(await dump(), before);
+  await close();
+});
+
+test("the other users' stale drafts wait for the cron trigger", async () => {
+  const stale = async () => (await world.one("SELECT count(*) AS n FROM creations WHERE status IN ('pending', 'processing') AND last_sign_of_life < ?", NOW - 3_600_000)).n;
+  assert.ok((await stale()) > 0);
+  assert.equal(await world.cron(), "ok");
+  assert.equal(await stale(), 0);
+  assert.deepEqual(await world.wrongBalances(), []);
+});
+
+test("a phone shows it without scrolling sideways", async () => {
+  const { page, close } = await signIn("bashir", { viewport: { width: 360, height: 740 }, deviceScaleFactor: 2 });
+  const { scroll, client } = await page.evaluate(() => ({ scroll: document.documentElement.scrollWidth, client: document.documentElement.clientWidth }));
+  assert.equal(scroll, client);
+  await page.screenshot({ path: new URL("../output/drafts-phone.png", import.meta.url).pathname });
+  await close();
+});
+
+test("a screen reader finds headings, a list, and each badge as words", async () => {
+  const { page, close } = await signIn("chen");
+  assert.equal(await page.getByRole("heading", { level: 1, name: "Drafts" }).count(), 1);
+  assert.equal(await page.getByRole("listitem").count(), 20);
+  assert.equal(await page.getByRole("navigation", { name: "Pages" }).count(), 1);
+  assert.match(await page.locator(".card").first().ariaSnapshot(), /Draft|Published|Failed|Pending|Processing/);
+  await close();
+});
+
+test("a draft flips at its deadline while the page is open, with the network cut", async () => {
+  await world.grant("flip", 1_000);
+  await world.create(
+    { id: "flips", user_id: "flip", tokens: 7, created_at: NOW - 3_600_000 + 2_500, prompt: "about to go stale" },
+    { id: "video-stays", user_id: "flip", kind: "video", status: "processing", created_at: NOW - 60_000, started_at: NOW - 50_000 },
+    { id: "done", user_id: "flip", status: "draft", created_at: NOW - 120_000 },
+  );
+  const { token } = await import("../worker/harness.mjs");
+  const context = await browser.newContext();
+  await context.addCookies([{ name: "session", value: token({ sub: "flip" }), url: address }]);
+  const page = await context.newPage();
+  const problems = [];
+  page.on("console", (message) => message.type() === "error" && problems.push(message.text()));
+  page.on("pageerror", (error) => problems.push(error.message));
+  const loaded = await page.goto(`${address}/drafts`);
+  const badges = () => page.locator(".badge").allInnerTexts();
+  const before = await badges();
+  assert.deepEqual(before, ["⚙️ Processing", "📝 Draft", "⏳ Pending"]);
+  await page.waitForFunction(() => document.querySelector("stale-badge").clock);
+  assert.deepEqual(await badges(), before, "upgrading changes nothing");
+  await context.setOffline(true);
+  const card = page.locator(".card", { hasText: "about to go stale" });
+  const start = Date.now();
+  await card.locator(".badge.failed").waitFor({ timeout: 10_000 });
+  const at = await page.evaluate(() => document.querySelector("stale-badge").clock.now());
+  assert.ok(at >= NOW + 2_500, `flipped ${NOW + 2_500 - at} ms before its deadline, after ${Date.now() - start} ms`);
+  assert.equal(await card.locator(".badge").innerText(), "❌ Failed");
+  assert.equal(await card.locator(".badge").getAttribute("role"), "status");
+  assert.equal(await card.locator(".error").innerText(), "Generation timeout: Task stuck in pending status for 1.0 hours");
+  assert.equal(await card.locator(".tokens").innerText(), "Refund of 7 tokens on its way");
+  assert.deepEqual((await badges()).slice(0, 2), before.slice(0, 2));
+  await context.setOffline(false);
+  await world.order({ now: NOW + 3_000 });
+  await page.reload();
+  assert.equal(await card.locator(".badge").innerText(), "❌ Failed");
+  assert.equal(await card.locator(".error").innerText(), "Generation timeout: Task stuck in pending status for 1.0 hours");
+  assert.equal(await card.locator(".tokens").innerText(), "7 tokens refunded");
+  assert.deepEqual(problems.filter((text) => !text.includes("ERR_INTERNET_DISCONNECTED")), []);
+  assert.equal(loaded.status(), 200);
+  await world.order({ now: NOW });
+  await context.close();
+});
+
+test("it is complete with JavaScript off", async () => {
+  const { page, close } = await signIn("daniela", { javaScriptEnabled: false });
+  assert.equal(await page.locator(".card").count(), 20);
+  assert.ok((await page.locator(".badge.failed").count()) > 0);
+  await close();
+});
+
+test("whoever is not signed in sees no draft", async () => {
+  const context = await browser.newContext();
+  const page = await context.newPage();
+  const response = await page.goto(`${address}/drafts`);
+  assert.equal(response.status(), 401);
+  assert.equal(await page.locator(".card").count(), 0);
+  await context.close();
+});

@@ -1,0 +1,223 @@
+//! The rules on the shared cases, natively and as WebAssembly: `cargo test`, and `cargo test --target
+//! wasm32-unknown-unknown`. The same cases run through the Worker in `tests/worker/cases.test.mjs`.
+
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
+
+mod common;
+
+use common::{NOW, policy, time};
+use serde_json::Value;
+use stale_drafts::rules::{
+    Active, Age, Candidate, Draft, Field, MarkedMessage, MaxAge, Policy, Setting, SkipReason, Status,
+    SweepMessage, Time, Timestamp, Unreadable, Verdict, badge, classify, plan,
+};
+#[cfg(target_arch = "wasm32")]
+use wasm_bindgen_test::wasm_bindgen_test;
+
+fn cases(text: &'static str) -> Vec<Value> {
+    serde_json::from_str(text).unwrap()
+}
+
+fn now() -> Timestamp {
+    Timestamp::from_millis(NOW).unwrap()
+}
+
+#[cfg_attr(not(target_arch = "wasm32"), test)]
+#[cfg_attr(target_arch = "wasm32", wasm_bindgen_test)]
+fn verdicts() {
+    for case in cases(include_str!("cases/verdicts.json")) {
+        let name = case["name"].as_str().unwrap();
+        let policy = case.get("policy").map_or_else(Policy::default, |value| policy(value).unwrap());
+        let kind = case.get("kind").map_or("image", |kind| kind.as_str().unwrap());
+        let draft = Draft {
+            status: case["status"].as_str().unwrap().parse().ok(),
+            kind,
+            created_at: time(&case["created"]),
+            started_at: time(&case["started"]),
+            heartbeat_at: time(&case["heartbeat"]),
+        };
+        let verdict = classify(&draft, now(), &policy);
+        assert_eq!(badge(&verdict), case["badge"], "{name}");
+        let (word, deadline) = match verdict {
+            Verdict::Settled(status) => {
+                assert_eq!(Some(status), draft.status, "{name}");
+                ("settled", None)
+            }
+            Verdict::Fresh { status, deadline } => {
+                assert_eq!(Some(status.status()), draft.status, "{name}");
+                ("fresh", Some(deadline))
+            }
+            Verdict::Stale(staleness) => {
+                assert_eq!(staleness.error_text().to_string(), case["error"], "{name}");
+                let rule = staleness.rule.describe(staleness.stuck_status, kind);
+                for (key, value) in [
+                    ("age_ms", Value::from(staleness.age_ms)),
+                    ("max_age_ms", Value::from(staleness.max_age_ms)),
+                    ("rule", Value::from(rule)),
+                ] {
+                    assert!(
+                        case.get(key).is_none_or(|expected| *expected == value),
+                        "{name}: {key} is {value}"
+                    );
+                }
+                ("stale", Some(Some(staleness.deadline())))
+            }
+            Verdict::Unreadable(reason) => {
+                assert_eq!(reason.code(), case["reason"], "{name}");
+                assert_eq!(reason.to_string(), case["error"], "{name}");
+                ("unreadable", None)
+            }
+        };
+        assert_eq!(word, case["verdict"], "{name}");
+        // `deadline` in a case is, as every time is, in milliseconds before now.
+        if let Some(expected) = case.get("deadline") {
+            let expected = expected.as_i64().map(|before| Timestamp::from_millis(NOW - before).unwrap());
+            assert_eq!(deadline, Some(expected), "{name}");
+        }
+    }
+}
+
+#[cfg_attr(not(target_arch = "wasm32"), test)]
+#[cfg_attr(target_arch = "wasm32", wasm_bindgen_test)]
+fn ages() {
+    for case in cases(include_str!("cases/ages.json")) {
+        let age = Age(case["age_ms"].as_u64().unwrap());
+        assert_eq!(age.to_string(), case["long"], "{age:?}");
+        assert_eq!(format!("{age:#}"), case["short"], "{age:?}");
+    }
+    assert_eq!(Age(u64::MAX).to_string(), "5124095576030.4 hours");
+}
+
+#[cfg_attr(not(target_arch = "wasm32"), test)]
+#[cfg_attr(target_arch = "wasm32", wasm_bindgen_test)]
+fn policies() {
+    for case in cases(include_str!("cases/policies.json")) {
+        let error = policy(&case["policy"]).err().map(|error| error.to_string());
+        assert_eq!(error.as_deref(), case["error"].as_str(), "{}", case["policy"]);
+    }
+    // What JSON can't hold.
+    for (number, text) in [(f64::NAN, "NaN"), (f64::INFINITY, "Infinity"), (f64::NEG_INFINITY, "-Infinity")] {
+        let error = Policy::from_settings([(["pending"].as_slice(), Setting::Number(number))]).unwrap_err();
+        let expected = "expected hours above 0, such as `1` or `0.5`, or `\"never\"`";
+        assert_eq!(error.to_string(), format!("`pending` is `{text}`: {expected}"));
+    }
+}
+
+#[cfg_attr(not(target_arch = "wasm32"), test)]
+#[cfg_attr(target_arch = "wasm32", wasm_bindgen_test)]
+fn transitions() {
+    let legal = [
+        (Status::Pending, Status::Processing),
+        (Status::Pending, Status::Failed),
+        (Status::Processing, Status::Draft),
+        (Status::Processing, Status::Failed),
+        (Status::Draft, Status::Published),
+    ];
+    for from in Status::ALL {
+        for to in Status::ALL {
+            assert_eq!(from.transition(to).is_ok(), legal.contains(&(from, to)), "{from} to {to}");
+        }
+    }
+    let text = |from: Status, to| from.transition(to).unwrap_err().to_string();
+    assert_eq!(
+        text(Status::Processing, Status::Published),
+        "a creation can't go from `processing` to `published`: only `draft` or `failed` can follow"
+    );
+    assert_eq!(
+        text(Status::Draft, Status::Failed),
+        "a creation can't go from `draft` to `failed`: only `published` can follow"
+    );
+    assert_eq!(
+        text(Status::Failed, Status::Draft),
+        "a creation can't go from `failed` to `draft`: `failed` is final"
+    );
+    assert_eq!(
+        "done".parse::<Status>().unwrap_err().to_string(),
+        "unknown status `done`: expected `pending`, `processing`, `draft`, `published` or `failed`"
+    );
+}
+
+#[cfg_attr(not(target_arch = "wasm32"), test)]
+#[cfg_attr(target_arch = "wasm32", wasm_bindgen_test)]
+fn hours() {
+    for (text, millis) in
+        [("1", 3_600_000), ("0.5", 1_800_000), ("0.167", 601_200), ("0.01", 36_000), ("24", 86_400_000)]
+    {
+        assert_eq!(text.parse::<MaxAge>().map(MaxAge::as_millis), Ok(millis), "{text}");
+    }
+    for text in ["0", "-0", "-1", "NaN", "inf", "-inf", "1e-9", "1e10", "", "one", "1h", "0x1", "1,5"] {
+        let error = text.parse::<MaxAge>().unwrap_err().to_string();
+        let expected = "is no maximum age: expected hours above 0, such as `1` or `0.5`";
+        assert_eq!(error, format!("`{text}` {expected}"));
+    }
+}
+
+#[cfg_attr(not(target_arch = "wasm32"), test)]
+#[cfg_attr(target_arch = "wasm32", wasm_bindgen_test)]
+fn messages() {
+    let sweep = |marked| SweepMessage { marked }.to_string();
+    assert_eq!(sweep(3), "Auto-cleanup: Marked 3 stale creations as failed");
+    assert_eq!(sweep(1), "Auto-cleanup: Marked 1 stale creation as failed");
+    assert_eq!(sweep(0), "Auto-cleanup: Marked 0 stale creations as failed");
+    let marked = |id| MarkedMessage { id, age_ms: 65_520_000 }.to_string();
+    assert_eq!(marked("abc123def456"), "Marked stale creation abc123... as failed (age: 18.2h)");
+    assert_eq!(marked("abc123"), "Marked stale creation abc123 as failed (age: 18.2h)");
+    assert_eq!(marked("äöüäöüäöü"), "Marked stale creation äöüäöü... as failed (age: 18.2h)");
+    assert_eq!(marked(""), "Marked stale creation  as failed (age: 18.2h)");
+}
+
+#[cfg_attr(not(target_arch = "wasm32"), test)]
+#[cfg_attr(target_arch = "wasm32", wasm_bindgen_test)]
+fn a_plan_holds_every_candidate_once() {
+    let draft = |status, created| Draft {
+        status,
+        kind: "image",
+        created_at: time(&created),
+        started_at: Time::Missing,
+        heartbeat_at: Time::Missing,
+    };
+    let candidates = [
+        ("stale", draft(Some(Status::Pending), Value::from(3_600_001))),
+        ("fresh", draft(Some(Status::Processing), Value::from(3_600_000))),
+        ("settled", draft(Some(Status::Draft), Value::from(9_000_000))),
+        ("garbage", draft(Some(Status::Pending), Value::from("x"))),
+        ("unknown", draft(None, Value::from(9_000_000))),
+    ]
+    .map(|(id, draft)| Candidate { id, attempt: 2, draft });
+    let plan = plan(candidates, now(), &Policy::default());
+    let [failure] = plan.fail.as_slice() else { panic!("one is stale") };
+    assert_eq!((failure.id, failure.attempt, failure.staleness.age_ms), ("stale", 2, 3_600_001));
+    let skipped: Vec<_> = plan.skip.iter().map(|skip| (skip.id, skip.reason)).collect();
+    assert_eq!(
+        skipped,
+        [
+            ("fresh", SkipReason::Fresh { status: Active::Processing, deadline: Some(now()) }),
+            ("settled", SkipReason::Settled(Status::Draft)),
+            ("garbage", SkipReason::Unreadable(Unreadable::Malformed(Field::CreatedAt))),
+            ("unknown", SkipReason::Unreadable(Unreadable::UnknownStatus)),
+        ]
+    );
+}
+
+#[cfg_attr(not(target_arch = "wasm32"), test)]
+#[cfg_attr(target_arch = "wasm32", wasm_bindgen_test)]
+fn one_max_age_replaces_every_limit_but_never() {
+    let policy = policy(&serde_json::json!({
+        "pending": 2, "kinds": { "video": { "processing": 6 }, "film": { "max_age_hours": "never" } },
+    }));
+    let short = policy.unwrap().with_max_age(MaxAge::DEVELOPMENT);
+    let limit = |status, kind| match short.limit(status, kind).0 {
+        stale_drafts::rules::Limit::After(max_age) => Some(max_age),
+        stale_drafts::rules::Limit::Never => None,
+    };
+    assert_eq!(limit(Active::Pending, "image"), Some(MaxAge::DEVELOPMENT));
+    assert_eq!(limit(Active::Processing, "video"), Some(MaxAge::DEVELOPMENT));
+    assert_eq!(limit(Active::Processing, "film"), None);
+}

@@ -1,0 +1,191 @@
+// The drafts list, as page and as JSON: who sees what, swept first, and shown by the verdict.
+
+import assert from "node:assert/strict";
+import { afterEach, beforeEach, test } from "node:test";
+import { HOUR, MINUTE, NOW, start, token } from "./harness.mjs";
+
+let world;
+beforeEach(async () => {
+  world = await start({ config: { page_size: 3, auth: { cookie: "session", issuer: "app", audience: "drafts" } } });
+  await world.grant("ada", 1_000);
+  await world.grant("bo", 1_000);
+});
+afterEach(() => world.stop());
+
+const claims = (sub) => ({ sub, iss: "app", aud: "drafts" });
+const get = (path, user, options) => world.fetch(path, { headers: { Authorization: `Bearer ${token(claims(user), options)}` } });
+
+test("opening the list sweeps the caller's creations and nobody else's", async () => {
+  await world.create({ id: "mine", created_at: NOW - 65_520_000 }, { id: "theirs", user_id: "bo" });
+  const view = await (await get("/api/drafts", "ada")).json();
+  assert.deepEqual(view, {
+    now: NOW, user_id: "ada", balance: 1_000, next_cursor: null, marked_as_failed: 1, swept: true,
+    drafts: [{
+      id: "mine", kind: "image", prompt: "a fox", status: "failed", stored_status: "failed", verdict: "settled",
+      badge: "❌ Failed", error: "Generation timeout: Task stuck in pending status for 18.2 hours",
+      error_code: "generation_timeout", attempt: 1, tokens: 10, refunded_tokens: 10, created_at: NOW - 65_520_000,
+      started_at: null, heartbeat_at: null, finished_at: NOW, deadline: null, max_age_ms: null, age_ms: 65_520_000,
+    }],
+  });
+  assert.equal(await world.status("mine"), "failed");
+  assert.equal(await world.status("theirs"), "pending");
+  const sweep = await world.one("SELECT source, actor, marked FROM sweeps");
+  assert.deepEqual({ ...sweep }, { source: "page", actor: "ada", marked: 1 });
+  assert.deepEqual(await world.wrongBalances(), []);
+});
+
+test("a page load that finds nothing stale writes nothing", async () => {
+  await world.create({ id: "fresh", created_at: NOW });
+  await get("/drafts", "ada");
+  assert.deepEqual(await world.all("SELECT id FROM sweeps"), []);
+});
+
+test("what is shown is the verdict, even if the write failed", async () => {
+  await world.create({ id: "stale" });
+  for (const when of ["failBefore", "failAfter"]) {
+    await world.order({ [when]: 2 });
+    const view = await (await get("/api/drafts", "ada")).json();
+    assert.equal(view.swept, false);
+    assert.equal(view.drafts[0].badge, "❌ Failed");
+    assert.equal(view.drafts[0].status, "failed");
+    assert.equal(view.drafts[0].error, "Generation timeout: Task stuck in pending status for 2.0 hours");
+    const stored = when === "failAfter" ? "failed" : "pending";
+    assert.equal(view.drafts[0].stored_status, stored);
+    assert.equal(view.balance, stored === "failed" ? 1_000 : 990);
+  }
+});
+
+test("a database that does not answer gives a page that says so", async () => {
+  await world.order({ failBefore: 3 });
+  await world.create({ id: "stale" });
+  const page = await get("/drafts", "ada");
+  assert.equal(page.status, 503);
+  assert.match(await page.text(), /can&#39;t be loaded|can't be loaded/);
+});
+
+test("the newest come first, page by page, and garbage times last", async () => {
+  await world.create(
+    ...Array.from({ length: 5 }, (_, n) => ({ id: `c${n}`, status: "draft", created_at: NOW - n * MINUTE })),
+    { id: "same-a", status: "draft", created_at: NOW - 10 * MINUTE },
+    { id: "same-b", status: "draft", created_at: NOW - 10 * MINUTE },
+    { id: "garbage", status: "draft", created_at: "x" },
+    { id: "nothing", status: "draft", created_at: null },
+  );
+  const seen = [];
+  let cursor = null;
+  do {
+    const view = await (await get(`/api/drafts${cursor ? `?cursor=${cursor}` : ""}`, "ada")).json();
+    seen.push(...view.drafts.map(({ id }) => id));
+    assert.ok(view.drafts.length <= 3);
+    cursor = view.next_cursor;
+  } while (cursor);
+  assert.deepEqual(seen, ["c0", "c1", "c2", "c3", "c4", "same-b", "same-a", "nothing", "garbage"]);
+  const all = await (await get("/api/drafts?limit=100", "ada")).json();
+  assert.equal(all.drafts.length, 9);
+});
+
+test("the page shows badge, prompt, kind, age, error and refund, and prompts only as text", async () => {
+  const prompt = `<script>alert(1)</script> <img src=x onerror=alert(2)> "&'`;
+  await world.create(
+    { id: "stale", created_at: NOW - 65_520_000, prompt },
+    { id: "waiting", created_at: NOW - 12 * MINUTE, kind: "<b>video</b>", tokens: 1 },
+    { id: "unclear", created_at: "x" },
+  );
+  const page = await get("/drafts", "ada");
+  assert.equal(page.headers.get("Content-Security-Policy").includes("default-src 'none'"), true);
+  assert.equal(page.headers.get("Cache-Control"), "private, no-store");
+  const html = await page.text();
+  assert.match(html, /Failed<\/span>/);
+  assert.match(html, /Generation timeout: Task stuck in pending status for 18\.2 hours/);
+  assert.match(html, /18\.2 hours ago/);
+  assert.match(html, /10 tokens refunded/);
+  assert.match(html, /12 minutes ago/);
+  assert.match(html, /1 token</);
+  assert.match(html, /Needs attention/);
+  assert.match(html, /created_at` is not a time/);
+  assert.ok(html.includes("&lt;script&gt;alert(1)&lt;/script&gt; &lt;img src=x onerror=alert(2)&gt; &quot;&amp;'"));
+  assert.ok(!html.includes("<script>alert") && !html.includes("<img") && !html.includes("<b>"));
+});
+
+test("nobody sees anything without a valid token", async () => {
+  await world.create({ id: "mine", prompt: "a secret wish" });
+  const { sub, iss, aud } = claims("ada");
+  const refused = {
+    "no token": {},
+    "not a token": { Authorization: "Bearer nonsense" },
+    "another scheme": { Authorization: `Basic ${token(claims("ada"))}` },
+    "alg none": { Authorization: `Bearer ${token(claims("ada"), { header: { alg: "none" } })}` },
+    "another secret": { Authorization: `Bearer ${token(claims("ada"), { secret: "x".repeat(32) })}` },
+    expired: { Authorization: `Bearer ${token({ ...claims("ada"), exp: NOW / 1_000 - 61 })}` },
+    "never expires": { Authorization: `Bearer ${token({ ...claims("ada"), exp: undefined })}` },
+    "not yet valid": { Authorization: `Bearer ${token({ ...claims("ada"), nbf: NOW / 1_000 + 61 })}` },
+    "another issuer": { Authorization: `Bearer ${token({ sub, aud, iss: "other" })}` },
+    "another audience": { Authorization: `Bearer ${token({ sub, iss, aud: ["other"] })}` },
+    "no subject": { Authorization: `Bearer ${token({ iss, aud })}` },
+    "another cookie": { Cookie: `other=${token(claims("ada"))}` },
+    "a bad header beside a good cookie": { Authorization: "Bearer x", Cookie: `session=${token(claims("ada"))}` },
+  };
+  for (const [name, headers] of Object.entries(refused)) {
+    const json = await world.fetch("/api/drafts", { headers });
+    assert.equal(json.status, 401, name);
+    assert.equal(await json.text(), '{"error":"Unauthorized"}', name);
+    const page = await world.fetch("/drafts?user=ada", { headers });
+    assert.equal(page.status, 401, name);
+    assert.ok(!(await page.text()).includes("wish"), name);
+  }
+  assert.equal(await world.status("mine"), "pending");
+  assert.ok(!world.logs.join().includes("eyJ"), "no token in the log");
+});
+
+test("a cookie signs in as well as a header", async () => {
+  const response = await world.fetch("/api/drafts", { headers: { Cookie: `a=b; session=${token(claims("bo"))}; c=d` } });
+  assert.equal((await response.json()).user_id, "bo");
+});
+
+test("another user's drafts are not visible", async () => {
+  await world.create({ id: "mine", prompt: "a secret wish" });
+  const view = await (await get("/api/drafts", "bo")).json();
+  assert.deepEqual(view.drafts, []);
+  const everything = await (await get("/api/drafts", "bo")).json();
+  const cursor = Buffer.from(`${NOW + HOUR}.zzz`).toString("base64url");
+  const paged = await (await get(`/api/drafts?cursor=${cursor}&user_id=ada`, "bo")).json();
+  assert.deepEqual([everything.drafts, paged.drafts], [[], []]);
+  assert.ok(!(await (await get("/drafts", "bo")).text()).includes("wish"));
+});
+
+test("bad parameters get a message that quotes them, escaped on the page", async () => {
+  const limit = await get("/api/drafts?limit=0", "ada");
+  assert.equal(limit.status, 400);
+  assert.deepEqual(await limit.json(), { error: "`limit` is `0`: expected a whole number from 1 to 100" });
+  const cursor = await get("/drafts?cursor=<b>", "ada");
+  assert.equal(cursor.status, 400);
+  assert.match(await cursor.text(), /`cursor` is `&lt;b&gt;`: expected the `next_cursor` of the page before/);
+});
+
+test("unknown paths and wrong methods are named", async () => {
+  const missing = await world.fetch("/nothing");
+  assert.deepEqual([missing.status, await missing.json()], [404, { error: "there is nothing at `/nothing`" }]);
+  const post = await world.fetch("/drafts", { method: "POST" });
+  assert.deepEqual([post.status, post.headers.get("Allow")], [405, "GET"]);
+  const read = await world.fetch("/api/generate/cleanup-stale");
+  assert.deepEqual([read.status, read.headers.get("Allow")], [405, "POST"]);
+  const root = await world.fetch("/");
+  assert.deepEqual([root.status, root.headers.get("Location")], [303, "/drafts"]);
+});
+
+test("the demo's sign-in is there only on this machine and only where it was switched on", async () => {
+  assert.equal((await world.fetch("/demo")).status, 404);
+  await world.stop();
+  world = await start({ bindings: { DEMO_SIGN_IN: "local" } });
+  await world.grant("ada", 1_000);
+  assert.equal((await world.fetch("/demo")).status, 200);
+  const form = { method: "POST", redirect: "manual", body: new URLSearchParams({ user_id: "ada" }) };
+  const signedIn = await world.fetch("/demo", form);
+  const cookie = signedIn.headers.get("Set-Cookie");
+  assert.match(cookie, /^session=[^;]+; Path=\/; HttpOnly; SameSite=Lax; Max-Age=86400$/);
+  assert.equal((await world.fetch("/drafts", { headers: { Cookie: cookie.split(";")[0] } })).status, 200);
+  const stranger = await world.fetch("/demo", { ...form, body: new URLSearchParams({ user_id: "root" }) });
+  assert.equal(stranger.status, 400);
+  const deployed = await world.fetchFrom("https://drafts.example.com/demo");
+  assert.equal(deployed.status, 404);
+});

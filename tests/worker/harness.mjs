@@ -1,0 +1,157 @@
+// The built Worker on workerd with a real D1 database, a clock that stands where the test puts it, and a hand on
+// the Worker's database calls: any of them can be made to fail before or after it commits, or be preceded by
+// somebody else's write.
+
+import { createHmac } from "node:crypto";
+import { readFileSync, readdirSync } from "node:fs";
+import { dirname, join, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+import { Miniflare } from "miniflare";
+
+const root = resolve(dirname(fileURLToPath(import.meta.url)), "../..");
+const read = (...path) => readFileSync(join(root, ...path));
+
+/** Where the clock stands. */
+export const NOW = 1_700_000_000_000;
+export const MINUTE = 60_000;
+export const HOUR = 60 * MINUTE;
+
+export const JWT_SECRET = "n0t-Used-Anywhere-Else-JwtSecret-7f3a9";
+export const CLEANUP_TOKEN = "n0t-Used-Anywhere-Else-Cleanup-2b81c";
+
+/** Stands before the Worker: sets its clock and interferes with its database as it is told. */
+const STAND = `
+import Worker from "./index.js";
+
+const nothing = { call: 0, failBefore: 0, failAfter: 0, sql: [] };
+let orders = { ...nothing };
+let now = ${NOW};
+Date.now = () => now;
+
+const lost = () => new Error("D1_ERROR: Network connection lost.", { cause: new Error("Network connection lost.") });
+
+function watched(database) {
+  return new Proxy(database, {
+    get(target, name) {
+      const value = target[name];
+      if (typeof value !== "function" || name === "constructor") return value;
+      if (name !== "batch") return value.bind(target);
+      return async (statements) => {
+        orders.call += 1;
+        if (orders.sqlBefore === orders.call) for (const sql of orders.sql) await target.prepare(sql).run();
+        if (orders.failBefore === orders.call) throw lost();
+        const result = await target.batch(statements);
+        if (orders.failAfter === orders.call) throw lost();
+        return result;
+      };
+    },
+  });
+}
+const made = (env, context) => new Worker(context, { ...env, DB: watched(env.DB) });
+export default {
+  async fetch(request, env, context) {
+    if (new URL(request.url).pathname === "/__stand") {
+      const { now: time, ...rest } = await request.json();
+      now = time ?? now;
+      orders = { ...nothing, ...rest };
+      return new Response(null);
+    }
+    return made(env, context).fetch(request);
+  },
+  scheduled: (event, env, context) => made(env, context).scheduled(event),
+};
+`;
+
+/** The statements of a migration; a trigger's body holds semicolons. */
+function statements(sql) {
+  const found = [];
+  let current = "";
+  for (const line of sql.split("\n")) {
+    if (!current && (!line.trim() || line.startsWith("--"))) continue;
+    current += `${line}\n`;
+    const ends = current.startsWith("CREATE TRIGGER") ? line === "END;" : /;\s*(--.*)?$/.test(line);
+    if (ends) {
+      found.push(current);
+      current = "";
+    }
+  }
+  return found;
+}
+
+/** Starts a Worker with an empty, migrated database. Stop it with `stop()`. */
+export async function start({ config = {}, bindings = {}, migrate = true } = {}) {
+  const logs = [];
+  const miniflare = new Miniflare({
+    modules: [
+      { type: "ESModule", path: join(root, "build/stand.js"), contents: STAND },
+      { type: "ESModule", path: join(root, "build/index.js"), contents: read("build/index.js").toString() },
+      { type: "CompiledWasm", path: join(root, "build/index_bg.wasm"), contents: read("build/index_bg.wasm") },
+    ],
+    modulesRoot: join(root, "build"),
+    compatibilityDate: "2026-04-20",
+    d1Databases: { DB: "test" },
+    cf: false,
+    assets: { directory: join(root, "www"), routerConfig: { has_user_worker: true } },
+    bindings: { STALE_DRAFTS: { auth: { cookie: "session" }, ...config }, JWT_SECRET, CLEANUP_TOKEN, ...bindings },
+    handleRuntimeStdio(stdout, stderr) {
+      for (const stream of [stdout, stderr]) {
+        stream.setEncoding("utf8");
+        stream.on("data", (text) => { if (process.env.DEBUG) process.stderr.write(text); logs.push(...text.split("\n").filter(Boolean)); });
+      }
+    },
+  });
+  const database = await miniflare.getD1Database("DB").catch(async (error) => {
+    await miniflare.dispose();
+    throw new Error(`${error.message}\n${logs.join("\n")}`);
+  });
+  if (migrate) {
+    for (const name of readdirSync(join(root, "migrations")).sort()) {
+      for (const sql of statements(read("migrations", name).toString())) await database.prepare(sql).run();
+    }
+  }
+  const worker = await miniflare.getWorker();
+  const fetch = (path, init) => miniflare.dispatchFetch(`http://localhost${path}`, { redirect: "manual", ...init });
+  return {
+    logs,
+    database,
+    url: () => miniflare.ready,
+    stop: () => miniflare.dispose(),
+    fetch,
+    fetchFrom: (url, init) => miniflare.dispatchFetch(url, { redirect: "manual", ...init }),
+    /** Says what the Worker's next database calls meet, counted from 1. */
+    order: (orders) => fetch("/__stand", { method: "POST", body: JSON.stringify(orders) }),
+    /** Runs the cron trigger; gives `ok` or `exception`. */
+    cron: async () => (await worker.scheduled({ cron: "* * * * *" })).outcome,
+    as: (user, path, init) => fetch(path, { ...init, headers: { Authorization: `Bearer ${token({ sub: user })}` } }),
+    cleanup: (query = "", credential = CLEANUP_TOKEN) =>
+      fetch(`/api/generate/cleanup-stale${query}`, { method: "POST", headers: credential ? { Authorization: `Bearer ${credential}` } : {} }),
+    all: async (sql, ...values) => (await database.prepare(sql).bind(...values).all()).results,
+    one: (sql, ...values) => database.prepare(sql).bind(...values).first(),
+    grant: (user, tokens) =>
+      database.prepare("INSERT INTO ledger (entry_key, user_id, type, tokens, created_at) VALUES ('grant:' || ?1, ?1, 'grant', ?2, 0)").bind(user, tokens).run(),
+    /** Inserts creations; what is left out has a default. */
+    async create(...creations) {
+      const columns = ["id", "user_id", "kind", "prompt", "status", "attempt", "tokens", "created_at", "started_at", "heartbeat_at"];
+      const defaults = { user_id: "ada", kind: "image", prompt: "a fox", status: "pending", attempt: 1, tokens: 10, created_at: NOW - 2 * HOUR, started_at: null, heartbeat_at: null };
+      const rows = creations.map((creation) => columns.map((column) => (column in creation ? creation[column] : defaults[column])));
+      const list = columns.map((_, at) => `value ->> ${at}`).join(", ");
+      for (let at = 0; at < rows.length; at += 1_000) {
+        await database.prepare(`INSERT INTO creations (${columns.join(", ")}) SELECT ${list} FROM json_each(?1)`).bind(JSON.stringify(rows.slice(at, at + 1_000))).run();
+      }
+    },
+    /** Users whose balance is not the sum of their ledger, or who have only one of the two. */
+    wrongBalances: async () =>
+      (await database.prepare("SELECT user_id FROM (SELECT user_id, sum(tokens) AS sum FROM ledger GROUP BY user_id) FULL JOIN balances USING (user_id) WHERE sum IS NOT tokens").all()).results,
+    async status(id) {
+      return (await database.prepare("SELECT status FROM creations WHERE id = ?").bind(id).first())?.status;
+    },
+  };
+}
+
+const base64url = (value) => Buffer.from(value).toString("base64url");
+
+/** A signed token for the drafts page. */
+export function token(claims, { secret = JWT_SECRET, header = { alg: "HS256", typ: "JWT" } } = {}) {
+  const signed = [header, { exp: NOW / 1_000 + 600, ...claims }].map((part) => base64url(JSON.stringify(part))).join(".");
+  return `${signed}.${createHmac("sha256", secret).update(signed).digest("base64url")}`;
+}

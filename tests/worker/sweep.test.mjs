@@ -1,0 +1,300 @@
+// The sweep, through the Worker's cron trigger and endpoint, on a real D1 database.
+
+import assert from "node:assert/strict";
+import { afterEach, beforeEach, test } from "node:test";
+import { CLEANUP_TOKEN, HOUR, MINUTE, NOW, start } from "./harness.mjs";
+
+let world;
+beforeEach(async () => {
+  world = await start();
+  await world.grant("ada", 1_000);
+  await world.grant("bo", 1_000);
+});
+afterEach(() => world.stop());
+
+test("marks what is stale failed, refunds it, and leaves everything else alone", async () => {
+  await world.create(
+    { id: "stale-pending", created_at: NOW - 65_520_000, tokens: 7 },
+    { id: "stale-processing", status: "processing", created_at: NOW - 5 * HOUR, started_at: NOW - HOUR - 1 },
+    { id: "at-the-limit", created_at: NOW - HOUR },
+    { id: "one-ms-before", created_at: NOW - HOUR + 1 },
+    { id: "one-ms-after", created_at: NOW - HOUR - 1, user_id: "bo" },
+    { id: "alive", status: "processing", created_at: NOW - 50 * HOUR, started_at: NOW - 50 * HOUR, heartbeat_at: NOW - MINUTE },
+    { id: "draft", status: "draft" },
+    { id: "published", status: "published" },
+    { id: "free", tokens: 0 },
+  );
+  assert.equal(await world.cron(), "ok");
+
+  const failed = await world.all("SELECT * FROM creations WHERE status = 'failed' ORDER BY id");
+  assert.deepEqual(failed.map(({ id }) => id), ["free", "one-ms-after", "stale-pending", "stale-processing"]);
+  const { sweep_id, ...row } = failed[2];
+  assert.deepEqual(
+    { ...row },
+    {
+      id: "stale-pending", user_id: "ada", kind: "image", prompt: "a fox", status: "failed", attempt: 1, tokens: 7,
+      created_at: NOW - 65_520_000, started_at: null, heartbeat_at: null, finished_at: NOW,
+      error: "Generation timeout: Task stuck in pending status for 18.2 hours", error_code: "generation_timeout",
+      stuck_status: "pending", age_ms: 65_520_000, max_age_ms: HOUR, last_sign_of_life: null, listed_at: NOW - 65_520_000,
+    },
+  );
+  const refunds = await world.all("SELECT entry_key, user_id, tokens, sweep_id, created_at FROM ledger WHERE type = 'refund' ORDER BY entry_key");
+  assert.deepEqual(refunds.map((row) => ({ ...row })), [
+    { entry_key: "refund:one-ms-after", user_id: "bo", tokens: 10, sweep_id, created_at: NOW },
+    { entry_key: "refund:stale-pending", user_id: "ada", tokens: 7, sweep_id, created_at: NOW },
+    { entry_key: "refund:stale-processing", user_id: "ada", tokens: 10, sweep_id, created_at: NOW },
+  ]);
+  const sweep = await world.one("SELECT * FROM sweeps");
+  assert.equal(sweep.id, sweep_id);
+  const { source, actor, started_at, examined, marked, raced, refused, unreadable, refunded_tokens, more, error } = sweep;
+  assert.deepEqual(
+    { source, actor, started_at, examined, marked, raced, refused, unreadable, refunded_tokens, more, error },
+    { source: "cron", actor: null, started_at: NOW, examined: 4, marked: 4, raced: 0, refused: 0, unreadable: 0, refunded_tokens: 27, more: 0, error: null },
+  );
+  assert.ok(sweep.finished_at >= sweep.started_at);
+  assert.deepEqual(await world.wrongBalances(), []);
+});
+
+test("a second sweep changes nothing and records itself", async () => {
+  await world.create({ id: "a" }, { id: "b", user_id: "bo" });
+  assert.equal(await world.cron(), "ok");
+  const dump = () => world.all("SELECT id, status, error, finished_at, sweep_id FROM creations UNION ALL SELECT entry_key, user_id, tokens, created_at, sweep_id FROM ledger UNION ALL SELECT user_id, tokens, 0, 0, 0 FROM balances");
+  const before = await dump();
+  await world.order({ now: NOW + 1 });
+  assert.equal(await world.cron(), "ok");
+  assert.deepEqual(await dump(), before);
+  const sweeps = await world.all("SELECT marked, finished_at IS NOT NULL AS finished FROM sweeps ORDER BY id");
+  assert.deepEqual(sweeps.map(({ marked, finished }) => [marked, finished]), [[2, 1], [0, 1]]);
+});
+
+test("eight sweeps at once refund each creation once", async () => {
+  await world.create(...Array.from({ length: 60 }, (_, n) => ({ id: `c${n}`, user_id: n % 2 ? "ada" : "bo" })));
+  const answers = await Promise.all(Array.from({ length: 8 }, async () => (await world.cleanup()).json()));
+  assert.equal(answers.reduce((sum, { marked_as_failed }) => sum + marked_as_failed, 0), 60);
+  const { n } = await world.one("SELECT count(*) AS n FROM ledger WHERE type = 'refund'");
+  assert.equal(n, 60);
+  assert.deepEqual(await world.wrongBalances(), []);
+  const { tokens } = await world.one("SELECT sum(refunded_tokens) AS tokens FROM sweeps");
+  assert.equal(tokens, 600);
+});
+
+test("a creation that moves on between decision and write is left alone, and the others go through", async () => {
+  await world.create(
+    { id: "completed", status: "processing", started_at: NOW - 2 * HOUR },
+    { id: "started" },
+    { id: "alive", status: "processing", started_at: NOW - 2 * HOUR },
+    { id: "retried", status: "processing", started_at: NOW - 2 * HOUR },
+    { id: "stale" },
+  );
+  await world.order({
+    sqlBefore: 2,
+    sql: [
+      `UPDATE creations SET status = 'draft', finished_at = ${NOW} WHERE id = 'completed' AND status = 'processing'`,
+      `UPDATE creations SET status = 'processing', started_at = ${NOW} WHERE id = 'started'`,
+      `UPDATE creations SET heartbeat_at = ${NOW} WHERE id = 'alive'`,
+      `UPDATE creations SET attempt = 2 WHERE id = 'retried'`,
+    ],
+  });
+  const answer = await (await world.cleanup()).json();
+  assert.equal(answer.marked_as_failed, 1);
+  assert.equal(answer.raced, 4);
+  assert.equal(answer.refunded_tokens, 10);
+  assert.deepEqual(answer.creations.map(({ id }) => id), ["stale"]);
+  const statuses = await world.all("SELECT id, status FROM creations ORDER BY id");
+  assert.deepEqual(Object.fromEntries(statuses.map(({ id, status }) => [id, status])), {
+    alive: "processing", completed: "draft", retried: "processing", stale: "failed", started: "processing",
+  });
+  const { marked, raced, refunded_tokens } = await world.one("SELECT * FROM sweeps");
+  assert.deepEqual([marked, raced, refunded_tokens], [1, 4, 10]);
+  assert.deepEqual(await world.wrongBalances(), []);
+});
+
+test("a late completion that is not guarded can't overwrite a failure", async () => {
+  await world.create({ id: "late", status: "processing", started_at: NOW - 2 * HOUR });
+  await world.cron();
+  await assert.rejects(world.all("UPDATE creations SET status = 'draft' WHERE id = 'late'"), /illegal status transition/);
+  assert.equal(await world.status("late"), "failed");
+});
+
+test("a transaction that fails half-way writes nothing, and the next sweep does the work", async () => {
+  await world.create({ id: "a" }, { id: "b", user_id: "bo" });
+  // The third statement of the batch, after the balances were credited.
+  await world.all("CREATE TRIGGER broken BEFORE UPDATE OF marked ON sweeps BEGIN SELECT RAISE(ABORT, 'broken'); END");
+  await world.cron();
+  assert.equal(await world.status("a"), "pending");
+  assert.deepEqual((await world.one("SELECT count(*) AS n FROM ledger WHERE type = 'refund'")).n, 0);
+  assert.deepEqual(await world.wrongBalances(), []);
+  await world.all("DROP TRIGGER broken");
+  assert.equal(await world.cron(), "ok");
+  assert.equal(await world.status("a"), "failed");
+  assert.deepEqual(await world.wrongBalances(), []);
+});
+
+for (const call of [1, 2]) {
+  for (const when of ["failBefore", "failAfter"]) {
+    test(`a database call that fails (${when}, call ${call}) is a failed invocation with its row, and harms nothing`, async () => {
+      await world.create({ id: "a" }, { id: "b", user_id: "bo" });
+      await world.order({ [when]: call });
+      assert.equal(await world.cron(), "exception");
+      const committed = when === "failAfter" && call === 2;
+      assert.equal(await world.status("a"), committed ? "failed" : "pending");
+      const sweep = await world.one("SELECT * FROM sweeps");
+      assert.match(sweep.error, /Network connection lost/);
+      assert.equal(sweep.marked, committed ? 2 : 0);
+      assert.deepEqual(await world.wrongBalances(), []);
+
+      await world.order({});
+      assert.equal(await world.cron(), "ok");
+      assert.equal(await world.status("a"), "failed");
+      assert.deepEqual(await world.wrongBalances(), []);
+      assert.equal((await world.one("SELECT tokens FROM balances WHERE user_id = 'ada'")).tokens, 1_000);
+    });
+  }
+}
+
+test("a row that the database refuses does not keep the others from being swept", async () => {
+  await world.create(...Array.from({ length: 9 }, (_, n) => ({ id: `c${n}`, tokens: n })));
+  await world.all("CREATE TRIGGER poison BEFORE UPDATE OF status ON creations WHEN OLD.id = 'c4' BEGIN SELECT RAISE(ABORT, 'poison'); END");
+  const answer = await (await world.cleanup()).json();
+  assert.equal(answer.marked_as_failed, 8);
+  assert.deepEqual(answer.refused.map(({ id }) => id), ["c4"]);
+  assert.match(answer.refused[0].error, /poison/);
+  assert.equal(await world.status("c4"), "pending");
+  const { marked, refused, refunded_tokens, finished_at } = await world.one("SELECT * FROM sweeps");
+  assert.deepEqual([marked, refused, refunded_tokens], [8, 1, 32]);
+  assert.ok(finished_at);
+  assert.deepEqual(await world.wrongBalances(), []);
+});
+
+test("garbage is counted, listed with its reason, and never failed", async () => {
+  await world.create(
+    { id: "none", created_at: null },
+    { id: "text", created_at: "2023-11-14" },
+    { id: "fraction", created_at: 1.5 },
+    { id: "negative", created_at: -1 },
+    { id: "future", created_at: NOW + 1 },
+    { id: "bad-heartbeat", status: "processing", heartbeat_at: "x" },
+    { id: "stale" },
+  );
+  await world.all("UPDATE creations SET created_at = x'ff' WHERE id = 'text'");
+  const answer = await (await world.cleanup()).json();
+  assert.equal(answer.marked_as_failed, 1);
+  const reasons = Object.fromEntries(answer.unreadable.map(({ id, reason }) => [id, reason]));
+  assert.deepEqual(reasons, {
+    "bad-heartbeat": "time_malformed", fraction: "time_malformed", future: "time_in_future",
+    negative: "time_malformed", none: "time_missing", text: "time_malformed",
+  });
+  assert.equal((await world.one("SELECT unreadable FROM sweeps")).unreadable, 6);
+  assert.equal((await world.one("SELECT count(*) AS n FROM creations WHERE status = 'failed'")).n, 1);
+});
+
+test("a sweep is bounded, says that more remain, and is not held up by rows that it passes over", async () => {
+  await world.stop();
+  world = await start({ config: { rows_per_transaction: 4, rows_per_sweep: 10 } });
+  await world.grant("ada", 1_000);
+  await world.create(...Array.from({ length: 25 }, (_, n) => ({ id: `c${String(n).padStart(2, "0")}`, created_at: NOW - 3 * HOUR + n })));
+  await world.all("CREATE TRIGGER poison BEFORE UPDATE OF status ON creations WHEN OLD.id < 'c06' BEGIN SELECT RAISE(ABORT, 'poison'); END");
+  const first = await (await world.cleanup()).json();
+  assert.deepEqual([first.examined, first.marked_as_failed, first.refused.length, first.more], [10, 4, 6, true]);
+  for (const [marked, more] of [[4, true], [4, true], [4, true], [3, false]]) {
+    const next = await (await world.cleanup()).json();
+    assert.deepEqual([next.marked_as_failed, next.refused.length, next.more], [marked, 6, more]);
+  }
+  assert.deepEqual(await world.wrongBalances(), []);
+});
+
+test("a dry run says what would be done and writes nothing", async () => {
+  await world.create({ id: "a", kind: "video" }, { id: "garbage", created_at: null });
+  const dump = () => world.all("SELECT id, status, sweep_id FROM creations UNION ALL SELECT entry_key, tokens, sweep_id FROM ledger UNION ALL SELECT id, marked, error FROM sweeps");
+  const before = await dump();
+  const answer = await (await world.cleanup("?dry_run=true")).json();
+  assert.deepEqual(await dump(), before);
+  const { cost, ...rest } = answer;
+  assert.equal(cost.rows_written, 0);
+  assert.deepEqual(rest, {
+    success: true, marked_as_failed: 1, dry_run: true, sweep_id: null, now: NOW, examined: 2, raced: 0,
+    refunded_tokens: 10, more: false, refused: [],
+    unreadable: [{ id: "garbage", reason: "time_missing", message: "it has no readable time" }],
+    creations: [{
+      id: "a", kind: "video", stuck_status: "pending", last_sign_of_life: NOW - 2 * HOUR, deadline: NOW - HOUR,
+      age_ms: 2 * HOUR, max_age_ms: HOUR, rule: "max_age_hours", tokens: 10,
+      error: "Generation timeout: Task stuck in pending status for 2.0 hours", error_code: "generation_timeout",
+    }],
+  });
+});
+
+test("max_age_hours replaces the policy's limits", async () => {
+  await world.create({ id: "two-hours" }, { id: "two-minutes", created_at: NOW - 2 * MINUTE });
+  const count = async (query) => (await (await world.cleanup(`?dry_run=true&${query}`)).json()).marked_as_failed;
+  assert.equal(await count("max_age_hours=24"), 0);
+  assert.equal(await count("max_age_hours=0.01"), 2);
+  assert.equal(await count("max_age_hours=2"), 0);
+  assert.equal(await count("max_age_hours=1.9999"), 1);
+});
+
+test("the endpoint refuses whoever has no valid credential, and does nothing for them", async () => {
+  await world.create({ id: "a" });
+  for (const credential of [null, "", "wrong", `${CLEANUP_TOKEN}x`, CLEANUP_TOKEN.slice(1), "Bearer"]) {
+    const response = await world.cleanup("", credential);
+    assert.equal(response.status, 401);
+    assert.equal(await response.text(), '{"error":"Unauthorized"}');
+  }
+  const basic = await world.fetch("/api/generate/cleanup-stale", { method: "POST", headers: { Authorization: `Basic ${CLEANUP_TOKEN}` } });
+  assert.equal(basic.status, 401);
+  const bad = await world.cleanup("?max_age_hours=nonsense", "wrong");
+  assert.equal(bad.status, 401);
+  assert.equal(await world.status("a"), "pending");
+  assert.deepEqual(await world.all("SELECT id FROM sweeps"), []);
+  const refusals = world.logs.filter((line) => line.includes('"event":"unauthorized"'));
+  assert.equal(refusals.length, 8);
+  assert.ok(!world.logs.join().includes(CLEANUP_TOKEN.slice(1)));
+});
+
+test("either of two secrets opens the endpoint; none, a weak one or a placeholder opens nothing", async () => {
+  const next = "n0t-Used-Anywhere-Else-CleanupNext-9d";
+  const attempts = [
+    [{ CLEANUP_TOKEN_NEXT: next }, [CLEANUP_TOKEN, next], 200],
+    [{ CLEANUP_TOKEN: "", CLEANUP_TOKEN_NEXT: next }, [next], 200],
+    [{ CLEANUP_TOKEN: "" }, ["", CLEANUP_TOKEN], 401],
+    [{ CLEANUP_TOKEN: "short" }, ["short"], 401],
+    [{ CLEANUP_TOKEN: "change-me-to-32-random-bytes-or-more!" }, ["change-me-to-32-random-bytes-or-more!"], 401],
+  ];
+  for (const [bindings, credentials, expected] of attempts) {
+    await world.stop();
+    world = await start({ bindings });
+    for (const credential of credentials) assert.equal((await world.cleanup("", credential)).status, expected, `${JSON.stringify(bindings)} ${credential}`);
+  }
+});
+
+test("bad parameters get a message that helps, and nothing is swept", async () => {
+  await world.create({ id: "a" });
+  const expectations = {
+    "?dryrun=true": "unknown parameter `dryrun`: expected `dry_run` or `max_age_hours`",
+    "?dry_run=yes": "`dry_run` is `yes`: expected `true` or `false`",
+    "?dry_run=true&dry_run=false": "`dry_run` is given twice: give it once",
+    "?max_age_hours=-1": "`max_age_hours`: `-1` is no maximum age: expected hours above 0, such as `1` or `0.5`",
+    "?max_age_hours=": "`max_age_hours`: `` is no maximum age: expected hours above 0, such as `1` or `0.5`",
+    "?max_age_hours=NaN": "`max_age_hours`: `NaN` is no maximum age: expected hours above 0, such as `1` or `0.5`",
+  };
+  for (const [query, error] of Object.entries(expectations)) {
+    const response = await world.cleanup(query);
+    assert.equal(response.status, 400);
+    assert.deepEqual(await response.json(), { error });
+  }
+  assert.equal(await world.status("a"), "pending");
+});
+
+test("the log has a line for the sweep and one for each creation, without prompts", async () => {
+  await world.create({ id: "abc123def", prompt: "a secret wish", created_at: NOW - 65_520_000 }, { id: "x", prompt: "another wish" }, { id: "y" });
+  await world.cron();
+  const lines = world.logs.filter((line) => line.startsWith("{")).map((line) => JSON.parse(line));
+  assert.deepEqual(lines.map(({ message }) => message).sort(), [
+    "Auto-cleanup: Marked 3 stale creations as failed",
+    "Marked stale creation abc123... as failed (age: 18.2h)",
+    "Marked stale creation x as failed (age: 2.0h)",
+    "Marked stale creation y as failed (age: 2.0h)",
+  ]);
+  assert.ok(!world.logs.join().includes("wish"));
+  const sweep = lines.find(({ event }) => event === "sweep");
+  assert.deepEqual([sweep.level, sweep.source, sweep.marked, sweep.refunded_tokens], ["info", "cron", 3, 30]);
+});
