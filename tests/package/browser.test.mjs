@@ -78,7 +78,9 @@ test("a page that forbids WebAssembly has the other build", async () => {
 
 test("the element keeps what the server rendered while it agrees, and flips by itself", async () => {
   const { page, problems } = await open("/page.html");
-  await page.clock.install({ time: NOW });
+  // Time goes on only where this test says so.
+  await page.clock.install({ time: NOW - 1_000 });
+  await page.clock.pauseAt(NOW);
   await page.evaluate(async ({ NOW, HOUR }) => {
     document.querySelector("main").innerHTML = `<stale-badge class="mine" status="pending" created-at="${NOW - HOUR + 1000}"><b id="server">⏳</b> Pending</stale-badge>`;
     window.events = [];

@@ -176,7 +176,7 @@ test("Next.js: server component, client component, edge route", async () => {
     await page.goto(url);
     assert.equal(await page.locator("#server").innerText(), EXPECTED);
     assert.equal(await page.locator("#badge").innerText(), "⏳ Pending");
-    await page.locator("#badge[data-verdict=stale]").waitFor({ timeout: 15_000 });
+    await page.locator("#badge[data-verdict=stale]").waitFor({ timeout: 30_000 });
     assert.deepEqual([await page.locator("#badge").innerText(), await page.locator("#verdict").innerText()], ["❌ Failed", "stale"]);
     assert.deepEqual(problems, []);
     await page.close();
