@@ -33,7 +33,7 @@ async function wasm() {
     const graph = join(work, `${name}.json`);
     writeFileSync(graph, JSON.stringify([{ name: "outside", root: true, reaches: functions }, ...functions.map((name) => ({ name, export: name }))]));
     await sh(bin("wasm-metadce"), [join(work, "rules_bg.wasm"), "-all", "--graph-file", graph, "-o", join(work, `${name}-all.wasm`)], { quiet: true });
-    await sh(bin("wasm-opt"), [join(work, `${name}-all.wasm`), "-all", "-O4", "-Oz", "--converge", "--strip-debug", "--strip-producers", "--strip-target-features", "-o", join(work, `${name}.wasm`)], { quiet: true });
+    await sh(bin("wasm-opt"), [join(work, `${name}-all.wasm`), "-all", "--flatten", "--rereloop", "-Oz", "-Oz", "--converge", "--strip-debug", "--strip-producers", "--strip-target-features", "-o", join(work, `${name}.wasm`)], { quiet: true });
     // wasm2js knows the first version of WebAssembly only.
     await sh(bin("wasm-opt"), [join(work, `${name}.wasm`), "-all", "--llvm-nontrapping-fptoint-lowering", "--signext-lowering", "-Oz", "-o", join(work, `${name}-mvp.wasm`)], { quiet: true });
     await sh(bin("wasm2js"), [join(work, `${name}-mvp.wasm`), "-Oz", "-o", join(work, `${name}.wasm2js.mjs`)], { quiet: true });
@@ -52,8 +52,8 @@ const FLAVOURS = {
 const javascript = (name) => `export * as ${name} from ${JSON.stringify(join(work, `${name}.wasm2js.mjs`))};`;
 
 function inline(name) {
-  const base64 = readFileSync(join(work, `${name}.wasm`)).toString("base64");
-  return `import { load } from ${JSON.stringify(join(root, "pkg/src/load.js"))};\nexport const ${name} = /* @__PURE__ */ load("${base64}");`;
+  const hex = readFileSync(join(work, `${name}.wasm`)).toString("hex");
+  return `import { load } from ${JSON.stringify(join(root, "pkg/src/load.js"))};\nexport const ${name} = /* @__PURE__ */ load("${hex}");`;
 }
 
 async function bundle(flavour) {

@@ -13,29 +13,29 @@ const WORDS = ["never", "development", "budget", "production", undefined];
 let lastPolicy = WORDS;
 let lastLimit;
 
-/** The limit of a policy as [ms, rule]: what `policy()` gives is a function that answers for each draft. */
+/** The limit of a policy and the rule that it comes from: what `policy()` gives is a function that answers for each draft. */
 const limit = (draft, policy) => {
-  if (typeof policy == "function") return policy(draft);
+  if (policy?.call) return policy(draft);
   if (policy !== lastPolicy) {
-    const ms = core.base(typeof policy == "number" ? 0 : WORDS.indexOf(policy) + 1 || 6, policy);
+    const ms = core.base(WORDS.indexOf(policy) + 1 || (typeof policy == "number" ? 0 : 6), policy);
     if (ms != ms) throw RangeError(`\`policy\` is \`${policy}\`: expected hours above 0, "never", a preset or a policy()`);
     lastPolicy = policy;
-    lastLimit = [ms, null];
+    lastLimit = { max_age_ms: ms, rule: null };
   }
   return lastLimit;
 };
 
 /** `now` as the two instants that it lies between: a clock knows its error. */
 export const range = (now = Date.now()) => {
-  const at = now.now ? now.now() : millis(now);
+  const at = now.now?.() ?? millis(now);
   const error = now.error || 0;
-  return [Math.floor(at - error), at + error];
+  return { earliest: Math.floor(at - error), latest: at + error };
 };
 
-export const checkIn = (draft, policy, [earliest, latest]) => {
+export const checkIn = (draft, policy, { earliest, latest }) => {
   let { status, error = null, error_code = null } = draft;
   const code = STATUSES.indexOf(status);
-  const [max_age_ms, rule] = limit(draft, policy);
+  const { max_age_ms, rule } = limit(draft, policy);
   const answer = core.classify(code, millis(draft.created_at), millis(draft.started_at), millis(draft.heartbeat_at), max_age_ms, earliest, latest);
   let verdict = "settled";
   let sign = code;
@@ -56,9 +56,10 @@ export const checkIn = (draft, policy, [earliest, latest]) => {
     }
   } else if (answer < SETTLED) {
     verdict = "unreadable";
+    sign = 5;
     [error_code, error] = reason(SETTLED - answer);
   }
-  return { verdict, status, badge: verdict == "unreadable" ? "⚠️ Needs attention" : BADGES[sign], error, error_code, deadline: deadline < Infinity ? deadline : null, age_ms, max_age_ms, rule };
+  return { verdict, status, badge: BADGES[sign], error, error_code, deadline: deadline < Infinity ? deadline : null, age_ms, max_age_ms, rule };
 };
 
 export const check = (draft, { now, policy } = {}) => checkIn(draft, policy, range(now));

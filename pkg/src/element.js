@@ -1,8 +1,7 @@
 // <stale-badge>: a badge that turns into "Failed" by itself, at the draft's deadline.
 
-import { check, next, range } from "./check.js";
-
-const LONGEST = 2147483647;
+import { check } from "./check.js";
+import { repeat } from "./repeat.js";
 
 const STYLE = `:host{display:inline-block;padding:var(--stale-badge-padding,.15em .6em);border-radius:var(--stale-badge-radius,99px);font-weight:600;white-space:nowrap;color:var(--stale-badge-color,inherit);background:var(--stale-badge-background,transparent)}`;
 
@@ -10,8 +9,8 @@ const STYLE = `:host{display:inline-block;padding:var(--stale-badge-padding,.15e
 const Base = globalThis.HTMLElement ?? class {};
 
 export class StaleBadge extends Base {
-  #timer;
   #stop;
+  #look;
   #clock;
   #policy;
   #last;
@@ -25,7 +24,7 @@ export class StaleBadge extends Base {
 
   set clock(clock) {
     this.#clock = clock;
-    this.#look();
+    this.#look?.();
   }
 
   /** A policy, as `check()` takes it; comes before the attribute `max-age-hours`. */
@@ -35,7 +34,7 @@ export class StaleBadge extends Base {
 
   set policy(policy) {
     this.#policy = policy;
-    this.#look();
+    this.#look?.();
   }
 
   /** The verdict as it is now: what `check()` answers. */
@@ -68,25 +67,18 @@ export class StaleBadge extends Base {
       root.append(slot);
     }
     this.#stop = new AbortController();
-    const { signal } = this.#stop;
-    // Timers stand still in a sleeping tab.
-    document.addEventListener("visibilitychange", () => this.#look(), { signal });
-    addEventListener("pageshow", () => this.#look(), { signal });
-    this.#look();
+    this.#look = repeat(() => [this.#show()], () => this.#clock, this.#stop.signal);
   }
 
   disconnectedCallback() {
-    clearTimeout(this.#timer);
     this.#stop?.abort();
   }
 
   attributeChangedCallback() {
-    this.#look();
+    this.#look?.();
   }
 
-  #look() {
-    clearTimeout(this.#timer);
-    if (!this.isConnected) return;
+  #show() {
     const result = this.result;
     const { verdict, badge } = result;
     if (this.textContent.trim() !== badge) {
@@ -104,8 +96,7 @@ export class StaleBadge extends Base {
       this.#last = verdict;
       this.dispatchEvent(new CustomEvent("verdict", { bubbles: true, detail: result }));
     }
-    const wait = next([result]) - range(this.#clock)[0];
-    if (wait < Infinity) this.#timer = setTimeout(() => this.#look(), Math.min(Math.max(wait, 1), LONGEST));
+    return result;
   }
 }
 

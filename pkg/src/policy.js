@@ -6,26 +6,26 @@ import { core } from "#core";
 
 const KEYS = ["max_age_hours", "preset", "pending", "processing", "kinds", ""];
 const MEANINGS = ["never", "development", "budget", "production"];
-const HOURS = 'hours above 0, such as `1` or `0.5`, or `"never"`';
 
 const keyCode = (keys, at) => (at < keys.length ? (KEYS.indexOf(keys[at]) + 7) % 7 : 7);
 
-/** A number as the rules write it. */
-const numberText = (number) => {
-  const size = Math.abs(number);
-  return size < 1e-6 || size >= 1e21 ? (size ? `${number.toExponential ? number : ""}`.replace("e+", "e") : "0") : `${number}`;
-};
+/** A value as the rules write it. */
+const valueText = (value) => (typeof value == "number" ? `${value}`.replace("+", "") : (JSON.stringify(value) ?? `${value}`));
 
-const valueText = (value) => (typeof value == "number" ? numberText(value) : (JSON.stringify(value) ?? `${value}`));
-
-const PROBLEMS = [
-  (key, value) => `\`${key}\` is \`${value}\`: expected ${HOURS}`,
-  (key, value) => `\`${key}\` is \`${value}\`: expected \`"development"\` (10 minutes), \`"budget"\` (30 minutes) or \`"production"\` (1 hour)`,
-  () => "`preset` and `max_age_hours` exclude each other: give one",
-  (key, value) => `\`${key}\` is \`${value}\`: expected a table such as \`kinds.video = { processing = 6 }\``,
-  (key) => `unknown key \`${key}\`: expected \`preset\`, \`max_age_hours\`, \`pending\`, \`processing\` or \`kinds.<kind>\``,
-  (key) => `unknown key \`${key}\`: expected \`max_age_hours\`, \`pending\` or \`processing\``,
-];
+/** What is wrong, by the codes of `setting` in `src/browser/policy.rs`. */
+const problem = (code, key, value) =>
+  code == 3
+    ? "`preset` and `max_age_hours` exclude each other: give one"
+    : (code < 5 ? `\`${key}\` is \`${value}\`` : `unknown key \`${key}\``) +
+      ": expected " +
+      [
+        'hours above 0, such as `1` or `0.5`, or `"never"`',
+        '`"development"` (10 minutes), `"budget"` (30 minutes) or `"production"` (1 hour)',
+        "",
+        "a table such as `kinds.video = { processing = 6 }`",
+        "`preset`, `max_age_hours`, `pending`, `processing` or `kinds.<kind>`",
+        "`max_age_hours`, `pending` or `processing`",
+      ][code - 1];
 
 export function policy(object) {
   const limits = new Map();
@@ -38,7 +38,7 @@ export function policy(object) {
     const other = limits.has(keys[0] == "preset" ? "max_age_hours" : "preset");
     const key = keys.join(".");
     const limit = law.setting(keyCode(keys, 0), keyCode(keys, 1), keyCode(keys, 2), meaning, value, +(keys.length < 2 && other));
-    if (limit < 0) throw new RangeError(PROBLEMS[-limit - 1](key, valueText(value)));
+    if (limit < 0) throw RangeError(problem(-limit, key, valueText(value)));
     limits.set(key, limit);
   };
   read(object, []);
@@ -47,6 +47,6 @@ export function policy(object) {
   return ({ status, kind }) => {
     const names = [`kinds.${kind}.${status}`, `kinds.${kind}.max_age_hours`, status];
     const rule = law.rule(...names.map((name) => limits.get(name) ?? NaN));
-    return rule < 3 ? [limits.get(names[rule]), names[rule]] : [base, basis];
+    return rule < 3 ? { max_age_ms: limits.get(names[rule]), rule: names[rule] } : { max_age_ms: base, rule: basis };
   };
 }

@@ -2,9 +2,9 @@
 // server gave; after it the page's own clock goes on.
 
 import { createElement, useCallback, useRef, useSyncExternalStore } from "react";
-import { check, next, range } from "./check.js";
+import { check } from "./check.js";
+import { repeat } from "./repeat.js";
 
-const LONGEST = 2147483647;
 /** Everything that is shown; the age goes on all the time, and shows in the error. */
 const same = (a, b) => a && ["verdict", "status", "error", "error_code", "deadline", "max_age_ms", "rule"].every((key) => a[key] === b[key]);
 
@@ -18,21 +18,13 @@ export function useVerdict(draft, { now, policy, clock } = {}) {
   };
   const subscribe = useCallback(
     (changed) => {
-      let timer;
+      const stop = new AbortController();
       const look = () => {
-        clearTimeout(timer);
         changed();
-        const wait = next([check(draft, { now: clock, policy })]) - range(clock)[0];
-        if (wait < Infinity) timer = setTimeout(look, Math.min(Math.max(wait, 1), LONGEST));
+        return [check(draft, { now: clock, policy })];
       };
-      document.addEventListener("visibilitychange", look);
-      addEventListener("pageshow", look);
-      look();
-      return () => {
-        clearTimeout(timer);
-        document.removeEventListener("visibilitychange", look);
-        removeEventListener("pageshow", look);
-      };
+      repeat(look, () => clock, stop.signal);
+      return () => stop.abort();
     },
     // The draft by what is in it, so that a new object with the same values does not subscribe anew.
     [status, kind, +created_at || created_at, +started_at || started_at, +heartbeat_at || heartbeat_at, error, error_code, policy, clock],

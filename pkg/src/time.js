@@ -4,7 +4,6 @@ const RFC_3339 = /^\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$/i
 
 export const millis = (time) => {
   if (time == null) return NaN;
-  if (typeof time == "string" && RFC_3339.test(time)) time = Date.parse(time);
-  else if (time instanceof Date) time = +time;
-  return typeof time == "number" && time == time ? time : Infinity;
+  if (typeof time != "number") time = typeof time == "string" ? (RFC_3339.test(time) ? Date.parse(time) : NaN) : time instanceof Date ? +time : NaN;
+  return time == time ? time : Infinity;
 };

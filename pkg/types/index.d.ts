@@ -75,7 +75,7 @@ export interface PolicySettings {
 }
 
 /** A policy that has been understood: what {@link policy} gives. */
-export type Policy = (draft: Draft) => readonly [max_age_ms: number, rule: string];
+export type Policy = (draft: Draft) => { readonly max_age_ms: number; readonly rule: string };
 
 /** A clock that follows the server's: what {@link serverClock} gives. */
 export interface Clock {

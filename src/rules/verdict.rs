@@ -148,9 +148,9 @@ impl fmt::Display for Unreadable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Unreadable::UnknownStatus => f.write_str("its status is unknown"),
-            Unreadable::Missing => f.write_str("it has no readable time"),
+            Unreadable::Missing => f.write_str("it has no time"),
             Unreadable::Malformed(field) => {
-                write!(f, "its `{field}` is not a time: expected whole milliseconds since the Unix epoch")
+                write!(f, "its `{field}` is no time: expected whole epoch milliseconds")
             }
             Unreadable::Future => f.write_str("its last sign of life is in the future"),
         }

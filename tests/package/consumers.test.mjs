@@ -43,8 +43,9 @@ after(async () => {
   rmSync(home, { recursive: true, force: true });
 });
 
+// Vite's server runs in this process and sets its NODE_ENV, which the others must not see.
 async function ok(command, args, cwd) {
-  const env = { CI: "1", NODE_OPTIONS: "", NODE_TEST_CONTEXT: undefined, NEXT_TELEMETRY_DISABLED: "1", WRANGLER_SEND_METRICS: "false" };
+  const env = { CI: "1", NODE_OPTIONS: "", NODE_TEST_CONTEXT: undefined, NODE_ENV: undefined, NEXT_TELEMETRY_DISABLED: "1", WRANGLER_SEND_METRICS: "false" };
   const { code, output } = await capture(command, args, { cwd, env });
   assert.equal(code, 0, `${command} ${args.join(" ")}\n${output.slice(-3_000)}`);
   return output.trim();
@@ -153,7 +154,7 @@ test("Jest", () => ok(bin("jest"), [], join(home, "jest")));
 test("Next.js: server component, client component, edge route", async () => {
   const folder = join(home, "next");
   await ok(bin("next"), ["build"], folder);
-  const next = spawn(process.execPath, [join(home, "node_modules/next/dist/bin/next"), "start", "-p", "0", "-H", "127.0.0.1"], { cwd: folder, env: { ...process.env, NODE_OPTIONS: "" } });
+  const next = spawn(process.execPath, [join(home, "node_modules/next/dist/bin/next"), "start", "-p", "0", "-H", "127.0.0.1"], { cwd: folder, env: { ...process.env, NODE_OPTIONS: "", NODE_ENV: undefined } });
   try {
     const url = await new Promise((done, fail) => {
       let text = "";

@@ -214,7 +214,7 @@ test("a dry run says what would be done and writes nothing", async () => {
   assert.deepEqual(rest, {
     success: true, marked_as_failed: 1, dry_run: true, sweep_id: null, now: NOW, examined: 2, raced: 0,
     refunded_tokens: 10, more: false, refused: [],
-    unreadable: [{ id: "garbage", reason: "time_missing", message: "it has no readable time" }],
+    unreadable: [{ id: "garbage", reason: "time_missing", message: "it has no time" }],
     creations: [{
       id: "a", kind: "video", stuck_status: "pending", last_sign_of_life: NOW - 2 * HOUR, deadline: NOW - HOUR,
       age_ms: 2 * HOUR, max_age_ms: HOUR, rule: "max_age_hours", tokens: 10,

@@ -1,0 +1,21 @@
+// What the package may weigh. Bytes are deterministic: a change that needs more says so here.
+
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { test } from "node:test";
+import { IMPORTS, size } from "../../scripts/package-size.mjs";
+
+const BUDGET = { check: 1_890, "check and policy": 2_930, "everything but policy": 2_330, everything: 3_360, element: 3_300 };
+
+for (const [name, budget] of Object.entries(BUDGET)) {
+  test(`${name}: at most ${budget.toLocaleString("en")} bytes, min + gzip`, async () => {
+    const bytes = await size(IMPORTS[name]);
+    assert.ok(bytes <= budget, `${bytes} bytes`);
+    // A budget far above what is needed would hold nothing.
+    assert.ok(bytes > budget - 100, `${bytes} bytes: lower the budget`);
+  });
+}
+
+test("the rules' module has less than 1,024 bytes", () => {
+  assert.ok(readFileSync(new URL("../../pkg/dist/core.wasm", import.meta.url)).length < 1_024);
+});
