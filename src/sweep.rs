@@ -5,8 +5,12 @@
 
 use std::collections::{HashMap, HashSet};
 
-use crate::rules::{Failure, Plan, Policy, SkipReason, Staleness, Timestamp, Unreadable, plan};
-use crate::store::{self, CandidateRow, Cost, Database, DatabaseError, FailureRow, Statement, SweepTotals};
+use crate::rules::{
+    Failure, Plan, Planned, Policy, SkipReason, Staleness, Timestamp, Unqualified, Unreadable, plan, recheck,
+};
+use crate::store::{
+    self, CandidateRow, Cost, Database, DatabaseError, FailureRow, Filter, Statement, SweepStart, SweepTotals,
+};
 
 /// Who asked for a sweep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,6 +21,8 @@ pub enum Source {
     Page,
     /// A scheduler that called the endpoint.
     Endpoint,
+    /// The command-line tool.
+    Tool,
 }
 
 impl Source {
@@ -26,6 +32,7 @@ impl Source {
             Source::Cron => "cron",
             Source::Page => "page",
             Source::Endpoint => "endpoint",
+            Source::Tool => "tool",
         }
     }
 }
@@ -35,10 +42,18 @@ impl Source {
 pub struct Request<'a> {
     /// The sweep's id: a UUIDv7, so that sweeps are ordered by it.
     pub sweep_id: &'a str,
-    /// Who asked.
+    /// What asked.
     pub source: Source,
+    /// Who asked, for the audit: a user's id, a token's name.
+    pub actor: Option<&'a str>,
     /// Only this user's creations; `None` for everybody's.
     pub user_id: Option<&'a str>,
+    /// Only creations of this kind and status.
+    pub filter: Filter<'a>,
+    /// Exactly these creations, as far as they are still what the plan was made for; then nothing else applies.
+    pub planned: Option<&'a [Planned<'a>]>,
+    /// The plan's id, for the audit.
+    pub plan_id: Option<&'a str>,
     /// The one instant that the whole sweep measures from.
     pub now: Timestamp,
     /// After how long a creation is stale.
@@ -47,7 +62,7 @@ pub struct Request<'a> {
     pub dry_run: bool,
     /// At most this many creations are marked in one transaction; from 1.
     pub rows_per_transaction: u32,
-    /// At most this many creations are looked at; from 1.
+    /// At most this many creations are looked at, beside unreadable ones; from 1. A plan is not bounded by it.
     pub rows_per_sweep: u32,
 }
 
@@ -62,6 +77,8 @@ pub struct Report {
     pub refused: Vec<Refused>,
     /// Active creations whose age can't be known; at most `rows_per_transaction` of each sort are listed.
     pub unreadable: Vec<Skipped>,
+    /// Creations of the plan that were left alone, and why.
+    pub unqualified: Vec<(String, Unqualified)>,
     /// How many creations were looked at.
     pub examined: u32,
     /// What was refunded; in a dry run, what would be.
@@ -77,8 +94,12 @@ pub struct Report {
 pub struct Marked {
     /// The creation's id.
     pub id: String,
+    /// Its owner.
+    pub user_id: String,
     /// Its kind.
     pub kind: String,
+    /// The attempt that was stale.
+    pub attempt: u32,
     /// What was refunded.
     pub tokens: u64,
     /// How it was stale.
@@ -131,7 +152,10 @@ pub async fn mark_stale_creations_as_failed(
     request: Request<'_>,
 ) -> Result<Report, Box<SweepError>> {
     let mut run = Run { database, request, report: Report::default(), begun: false, ended: false };
-    let outcome = run.sweep().await;
+    let outcome = match request.planned {
+        Some(planned) => run.apply(planned).await,
+        None => run.sweep().await,
+    };
     let ended = match &outcome {
         Ok(()) => run.end(None).await,
         Err(error) => {
@@ -157,40 +181,68 @@ struct Run<'a, D> {
 
 impl<D: Database> Run<'_, D> {
     async fn sweep(&mut self) -> Result<(), DatabaseError> {
-        let Request { rows_per_transaction, rows_per_sweep, now, policy, .. } = self.request;
+        let Request { rows_per_transaction, rows_per_sweep, now, policy, filter, .. } = self.request;
+        let mut seen = 0_u32;
         // Candidates that stay where they are: the next select begins behind them.
         let mut passed_over = 0_u32;
         loop {
-            let take = rows_per_transaction.min(rows_per_sweep.saturating_sub(self.report.examined));
-            let first = self.report.examined == 0;
-            let mut rows = self.select(take, passed_over, first).await?;
+            let take = rows_per_transaction.min(rows_per_sweep.saturating_sub(seen));
+            let mut rows = self.select(take, passed_over, seen == 0).await?;
             self.report.more = rows.len() > take as usize;
             rows.truncate(take as usize);
+            let taken = count(rows.len());
+            seen = seen.saturating_add(taken);
+            rows.retain(|row| {
+                row.draft()
+                    .status
+                    .and_then(|status| status.active())
+                    .is_none_or(|status| filter.matches(status, &row.kind))
+            });
             self.report.examined = self.report.examined.saturating_add(count(rows.len()));
 
             let Plan { fail, skip } = plan(rows.iter().map(CandidateRow::candidate), now, policy);
             self.note_unreadable(skip.into_iter().map(|skip| (skip.id, skip.reason)));
-            let by_id: HashMap<_, _> = rows.iter().map(|row| (row.id.as_str(), row)).collect();
-            let fail: Vec<_> =
-                fail.into_iter().filter_map(|failure| Some((failure, *by_id.get(failure.id)?))).collect();
-            let left = rows.len().saturating_sub(fail.len());
+            let fail = with_rows(fail, &rows);
+            let left = taken.saturating_sub(count(fail.len()));
             let refused = self.report.refused.len();
-            let last = !self.report.more || self.report.examined >= rows_per_sweep;
-            if self.request.dry_run {
-                self.note_marked(&fail, None);
-            } else {
-                self.carry_out(&fail, last).await?;
-            }
+            let last = !self.report.more || seen >= rows_per_sweep;
+            self.carry_out(&fail, last).await?;
             if last {
                 return Ok(());
             }
             let stay = if self.request.dry_run {
-                rows.len()
+                taken
             } else {
-                left.saturating_add(self.report.refused.len().saturating_sub(refused))
+                left.saturating_add(count(self.report.refused.len().saturating_sub(refused)))
             };
-            passed_over = passed_over.saturating_add(count(stay));
+            passed_over = passed_over.saturating_add(stay);
         }
+    }
+
+    /// Carries out a plan that somebody has confirmed: exactly its creations, as far as they are still what it was
+    /// made for.
+    async fn apply(&mut self, planned: &[Planned<'_>]) -> Result<(), DatabaseError> {
+        let Request { rows_per_transaction, now, policy, .. } = self.request;
+        let parts = planned.chunks(rows_per_transaction.max(1) as usize);
+        let count_parts = parts.len();
+        for (part, at) in parts.zip(1_usize..) {
+            let ids: Vec<_> = part.iter().map(|planned| planned.id).collect();
+            let results = self.database.run(&[store::by_id(&ids)]).await?;
+            let rows: Vec<CandidateRow> =
+                store::cell(results.first().map(Vec::as_slice).unwrap_or_default(), "candidates")?;
+            self.report.examined = self.report.examined.saturating_add(count(part.len()));
+            let mut fail = Vec::new();
+            for planned in part {
+                let candidate = rows.iter().map(CandidateRow::candidate).find(|row| row.id == planned.id);
+                match recheck(planned, candidate.as_ref(), now, policy) {
+                    Ok(failure) => fail.push(failure),
+                    Err(reason) => self.report.unqualified.push((planned.id.to_owned(), reason)),
+                }
+            }
+            let fail = with_rows(fail, &rows);
+            self.carry_out(&fail, at == count_parts).await?;
+        }
+        Ok(())
     }
 
     /// One candidate more than `take`, to know whether more remain. Unreadable ones are noted at the first select.
@@ -200,11 +252,14 @@ impl<D: Database> Run<'_, D> {
         offset: u32,
         first: bool,
     ) -> Result<Vec<CandidateRow>, DatabaseError> {
-        let Request { now, policy, user_id, rows_per_transaction, .. } = self.request;
+        let Request { now, policy, user_id, filter, rows_per_transaction, .. } = self.request;
         let limit = take.saturating_add(1);
         let statement = match user_id {
             Some(user_id) => store::active_of_user(user_id, limit, offset),
-            None => store::stale(policy, now, limit, offset, if first { rows_per_transaction } else { 0 }),
+            None => {
+                let unreadable = if first { rows_per_transaction } else { 0 };
+                store::stale(policy, filter, now, limit, offset, unreadable)
+            }
         };
         let results = self.database.run(&[statement]).await?;
         let rows = results.first().map(Vec::as_slice).unwrap_or_default();
@@ -230,19 +285,25 @@ impl<D: Database> Run<'_, D> {
             self.report.refunded_tokens = self.report.refunded_tokens.saturating_add(row.tokens);
             self.report.marked.push(Marked {
                 id: row.id.clone(),
+                user_id: row.user_id.clone(),
                 kind: row.kind.clone(),
+                attempt: row.attempt,
                 tokens: row.tokens,
                 staleness: failure.staleness,
             });
         }
     }
 
-    /// Carries out a plan in one transaction, or in several smaller ones if the database refuses a row of it.
+    /// Carries out a plan, unless this is a dry run, in one transaction, or in several smaller ones if the database refuses a row of it.
     async fn carry_out(
         &mut self,
         plan: &[(Failure<'_>, &CandidateRow)],
         last: bool,
     ) -> Result<(), DatabaseError> {
+        if self.request.dry_run {
+            self.note_marked(plan, None);
+            return Ok(());
+        }
         let mut parts = vec![plan];
         while let Some(part) = parts.pop() {
             if part.is_empty() {
@@ -272,11 +333,11 @@ impl<D: Database> Run<'_, D> {
         part: &[(Failure<'_>, &CandidateRow)],
         last: bool,
     ) -> Result<(), DatabaseError> {
-        let Request { sweep_id, source, user_id, now, .. } = self.request;
+        let Request { sweep_id, now, .. } = self.request;
         let rows: Vec<_> = part.iter().map(|(failure, row)| failure_row(failure, row)).collect();
         let mut batch: Vec<Statement> = Vec::with_capacity(4);
         if !self.begun {
-            batch.push(store::begin_sweep(sweep_id, source.as_str(), user_id, now));
+            batch.push(store::begin_sweep(self.start()));
         }
         batch.extend(store::mark_failed(sweep_id, now, &rows, self.totals(), last));
         let results = self.database.run(&batch).await?;
@@ -297,11 +358,14 @@ impl<D: Database> Run<'_, D> {
             return Ok(());
         }
         self.ended = true;
-        let Request { sweep_id, source, user_id, now, .. } = self.request;
         let error = error.map(ToString::to_string);
-        let statement =
-            store::end_sweep(sweep_id, source.as_str(), user_id, now, self.totals(), error.as_deref());
+        let statement = store::end_sweep(self.start(), self.totals(), error.as_deref());
         self.database.run(&[statement]).await.map(drop)
+    }
+
+    const fn start(&self) -> SweepStart<'_> {
+        let Request { sweep_id, source, actor, plan_id, now, .. } = self.request;
+        SweepStart { sweep_id, source: source.as_str(), actor, plan_id, now }
     }
 
     fn totals(&self) -> SweepTotals {
@@ -313,6 +377,15 @@ impl<D: Database> Run<'_, D> {
             more: *more,
         }
     }
+}
+
+/// Each failure with the row that it was decided on.
+fn with_rows<'a, 'r>(
+    fail: Vec<Failure<'a>>,
+    rows: &'r [CandidateRow],
+) -> Vec<(Failure<'a>, &'r CandidateRow)> {
+    let by_id: HashMap<_, _> = rows.iter().map(|row| (row.id.as_str(), row)).collect();
+    fail.into_iter().filter_map(|failure| Some((failure, *by_id.get(failure.id)?))).collect()
 }
 
 fn failure_row<'a>(failure: &Failure<'a>, row: &CandidateRow) -> FailureRow<'a> {

@@ -18,9 +18,13 @@ const RINGS: [(&str, &[&str], &[&str]); 8] = [
     ("rules", &["rules"], &[]),
     ("store", &["rules", "store"], &["serde", "serde_json"]),
     ("sweep.rs", &["rules", "store"], &["serde_json"]),
-    ("config.rs", &["rules", "config"], &["serde_json"]),
+    ("config", &["rules", "config"], &["serde_json"]),
     ("auth", &["rules", "config", "auth"], &["base64", "hmac", "serde", "serde_json", "sha2", "subtle"]),
-    ("view", &["rules", "store", "sweep", "view"], &["base64", "chrono", "maud", "serde", "serde_json"]),
+    (
+        "view",
+        &["rules", "store", "sweep", "view"],
+        &["base64", "chrono", "maud", "serde", "serde_json", "sha2"],
+    ),
     ("browser", &["rules", "browser"], &["wasm_bindgen"]),
     (
         "worker",
@@ -31,20 +35,20 @@ const RINGS: [(&str, &[&str], &[&str]); 8] = [
             "serde",
             "serde_json",
             "serde_wasm_bindgen",
-            "subtle",
             "uuid",
             "wasm_bindgen",
+            "wasm_bindgen_futures",
+            "web_sys",
             "worker",
         ],
     ),
 ];
 
-const CRATES: [&str; 15] = [
+const CRATES: [&str; 16] = [
     "base64",
     "chrono",
     "getrandom",
     "hmac",
-    "idna_adapter",
     "js_sys",
     "maud",
     "serde",
@@ -54,6 +58,8 @@ const CRATES: [&str; 15] = [
     "subtle",
     "uuid",
     "wasm_bindgen",
+    "wasm_bindgen_futures",
+    "web_sys",
     "worker",
 ];
 

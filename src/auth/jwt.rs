@@ -7,7 +7,7 @@ use serde::Deserialize;
 use sha2::Sha256;
 
 use super::secret::Secret;
-use crate::config::AuthConfig;
+use crate::config::{Algorithm, AuthConfig, Issuer};
 use crate::rules::Timestamp;
 
 /// The longest token that is looked at, in bytes.
@@ -15,59 +15,106 @@ const MAX_BYTES: usize = 8_192;
 /// How far the clocks of the issuer and of this machine may be apart, in seconds.
 const LEEWAY_SECONDS: f64 = 60.0;
 
-/// What verifies signatures. It comes from the configuration, and it alone decides the algorithm: what a token
-/// says of itself must agree with it.
-#[derive(Clone, Debug)]
-pub enum Key {
-    /// HMAC with SHA-256, and this secret.
-    Hs256(Secret),
+/// A token for `user_id` that expires at `expires_at`, signed with `secret` by HS256.
+///
+/// # Errors
+///
+/// [`TokenError::Signature`] if the secret can't sign.
+pub fn sign(secret: &Secret, user_id: &str, expires_at: Timestamp) -> Result<String, TokenError> {
+    let header = serde_json::json!({ "alg": Algorithm::Hs256.as_str(), "typ": "JWT" });
+    let body = serde_json::json!({ "sub": user_id, "exp": expires_at.as_millis() / 1_000 });
+    let encode = |part: serde_json::Value| URL_SAFE_NO_PAD.encode(part.to_string());
+    let signed = format!("{}.{}", encode(header), encode(body));
+    let signature = mac(secret, signed.as_bytes())?.finalize().into_bytes();
+    Ok(format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature)))
 }
 
-impl Key {
-    const fn algorithm(&self) -> &'static str {
-        match self {
-            Key::Hs256(_) => "HS256",
-        }
-    }
-
-    /// A token for `user_id` that expires at `expires_at`, signed with this key.
-    ///
-    /// # Errors
-    ///
-    /// [`TokenError::Signature`] if this key can't sign.
-    pub fn sign(&self, user_id: &str, expires_at: Timestamp) -> Result<String, TokenError> {
-        let header = serde_json::json!({ "alg": self.algorithm(), "typ": "JWT" });
-        let body = serde_json::json!({ "sub": user_id, "exp": expires_at.as_millis() / 1_000 });
-        let encode = |part: serde_json::Value| URL_SAFE_NO_PAD.encode(part.to_string());
-        let signed = format!("{}.{}", encode(header), encode(body));
-        let signature = self.mac(signed.as_bytes())?.finalize().into_bytes();
-        Ok(format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature)))
-    }
-
-    fn mac(&self, signed: &[u8]) -> Result<Hmac<Sha256>, TokenError> {
-        let Key::Hs256(secret) = self;
-        let mut mac = Hmac::new_from_slice(secret.as_bytes()).map_err(|_| TokenError::Signature)?;
-        mac.update(signed);
-        Ok(mac)
-    }
-
-    fn verify(&self, signed: &[u8], signature: &[u8]) -> Result<(), TokenError> {
-        // Compares in constant time.
-        self.mac(signed)?.verify_slice(signature).map_err(|_| TokenError::Signature)
-    }
+fn mac(secret: &Secret, signed: &[u8]) -> Result<Hmac<Sha256>, TokenError> {
+    let mut mac = Hmac::new_from_slice(secret.as_bytes()).map_err(|_| TokenError::Signature)?;
+    mac.update(signed);
+    Ok(mac)
 }
 
-/// What a verified token says.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Claims {
-    /// The user's id: the `sub` of the token.
-    pub user_id: String,
+/// A JSON Web Token in compact form whose signature has not been looked at: nothing of what it says counts yet.
+#[derive(Debug)]
+pub struct Unverified<'a> {
+    signed: &'a str,
+    body: &'a str,
+    signature: Vec<u8>,
+    kid: Option<String>,
 }
 
 #[derive(Deserialize)]
 struct Header {
     alg: String,
+    kid: Option<String>,
     crit: Option<serde::de::IgnoredAny>,
+}
+
+impl<'a> Unverified<'a> {
+    /// Takes a token apart. The algorithm comes from the configuration, and it alone decides: what the token says of
+    /// itself must agree with it.
+    ///
+    /// # Errors
+    ///
+    /// [`TokenError::Malformed`] or [`TokenError::Algorithm`].
+    pub fn read(token: &'a str, algorithm: Algorithm) -> Result<Self, TokenError> {
+        if token.len() > MAX_BYTES {
+            return Err(TokenError::Malformed);
+        }
+        let (signed, signature) = token.rsplit_once('.').ok_or(TokenError::Malformed)?;
+        let (header, body) = signed.split_once('.').ok_or(TokenError::Malformed)?;
+        let signature = URL_SAFE_NO_PAD.decode(signature).map_err(|_| TokenError::Malformed)?;
+        let header: Header = part(header)?;
+        if header.alg != algorithm.as_str() {
+            return Err(TokenError::Algorithm);
+        }
+        // RFC 7515 §4.1.11: an extension that must be understood, and isn't.
+        if header.crit.is_some() {
+            return Err(TokenError::Malformed);
+        }
+        Ok(Unverified { signed, body, signature, kid: header.kid })
+    }
+
+    /// Which of the issuer's keys it says it is signed with.
+    pub fn kid(&self) -> Option<&str> {
+        self.kid.as_deref()
+    }
+
+    /// What the signature is over.
+    pub const fn signed(&self) -> &[u8] {
+        self.signed.as_bytes()
+    }
+
+    /// The signature.
+    pub fn signature(&self) -> &[u8] {
+        &self.signature
+    }
+
+    /// Verifies the signature by HS256, in constant time.
+    ///
+    /// # Errors
+    ///
+    /// [`TokenError::Signature`] if it is wrong.
+    pub fn verify(self, secret: &Secret) -> Result<Signed<'a>, TokenError> {
+        let valid = mac(secret, self.signed())?.verify_slice(&self.signature).is_ok();
+        self.verified(valid)
+    }
+
+    /// Takes somebody else's word on whether the signature is valid: the runtime's own cryptography.
+    ///
+    /// # Errors
+    ///
+    /// [`TokenError::Signature`] if it is not.
+    pub fn verified(self, valid: bool) -> Result<Signed<'a>, TokenError> {
+        if valid { Ok(Signed { body: self.body }) } else { Err(TokenError::Signature) }
+    }
+}
+
+/// A token whose signature is good. What it says has not been looked at.
+#[derive(Debug)]
+pub struct Signed<'a> {
+    body: &'a str,
 }
 
 #[derive(Deserialize)]
@@ -77,6 +124,8 @@ struct Body {
     nbf: Option<f64>,
     iss: Option<String>,
     aud: Option<Audience>,
+    email: Option<String>,
+    email_verified: Option<bool>,
 }
 
 #[derive(Deserialize)]
@@ -95,49 +144,61 @@ impl Audience {
     }
 }
 
-/// Verifies a JSON Web Token in compact form: the signature, then `exp` (which it must have) and `nbf` against
-/// `now` with a leeway of 60 seconds, `iss` and `aud` if the configuration names them, and `sub`.
-///
-/// # Errors
-///
-/// [`TokenError`], whose text may be logged: it holds nothing of the token.
-pub fn verify(token: &str, key: &Key, config: &AuthConfig, now: Timestamp) -> Result<Claims, TokenError> {
-    if token.len() > MAX_BYTES {
-        return Err(TokenError::Malformed);
+impl Signed<'_> {
+    /// The id of the user whom the token is for: its `sub`. `exp` (which it must have) and `nbf` are checked against
+    /// `now` with a leeway of 60 seconds, `iss` and `aud` if the configuration names them.
+    ///
+    /// # Errors
+    ///
+    /// [`TokenError`], whose text may be logged: it holds nothing of the token.
+    pub fn user(self, config: &AuthConfig, now: Timestamp) -> Result<String, TokenError> {
+        let body = self.body(config.issuer.as_deref(), config.audience.as_deref(), now)?;
+        body.sub.filter(|sub| !sub.is_empty()).ok_or(TokenError::Subject)
     }
-    let (signed, signature) = token.rsplit_once('.').ok_or(TokenError::Malformed)?;
-    let (header, body) = signed.split_once('.').ok_or(TokenError::Malformed)?;
-    let signature = URL_SAFE_NO_PAD.decode(signature).map_err(|_| TokenError::Malformed)?;
-    let header: Header = part(header)?;
-    if header.alg != key.algorithm() {
-        return Err(TokenError::Algorithm);
-    }
-    // RFC 7515 §4.1.11: an extension that must be understood, and isn't.
-    if header.crit.is_some() {
-        return Err(TokenError::Malformed);
-    }
-    key.verify(signed.as_bytes(), &signature)?;
 
-    let body: Body = part(body)?;
-    let now = now.as_millis() as f64 / 1_000.0;
-    if !body.exp.is_some_and(|exp| now < exp + LEEWAY_SECONDS) {
-        return Err(TokenError::Expired);
+    /// Who calls by the word of this issuer, as the audit names them: the issuer's name, and the email or `sub`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Signed::user`]; [`TokenError::Email`] and [`TokenError::EmailUnverified`] where the issuer's emails count.
+    pub fn caller(self, issuer: &Issuer, now: Timestamp) -> Result<String, TokenError> {
+        let body = self.body(Some(&issuer.issuer), Some(&issuer.audience), now)?;
+        if issuer.email_verified && body.email_verified != Some(true) {
+            return Err(TokenError::EmailUnverified);
+        }
+        let known = |email: &String| issuer.emails.iter().any(|known| known.eq_ignore_ascii_case(email));
+        if !issuer.emails.is_empty() && !body.email.as_ref().is_some_and(known) {
+            return Err(TokenError::Email);
+        }
+        let who = body.email.or(body.sub).filter(|who| !who.is_empty()).ok_or(TokenError::Subject)?;
+        Ok(format!("{}:{who}", issuer.name))
     }
-    if body.nbf.is_some_and(|nbf| now < nbf - LEEWAY_SECONDS) {
-        return Err(TokenError::NotYetValid);
+
+    fn body(&self, issuer: Option<&str>, audience: Option<&str>, now: Timestamp) -> Result<Body, TokenError> {
+        let body: Body = part(self.body)?;
+        let now = now.as_millis() as f64 / 1_000.0;
+        if !body.exp.is_some_and(|exp| now < exp + LEEWAY_SECONDS) {
+            return Err(TokenError::Expired);
+        }
+        if body.nbf.is_some_and(|nbf| now < nbf - LEEWAY_SECONDS) {
+            return Err(TokenError::NotYetValid);
+        }
+        if issuer.is_some() && issuer != body.iss.as_deref() {
+            return Err(TokenError::Issuer);
+        }
+        match audience {
+            Some(audience) if !body.aud.as_ref().is_some_and(|aud| aud.contains(audience)) => {
+                Err(TokenError::Audience)
+            }
+            _ => Ok(body),
+        }
     }
-    if config.issuer.is_some() && config.issuer != body.iss {
-        return Err(TokenError::Issuer);
-    }
-    if let Some(audience) = &config.audience
-        && !body.aud.is_some_and(|aud| aud.contains(audience))
-    {
-        return Err(TokenError::Audience);
-    }
-    match body.sub {
-        Some(sub) if !sub.is_empty() => Ok(Claims { user_id: sub }),
-        _ => Err(TokenError::Subject),
-    }
+}
+
+/// The `iss` that a token claims, to choose by whose keys it is to be verified. It proves nothing.
+pub fn claimed_issuer(token: &str) -> Option<String> {
+    let body = token.split('.').nth(1).filter(|_| token.len() <= MAX_BYTES)?;
+    part::<Body>(body).ok()?.iss
 }
 
 fn part<T: for<'de> Deserialize<'de>>(text: &str) -> Result<T, TokenError> {
@@ -164,6 +225,12 @@ pub enum TokenError {
     Audience,
     /// It has no `sub`.
     Subject,
+    /// Its email is none of the configured ones.
+    Email,
+    /// It does not say that its email is verified.
+    EmailUnverified,
+    /// None of the issuer's keys has its `kid`, or they can't be fetched.
+    Key,
 }
 
 impl fmt::Display for TokenError {
@@ -177,6 +244,9 @@ impl fmt::Display for TokenError {
             TokenError::Issuer => "the token's `iss` is not the configured one",
             TokenError::Audience => "the token's `aud` does not hold the configured one",
             TokenError::Subject => "the token has no `sub`",
+            TokenError::Email => "the token's email is none of the configured ones",
+            TokenError::EmailUnverified => "the token's email is not verified",
+            TokenError::Key => "the issuer's keys do not have the token's `kid`",
         })
     }
 }

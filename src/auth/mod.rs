@@ -1,12 +1,18 @@
-//! Who is calling: users by a signed token, schedulers by a shared secret.
+//! Who is calling: users by a signed token, operators and schedulers by a token of their own, a shared secret, or a
+//! token that an identity provider signed for them.
 //!
-//! Everything fails closed. A secret that is missing, short or a known placeholder lets nobody in.
+//! Everything fails closed. A secret that is missing, short or a known placeholder lets nobody in, and neither do keys
+//! that can't be fetched.
 
+mod jwks;
 mod jwt;
 mod secret;
+mod token;
 
-pub use jwt::{Claims, Key, TokenError, verify};
+pub use jwks::{KeyCache, Lookup};
+pub use jwt::{Signed, TokenError, Unverified, claimed_issuer, sign};
 pub use secret::{Secret, SecretError, bearer};
+pub use token::find;
 
 #[cfg(test)]
 mod tests;

@@ -1,5 +1,5 @@
 use super::*;
-use crate::config::AuthConfig;
+use crate::config::{Algorithm, ApiToken, AuthConfig, Issuer, Scope};
 use crate::rules::Timestamp;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -9,8 +9,9 @@ use serde_json::{Value, json};
 const SECRET: &str = "k3Jv0sW9qYt6Zb2mXn8Lr5Hc1Fd4Gp7A";
 const NOW_SECONDS: i64 = 1_700_000_000;
 
-fn key() -> Key {
-    Key::Hs256(Secret::new("JWT_SECRET", Some(SECRET)).unwrap())
+fn verify(token: &str, config: &AuthConfig, now: Timestamp) -> Result<String, TokenError> {
+    let secret = Secret::new("JWT_SECRET", Some(SECRET)).unwrap();
+    Unverified::read(token, config.algorithm)?.verify(&secret)?.user(config, now)
 }
 
 fn sign(header: &Value, body: &Value, secret: &str) -> String {
@@ -28,10 +29,7 @@ fn sign(header: &Value, body: &Value, secret: &str) -> String {
 fn check(header: Value, body: Value, config: &AuthConfig, expected: Result<&str, TokenError>) {
     let token = sign(&header, &body, SECRET);
     let now = Timestamp::from_millis(NOW_SECONDS * 1_000).unwrap();
-    assert_eq!(
-        verify(&token, &key(), config, now),
-        expected.map(|user_id| Claims { user_id: user_id.to_owned() })
-    );
+    assert_eq!(verify(&token, config, now), expected.map(str::to_owned));
 }
 
 fn hs256() -> Value {
@@ -58,8 +56,11 @@ fn times_have_a_leeway_of_a_minute() {
 #[test]
 fn issuer_audience_and_subject_are_checked() {
     let exp = NOW_SECONDS + 600;
-    let config =
-        AuthConfig { issuer: Some("app".to_owned()), audience: Some("drafts".to_owned()), cookie: None };
+    let config = AuthConfig {
+        issuer: Some("app".to_owned()),
+        audience: Some("drafts".to_owned()),
+        ..AuthConfig::default()
+    };
     let ok = json!({ "sub": "ada", "exp": exp, "iss": "app", "aud": ["x", "drafts"] });
     check(hs256(), ok, &config, Ok("ada"));
     let other = json!({ "sub": "ada", "exp": exp, "iss": "other", "aud": "drafts" });
@@ -89,7 +90,7 @@ fn the_algorithm_is_the_configured_one() {
 #[test]
 fn what_is_no_token_or_not_ours_is_refused() {
     let now = Timestamp::from_millis(NOW_SECONDS * 1_000).unwrap();
-    let check = |token: &str| verify(token, &key(), &AuthConfig::default(), now);
+    let check = |token: &str| verify(token, &AuthConfig::default(), now);
     let body = json!({ "sub": "ada", "exp": NOW_SECONDS + 600 });
     let good = sign(&hs256(), &body, SECRET);
     assert_eq!(check(&sign(&hs256(), &body, "another secret of 32 bytes or so")), Err(TokenError::Signature));
@@ -134,4 +135,98 @@ fn bearer_reads_the_scheme_in_any_case() {
     for header in ["", "Bearer", "Bearer ", "Basic abc", "abc", "Bearerabc"] {
         assert_eq!(bearer(header), None, "{header}");
     }
+}
+
+#[test]
+fn an_issuers_token_names_its_caller() {
+    let now = Timestamp::from_millis(NOW_SECONDS * 1_000).unwrap();
+    let issuer = Issuer {
+        name: "scheduler".to_owned(),
+        issuer: "https://accounts.example".to_owned(),
+        audience: "https://drafts.example".to_owned(),
+        jwks_url: String::new(),
+        algorithm: Algorithm::Rs256,
+        emails: vec!["sweeper@project.example".to_owned()],
+        email_verified: true,
+        access: false,
+        scopes: vec![Scope::Sweep],
+    };
+    let good = json!({
+        "iss": issuer.issuer, "aud": issuer.audience, "exp": NOW_SECONDS + 600, "sub": "117",
+        "email": "Sweeper@project.example", "email_verified": true,
+    });
+    let check = |issuer: &Issuer, change: Value| {
+        let mut body = good.clone();
+        body.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
+        let token = sign(&json!({ "alg": "RS256", "kid": "1" }), &body, SECRET);
+        Unverified::read(&token, Algorithm::Rs256).and_then(|token| token.verified(true)?.caller(issuer, now))
+    };
+    assert_eq!(check(&issuer, json!({})), Ok("scheduler:Sweeper@project.example".to_owned()));
+    assert_eq!(check(&issuer, json!({ "email_verified": false })), Err(TokenError::EmailUnverified));
+    assert_eq!(check(&issuer, json!({ "email_verified": null })), Err(TokenError::EmailUnverified));
+    assert_eq!(check(&issuer, json!({ "email": "eve@project.example" })), Err(TokenError::Email));
+    assert_eq!(check(&issuer, json!({ "email": null })), Err(TokenError::Email));
+    assert_eq!(check(&issuer, json!({ "aud": "https://other.example" })), Err(TokenError::Audience));
+    assert_eq!(check(&issuer, json!({ "iss": "https://other.example" })), Err(TokenError::Issuer));
+    assert_eq!(check(&issuer, json!({ "exp": NOW_SECONDS - 61 })), Err(TokenError::Expired));
+    let anybody = Issuer { emails: Vec::new(), email_verified: false, ..issuer };
+    assert_eq!(check(&anybody, json!({ "email": null })), Ok("scheduler:117".to_owned()));
+}
+
+#[test]
+fn keys_are_fetched_when_they_are_needed_and_no_oftener() {
+    let at = |seconds: i64| Timestamp::from_millis((NOW_SECONDS + seconds) * 1_000).unwrap();
+    let rsa = |kid: &str, n: usize| json!({ "kty": "RSA", "kid": kid, "n": "A".repeat(n), "e": "AQAB", "use": "sig", "alg": "RS256" });
+    let set = |keys: &[Value]| json!({ "keys": keys }).to_string();
+    let mut cache = KeyCache::default();
+    let look = |cache: &KeyCache, kid: Option<&str>, seconds: i64| match cache.lookup(
+        kid,
+        Algorithm::Rs256,
+        at(seconds),
+    ) {
+        Lookup::Use(_) => "use",
+        Lookup::Fetch => "fetch",
+        Lookup::Refuse => "refuse",
+    };
+    assert_eq!(look(&cache, Some("1"), 0), "fetch");
+    cache.fetching(at(0));
+    // Others that come meanwhile fetch too, rather than being refused.
+    assert_eq!(look(&cache, Some("1"), 0), "fetch");
+    cache.fetched(None, at(0));
+    assert_eq!(look(&cache, Some("1"), 9), "refuse");
+    assert_eq!(look(&cache, Some("1"), 10), "fetch");
+    cache.fetching(at(10));
+    cache.fetched(
+        Some(&set(&[rsa("1", 342), json!({ "kty": "oct", "k": "x" }), json!("garbage"), rsa("weak", 171)])),
+        at(10),
+    );
+    assert_eq!(look(&cache, Some("1"), 11), "use");
+    assert_eq!(look(&cache, None, 11), "use", "the only one that fits");
+    for unknown in ["2", "weak", ""] {
+        assert_eq!(look(&cache, Some(unknown), 69), "refuse");
+        assert_eq!(look(&cache, Some(unknown), 70), "fetch");
+    }
+    assert_eq!(cache.lookup(Some("1"), Algorithm::Es256, at(11)), Lookup::Refuse);
+    // Old keys are renewed; if that fails they serve for a day.
+    assert_eq!(look(&cache, Some("1"), 10 + 3_599), "use");
+    assert_eq!(look(&cache, Some("1"), 10 + 3_600), "fetch");
+    cache.fetching(at(3_610));
+    cache.fetched(Some("<html>"), at(3_610));
+    assert_eq!(look(&cache, Some("1"), 3_611), "use");
+    cache.fetching(at(90_000));
+    assert_eq!(look(&cache, Some("1"), 90_000), "refuse");
+}
+
+#[test]
+fn a_token_is_found_by_its_hash() {
+    use sha2::Digest as _;
+    let token = |name: &str, text: &str| ApiToken {
+        name: name.to_owned(),
+        sha256: sha2::Sha256::digest(text).into(),
+        scopes: vec![Scope::Read],
+    };
+    let tokens = [token("old", "one"), token("new", "two")];
+    let name = |presented: &str| find(&tokens, presented).map(|token| token.name.as_str());
+    assert_eq!((name("one"), name("two"), name("three"), name("")), (Some("old"), Some("new"), None, None));
+    assert_eq!(find(&[], "one"), None);
 }

@@ -6,19 +6,26 @@
 //!
 //! [`classify`] answers for one creation, [`plan()`] for a sweep; [`Policy`] says after how long.
 
+mod doctor;
 mod entry;
 mod limit;
 mod plan;
 mod policy;
+mod recheck;
 mod status;
 mod text;
 mod time;
 mod verdict;
 
+pub use doctor::{
+    DOMINANT_PERCENT, Evidence, FEW, Finding, ONE_WINDOW_MS, SILENT_AFTER_MS, START_EXPECTED_WITHIN_MS,
+    Severity, diagnose,
+};
 pub use entry::{Key, Meaning, Problem, entry, most_specific, value};
 pub use limit::{InvalidMaxAge, Limit, MaxAge};
 pub use plan::{Candidate, Failure, Plan, Skip, SkipReason, plan};
 pub use policy::{Policy, PolicyError, Preset, Rule, Setting};
+pub use recheck::{Planned, Unqualified, recheck};
 pub use status::{Active, IllegalTransition, Status, UnknownStatus};
 pub use text::{Age, ErrorText, GENERATION_TIMEOUT, MarkedMessage, SweepMessage, Unit, badge};
 pub use time::{Time, Timestamp};

@@ -3,19 +3,21 @@
 //! Building a statement is pure; a shell runs it. What the statements rely on (indexes, triggers, constraints)
 //! stands in `migrations/`.
 
+mod operators;
 mod statements;
 
 use serde::{Deserialize, Serialize};
 
 use crate::rules::{Candidate, Draft, Time, Timestamp};
 
+pub use operators::{by_id, count, evidence, evidence_of, explain, page_by_status, sweeps};
 pub use statements::{
-    SweepTotals, active_of_user, balance, balances, begin_sweep, end_sweep, mark_failed, page, readiness,
-    stale,
+    Filter, SweepStart, SweepTotals, active_of_user, balance, balances, begin_sweep, end_sweep, mark_failed,
+    page, readiness, stale,
 };
 
 /// The schema that the statements are written for: the newest of `migrations/`.
-pub const SCHEMA_VERSION: i64 = 1;
+pub const SCHEMA_VERSION: i64 = 2;
 
 /// One SQL statement with its parameters, `?1` first.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -20,6 +20,8 @@ macro_rules! active {
     };
 }
 
+pub(super) use {active, candidate};
+
 /// Creations that are stale by the limits in ?1, and active ones whose times can't be read.
 ///
 /// `pairs` hops over the index from one (status, kind) to the next, so its cost is the number of kinds in use
@@ -116,13 +118,12 @@ const COUNT_MARKED: &str = "UPDATE sweeps SET
        CROSS JOIN creations AS c INDEXED BY sqlite_autoindex_creations_1
        ON c.id = j.value ->> 0 WHERE +c.sweep_id = ?1) END AS marked_ids";
 
-const BEGIN_SWEEP: &str =
-    "INSERT INTO sweeps (id, source, actor, started_at) VALUES (?1, ?2, ?3, ?4) ON CONFLICT (id) DO NOTHING";
+const BEGIN_SWEEP: &str = "INSERT INTO sweeps (id, source, actor, plan_id, started_at) VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (id) DO NOTHING";
 
 /// Ends a sweep's row. An error that is there already stays.
 const END_SWEEP: &str = "INSERT INTO sweeps
-       (id, source, actor, started_at, finished_at, examined, refused, unreadable, more, error)
-     VALUES (?1, ?2, ?3, ?4, max(?4, CAST(unixepoch('subsec') * 1000 AS INTEGER)), ?5, ?6, ?7, ?8, ?9)
+       (id, source, actor, plan_id, started_at, finished_at, examined, refused, unreadable, more, error)
+     VALUES (?1, ?2, ?3, ?4, ?5, max(?5, CAST(unixepoch('subsec') * 1000 AS INTEGER)), ?6, ?7, ?8, ?9, ?10)
      ON CONFLICT (id) DO UPDATE SET finished_at = excluded.finished_at, examined = excluded.examined,
        refused = excluded.refused, unreadable = excluded.unreadable, more = excluded.more,
        error = ifnull(error, excluded.error)";
@@ -142,27 +143,65 @@ const PAGE: &str = concat!(
        ORDER BY listed_at DESC, id DESC LIMIT ?4)"
 );
 
+/// The same, of one status.
+pub(super) const PAGE_BY_STATUS: &str = concat!(
+    "SELECT json_group_array(json_array(",
+    candidate!(),
+    ", prompt, error, error_code,
+         CASE typeof(finished_at) WHEN 'integer' THEN finished_at END, listed_at, refunded_tokens)) AS page
+     FROM (
+       SELECT c.*, (SELECT tokens FROM ledger WHERE entry_key = 'refund:' || c.id) AS refunded_tokens
+       FROM creations AS c INDEXED BY creations_of_user
+       WHERE user_id = ?1 AND (listed_at, id) < (?2, ?3) AND status = ?5
+       ORDER BY listed_at DESC, id DESC LIMIT ?4)"
+);
+
 const READINESS: &str = "SELECT
        (SELECT max(version) FROM stale_drafts_schema) AS version,
        (SELECT finished_at FROM sweeps WHERE source = 'cron' AND finished_at IS NOT NULL AND error IS NULL
         ORDER BY id DESC LIMIT 1) AS last_good_sweep";
 
+/// Which creations are looked at; `None` leaves nothing out.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Filter<'a> {
+    /// Only those of this kind.
+    pub kind: Option<&'a str>,
+    /// Only those in this status.
+    pub status: Option<Active>,
+}
+
+impl Filter<'_> {
+    /// Whether a creation of this status and kind is looked at.
+    pub fn matches(&self, status: Active, kind: &str) -> bool {
+        self.kind.is_none_or(|only| only == kind) && self.status.is_none_or(|only| only == status)
+    }
+}
+
 /// Creations that are stale at `now` under `policy`, `limit` of them after the first `offset`, and up to
 /// `unreadable` ones of each sort whose age can't be known. One row: `candidates`, `unreadable`.
-pub fn stale(policy: &Policy, now: Timestamp, limit: u32, offset: u32, unreadable: u32) -> Statement {
-    let cutoffs = cutoffs(policy, now);
+pub fn stale(
+    policy: &Policy,
+    filter: Filter<'_>,
+    now: Timestamp,
+    limit: u32,
+    offset: u32,
+    unreadable: u32,
+) -> Statement {
+    let cutoffs = cutoffs(policy, filter, now);
     let params = [Param::Text(cutoffs), now.into(), limit.into(), offset.into(), unreadable.into()];
     Statement::new(STALE, params)
 }
 
 /// `[status, kind or null, cutoff]` for every limit of the policy: stale is a last sign of life before the cutoff.
-fn cutoffs(policy: &Policy, now: Timestamp) -> String {
-    let kinds = policy.kinds().map(Some).chain([None]);
+/// What the filter leaves out is never before it.
+fn cutoffs(policy: &Policy, filter: Filter<'_>, now: Timestamp) -> String {
+    let kinds = policy.kinds().chain(filter.kind).map(Some).chain([None]);
     let rows: Vec<_> = kinds
         .flat_map(|kind| Active::ALL.map(|status| (status, kind)))
         .map(|(status, kind)| {
             // An unnamed kind has the limit that any kind without entries has. Kinds are never empty in a policy.
             let cutoff = match policy.limit(status, kind.unwrap_or_default()).0 {
+                _ if !filter.matches(status, kind.unwrap_or_default()) => -1,
                 Limit::Never => -1,
                 Limit::After(max_age) => signed(now.as_millis().saturating_sub(max_age.as_millis())),
             };
@@ -200,9 +239,36 @@ pub fn mark_failed(
     ]
 }
 
+/// What a sweep's row says of it from the beginning.
+#[derive(Clone, Copy, Debug)]
+pub struct SweepStart<'a> {
+    /// The sweep's id.
+    pub sweep_id: &'a str,
+    /// `cron`, `page`, `endpoint` or `tool`.
+    pub source: &'a str,
+    /// Who asked: a user's id, a token's name.
+    pub actor: Option<&'a str>,
+    /// The plan that it carries out.
+    pub plan_id: Option<&'a str>,
+    /// The instant that it measures from.
+    pub now: Timestamp,
+}
+
+impl SweepStart<'_> {
+    fn params(self) -> Vec<Param> {
+        vec![
+            self.sweep_id.into(),
+            self.source.into(),
+            self.actor.into(),
+            self.plan_id.into(),
+            self.now.into(),
+        ]
+    }
+}
+
 /// A sweep's row as it begins.
-pub fn begin_sweep(sweep_id: &str, source: &str, actor: Option<&str>, now: Timestamp) -> Statement {
-    Statement::new(BEGIN_SWEEP, [sweep_id.into(), source.into(), actor.into(), now.into()])
+pub fn begin_sweep(start: SweepStart<'_>) -> Statement {
+    Statement::new(BEGIN_SWEEP, start.params())
 }
 
 /// What a sweep's row says, beside what its transactions count themselves.
@@ -225,15 +291,8 @@ impl SweepTotals {
 }
 
 /// A sweep's row as it ends, with the error that stopped it; also makes the row, where there is none yet.
-pub fn end_sweep(
-    sweep_id: &str,
-    source: &str,
-    actor: Option<&str>,
-    now: Timestamp,
-    totals: SweepTotals,
-    error: Option<&str>,
-) -> Statement {
-    let mut params = vec![sweep_id.into(), source.into(), actor.into(), now.into()];
+pub fn end_sweep(start: SweepStart<'_>, totals: SweepTotals, error: Option<&str>) -> Statement {
+    let mut params = start.params();
     params.extend(totals.params());
     params.push(error.into());
     Statement::new(END_SWEEP, params)

@@ -58,3 +58,8 @@ pub fn failed_sweep_line(sweep_id: &str, source: Source, error: &str) -> String 
 pub fn refused_caller_line(path: &str, reason: &str) -> String {
     line("warn", "unauthorized", "Refused a caller", json!({ "path": path, "reason": reason }))
 }
+
+/// The line of a question that the database did not answer.
+pub fn failed_read_line(error: &str) -> String {
+    line("error", "read_failed", "The database did not answer", json!({ "error": error }))
+}

@@ -3,10 +3,12 @@
 
 mod draft;
 mod log;
+mod operators;
 mod page;
 mod report;
 
 pub use draft::{DraftView, DraftsView, cursor, parse_cursor};
-pub use log::{failed_sweep_line, refused_caller_line, sweep_lines};
+pub use log::{failed_read_line, failed_sweep_line, refused_caller_line, sweep_lines};
+pub use operators::{counts_json, creations_json, diagnosis_json, explanation_json, sweeps_json};
 pub use page::{DemoUser, demo_page, drafts_page, message_page};
-pub use report::report_json;
+pub use report::{plan_id, report_json};

@@ -1,4 +1,5 @@
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 
 use crate::rules::Timestamp;
 use crate::sweep::{Marked, Report};
@@ -11,6 +12,7 @@ pub fn report_json(report: &Report, sweep_id: &str, now: Timestamp, dry_run: boo
         "marked_as_failed": report.marked.len(),
         "dry_run": dry_run,
         "sweep_id": if dry_run { None } else { Some(sweep_id) },
+        "plan_id": if dry_run { Some(plan_id(report)) } else { None },
         "now": now.as_millis(),
         "examined": report.examined,
         "raced": report.raced,
@@ -21,6 +23,11 @@ pub fn report_json(report: &Report, sweep_id: &str, now: Timestamp, dry_run: boo
             "id": refused.id,
             "error": refused.error,
         })).collect::<Vec<_>>(),
+        "unqualified": report.unqualified.iter().map(|(id, reason)| json!({
+            "id": id,
+            "reason": reason.code(),
+            "message": reason.to_string(),
+        })).collect::<Vec<_>>(),
         "unreadable": report.unreadable.iter().map(|skipped| json!({
             "id": skipped.id,
             "reason": skipped.reason.code(),
@@ -30,11 +37,24 @@ pub fn report_json(report: &Report, sweep_id: &str, now: Timestamp, dry_run: boo
     })
 }
 
+/// The name of a dry run's plan: the same for the same creations and what was decided on. 12 hexadecimal digits.
+pub fn plan_id(report: &Report) -> String {
+    let mut hash = Sha256::new();
+    for Marked { id, attempt, staleness, .. } in &report.marked {
+        let decided =
+            json!([id, attempt, staleness.stuck_status.as_str(), staleness.last_sign_of_life.as_millis()]);
+        hash.update(decided.to_string());
+    }
+    hash.finalize().iter().take(6).map(|byte| format!("{byte:02x}")).collect()
+}
+
 fn marked_json(marked: &Marked) -> Value {
     let staleness = &marked.staleness;
     json!({
         "id": marked.id,
+        "user_id": marked.user_id,
         "kind": marked.kind,
+        "attempt": marked.attempt,
         "stuck_status": staleness.stuck_status.as_str(),
         "last_sign_of_life": staleness.last_sign_of_life.as_millis(),
         "deadline": staleness.deadline().as_millis(),

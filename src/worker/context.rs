@@ -2,7 +2,8 @@ use ::worker::{Env, Request};
 use wasm_bindgen::JsValue;
 
 use super::d1::D1;
-use crate::auth::{Claims, Key, Secret, TokenError, bearer, verify};
+use super::url;
+use crate::auth::{Secret, SecretError};
 use crate::config::{Config, ConfigError};
 use crate::rules::Timestamp;
 
@@ -19,7 +20,7 @@ pub(super) struct Context {
 impl Context {
     /// The context of a request.
     pub(super) fn new(env: &Env, request: &Request) -> Result<Self, String> {
-        let local = request.url().is_ok_and(|url| is_local(url.host_str().unwrap_or_default()));
+        let local = url::hostname(request).is_some_and(|host| is_local(&host));
         let mut context = Self::scheduled(env)?;
         // Two conditions, and neither is met by a deployed configuration left at its defaults.
         context.demo = local && text(env, "DEMO_SIGN_IN").as_deref() == Some("local");
@@ -49,27 +50,13 @@ impl Context {
         Ok(uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid().hyphenated().to_string())
     }
 
-    /// Who sent the request, by the token in its `Authorization` header or in the configured cookie.
-    pub(super) fn caller(&self, request: &Request) -> Result<Claims, String> {
-        let key = self.key()?;
-        let header = request.headers().get("Authorization").ok().flatten();
-        let cookies = request.headers().get("Cookie").ok().flatten().unwrap_or_default();
-        let token = match (&header, &self.config.auth.cookie) {
-            (Some(header), _) => bearer(header),
-            (None, Some(name)) => cookie(&cookies, name),
-            (None, None) => None,
-        };
-        let token = token.ok_or("no token")?;
-        verify(token, &key, &self.config.auth, self.now).map_err(|error: TokenError| error.to_string())
-    }
-
-    /// What signs and verifies the users' tokens.
-    pub(super) fn key(&self) -> Result<Key, String> {
-        self.secret("JWT_SECRET").map(Key::Hs256).map_err(|error| error.to_string())
+    /// What signs and verifies the users' tokens, where they are signed by HS256.
+    pub(super) fn jwt_secret(&self) -> Result<Secret, String> {
+        self.secret("JWT_SECRET").map_err(|error| error.to_string())
     }
 
     /// A secret of the configuration, if it is fit for use.
-    pub(super) fn secret(&self, name: &'static str) -> Result<Secret, crate::auth::SecretError> {
+    pub(super) fn secret(&self, name: &'static str) -> Result<Secret, SecretError> {
         Secret::new(name, text(&self.env, name).as_deref())
     }
 }
@@ -94,13 +81,6 @@ pub(super) fn config(env: &Env) -> Result<Config, ConfigError> {
 
 fn text(env: &Env, name: &str) -> Option<String> {
     js_sys::Reflect::get(env, &JsValue::from_str(name)).ok()?.as_string()
-}
-
-fn cookie<'a>(header: &'a str, name: &str) -> Option<&'a str> {
-    header.split(';').find_map(|pair| {
-        let (key, value) = pair.trim().split_once('=')?;
-        (key == name && !value.is_empty()).then_some(value)
-    })
 }
 
 fn is_local(host: &str) -> bool {

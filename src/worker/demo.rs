@@ -5,6 +5,7 @@ use ::worker::{Request, Response};
 
 use super::context::Context;
 use super::respond;
+use crate::auth::sign;
 use crate::store::{self, Database as _};
 use crate::view::{DemoUser, demo_page};
 
@@ -35,8 +36,9 @@ pub(super) async fn sign_in(context: &Context, mut request: Request) -> ::worker
         return respond::bad_request(&format!("`user_id` is `{chosen}`: expected one of the users on /demo"));
     }
     let expires_at = context.now.saturating_add(DAY_MS);
-    let token =
-        context.key().and_then(|key| key.sign(&chosen, expires_at).map_err(|error| error.to_string()));
+    let token = context
+        .jwt_secret()
+        .and_then(|secret| sign(&secret, &chosen, expires_at).map_err(|error| error.to_string()));
     match (token, &context.config.auth.cookie) {
         (Ok(token), Some(cookie)) => {
             let response = respond::see_other("/drafts")?;

@@ -1,7 +1,7 @@
 use ::worker::{Request, Response, console_error};
 
 use super::context::Context;
-use super::{respond, sweeping};
+use super::{caller, respond, sweeping, url};
 use crate::store::{self, Database as _, DatabaseError, Page, PageRow};
 use crate::sweep::Source;
 use crate::view::{
@@ -10,15 +10,15 @@ use crate::view::{
 
 /// `GET /drafts`: the caller's drafts, as a page.
 pub(super) async fn page(context: &Context, request: &Request) -> ::worker::Result<Response> {
-    let claims = match context.caller(request) {
-        Ok(claims) => claims,
+    let user_id = match caller::user(context, request).await {
+        Ok(user_id) => user_id,
         Err(reason) => return respond::sign_in("/drafts", &reason, context.demo),
     };
     let (after, limit) = match place(context, request) {
         Ok(place) => place,
         Err(error) => return respond::html(400, message_page("There is no such page", &error, false)),
     };
-    match list(context, &claims.user_id, &after, limit).await {
+    match list(context, &user_id, &after, limit).await {
         Ok(view) => respond::html(200, drafts_page(&view, after == Page::first(), context.demo)),
         Err(_) => {
             let message = "Your drafts can't be loaded right now. Nothing is lost; try again in a minute.";
@@ -29,15 +29,15 @@ pub(super) async fn page(context: &Context, request: &Request) -> ::worker::Resu
 
 /// `GET /api/drafts`: the same as JSON.
 pub(super) async fn api(context: &Context, request: &Request) -> ::worker::Result<Response> {
-    let claims = match context.caller(request) {
-        Ok(claims) => claims,
+    let user_id = match caller::user(context, request).await {
+        Ok(user_id) => user_id,
         Err(reason) => return respond::unauthorized("/api/drafts", &reason),
     };
     let (after, limit) = match place(context, request) {
         Ok(place) => place,
         Err(error) => return respond::bad_request(&error),
     };
-    match list(context, &claims.user_id, &after, limit).await {
+    match list(context, &user_id, &after, limit).await {
         Ok(view) => respond::json(200, &view),
         Err(_) => respond::error(503, "the drafts can't be loaded right now"),
     }
@@ -46,15 +46,10 @@ pub(super) async fn api(context: &Context, request: &Request) -> ::worker::Resul
 /// `?cursor=` and `?limit=`.
 fn place(context: &Context, request: &Request) -> Result<(Page, u32), String> {
     let mut place = (Page::first(), context.config.page_size);
-    for (key, value) in respond::query(request) {
+    for (key, value) in url::query(request) {
         match key.as_str() {
             "cursor" => place.0 = parse_cursor(&value)?,
-            "limit" => {
-                place.1 =
-                    value.parse().ok().filter(|limit| (1..=100).contains(limit)).ok_or_else(|| {
-                        format!("`limit` is `{value}`: expected a whole number from 1 to 100")
-                    })?;
-            }
+            "limit" => place.1 = url::whole(&key, &value, 1..=100)?,
             // Links to a page gather parameters of other people's.
             _ => {}
         }
@@ -70,7 +65,12 @@ async fn list(
     after: &Page,
     limit: u32,
 ) -> Result<DraftsView, DatabaseError> {
-    let swept = sweeping::run(context, Source::Page, Some(user_id), &context.config.policy, false).await;
+    let ask = sweeping::Ask {
+        actor: Some(user_id),
+        user_id: Some(user_id),
+        ..sweeping::Ask::new(context, Source::Page)
+    };
+    let swept = sweeping::run(context, ask).await;
     let batch = [store::balance(user_id), store::page(user_id, after, limit.saturating_add(1))];
     read(context, user_id, limit, swept.map(|(_, report)| report.marked.len()), &batch)
         .await
@@ -84,25 +84,42 @@ async fn read(
     swept: Result<usize, String>,
     batch: &[store::Statement],
 ) -> Result<DraftsView, DatabaseError> {
+    let Listing { balance, drafts, next_cursor } = listing(context, limit, batch).await?;
+    Ok(DraftsView {
+        now: context.now.as_millis(),
+        user_id: user_id.to_owned(),
+        balance,
+        drafts,
+        next_cursor,
+        marked_as_failed: *swept.as_ref().unwrap_or(&0),
+        swept: swept.is_ok(),
+    })
+}
+
+/// One page of a user's creations.
+pub(super) struct Listing {
+    pub(super) balance: u64,
+    pub(super) drafts: Vec<DraftView>,
+    pub(super) next_cursor: Option<String>,
+}
+
+/// Reads a page: `batch` asks for the balance, and for one creation more than `limit`, to know whether there is a next
+/// page.
+pub(super) async fn listing(
+    context: &Context,
+    limit: u32,
+    batch: &[store::Statement],
+) -> Result<Listing, DatabaseError> {
     let results = context.database.run(batch).await?;
     let [balance, page] = results.as_slice() else {
         return Err(DatabaseError::new("expected two results"));
     };
     let balance = balance.first().and_then(|row| row.get("tokens")).and_then(serde_json::Value::as_u64);
     let mut rows: Vec<PageRow> = store::cell(page, "page")?;
-    // One more was asked for, to know whether there is a next page.
     let more = rows.len() > limit as usize;
     rows.truncate(limit as usize);
     let last = rows.last().filter(|_| more);
     let next_cursor = last.map(|row| cursor(&Page { listed_at: row.listed_at, id: row.creation.id.clone() }));
     let view = |row| DraftView::new(row, context.now, &context.config.policy);
-    Ok(DraftsView {
-        now: context.now.as_millis(),
-        user_id: user_id.to_owned(),
-        balance: balance.unwrap_or(0),
-        drafts: rows.into_iter().map(view).collect(),
-        next_cursor,
-        marked_as_failed: *swept.as_ref().unwrap_or(&0),
-        swept: swept.is_ok(),
-    })
+    Ok(Listing { balance: balance.unwrap_or(0), drafts: rows.into_iter().map(view).collect(), next_cursor })
 }

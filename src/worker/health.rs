@@ -2,7 +2,7 @@ use ::worker::{Env, Response};
 use serde_json::{Value, json};
 
 use super::context::{Context, config};
-use super::respond;
+use super::{caller, respond};
 use crate::store::{self, Database as _, SCHEMA_VERSION};
 
 /// `GET /healthz`: the Worker runs.
@@ -16,7 +16,7 @@ pub(super) async fn ready(env: &Env) -> ::worker::Result<Response> {
     let (secrets, schema, sweep) = match Context::scheduled(env) {
         Ok(context) => {
             let (schema, sweep) = database(&context).await;
-            (context.key().map(drop), schema, sweep)
+            (caller::secrets_are_set(&context), schema, sweep)
         }
         Err(error) => (Ok(()), Err(error.clone()), Err(error)),
     };

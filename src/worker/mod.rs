@@ -1,12 +1,18 @@
 //! The Cloudflare Worker: converts what comes in, calls, carries out. It decides nothing.
 
+mod body;
+mod caller;
 mod context;
 mod d1;
 mod demo;
 mod drafts;
 mod health;
+mod jwks;
+mod limits;
+mod operators;
 mod respond;
 mod sweeping;
+mod url;
 
 use ::worker::{Env, Request, Response, event};
 use wasm_bindgen::JsValue;
@@ -29,6 +35,9 @@ async fn fetch(request: Request, env: Env, _context: ::worker::Context) -> ::wor
         ("GET", "/readyz") => return health::ready(&env).await,
         _ => {}
     }
+    if let Some(refusal) = limits::check(&env, &request).await {
+        return refusal;
+    }
     let context = match Context::new(&env, &request) {
         Ok(context) => context,
         Err(error) => return respond::misconfigured(&path, &error),
@@ -37,12 +46,15 @@ async fn fetch(request: Request, env: Env, _context: ::worker::Context) -> ::wor
         ("GET", "/") => respond::see_other("/drafts"),
         ("GET", "/drafts") => drafts::page(&context, &request).await,
         ("GET", "/api/drafts") => drafts::api(&context, &request).await,
-        ("POST", "/api/generate/cleanup-stale") => sweeping::endpoint(&context, &request).await,
+        ("POST", "/api/generate/cleanup-stale") => sweeping::endpoint(&context, request).await,
         ("GET", "/demo") if context.demo => demo::page(&context).await,
         ("POST", "/demo") if context.demo => demo::sign_in(&context, request).await,
         (_, "/" | "/drafts" | "/api/drafts" | "/healthz" | "/readyz") => respond::method_not_allowed("GET"),
         (_, "/api/generate/cleanup-stale") => respond::method_not_allowed("POST"),
-        _ => respond::not_found(&path),
+        (method, _) => match operators::answer(&context, &request, method).await {
+            Some(answer) => answer,
+            None => respond::not_found(&path),
+        },
     }
 }
 

@@ -1,7 +1,8 @@
-use ::worker::{Headers, Request, Response, ResponseBuilder, console_error, console_log};
+use ::worker::{Headers, Response, ResponseBuilder, console_error, console_log};
 use serde::Serialize;
 use serde_json::json;
 
+use super::caller::Refusal;
 use crate::view;
 
 /// Nothing but the page's own style and script: prompts are untrusted text.
@@ -45,6 +46,24 @@ pub(super) fn unauthorized(path: &str, reason: &str) -> ::worker::Result<Respons
     Ok(response)
 }
 
+/// The answer to an operator without a credential, or with one that does not allow what was asked.
+pub(super) fn refused(path: &str, refusal: Refusal) -> ::worker::Result<Response> {
+    match refusal {
+        Refusal::Unauthorized(reason) => unauthorized(path, &reason),
+        Refusal::Forbidden(reason) => {
+            console_log!("{}", view::refused_caller_line(path, &reason));
+            error(403, &reason)
+        }
+    }
+}
+
+/// The answer to somebody who asks too often.
+pub(super) fn too_many_requests() -> ::worker::Result<Response> {
+    let response = error(429, "too many requests: try again in a minute")?;
+    response.headers().set("Retry-After", "60")?;
+    Ok(response)
+}
+
 /// [`unauthorized`], as a page.
 pub(super) fn sign_in(path: &str, reason: &str, demo: bool) -> ::worker::Result<Response> {
     console_log!("{}", view::refused_caller_line(path, reason));
@@ -81,9 +100,4 @@ pub(super) fn see_other(location: &str) -> ::worker::Result<Response> {
     let response = html(303, String::new())?;
     response.headers().set("Location", location)?;
     Ok(response)
-}
-
-/// The parameters of the request's URL, decoded, in order.
-pub(super) fn query(request: &Request) -> Vec<(String, String)> {
-    request.url().map(|url| url.query_pairs().into_owned().collect()).unwrap_or_default()
 }

@@ -1,30 +1,62 @@
 use ::worker::{Request, Response, console_error, console_log};
+use serde::Deserialize;
 
 use super::context::Context;
-use super::respond;
-use crate::auth::bearer;
-use crate::rules::{MaxAge, Policy};
+use super::{body, caller, respond, url};
+use crate::config::Scope;
+use crate::rules::{Active, MaxAge, Planned, Policy};
+use crate::store::Filter;
 use crate::sweep::{self, Report, Source, mark_stale_creations_as_failed};
 use crate::view;
 
+/// What is asked of a sweep.
+#[derive(Clone, Copy)]
+pub(super) struct Ask<'a> {
+    pub(super) source: Source,
+    pub(super) actor: Option<&'a str>,
+    pub(super) user_id: Option<&'a str>,
+    pub(super) filter: Filter<'a>,
+    pub(super) planned: Option<&'a [Planned<'a>]>,
+    pub(super) plan_id: Option<&'a str>,
+    pub(super) policy: &'a Policy,
+    pub(super) dry_run: bool,
+    pub(super) rows_per_sweep: u32,
+}
+
+impl<'a> Ask<'a> {
+    /// For everything that is stale by the configuration.
+    pub(super) fn new(context: &'a Context, source: Source) -> Self {
+        Ask {
+            source,
+            actor: None,
+            user_id: None,
+            filter: Filter::default(),
+            planned: None,
+            plan_id: None,
+            policy: &context.config.policy,
+            dry_run: false,
+            rows_per_sweep: context.config.rows_per_sweep,
+        }
+    }
+}
+
 /// Sweeps and writes the log. Everything that sweeps goes through here.
-pub(super) async fn run(
-    context: &Context,
-    source: Source,
-    user_id: Option<&str>,
-    policy: &Policy,
-    dry_run: bool,
-) -> Result<(String, Report), String> {
+pub(super) async fn run(context: &Context, ask: Ask<'_>) -> Result<(String, Report), String> {
     let sweep_id = context.sweep_id()?;
+    let Ask { source, actor, user_id, filter, planned, plan_id, policy, dry_run, rows_per_sweep } = ask;
     let request = sweep::Request {
         sweep_id: &sweep_id,
         source,
+        actor,
         user_id,
+        filter,
+        planned,
+        plan_id,
         now: context.now,
         policy,
         dry_run,
         rows_per_transaction: context.config.rows_per_transaction,
-        rows_per_sweep: context.config.rows_per_sweep,
+        rows_per_sweep,
     };
     let (report, error) = match mark_stale_creations_as_failed(&context.database, request).await {
         Ok(report) => (report, None),
@@ -48,21 +80,42 @@ pub(super) async fn run(
 
 /// The cron trigger: everybody's creations.
 pub(super) async fn cron(context: &Context) -> Result<(), String> {
-    run(context, Source::Cron, None, &context.config.policy, false).await.map(|_| ())
+    run(context, Ask::new(context, Source::Cron)).await.map(|_| ())
 }
 
-/// `POST /api/generate/cleanup-stale`: everybody's creations, for a scheduler outside.
-pub(super) async fn endpoint(context: &Context, request: &Request) -> ::worker::Result<Response> {
-    if let Err(reason) = authorize(context, request) {
-        return respond::unauthorized(&request.path(), &reason);
-    }
-    let (dry_run, policy) = match options(context, request) {
+/// `POST /api/generate/cleanup-stale`: for a scheduler outside, and for the command-line tool.
+pub(super) async fn endpoint(context: &Context, mut request: Request) -> ::worker::Result<Response> {
+    let actor = match caller::operator(context, &request, Scope::Sweep).await {
+        Ok(actor) => actor,
+        Err(refusal) => return respond::refused(&request.path(), refusal),
+    };
+    let options = match Options::read(context, &request) {
         Ok(options) => options,
         Err(error) => return respond::bad_request(&error),
     };
-    match run(context, Source::Endpoint, None, &policy, dry_run).await {
+    let text = match body::text(&mut request).await {
+        Ok(text) => text,
+        Err(error) => return respond::error(413, &error),
+    };
+    let plan = match Plan::read(&text, &options) {
+        Ok(plan) => plan,
+        Err(error) => return respond::bad_request(&error),
+    };
+    let planned = plan.as_ref().map(Plan::planned);
+    let ask = Ask {
+        source: options.source,
+        actor: Some(&actor),
+        user_id: options.user_id.as_deref(),
+        filter: Filter { kind: options.kind.as_deref(), status: options.status },
+        planned: planned.as_deref(),
+        plan_id: plan.as_ref().and_then(|plan| plan.plan_id.as_deref()),
+        policy: &options.policy,
+        dry_run: options.dry_run,
+        rows_per_sweep: options.limit,
+    };
+    match run(context, ask).await {
         Ok((sweep_id, report)) => {
-            respond::json(200, &view::report_json(&report, &sweep_id, context.now, dry_run))
+            respond::json(200, &view::report_json(&report, &sweep_id, context.now, options.dry_run))
         }
         Err(_) => {
             respond::error(503, "the sweep stopped early; what it did stands, and the next one carries on")
@@ -70,50 +123,119 @@ pub(super) async fn endpoint(context: &Context, request: &Request) -> ::worker::
     }
 }
 
-/// Either of two secrets, so that a new one can be added before the old one is removed.
-fn authorize(context: &Context, request: &Request) -> Result<(), String> {
-    let header = request.headers().get("Authorization").ok().flatten();
-    let secrets = [context.secret("CLEANUP_TOKEN"), context.secret("CLEANUP_TOKEN_NEXT")];
-    if let [Err(first), Err(second)] = &secrets {
-        return Err(if first.is_missing() && !second.is_missing() { second } else { first }.to_string());
-    }
-    let presented = header.as_deref().and_then(bearer).ok_or("no bearer token")?;
-    // Every secret is compared, whichever matches.
-    let matches = secrets
-        .iter()
-        .flatten()
-        .map(|secret| secret.matches(presented))
-        .fold(subtle::Choice::from(0), |any, one| any | one);
-    if bool::from(matches) {
-        Ok(())
-    } else {
-        Err(String::from("the bearer token is none of the configured ones"))
+/// The parameters of the query.
+struct Options {
+    dry_run: bool,
+    policy: Policy,
+    user_id: Option<String>,
+    kind: Option<String>,
+    status: Option<Active>,
+    limit: u32,
+    source: Source,
+    /// Whether creations are chosen by one of them.
+    chosen: bool,
+}
+
+impl Options {
+    fn read(context: &Context, request: &Request) -> Result<Self, String> {
+        let known = ["dry_run", "max_age_hours", "user_id", "kind", "status", "limit", "source"];
+        let [dry_run, max_age, user_id, kind, status, limit, source] = url::parameters(request, known)?;
+        let chosen = user_id.is_some() || kind.is_some() || status.is_some() || limit.is_some();
+        let config = &context.config;
+        Ok(Options {
+            dry_run: match dry_run.as_deref() {
+                None | Some("false") => false,
+                Some("true") => true,
+                Some(value) => return Err(format!("`dry_run` is `{value}`: expected `true` or `false`")),
+            },
+            policy: match max_age {
+                None => config.policy.clone(),
+                Some(value) => {
+                    let max_age: MaxAge =
+                        value.parse().map_err(|error| format!("`max_age_hours`: {error}"))?;
+                    config.policy.with_max_age(max_age)
+                }
+            },
+            user_id,
+            kind,
+            status: match status {
+                None => None,
+                Some(value) => {
+                    let status = Active::ALL.into_iter().find(|status| status.as_str() == value);
+                    Some(status.ok_or_else(|| {
+                        format!("`status` is `{value}`: expected `pending` or `processing`")
+                    })?)
+                }
+            },
+            limit: match limit {
+                None => config.rows_per_sweep,
+                Some(value) => url::whole("limit", &value, 1..=100_000)?,
+            },
+            source: match source.as_deref() {
+                None | Some("endpoint") => Source::Endpoint,
+                Some("tool") => Source::Tool,
+                Some(value) => return Err(format!("`source` is `{value}`: expected `endpoint` or `tool`")),
+            },
+            chosen,
+        })
     }
 }
 
-/// `?dry_run=true` and `?max_age_hours=0.5`. An unknown one is an error: a misspelt `dry_run` must not sweep.
-fn options(context: &Context, request: &Request) -> Result<(bool, Policy), String> {
-    let mut dry_run = None;
-    let mut policy = None;
-    for (key, value) in respond::query(request) {
-        let repeated = match key.as_str() {
-            "dry_run" => {
-                let value = match value.as_str() {
-                    "true" => true,
-                    "false" => false,
-                    _ => return Err(format!("`dry_run` is `{value}`: expected `true` or `false`")),
-                };
-                dry_run.replace(value).is_some()
-            }
-            "max_age_hours" => {
-                let max_age: MaxAge = value.parse().map_err(|error| format!("`max_age_hours`: {error}"))?;
-                policy.replace(context.config.policy.with_max_age(max_age)).is_some()
-            }
-            _ => return Err(format!("unknown parameter `{key}`: expected `dry_run` or `max_age_hours`")),
-        };
-        if repeated {
-            return Err(format!("`{key}` is given twice: give it once"));
+/// The body of a request that carries out a plan: what a dry run answered, or as much of it.
+#[derive(Deserialize)]
+struct Plan {
+    plan_id: Option<String>,
+    creations: Vec<PlannedCreation>,
+}
+
+#[derive(Deserialize)]
+struct PlannedCreation {
+    id: String,
+    stuck_status: String,
+    attempt: u32,
+    last_sign_of_life: u64,
+}
+
+impl Plan {
+    /// At most this many creations are carried out in one request.
+    const MAX: usize = 5_000;
+
+    fn read(text: &str, options: &Options) -> Result<Option<Self>, String> {
+        if text.trim().is_empty() {
+            return Ok(None);
         }
+        let plan: Plan = serde_json::from_str(text).map_err(|error| {
+            format!("the body is no plan ({error}): expected `{{\"plan_id\": …, \"creations\": […]}}` as a dry run answers it")
+        })?;
+        let id_is_good =
+            |id: &String| (1..=64).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        if let Some(id) = plan.plan_id.as_ref().filter(|id| !id_is_good(id)) {
+            return Err(format!("`plan_id` is `{id}`: expected the `plan_id` of a dry run"));
+        }
+        if plan.creations.len() > Self::MAX {
+            return Err(format!(
+                "the plan has {} creations: expected at most {}",
+                plan.creations.len(),
+                Self::MAX
+            ));
+        }
+        if options.chosen {
+            return Err(String::from(
+                "a plan says itself which creations it is for: leave out `user_id`, `kind`, `status` and `limit`",
+            ));
+        }
+        Ok(Some(plan))
     }
-    Ok((dry_run.unwrap_or(false), policy.unwrap_or_else(|| context.config.policy.clone())))
+
+    fn planned(&self) -> Vec<Planned<'_>> {
+        self.creations
+            .iter()
+            .map(|creation| Planned {
+                id: &creation.id,
+                stuck_status: creation.stuck_status.parse().ok(),
+                attempt: creation.attempt,
+                last_sign_of_life: creation.last_sign_of_life,
+            })
+            .collect()
+    }
 }

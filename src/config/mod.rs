@@ -11,12 +11,16 @@
 //! assert_eq!(error.to_string(), "`page_size` is `0`: expected a whole number from 1 to 100");
 //! ```
 
+mod auth;
+
 use std::fmt;
 use std::ops::RangeInclusive;
 
 use serde_json::{Map, Value};
 
 use crate::rules::{Policy, Setting};
+
+pub use auth::{Algorithm, ApiToken, AuthConfig, Issuer, Scope};
 
 /// What the Worker is told by its configuration. Secrets are not in it: see [`crate::auth`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,17 +38,10 @@ pub struct Config {
     pub max_minutes_since_sweep: u32,
     /// How the users' tokens are verified.
     pub auth: AuthConfig,
-}
-
-/// How the users' tokens are verified. The algorithm is `HS256`, with the secret `JWT_SECRET`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct AuthConfig {
-    /// The `iss` that a token must carry, if given.
-    pub issuer: Option<String>,
-    /// The `aud` that a token must carry, if given.
-    pub audience: Option<String>,
-    /// The cookie that holds the token where there is no `Authorization` header, if given.
-    pub cookie: Option<String>,
+    /// The operators' and schedulers' own tokens.
+    pub tokens: Vec<ApiToken>,
+    /// Who else vouches for operators and schedulers.
+    pub issuers: Vec<Issuer>,
 }
 
 impl Default for Config {
@@ -56,6 +53,8 @@ impl Default for Config {
             page_size: 20,
             max_minutes_since_sweep: 10,
             auth: AuthConfig::default(),
+            tokens: Vec::new(),
+            issuers: Vec::new(),
         }
     }
 }
@@ -75,12 +74,13 @@ impl Config {
                 "rows_per_sweep" => config.rows_per_sweep = whole(key, value, 1..=100_000)?,
                 "page_size" => config.page_size = whole(key, value, 1..=100)?,
                 "max_minutes_since_sweep" => config.max_minutes_since_sweep = whole(key, value, 1..=1_440)?,
-                "auth" => config.auth = auth(value)?,
+                "auth" => config.auth = auth::users(value)?,
+                "tokens" => config.tokens = auth::tokens(value)?,
+                "issuers" => config.issuers = auth::issuers(value)?,
                 _ => {
-                    return Err(ConfigError(format!(
-                        "unknown key `{key}`: expected `policy`, `rows_per_transaction`, `rows_per_sweep`, \
-                         `page_size`, `max_minutes_since_sweep` or `auth`"
-                    )));
+                    let keys = "`policy`, `rows_per_transaction`, `rows_per_sweep`, `page_size`, \
+                                `max_minutes_since_sweep`, `auth`, `tokens` or `issuers`";
+                    return Err(unknown(key, keys));
                 }
             }
         }
@@ -119,24 +119,8 @@ fn flatten<'a>(
     }
 }
 
-fn auth(value: &Value) -> Result<AuthConfig, ConfigError> {
-    let mut auth = AuthConfig::default();
-    for (key, value) in table("auth", value)? {
-        let name = format!("auth.{key}");
-        match key.as_str() {
-            "algorithm" if value == "HS256" => {}
-            "algorithm" => return Err(ConfigError(format!("`{name}` is `{value}`: expected `\"HS256\"`"))),
-            "issuer" => auth.issuer = Some(text(&name, value)?),
-            "audience" => auth.audience = Some(text(&name, value)?),
-            "cookie" => auth.cookie = Some(text(&name, value)?),
-            _ => {
-                return Err(ConfigError(format!(
-                    "unknown key `{name}`: expected `algorithm`, `issuer`, `audience` or `cookie`"
-                )));
-            }
-        }
-    }
-    Ok(auth)
+fn unknown(key: &str, keys: &str) -> ConfigError {
+    ConfigError(format!("unknown key `{key}`: expected {keys}"))
 }
 
 fn table<'a>(key: &str, value: &'a Value) -> Result<&'a Map<String, Value>, ConfigError> {

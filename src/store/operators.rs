@@ -1,0 +1,188 @@
+//! What operators ask the database. Every statement here only reads, and is bounded.
+
+use serde::Deserialize;
+
+use super::statements::{active, candidate};
+use super::{Page, Param, Row, Statement, json};
+use crate::rules::{Evidence, FEW, SILENT_AFTER_MS, Timestamp};
+
+/// At most this many active creations are counted: a query reads no more rows than that.
+const COUNTED: u32 = 100_000;
+/// The newest creations, by which recent starts and failures are judged.
+const RECENT: u32 = 1_000;
+const HOUR_MS: u64 = 3_600_000;
+
+/// Creations by id; those that are not there are left out.
+const BY_ID: &str = concat!(
+    "SELECT json_group_array(",
+    candidate!(),
+    ") AS candidates, '[]' AS unreadable FROM (
+       SELECT c.* FROM json_each(?1) AS j CROSS JOIN creations AS c INDEXED BY sqlite_autoindex_creations_1
+       ON c.id = j.value)"
+);
+
+/// Active creations by status, kind and band of age: the band is the number of limits in ?2 that its age exceeds.
+const COUNT: &str = concat!(
+    "SELECT status, kind, band, count(*) AS creations, sum(tokens) AS tokens FROM (
+       SELECT status, kind, tokens, CASE WHEN last_sign_of_life IS NULL OR last_sign_of_life > ?1 THEN -1 ELSE
+         (SELECT count(*) FROM json_each(?2) WHERE ?1 - last_sign_of_life > value) END AS band
+       FROM creations WHERE ",
+    active!(),
+    " LIMIT ?3)
+     GROUP BY status, kind, band ORDER BY status, kind, band"
+);
+
+/// The sweeps before ?1, the newest first.
+const SWEEPS: &str =
+    "SELECT id, source, actor, plan_id, started_at, finished_at, examined, marked, raced, refused,
+       unreadable, refunded_tokens, more, error
+     FROM sweeps WHERE id < ?1 ORDER BY id DESC LIMIT ?2";
+
+/// One creation with everything that the list shows of it, as a list of one.
+const ONE: &str = concat!(
+    "SELECT json_group_array(json_array(",
+    candidate!(),
+    ", prompt, error, error_code,
+         CASE typeof(finished_at) WHEN 'integer' THEN finished_at END, listed_at, refunded_tokens)) AS page
+     FROM (SELECT c.*, (SELECT tokens FROM ledger WHERE entry_key = 'refund:' || c.id) AS refunded_tokens
+       FROM creations AS c WHERE c.id = ?1)"
+);
+
+const LEDGER_OF: &str = "SELECT entry_key, type, tokens, created_at, sweep_id FROM ledger
+     WHERE entry_key IN ('charge:' || ?1, 'refund:' || ?1) ORDER BY created_at, entry_key";
+
+const SWEEP_OF: &str =
+    "SELECT id, source, actor, plan_id, started_at, finished_at, examined, marked, raced, refused,
+       unreadable, refunded_tokens, more, error
+     FROM sweeps WHERE id = (SELECT sweep_id FROM creations WHERE id = ?1)";
+
+/// One row of numbers; `rules::Evidence` says what they mean.
+const EVIDENCE: &str = concat!(
+    "WITH
+     pending AS MATERIALIZED (
+       SELECT count(*) AS n, min(last_sign_of_life) AS since FROM (
+         SELECT last_sign_of_life FROM creations INDEXED BY creations_active
+         WHERE status = 'pending' AND last_sign_of_life IS NOT NULL AND last_sign_of_life <= ?1 LIMIT ?4)),
+     progress AS MATERIALIZED (
+       SELECT coalesce(sum(last_sign_of_life >= ?1 - ?2), 0) AS alive, coalesce(sum(last_sign_of_life < ?1 - ?2), 0) AS silent,
+         min(last_sign_of_life) AS earliest, max(last_sign_of_life) AS latest FROM (
+         SELECT last_sign_of_life FROM creations INDEXED BY creations_active
+         WHERE status = 'processing' AND last_sign_of_life IS NOT NULL AND last_sign_of_life <= ?1 LIMIT ?4)),
+     recent AS MATERIALIZED (
+       SELECT status, kind, started_at, finished_at, error_code FROM creations ORDER BY rowid DESC LIMIT ?5),
+     finished AS MATERIALIZED (
+       SELECT status, kind, error_code FROM recent WHERE typeof(finished_at) = 'integer' AND finished_at BETWEEN ?1 - ?3 AND ?1),
+     errors AS (SELECT error_code, count(*) AS n FROM finished WHERE status = 'failed' AND error_code IS NOT NULL
+       GROUP BY error_code ORDER BY n DESC LIMIT 1),
+     kinds AS (SELECT kind, sum(status = 'failed') AS failed, count(*) AS n FROM finished
+       GROUP BY kind ORDER BY failed DESC LIMIT 1),
+     newest AS (SELECT error FROM sweeps ORDER BY id DESC LIMIT 1)
+     SELECT pending.n AS waiting, since AS waiting_since, alive, silent, earliest, latest,
+       (SELECT max(started_at) FROM recent WHERE typeof(started_at) = 'integer' AND started_at <= ?1) AS last_start,
+       (SELECT count(*) FROM (SELECT 1 FROM creations INDEXED BY creations_unreadable
+         WHERE ", active!(), " AND last_sign_of_life IS NULL LIMIT ?5))
+       + (SELECT count(*) FROM (SELECT 1 FROM creations INDEXED BY creations_active
+         WHERE status IN ('pending', 'processing') AND last_sign_of_life IS NOT NULL AND last_sign_of_life > ?1 LIMIT ?5)) AS unreadable,
+       (SELECT count(*) FROM finished) AS finished,
+       (SELECT count(*) FROM finished WHERE status = 'failed') AS failed,
+       (SELECT error_code FROM errors) AS error_code, (SELECT n FROM errors) AS error_count,
+       (SELECT kind FROM kinds) AS kind, (SELECT failed FROM kinds) AS kind_failed, (SELECT n FROM kinds) AS kind_finished,
+       (SELECT error FROM newest) AS last_sweep_error,
+       (SELECT max(version) FROM stale_drafts_schema) AS version,
+       (SELECT finished_at FROM sweeps WHERE source = 'cron' AND finished_at IS NOT NULL AND error IS NULL
+        ORDER BY id DESC LIMIT 1) AS last_good_sweep
+     FROM pending, progress"
+);
+
+/// The creations with these ids: the same row as [`super::stale`].
+pub fn by_id(ids: &[&str]) -> Statement {
+    Statement::new(BY_ID, [Param::Text(json(ids))])
+}
+
+/// Counts active creations by age. `bands` are milliseconds, ascending. Rows of `status`, `kind`, `band` (how many of
+/// `bands` the age exceeds; −1 if it can't be known), `creations`, `tokens`.
+pub fn count(now: Timestamp, bands: &[u64]) -> Statement {
+    Statement::new(COUNT, [now.into(), Param::Text(json(bands)), COUNTED.into()])
+}
+
+/// `limit` sweeps before the one with the id `before`, the newest first; from the newest if it is `None`.
+pub fn sweeps(before: Option<&str>, limit: u32) -> Statement {
+    // Greater than every id: they begin with a hexadecimal digit.
+    Statement::new(SWEEPS, [before.unwrap_or("~").into(), limit.into()])
+}
+
+/// All about one creation: its [`super::PageRow`] in `page`, the ledger's entries, and the sweep that marked it.
+pub fn explain(id: &str) -> [Statement; 3] {
+    [ONE, LEDGER_OF, SWEEP_OF].map(|sql| Statement::new(sql, [id.into()]))
+}
+
+/// `limit` of a user's creations with this status, after `after`: as [`super::page`].
+pub fn page_by_status(user_id: &str, status: &str, after: &Page, limit: u32) -> Statement {
+    let params = [
+        user_id.into(),
+        Param::Integer(after.listed_at),
+        after.id.as_str().into(),
+        limit.into(),
+        status.into(),
+    ];
+    Statement::new(super::statements::PAGE_BY_STATUS, params)
+}
+
+/// What a diagnosis rests on: see [`evidence_of`].
+pub fn evidence(now: Timestamp) -> Statement {
+    let window = |millis: u64| Param::Integer(i64::try_from(millis).unwrap_or(i64::MAX));
+    let params = [now.into(), window(SILENT_AFTER_MS), window(HOUR_MS), COUNTED.into(), RECENT.into()];
+    Statement::new(EVIDENCE, params)
+}
+
+#[derive(Deserialize)]
+struct EvidenceRow {
+    waiting: u64,
+    waiting_since: Option<i64>,
+    alive: u64,
+    silent: u64,
+    earliest: Option<i64>,
+    latest: Option<i64>,
+    last_start: Option<i64>,
+    unreadable: u64,
+    finished: u64,
+    failed: u64,
+    error_code: Option<String>,
+    error_count: Option<u64>,
+    kind: Option<String>,
+    kind_failed: Option<u64>,
+    kind_finished: Option<u64>,
+    last_sweep_error: Option<String>,
+    version: Option<i64>,
+    last_good_sweep: Option<i64>,
+}
+
+/// The evidence in the row of [`evidence`]; what the database can't know is left at its default.
+pub fn evidence_of(row: Row) -> Option<Evidence> {
+    let row: EvidenceRow = serde_json::from_value(serde_json::Value::Object(row)).ok()?;
+    let at = |millis: Option<i64>| millis.and_then(Timestamp::from_millis);
+    // Few failures say nothing, and are not worth naming.
+    let enough = row.failed >= FEW;
+    Some(Evidence {
+        waiting: row.waiting,
+        waiting_since: at(row.waiting_since),
+        last_start: at(row.last_start),
+        alive: row.alive,
+        silent: row.silent,
+        silent_between: at(row.earliest).zip(at(row.latest)),
+        unreadable: row.unreadable,
+        finished: row.finished,
+        failed: row.failed,
+        top_error: row.error_code.zip(row.error_count).filter(|_| enough),
+        top_kind: row
+            .kind
+            .zip(row.kind_failed.zip(row.kind_finished))
+            .filter(|_| enough)
+            .map(|(kind, (failed, finished))| (kind, failed, finished)),
+        last_good_sweep: at(row.last_good_sweep),
+        last_sweep_error: row.last_sweep_error,
+        schema_version: row.version.unwrap_or(0),
+        expected_schema_version: super::SCHEMA_VERSION,
+        ..Evidence::default()
+    })
+}

@@ -1,0 +1,136 @@
+//! Who is calling, by the credential that came with the request. Everything fails closed.
+
+use ::worker::Request;
+
+use super::context::Context;
+use super::jwks;
+use crate::auth::{Signed, TokenError, Unverified, bearer, claimed_issuer, find};
+use crate::config::{Algorithm, Issuer, Scope};
+
+/// Why a caller is refused.
+pub(super) enum Refusal {
+    /// No valid credential; the reason is for the log only.
+    Unauthorized(String),
+    /// A valid one, that does not allow this.
+    Forbidden(String),
+}
+
+/// The user whose token is in the `Authorization` header or in the configured cookie.
+pub(super) async fn user(context: &Context, request: &Request) -> Result<String, String> {
+    let auth = &context.config.auth;
+    let header = header(request, "Authorization");
+    let cookies = self::header(request, "Cookie").unwrap_or_default();
+    let token = match (&header, &auth.cookie) {
+        (Some(header), _) => bearer(header),
+        (None, Some(name)) => cookie(&cookies, name),
+        (None, None) => None,
+    };
+    let token = token.ok_or("no token")?;
+    let read = Unverified::read(token, auth.algorithm).map_err(|error| error.to_string())?;
+    let signed = match &auth.jwks_url {
+        None => read.verify(&context.jwt_secret()?),
+        Some(url) => jwks::verify(read, auth.algorithm, url, context.now).await,
+    };
+    signed.and_then(|signed| signed.user(auth, context.now)).map_err(|error| error.to_string())
+}
+
+/// The operator or scheduler who calls, as the audit names them, if the credential allows `scope`.
+pub(super) async fn operator(context: &Context, request: &Request, scope: Scope) -> Result<String, Refusal> {
+    let (name, scopes) = identify(context, request).await.map_err(Refusal::Unauthorized)?;
+    if scopes.contains(&scope) {
+        Ok(name)
+    } else {
+        Err(Refusal::Forbidden(format!("`{name}` lacks the scope `{}`", scope.as_str())))
+    }
+}
+
+async fn identify<'a>(context: &'a Context, request: &Request) -> Result<(String, &'a [Scope]), String> {
+    let header = header(request, "Authorization");
+    let assertion = self::header(request, "Cf-Access-Jwt-Assertion");
+    let presented = header.as_deref().and_then(bearer);
+    if let Some(presented) = presented {
+        if let Some(token) = find(&context.config.tokens, presented) {
+            return Ok((token.name.clone(), &token.scopes));
+        }
+        if let Some(name) = cleanup_secret(context, presented) {
+            return Ok((name.to_owned(), &[Scope::Read, Scope::Sweep]));
+        }
+    }
+    let issuers = &context.config.issuers;
+    let by_issuer = |token: &str, access: bool| {
+        let claimed = claimed_issuer(token)?;
+        issuers.iter().find(|issuer| issuer.access == access && issuer.issuer == claimed)
+    };
+    if let Some((token, issuer)) =
+        assertion.as_deref().and_then(|token| Some((token, by_issuer(token, true)?)))
+    {
+        return vouched(context, token, issuer).await;
+    }
+    if let Some((token, issuer)) = presented.and_then(|token| Some((token, by_issuer(token, false)?))) {
+        return vouched(context, token, issuer).await;
+    }
+    Err(match (presented, configured(context)) {
+        (_, Err(reason)) => reason,
+        (None, Ok(())) => String::from("no bearer token"),
+        (Some(_), Ok(())) => String::from("the bearer token is none of the configured ones"),
+    })
+}
+
+async fn vouched<'a>(
+    context: &Context,
+    token: &str,
+    issuer: &'a Issuer,
+) -> Result<(String, &'a [Scope]), String> {
+    let caller = |signed: Signed<'_>| signed.caller(issuer, context.now);
+    let name = match Unverified::read(token, issuer.algorithm) {
+        Ok(read) => {
+            jwks::verify(read, issuer.algorithm, &issuer.jwks_url, context.now).await.and_then(caller)
+        }
+        Err(error) => Err(error),
+    };
+    let name = name.map_err(|error: TokenError| format!("{}: {error}", issuer.name))?;
+    Ok((name, &issuer.scopes))
+}
+
+/// Either of two secrets, so that a new one can be added before the old one is removed. Both are compared, whichever
+/// matches.
+fn cleanup_secret(context: &Context, presented: &str) -> Option<&'static str> {
+    let matches = |name| context.secret(name).is_ok_and(|secret| bool::from(secret.matches(presented)));
+    match ["CLEANUP_TOKEN", "CLEANUP_TOKEN_NEXT"].map(|name| (name, matches(name))) {
+        [(name, true), _] | [_, (name, true)] => Some(name),
+        _ => None,
+    }
+}
+
+/// Whether there is any credential at all that could open the door.
+fn configured(context: &Context) -> Result<(), String> {
+    let Err(first) = context.secret("CLEANUP_TOKEN") else { return Ok(()) };
+    if !context.config.tokens.is_empty() || !context.config.issuers.is_empty() {
+        return Ok(());
+    }
+    match context.secret("CLEANUP_TOKEN_NEXT") {
+        Ok(_) => Ok(()),
+        Err(second) => {
+            Err(if first.is_missing() && !second.is_missing() { second } else { first }.to_string())
+        }
+    }
+}
+
+/// What a secret or a key set has to be there for.
+pub(super) fn secrets_are_set(context: &Context) -> Result<(), String> {
+    match context.config.auth.algorithm {
+        Algorithm::Hs256 => context.jwt_secret().map(drop),
+        Algorithm::Rs256 | Algorithm::Es256 => Ok(()),
+    }
+}
+
+fn header(request: &Request, name: &str) -> Option<String> {
+    request.headers().get(name).ok().flatten()
+}
+
+fn cookie<'a>(header: &'a str, name: &str) -> Option<&'a str> {
+    header.split(';').find_map(|pair| {
+        let (key, value) = pair.trim().split_once('=')?;
+        (key == name && !value.is_empty()).then_some(value)
+    })
+}

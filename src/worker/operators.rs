@@ -1,0 +1,150 @@
+//! What operators read: every route here needs the scope `read`, and none writes.
+
+use ::worker::{Request, Response, console_error};
+
+use super::context::Context;
+use super::drafts::{Listing, listing};
+use super::sweeping::{self, Ask};
+use super::{caller, respond, url};
+use crate::config::Scope;
+use crate::rules::{Status, diagnose};
+use crate::store::{self, Database as _, DatabaseError, Page, PageRow, Row};
+use crate::sweep::Source;
+use crate::view::{self, DraftView, parse_cursor};
+
+/// The bands of age that are counted by, in minutes, if none are given.
+const BANDS: &str = "30,60,1440";
+const MINUTE_MS: u64 = 60_000;
+
+/// An answer, or the status and text of an error.
+type Answer = Result<serde_json::Value, (u16, String)>;
+
+/// Answers a `GET` below `/api/`; `None` if there is no such route.
+pub(super) async fn answer(
+    context: &Context,
+    request: &Request,
+    method: &str,
+) -> Option<::worker::Result<Response>> {
+    let path = request.path();
+    let id = path.strip_prefix("/api/creations/").filter(|id| !id.is_empty() && !id.contains('/'));
+    let known = ["/api/creations", "/api/counts", "/api/sweeps", "/api/doctor"];
+    if id.is_none() && !known.contains(&path.as_str()) {
+        return None;
+    }
+    if method != "GET" {
+        return Some(respond::method_not_allowed("GET"));
+    }
+    if let Err(refusal) = caller::operator(context, request, Scope::Read).await {
+        return Some(respond::refused(&path, refusal));
+    }
+    let answer = match (path.as_str(), id) {
+        (_, Some(id)) => explain(context, request, id).await,
+        ("/api/creations", _) => creations(context, request).await,
+        ("/api/counts", _) => counts(context, request).await,
+        ("/api/sweeps", _) => sweeps(context, request).await,
+        _ => doctor(context, request).await,
+    };
+    Some(match answer {
+        Ok(body) => respond::json(200, &body),
+        Err((status, error)) => respond::error(status, &error),
+    })
+}
+
+/// `GET /api/creations?user_id=`: one user's creations, the newest first, without sweeping.
+async fn creations(context: &Context, request: &Request) -> Answer {
+    let known = ["user_id", "status", "limit", "cursor"];
+    let [user_id, status, limit, after] = url::parameters(request, known).map_err(bad)?;
+    let user_id = user_id.ok_or_else(|| bad(String::from("`user_id` is missing: expected a user's id")))?;
+    let status =
+        status.map(|status| status.parse::<Status>()).transpose().map_err(|error| bad(error.to_string()))?;
+    let limit = limit
+        .map_or(Ok(context.config.page_size), |limit| url::whole("limit", &limit, 1..=100))
+        .map_err(bad)?;
+    let after = after.map_or_else(|| Ok(Page::first()), |text| parse_cursor(&text)).map_err(bad)?;
+    let one_more = limit.saturating_add(1);
+    let page = match status {
+        Some(status) => store::page_by_status(&user_id, status.as_str(), &after, one_more),
+        None => store::page(&user_id, &after, one_more),
+    };
+    let Listing { balance, drafts, next_cursor } =
+        listing(context, limit, &[store::balance(&user_id), page]).await.map_err(unavailable)?;
+    Ok(view::creations_json(context.now, &user_id, balance, &drafts, next_cursor))
+}
+
+/// `GET /api/creations/{id}`: all about one creation.
+async fn explain(context: &Context, request: &Request, id: &str) -> Answer {
+    url::parameters(request, []).map_err(bad)?;
+    let id = url::decode(id);
+    let results = context.database.run(&store::explain(&id)).await.map_err(unavailable)?;
+    let [page, ledger, sweep] = results.as_slice() else {
+        return Err(unavailable(DatabaseError::new("expected three results")));
+    };
+    let rows: Vec<PageRow> = store::cell(page, "page").map_err(unavailable)?;
+    let row = rows.into_iter().next().ok_or_else(|| (404, format!("there is no creation `{id}`")))?;
+    let user_id = row.creation.user_id.clone();
+    let policy = &context.config.policy;
+    let creation = DraftView::new(row, context.now, policy);
+    Ok(view::explanation_json(context.now, &user_id, creation, policy, ledger, sweep.first().cloned()))
+}
+
+/// `GET /api/counts?bands=30,60,1440`: active creations by age.
+async fn counts(context: &Context, request: &Request) -> Answer {
+    let [bands] = url::parameters(request, ["bands"]).map_err(bad)?;
+    let bands = bands.as_deref().unwrap_or(BANDS);
+    let wrong = || {
+        bad(format!(
+            "`bands` is `{bands}`: expected up to 10 ascending numbers of minutes, such as `{BANDS}`"
+        ))
+    };
+    let minutes: Vec<u64> = bands
+        .split(',')
+        .map(|band| band.parse::<u32>().map(u64::from))
+        .collect::<Result<_, _>>()
+        .map_err(|_| wrong())?;
+    let ascending = minutes.is_sorted_by(|one, next| one < next) && minutes.first() != Some(&0);
+    if !ascending || minutes.len() > 10 {
+        return Err(wrong());
+    }
+    let bands: Vec<_> = minutes.into_iter().map(|minutes| minutes.saturating_mul(MINUTE_MS)).collect();
+    let rows = only(context.database.run(&[store::count(context.now, &bands)]).await.map_err(unavailable)?);
+    Ok(view::counts_json(context.now, &bands, &rows, &context.config.policy))
+}
+
+/// `GET /api/sweeps`: what ran, the newest first.
+async fn sweeps(context: &Context, request: &Request) -> Answer {
+    let [limit, cursor] = url::parameters(request, ["limit", "cursor"]).map_err(bad)?;
+    let limit = limit.map_or(Ok(20), |limit| url::whole("limit", &limit, 1..=100)).map_err(bad)?;
+    let statement = store::sweeps(cursor.as_deref(), limit.saturating_add(1));
+    let rows = only(context.database.run(&[statement]).await.map_err(unavailable)?);
+    Ok(view::sweeps_json(context.now, rows, limit as usize))
+}
+
+/// `GET /api/doctor`: likely root causes, with their evidence.
+async fn doctor(context: &Context, request: &Request) -> Answer {
+    url::parameters(request, []).map_err(bad)?;
+    let results = context.database.run(&[store::evidence(context.now)]).await.map_err(unavailable)?;
+    let row = only(results).into_iter().next();
+    let evidence = row.and_then(store::evidence_of);
+    let mut evidence =
+        evidence.ok_or_else(|| unavailable(DatabaseError::new("the evidence can't be read")))?;
+    evidence.max_ms_since_sweep = u64::from(context.config.max_minutes_since_sweep).saturating_mul(MINUTE_MS);
+    // What a sweep would do is known by asking for one that writes nothing.
+    let dry_run = Ask { dry_run: true, ..Ask::new(context, Source::Endpoint) };
+    let (_, report) =
+        sweeping::run(context, dry_run).await.map_err(|error| unavailable(DatabaseError::new(error)))?;
+    evidence.stale = report.marked.len() as u64;
+    Ok(view::diagnosis_json(context.now, &diagnose(&evidence, context.now)))
+}
+
+fn only(results: Vec<Vec<Row>>) -> Vec<Row> {
+    results.into_iter().next().unwrap_or_default()
+}
+
+const fn bad(error: String) -> (u16, String) {
+    (400, error)
+}
+
+fn unavailable(error: DatabaseError) -> (u16, String) {
+    console_error!("{}", view::failed_read_line(&error.to_string()));
+    (503, String::from("the database does not answer right now: see /readyz"))
+}
