@@ -228,8 +228,8 @@ impl<D: Database> Run<'_, D> {
         for (part, at) in parts.zip(1_usize..) {
             let ids: Vec<_> = part.iter().map(|planned| planned.id).collect();
             let results = self.database.run(&[store::by_id(&ids)]).await?;
-            let rows: Vec<CandidateRow> =
-                store::cell(results.first().map(Vec::as_slice).unwrap_or_default(), "candidates")?;
+            let rows =
+                store::candidates(results.first().map(Vec::as_slice).unwrap_or_default(), "candidates")?;
             self.report.examined = self.report.examined.saturating_add(count(part.len()));
             let mut fail = Vec::new();
             for planned in part {
@@ -263,11 +263,11 @@ impl<D: Database> Run<'_, D> {
         };
         let results = self.database.run(&[statement]).await?;
         let rows = results.first().map(Vec::as_slice).unwrap_or_default();
-        let unreadable: Vec<CandidateRow> = store::cell(rows, "unreadable")?;
+        let unreadable = store::candidates(rows, "unreadable")?;
         self.report.examined = self.report.examined.saturating_add(count(unreadable.len()));
         let skips = plan(unreadable.iter().map(CandidateRow::candidate), now, policy).skip;
         self.note_unreadable(skips.into_iter().map(|skip| (skip.id, skip.reason)));
-        store::cell(rows, "candidates")
+        store::candidates(rows, "candidates")
     }
 
     fn note_unreadable<'s>(&mut self, skips: impl Iterator<Item = (&'s str, SkipReason)>) {
@@ -344,7 +344,7 @@ impl<D: Database> Run<'_, D> {
         self.begun = true;
         self.ended = last;
         let answer = results.last().map(Vec::as_slice).unwrap_or_default();
-        let ids: Option<HashSet<String>> = store::optional_cell(answer, "marked_ids")?;
+        let ids: Option<HashSet<String>> = store::marked_ids(answer)?.map(HashSet::from_iter);
         let marked = ids.as_ref().map_or(part.len(), HashSet::len);
         self.report.raced = self.report.raced.saturating_add(count(part.len().saturating_sub(marked)));
         self.note_marked(part, ids.as_ref());

@@ -19,7 +19,7 @@ const RINGS: [(&str, &[&str], &[&str]); 8] = [
     ("store", &["rules", "store"], &["serde", "serde_json"]),
     ("sweep.rs", &["rules", "store"], &["serde_json"]),
     ("config", &["rules", "config"], &["serde_json"]),
-    ("auth", &["rules", "config", "auth"], &["base64", "hmac", "serde", "serde_json", "sha2", "subtle"]),
+    ("auth", &["rules", "config", "auth"], &["base64", "hmac", "serde_json", "sha2", "subtle"]),
     (
         "view",
         &["rules", "store", "sweep", "view"],

@@ -104,7 +104,8 @@ fn policies() {
     }
     // What JSON can't hold.
     for (number, text) in [(f64::NAN, "NaN"), (f64::INFINITY, "Infinity"), (f64::NEG_INFINITY, "-Infinity")] {
-        let error = Policy::from_settings([(["pending"].as_slice(), Setting::Number(number))]).unwrap_err();
+        let error =
+            Policy::from_settings([(["pending"].as_slice(), Setting::Number(number, text))]).unwrap_err();
         let expected = "expected hours above 0, such as `1` or `0.5`, or `\"never\"`";
         assert_eq!(error.to_string(), format!("`pending` is `{text}`: {expected}"));
     }

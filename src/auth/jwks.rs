@@ -1,4 +1,4 @@
-use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::config::Algorithm;
 use crate::rules::Timestamp;
@@ -14,48 +14,34 @@ const RETRY_MS: u64 = 10_000;
 /// An RSA modulus of 2,048 bits, as base64url digits.
 const MIN_MODULUS: usize = 342;
 
-/// A public key in a JSON Web Key Set, as far as it is understood.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
-struct Jwk {
-    kty: String,
-    #[serde(skip_serializing)]
-    kid: Option<String>,
-    #[serde(skip_serializing)]
-    alg: Option<String>,
-    #[serde(rename = "use", skip_serializing)]
-    usage: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    n: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    e: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    crv: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    x: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    y: Option<String>,
-}
+/// A public key of a JSON Web Key Set.
+#[derive(Clone, Debug)]
+struct Jwk(Value);
 
 impl Jwk {
+    fn text(&self, name: &str) -> Option<&str> {
+        self.0.get(name).and_then(Value::as_str)
+    }
+
     fn fits(&self, algorithm: Algorithm) -> bool {
         let kind = match algorithm {
             Algorithm::Hs256 => false,
-            Algorithm::Rs256 => self.kty == "RSA" && self.n.as_ref().is_some_and(|n| n.len() >= MIN_MODULUS),
-            Algorithm::Es256 => self.kty == "EC" && self.crv.as_deref() == Some("P-256"),
+            Algorithm::Rs256 => {
+                self.text("kty") == Some("RSA") && self.text("n").is_some_and(|n| n.len() >= MIN_MODULUS)
+            }
+            Algorithm::Es256 => self.text("kty") == Some("EC") && self.text("crv") == Some("P-256"),
         };
-        kind && self.usage.as_deref().is_none_or(|usage| usage == "sig")
-            && self.alg.as_deref().is_none_or(|alg| alg == algorithm.as_str())
+        kind && self.text("use").is_none_or(|usage| usage == "sig")
+            && self.text("alg").is_none_or(|alg| alg == algorithm.as_str())
     }
 
+    /// What WebCrypto needs of it, as JSON.
     fn to_json(&self) -> String {
-        // Text fields can't fail to be written.
-        serde_json::to_string(self).unwrap_or_default()
+        let parts = ["kty", "n", "e", "crv", "x", "y"];
+        let parts = parts.iter().filter_map(|name| Some(((*name).to_owned(), Value::from(self.text(name)?))));
+        // Text can't fail to be written.
+        serde_json::to_string(&Value::Object(parts.collect())).unwrap_or_default()
     }
-}
-
-#[derive(Deserialize)]
-struct KeySet {
-    keys: Vec<serde_json::Value>,
 }
 
 /// What is known of an issuer's keys, and when to ask again.
@@ -83,10 +69,8 @@ impl KeyCache {
     pub fn lookup(&self, kid: Option<&str>, algorithm: Algorithm, now: Timestamp) -> Lookup {
         let age = self.fetched_at.map(|at| now.millis_since(at));
         let within = |at: Option<Timestamp>, millis| at.is_some_and(|at| now.millis_since(at) < millis);
-        let mut fitting = self
-            .keys
-            .iter()
-            .filter(|key| key.fits(algorithm) && (kid.is_none() || key.kid.as_deref() == kid));
+        let mut fitting =
+            self.keys.iter().filter(|key| key.fits(algorithm) && (kid.is_none() || key.text("kid") == kid));
         let found = match (fitting.next(), fitting.next()) {
             (Some(key), None) => Some(key),
             _ => None,
@@ -109,11 +93,12 @@ impl KeyCache {
     }
 
     /// Takes what was fetched: the text of a JSON Web Key Set, or `None` if that failed. Keys that are not understood
-    /// are left out.
+    /// are never used.
     pub fn fetched(&mut self, text: Option<&str>, now: Timestamp) {
-        match text.and_then(|text| serde_json::from_str::<KeySet>(text).ok()) {
-            Some(set) => {
-                self.keys = set.keys.into_iter().filter_map(|key| serde_json::from_value(key).ok()).collect();
+        let set: Option<Value> = text.and_then(|text| serde_json::from_str(text).ok());
+        match set.as_ref().and_then(|set| set.get("keys")).and_then(Value::as_array) {
+            Some(keys) => {
+                self.keys = keys.iter().cloned().map(Jwk).collect();
                 self.fetched_at = Some(now);
             }
             None => self.failed_at = Some(now),

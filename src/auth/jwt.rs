@@ -3,7 +3,7 @@ use std::fmt;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit, Mac};
-use serde::Deserialize;
+use serde_json::{Map, Value};
 use sha2::Sha256;
 
 use super::secret::Secret;
@@ -23,7 +23,7 @@ const LEEWAY_SECONDS: f64 = 60.0;
 pub fn sign(secret: &Secret, user_id: &str, expires_at: Timestamp) -> Result<String, TokenError> {
     let header = serde_json::json!({ "alg": Algorithm::Hs256.as_str(), "typ": "JWT" });
     let body = serde_json::json!({ "sub": user_id, "exp": expires_at.as_millis() / 1_000 });
-    let encode = |part: serde_json::Value| URL_SAFE_NO_PAD.encode(part.to_string());
+    let encode = |part: Value| URL_SAFE_NO_PAD.encode(serde_json::to_string(&part).unwrap_or_default());
     let signed = format!("{}.{}", encode(header), encode(body));
     let signature = mac(secret, signed.as_bytes())?.finalize().into_bytes();
     Ok(format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature)))
@@ -44,13 +44,6 @@ pub struct Unverified<'a> {
     kid: Option<String>,
 }
 
-#[derive(Deserialize)]
-struct Header {
-    alg: String,
-    kid: Option<String>,
-    crit: Option<serde::de::IgnoredAny>,
-}
-
 impl<'a> Unverified<'a> {
     /// Takes a token apart. The algorithm comes from the configuration, and it alone decides: what the token says of
     /// itself must agree with it.
@@ -65,15 +58,16 @@ impl<'a> Unverified<'a> {
         let (signed, signature) = token.rsplit_once('.').ok_or(TokenError::Malformed)?;
         let (header, body) = signed.split_once('.').ok_or(TokenError::Malformed)?;
         let signature = URL_SAFE_NO_PAD.decode(signature).map_err(|_| TokenError::Malformed)?;
-        let header: Header = part(header)?;
-        if header.alg != algorithm.as_str() {
+        let header = part(header)?;
+        let alg = header.get("alg").and_then(Value::as_str).ok_or(TokenError::Malformed)?;
+        if alg != algorithm.as_str() {
             return Err(TokenError::Algorithm);
         }
         // RFC 7515 §4.1.11: an extension that must be understood, and isn't.
-        if header.crit.is_some() {
+        if header.contains_key("crit") {
             return Err(TokenError::Malformed);
         }
-        Ok(Unverified { signed, body, signature, kid: header.kid })
+        Ok(Unverified { signed, body, signature, kid: text(&header, "kid")? })
     }
 
     /// Which of the issuer's keys it says it is signed with.
@@ -117,30 +111,38 @@ pub struct Signed<'a> {
     body: &'a str,
 }
 
-#[derive(Deserialize)]
 struct Body {
     sub: Option<String>,
     exp: Option<f64>,
     nbf: Option<f64>,
     iss: Option<String>,
-    aud: Option<Audience>,
+    aud: Vec<String>,
     email: Option<String>,
-    email_verified: Option<bool>,
+    email_verified: bool,
 }
 
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Audience {
-    One(String),
-    Many(Vec<String>),
-}
-
-impl Audience {
-    fn contains(&self, audience: &str) -> bool {
-        match self {
-            Audience::One(one) => one == audience,
-            Audience::Many(many) => many.iter().any(|one| one == audience),
-        }
+impl Body {
+    fn read(body: &str) -> Result<Self, TokenError> {
+        let body = part(body)?;
+        let seconds = |key: &str| match body.get(key) {
+            None | Some(Value::Null) => Ok(None),
+            Some(value) => value.as_f64().map(Some).ok_or(TokenError::Malformed),
+        };
+        let aud = match body.get("aud") {
+            None | Some(Value::Null) => Vec::new(),
+            Some(Value::String(one)) => vec![one.clone()],
+            Some(Value::Array(many)) => many.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
+            Some(_) => return Err(TokenError::Malformed),
+        };
+        Ok(Body {
+            sub: text(&body, "sub")?,
+            exp: seconds("exp")?,
+            nbf: seconds("nbf")?,
+            iss: text(&body, "iss")?,
+            aud,
+            email: text(&body, "email")?,
+            email_verified: body.get("email_verified") == Some(&Value::Bool(true)),
+        })
     }
 }
 
@@ -163,7 +165,7 @@ impl Signed<'_> {
     /// As [`Signed::user`]; [`TokenError::Email`] and [`TokenError::EmailUnverified`] where the issuer's emails count.
     pub fn caller(self, issuer: &Issuer, now: Timestamp) -> Result<String, TokenError> {
         let body = self.body(Some(&issuer.issuer), Some(&issuer.audience), now)?;
-        if issuer.email_verified && body.email_verified != Some(true) {
+        if issuer.email_verified && !body.email_verified {
             return Err(TokenError::EmailUnverified);
         }
         let known = |email: &String| issuer.emails.iter().any(|known| known.eq_ignore_ascii_case(email));
@@ -175,7 +177,7 @@ impl Signed<'_> {
     }
 
     fn body(&self, issuer: Option<&str>, audience: Option<&str>, now: Timestamp) -> Result<Body, TokenError> {
-        let body: Body = part(self.body)?;
+        let body = Body::read(self.body)?;
         let now = now.as_millis() as f64 / 1_000.0;
         if !body.exp.is_some_and(|exp| now < exp + LEEWAY_SECONDS) {
             return Err(TokenError::Expired);
@@ -187,9 +189,7 @@ impl Signed<'_> {
             return Err(TokenError::Issuer);
         }
         match audience {
-            Some(audience) if !body.aud.as_ref().is_some_and(|aud| aud.contains(audience)) => {
-                Err(TokenError::Audience)
-            }
+            Some(audience) if !body.aud.iter().any(|aud| aud == audience) => Err(TokenError::Audience),
             _ => Ok(body),
         }
     }
@@ -198,12 +198,25 @@ impl Signed<'_> {
 /// The `iss` that a token claims, to choose by whose keys it is to be verified. It proves nothing.
 pub fn claimed_issuer(token: &str) -> Option<String> {
     let body = token.split('.').nth(1).filter(|_| token.len() <= MAX_BYTES)?;
-    part::<Body>(body).ok()?.iss
+    Body::read(body).ok()?.iss
 }
 
-fn part<T: for<'de> Deserialize<'de>>(text: &str) -> Result<T, TokenError> {
-    let json = URL_SAFE_NO_PAD.decode(text).map_err(|_| TokenError::Malformed)?;
-    serde_json::from_slice(&json).map_err(|_| TokenError::Malformed)
+/// A part of a token: a JSON object.
+fn part(encoded: &str) -> Result<Map<String, Value>, TokenError> {
+    let json = URL_SAFE_NO_PAD.decode(encoded).ok().and_then(|json| String::from_utf8(json).ok());
+    match json.and_then(|json| serde_json::from_str(&json).ok()) {
+        Some(Value::Object(object)) => Ok(object),
+        _ => Err(TokenError::Malformed),
+    }
+}
+
+/// Text in a part, where it is given.
+fn text(part: &Map<String, Value>, key: &str) -> Result<Option<String>, TokenError> {
+    match part.get(key) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text.clone())),
+        Some(_) => Err(TokenError::Malformed),
+    }
 }
 
 /// Why a token is refused.

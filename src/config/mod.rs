@@ -18,7 +18,7 @@ use std::ops::RangeInclusive;
 
 use serde_json::{Map, Value};
 
-use crate::rules::{Policy, Setting};
+use crate::rules::{InvalidMaxAge, MaxAge, Policy, Setting};
 
 pub use auth::{Algorithm, ApiToken, AuthConfig, Issuer, Scope};
 
@@ -88,12 +88,23 @@ impl Config {
     }
 }
 
+/// A limit in hours as a URL gives it.
+///
+/// # Errors
+///
+/// [`InvalidMaxAge`] quotes the text and says what would be right.
+pub fn max_age(text: &str) -> Result<MaxAge, InvalidMaxAge> {
+    // JSON's numbers, by the reader that is there already: std's own brings 15 kB of tables.
+    let hours = serde_json::from_str::<Value>(text).ok().and_then(|value| value.as_f64());
+    hours.and_then(MaxAge::checked).ok_or_else(|| InvalidMaxAge::new(text))
+}
+
 fn policy(value: &Value) -> Result<Policy, ConfigError> {
     let mut settings = Vec::new();
     flatten(&mut Vec::new(), table("policy", value)?, &mut settings);
     let settings = settings.iter().map(|(path, value, text)| {
         let setting = match value {
-            Value::Number(number) => Setting::Number(number.as_f64().unwrap_or(f64::NAN)),
+            Value::Number(number) => Setting::Number(number.as_f64().unwrap_or(f64::NAN), text),
             Value::String(text) => Setting::Text(text),
             _ => Setting::Other(text),
         };
@@ -113,7 +124,7 @@ fn flatten<'a>(
         match value {
             // No policy is deeper than `kinds.video.processing`; what is deeper is reported as it stands.
             Value::Object(inner) if path.len() < 3 => flatten(path, inner, into),
-            _ => into.push((path.clone(), value, value.to_string())),
+            _ => into.push((path.clone(), value, serde_json::to_string(value).unwrap_or_default())),
         }
         path.pop();
     }

@@ -114,7 +114,7 @@ pub struct Finding {
 /// assert_eq!(findings[0].evidence, "12 creations wait, the longest for 25 minutes; nothing has ever started");
 /// ```
 pub fn diagnose(evidence: &Evidence, now: Timestamp) -> Vec<Finding> {
-    let mut findings: Vec<_> = [
+    let findings = [
         schema(evidence),
         cron(evidence, now),
         failing_sweep(evidence),
@@ -125,10 +125,11 @@ pub fn diagnose(evidence: &Evidence, now: Timestamp) -> Vec<Finding> {
         unreadable(evidence),
     ]
     .into_iter()
-    .flatten()
-    .collect();
-    findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
-    findings
+    .flatten();
+    let (mut critical, warnings): (Vec<_>, Vec<_>) =
+        findings.partition(|finding| finding.severity == Severity::Critical);
+    critical.extend(warnings);
+    critical
 }
 
 fn schema(evidence: &Evidence) -> Option<Finding> {

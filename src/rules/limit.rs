@@ -62,8 +62,8 @@ impl FromStr for MaxAge {
     type Err = InvalidMaxAge;
 
     fn from_str(text: &str) -> Result<Self, InvalidMaxAge> {
-        let hours: f64 = text.trim().parse().map_err(|_| InvalidMaxAge(text.to_owned()))?;
-        Self::from_hours(hours).map_err(|_| InvalidMaxAge(text.to_owned()))
+        let hours: f64 = text.trim().parse().map_err(|_| InvalidMaxAge::new(text))?;
+        Self::checked(hours).ok_or_else(|| InvalidMaxAge::new(text))
     }
 }
 
@@ -87,6 +87,13 @@ impl Default for Limit {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InvalidMaxAge(String);
 
+impl InvalidMaxAge {
+    /// The error about hours that were written so.
+    pub fn new(text: impl Into<String>) -> Self {
+        InvalidMaxAge(text.into())
+    }
+}
+
 impl fmt::Display for InvalidMaxAge {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "`{}` is no maximum age: expected hours above 0, such as `1` or `0.5`", self.0)
@@ -96,7 +103,7 @@ impl fmt::Display for InvalidMaxAge {
 impl std::error::Error for InvalidMaxAge {}
 
 /// A number as JSON writes it: with an exponent from 10^21 on and below 10^-6, and `Infinity` in full.
-pub(super) fn number_text(number: f64) -> String {
+fn number_text(number: f64) -> String {
     let magnitude = number.abs();
     if magnitude.is_infinite() {
         String::from(if number > 0.0 { "Infinity" } else { "-Infinity" })

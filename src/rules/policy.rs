@@ -1,7 +1,7 @@
 use std::fmt;
 
 use super::entry::{Key, Meaning, Problem, entry, most_specific, value};
-use super::limit::{Limit, MaxAge, number_text};
+use super::limit::{Limit, MaxAge};
 use super::status::Active;
 
 /// How long a creation may show no sign of life: per status, and per kind of creation.
@@ -18,7 +18,7 @@ use super::status::Active;
 ///
 /// let policy = Policy::from_settings([
 ///     (["preset"].as_slice(), Setting::Text("budget")),
-///     (["kinds", "video", "processing"].as_slice(), Setting::Number(6.0)),
+///     (["kinds", "video", "processing"].as_slice(), Setting::Number(6.0, "6")),
 ///     (["kinds", "song", "max_age_hours"].as_slice(), Setting::Text("never")),
 /// ])?;
 /// assert_eq!(policy.limit(Active::Pending, "image").0, Limit::After(MaxAge::BUDGET));
@@ -26,7 +26,7 @@ use super::status::Active;
 /// assert_eq!(rule.describe(Active::Processing, "video"), "kinds.video.processing");
 /// assert_eq!(policy.limit(Active::Pending, "song").0, Limit::Never);
 ///
-/// let error = Policy::from_settings([(["processing"].as_slice(), Setting::Number(-1.0))]).unwrap_err();
+/// let error = Policy::from_settings([(["processing"].as_slice(), Setting::Number(-1.0, "-1"))]).unwrap_err();
 /// assert_eq!(
 ///     error.to_string(),
 ///     "`processing` is `-1`: expected hours above 0, such as `1` or `0.5`, or `\"never\"`",
@@ -213,8 +213,8 @@ impl Key {
 /// One value of a policy, as its configuration gives it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Setting<'a> {
-    /// A number, of hours.
-    Number(f64),
+    /// A number, of hours, and how it was written.
+    Number(f64, &'a str),
     /// Text.
     Text(&'a str),
     /// Anything else, as it was written; always refused.
@@ -224,7 +224,7 @@ pub enum Setting<'a> {
 impl Setting<'_> {
     fn meaning(self) -> Meaning {
         match self {
-            Setting::Number(hours) => Meaning::Hours(hours),
+            Setting::Number(hours, _) => Meaning::Hours(hours),
             Setting::Text("never") => Meaning::Never,
             Setting::Text("development") => Meaning::Preset(Preset::Development),
             Setting::Text("budget") => Meaning::Preset(Preset::Budget),
@@ -237,7 +237,7 @@ impl Setting<'_> {
 impl fmt::Display for Setting<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Setting::Number(number) => f.write_str(&number_text(*number)),
+            Setting::Number(_, text) => f.write_str(text),
             Setting::Text(text) => write!(f, "\"{text}\""),
             Setting::Other(text) => f.write_str(text),
         }

@@ -1,6 +1,6 @@
 //! What operators ask the database. Every statement here only reads, and is bounded.
 
-use serde::Deserialize;
+use serde_json::Value;
 
 use super::statements::{active, candidate};
 use super::{Page, Param, Row, Statement, json};
@@ -135,53 +135,32 @@ pub fn evidence(now: Timestamp) -> Statement {
     Statement::new(EVIDENCE, params)
 }
 
-#[derive(Deserialize)]
-struct EvidenceRow {
-    waiting: u64,
-    waiting_since: Option<i64>,
-    alive: u64,
-    silent: u64,
-    earliest: Option<i64>,
-    latest: Option<i64>,
-    last_start: Option<i64>,
-    unreadable: u64,
-    finished: u64,
-    failed: u64,
-    error_code: Option<String>,
-    error_count: Option<u64>,
-    kind: Option<String>,
-    kind_failed: Option<u64>,
-    kind_finished: Option<u64>,
-    last_sweep_error: Option<String>,
-    version: Option<i64>,
-    last_good_sweep: Option<i64>,
-}
-
 /// The evidence in the row of [`evidence`]; what the database can't know is left at its default.
-pub fn evidence_of(row: Row) -> Option<Evidence> {
-    let row: EvidenceRow = serde_json::from_value(serde_json::Value::Object(row)).ok()?;
-    let at = |millis: Option<i64>| millis.and_then(Timestamp::from_millis);
+pub fn evidence_of(row: &Row) -> Option<Evidence> {
+    let number = |column: &str| row.get(column).and_then(Value::as_u64);
+    let text = |column: &str| row.get(column).and_then(Value::as_str).map(str::to_owned);
+    let at = |column: &str| row.get(column).and_then(Value::as_i64).and_then(Timestamp::from_millis);
+    let failed = number("failed")?;
     // Few failures say nothing, and are not worth naming.
-    let enough = row.failed >= FEW;
+    let enough = failed >= FEW;
     Some(Evidence {
-        waiting: row.waiting,
-        waiting_since: at(row.waiting_since),
-        last_start: at(row.last_start),
-        alive: row.alive,
-        silent: row.silent,
-        silent_between: at(row.earliest).zip(at(row.latest)),
-        unreadable: row.unreadable,
-        finished: row.finished,
-        failed: row.failed,
-        top_error: row.error_code.zip(row.error_count).filter(|_| enough),
-        top_kind: row
-            .kind
-            .zip(row.kind_failed.zip(row.kind_finished))
+        waiting: number("waiting")?,
+        waiting_since: at("waiting_since"),
+        last_start: at("last_start"),
+        alive: number("alive")?,
+        silent: number("silent")?,
+        silent_between: at("earliest").zip(at("latest")),
+        unreadable: number("unreadable")?,
+        finished: number("finished")?,
+        failed,
+        top_error: text("error_code").zip(number("error_count")).filter(|_| enough),
+        top_kind: text("kind")
+            .zip(number("kind_failed").zip(number("kind_finished")))
             .filter(|_| enough)
             .map(|(kind, (failed, finished))| (kind, failed, finished)),
-        last_good_sweep: at(row.last_good_sweep),
-        last_sweep_error: row.last_sweep_error,
-        schema_version: row.version.unwrap_or(0),
+        last_good_sweep: at("last_good_sweep"),
+        last_sweep_error: text("last_sweep_error"),
+        schema_version: row.get("version").and_then(Value::as_i64).unwrap_or(0),
         expected_schema_version: super::SCHEMA_VERSION,
         ..Evidence::default()
     })

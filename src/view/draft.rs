@@ -76,7 +76,7 @@ impl DraftView {
                 None,
             ),
         };
-        let created_at = at((&row.creation.created_at).into());
+        let created_at = at(row.creation.created_at);
         let active = row.creation.draft().status.and_then(Status::active);
         let max_age_ms = active.and_then(|status| match policy.limit(status, &row.creation.kind).0 {
             Limit::After(max_age) => Some(max_age.as_millis()),
@@ -95,8 +95,8 @@ impl DraftView {
             tokens: row.creation.tokens,
             refunded_tokens: row.refunded_tokens.unwrap_or(0),
             created_at: created_at.map(Timestamp::as_millis),
-            started_at: at((&row.creation.started_at).into()).map(Timestamp::as_millis),
-            heartbeat_at: at((&row.creation.heartbeat_at).into()).map(Timestamp::as_millis),
+            started_at: at(row.creation.started_at).map(Timestamp::as_millis),
+            heartbeat_at: at(row.creation.heartbeat_at).map(Timestamp::as_millis),
             finished_at: row.finished_at,
             deadline: deadline.map(Timestamp::as_millis),
             max_age_ms,

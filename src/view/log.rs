@@ -9,7 +9,7 @@ fn line(level: &str, event: &str, message: &str, fields: Value) -> String {
     if let (Value::Object(line), Value::Object(fields)) = (&mut line, fields) {
         line.extend(fields);
     }
-    line.to_string()
+    serde_json::to_string(&line).unwrap_or_default()
 }
 
 /// A line for each creation that a sweep marked or could not mark, then one for the sweep.

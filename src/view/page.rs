@@ -97,7 +97,7 @@ fn badge(draft: &DraftView, look: &str) -> Markup {
         return html! { span .badge .(look) { (words) } };
     }
     let hours = match draft.max_age_ms {
-        Some(millis) => (millis as f64 / 3_600_000.0).to_string(),
+        Some(millis) => serde_json::to_string(&(millis as f64 / 3_600_000.0)).unwrap_or_default(),
         None => String::from("never"),
     };
     html! {

@@ -43,7 +43,7 @@ pub fn plan_id(report: &Report) -> String {
     for Marked { id, attempt, staleness, .. } in &report.marked {
         let decided =
             json!([id, attempt, staleness.stuck_status.as_str(), staleness.last_sign_of_life.as_millis()]);
-        hash.update(decided.to_string());
+        hash.update(serde_json::to_string(&decided).unwrap_or_default());
     }
     hash.finalize().iter().take(6).map(|byte| format!("{byte:02x}")).collect()
 }

@@ -2,7 +2,7 @@ use ::worker::{Request, Response, console_error};
 
 use super::context::Context;
 use super::{caller, respond, sweeping, url};
-use crate::store::{self, Database as _, DatabaseError, Page, PageRow};
+use crate::store::{self, Database as _, DatabaseError, Page};
 use crate::sweep::Source;
 use crate::view::{
     DraftView, DraftsView, cursor, drafts_page, failed_sweep_line, message_page, parse_cursor,
@@ -115,7 +115,7 @@ pub(super) async fn listing(
         return Err(DatabaseError::new("expected two results"));
     };
     let balance = balance.first().and_then(|row| row.get("tokens")).and_then(serde_json::Value::as_u64);
-    let mut rows: Vec<PageRow> = store::cell(page, "page")?;
+    let mut rows = store::page_rows(page)?;
     let more = rows.len() > limit as usize;
     rows.truncate(limit as usize);
     let last = rows.last().filter(|_| more);

@@ -8,7 +8,7 @@ use super::sweeping::{self, Ask};
 use super::{caller, respond, url};
 use crate::config::Scope;
 use crate::rules::{Status, diagnose};
-use crate::store::{self, Database as _, DatabaseError, Page, PageRow, Row};
+use crate::store::{self, Database as _, DatabaseError, Page, Row};
 use crate::sweep::Source;
 use crate::view::{self, DraftView, parse_cursor};
 
@@ -79,7 +79,7 @@ async fn explain(context: &Context, request: &Request, id: &str) -> Answer {
     let [page, ledger, sweep] = results.as_slice() else {
         return Err(unavailable(DatabaseError::new("expected three results")));
     };
-    let rows: Vec<PageRow> = store::cell(page, "page").map_err(unavailable)?;
+    let rows = store::page_rows(page).map_err(unavailable)?;
     let row = rows.into_iter().next().ok_or_else(|| (404, format!("there is no creation `{id}`")))?;
     let user_id = row.creation.user_id.clone();
     let policy = &context.config.policy;
@@ -124,7 +124,7 @@ async fn doctor(context: &Context, request: &Request) -> Answer {
     url::parameters(request, []).map_err(bad)?;
     let results = context.database.run(&[store::evidence(context.now)]).await.map_err(unavailable)?;
     let row = only(results).into_iter().next();
-    let evidence = row.and_then(store::evidence_of);
+    let evidence = row.as_ref().and_then(store::evidence_of);
     let mut evidence =
         evidence.ok_or_else(|| unavailable(DatabaseError::new("the evidence can't be read")))?;
     evidence.max_ms_since_sweep = u64::from(context.config.max_minutes_since_sweep).saturating_mul(MINUTE_MS);

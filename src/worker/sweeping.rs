@@ -1,10 +1,10 @@
 use ::worker::{Request, Response, console_error, console_log};
-use serde::Deserialize;
+use serde_json::Value;
 
 use super::context::Context;
 use super::{body, caller, respond, url};
-use crate::config::Scope;
-use crate::rules::{Active, MaxAge, Planned, Policy};
+use crate::config::{self, Scope};
+use crate::rules::{Active, Planned, Policy, Status};
 use crate::store::Filter;
 use crate::sweep::{self, Report, Source, mark_stale_creations_as_failed};
 use crate::view;
@@ -151,8 +151,8 @@ impl Options {
             policy: match max_age {
                 None => config.policy.clone(),
                 Some(value) => {
-                    let max_age: MaxAge =
-                        value.parse().map_err(|error| format!("`max_age_hours`: {error}"))?;
+                    let max_age =
+                        config::max_age(&value).map_err(|error| format!("`max_age_hours`: {error}"))?;
                     config.policy.with_max_age(max_age)
                 }
             },
@@ -182,18 +182,27 @@ impl Options {
 }
 
 /// The body of a request that carries out a plan: what a dry run answered, or as much of it.
-#[derive(Deserialize)]
 struct Plan {
     plan_id: Option<String>,
     creations: Vec<PlannedCreation>,
 }
 
-#[derive(Deserialize)]
 struct PlannedCreation {
     id: String,
-    stuck_status: String,
+    stuck_status: Option<Status>,
     attempt: u32,
     last_sign_of_life: u64,
+}
+
+impl PlannedCreation {
+    fn read(value: &Value) -> Option<Self> {
+        Some(PlannedCreation {
+            id: value.get("id")?.as_str()?.to_owned(),
+            stuck_status: value.get("stuck_status")?.as_str()?.parse().ok(),
+            attempt: u32::try_from(value.get("attempt")?.as_u64()?).ok()?,
+            last_sign_of_life: value.get("last_sign_of_life")?.as_u64()?,
+        })
+    }
 }
 
 impl Plan {
@@ -204,21 +213,33 @@ impl Plan {
         if text.trim().is_empty() {
             return Ok(None);
         }
-        let plan: Plan = serde_json::from_str(text).map_err(|error| {
-            format!("the body is no plan ({error}): expected `{{\"plan_id\": …, \"creations\": […]}}` as a dry run answers it")
-        })?;
-        let id_is_good =
-            |id: &String| (1..=64).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_alphanumeric());
-        if let Some(id) = plan.plan_id.as_ref().filter(|id| !id_is_good(id)) {
-            return Err(format!("`plan_id` is `{id}`: expected the `plan_id` of a dry run"));
+        let expected = "expected `{\"plan_id\": …, \"creations\": […]}` as a dry run answers it";
+        let value: Value = serde_json::from_str(text)
+            .map_err(|error| format!("the body is no JSON ({error}): {expected}"))?;
+        let list = value.get("creations").and_then(Value::as_array);
+        let list = list.ok_or_else(|| format!("the body has no list `creations`: {expected}"))?;
+        if list.len() > Self::MAX {
+            return Err(format!("the plan has {} creations: expected at most {}", list.len(), Self::MAX));
         }
-        if plan.creations.len() > Self::MAX {
-            return Err(format!(
-                "the plan has {} creations: expected at most {}",
-                plan.creations.len(),
-                Self::MAX
-            ));
-        }
+        let one = |(creation, at)| {
+            PlannedCreation::read(creation).ok_or_else(|| {
+                format!("`creations[{at}]` is no creation of a plan: expected `id`, `stuck_status`, `attempt` and `last_sign_of_life`")
+            })
+        };
+        let creations = list.iter().zip(0_usize..).map(one).collect::<Result<_, _>>()?;
+        let plan_id = value.get("plan_id").filter(|id| !id.is_null());
+        let good =
+            |id: &&str| (1..=64).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        let plan_id = match plan_id.map(|id| id.as_str().filter(good).map(str::to_owned)) {
+            Some(None) => {
+                return Err(String::from(
+                    "`plan_id` is not the `plan_id` of a dry run: expected letters and digits",
+                ));
+            }
+            Some(id) => id,
+            None => None,
+        };
+        let plan = Plan { plan_id, creations };
         if options.chosen {
             return Err(String::from(
                 "a plan says itself which creations it is for: leave out `user_id`, `kind`, `status` and `limit`",
@@ -232,7 +253,7 @@ impl Plan {
             .iter()
             .map(|creation| Planned {
                 id: &creation.id,
-                stuck_status: creation.stuck_status.parse().ok(),
+                stuck_status: creation.stuck_status,
                 attempt: creation.attempt,
                 last_sign_of_life: creation.last_sign_of_life,
             })

@@ -24,7 +24,7 @@ pub fn policy(value: &Value) -> Result<Policy, PolicyError> {
     flatten(Vec::new(), value, &mut settings);
     Policy::from_settings(settings.iter().map(|(path, value, text)| {
         let setting = match value {
-            Value::Number(number) => Setting::Number(number.as_f64().unwrap()),
+            Value::Number(number) => Setting::Number(number.as_f64().unwrap(), text),
             Value::String(text) => Setting::Text(text),
             _ => Setting::Other(text),
         };

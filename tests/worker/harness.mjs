@@ -7,6 +7,7 @@ import { readFileSync, readdirSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { Miniflare } from "miniflare";
+import { check } from "./openapi.mjs";
 
 const root = resolve(dirname(fileURLToPath(import.meta.url)), "../..");
 const read = (...path) => readFileSync(join(root, ...path));
@@ -79,7 +80,7 @@ function statements(sql) {
 }
 
 /** Starts a Worker with an empty, migrated database. Stop it with `stop()`. */
-export async function start({ config = {}, bindings = {}, migrate = true } = {}) {
+export async function start({ config = {}, bindings = {}, migrate = true, ratelimits } = {}) {
   const logs = [];
   const miniflare = new Miniflare({
     modules: [
@@ -91,6 +92,7 @@ export async function start({ config = {}, bindings = {}, migrate = true } = {})
     compatibilityDate: "2026-04-20",
     d1Databases: { DB: "test" },
     cf: false,
+    ratelimits,
     assets: { directory: join(root, "www"), routerConfig: { has_user_worker: true } },
     bindings: { STALE_DRAFTS: { auth: { cookie: "session" }, ...config }, JWT_SECRET, CLEANUP_TOKEN, ...bindings },
     handleRuntimeStdio(stdout, stderr) {
@@ -110,21 +112,28 @@ export async function start({ config = {}, bindings = {}, migrate = true } = {})
     }
   }
   const worker = await miniflare.getWorker();
-  const fetch = (path, init) => miniflare.dispatchFetch(`http://localhost${path}`, { redirect: "manual", ...init });
+  const fetchFrom = async (url, init) => {
+    const response = await miniflare.dispatchFetch(url, { redirect: "manual", ...init });
+    await check(init?.method ?? "GET", new URL(url).pathname, response);
+    return response;
+  };
+  const fetch = (path, init) => fetchFrom(`http://localhost${path}`, init);
   return {
     logs,
     database,
     url: () => miniflare.ready,
     stop: () => miniflare.dispose(),
     fetch,
-    fetchFrom: (url, init) => miniflare.dispatchFetch(url, { redirect: "manual", ...init }),
+    fetchFrom,
     /** Says what the Worker's next database calls meet, counted from 1. */
     order: (orders) => fetch("/__stand", { method: "POST", body: JSON.stringify(orders) }),
     /** Runs the cron trigger; gives `ok` or `exception`. */
     cron: async () => (await worker.scheduled({ cron: "* * * * *" })).outcome,
     as: (user, path, init) => fetch(path, { ...init, headers: { Authorization: `Bearer ${token({ sub: user })}` } }),
-    cleanup: (query = "", credential = CLEANUP_TOKEN) =>
-      fetch(`/api/generate/cleanup-stale${query}`, { method: "POST", headers: credential ? { Authorization: `Bearer ${credential}` } : {} }),
+    cleanup: (query = "", credential = CLEANUP_TOKEN, body) =>
+      fetch(`/api/generate/cleanup-stale${query}`, { method: "POST", body, headers: credential ? { Authorization: `Bearer ${credential}` } : {} }),
+    /** Asks as an operator; gives the answer's JSON. */
+    ask: async (path) => (await fetch(path, { headers: { Authorization: `Bearer ${CLEANUP_TOKEN}` } })).json(),
     all: async (sql, ...values) => (await database.prepare(sql).bind(...values).all()).results,
     one: (sql, ...values) => database.prepare(sql).bind(...values).first(),
     grant: (user, tokens) =>

@@ -58,11 +58,20 @@ test("with a configuration that is not understood nothing is swept, and it says 
   const expectations = [
     [{ policy: { max_age_hours: 0 } }, "policy: `max_age_hours` is `0`: expected hours above 0, such as `1` or `0.5`, or `\"never\"`"],
     [{ policy: { preset: "prod" } }, "policy: `preset` is `\"prod\"`: expected `\"development\"` (10 minutes), `\"budget\"` (30 minutes) or `\"production\"` (1 hour)"],
-    [{ policies: {} }, "unknown key `policies`: expected `policy`, `rows_per_transaction`, `rows_per_sweep`, `page_size`, `max_minutes_since_sweep` or `auth`"],
+    [{ policies: {} }, "unknown key `policies`: expected `policy`, `rows_per_transaction`, `rows_per_sweep`, `page_size`, `max_minutes_since_sweep`, `auth`, `tokens` or `issuers`"],
     [{ rows_per_sweep: 1.5 }, "`rows_per_sweep` is `1.5`: expected a whole number from 1 to 100000"],
-    [{ auth: { algorithm: "none" } }, "`auth.algorithm` is `\"none\"`: expected `\"HS256\"`"],
+    [{ auth: { algorithm: "none" } }, "`auth.algorithm` is `\"none\"`: expected `\"HS256\"`, `\"RS256\"` or `\"ES256\"`"],
     [{ auth: { cookie: "" } }, "`auth.cookie` is `\"\"`: expected text"],
     [{ policy: 1 }, "`policy` is `1`: expected a table"],
+    [{ auth: { algorithm: "RS256" } }, "`auth.jwks_url` is missing: expected where the issuer publishes its keys"],
+    [{ auth: { algorithm: "RS256", jwks_url: "https://keys.test/" } }, "`auth.issuer` is missing: expected the `iss` of the tokens"],
+    [{ auth: { algorithm: "RS256", jwks_url: "http://keys.test/" } }, "`auth.jwks_url` is `\"http://keys.test/\"`: expected an `https://` URL"],
+    [{ auth: { preset: "firebase" } }, "`auth.project` is missing: expected the Firebase project's id"],
+    [{ tokens: {} }, "`tokens` is `{}`: expected a list of tables"],
+    [{ tokens: [{ name: "ops", sha256: "abc", scopes: ["read"] }] }, "`tokens[0].sha256` is no SHA-256 in hexadecimal: expected 64 digits, as `mark-stale-drafts token` prints"],
+    [{ tokens: [{ name: "ops", sha256: "0".repeat(64), scopes: ["admin"] }] }, "`tokens[0].scopes` has `\"admin\"`: expected `\"read\"`, `\"sweep\"` or `\"report\"`"],
+    [{ issuers: [{ preset: "google", name: "g", audience: "a", scopes: ["sweep"] }] }, "`issuers[0].emails` is missing: expected the service account that may call"],
+    [{ issuers: [{ preset: "okta" }] }, "`issuers[0].preset` is `\"okta\"`: expected `\"google\"` or `\"cloudflare-access\"`"],
   ];
   for (const [config, expected] of expectations) {
     const found = await checks({ config }, async (world) => {

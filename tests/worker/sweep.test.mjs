@@ -209,14 +209,15 @@ test("a dry run says what would be done and writes nothing", async () => {
   const before = await dump();
   const answer = await (await world.cleanup("?dry_run=true")).json();
   assert.deepEqual(await dump(), before);
-  const { cost, ...rest } = answer;
+  const { cost, plan_id, ...rest } = answer;
   assert.equal(cost.rows_written, 0);
+  assert.match(plan_id, /^[0-9a-f]{12}$/);
   assert.deepEqual(rest, {
     success: true, marked_as_failed: 1, dry_run: true, sweep_id: null, now: NOW, examined: 2, raced: 0,
-    refunded_tokens: 10, more: false, refused: [],
+    refunded_tokens: 10, more: false, refused: [], unqualified: [],
     unreadable: [{ id: "garbage", reason: "time_missing", message: "it has no time" }],
     creations: [{
-      id: "a", kind: "video", stuck_status: "pending", last_sign_of_life: NOW - 2 * HOUR, deadline: NOW - HOUR,
+      id: "a", user_id: "ada", kind: "video", attempt: 1, stuck_status: "pending", last_sign_of_life: NOW - 2 * HOUR, deadline: NOW - HOUR,
       age_ms: 2 * HOUR, max_age_ms: HOUR, rule: "max_age_hours", tokens: 10,
       error: "Generation timeout: Task stuck in pending status for 2.0 hours", error_code: "generation_timeout",
     }],
@@ -269,7 +270,10 @@ test("either of two secrets opens the endpoint; none, a weak one or a placeholde
 test("bad parameters get a message that helps, and nothing is swept", async () => {
   await world.create({ id: "a" });
   const expectations = {
-    "?dryrun=true": "unknown parameter `dryrun`: expected `dry_run` or `max_age_hours`",
+    "?dryrun=true": "unknown parameter `dryrun`: expected `dry_run`, `max_age_hours`, `user_id`, `kind`, `status`, `limit`, `source`",
+    "?status=failed": "`status` is `failed`: expected `pending` or `processing`",
+    "?limit=0": "`limit` is `0`: expected a whole number from 1 to 100000",
+    "?source=cron": "`source` is `cron`: expected `endpoint` or `tool`",
     "?dry_run=yes": "`dry_run` is `yes`: expected `true` or `false`",
     "?dry_run=true&dry_run=false": "`dry_run` is given twice: give it once",
     "?max_age_hours=-1": "`max_age_hours`: `-1` is no maximum age: expected hours above 0, such as `1` or `0.5`",

@@ -1,0 +1,185 @@
+//! The rows that the statements answer with and take. They are read from JSON by hand: what a derived reader would add
+//! is a tenth of the Worker.
+
+use serde::Serialize;
+use serde_json::Value;
+
+use super::{DatabaseError, Row};
+use crate::rules::{Candidate, Draft, Time};
+
+/// A creation as the sweep reads it: `[id, user_id, kind, status, attempt, tokens, created_at, started_at,
+/// heartbeat_at]`.
+#[derive(Clone, Debug)]
+pub struct CandidateRow {
+    /// The creation's id.
+    pub id: String,
+    /// Its owner.
+    pub user_id: String,
+    /// Its kind.
+    pub kind: String,
+    /// Its status.
+    pub status: String,
+    /// Which attempt at generating it this is, from 1.
+    pub attempt: u32,
+    /// What it was charged.
+    pub tokens: u64,
+    /// When it was asked for.
+    pub created_at: Time,
+    /// When a worker began.
+    pub started_at: Time,
+    /// When a worker last said that it is alive.
+    pub heartbeat_at: Time,
+}
+
+impl CandidateRow {
+    fn read(cell: &Value) -> Option<Self> {
+        let time = |at| match cell.get(at) {
+            Some(Value::Null) => Some(Time::Missing),
+            Some(value) => Some(value.as_i64().map_or(Time::Malformed, Time::from_millis)),
+            None => None,
+        };
+        Some(CandidateRow {
+            id: text(cell.get(0)?)?,
+            user_id: text(cell.get(1)?)?,
+            kind: text(cell.get(2)?)?,
+            status: text(cell.get(3)?)?,
+            attempt: u32::try_from(cell.get(4)?.as_u64()?).ok()?,
+            tokens: cell.get(5)?.as_u64()?,
+            created_at: time(6)?,
+            started_at: time(7)?,
+            heartbeat_at: time(8)?,
+        })
+    }
+
+    /// The row as the rules take it.
+    pub fn draft(&self) -> Draft<'_> {
+        Draft {
+            status: self.status.parse().ok(),
+            kind: &self.kind,
+            created_at: self.created_at,
+            started_at: self.started_at,
+            heartbeat_at: self.heartbeat_at,
+        }
+    }
+
+    /// The row as a sweep's plan takes it.
+    pub fn candidate(&self) -> Candidate<'_> {
+        Candidate { id: &self.id, attempt: self.attempt, draft: self.draft() }
+    }
+}
+
+/// A creation as the drafts list reads it: `[a CandidateRow, prompt, error, error_code, finished_at, listed_at,
+/// refunded_tokens]`.
+#[derive(Clone, Debug)]
+pub struct PageRow {
+    /// What the rules need of it, and more.
+    pub creation: CandidateRow,
+    /// What its owner asked for: untrusted text.
+    pub prompt: String,
+    /// Why it failed.
+    pub error: Option<String>,
+    /// The same as a stable code.
+    pub error_code: Option<String>,
+    /// When it was finished, in epoch milliseconds.
+    pub finished_at: Option<i64>,
+    /// Its place in the list.
+    pub listed_at: i64,
+    /// What was refunded.
+    pub refunded_tokens: Option<u64>,
+}
+
+impl PageRow {
+    fn read(cell: &Value) -> Option<Self> {
+        Some(PageRow {
+            creation: CandidateRow::read(cell.get(0)?)?,
+            prompt: text(cell.get(1)?)?,
+            error: text(cell.get(2)?),
+            error_code: text(cell.get(3)?),
+            finished_at: cell.get(4)?.as_i64(),
+            listed_at: cell.get(5)?.as_i64()?,
+            refunded_tokens: cell.get(6)?.as_u64(),
+        })
+    }
+}
+
+fn text(value: &Value) -> Option<String> {
+    value.as_str().map(str::to_owned)
+}
+
+/// One creation of a plan, as the writes take it: `[id, status, attempt, last_sign_of_life, error, age_ms,
+/// max_age_ms]`.
+#[derive(Clone, Debug)]
+pub struct FailureRow<'a> {
+    /// The creation's id.
+    pub id: &'a str,
+    /// The status that it was decided in.
+    pub status: &'static str,
+    /// The attempt that it was decided for.
+    pub attempt: u32,
+    /// The last sign of life that it was decided on, in epoch milliseconds.
+    pub last_sign_of_life: u64,
+    /// The error to store.
+    pub error: String,
+    /// Its age, in milliseconds.
+    pub age_ms: u64,
+    /// The limit that applied, in milliseconds.
+    pub max_age_ms: u64,
+    /// What it was charged; not sent, the database has it.
+    pub tokens: u64,
+}
+
+impl Serialize for FailureRow<'_> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        (
+            self.id,
+            self.status,
+            self.attempt,
+            self.last_sign_of_life,
+            &self.error,
+            self.age_ms,
+            self.max_age_ms,
+        )
+            .serialize(serializer)
+    }
+}
+
+/// The creations in `column` of the only row of a result: `candidates` or `unreadable`.
+///
+/// # Errors
+///
+/// [`DatabaseError`] if they are not there or not of that shape.
+pub fn candidates(rows: &[Row], column: &str) -> Result<Vec<CandidateRow>, DatabaseError> {
+    list(rows, column, CandidateRow::read)
+}
+
+/// The creations in `page` of the only row of a result.
+///
+/// # Errors
+///
+/// As [`candidates`].
+pub fn page_rows(rows: &[Row]) -> Result<Vec<PageRow>, DatabaseError> {
+    list(rows, "page", PageRow::read)
+}
+
+/// The ids in `marked_ids` of the only row of a result; `None` if it is `NULL`, for all of the plan.
+///
+/// # Errors
+///
+/// As [`candidates`].
+pub fn marked_ids(rows: &[Row]) -> Result<Option<Vec<String>>, DatabaseError> {
+    match rows.first().and_then(|row| row.get("marked_ids")) {
+        Some(Value::Null) => Ok(None),
+        _ => list(rows, "marked_ids", text).map(Some),
+    }
+}
+
+/// Reads the JSON list that stands as text in `column` of the only row of a result.
+fn list<T>(rows: &[Row], column: &str, read: impl Fn(&Value) -> Option<T>) -> Result<Vec<T>, DatabaseError> {
+    let cell = rows.first().and_then(|row| row.get(column)).and_then(Value::as_str);
+    let value: Option<Value> = cell.and_then(|text| serde_json::from_str(text).ok());
+    value
+        .as_ref()
+        .and_then(Value::as_array)
+        .and_then(|cells| cells.iter().map(read).collect())
+        .ok_or_else(|| DatabaseError::new(format!("`{column}` of the result is not what was asked for")))
+}

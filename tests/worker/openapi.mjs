@@ -1,0 +1,33 @@
+// www/openapi.json, held against what the Worker answers: `check` fails for any answer that it does not describe.
+
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import Ajv from "ajv/dist/2020.js";
+
+export const DOCUMENT = JSON.parse(readFileSync(new URL("../../www/openapi.json", import.meta.url), "utf8"));
+
+const ajv = new Ajv({ strict: false, allErrors: true });
+ajv.addSchema(DOCUMENT, "api");
+
+const escape = (part) => part.replaceAll("~", "~0").replaceAll("/", "~1");
+const paths = Object.keys(DOCUMENT.paths).map((path) => [path, new RegExp(`^${path.replace(/\{\w+\}/g, "[^/]+")}$`)]);
+
+/** Which operations and statuses have been answered so far. */
+export const seen = new Set();
+
+/** Checks an answer against the document, if it describes its path. */
+export async function check(method, pathname, response) {
+  const path = paths.find(([, pattern]) => pattern.test(pathname))?.[0];
+  if (!path || method === "HEAD") return;
+  const operation = DOCUMENT.paths[path][method.toLowerCase()];
+  const body = await response.clone().json();
+  if (!operation) {
+    assert.equal(response.status, 405, `${method} ${path} is not described`);
+    return;
+  }
+  const { status } = response;
+  assert.ok(operation.responses[status], `${method} ${path} answers ${status}, which is not described: ${JSON.stringify(body)}`);
+  const validate = ajv.getSchema(`api#/paths/${escape(path)}/${method.toLowerCase()}/responses/${status}/content/application~1json/schema`);
+  assert.ok(validate(body), `${method} ${path} ${status}: ${ajv.errorsText(validate.errors)}\n${JSON.stringify(body)}`);
+  seen.add(`${operation.operationId} ${status}`);
+}
