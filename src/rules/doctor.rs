@@ -39,7 +39,7 @@ pub struct Evidence {
     pub top_error: Option<(String, u64)>,
     /// The most frequent kind among the failed ones, how many failed, and how many of that kind were finished.
     pub top_kind: Option<(String, u64, u64)>,
-    /// When the last good sweep of the cron trigger finished.
+    /// When the last good sweep of the cron trigger began.
     pub last_good_sweep: Option<Timestamp>,
     /// How old that may be.
     pub max_ms_since_sweep: u64,

@@ -89,7 +89,7 @@ const EVIDENCE: &str = concat!(
        (SELECT kind FROM kinds) AS kind, (SELECT failed FROM kinds) AS kind_failed, (SELECT n FROM kinds) AS kind_finished,
        (SELECT error FROM newest) AS last_sweep_error,
        (SELECT max(version) FROM stale_drafts_schema) AS version,
-       (SELECT finished_at FROM sweeps WHERE source = 'cron' AND finished_at IS NOT NULL AND error IS NULL
+       (SELECT started_at FROM sweeps WHERE source = 'cron' AND finished_at IS NOT NULL AND error IS NULL
         ORDER BY id DESC LIMIT 1) AS last_good_sweep
      FROM pending, progress"
 );
