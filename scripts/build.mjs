@@ -23,7 +23,7 @@ export async function build() {
   const output = join(root, "build/index.js");
   if (existsSync(output) && newest(output) > newest("src", "Cargo.toml", "Cargo.lock", "scripts/build.mjs")) return;
   step("Building the Worker (the first time about 1½ minutes on two cores)");
-  await sh(tool("worker-build"), ["--release", "--features", "worker"], {
+  await sh(tool("worker-build"), ["--release", "--no-default-features", "--features", "worker"], {
     quiet: true,
     env: {
       // Its own folder: builds of one crate with other features would overwrite each other's output.

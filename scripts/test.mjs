@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { buildPackage } from "./build-package.mjs";
 import { build } from "./build.mjs";
 import { chromium } from "./chromium.mjs";
-import { Help, capture, root, run, step } from "./lib.mjs";
+import { Help, capture, root, run, sh, step } from "./lib.mjs";
 import { setup, tool } from "./setup.mjs";
 
 const WASM = "wasm32-unknown-unknown";
@@ -16,26 +16,35 @@ const SUITES = {
   lint: {
     commands: () => [
       ["cargo", ["fmt", "--check"]],
-      ["cargo", ["clippy", "--locked", "--quiet", "--all-targets", "--", "-D", "warnings"]],
-      ["cargo", ["clippy", "--locked", "--quiet", "--all-targets", "--features", "server", "--", "-D", "warnings"]],
-      ["cargo", ["clippy", "--locked", "--quiet", "--target", WASM, "--features", "browser", "--target-dir", "target/browser-lint", "--", "-D", "warnings"]],
-      ["cargo", ["clippy", "--locked", "--quiet", "--target", WASM, "--features", "worker", "--target-dir", "target/worker-lint", "--", "-D", "warnings"]],
+      ["cargo", ["clippy", "--locked", "--quiet", "--no-default-features", "--all-targets", "--", "-D", "warnings"]],
+      ["cargo", ["clippy", "--locked", "--quiet", "--no-default-features", "--features", "server", "--all-targets", "--", "-D", "warnings"]],
+      ["cargo", ["clippy", "--locked", "--quiet", "--bins", "--", "-D", "warnings"]],
+      ["cargo", ["clippy", "--locked", "--quiet", "--target", WASM, "--no-default-features", "--features", "browser", "--target-dir", "target/browser-lint", "--", "-D", "warnings"]],
+      ["cargo", ["clippy", "--locked", "--quiet", "--target", WASM, "--no-default-features", "--features", "worker", "--target-dir", "target/worker-lint", "--", "-D", "warnings"]],
     ],
   },
   native: {
     commands: () => [
-      ["cargo", ["test", "--locked"]],
-      ["cargo", ["test", "--locked", "--features", "server"]],
+      ["cargo", ["test", "--locked", "--no-default-features"]],
+      ["cargo", ["test", "--locked", "--no-default-features", "--features", "server"]],
     ],
   },
   wasm: {
     commands: () => [
-      ["cargo", ["test", "--locked", "--target", WASM, "--test", "rules", "--target-dir", "target/wasm-test"], {
+      ["cargo", ["test", "--locked", "--no-default-features", "--target", WASM, "--test", "rules", "--target-dir", "target/wasm-test"], {
         CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER: tool("wasm-bindgen-test-runner"),
       }],
     ],
   },
   worker: { before: build, commands: () => [node("tests/worker")] },
+  cli: {
+    before: async () => {
+      await build();
+      step("Building mark-stale-drafts");
+      await sh("cargo", ["build", "--locked", "--quiet", "--bin", "mark-stale-drafts"], { quiet: true });
+    },
+    commands: () => [node("tests/cli")],
+  },
   package: {
     before: async () => {
       await buildPackage();

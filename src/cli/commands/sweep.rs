@@ -1,0 +1,297 @@
+use std::io::IsTerminal as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::{Value, json};
+
+use super::list::age_and_limit;
+use crate::api::Api;
+use crate::args::Sweep;
+use crate::exit::{Code, Failure};
+use crate::output::{self, BOLD, Line, WARNING, count, list, number, styled, text};
+use crate::plans;
+
+/// As many as the Worker marks in one transaction, by default.
+const ROWS_PER_TRANSACTION: usize = 500;
+/// A live run over more than this asks first, on a terminal.
+const HANDFUL: usize = 5;
+
+/// Without a command: previews, confirms, and carries out.
+pub fn run(api: &Api, sweep: &Sweep, json: bool) -> Result<Code, Failure> {
+    if let Some(plan_id) = &sweep.apply {
+        let plan = plans::load(plan_id)?;
+        return carry_out(api, plan, sweep, json, false);
+    }
+    let preview = preview(api, sweep)?;
+    if sweep.dry_run {
+        return dry_run(&preview, json);
+    }
+    carry_out(api, preview, sweep, json, true)
+}
+
+/// A dry run by the Worker. The answer also keeps by which limits it was made.
+fn preview(api: &Api, sweep: &Sweep) -> Result<Value, Failure> {
+    let mut query = vec![("dry_run", "true"), ("source", "tool")];
+    if !sweep.policy {
+        query.push(("max_age_hours", &sweep.max_age_hours));
+    }
+    let chosen = [("user_id", &sweep.user), ("kind", &sweep.kind), ("status", &sweep.status)];
+    query.extend(chosen.into_iter().filter_map(|(key, value)| Some((key, value.as_deref()?))));
+    let mut answer = api.sweep(&query, "")?;
+    if let Some(fields) = answer.as_object_mut() {
+        let limits = if sweep.policy { Value::Null } else { Value::from(sweep.max_age_hours.as_str()) };
+        fields.insert(String::from("max_age_hours"), limits);
+        if let (Some(limit), Some(Value::Array(creations))) = (sweep.limit, fields.get_mut("creations")) {
+            let cut = creations.len() > limit as usize;
+            creations.truncate(limit as usize);
+            let kept = creations.len();
+            fields.insert(String::from("marked_as_failed"), kept.into());
+            if cut {
+                fields.insert(String::from("more"), true.into());
+            }
+        }
+    }
+    Ok(answer)
+}
+
+fn dry_run(preview: &Value, json: bool) -> Result<Code, Failure> {
+    let creations = list(preview, "creations");
+    let plan_id = text(preview, "plan_id");
+    if !creations.is_empty() {
+        plans::save(&plan_id, preview)?;
+    }
+    if json {
+        output::json(preview);
+    } else {
+        show(creations);
+    }
+    unreadable(preview);
+    if creations.is_empty() {
+        anstream::eprintln!("Nothing is stale.");
+        return Ok(Code::Done);
+    }
+    anstream::eprintln!("{}.\nNothing was changed.", summary(creations, "would be marked failed"));
+    if preview.get("more") == Some(&Value::Bool(true)) {
+        anstream::eprintln!("These are the first; more are stale.");
+    }
+    anstream::eprintln!("Carry out exactly this: mark-stale-drafts --apply {}", styled(BOLD, plan_id));
+    Ok(Code::StaleFound)
+}
+
+fn show(creations: &[Value]) {
+    let lines: Vec<_> = creations
+        .iter()
+        .map(|row| {
+            let [age, limit] = age_and_limit(row);
+            Line {
+                cells: vec![
+                    text(row, "id"),
+                    text(row, "user_id"),
+                    text(row, "kind"),
+                    text(row, "stuck_status"),
+                    age,
+                    limit,
+                    text(row, "rule"),
+                    text(row, "tokens"),
+                ],
+                notes: vec![text(row, "error")],
+            }
+        })
+        .collect();
+    output::table(&["id", "user", "kind", "status", "age", "limit", "rule", "tokens"], &[4, 5, 7], &lines);
+}
+
+/// `3 creations of 2 users would be marked failed, 30 tokens refunded`
+fn summary(creations: &[Value], what: &str) -> String {
+    let mut users: Vec<_> = creations.iter().map(|row| text(row, "user_id")).collect();
+    users.sort_unstable();
+    users.dedup();
+    let tokens = creations.iter().map(|row| number(row, "tokens")).sum();
+    format!(
+        "{} of {} {what}, {} refunded",
+        count(creations.len() as u64, "creation"),
+        count(users.len() as u64, "user"),
+        count(tokens, "token")
+    )
+}
+
+/// Those that nobody can judge are always shown: they are never failed by guesswork and never hidden.
+fn unreadable(report: &Value) {
+    for row in list(report, "unreadable") {
+        anstream::eprintln!(
+            "{} {}: {}",
+            styled(WARNING, "left alone:"),
+            text(row, "id"),
+            text(row, "message")
+        );
+    }
+}
+
+/// What has been done so far.
+#[derive(Default)]
+struct Done {
+    marked: Vec<Value>,
+    raced: u64,
+    refused: Vec<Value>,
+    unqualified: Vec<Value>,
+    sweep_ids: Vec<Value>,
+    plan_ids: Vec<Value>,
+    interrupted: bool,
+    more: bool,
+}
+
+impl Done {
+    fn add(&mut self, report: &Value) {
+        self.marked.extend_from_slice(list(report, "creations"));
+        self.raced = self.raced.saturating_add(number(report, "raced"));
+        self.refused.extend_from_slice(list(report, "refused"));
+        self.unqualified.extend_from_slice(list(report, "unqualified"));
+        self.sweep_ids.extend(report.get("sweep_id").cloned());
+    }
+
+    fn complete(&self) -> bool {
+        !self.interrupted
+            && !self.more
+            && self.raced == 0
+            && self.refused.is_empty()
+            && self.unqualified.is_empty()
+    }
+}
+
+/// Marks a plan's creations, a transaction at a time. `all`: and then whatever else is stale, plan by plan.
+fn carry_out(api: &Api, mut plan: Value, sweep: &Sweep, json: bool, all: bool) -> Result<Code, Failure> {
+    unreadable(&plan);
+    let creations = list(&plan, "creations");
+    if creations.is_empty() {
+        if json {
+            output::json(&result(&Done::default()));
+        }
+        anstream::eprintln!("Nothing is stale: nothing to do.");
+        return Ok(Code::Done);
+    }
+    let more = all && plan.get("more") == Some(&Value::Bool(true));
+    if creations.len() > HANDFUL
+        && !sweep.yes
+        && std::io::stdin().is_terminal()
+        && !confirmed(creations, more)?
+    {
+        anstream::eprintln!("Nothing was changed.");
+        return Ok(Code::Done);
+    }
+    let stop = Arc::new(AtomicBool::new(false));
+    let flag = Arc::clone(&stop);
+    // Without it Ctrl-C ends the command at once, which harms nothing: a transaction is whole or not there.
+    let _ = ctrlc::set_handler(move || flag.store(true, Ordering::SeqCst));
+
+    let mut done = Done::default();
+    loop {
+        let before = done.marked.len();
+        let outcome = apply(api, &plan, &stop, &mut done);
+        if let Err(failure) = outcome {
+            report(&done, json);
+            return Err(if done.marked.is_empty() {
+                failure
+            } else {
+                Failure::new(Code::PartlyDone, failure.message)
+            });
+        }
+        let more = plan.get("more") == Some(&Value::Bool(true));
+        done.more =
+            more && (!all || sweep.limit.is_some() || done.interrupted || done.marked.len() == before);
+        if !more || done.more || done.interrupted {
+            break;
+        }
+        plan = preview(api, sweep)?;
+    }
+    // What a limit leaves is as it was asked for, and not something that failed.
+    if sweep.limit.is_some() && all && !done.interrupted {
+        done.more = false;
+    }
+    report(&done, json);
+    Ok(if done.complete() { Code::Done } else { Code::PartlyDone })
+}
+
+fn confirmed(creations: &[Value], more: bool) -> Result<bool, Failure> {
+    let rest = if more { " These are the first; whatever else is stale follows." } else { "" };
+    anstream::eprintln!("{}.{rest}", summary(creations, "will be marked failed"));
+    dialoguer::Confirm::new().with_prompt("Go on?").default(false).interact().map_err(|error| {
+        Failure::new(Code::BadInput, format!("nobody answered ({error}): give --yes to go on without asking"))
+    })
+}
+
+fn apply(api: &Api, plan: &Value, stop: &AtomicBool, done: &mut Done) -> Result<(), Failure> {
+    let creations = list(plan, "creations");
+    let hours = plan.get("max_age_hours").and_then(Value::as_str);
+    let query: Vec<_> =
+        [("source", "tool")].into_iter().chain(hours.map(|hours| ("max_age_hours", hours))).collect();
+    done.plan_ids.extend(plan.get("plan_id").cloned());
+    let bar = ProgressBar::new(creations.len() as u64);
+    if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos} of {len} creations, {elapsed}") {
+        bar.set_style(style);
+    }
+    for part in creations.chunks(ROWS_PER_TRANSACTION) {
+        if stop.load(Ordering::SeqCst) {
+            done.interrupted = true;
+            break;
+        }
+        bar.tick();
+        let body = json!({ "plan_id": plan.get("plan_id"), "creations": part });
+        let answer = api.sweep(&query, &body.to_string());
+        match answer {
+            Ok(answer) => done.add(&answer),
+            Err(failure) => {
+                bar.finish_and_clear();
+                return Err(failure);
+            }
+        }
+        bar.inc(part.len() as u64);
+    }
+    bar.finish_and_clear();
+    Ok(())
+}
+
+fn result(done: &Done) -> Value {
+    let tokens: u64 = done.marked.iter().map(|row| number(row, "tokens")).sum();
+    json!({
+        "success": done.complete(),
+        "marked_as_failed": done.marked.len(),
+        "refunded_tokens": tokens,
+        "raced": done.raced,
+        "refused": done.refused,
+        "unqualified": done.unqualified,
+        "creations": done.marked,
+        "sweep_ids": done.sweep_ids,
+        "plan_ids": done.plan_ids,
+        "interrupted": done.interrupted,
+        "more": done.more,
+    })
+}
+
+fn report(done: &Done, json: bool) {
+    if json {
+        output::json(&result(done));
+    } else {
+        show(&done.marked);
+    }
+    for (rows, what, key) in
+        [(&done.unqualified, "left alone:", "message"), (&done.refused, "refused by the database:", "error")]
+    {
+        for row in rows {
+            anstream::eprintln!("{} {}: {}", styled(WARNING, what), text(row, "id"), text(row, key));
+        }
+    }
+    if done.raced > 0 {
+        anstream::eprintln!(
+            "{} {} moved on in that very moment",
+            styled(WARNING, "left alone:"),
+            count(done.raced, "creation")
+        );
+    }
+    anstream::eprintln!("{}.", summary(&done.marked, "marked failed"));
+    if done.interrupted {
+        anstream::eprintln!("Stopped between two transactions: run it again for the rest.");
+    } else if done.more {
+        anstream::eprintln!("More are stale: run it again.");
+    }
+}

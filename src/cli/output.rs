@@ -1,0 +1,146 @@
+use std::fmt::Display;
+use std::io::{IsTerminal as _, Write as _};
+
+use anstyle::{AnsiColor, Style};
+use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+use serde_json::Value;
+use stale_drafts::rules::{Age, MaxAge};
+
+pub const ERROR: Style = AnsiColor::Red.on_default().bold();
+pub const WARNING: Style = AnsiColor::Yellow.on_default().bold();
+pub const GOOD: Style = AnsiColor::Green.on_default().bold();
+pub const BOLD: Style = Style::new().bold();
+pub const DIM: Style = Style::new().dimmed();
+
+/// Text in a style; anstream leaves the style out where nobody would see it.
+pub fn styled(style: Style, text: impl Display) -> String {
+    format!("{style}{text}{style:#}")
+}
+
+/// Prints a line of data. Nobody reads what follows once the reader has gone, as in `| head`.
+pub fn say(text: impl Display) {
+    if writeln!(anstream::stdout(), "{text}").is_err() {
+        std::process::exit(0);
+    }
+}
+
+/// One row of a table: its cells, and lines that stand below it.
+pub struct Line {
+    pub cells: Vec<String>,
+    pub notes: Vec<String>,
+}
+
+/// Prints rows under their heads. On a terminal each row takes one line, and its notes stand below; if the rows are too
+/// wide, the first cell has a line of its own. Elsewhere the notes are further columns, so that a row is a line.
+pub fn table(heads: &[&str], right: &[usize], lines: &[Line]) {
+    let terminal = std::io::stdout().is_terminal();
+    let width = terminal_size::terminal_size().filter(|_| terminal).map(|(width, _)| usize::from(width.0));
+    let Some(width) = width else {
+        for line in lines {
+            let cells: Vec<_> = line.cells.iter().chain(&line.notes).map(|cell| one_line(cell)).collect();
+            say(cells.join("\t"));
+        }
+        return;
+    };
+    let whole = render(heads, right, lines.iter().map(|line| line.cells.as_slice()));
+    let fits = whole.iter().all(|line| line.trim_end().chars().count() <= width);
+    let rendered = if fits {
+        whole
+    } else {
+        let rest = right.iter().filter_map(|at| at.checked_sub(1)).collect::<Vec<_>>();
+        let rows = lines.iter().map(|line| line.cells.get(1..).unwrap_or_default());
+        render(heads.get(1..).unwrap_or_default(), &rest, rows)
+    };
+    let mut rendered = rendered.into_iter();
+    if let Some(head) = rendered.next() {
+        say(styled(BOLD, head.trim_end()));
+    }
+    for (text, line) in rendered.zip(lines) {
+        if !fits && let Some(first) = line.cells.first() {
+            say(styled(BOLD, first));
+        }
+        say(text.trim_end());
+        for note in line.notes.iter().filter(|note| !note.is_empty()) {
+            say(styled(DIM, format!("  {}", one_line(note))));
+        }
+    }
+}
+
+fn render<'a>(heads: &[&str], right: &[usize], rows: impl Iterator<Item = &'a [String]>) -> Vec<String> {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
+    table.set_header(heads.iter().map(|head| head.to_uppercase()));
+    for row in rows {
+        table.add_row(row.iter().map(|cell| one_line(cell)));
+    }
+    for (at, column) in table.column_iter_mut().enumerate() {
+        column.set_padding((0, 2));
+        if right.contains(&at) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    table.lines().collect()
+}
+
+/// Text from outside, on one line and without control characters: nothing in it may move a terminal's cursor.
+pub fn one_line(text: &str) -> String {
+    text.chars().map(|character| if character.is_control() { '\u{fffd}' } else { character }).collect()
+}
+
+/// Text of a JSON value; `-` for what is not there.
+pub fn text(value: &Value, key: &str) -> String {
+    match value.get(key) {
+        None | Some(Value::Null) => String::from("-"),
+        Some(Value::String(text)) => one_line(text),
+        Some(other) => other.to_string(),
+    }
+}
+
+pub fn number(value: &Value, key: &str) -> u64 {
+    value.get(key).and_then(Value::as_u64).unwrap_or(0)
+}
+
+pub fn list<'a>(value: &'a Value, key: &str) -> &'a [Value] {
+    value.get(key).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
+}
+
+/// An age in milliseconds, in short: `18.2h`.
+pub fn age(value: &Value, key: &str) -> String {
+    value.get(key).and_then(Value::as_u64).map_or(String::from("-"), |millis| format!("{:#}", Age(millis)))
+}
+
+/// A limit in milliseconds: `never`, or as the shortest of its units.
+pub fn limit(value: &Value, key: &str) -> String {
+    let Some(limit) = value.get(key).and_then(Value::as_u64).and_then(MaxAge::from_millis) else {
+        return String::from("never");
+    };
+    match limit.as_millis() {
+        millis if millis % 3_600_000 == 0 => format!("{}h", millis / 3_600_000),
+        millis => format!("{:#}", Age(millis)),
+    }
+}
+
+/// An instant in UTC, to the second.
+pub fn time(value: &Value, key: &str) -> String {
+    let millis = value.get(key).and_then(Value::as_i64);
+    let time = millis.and_then(chrono::DateTime::from_timestamp_millis);
+    time.map_or(String::from("-"), |time| time.format("%Y-%m-%d %H:%M:%S").to_string())
+}
+
+/// An instant in UTC, to the minute.
+pub fn minute(value: &Value, key: &str) -> String {
+    let time = time(value, key);
+    time.get(..16).map_or_else(|| time.clone(), str::to_owned)
+}
+
+/// `1 creation`, `2 creations`.
+pub fn count(number: u64, noun: &str) -> String {
+    let digits = number.to_string();
+    let groups: Vec<_> = digits.as_bytes().rchunks(3).rev().map(String::from_utf8_lossy).collect();
+    format!("{} {noun}{}", groups.join(","), if number == 1 { "" } else { "s" })
+}
+
+/// JSON for machines, indented for people.
+pub fn json(value: &Value) {
+    say(format!("{value:#}"));
+}

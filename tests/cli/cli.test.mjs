@@ -1,0 +1,306 @@
+// `mark-stale-drafts` against the Worker on workerd with a real D1 database: what it prints, what it does, how it ends.
+
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { chmodSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { createServer } from "node:http";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { after, before, beforeEach, test } from "node:test";
+import { CLEANUP_TOKEN, HOUR, MINUTE, NOW, start } from "../worker/harness.mjs";
+
+const COMMAND = fileURLToPath(new URL("../../target/debug/mark-stale-drafts", import.meta.url));
+const home = mkdtempSync(join(tmpdir(), "mark-stale-drafts-"));
+let world;
+let url;
+
+before(async () => {
+  world = await start();
+  url = `http://localhost:${(await world.url()).port}`;
+});
+after(async () => {
+  await world?.stop();
+  rmSync(home, { recursive: true, force: true });
+});
+beforeEach(async () => {
+  await world.order({ now: NOW });
+  await world.database.exec("DROP TRIGGER ledger_is_append_only_delete");
+  for (const table of ["ledger", "balances", "creations", "sweeps"]) await world.database.exec(`DELETE FROM ${table}`);
+  await world.database.exec("CREATE TRIGGER ledger_is_append_only_delete BEFORE DELETE ON ledger BEGIN SELECT RAISE(ABORT, 'append-only'); END");
+  for (const user of ["ada", "bo"]) await world.grant(user, 10_000);
+});
+
+const environment = () => ({ PATH: process.env.PATH, HOME: home, MARK_STALE_DRAFTS_URL: url, MARK_STALE_DRAFTS_TOKEN: CLEANUP_TOKEN });
+
+/** Runs a command to its end. */
+function finish(command, args, { env, input, onData } = {}) {
+  return new Promise((done) => {
+    const child = spawn(command, args, { cwd: home, env: { ...environment(), ...env } });
+    const result = { out: "", err: "" };
+    child.stdout.on("data", (text) => { result.out += text; onData?.(result, child); });
+    child.stderr.on("data", (text) => { result.err += text; });
+    child.on("close", (code) => done({ ...result, code }));
+    if (input !== undefined) child.stdin.end(input);
+    else child.stdin.end();
+  });
+}
+const run = (...args) => finish(COMMAND, args);
+
+/** Runs it on a terminal of 80 columns, and types an answer where it asks. */
+async function onTerminal(args, answer = "", env = {}) {
+  const line = `stty cols 80 rows 40; exec ${[COMMAND, ...args].map((arg) => `'${arg}'`).join(" ")}`;
+  let typed = false;
+  const result = await new Promise((done) => {
+    const child = spawn("script", ["-qec", line, "/dev/null"], { cwd: home, env: { ...environment(), TERM: "xterm-256color", SHELL: "/bin/sh", ...env } });
+    let text = "";
+    child.stdout.on("data", (data) => {
+      text += data;
+      if (answer && !typed && text.includes("[y/N]")) {
+        typed = true;
+        child.stdin.write(answer);
+      }
+    });
+    child.on("close", (code) => done({ text, code }));
+  });
+  return { ...result, plain: result.text.replace(/\x1b\[[0-9;?]*[a-zA-Z]/g, "").replaceAll("\r\n", "\n") };
+}
+
+const DAY = 24 * HOUR;
+const stale = (id, fields = {}) => ({ id, created_at: NOW - 2 * DAY, ...fields });
+
+test("a dry run shows each creation with its rule and text, and a plan; it changes nothing", async () => {
+  await world.create(stale("one"), stale("two", { user_id: "bo", kind: "video", status: "processing", started_at: NOW - 30 * HOUR, tokens: 80 }), { id: "young" }, { id: "garbage", created_at: null });
+  const { out, err, code } = await run("--dry-run");
+  assert.equal(code, 3);
+  assert.deepEqual(out.trim().split("\n"), [
+    "one\tada\timage\tpending\t48.0h\t24h\tmax_age_hours\t10\tGeneration timeout: Task stuck in pending status for 48.0 hours",
+    "two\tbo\tvideo\tprocessing\t30.0h\t24h\tmax_age_hours\t80\tGeneration timeout: Task stuck in processing status for 30.0 hours",
+  ]);
+  assert.match(err, /^left alone: garbage: it has no time\n2 creations of 2 users would be marked failed, 90 tokens refunded\.\nNothing was changed\.\nCarry out exactly this: mark-stale-drafts --apply [0-9a-f]{12}\n$/);
+  assert.equal(await world.status("one"), "pending");
+  assert.equal((await world.one("SELECT count(*) AS n FROM sweeps")).n, 0);
+});
+
+test("a plan leaves alone what completed since, and says so", async () => {
+  await world.create(stale("stays"), stale("completes", { status: "processing", started_at: NOW - 30 * HOUR }));
+  const plan = (await run("--dry-run")).err.match(/--apply (\w+)/)[1];
+  await world.database.exec("UPDATE creations SET status = 'draft' WHERE id = 'completes'");
+  await world.create(stale("came-later"));
+  const { out, err, code } = await run("--apply", plan);
+  assert.equal(code, 6);
+  assert.match(out, /^stays\t[^\n]+\n$/);
+  assert.match(err, /left alone: completes: it is `draft` now\n1 creation of 1 user marked failed, 10 tokens refunded\.\n$/);
+  assert.deepEqual([await world.status("stays"), await world.status("completes"), await world.status("came-later")], ["failed", "draft", "pending"]);
+  assert.deepEqual(await world.wrongBalances(), []);
+  const { out: sweeps } = await run("sweeps");
+  assert.match(sweeps, new RegExp(`tool CLEANUP_TOKEN\t2\t1\t0\t0\t10\t\\d+ ms\tcarried out plan ${plan}`));
+  const unknown = await run("--apply", "0123456789ab");
+  assert.deepEqual([unknown.code, unknown.err], [2, "error: there is no plan `0123456789ab` on this machine: expected one that a dry run printed within a week\n"]);
+  assert.equal((await run("--apply", "../../etc/passwd")).code, 2);
+});
+
+test("bare, it marks what is older than 24 hours, and nothing twice", async () => {
+  await world.create(stale("old"), { id: "two-hours" });
+  const first = await run();
+  assert.deepEqual([first.code, first.err], [0, "1 creation of 1 user marked failed, 10 tokens refunded.\n"]);
+  assert.deepEqual([await world.status("old"), await world.status("two-hours")], ["failed", "pending"]);
+  const second = await run();
+  assert.deepEqual([second.code, second.out, second.err], [0, "", "Nothing is stale: nothing to do.\n"]);
+  assert.equal((await run("--max-age-hours", "1.5")).code, 0);
+  assert.equal(await world.status("two-hours"), "failed");
+  assert.deepEqual(await world.wrongBalances(), []);
+});
+
+test("filters, limit and the Worker's own policy", async () => {
+  await world.create(stale("a"), stale("b", { user_id: "bo" }), stale("c", { kind: "video" }), stale("d", { status: "processing", started_at: NOW - 40 * HOUR }), { id: "e" });
+  const ids = async (...args) => JSON.parse((await run("--dry-run", "--json", ...args)).out).creations.map(({ id }) => id).sort().join("");
+  assert.deepEqual([await ids(), await ids("--user", "ada"), await ids("--kind", "video"), await ids("--status", "processing"), await ids("--policy")], ["abcd", "acd", "c", "d", "abcde"]);
+  const limited = await run("--limit", "2", "--json");
+  const answer = JSON.parse(limited.out);
+  assert.deepEqual([limited.code, answer.marked_as_failed, answer.creations.length], [0, 2, 2]);
+  assert.equal((await world.one("SELECT count(*) AS n FROM creations WHERE status = 'failed'")).n, 2);
+});
+
+test("it goes on until nothing is left, a transaction at a time", async () => {
+  await world.create(...Array.from({ length: 5_600 }, (_, i) => stale(`c${String(i).padStart(4, "0")}`, { tokens: 1, user_id: i % 2 ? "ada" : "bo" })));
+  const { out, code } = await run("--json");
+  const { marked_as_failed, refunded_tokens, sweep_ids, plan_ids, more, success } = JSON.parse(out);
+  assert.deepEqual([code, marked_as_failed, refunded_tokens, sweep_ids.length, plan_ids.length, more, success], [0, 5_600, 5_600, 12, 2, false, true]);
+  assert.deepEqual(await world.wrongBalances(), []);
+});
+
+test("Ctrl-C stops it after the transaction in hand, and what was done stands", async () => {
+  await world.create(...Array.from({ length: 3_000 }, (_, i) => stale(`c${String(i).padStart(4, "0")}`, { tokens: 1 })));
+  const child = spawn(COMMAND, ["--json"], { cwd: home, env: environment() });
+  let out = "";
+  let err = "";
+  child.stdout.on("data", (text) => { out += text; });
+  child.stderr.on("data", (text) => { err += text; });
+  const ended = new Promise((done) => child.on("close", done));
+  // Not by `world.one`, which waits for workerd without reading what it logs meanwhile.
+  while ((await world.ask("/api/sweeps")).sweeps.length === 0) await new Promise((done) => setTimeout(done, 5));
+  child.kill("SIGINT");
+  const code = await ended;
+  const marked = (await world.one("SELECT count(*) AS n FROM creations WHERE status = 'failed'")).n;
+  const answer = JSON.parse(out);
+  assert.equal(answer.marked_as_failed, marked, "it reports exactly what was done");
+  assert.equal(marked % 500, 0, "whole transactions");
+  assert.deepEqual([code, answer.interrupted, marked < 3_000], [6, true, true]);
+  assert.match(err, /Stopped between two transactions: run it again for the rest\.\n$/);
+  assert.equal((await run()).code, 0);
+  assert.equal((await world.one("SELECT count(*) AS n FROM creations WHERE status = 'failed'")).n, 3_000);
+  assert.deepEqual(await world.wrongBalances(), []);
+});
+
+test("on a terminal it asks before it marks more than a handful", async () => {
+  await world.create(...Array.from({ length: 6 }, (_, i) => stale(`c${i}`)));
+  const no = await onTerminal([], "n");
+  assert.match(no.plain, /6 creations of 1 user will be marked failed, 60 tokens refunded\.\nGo on\? \[y\/N\].*Nothing was changed\./s);
+  assert.equal(await world.status("c0"), "pending");
+  const yes = await onTerminal([], "y");
+  assert.match(yes.plain, /6 creations of 1 user marked failed, 60 tokens refunded\.\n$/);
+  await world.create(...Array.from({ length: 6 }, (_, i) => stale(`d${i}`)));
+  const unasked = await onTerminal(["--yes"]);
+  assert.ok(!unasked.plain.includes("[y/N]"));
+  assert.equal(await world.status("d5"), "failed");
+});
+
+test("its tables fit 80 columns, with long ids too, and colours respect NO_COLOR", async () => {
+  await world.create(stale("01890a5d-ac96-774b-bcce-b302099a8057", { user_id: "ada", kind: "video", status: "processing", started_at: NOW - 2 * DAY }), stale("short"));
+  for (const args of [["--dry-run"], ["count"], ["list", "--user", "ada"], ["explain", "short"], ["doctor"]]) {
+    const { plain } = await onTerminal(args);
+    for (const line of plain.split("\n")) assert.ok([...line].length <= 80 || args[0] === "doctor" || args[0] === "explain", `${args}: ${line}`);
+  }
+  assert.match((await onTerminal(["--dry-run"])).text, /\x1b\[1m/);
+  assert.doesNotMatch((await onTerminal(["--dry-run"], "", { NO_COLOR: "1" })).text, /\x1b\[[0-9;]*m/);
+  await run();
+  for (const line of (await onTerminal(["sweeps"])).plain.split("\n")) assert.ok([...line].length <= 80, line);
+});
+
+test("count, list, explain and sweeps answer truthfully", async () => {
+  await world.create(stale("abc", { prompt: "a \u001b[31mred\u001b[0m fox\nand a hen", tokens: 7 }), { id: "busy", status: "processing", started_at: NOW - MINUTE, heartbeat_at: NOW });
+  assert.equal((await run("count")).out, "pending\timage\tover 24h\t1h\t1\t7\nprocessing\timage\t0s to 30m\t1h\t1\t10\n");
+  assert.match((await run("count", "--bands", "90,4000")).out, /^pending\timage\t1\.5h to 66\.7h\t/);
+  const listed = await run("list", "--user", "ada");
+  assert.deepEqual([listed.out.split("\n")[0].split("\t").slice(0, 4), listed.err], [["busy", "image", "processing", "fresh"], "2 creations of `ada`, whose balance is 9,983 tokens.\n"]);
+  assert.equal((await run("list", "--user", "ada", "failed")).out, "");
+  await world.cron();
+  const { out } = await run("explain", "abc");
+  assert.ok(!out.includes("\u001b"), "nothing in a prompt moves the terminal's cursor");
+  for (const line of ["Status        failed, attempt 1", "Error         Generation timeout: Task stuck in pending status for 48.0 hours (generation_timeout)", "Tokens        7 charged, 7 refunded"]) assert.ok(out.includes(line), out);
+  assert.match(out, /\trefund\t7\t[0-9a-f-]{36}\n/);
+  assert.match(out, /cron\t\d\t1\t0\t0\t7\t/);
+  const missing = await run("explain", "nothing");
+  assert.deepEqual([missing.code, missing.err], [2, "error: there is no creation `nothing`\n"]);
+  assert.equal(JSON.parse((await run("sweeps", "--json")).out).sweeps[0].source, "cron");
+});
+
+test("doctor says healthy or not by its exit code", async () => {
+  await world.cron();
+  assert.deepEqual([(await run("doctor")).code, (await run("doctor")).out], [0, "● healthy: workers start, creations show signs of life, cron sweeps\n"]);
+  await world.create({ id: "waits", created_at: NOW - 20 * MINUTE });
+  const { out, code } = await run("doctor");
+  assert.deepEqual([code, out.split("\n").slice(0, 2)], [7, ["● no worker is running no_worker_running", "  1 creation waits, the longest for 20 minutes; nothing has ever started"]]);
+  assert.equal(JSON.parse((await run("doctor", "--json")).out).healthy, false);
+  const broken = await start({ config: { policy: { preset: "prod" } } });
+  const answer = await finish(COMMAND, ["doctor", "--url", `http://localhost:${(await broken.url()).port}`]);
+  await broken.stop();
+  assert.equal(answer.code, 7);
+  assert.match(answer.out, /configuration: policy: `preset` is `"prod"`/);
+});
+
+test("each failure has its exit code and a message that helps", async () => {
+  const cases = [
+    [["--max-age-hours", "0"], 2, /`0` is no maximum age: expected hours above 0, such as `1` or `0\.5`/],
+    [["--status", "failed"], 2, /invalid value 'failed'/],
+    [["--apply", "x", "--dry-run"], 2, /cannot be used with/],
+    [["count", "--bands", "9,3"], 2, /`bands` is `9,3`: expected up to 10 ascending numbers of minutes/],
+    [["doctor", "--token", "wrong"], 4, /refused the token/],
+    [["doctor", "--url", "http://localhost:1"], 5, /`http:\/\/localhost:1` can't be reached .* Is `npm start` running\?/],
+    [["doctor", "--url", "http://drafts.test"], 2, /the address is `http:\/\/drafts\.test`: expected an `https:\/\/` address, so that nobody on the way reads the token/],
+    [["doctor", "--url", "http://localhost.evil.test"], 2, /expected an `https:\/\/` address/],
+  ];
+  for (const [args, code, message] of cases) {
+    const result = await run(...args);
+    assert.equal(result.code, code, `${args}: ${result.err}`);
+    assert.match(result.err, message);
+    assert.equal(result.out, "");
+    assert.ok(!result.err.includes(CLEANUP_TOKEN));
+  }
+  await world.create(stale("a"));
+  await world.order({ now: NOW, failBefore: 3 });
+  const failed = await run();
+  assert.deepEqual([failed.code, failed.err.split("\n")[0]], [1, "0 creations of 0 users marked failed, 0 tokens refunded."]);
+  assert.match(failed.err, /answered 503: the sweep stopped early/);
+  assert.equal(await world.status("a"), "pending");
+});
+
+test("something else at the address is named, and no token follows a redirect", async () => {
+  const seen = [];
+  const server = createServer(({ headers, url }, response) => {
+    seen.push([url, headers.authorization]);
+    if (url.startsWith("/api/doctor")) response.writeHead(302, { Location: "/elsewhere" }).end();
+    else response.end("<html>");
+  });
+  await new Promise((done) => server.listen(0, "localhost", done));
+  const address = `http://localhost:${server.address().port}`;
+  const html = await run("sweeps", "--url", address);
+  assert.deepEqual([html.code, /is this the Worker's address\?/.test(html.err)], [5, true]);
+  assert.equal((await run("doctor", "--url", address)).code, 5);
+  assert.ok(seen.every(([url]) => url !== "/elsewhere"));
+  server.closeAllConnections();
+  server.close();
+});
+
+test("the token comes from a file, stdin, or the configuration file", async () => {
+  const none = { MARK_STALE_DRAFTS_TOKEN: "", MARK_STALE_DRAFTS_URL: "" };
+  const missing = await finish(COMMAND, ["sweeps"], { env: none });
+  assert.equal(missing.code, 4);
+  assert.match(missing.err, /there is no token: set MARK_STALE_DRAFTS_TOKEN, or give --token-file/);
+  writeFileSync(join(home, "token"), `${CLEANUP_TOKEN}\n`, { mode: 0o600 });
+  assert.equal((await finish(COMMAND, ["sweeps", "--url", url, "--token-file", "token"], { env: { MARK_STALE_DRAFTS_TOKEN: undefined } })).code, 0);
+  assert.equal((await finish(COMMAND, ["sweeps", "--url", url, "--token-file", "-"], { env: { MARK_STALE_DRAFTS_TOKEN: undefined }, input: CLEANUP_TOKEN })).code, 0);
+  const config = join(home, "settings.toml");
+  writeFileSync(config, `url = "${url}"\ntoken = "${CLEANUP_TOKEN}"\n`);
+  chmodSync(config, 0o644);
+  const env = { MARK_STALE_DRAFTS_TOKEN: undefined, MARK_STALE_DRAFTS_URL: undefined, MARK_STALE_DRAFTS_CONFIG: config };
+  const open = await finish(COMMAND, ["sweeps"], { env });
+  assert.equal(open.code, 0, open.err);
+  assert.match(open.err, /warning: others can read the token/);
+  chmodSync(config, 0o600);
+  assert.equal((await finish(COMMAND, ["sweeps"], { env })).err, "");
+  writeFileSync(config, `tokens = "x"\n`);
+  assert.match((await finish(COMMAND, ["sweeps"], { env })).err, /unknown key `tokens`: expected `url` or `token`/);
+});
+
+test("a token that it makes opens the Worker, by its hash", async () => {
+  const { out, err, code } = await run("token", "--name", "night shift", "--scope", "read", "--scope", "sweep");
+  assert.equal(code, 0);
+  const sha256 = err.match(/sha256 = "([0-9a-f]{64})"/)[1];
+  assert.ok(!err.includes(out.trim()));
+  const own = await start({ config: { tokens: [{ name: "night shift", sha256, scopes: ["read", "sweep"] }] } });
+  const result = await finish(COMMAND, ["--json", "--url", `http://localhost:${(await own.url()).port}`], { env: { MARK_STALE_DRAFTS_TOKEN: out.trim() } });
+  assert.equal(result.code, 0, result.err);
+  await own.stop();
+});
+
+test("completions and a manual page", async () => {
+  for (const shell of ["bash", "zsh", "fish", "elvish", "powershell"]) assert.match((await run("completions", shell)).out, /mark-stale-drafts/);
+  assert.match((await run("man")).out, /\.TH mark-stale-drafts 1/);
+  const { out } = await run("--help");
+  for (const word of ["--dry-run", "--max-age-hours", "count", "doctor", "Exit codes:"]) assert.ok(out.includes(word));
+});
+
+test("plans that are a week old are forgotten", async () => {
+  const { utimesSync } = await import("node:fs");
+  await world.create(stale("a"));
+  await run("--dry-run");
+  const folder = join(home, ".local/state/mark-stale-drafts/plans");
+  const [file] = readdirSync(folder);
+  const old = Date.now() / 1_000 - 8 * 24 * 3_600;
+  for (const name of readdirSync(folder)) utimesSync(join(folder, name), old, old);
+  await world.create(stale("b"));
+  await run("--dry-run");
+  assert.ok(!readdirSync(folder).includes(file));
+});
