@@ -45,6 +45,7 @@ const RINGS: [(&str, &[&str], &[&str]); 9] = [
             "serde_json",
             "sha2",
             "terminal_size",
+            "textwrap",
             "toml",
             "ureq",
         ],
@@ -67,7 +68,7 @@ const RINGS: [(&str, &[&str], &[&str]); 9] = [
     ),
 ];
 
-const CRATES: [&str; 29] = [
+const CRATES: [&str; 30] = [
     "anstream",
     "anstyle",
     "base64",
@@ -90,6 +91,7 @@ const CRATES: [&str; 29] = [
     "sha2",
     "subtle",
     "terminal_size",
+    "textwrap",
     "toml",
     "ureq",
     "uuid",

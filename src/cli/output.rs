@@ -24,6 +24,21 @@ pub fn say(text: impl Display) {
     }
 }
 
+/// How many columns there are, if stdout is a terminal.
+fn width() -> Option<usize> {
+    let terminal = std::io::stdout().is_terminal();
+    terminal_size::terminal_size().filter(|_| terminal).map(|(width, _)| usize::from(width.0))
+}
+
+/// Prints a paragraph, indented; on a terminal it is broken between words.
+pub fn paragraph(first: &str, indent: &str, text: &str) {
+    let options =
+        textwrap::Options::new(width().unwrap_or(usize::MAX)).initial_indent(first).subsequent_indent(indent);
+    for line in textwrap::wrap(text, options) {
+        say(line);
+    }
+}
+
 /// One row of a table: its cells, and lines that stand below it.
 pub struct Line {
     pub cells: Vec<String>,
@@ -33,9 +48,7 @@ pub struct Line {
 /// Prints rows under their heads. On a terminal each row takes one line, and its notes stand below; if the rows are too
 /// wide, the first cell has a line of its own. Elsewhere the notes are further columns, so that a row is a line.
 pub fn table(heads: &[&str], right: &[usize], lines: &[Line]) {
-    let terminal = std::io::stdout().is_terminal();
-    let width = terminal_size::terminal_size().filter(|_| terminal).map(|(width, _)| usize::from(width.0));
-    let Some(width) = width else {
+    let Some(width) = width() else {
         for line in lines {
             let cells: Vec<_> = line.cells.iter().chain(&line.notes).map(|cell| one_line(cell)).collect();
             say(cells.join("\t"));

@@ -2,7 +2,7 @@ use serde_json::Value;
 
 use crate::api::Api;
 use crate::exit::{Code, Failure};
-use crate::output::{self, DIM, ERROR, GOOD, WARNING, list, say, styled, text};
+use crate::output::{self, DIM, ERROR, GOOD, WARNING, list, paragraph, say, styled, text};
 
 /// `doctor`: likely root causes. If the Worker can't even answer that, what it says of itself.
 pub fn run(api: &Api, json: bool) -> Result<Code, Failure> {
@@ -29,8 +29,8 @@ fn show(findings: &[Value]) {
             text(finding, "cause"),
             styled(DIM, text(finding, "code"))
         ));
-        say(format!("  {}", text(finding, "evidence")));
-        say(format!("  → {}", text(finding, "remedy")));
+        paragraph("  ", "  ", &text(finding, "evidence"));
+        paragraph("  → ", "    ", &text(finding, "remedy"));
     }
     if findings.is_empty() {
         say(format!(
