@@ -10,7 +10,7 @@ const MEANINGS = ["never", "development", "budget", "production"];
 const keyCode = (keys, at) => (at < keys.length ? (KEYS.indexOf(keys[at]) + 7) % 7 : 7);
 
 /** A value as the rules write it. */
-const valueText = (value) => (typeof value == "number" ? `${value}`.replace("+", "") : (JSON.stringify(value) ?? `${value}`));
+const valueText = (value) => (typeof value == "number" ? `${value}` : (JSON.stringify(value) ?? `${value}`));
 
 /** What is wrong, by the codes of `setting` in `src/browser/policy.rs`. */
 const problem = (code, key, value) =>
