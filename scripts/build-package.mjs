@@ -17,7 +17,7 @@ const work = join(root, "target/package");
 const dist = join(root, "pkg/dist");
 
 /** Each module, by what it exports: a draft's verdict, and the law of a policy object. */
-const MODULES = { core: ["age", "base", "classify"], law: ["rule", "setting"] };
+const MODULES = { core: ["age", "base", "classify"], law: ["retries", "rule", "setting", "total"] };
 
 const ENTRIES = ["index", "element", "react"];
 

@@ -6,6 +6,7 @@
 //! | `rules` | none | what is stale, and what to tell its owner: pure, std only |
 //! | `store` | `server` | all SQL, and the rows that it answers with |
 //! | `sweep` | `server` | the one function that sweeps, over any database |
+//! | `report` | `server` | what workers, owners and operators report, over any database |
 //! | `config` | `server` | the configuration table, validated |
 //! | `auth` | `server` | who is calling: tokens and secrets |
 //! | `view` | `server` | what is shown: pages, JSON, log lines |
@@ -26,6 +27,8 @@ pub mod auth;
 pub mod browser;
 #[cfg(feature = "server")]
 pub mod config;
+#[cfg(feature = "server")]
+pub mod report;
 #[cfg(feature = "server")]
 pub mod store;
 #[cfg(feature = "server")]

@@ -60,10 +60,21 @@ pub struct Request<'a> {
     pub policy: &'a Policy,
     /// Take the same path and write nothing.
     pub dry_run: bool,
+    /// Whom the rest of the app is told by: see `events.targets`.
+    pub notify: Notify,
     /// At most this many creations are marked in one transaction; from 1.
     pub rows_per_transaction: u32,
     /// At most this many creations are looked at, beside unreadable ones; from 1. A plan is not bounded by it.
     pub rows_per_sweep: u32,
+}
+
+/// Whom events go to, as `events.targets` has it; 0 is nobody, and then none is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Notify {
+    /// Of a failure or a restore.
+    pub app: u32,
+    /// Of a retry.
+    pub retry: u32,
 }
 
 /// What a sweep did, or would do.
@@ -71,6 +82,8 @@ pub struct Request<'a> {
 pub struct Report {
     /// Marked failed and refunded; in a dry run, what would be.
     pub marked: Vec<Marked>,
+    /// Put back for another attempt; in a dry run, what would be.
+    pub retried: Vec<Marked>,
     /// How many had moved on between the decision and the write, and were left alone.
     pub raced: u32,
     /// Those whose write the database refused, one by one, with its reason.
@@ -89,7 +102,7 @@ pub struct Report {
     pub cost: Cost,
 }
 
-/// A creation that was marked failed.
+/// A creation that was marked failed, or put back for another attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Marked {
     /// The creation's id.
@@ -100,13 +113,13 @@ pub struct Marked {
     pub kind: String,
     /// The attempt that was stale.
     pub attempt: u32,
-    /// What was refunded.
+    /// What was charged, and for a failed one refunded.
     pub tokens: u64,
     /// How it was stale.
     pub staleness: Staleness,
 }
 
-/// A creation that the database refused to mark failed.
+/// A creation that the database refused to mark.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refused {
     /// The creation's id.
@@ -133,7 +146,8 @@ pub struct SweepError {
     pub error: DatabaseError,
 }
 
-/// Finds stale creations, marks them failed, refunds them and records itself.
+/// Finds stale creations, marks them failed, refunds them and records itself. Those with an attempt left are put back
+/// to pending instead.
 ///
 /// - Each creation is failed at most once per attempt and refunded at most once: the writes are guarded by what
 ///   was decided on, and the ledger's key is unique.
@@ -200,13 +214,12 @@ impl<D: Database> Run<'_, D> {
             });
             self.report.examined = self.report.examined.saturating_add(count(rows.len()));
 
-            let Plan { fail, skip } = plan(rows.iter().map(CandidateRow::candidate), now, policy);
+            let Plan { fail, retry, skip } = plan(rows.iter().map(CandidateRow::candidate), now, policy);
             self.note_unreadable(skip.into_iter().map(|skip| (skip.id, skip.reason)));
-            let fail = with_rows(fail, &rows);
-            let left = taken.saturating_sub(count(fail.len()));
+            let left = taken.saturating_sub(count(fail.len()).saturating_add(count(retry.len())));
             let refused = self.report.refused.len();
             let last = !self.report.more || seen >= rows_per_sweep;
-            self.carry_out(&fail, last).await?;
+            self.carry_out_both(fail, retry, &rows, last).await?;
             if last {
                 return Ok(());
             }
@@ -231,16 +244,16 @@ impl<D: Database> Run<'_, D> {
             let rows =
                 store::candidates(results.first().map(Vec::as_slice).unwrap_or_default(), "candidates")?;
             self.report.examined = self.report.examined.saturating_add(count(part.len()));
-            let mut fail = Vec::new();
+            let (mut fail, mut retry) = (Vec::new(), Vec::new());
             for planned in part {
                 let candidate = rows.iter().map(CandidateRow::candidate).find(|row| row.id == planned.id);
                 match recheck(planned, candidate.as_ref(), now, policy) {
+                    Ok(failure) if failure.staleness.retries() => retry.push(failure),
                     Ok(failure) => fail.push(failure),
                     Err(reason) => self.report.unqualified.push((planned.id.to_owned(), reason)),
                 }
             }
-            let fail = with_rows(fail, &rows);
-            self.carry_out(&fail, at == count_parts).await?;
+            self.carry_out_both(fail, retry, &rows, at == count_parts).await?;
         }
         Ok(())
     }
@@ -278,12 +291,18 @@ impl<D: Database> Run<'_, D> {
     }
 
     /// Notes the creations of `plan` that are among `ids`; all of them if `ids` is `None`.
-    fn note_marked(&mut self, plan: &[(Failure<'_>, &CandidateRow)], ids: Option<&HashSet<String>>) {
+    fn note(&mut self, does: Does, plan: &[(Failure<'_>, &CandidateRow)], ids: Option<&HashSet<String>>) {
         for (failure, row) in
             plan.iter().filter(|(failure, _)| ids.is_none_or(|ids| ids.contains(failure.id)))
         {
-            self.report.refunded_tokens = self.report.refunded_tokens.saturating_add(row.tokens);
-            self.report.marked.push(Marked {
+            let list = match does {
+                Does::Fail => {
+                    self.report.refunded_tokens = self.report.refunded_tokens.saturating_add(row.tokens);
+                    &mut self.report.marked
+                }
+                Does::Retry => &mut self.report.retried,
+            };
+            list.push(Marked {
                 id: row.id.clone(),
                 user_id: row.user_id.clone(),
                 kind: row.kind.clone(),
@@ -294,14 +313,28 @@ impl<D: Database> Run<'_, D> {
         }
     }
 
-    /// Carries out a plan, unless this is a dry run, in one transaction, or in several smaller ones if the database refuses a row of it.
+    async fn carry_out_both(
+        &mut self,
+        fail: Vec<Failure<'_>>,
+        retry: Vec<Failure<'_>>,
+        rows: &[CandidateRow],
+        last: bool,
+    ) -> Result<(), DatabaseError> {
+        let (fail, retry) = (with_rows(fail, rows), with_rows(retry, rows));
+        self.carry_out(Does::Fail, &fail, last && retry.is_empty()).await?;
+        self.carry_out(Does::Retry, &retry, last).await
+    }
+
+    /// Carries out a plan, unless this is a dry run, in one transaction, or in several smaller ones if the database
+    /// refuses a row of it.
     async fn carry_out(
         &mut self,
+        does: Does,
         plan: &[(Failure<'_>, &CandidateRow)],
         last: bool,
     ) -> Result<(), DatabaseError> {
         if self.request.dry_run {
-            self.note_marked(plan, None);
+            self.note(does, plan, None);
             return Ok(());
         }
         let mut parts = vec![plan];
@@ -310,7 +343,7 @@ impl<D: Database> Run<'_, D> {
                 continue;
             }
             let whole = part.len() == plan.len();
-            match self.transaction(part, last && whole).await {
+            match self.transaction(does, part, last && whole).await {
                 Ok(()) => {}
                 Err(error) if error.is_constraint() => {
                     if let [(failure, _)] = part {
@@ -330,16 +363,21 @@ impl<D: Database> Run<'_, D> {
 
     async fn transaction(
         &mut self,
+        does: Does,
         part: &[(Failure<'_>, &CandidateRow)],
         last: bool,
     ) -> Result<(), DatabaseError> {
-        let Request { sweep_id, now, .. } = self.request;
+        let Request { sweep_id, now, notify, .. } = self.request;
         let rows: Vec<_> = part.iter().map(|(failure, row)| failure_row(failure, row)).collect();
         let mut batch: Vec<Statement> = Vec::with_capacity(4);
         if !self.begun {
             batch.push(store::begin_sweep(self.start()));
         }
-        batch.extend(store::mark_failed(sweep_id, now, &rows, self.totals(), last));
+        let sweep = (sweep_id, now);
+        batch.extend(match does {
+            Does::Fail => store::mark_failed(sweep, &rows, self.totals(), notify.app, last),
+            Does::Retry => store::retry(sweep, &rows, self.totals(), notify.retry, last),
+        });
         let results = self.database.run(&batch).await?;
         self.begun = true;
         self.ended = last;
@@ -347,7 +385,7 @@ impl<D: Database> Run<'_, D> {
         let ids: Option<HashSet<String>> = store::marked_ids(answer)?.map(HashSet::from_iter);
         let marked = ids.as_ref().map_or(part.len(), HashSet::len);
         self.report.raced = self.report.raced.saturating_add(count(part.len().saturating_sub(marked)));
-        self.note_marked(part, ids.as_ref());
+        self.note(does, part, ids.as_ref());
         Ok(())
     }
 
@@ -379,6 +417,13 @@ impl<D: Database> Run<'_, D> {
     }
 }
 
+/// What is done with creations that are stale.
+#[derive(Clone, Copy)]
+enum Does {
+    Fail,
+    Retry,
+}
+
 /// Each failure with the row that it was decided on.
 fn with_rows<'a, 'r>(
     fail: Vec<Failure<'a>>,
@@ -389,11 +434,11 @@ fn with_rows<'a, 'r>(
 }
 
 fn failure_row<'a>(failure: &Failure<'a>, row: &CandidateRow) -> FailureRow<'a> {
-    let Failure { id, attempt, staleness } = *failure;
+    let Failure { id, staleness } = *failure;
     FailureRow {
         id,
         status: staleness.stuck_status.as_str(),
-        attempt,
+        attempt: staleness.attempt,
         last_sign_of_life: staleness.last_sign_of_life.as_millis(),
         error: staleness.error_text().to_string(),
         age_ms: staleness.age_ms,

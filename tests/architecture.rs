@@ -14,10 +14,11 @@
 use std::path::Path;
 
 /// Folder or file of `src/`, the modules of this crate that it may use, and the crates beside std.
-const RINGS: [(&str, &[&str], &[&str]); 9] = [
+const RINGS: [(&str, &[&str], &[&str]); 10] = [
     ("rules", &["rules"], &[]),
     ("store", &["rules", "store"], &["serde", "serde_json"]),
     ("sweep.rs", &["rules", "store"], &["serde_json"]),
+    ("report.rs", &["rules", "store"], &["serde_json"]),
     ("config", &["rules", "config"], &["serde_json"]),
     ("auth", &["rules", "config", "auth"], &["base64", "hmac", "serde_json", "sha2", "subtle"]),
     (
@@ -52,13 +53,15 @@ const RINGS: [(&str, &[&str], &[&str]); 9] = [
     ),
     (
         "worker",
-        &["rules", "store", "sweep", "config", "auth", "view", "worker"],
+        &["rules", "store", "sweep", "report", "config", "auth", "view", "worker"],
         &[
+            "base64",
             "getrandom",
             "js_sys",
             "serde",
             "serde_json",
             "serde_wasm_bindgen",
+            "sha2",
             "uuid",
             "wasm_bindgen",
             "wasm_bindgen_futures",

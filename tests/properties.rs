@@ -12,7 +12,7 @@
 
 use proptest::prelude::{Just, Strategy, any, prop_assert, prop_assert_eq, prop_oneof, proptest};
 use stale_drafts::rules::{
-    Age, Candidate, Draft, Limit, MaxAge, Policy, Status, Time, Timestamp, Verdict, badge, classify, plan,
+    Age, Candidate, Draft, MaxAge, Policy, Setting, Status, Time, Timestamp, Verdict, badge, classify, plan,
 };
 
 fn status() -> impl Strategy<Value = Option<Status>> {
@@ -29,13 +29,17 @@ fn time() -> impl Strategy<Value = Time> {
 }
 
 fn draft() -> impl Strategy<Value = Draft<'static>> {
-    (status(), time(), time(), time()).prop_map(|(status, created_at, started_at, heartbeat_at)| Draft {
-        status,
-        kind: "image",
-        created_at,
-        started_at,
-        heartbeat_at,
-    })
+    (status(), 1..4_u32, time(), time(), time(), time()).prop_map(
+        |(status, attempt, created_at, queued_at, started_at, heartbeat_at)| Draft {
+            status,
+            kind: "image",
+            attempt,
+            created_at,
+            queued_at,
+            started_at,
+            heartbeat_at,
+        },
+    )
 }
 
 fn timestamp() -> impl Strategy<Value = Timestamp> {
@@ -44,7 +48,16 @@ fn timestamp() -> impl Strategy<Value = Timestamp> {
 }
 
 fn policy() -> impl Strategy<Value = Policy> {
-    (1e-6..1e9_f64).prop_map(|hours| Policy::uniform(Limit::After(MaxAge::from_hours(hours).unwrap())))
+    let number = || prop_oneof![1e-6..1e9_f64, 0.5..5.0_f64];
+    (number(), number(), number(), 1..4_u32).prop_map(|(hours, minutes, total, attempts)| {
+        Policy::from_settings([
+            (["max_age_hours"].as_slice(), Setting::Number(hours, "")),
+            (["heartbeat_minutes"].as_slice(), Setting::Number(minutes, "")),
+            (["total_hours"].as_slice(), Setting::Number(total, "")),
+            (["attempts"].as_slice(), Setting::Number(f64::from(attempts), "")),
+        ])
+        .unwrap()
+    })
 }
 
 proptest! {
@@ -91,9 +104,9 @@ proptest! {
     #[test]
     fn a_plan_holds_every_candidate_once(drafts in proptest::collection::vec(draft(), 0..20), now in timestamp()) {
         let ids: Vec<_> = (0..drafts.len()).map(|n| n.to_string()).collect();
-        let candidates = ids.iter().zip(&drafts).map(|(id, draft)| Candidate { id, attempt: 1, draft: *draft });
+        let candidates = ids.iter().zip(&drafts).map(|(id, draft)| Candidate { id, draft: *draft });
         let plan = plan(candidates, now, &Policy::default());
-        let mut seen: Vec<_> = plan.fail.iter().map(|f| f.id).chain(plan.skip.iter().map(|s| s.id)).collect();
+        let mut seen: Vec<_> = plan.fail.iter().chain(&plan.retry).map(|f| f.id).chain(plan.skip.iter().map(|s| s.id)).collect();
         seen.sort_by_key(|id| id.parse::<usize>().unwrap());
         prop_assert_eq!(seen, ids.iter().map(String::as_str).collect::<Vec<_>>());
     }

@@ -15,8 +15,8 @@ mod common;
 use common::{NOW, policy, time};
 use serde_json::Value;
 use stale_drafts::rules::{
-    Active, Age, Candidate, Draft, Field, MarkedMessage, MaxAge, Policy, Setting, SkipReason, Status,
-    SweepMessage, Time, Timestamp, Unreadable, Verdict, badge, classify, plan,
+    Active, Age, Candidate, Draft, Field, Limit, MarkedMessage, MaxAge, Phase, Policy, RetriedMessage,
+    Setting, SkipReason, Status, SweepMessage, Timestamp, Unreadable, Verdict, badge, classify, plan,
 };
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test;
@@ -39,7 +39,9 @@ fn verdicts() {
         let draft = Draft {
             status: case["status"].as_str().unwrap().parse().ok(),
             kind,
+            attempt: case["attempt"].as_u64().map_or(1, |attempt| attempt as u32),
             created_at: time(&case["created"]),
+            queued_at: time(&case["queued"]),
             started_at: time(&case["started"]),
             heartbeat_at: time(&case["heartbeat"]),
         };
@@ -172,6 +174,8 @@ fn messages() {
     assert_eq!(marked("abc123"), "Marked stale creation abc123 as failed (age: 18.2h)");
     assert_eq!(marked("äöüäöüäöü"), "Marked stale creation äöüäöü... as failed (age: 18.2h)");
     assert_eq!(marked(""), "Marked stale creation  as failed (age: 18.2h)");
+    let retried = RetriedMessage { id: "abc123def456", age_ms: 720_000, attempt: 1 };
+    assert_eq!(retried.to_string(), "Put stale creation abc123... back for attempt 2 (age: 12m)");
 }
 
 #[cfg_attr(not(target_arch = "wasm32"), test)]
@@ -180,9 +184,9 @@ fn a_plan_holds_every_candidate_once() {
     let draft = |status, created| Draft {
         status,
         kind: "image",
+        attempt: 2,
         created_at: time(&created),
-        started_at: Time::Missing,
-        heartbeat_at: Time::Missing,
+        ..Draft::default()
     };
     let candidates = [
         ("stale", draft(Some(Status::Pending), Value::from(3_600_001))),
@@ -191,10 +195,11 @@ fn a_plan_holds_every_candidate_once() {
         ("garbage", draft(Some(Status::Pending), Value::from("x"))),
         ("unknown", draft(None, Value::from(9_000_000))),
     ]
-    .map(|(id, draft)| Candidate { id, attempt: 2, draft });
+    .map(|(id, draft)| Candidate { id, draft });
     let plan = plan(candidates, now(), &Policy::default());
     let [failure] = plan.fail.as_slice() else { panic!("one is stale") };
-    assert_eq!((failure.id, failure.attempt, failure.staleness.age_ms), ("stale", 2, 3_600_001));
+    assert_eq!((failure.id, failure.staleness.attempt, failure.staleness.age_ms), ("stale", 2, 3_600_001));
+    assert_eq!(plan.retry, []);
     let skipped: Vec<_> = plan.skip.iter().map(|skip| (skip.id, skip.reason)).collect();
     assert_eq!(
         skipped,
@@ -209,16 +214,22 @@ fn a_plan_holds_every_candidate_once() {
 
 #[cfg_attr(not(target_arch = "wasm32"), test)]
 #[cfg_attr(target_arch = "wasm32", wasm_bindgen_test)]
-fn one_max_age_replaces_every_limit_but_never() {
+fn one_max_age_replaces_every_limit_on_silence_but_never() {
     let policy = policy(&serde_json::json!({
         "pending": 2, "kinds": { "video": { "processing": 6 }, "film": { "max_age_hours": "never" } },
     }));
     let short = policy.unwrap().with_max_age(MaxAge::DEVELOPMENT);
     let limit = |status, kind| match short.limit(status, kind).0 {
-        stale_drafts::rules::Limit::After(max_age) => Some(max_age),
-        stale_drafts::rules::Limit::Never => None,
+        Limit::After(max_age) => Some(max_age),
+        Limit::Never => None,
     };
     assert_eq!(limit(Active::Pending, "image"), Some(MaxAge::DEVELOPMENT));
     assert_eq!(limit(Active::Processing, "video"), Some(MaxAge::DEVELOPMENT));
     assert_eq!(limit(Active::Processing, "film"), None);
+    let policy =
+        common::policy(&serde_json::json!({ "heartbeat_minutes": 2, "total_hours": 6, "attempts": 3 }));
+    let short = policy.unwrap().with_max_age(MaxAge::DEVELOPMENT);
+    assert_eq!(short.limit_in(Phase::Heartbeating, "image").0, Limit::After(MaxAge::DEVELOPMENT));
+    assert_eq!(short.total("image").0, Limit::After(MaxAge::from_hours(6.0).unwrap()));
+    assert_eq!(short.attempts("image").get(), 3);
 }

@@ -2,7 +2,7 @@
 
 import { core } from "#core";
 import { BADGES, STATUSES, ageText, reason } from "./text.js";
-import { millis } from "./time.js";
+import { millis, times } from "./time.js";
 
 /** What is settled or unreadable is answered below every age: see `src/browser/draft.rs`. */
 const SETTLED = -9e15;
@@ -14,8 +14,8 @@ let lastPolicy = WORDS;
 let lastLimit;
 
 /** The limit of a policy and the rule that it comes from: what `policy()` gives is a function that answers for each draft. */
-const limit = (draft, policy) => {
-  if (policy?.call) return policy(draft);
+const limit = (draft, policy, latest) => {
+  if (policy?.call) return policy(draft, latest);
   if (policy !== lastPolicy) {
     const ms = core.base(WORDS.indexOf(policy) + 1 || (typeof policy == "number" ? 0 : 6), policy);
     if (ms != ms) throw RangeError(`\`policy\` is \`${policy}\`: expected hours above 0, "never", a preset or a policy()`);
@@ -35,10 +35,10 @@ export const range = (now = Date.now()) => {
 export const checkIn = (draft, policy, { earliest, latest }) => {
   let { status, error = null, error_code = null } = draft;
   const code = STATUSES.indexOf(status);
-  const { max_age_ms, rule } = limit(draft, policy);
-  const answer = core.classify(code, millis(draft.created_at), millis(draft.started_at), millis(draft.heartbeat_at), max_age_ms, earliest, latest);
+  const { max_age_ms, rule, total, retry } = limit(draft, policy, latest);
+  const answer = core.classify(code, ...times(draft, total), max_age_ms, earliest, latest);
   let verdict = "settled";
-  let sign = code;
+  let badge = BADGES[code];
   let deadline = null;
   let age_ms = null;
   if (answer > SETTLED) {
@@ -49,17 +49,16 @@ export const checkIn = (draft, policy, { earliest, latest }) => {
       verdict = "stale";
       age_ms = -answer;
       deadline = earliest - age_ms + max_age_ms;
-      error = `Generation timeout: Task stuck in ${status} status for ${ageText(core.age(age_ms))}`;
+      error = `Generation timeout: Task stuck in ${status} status for ${ageText(core.age(age_ms))}` + (draft.attempt > 1 ? `, after ${draft.attempt} attempts` : "");
       error_code = "generation_timeout";
-      status = "failed";
-      sign = 4;
+      [status, badge] = retry ?? ["failed", BADGES[4]];
     }
   } else if (answer < SETTLED) {
     verdict = "unreadable";
-    sign = 5;
-    [error_code, error] = reason(SETTLED - answer);
+    badge = BADGES[5];
+    [error_code, error] = reason(SETTLED - answer, code);
   }
-  return { verdict, status, badge: BADGES[sign], error, error_code, deadline: deadline < Infinity ? deadline : null, age_ms, max_age_ms, rule };
+  return { verdict, status, badge, error, error_code, deadline: deadline < Infinity ? deadline : null, age_ms, max_age_ms, rule };
 };
 
 export const check = (draft, { now, policy } = {}) => checkIn(draft, policy, range(now));

@@ -15,7 +15,7 @@ export class StaleBadge extends Base {
   #policy;
   #last;
 
-  static observedAttributes = ["status", "kind", "created-at", "started-at", "heartbeat-at", "max-age-hours"];
+  static observedAttributes = ["status", "kind", "attempt", "created-at", "queued-at", "started-at", "heartbeat-at", "max-age-hours"];
 
   /** What `now` is measured by: a clock of `serverClock()`. Without one, the page's own. */
   get clock() {
@@ -48,7 +48,9 @@ export class StaleBadge extends Base {
     const draft = {
       status: this.getAttribute("status"),
       kind: this.getAttribute("kind"),
+      attempt: this.getAttribute("attempt") ?? 1,
       created_at: time("created-at"),
+      queued_at: time("queued-at"),
       started_at: time("started-at"),
       heartbeat_at: time("heartbeat-at"),
     };

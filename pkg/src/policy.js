@@ -3,11 +3,13 @@
 
 import { law } from "#law";
 import { core } from "#core";
+import { STATUSES } from "./text.js";
+import { times } from "./time.js";
 
-const KEYS = ["max_age_hours", "preset", "pending", "processing", "kinds", ""];
-const MEANINGS = ["never", "development", "budget", "production"];
+const KEYS = ["max_age_hours", "preset", "pending", "processing", "heartbeat_minutes", "total_hours", "attempts", "keep_late_results", "kinds", ""];
+const MEANINGS = ["never", "development", "budget", "production", true, false];
 
-const keyCode = (keys, at) => (at < keys.length ? (KEYS.indexOf(keys[at]) + 7) % 7 : 7);
+const keyCode = (keys, at) => (at < keys.length ? (KEYS.indexOf(keys[at]) + 11) % 11 : 11);
 
 /** A value as the rules write it. */
 const valueText = (value) => (typeof value == "number" ? `${value}` : (JSON.stringify(value) ?? `${value}`));
@@ -16,15 +18,18 @@ const valueText = (value) => (typeof value == "number" ? `${value}` : (JSON.stri
 const problem = (code, key, value) =>
   code == 3
     ? "`preset` and `max_age_hours` exclude each other: give one"
-    : (code < 5 ? `\`${key}\` is \`${value}\`` : `unknown key \`${key}\``) +
+    : (code == 5 || code == 6 ? `unknown key \`${key}\`` : `\`${key}\` is \`${value}\``) +
       ": expected " +
       [
         'hours above 0, such as `1` or `0.5`, or `"never"`',
         '`"development"` (10 minutes), `"budget"` (30 minutes) or `"production"` (1 hour)',
         "",
         "a table such as `kinds.video = { processing = 6 }`",
-        "`preset`, `max_age_hours`, `pending`, `processing` or `kinds.<kind>`",
-        "`max_age_hours`, `pending` or `processing`",
+        "`preset`, `max_age_hours`, `pending`, `processing`, `heartbeat_minutes`, `total_hours`, `attempts`, `keep_late_results` or `kinds.<kind>`",
+        "`max_age_hours`, `pending`, `processing`, `heartbeat_minutes`, `total_hours` or `attempts`",
+        'minutes above 0, such as `2` or `0.5`, or `"never"`',
+        "a whole number from 1 to 100",
+        "`true` or `false`",
       ][code - 1];
 
 export function policy(object) {
@@ -34,7 +39,7 @@ export function policy(object) {
       for (const key in value) read(value[key], [...keys, key]);
       return;
     }
-    const meaning = typeof value == "number" ? 0 : MEANINGS.indexOf(value) + 1 || 5;
+    const meaning = typeof value == "number" ? 0 : MEANINGS.indexOf(value) + 1 || 7;
     const other = limits.has(keys[0] == "preset" ? "max_age_hours" : "preset");
     const key = keys.join(".");
     const limit = law.setting(keyCode(keys, 0), keyCode(keys, 1), keyCode(keys, 2), meaning, value, +(keys.length < 2 && other));
@@ -44,9 +49,18 @@ export function policy(object) {
   read(object, []);
   const basis = limits.has("preset") ? "preset" : "max_age_hours";
   const base = limits.get(basis) ?? core.base(5, 0);
-  return ({ status, kind }) => {
-    const names = [`kinds.${kind}.${status}`, `kinds.${kind}.max_age_hours`, status];
-    const rule = law.rule(...names.map((name) => limits.get(name) ?? NaN));
-    return rule < 3 ? { max_age_ms: limits.get(names[rule]), rule: names[rule] } : { max_age_ms: base, rule: basis };
+  const first = (...names) => names.find((name) => limits.has(name));
+  return (draft, latest = Infinity) => {
+    const { status, kind } = draft;
+    const code = STATUSES.indexOf(status);
+    const [created, entered, heartbeat] = times(draft);
+    const of = (key) => first(`kinds.${kind}.${key}`, key);
+    const names = [`kinds.${kind}.heartbeat_minutes`, "heartbeat_minutes", `kinds.${kind}.${status}`, `kinds.${kind}.max_age_hours`, status];
+    let rule = names[law.rule(code, entered, heartbeat, ...names.map((name) => limits.get(name) ?? NaN))] ?? basis;
+    let max_age_ms = limits.get(rule) ?? base;
+    const total = !!law.total(code, created, entered, heartbeat, max_age_ms, limits.get(of("total_hours")), latest);
+    if (total) max_age_ms = limits.get((rule = of("total_hours")));
+    const retries = !!law.retries(draft.attempt, limits.get(of("attempts")));
+    return { max_age_ms, rule, total, retry: retries ? ["pending", "🔁 Retrying"] : undefined };
   };
 }

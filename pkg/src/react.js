@@ -9,7 +9,7 @@ import { repeat } from "./repeat.js";
 const same = (a, b) => a && ["verdict", "status", "error", "error_code", "deadline", "max_age_ms", "rule"].every((key) => a[key] === b[key]);
 
 export function useVerdict(draft, { now, policy, clock } = {}) {
-  const { status, kind, created_at, started_at, heartbeat_at, error, error_code } = draft;
+  const { status, kind, attempt, created_at, queued_at, started_at, heartbeat_at, error, error_code } = draft;
   const cache = useRef(null);
   const at = (moment) => {
     const result = check(draft, { now: moment, policy });
@@ -27,7 +27,7 @@ export function useVerdict(draft, { now, policy, clock } = {}) {
       return () => stop.abort();
     },
     // The draft by what is in it, so that a new object with the same values does not subscribe anew.
-    [status, kind, +created_at || created_at, +started_at || started_at, +heartbeat_at || heartbeat_at, error, error_code, policy, clock],
+    [status, kind, attempt, +created_at || created_at, +queued_at || queued_at, +started_at || started_at, +heartbeat_at || heartbeat_at, error, error_code, policy, clock],
   );
   return useSyncExternalStore(subscribe, () => at(clock), () => at(now));
 }

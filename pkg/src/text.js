@@ -12,12 +12,12 @@ export const ageText = (packed) => {
   return unit ? count + (unit < 2 ? " minute" : " second") + (count == 1 ? "" : "s") : (count - (count % 10)) / 10 + "." + (count % 10) + " hours";
 };
 
-/** Why a draft is unreadable, as code and as text, from its number: 1 to 6. */
-export const reason = (code) =>
-  code < 2
-    ? ["unknown_status", "its status is unknown"]
-    : code < 3
-      ? ["time_missing", "it has no time"]
-      : code < 4
-        ? ["time_in_future", "its last sign of life is in the future"]
-        : ["time_malformed", `its \`${["created", "started", "heartbeat"][code - 4]}_at\` is no time: expected whole epoch milliseconds`];
+const REASONS = [
+  ["unknown_status", "its status is unknown"],
+  ["time_missing", "it has no time"],
+  ["time_in_future", "its last sign of life is in the future"],
+];
+
+/** Why a draft is unreadable, as code and as text, from its number, 1 to 6, and its status' place. */
+export const reason = (code, status) =>
+  REASONS[code - 1] ?? ["time_malformed", `its \`${["created", status ? "started" : "queued", "heartbeat"][code - 4]}_at\` is no time: expected whole epoch milliseconds`];

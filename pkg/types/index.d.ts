@@ -13,8 +13,12 @@ export interface Draft {
   readonly status: Status | (string & {});
   /** Its kind, such as `image`: the key of a policy's limits per kind. */
   readonly kind?: string | null;
+  /** Which attempt at generating it this is, from 1. */
+  readonly attempt?: number;
   /** When it was asked for. */
   readonly created_at?: Time;
+  /** When it was put back for another attempt. */
+  readonly queued_at?: Time;
   /** When a worker began. */
   readonly started_at?: Time;
   /** When a worker last said that it is alive. */
@@ -29,7 +33,7 @@ export interface Draft {
 export interface Verdict {
   /** `settled`: not active. `fresh`: within its limit. `stale`: beyond it. `unreadable`: its age can't be known. */
   readonly verdict: "settled" | "fresh" | "stale" | "unreadable";
-  /** `failed` for a stale draft, otherwise the draft's own. */
+  /** `failed` for a stale draft, or `pending` if it is given another attempt; otherwise the draft's own. */
   readonly status: string;
   /** A sign and a word, such as `❌ Failed`. */
   readonly badge: string;
@@ -39,7 +43,7 @@ export interface Verdict {
   readonly error_code: string | null;
   /** The last instant at which it is not stale, in epoch ms; `null` for `never`, and for what is settled or unreadable. */
   readonly deadline: number | null;
-  /** How long a stale draft has shown no sign of life, in ms; otherwise `null`. */
+  /** How long a stale draft has shown no sign of life, or has been processed in all, in ms; otherwise `null`. */
   readonly age_ms: number | null;
   /** The limit for such a draft, in ms; `Infinity` for `never`. */
   readonly max_age_ms: number;
@@ -53,11 +57,17 @@ export type Hours = number | "never";
 /** A named limit: 10 minutes, 30 minutes, 1 hour. */
 export type Preset = "development" | "budget" | "production";
 
+/** Minutes as a decimal number above 0, or `never`. */
+export type Minutes = number | "never";
+
 /** Limits of one kind of creation. */
 export interface KindLimits {
   readonly max_age_hours?: Hours;
   readonly pending?: Hours;
   readonly processing?: Hours;
+  readonly heartbeat_minutes?: Minutes;
+  readonly total_hours?: Hours;
+  readonly attempts?: number;
 }
 
 /** A policy as the Worker's configuration has it. The most specific entry applies. */
@@ -70,12 +80,20 @@ export interface PolicySettings {
   readonly pending?: Hours;
   /** For what a worker is at. */
   readonly processing?: Hours;
+  /** For what a worker is at that sends heartbeats: in place of `processing`. */
+  readonly heartbeat_minutes?: Minutes;
+  /** For what a worker is at, in all, heartbeats or not. */
+  readonly total_hours?: Hours;
+  /** How often it is tried before it fails: 1 to 100, by default 1. */
+  readonly attempts?: number;
+  /** Whether the Worker keeps results that come too late; nothing here depends on it. */
+  readonly keep_late_results?: boolean;
   /** For one kind; comes before the others. */
   readonly kinds?: { readonly [kind: string]: KindLimits };
 }
 
 /** A policy that has been understood: what {@link policy} gives. */
-export type Policy = (draft: Draft) => { readonly max_age_ms: number; readonly rule: string };
+export type Policy = (draft: Draft) => { readonly max_age_ms: number; readonly rule: string; readonly total: boolean; readonly retries: boolean };
 
 /** A clock that follows the server's: what {@link serverClock} gives. */
 export interface Clock {

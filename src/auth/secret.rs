@@ -1,5 +1,8 @@
 use std::fmt;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::{Digest, Sha256};
 use subtle::{Choice, ConstantTimeEq};
 
@@ -40,6 +43,18 @@ impl Secret {
     /// whatever their lengths and wherever they differ.
     pub fn matches(&self, presented: &str) -> Choice {
         Sha256::digest(&self.0).as_slice().ct_eq(Sha256::digest(presented).as_slice())
+    }
+
+    /// The signature of a webhook: HMAC with SHA-256 over the parts, one after the other. The key is what the secret
+    /// stands for in base64, with or without `whsec_` before it, as Standard Webhooks has it; or its bytes, if it is no
+    /// base64.
+    pub fn sign(&self, parts: &[&str]) -> Vec<u8> {
+        let text = self.0.strip_prefix("whsec_").unwrap_or(&self.0);
+        let key = STANDARD.decode(text).unwrap_or_else(|_| self.0.as_bytes().to_vec());
+        // HMAC takes a key of any length.
+        let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(&key) else { return Vec::new() };
+        parts.iter().for_each(|part| mac.update(part.as_bytes()));
+        mac.finalize().into_bytes().to_vec()
     }
 
     pub(super) fn as_bytes(&self) -> &[u8] {

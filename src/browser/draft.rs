@@ -2,7 +2,8 @@ use wasm_bindgen::prelude::wasm_bindgen;
 
 use super::limit;
 use crate::rules::{
-    Age, Draft, Field, Rule, Status, Time, Timestamp, Unit, Unreadable, Verdict, classify_by,
+    Age, Applied, Attempts, Draft, Field, Rule, Signs, Status, Time, Timestamp, Unit, Unreadable, Verdict,
+    classify_by,
 };
 
 /// Answers that are no time and no age stand below every time and age: this minus their code.
@@ -18,19 +19,22 @@ const CODES: f64 = -9e15;
 /// | -9e15 - 1 | unreadable: unknown status |
 /// | -9e15 - 2 | unreadable: no time |
 /// | -9e15 - 3 | unreadable: in the future |
-/// | -9e15 - 4, 5, 6 | unreadable: `created_at`, `started_at`, `heartbeat_at` is malformed |
+/// | -9e15 - 4, 5, 6 | unreadable: `created_at`, `entered_at`, `heartbeat_at` is malformed |
 ///
-/// It is stale only if it is so at `earliest`, and in the future only if it is so at `latest`.
+/// `entered_at` is `queued_at` of a pending draft, and `started_at` of any other. Where the limit on the total time
+/// applies, no heartbeat is given. It is stale only if it is so at `earliest`, and in the future only if it is so at
+/// `latest`.
 #[wasm_bindgen(js_name = classify)]
 pub fn verdict(
     status: i32,
     created_at: f64,
-    started_at: f64,
+    entered_at: f64,
     heartbeat_at: f64,
     max_age_ms: f64,
     earliest: f64,
     latest: f64,
 ) -> f64 {
+    let entered_at = time(entered_at);
     let draft = Draft {
         status: match status {
             0 => Some(Status::Pending),
@@ -40,17 +44,20 @@ pub fn verdict(
             4 => Some(Status::Failed),
             _ => None,
         },
-        kind: "",
         created_at: time(created_at),
-        started_at: time(started_at),
+        queued_at: entered_at,
+        started_at: entered_at,
         heartbeat_at: time(heartbeat_at),
+        ..Draft::default()
     };
     let earliest = instant(earliest);
-    match classify_by(&draft, instant(latest), |_| (limit(max_age_ms), Rule::MaxAgeHours)) {
+    let limit = limit(max_age_ms);
+    let applied = |_, signs: Signs| Applied { limit, rule: Rule::MaxAgeHours, since: signs.last };
+    match classify_by(&draft, instant(latest), Attempts::ONE, applied) {
         Verdict::Settled(_) => CODES,
         Verdict::Fresh { deadline, .. } => deadline.map_or(f64::INFINITY, |at| at.as_millis() as f64),
         Verdict::Stale(stale) if earliest <= stale.deadline() => stale.deadline().as_millis() as f64,
-        Verdict::Stale(stale) => -(earliest.millis_since(stale.last_sign_of_life) as f64),
+        Verdict::Stale(stale) => -(earliest.millis_since(stale.since) as f64),
         Verdict::Unreadable(reason) => CODES - code(reason),
     }
 }
@@ -68,7 +75,7 @@ pub fn age(age_ms: f64) -> f64 {
     count.saturating_mul(4).saturating_add(unit) as f64
 }
 
-fn time(millis: f64) -> Time {
+pub(super) fn time(millis: f64) -> Time {
     if millis.is_nan() {
         Time::Missing
     } else if millis == millis.trunc() {
@@ -81,7 +88,7 @@ fn time(millis: f64) -> Time {
 
 /// A clock may tell fractions: the instant is the millisecond that has begun. A bound of its error may reach
 /// beyond either end of time.
-fn instant(millis: f64) -> Timestamp {
+pub(super) fn instant(millis: f64) -> Timestamp {
     Timestamp::from_millis(millis.max(0.0) as i64).unwrap_or(Timestamp::MAX)
 }
 
@@ -91,7 +98,7 @@ fn code(reason: Unreadable) -> f64 {
         Unreadable::Missing => 2.0,
         Unreadable::Future => 3.0,
         Unreadable::Malformed(Field::CreatedAt) => 4.0,
-        Unreadable::Malformed(Field::StartedAt) => 5.0,
+        Unreadable::Malformed(Field::QueuedAt | Field::StartedAt) => 5.0,
         Unreadable::Malformed(Field::HeartbeatAt) => 6.0,
     }
 }

@@ -300,7 +300,7 @@ fn signing(key: &str, value: &Value) -> Result<Algorithm, ConfigError> {
 }
 
 /// Keys come over TLS, or from this machine, for tests.
-fn url(key: &str, value: &Value) -> Result<String, ConfigError> {
+pub(super) fn url(key: &str, value: &Value) -> Result<String, ConfigError> {
     let text = text(key, value)?;
     let safe =
         ["https://", "http://localhost:", "http://127.0.0.1:"].iter().any(|start| text.starts_with(start));

@@ -27,6 +27,8 @@ pub use auth::{Algorithm, ApiToken, AuthConfig, Issuer, Scope};
 pub struct Config {
     /// After how long a creation is stale.
     pub policy: Policy,
+    /// The same as the configuration has it, in JSON: for the pages, which judge by it too.
+    pub policy_json: String,
     /// Creations marked failed in one transaction: 1 to 1,000, by default 500.
     pub rows_per_transaction: u32,
     /// Creations looked at in one sweep: 1 to 100,000, by default 5,000.
@@ -42,12 +44,17 @@ pub struct Config {
     pub tokens: Vec<ApiToken>,
     /// Who else vouches for operators and schedulers.
     pub issuers: Vec<Issuer>,
+    /// Where events are sent.
+    pub webhook_url: Option<String>,
+    /// How often the delivery of an event is tried: 1 to 100, by default 12.
+    pub max_deliveries: u32,
 }
 
 impl Default for Config {
     fn default() -> Self {
         Config {
             policy: Policy::default(),
+            policy_json: String::from("{}"),
             rows_per_transaction: 500,
             rows_per_sweep: 5_000,
             page_size: 20,
@@ -55,6 +62,8 @@ impl Default for Config {
             auth: AuthConfig::default(),
             tokens: Vec::new(),
             issuers: Vec::new(),
+            webhook_url: None,
+            max_deliveries: 12,
         }
     }
 }
@@ -69,7 +78,10 @@ impl Config {
         let mut config = Config::default();
         for (key, value) in table("STALE_DRAFTS", value)? {
             match key.as_str() {
-                "policy" => config.policy = policy(value)?,
+                "policy" => {
+                    config.policy = policy(value)?;
+                    config.policy_json = serde_json::to_string(value).unwrap_or_default();
+                }
                 "rows_per_transaction" => config.rows_per_transaction = whole(key, value, 1..=1_000)?,
                 "rows_per_sweep" => config.rows_per_sweep = whole(key, value, 1..=100_000)?,
                 "page_size" => config.page_size = whole(key, value, 1..=100)?,
@@ -77,9 +89,11 @@ impl Config {
                 "auth" => config.auth = auth::users(value)?,
                 "tokens" => config.tokens = auth::tokens(value)?,
                 "issuers" => config.issuers = auth::issuers(value)?,
+                "webhook_url" => config.webhook_url = Some(auth::url(key, value)?),
+                "max_deliveries" => config.max_deliveries = whole(key, value, 1..=100)?,
                 _ => {
                     let keys = "`policy`, `rows_per_transaction`, `rows_per_sweep`, `page_size`, \
-                                `max_minutes_since_sweep`, `auth`, `tokens` or `issuers`";
+                                `max_minutes_since_sweep`, `auth`, `tokens`, `issuers`, `webhook_url` or `max_deliveries`";
                     return Err(unknown(key, keys));
                 }
             }

@@ -1,5 +1,6 @@
 use super::limit::{Limit, MaxAge};
-use super::policy::{Preset, Rule};
+use super::policy::{Attempts, Preset, Rule};
+use super::verdict::Phase;
 
 /// One key on the way to a policy's value, as far as the rules know it.
 ///
@@ -15,6 +16,14 @@ pub enum Key {
     Pending,
     /// `processing`
     Processing,
+    /// `heartbeat_minutes`
+    HeartbeatMinutes,
+    /// `total_hours`
+    TotalHours,
+    /// `attempts`
+    Attempts,
+    /// `keep_late_results`
+    KeepLateResults,
     /// `kinds`
     Kinds,
     /// The empty text, which names no kind.
@@ -25,17 +34,44 @@ pub enum Key {
     End,
 }
 
+/// What an entry of a policy says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Entry {
+    /// A limit.
+    Limit(Rule),
+    /// How many attempts there are; of one kind, or of every kind.
+    Attempts {
+        /// Whether it is of one kind.
+        of_kind: bool,
+    },
+    /// Whether results that come too late are kept.
+    KeepLateResults,
+}
+
 /// What a value of a policy means, wherever it stands.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Meaning {
-    /// A number, of hours.
-    Hours(f64),
+    /// A number: of hours, minutes or attempts, by its entry.
+    Number(f64),
     /// `"never"`
     Never,
     /// The name of a preset.
     Preset(Preset),
+    /// `true` or `false`.
+    Flag(bool),
     /// None of these.
     Nothing,
+}
+
+/// What a value gives to its entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Given {
+    /// A limit.
+    Limit(Limit),
+    /// A number of attempts.
+    Attempts(Attempts),
+    /// Yes or no.
+    Flag(bool),
 }
 
 /// Why a value of a policy is not understood.
@@ -43,6 +79,12 @@ pub enum Meaning {
 pub enum Problem {
     /// It is neither hours nor `"never"`.
     NoLimit,
+    /// It is neither minutes nor `"never"`.
+    NoMinutes,
+    /// It is no number of attempts.
+    NoAttempts,
+    /// It is neither `true` nor `false`.
+    NoFlag,
     /// It is no preset.
     NoPreset,
     /// `preset` and `max_age_hours` are both given.
@@ -60,49 +102,73 @@ pub enum Problem {
 /// # Errors
 ///
 /// [`Problem::NoTable`], [`Problem::UnknownKey`] or [`Problem::UnknownKindKey`].
-pub const fn entry(path: [Key; 3]) -> Result<Rule, Problem> {
-    match path {
-        [Key::MaxAgeHours, Key::End, Key::End] => Ok(Rule::MaxAgeHours),
+pub const fn entry(path: [Key; 3]) -> Result<Entry, Problem> {
+    let rule = match path {
+        [Key::MaxAgeHours, Key::End, Key::End] => Rule::MaxAgeHours,
         // Which preset it is stands in the value.
-        [Key::Preset, Key::End, Key::End] => Ok(Rule::Preset(Preset::Production)),
-        [Key::Pending | Key::Processing, Key::End, Key::End] => Ok(Rule::Status),
-        [Key::Kinds, _, Key::End] => Err(Problem::NoTable),
-        [Key::Kinds, Key::Empty, _] => Err(Problem::UnknownKey),
-        [Key::Kinds, _, Key::MaxAgeHours] => Ok(Rule::Kind),
-        [Key::Kinds, _, Key::Pending | Key::Processing] => Ok(Rule::KindAndStatus),
-        [Key::Kinds, ..] => Err(Problem::UnknownKindKey),
-        _ => Err(Problem::UnknownKey),
-    }
+        [Key::Preset, Key::End, Key::End] => Rule::Preset(Preset::Production),
+        [Key::Pending | Key::Processing, Key::End, Key::End] => Rule::Status,
+        [Key::HeartbeatMinutes, Key::End, Key::End] => Rule::Heartbeat,
+        [Key::TotalHours, Key::End, Key::End] => Rule::Total,
+        [Key::Attempts, Key::End, Key::End] => return Ok(Entry::Attempts { of_kind: false }),
+        [Key::KeepLateResults, Key::End, Key::End] => return Ok(Entry::KeepLateResults),
+        [Key::Kinds, _, Key::End] => return Err(Problem::NoTable),
+        [Key::Kinds, Key::Empty, _] => return Err(Problem::UnknownKey),
+        [Key::Kinds, _, Key::MaxAgeHours] => Rule::Kind,
+        [Key::Kinds, _, Key::Pending | Key::Processing] => Rule::KindAndStatus,
+        [Key::Kinds, _, Key::HeartbeatMinutes] => Rule::KindHeartbeat,
+        [Key::Kinds, _, Key::TotalHours] => Rule::KindTotal,
+        [Key::Kinds, _, Key::Attempts] => return Ok(Entry::Attempts { of_kind: true }),
+        [Key::Kinds, ..] => return Err(Problem::UnknownKindKey),
+        _ => return Err(Problem::UnknownKey),
+    };
+    Ok(Entry::Limit(rule))
 }
 
-/// The limit that a value gives to the entry of `rule`. `other_base` says whether the base is already given by
-/// the other of its two keys.
+/// What a value gives to its entry. `other_base` says whether the base is already given by the other of its two keys.
 ///
 /// # Errors
 ///
-/// [`Problem::TwoBases`], [`Problem::NoPreset`] or [`Problem::NoLimit`].
-pub fn value(rule: Rule, meaning: Meaning, other_base: bool) -> Result<Limit, Problem> {
-    match (rule, meaning) {
-        (Rule::Preset(_) | Rule::MaxAgeHours, _) if other_base => Err(Problem::TwoBases),
-        (Rule::Preset(_), Meaning::Preset(preset)) => Ok(Limit::After(preset.max_age())),
-        (Rule::Preset(_), _) => Err(Problem::NoPreset),
-        (_, Meaning::Hours(hours)) => MaxAge::checked(hours).map(Limit::After).ok_or(Problem::NoLimit),
-        (_, Meaning::Never) => Ok(Limit::Never),
-        (_, Meaning::Preset(_) | Meaning::Nothing) => Err(Problem::NoLimit),
+/// [`Problem::TwoBases`], or that the value is not what belongs there.
+pub fn value(entry: Entry, meaning: Meaning, other_base: bool) -> Result<Given, Problem> {
+    let minutes = matches!(entry, Entry::Limit(Rule::Heartbeat | Rule::KindHeartbeat));
+    let no_limit = if minutes { Problem::NoMinutes } else { Problem::NoLimit };
+    match (entry, meaning) {
+        (Entry::Limit(Rule::Preset(_) | Rule::MaxAgeHours), _) if other_base => Err(Problem::TwoBases),
+        (Entry::Limit(Rule::Preset(_)), Meaning::Preset(preset)) => Ok(Limit::After(preset.max_age())),
+        (Entry::Limit(Rule::Preset(_)), _) => Err(Problem::NoPreset),
+        (Entry::Limit(_), Meaning::Number(number)) => {
+            let max_age = if minutes { MaxAge::minutes(number) } else { MaxAge::checked(number) };
+            max_age.map(Limit::After).ok_or(no_limit)
+        }
+        (Entry::Limit(_), Meaning::Never) => Ok(Limit::Never),
+        (Entry::Limit(_), _) => Err(no_limit),
+        (Entry::Attempts { .. }, Meaning::Number(number)) => {
+            return Attempts::checked(number).map(Given::Attempts).ok_or(Problem::NoAttempts);
+        }
+        (Entry::Attempts { .. }, _) => Err(Problem::NoAttempts),
+        (Entry::KeepLateResults, Meaning::Flag(flag)) => return Ok(Given::Flag(flag)),
+        (Entry::KeepLateResults, _) => Err(Problem::NoFlag),
     }
+    .map(Given::Limit)
 }
 
-/// The most specific of the limits that are given, and the entry that it comes from; `None` where only the base
-/// is left.
-pub const fn most_specific(
-    kind_and_status: Option<Limit>,
-    kind: Option<Limit>,
-    status: Option<Limit>,
+/// The limit on silence that applies, and the entry that it comes from: the most specific of those that are given;
+/// `None` where only the base is left. Those by heartbeat count only for a worker that sends heartbeats.
+pub fn most_specific(
+    phase: Phase,
+    heartbeats: [Option<Limit>; 2],
+    others: [Option<Limit>; 3],
 ) -> Option<(Limit, Rule)> {
-    match (kind_and_status, kind, status) {
-        (Some(limit), ..) => Some((limit, Rule::KindAndStatus)),
-        (_, Some(limit), _) => Some((limit, Rule::Kind)),
+    let [kind_heartbeat, heartbeat] =
+        if matches!(phase, Phase::Heartbeating) { heartbeats } else { [None; 2] };
+    let [kind_and_status, kind, status] = others;
+    match (kind_heartbeat, heartbeat, kind_and_status, kind, status) {
+        (Some(limit), ..) => Some((limit, Rule::KindHeartbeat)),
+        (_, Some(limit), ..) => Some((limit, Rule::Heartbeat)),
+        (_, _, Some(limit), ..) => Some((limit, Rule::KindAndStatus)),
+        (.., Some(limit), _) => Some((limit, Rule::Kind)),
         (.., Some(limit)) => Some((limit, Rule::Status)),
-        (None, None, None) => None,
+        (None, None, None, None, None) => None,
     }
 }

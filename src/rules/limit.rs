@@ -2,6 +2,7 @@ use std::fmt;
 use std::str::FromStr;
 
 const MILLIS_PER_HOUR: f64 = 3_600_000.0;
+const MILLIS_PER_MINUTE: f64 = 60_000.0;
 
 /// A limit on age, in whole milliseconds; never zero.
 ///
@@ -40,9 +41,18 @@ impl MaxAge {
 
     /// [`MaxAge::from_hours`], with nothing to say where it is an error.
     pub fn checked(hours: f64) -> Option<Self> {
+        Self::rounded(hours * MILLIS_PER_HOUR)
+    }
+
+    /// The limit of `minutes` minutes, a decimal number; `None` as for [`MaxAge::checked`].
+    pub fn minutes(minutes: f64) -> Option<Self> {
+        Self::rounded(minutes * MILLIS_PER_MINUTE)
+    }
+
+    fn rounded(millis: f64) -> Option<Self> {
         // Rounds half up. Not with `round`, for which WebAssembly has no instruction: it would be an eighth of the
         // browser package.
-        let millis = (hours * MILLIS_PER_HOUR + 0.5_f64.next_down()).trunc();
+        let millis = (millis + 0.5_f64.next_down()).trunc();
         // In range, the cast is exact.
         (1.0..=8.64e15).contains(&millis).then_some(MaxAge(millis as u64))
     }

@@ -12,6 +12,7 @@ mod limit;
 mod plan;
 mod policy;
 mod recheck;
+mod report;
 mod status;
 mod text;
 mod time;
@@ -21,12 +22,17 @@ pub use doctor::{
     DOMINANT_PERCENT, Evidence, FEW, Finding, ONE_WINDOW_MS, SILENT_AFTER_MS, START_EXPECTED_WITHIN_MS,
     Severity, diagnose,
 };
-pub use entry::{Key, Meaning, Problem, entry, most_specific, value};
+pub use entry::{Entry, Given, Key, Meaning, Problem, entry, most_specific, value};
 pub use limit::{InvalidMaxAge, Limit, MaxAge};
 pub use plan::{Candidate, Failure, Plan, Skip, SkipReason, plan};
-pub use policy::{Policy, PolicyError, Preset, Rule, Setting};
+pub use policy::{Attempts, Policy, PolicyError, Preset, Rule, Setting};
 pub use recheck::{Planned, Unqualified, recheck};
+pub use report::{Judgement, Refusal, Report, Standing};
 pub use status::{Active, IllegalTransition, Status, UnknownStatus};
-pub use text::{Age, ErrorText, GENERATION_TIMEOUT, MarkedMessage, SweepMessage, Unit, badge};
+pub use text::{
+    Age, ErrorText, GENERATION_TIMEOUT, MarkedMessage, RetriedMessage, SweepMessage, Unit, badge,
+};
 pub use time::{Time, Timestamp};
-pub use verdict::{Draft, Field, Staleness, Unreadable, Verdict, classify, classify_by};
+pub use verdict::{
+    Applied, Draft, Field, Phase, Signs, Staleness, Unreadable, Verdict, applied, classify, classify_by,
+};

@@ -8,33 +8,32 @@ use super::verdict::{Draft, Staleness, Unreadable, Verdict, classify};
 pub struct Candidate<'a> {
     /// The creation's id.
     pub id: &'a str,
-    /// Which attempt at generating it this is, from 1.
-    pub attempt: u32,
     /// What the rules need to know of it.
     pub draft: Draft<'a>,
 }
 
-/// What a sweep is to do: which creations it fails, and which it leaves alone and why.
+/// What a sweep is to do: which creations it fails, which it puts back for another attempt, and which it leaves alone
+/// and why.
 ///
-/// Every candidate is in exactly one of the two lists, in the order in which it was given. A plan is only a
+/// Every candidate is in exactly one of the lists, in the order in which it was given. A plan is only a
 /// decision: whoever carries it out repeats each [`Failure`]'s precondition inside the write, and leaves alone
-/// what has moved on meanwhile. Planning again after carrying it out yields nothing to fail.
+/// what has moved on meanwhile. Planning again after carrying it out yields nothing to fail or to retry.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Plan<'a> {
     /// To be marked failed and refunded.
     pub fail: Vec<Failure<'a>>,
+    /// To be put back to `pending` for another attempt, with nothing refunded.
+    pub retry: Vec<Failure<'a>>,
     /// To be left alone.
     pub skip: Vec<Skip<'a>>,
 }
 
-/// A creation to be marked failed, with all that the decision rests on: the write's precondition is that
-/// `attempt`, `staleness.stuck_status` and `staleness.last_sign_of_life` are still what they are here.
+/// A creation whose attempt is stale, with all that the decision rests on: the write's precondition is that
+/// `staleness.attempt`, `.stuck_status` and `.last_sign_of_life` are still what they are here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Failure<'a> {
     /// The creation's id.
     pub id: &'a str,
-    /// The attempt that is stale.
-    pub attempt: u32,
     /// How it is stale.
     pub staleness: Staleness,
 }
@@ -74,10 +73,9 @@ pub enum SkipReason {
 ///     status: Some(Status::Pending),
 ///     kind: "image",
 ///     created_at: Time::from_millis(1_700_000_000_000 - 65_520_000),
-///     started_at: Time::Missing,
-///     heartbeat_at: Time::Missing,
+///     ..Draft::default()
 /// };
-/// let plan = plan([Candidate { id: "c1", attempt: 1, draft }], now, &Policy::default());
+/// let plan = plan([Candidate { id: "c1", draft }], now, &Policy::default());
 /// assert_eq!(
 ///     plan.fail[0].staleness.error_text().to_string(),
 ///     "Generation timeout: Task stuck in pending status for 18.2 hours",
@@ -89,10 +87,11 @@ pub fn plan<'a>(
     policy: &Policy,
 ) -> Plan<'a> {
     let mut plan = Plan::default();
-    for Candidate { id, attempt, draft } in candidates {
+    for Candidate { id, draft } in candidates {
         let reason = match classify(&draft, now, policy) {
             Verdict::Stale(staleness) => {
-                plan.fail.push(Failure { id, attempt, staleness });
+                let list = if staleness.retries() { &mut plan.retry } else { &mut plan.fail };
+                list.push(Failure { id, staleness });
                 continue;
             }
             Verdict::Settled(status) => SkipReason::Settled(status),

@@ -1,17 +1,23 @@
 use std::fmt;
 
-use super::entry::{Key, Meaning, Problem, entry, most_specific, value};
+use super::entry::{Entry, Given, Key, Meaning, Problem, entry, most_specific, value};
 use super::limit::{Limit, MaxAge};
 use super::status::Active;
+use super::verdict::Phase;
 
-/// How long a creation may show no sign of life: per status, and per kind of creation.
+/// How long a creation may show no sign of life: per status, and per kind of creation. And how long it may take in all,
+/// and how often it is tried.
 ///
 /// The most specific entry applies:
 ///
-/// 1. the kind's own for the status (`kinds.video.processing`),
-/// 2. the kind's own (`kinds.video.max_age_hours`),
-/// 3. the status' own (`processing`),
-/// 4. the base (`max_age_hours`, or `preset`; 1 hour if neither is given).
+/// 1. for a worker that sends heartbeats, the kind's own by heartbeat (`kinds.video.heartbeat_minutes`),
+/// 2. likewise, the one for every kind (`heartbeat_minutes`),
+/// 3. the kind's own for the status (`kinds.video.processing`),
+/// 4. the kind's own (`kinds.video.max_age_hours`),
+/// 5. the status' own (`processing`),
+/// 6. the base (`max_age_hours`, or `preset`; 1 hour if neither is given).
+///
+/// `total_hours` limits how long `processing` may take, heartbeats or not; there is no such limit by default.
 ///
 /// ```
 /// use stale_drafts::rules::{Active, Limit, MaxAge, Policy, Setting};
@@ -37,8 +43,25 @@ use super::status::Active;
 pub struct Policy {
     base: Limit,
     base_rule: Rule,
-    statuses: PerStatus,
+    all: Own,
     kinds: Vec<KindLimits>,
+    keep_late_results: bool,
+}
+
+/// What a policy says of one kind, or of all of them, beside the base.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Own {
+    statuses: PerStatus,
+    heartbeat: Option<Limit>,
+    total: Option<Limit>,
+    attempts: Option<Attempts>,
+}
+
+impl Own {
+    /// Changes the limits on silence.
+    fn map(self, change: impl Fn(Limit) -> Limit) -> Self {
+        Own { statuses: self.statuses.map(&change), heartbeat: self.heartbeat.map(&change), ..self }
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -73,7 +96,32 @@ impl PerStatus {
 struct KindLimits {
     kind: String,
     base: Option<Limit>,
-    statuses: PerStatus,
+    own: Own,
+}
+
+/// How often a creation is tried: 1 to 100.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Attempts(u32);
+
+impl Attempts {
+    /// One attempt, the default: what is stale is failed.
+    pub const ONE: Attempts = Attempts(1);
+
+    /// So many attempts; `None` if that is no whole number from 1 to 100.
+    pub fn checked(number: f64) -> Option<Self> {
+        // In range and whole, the cast is exact.
+        ((1.0..=100.0).contains(&number) && number == number.trunc()).then_some(Attempts(number as u32))
+    }
+
+    /// The number.
+    pub const fn get(self) -> u32 {
+        self.0
+    }
+
+    /// Whether there is another one after this.
+    pub const fn left(self, attempt: u32) -> bool {
+        attempt < self.0
+    }
 }
 
 impl Default for Policy {
@@ -87,7 +135,8 @@ impl Policy {
     /// One limit for every status and kind.
     pub const fn uniform(limit: Limit) -> Self {
         let statuses = PerStatus { pending: None, processing: None };
-        Policy { base: limit, base_rule: Rule::MaxAgeHours, statuses, kinds: Vec::new() }
+        let all = Own { statuses, heartbeat: None, total: None, attempts: None };
+        Policy { base: limit, base_rule: Rule::MaxAgeHours, all, kinds: Vec::new(), keep_late_results: true }
     }
 
     /// A policy from its settings: pairs of a path of keys and a value, in any order.
@@ -97,7 +146,11 @@ impl Policy {
     /// | `max_age_hours` | hours, or `"never"` |
     /// | `preset` | `"development"`, `"budget"` or `"production"`, in place of `max_age_hours` |
     /// | `pending`, `processing` | hours, or `"never"` |
-    /// | `kinds.<kind>.max_age_hours`, `.pending`, `.processing` | hours, or `"never"` |
+    /// | `heartbeat_minutes` | minutes, or `"never"`: between two heartbeats |
+    /// | `total_hours` | hours, or `"never"`: from a worker's beginning |
+    /// | `attempts` | a whole number from 1 to 100; 1 if left out |
+    /// | `keep_late_results` | `true`, the default, or `false` |
+    /// | `kinds.<kind>.` | all of them but `preset` and `keep_late_results` |
     ///
     /// # Errors
     ///
@@ -121,11 +174,11 @@ impl Policy {
                 _ => return Err(error(Problem::UnknownKey)),
             };
             let [first, _, last] = keys;
-            let rule = entry(keys).map_err(error)?;
+            let entry = entry(keys).map_err(error)?;
             let meaning = setting.meaning();
-            let limit = value(rule, meaning, base_key.is_some_and(|other| other != first)).map_err(error)?;
-            match rule {
-                Rule::Preset(_) | Rule::MaxAgeHours => {
+            let given = value(entry, meaning, base_key.is_some_and(|other| other != first)).map_err(error)?;
+            match (entry, given) {
+                (Entry::Limit(Rule::Preset(_) | Rule::MaxAgeHours), Given::Limit(limit)) => {
                     base_key = Some(first);
                     policy.base = limit;
                     policy.base_rule = match meaning {
@@ -133,19 +186,37 @@ impl Policy {
                         _ => Rule::MaxAgeHours,
                     };
                 }
-                Rule::Status => policy.statuses.set(first, limit),
-                Rule::Kind => policy.kind_mut(kind).base = Some(limit),
-                Rule::KindAndStatus => policy.kind_mut(kind).statuses.set(last, limit),
+                (Entry::Limit(rule), Given::Limit(limit)) => policy.set(rule, kind, [first, last], limit),
+                (Entry::Attempts { of_kind: false }, Given::Attempts(attempts)) => {
+                    policy.all.attempts = Some(attempts);
+                }
+                (_, Given::Attempts(attempts)) => policy.kind_mut(kind).own.attempts = Some(attempts),
+                (_, Given::Flag(keep)) => policy.keep_late_results = keep,
+                // `value` gives a limit to a limit only.
+                (_, Given::Limit(_)) => {}
             }
         }
         Ok(policy)
+    }
+
+    fn set(&mut self, rule: Rule, kind: &str, [first, last]: [Key; 2], limit: Limit) {
+        match rule {
+            Rule::Preset(_) | Rule::MaxAgeHours => self.base = limit,
+            Rule::Status => self.all.statuses.set(first, limit),
+            Rule::Heartbeat => self.all.heartbeat = Some(limit),
+            Rule::Total => self.all.total = Some(limit),
+            Rule::Kind => self.kind_mut(kind).base = Some(limit),
+            Rule::KindAndStatus => self.kind_mut(kind).own.statuses.set(last, limit),
+            Rule::KindHeartbeat => self.kind_mut(kind).own.heartbeat = Some(limit),
+            Rule::KindTotal => self.kind_mut(kind).own.total = Some(limit),
+        }
     }
 
     fn kind_mut(&mut self, kind: &str) -> &mut KindLimits {
         let at = match self.kinds.binary_search_by(|entry| entry.kind.as_str().cmp(kind)) {
             Ok(at) => at,
             Err(at) => {
-                let new = KindLimits { kind: kind.to_owned(), base: None, statuses: PerStatus::default() };
+                let new = KindLimits { kind: kind.to_owned(), base: None, own: Own::default() };
                 self.kinds.insert(at, new);
                 at
             }
@@ -154,15 +225,57 @@ impl Policy {
         &mut self.kinds[at]
     }
 
-    /// The limit for creations of `kind` in `status`, and the entry that it comes from.
+    fn kind(&self, kind: &str) -> Option<&KindLimits> {
+        self.kinds.iter().find(|entry| entry.kind == kind)
+    }
+
+    /// The limit on silence for creations of `kind` in `status` whose worker sends no heartbeats, and the entry that it
+    /// comes from.
     pub fn limit(&self, status: Active, kind: &str) -> (Limit, Rule) {
-        let own = self.kinds.iter().find(|entry| entry.kind == kind);
+        let phase = match status {
+            Active::Pending => Phase::Pending,
+            Active::Processing => Phase::Processing,
+        };
+        self.limit_in(phase, kind)
+    }
+
+    /// The limit on silence for creations of `kind` that are at `phase`, and the entry that it comes from.
+    pub fn limit_in(&self, phase: Phase, kind: &str) -> (Limit, Rule) {
+        let own = self.kind(kind);
         most_specific(
-            own.and_then(|own| own.statuses.get(status)),
-            own.and_then(|own| own.base),
-            self.statuses.get(status),
+            phase,
+            [own.and_then(|kind| kind.own.heartbeat), self.all.heartbeat],
+            [
+                own.and_then(|kind| kind.own.statuses.get(phase.status())),
+                own.and_then(|kind| kind.base),
+                self.all.statuses.get(phase.status()),
+            ],
         )
         .unwrap_or((self.base, self.base_rule))
+    }
+
+    /// The limit on the total time of creations of `kind` in `processing`, and the entry that it comes from; `never`
+    /// where none is given.
+    pub fn total(&self, kind: &str) -> (Limit, Rule) {
+        match (self.kind(kind).and_then(|kind| kind.own.total), self.all.total) {
+            (Some(limit), _) => (limit, Rule::KindTotal),
+            (None, limit) => (limit.unwrap_or(Limit::Never), Rule::Total),
+        }
+    }
+
+    /// Whether any limit on the total time is given.
+    pub fn limits_total(&self) -> bool {
+        self.all.total.is_some() || self.kinds.iter().any(|kind| kind.own.total.is_some())
+    }
+
+    /// How often creations of `kind` are tried.
+    pub fn attempts(&self, kind: &str) -> Attempts {
+        self.kind(kind).and_then(|kind| kind.own.attempts).or(self.all.attempts).unwrap_or(Attempts::ONE)
+    }
+
+    /// Whether a result that comes too late is kept, for an operator to restore.
+    pub const fn keeps_late_results(&self) -> bool {
+        self.keep_late_results
     }
 
     /// The kinds that have entries of their own, in alphabetical order.
@@ -170,7 +283,8 @@ impl Policy {
         self.kinds.iter().map(|entry| entry.kind.as_str())
     }
 
-    /// The same policy with every limit replaced by `max_age`; what is `never` stale stays so.
+    /// The same policy with every limit on silence replaced by `max_age`; what is `never` stale stays so, and the limits
+    /// on the total time and the attempts stay as they are.
     ///
     /// This is what `--max-age-hours` and `?max_age_hours=` do.
     #[must_use]
@@ -182,16 +296,17 @@ impl Policy {
         Policy {
             base: change(self.base),
             base_rule: Rule::MaxAgeHours,
-            statuses: self.statuses.map(change),
+            all: self.all.map(change),
             kinds: self
                 .kinds
                 .iter()
                 .map(|entry| KindLimits {
                     kind: entry.kind.clone(),
                     base: entry.base.map(change),
-                    statuses: entry.statuses.map(change),
+                    own: entry.own.map(change),
                 })
                 .collect(),
+            keep_late_results: self.keep_late_results,
         }
     }
 }
@@ -203,6 +318,10 @@ impl Key {
             "preset" => Key::Preset,
             "pending" => Key::Pending,
             "processing" => Key::Processing,
+            "heartbeat_minutes" => Key::HeartbeatMinutes,
+            "total_hours" => Key::TotalHours,
+            "attempts" => Key::Attempts,
+            "keep_late_results" => Key::KeepLateResults,
             "kinds" => Key::Kinds,
             "" => Key::Empty,
             _ => Key::Other,
@@ -213,22 +332,24 @@ impl Key {
 /// One value of a policy, as its configuration gives it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Setting<'a> {
-    /// A number, of hours, and how it was written.
+    /// A number, and how it was written.
     Number(f64, &'a str),
     /// Text.
     Text(&'a str),
-    /// Anything else, as it was written; always refused.
+    /// Anything else, as it was written: `true`, `false`, or what is always refused.
     Other(&'a str),
 }
 
 impl Setting<'_> {
     fn meaning(self) -> Meaning {
         match self {
-            Setting::Number(hours, _) => Meaning::Hours(hours),
+            Setting::Number(number, _) => Meaning::Number(number),
             Setting::Text("never") => Meaning::Never,
             Setting::Text("development") => Meaning::Preset(Preset::Development),
             Setting::Text("budget") => Meaning::Preset(Preset::Budget),
             Setting::Text("production") => Meaning::Preset(Preset::Production),
+            Setting::Other("true") => Meaning::Flag(true),
+            Setting::Other("false") => Meaning::Flag(false),
             Setting::Text(_) | Setting::Other(_) => Meaning::Nothing,
         }
     }
@@ -279,6 +400,14 @@ pub enum Rule {
     Kind,
     /// `kinds.<kind>.pending` or `kinds.<kind>.processing`
     KindAndStatus,
+    /// `heartbeat_minutes`
+    Heartbeat,
+    /// `kinds.<kind>.heartbeat_minutes`
+    KindHeartbeat,
+    /// `total_hours`
+    Total,
+    /// `kinds.<kind>.total_hours`
+    KindTotal,
 }
 
 impl Rule {
@@ -290,6 +419,10 @@ impl Rule {
             Rule::Status => String::from(status.as_str()),
             Rule::Kind => format!("kinds.{kind}.max_age_hours"),
             Rule::KindAndStatus => format!("kinds.{kind}.{status}"),
+            Rule::Heartbeat => String::from("heartbeat_minutes"),
+            Rule::KindHeartbeat => format!("kinds.{kind}.heartbeat_minutes"),
+            Rule::Total => String::from("total_hours"),
+            Rule::KindTotal => format!("kinds.{kind}.total_hours"),
         }
     }
 }
@@ -307,6 +440,13 @@ impl PolicyError {
                     "`{key}` is `{setting}`: expected hours above 0, such as `1` or `0.5`, or `\"never\"`"
                 )
             }
+            Problem::NoMinutes => {
+                format!(
+                    "`{key}` is `{setting}`: expected minutes above 0, such as `2` or `0.5`, or `\"never\"`"
+                )
+            }
+            Problem::NoAttempts => format!("`{key}` is `{setting}`: expected a whole number from 1 to 100"),
+            Problem::NoFlag => format!("`{key}` is `{setting}`: expected `true` or `false`"),
             Problem::NoPreset => format!(
                 "`{key}` is `{setting}`: expected `\"development\"` (10 minutes), `\"budget\"` (30 minutes) or \
                  `\"production\"` (1 hour)"
@@ -318,11 +458,14 @@ impl PolicyError {
                 )
             }
             Problem::UnknownKey => format!(
-                "unknown key `{key}`: expected `preset`, `max_age_hours`, `pending`, `processing` or \
-                 `kinds.<kind>`"
+                "unknown key `{key}`: expected `preset`, `max_age_hours`, `pending`, `processing`, `heartbeat_minutes`, \
+                 `total_hours`, `attempts`, `keep_late_results` or `kinds.<kind>`"
             ),
             Problem::UnknownKindKey => {
-                format!("unknown key `{key}`: expected `max_age_hours`, `pending` or `processing`")
+                format!(
+                    "unknown key `{key}`: expected `max_age_hours`, `pending`, `processing`, \
+                     `heartbeat_minutes`, `total_hours` or `attempts`"
+                )
             }
         })
     }

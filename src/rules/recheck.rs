@@ -19,7 +19,7 @@ pub struct Planned<'a> {
     pub last_sign_of_life: u64,
 }
 
-/// Decides whether a creation that was previewed is still to be failed, at the instant `now` under `policy`.
+/// Decides whether a creation that was previewed is still to be failed or retried, at the instant `now` under `policy`.
 ///
 /// It is only if it is stale and nothing of what the preview was decided on has changed: whoever confirmed a plan
 /// confirmed exactly that. `candidate` is the creation as it is, `None` if it is gone.
@@ -37,10 +37,10 @@ pub fn recheck<'a>(
     match classify(&candidate.draft, now, policy) {
         Verdict::Settled(status) => Err(Unqualified::Settled(status)),
         Verdict::Unreadable(reason) => Err(Unqualified::Unreadable(reason)),
-        _ if candidate.attempt != planned.attempt => Err(Unqualified::Restarted),
+        _ if candidate.draft.attempt != planned.attempt => Err(Unqualified::Restarted),
         _ if candidate.draft.status != planned.stuck_status => Err(Unqualified::Started),
         Verdict::Stale(staleness) if staleness.last_sign_of_life.as_millis() == planned.last_sign_of_life => {
-            Ok(Failure { id: planned.id, attempt: planned.attempt, staleness })
+            Ok(Failure { id: planned.id, staleness })
         }
         Verdict::Stale(_) => Err(Unqualified::Alive),
         Verdict::Fresh { deadline, .. } => Err(Unqualified::Fresh(deadline)),

@@ -13,24 +13,27 @@ pub const GENERATION_TIMEOUT: &str = "generation_timeout";
 impl Staleness {
     /// The error that is stored and shown to the owner.
     pub const fn error_text(&self) -> ErrorText {
-        ErrorText { stuck_status: self.stuck_status, age_ms: self.age_ms }
+        ErrorText { stuck_status: self.stuck_status, age_ms: self.age_ms, attempt: self.attempt }
     }
 }
 
 /// `Generation timeout: Task stuck in pending status for 18.2 hours`
 ///
-/// The age is an [`Age`], written out.
+/// The age is an [`Age`], written out. From the second attempt on, `, after 2 attempts` stands behind it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ErrorText {
     /// The status that the creation was stuck in.
     pub stuck_status: Active,
     /// How long, in milliseconds.
     pub age_ms: u64,
+    /// Which attempt it was, from 1.
+    pub attempt: u32,
 }
 
 impl fmt::Display for ErrorText {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Generation timeout: Task stuck in {} status for {}", self.stuck_status, Age(self.age_ms))
+        write!(f, "Generation timeout: Task stuck in {} status for {}", self.stuck_status, Age(self.age_ms))?;
+        if self.attempt > 1 { write!(f, ", after {} attempts", self.attempt) } else { Ok(()) }
     }
 }
 
@@ -96,12 +99,14 @@ impl fmt::Display for Age {
 ///
 /// | verdict | badge |
 /// |---|---|
+/// | stale with an attempt left | `🔁 Retrying` |
 /// | stale, or settled as `failed` | `❌ Failed` |
 /// | fresh | `⏳ Pending`, `⚙️ Processing` |
 /// | settled | `📝 Draft`, `🌐 Published` |
 /// | unreadable | `⚠️ Needs attention` |
 pub const fn badge(verdict: &Verdict) -> &'static str {
     match verdict {
+        Verdict::Stale(staleness) if staleness.retries() => "🔁 Retrying",
         Verdict::Stale(_) | Verdict::Settled(Status::Failed) => "❌ Failed",
         Verdict::Fresh { status: Active::Pending, .. } | Verdict::Settled(Status::Pending) => "⏳ Pending",
         Verdict::Fresh { status: Active::Processing, .. } | Verdict::Settled(Status::Processing) => {
@@ -139,10 +144,37 @@ pub struct MarkedMessage<'a> {
 
 impl fmt::Display for MarkedMessage<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (head, dots) = match self.id.char_indices().nth(6) {
-            Some((end, _)) => (self.id.get(..end).unwrap_or(self.id), "..."),
-            None => (self.id, ""),
-        };
-        write!(f, "Marked stale creation {head}{dots} as failed (age: {:#})", Age(self.age_ms))
+        write!(f, "Marked stale creation {} as failed (age: {:#})", Short(self.id), Age(self.age_ms))
+    }
+}
+
+/// `Put stale creation abc123... back for attempt 2 (age: 18.2h)`: the line of a creation that is tried again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RetriedMessage<'a> {
+    /// The creation's id.
+    pub id: &'a str,
+    /// The age of the attempt that was stale, in milliseconds.
+    pub age_ms: u64,
+    /// The attempt that was stale.
+    pub attempt: u32,
+}
+
+impl fmt::Display for RetriedMessage<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let next = self.attempt.saturating_add(1);
+        let age = Age(self.age_ms);
+        write!(f, "Put stale creation {} back for attempt {next} (age: {age:#})", Short(self.id))
+    }
+}
+
+/// An id, cut after six characters.
+struct Short<'a>(&'a str);
+
+impl fmt::Display for Short<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.char_indices().nth(6) {
+            Some((end, _)) => write!(f, "{}...", self.0.get(..end).unwrap_or(self.0)),
+            None => f.write_str(self.0),
+        }
     }
 }

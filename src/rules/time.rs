@@ -62,4 +62,12 @@ impl Time {
             None => Time::Malformed,
         }
     }
+
+    /// The instant, if there is one.
+    pub const fn instant(self) -> Option<Timestamp> {
+        match self {
+            Time::At(timestamp) => Some(timestamp),
+            Time::Missing | Time::Malformed => None,
+        }
+    }
 }

@@ -1,7 +1,7 @@
 use std::fmt;
 
 use super::limit::Limit;
-use super::policy::{Policy, Rule};
+use super::policy::{Attempts, Policy, Rule};
 use super::status::{Active, Status};
 use super::time::{Time, Timestamp};
 
@@ -12,52 +12,125 @@ pub struct Draft<'a> {
     pub status: Option<Status>,
     /// Its kind, such as `image` or `video`: the key of the policy's per-kind limits.
     pub kind: &'a str,
-    /// When it was asked for: when it entered `pending`.
+    /// Which attempt at generating it this is, from 1.
+    pub attempt: u32,
+    /// When it was asked for: when it first entered `pending`.
     pub created_at: Time,
+    /// When it was put back for another attempt: when it last entered `pending`.
+    pub queued_at: Time,
     /// When a worker began: when it entered `processing`.
     pub started_at: Time,
     /// When a worker last said that it is alive.
     pub heartbeat_at: Time,
 }
 
+impl Default for Draft<'_> {
+    /// A first attempt of which nothing else is known.
+    fn default() -> Self {
+        Draft {
+            status: None,
+            kind: "",
+            attempt: 1,
+            created_at: Time::Missing,
+            queued_at: Time::Missing,
+            started_at: Time::Missing,
+            heartbeat_at: Time::Missing,
+        }
+    }
+}
+
+/// What an active creation is at, as far as limits go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// It waits for a worker.
+    Pending,
+    /// A worker has begun, and has not sent a heartbeat.
+    Processing,
+    /// A worker has begun, and has sent heartbeats since.
+    Heartbeating,
+}
+
+impl Phase {
+    /// All of them, in the order of a creation's life.
+    pub const ALL: [Phase; 3] = [Phase::Pending, Phase::Processing, Phase::Heartbeating];
+
+    /// See [`Draft::phase`].
+    pub fn of(status: Active, started_at: Option<Timestamp>, heartbeat_at: Option<Timestamp>) -> Self {
+        match status {
+            Active::Pending => Phase::Pending,
+            // No start is before every heartbeat.
+            Active::Processing if heartbeat_at.is_some() && heartbeat_at >= started_at => Phase::Heartbeating,
+            Active::Processing => Phase::Processing,
+        }
+    }
+
+    /// The word that the database uses.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Phase::Pending => "pending",
+            Phase::Processing => "processing",
+            Phase::Heartbeating => "heartbeating",
+        }
+    }
+
+    /// The status that it belongs to.
+    pub const fn status(self) -> Active {
+        match self {
+            Phase::Pending => Active::Pending,
+            Phase::Processing | Phase::Heartbeating => Active::Processing,
+        }
+    }
+}
+
 impl Draft<'_> {
-    /// The last sign of life of an active creation: the latest of when it entered its status and its last
+    /// The signs of life of an active creation. The last one is the latest of when it entered its status and its last
     /// heartbeat.
     ///
     /// | status | the latest of |
     /// |---|---|
-    /// | `pending` | `created_at`, `heartbeat_at` |
+    /// | `pending` | `created_at`, `queued_at`, `heartbeat_at` |
     /// | `processing` | `created_at`, `started_at`, `heartbeat_at` |
     ///
     /// Times that are missing are passed over, so a `NULL` heartbeat never lets a creation escape, and
     /// `processing` without `started_at` falls back to `created_at`. `created_at` counts for `processing`
     /// too, so that a worker whose clock runs behind can't make its creation look older than it is.
     ///
-    /// The database computes the same in the generated column `creations.last_sign_of_life`, which is `NULL`
-    /// where this is an error.
+    /// The database computes the same in the generated columns `creations.last_sign_of_life`, which is `NULL`
+    /// where this is an error, and `creations.processing_since`.
     ///
     /// # Errors
     ///
     /// [`Unreadable`] if one of those times is malformed, or all are missing.
-    pub fn last_sign_of_life(&self, status: Active) -> Result<Timestamp, Unreadable> {
-        let started_at = match status {
-            Active::Pending => Time::Missing,
-            Active::Processing => self.started_at,
+    pub fn signs_of_life(&self, status: Active) -> Result<Signs, Unreadable> {
+        let (field, entered_at) = match status {
+            Active::Pending => (Field::QueuedAt, self.queued_at),
+            Active::Processing => (Field::StartedAt, self.started_at),
         };
-        let times = [
-            (Field::CreatedAt, self.created_at),
-            (Field::StartedAt, started_at),
-            (Field::HeartbeatAt, self.heartbeat_at),
-        ];
-        let mut latest = None;
-        for (field, time) in times {
-            match time {
-                Time::Missing => {}
-                Time::Malformed => return Err(Unreadable::Malformed(field)),
-                Time::At(timestamp) => latest = latest.max(Some(timestamp)),
-            }
-        }
-        latest.ok_or(Unreadable::Missing)
+        let entered = later(later(None, Field::CreatedAt, self.created_at)?, field, entered_at)?;
+        let last = later(entered, Field::HeartbeatAt, self.heartbeat_at)?.ok_or(Unreadable::Missing)?;
+        Ok(Signs { entered: entered.unwrap_or(last), last })
+    }
+
+    /// What it is at. A heartbeat from before the worker began says nothing of this worker.
+    pub fn phase(&self, status: Active) -> Phase {
+        Phase::of(status, self.started_at.instant(), self.heartbeat_at.instant())
+    }
+}
+
+/// When an active creation showed that it is alive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Signs {
+    /// When it entered its status, which no heartbeat moves; its last heartbeat if nothing else is known.
+    pub entered: Timestamp,
+    /// The latest.
+    pub last: Timestamp,
+}
+
+fn later(latest: Option<Timestamp>, field: Field, time: Time) -> Result<Option<Timestamp>, Unreadable> {
+    match time {
+        Time::Missing => Ok(latest),
+        Time::Malformed => Err(Unreadable::Malformed(field)),
+        Time::At(timestamp) => Ok(latest.max(Some(timestamp))),
     }
 }
 
@@ -72,8 +145,7 @@ impl Draft<'_> {
 ///     status: Some(Status::Pending),
 ///     kind: "image",
 ///     created_at: Time::from_millis(1_700_000_000_000 - hour),
-///     started_at: Time::Missing,
-///     heartbeat_at: Time::Missing,
+///     ..Draft::default()
 /// };
 ///
 /// // Exactly at the limit of one hour it is not stale yet; one millisecond later it is.
@@ -91,7 +163,7 @@ pub enum Verdict {
         /// The last instant at which it is not stale; `None` where the policy says `never`.
         deadline: Option<Timestamp>,
     },
-    /// Active, and beyond its limit: to be failed and refunded.
+    /// Active, and beyond its limit: to be given another attempt if one is left, or failed and refunded.
     Stale(Staleness),
     /// Its age can't be known. It is never failed by guesswork and never hidden.
     Unreadable(Unreadable),
@@ -104,18 +176,29 @@ pub struct Staleness {
     pub stuck_status: Active,
     /// Its last sign of life.
     pub last_sign_of_life: Timestamp,
-    /// Milliseconds from its last sign of life to now.
+    /// What the limit is measured from: its last sign of life, or for the limit on the total time [`Signs::entered`].
+    pub since: Timestamp,
+    /// Milliseconds from `since` to now.
     pub age_ms: u64,
     /// The limit that applied, in milliseconds; `age_ms` is greater.
     pub max_age_ms: u64,
     /// The entry of the policy that the limit comes from.
     pub rule: Rule,
+    /// Which attempt this is, from 1.
+    pub attempt: u32,
+    /// How many attempts the policy gives.
+    pub attempts: Attempts,
 }
 
 impl Staleness {
     /// The last instant at which it was not stale.
     pub const fn deadline(&self) -> Timestamp {
-        self.last_sign_of_life.saturating_add(self.max_age_ms)
+        self.since.saturating_add(self.max_age_ms)
+    }
+
+    /// Whether it is given another attempt instead of being failed.
+    pub const fn retries(&self) -> bool {
+        self.attempts.left(self.attempt)
     }
 }
 
@@ -162,6 +245,8 @@ impl fmt::Display for Unreadable {
 pub enum Field {
     /// `created_at`
     CreatedAt,
+    /// `queued_at`
+    QueuedAt,
     /// `started_at`
     StartedAt,
     /// `heartbeat_at`
@@ -172,9 +257,43 @@ impl fmt::Display for Field {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Field::CreatedAt => "created_at",
+            Field::QueuedAt => "queued_at",
             Field::StartedAt => "started_at",
             Field::HeartbeatAt => "heartbeat_at",
         })
+    }
+}
+
+/// The limit that applies to a creation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Applied {
+    /// The limit.
+    pub limit: Limit,
+    /// The entry of the policy that it comes from.
+    pub rule: Rule,
+    /// What it is measured from.
+    pub since: Timestamp,
+}
+
+/// Which of two limits applies: that on silence, measured from the last sign of life, or that on the total time in
+/// `processing`. It is the one whose deadline is earlier, and the one on silence if they are the same.
+pub fn applied(status: Active, signs: Signs, silence: (Limit, Rule), total: (Limit, Rule)) -> Applied {
+    let by_silence = Applied { limit: silence.0, rule: silence.1, since: signs.last };
+    let by_total = Applied { limit: total.0, rule: total.1, since: signs.entered };
+    match (status, by_silence.deadline(), by_total.deadline()) {
+        (Active::Processing, Some(by_silence), Some(total)) if total < by_silence => by_total,
+        (Active::Processing, None, Some(_)) => by_total,
+        _ => by_silence,
+    }
+}
+
+impl Applied {
+    /// The last instant within the limit; `None` for `never`.
+    pub const fn deadline(&self) -> Option<Timestamp> {
+        match self.limit {
+            Limit::After(max_age) => Some(self.since.saturating_add(max_age.as_millis())),
+            Limit::Never => None,
+        }
     }
 }
 
@@ -184,18 +303,24 @@ impl fmt::Display for Field {
 /// 2. A last sign of life that can't be read, or is later than `now`, is [`Unreadable`]. That holds under
 ///    `never` too: a row that nobody can read is shown, whatever its limit.
 /// 3. It is [`Verdict::Stale`] if `now − last sign of life > limit`, in whole milliseconds. Exactly at the
-///    limit it is [`Verdict::Fresh`].
+///    limit it is [`Verdict::Fresh`]. Which limit that is depends on what the creation is at: see [`Policy`].
+/// 4. Where the policy limits the total time, `processing` is stale too if `now − entered > limit`; the
+///    earlier of the two deadlines counts.
 ///
 /// It is total: every input has a verdict, and nothing overflows or panics.
 pub fn classify(draft: &Draft<'_>, now: Timestamp, policy: &Policy) -> Verdict {
-    classify_by(draft, now, |status| policy.limit(status, draft.kind))
+    classify_by(draft, now, policy.attempts(draft.kind), |status, signs| {
+        let silence = policy.limit_in(draft.phase(status), draft.kind);
+        applied(status, signs, silence, policy.total(draft.kind))
+    })
 }
 
 /// [`classify`] for a caller that keeps its limits in another form than a [`Policy`].
 pub fn classify_by(
     draft: &Draft<'_>,
     now: Timestamp,
-    limit: impl FnOnce(Active) -> (Limit, Rule),
+    attempts: Attempts,
+    applied: impl FnOnce(Active, Signs) -> Applied,
 ) -> Verdict {
     let Some(status) = draft.status else {
         return Verdict::Unreadable(Unreadable::UnknownStatus);
@@ -203,20 +328,29 @@ pub fn classify_by(
     let Some(active) = status.active() else {
         return Verdict::Settled(status);
     };
-    let last_sign_of_life = match draft.last_sign_of_life(active) {
-        Ok(timestamp) if timestamp > now => return Verdict::Unreadable(Unreadable::Future),
-        Ok(timestamp) => timestamp,
+    let signs = match draft.signs_of_life(active) {
+        Ok(signs) if signs.last > now => return Verdict::Unreadable(Unreadable::Future),
+        Ok(signs) => signs,
         Err(reason) => return Verdict::Unreadable(reason),
     };
-    let (limit, rule) = limit(active);
+    let Applied { limit, rule, since } = applied(active, signs);
     let max_age_ms = match limit {
         Limit::Never => return Verdict::Fresh { status: active, deadline: None },
         Limit::After(max_age) => max_age.as_millis(),
     };
-    let age_ms = now.millis_since(last_sign_of_life);
+    let age_ms = now.millis_since(since);
     if age_ms > max_age_ms {
-        Verdict::Stale(Staleness { stuck_status: active, last_sign_of_life, age_ms, max_age_ms, rule })
+        Verdict::Stale(Staleness {
+            stuck_status: active,
+            last_sign_of_life: signs.last,
+            since,
+            age_ms,
+            max_age_ms,
+            rule,
+            attempt: draft.attempt,
+            attempts,
+        })
     } else {
-        Verdict::Fresh { status: active, deadline: Some(last_sign_of_life.saturating_add(max_age_ms)) }
+        Verdict::Fresh { status: active, deadline: Some(since.saturating_add(max_age_ms)) }
     }
 }

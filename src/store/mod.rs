@@ -3,7 +3,9 @@
 //! Building a statement is pure; a shell runs it. What the statements rely on (indexes, triggers, constraints)
 //! stands in `migrations/`.
 
+mod events;
 mod operators;
+mod reports;
 mod rows;
 mod statements;
 
@@ -11,15 +13,17 @@ use serde::Serialize;
 
 use crate::rules::Timestamp;
 
-pub use operators::{by_id, count, evidence, evidence_of, explain, page_by_status, sweeps};
+pub use events::{Claimed, Outcome, claim, claimed, events, events_of, replay, settle};
+pub use operators::{by_id, count, evidence, evidence_of, explain, sweeps};
+pub use reports::{Details, NewCreation, StandingRow, create, report, standing, standing_of};
 pub use rows::{CandidateRow, FailureRow, PageRow, candidates, marked_ids, page_rows};
 pub use statements::{
     Filter, SweepStart, SweepTotals, active_of_user, balance, balances, begin_sweep, end_sweep, mark_failed,
-    page, readiness, stale,
+    page, page_of_all, readiness, retry, stale,
 };
 
 /// The schema that the statements are written for: the newest of `migrations/`.
-pub const SCHEMA_VERSION: i64 = 2;
+pub const SCHEMA_VERSION: i64 = 3;
 
 /// One SQL statement with its parameters, `?1` first.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -114,6 +118,11 @@ impl DatabaseError {
     /// Whether a constraint or a trigger refused a row: the others may go through without it.
     pub fn is_constraint(&self) -> bool {
         self.message.contains("SQLITE_CONSTRAINT")
+    }
+
+    /// Whether the trigger that charges refused, because the balance is too low.
+    pub fn is_insufficient(&self) -> bool {
+        self.message.contains("insufficient tokens")
     }
 }
 

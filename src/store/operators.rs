@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 
-use super::statements::{active, candidate};
-use super::{Page, Param, Row, Statement, json};
+use super::statements::{active, candidate, listed, refunded};
+use super::{Param, Row, Statement, json};
 use crate::rules::{Evidence, FEW, SILENT_AFTER_MS, Timestamp};
 
 /// At most this many active creations are counted: a query reads no more rows than that.
@@ -34,27 +34,36 @@ const COUNT: &str = concat!(
 
 /// The sweeps before ?1, the newest first.
 const SWEEPS: &str =
-    "SELECT id, source, actor, plan_id, started_at, finished_at, examined, marked, raced, refused,
+    "SELECT id, source, actor, plan_id, started_at, finished_at, examined, marked, retried, raced, refused,
        unreadable, refunded_tokens, more, error
      FROM sweeps WHERE id < ?1 ORDER BY id DESC LIMIT ?2";
 
 /// One creation with everything that the list shows of it, as a list of one.
 const ONE: &str = concat!(
-    "SELECT json_group_array(json_array(",
-    candidate!(),
-    ", prompt, error, error_code,
-         CASE typeof(finished_at) WHEN 'integer' THEN finished_at END, listed_at, refunded_tokens)) AS page
-     FROM (SELECT c.*, (SELECT tokens FROM ledger WHERE entry_key = 'refund:' || c.id) AS refunded_tokens
-       FROM creations AS c WHERE c.id = ?1)"
+    "SELECT ",
+    listed!(),
+    " AS page
+     FROM (SELECT c.*, ",
+    refunded!(),
+    " FROM creations AS c WHERE c.id = ?1)"
 );
 
 const LEDGER_OF: &str = "SELECT entry_key, type, tokens, created_at, sweep_id FROM ledger
-     WHERE entry_key IN ('charge:' || ?1, 'refund:' || ?1) ORDER BY created_at, entry_key";
+     WHERE entry_key IN ('charge:' || ?1, 'refund:' || ?1, 'restore:' || ?1) ORDER BY created_at, entry_key";
 
-const SWEEP_OF: &str =
-    "SELECT id, source, actor, plan_id, started_at, finished_at, examined, marked, raced, refused,
+const SWEEPS_OF: &str =
+    "SELECT id, source, actor, plan_id, started_at, finished_at, examined, marked, retried, raced, refused,
        unreadable, refunded_tokens, more, error
-     FROM sweeps WHERE id = (SELECT sweep_id FROM creations WHERE id = ?1)";
+     FROM sweeps WHERE id IN (SELECT sweep_id FROM creations WHERE id = ?1
+       UNION ALL SELECT sweep_id FROM attempts WHERE creation_id = ?1) ORDER BY id";
+
+const ATTEMPTS_OF: &str =
+    "SELECT attempt, outcome, worker, started_at, heartbeat_at, finished_at, stuck_status, age_ms, max_age_ms,
+       error, error_code, sweep_id
+     FROM attempts WHERE creation_id = ?1 ORDER BY attempt";
+
+const EVENTS_OF: &str = "SELECT id, state, due_at, deliveries, last_error FROM events
+     WHERE state IN ('due', 'dead') AND creation_id = ?1 ORDER BY due_at LIMIT 20";
 
 /// One row of numbers; `rules::Evidence` says what they mean.
 const EVIDENCE: &str = concat!(
@@ -62,12 +71,12 @@ const EVIDENCE: &str = concat!(
      pending AS MATERIALIZED (
        SELECT count(*) AS n, min(last_sign_of_life) AS since FROM (
          SELECT last_sign_of_life FROM creations INDEXED BY creations_active
-         WHERE status = 'pending' AND last_sign_of_life IS NOT NULL AND last_sign_of_life <= ?1 LIMIT ?4)),
+         WHERE phase = 'pending' AND last_sign_of_life IS NOT NULL AND last_sign_of_life <= ?1 LIMIT ?4)),
      progress AS MATERIALIZED (
        SELECT coalesce(sum(last_sign_of_life >= ?1 - ?2), 0) AS alive, coalesce(sum(last_sign_of_life < ?1 - ?2), 0) AS silent,
          min(last_sign_of_life) AS earliest, max(last_sign_of_life) AS latest FROM (
          SELECT last_sign_of_life FROM creations INDEXED BY creations_active
-         WHERE status = 'processing' AND last_sign_of_life IS NOT NULL AND last_sign_of_life <= ?1 LIMIT ?4)),
+         WHERE phase IN ('processing', 'heartbeating') AND last_sign_of_life IS NOT NULL AND last_sign_of_life <= ?1 LIMIT ?4)),
      recent AS MATERIALIZED (
        SELECT status, kind, started_at, finished_at, error_code FROM creations ORDER BY rowid DESC LIMIT ?5),
      finished AS MATERIALIZED (
@@ -82,7 +91,7 @@ const EVIDENCE: &str = concat!(
        (SELECT count(*) FROM (SELECT 1 FROM creations INDEXED BY creations_unreadable
          WHERE ", active!(), " AND last_sign_of_life IS NULL LIMIT ?5))
        + (SELECT count(*) FROM (SELECT 1 FROM creations INDEXED BY creations_active
-         WHERE status IN ('pending', 'processing') AND last_sign_of_life IS NOT NULL AND last_sign_of_life > ?1 LIMIT ?5)) AS unreadable,
+         WHERE phase IN ('pending', 'processing', 'heartbeating') AND last_sign_of_life IS NOT NULL AND last_sign_of_life > ?1 LIMIT ?5)) AS unreadable,
        (SELECT count(*) FROM finished) AS finished,
        (SELECT count(*) FROM finished WHERE status = 'failed') AS failed,
        (SELECT error_code FROM errors) AS error_code, (SELECT n FROM errors) AS error_count,
@@ -111,21 +120,10 @@ pub fn sweeps(before: Option<&str>, limit: u32) -> Statement {
     Statement::new(SWEEPS, [before.unwrap_or("~").into(), limit.into()])
 }
 
-/// All about one creation: its [`super::PageRow`] in `page`, the ledger's entries, and the sweep that marked it.
-pub fn explain(id: &str) -> [Statement; 3] {
-    [ONE, LEDGER_OF, SWEEP_OF].map(|sql| Statement::new(sql, [id.into()]))
-}
-
-/// `limit` of a user's creations with this status, after `after`: as [`super::page`].
-pub fn page_by_status(user_id: &str, status: &str, after: &Page, limit: u32) -> Statement {
-    let params = [
-        user_id.into(),
-        Param::Integer(after.listed_at),
-        after.id.as_str().into(),
-        limit.into(),
-        status.into(),
-    ];
-    Statement::new(super::statements::PAGE_BY_STATUS, params)
+/// All about one creation: its [`super::PageRow`] in `page`, the ledger's entries, the sweeps that touched it, the
+/// attempts that are over, and the events that have not been delivered.
+pub fn explain(id: &str) -> [Statement; 5] {
+    [ONE, LEDGER_OF, SWEEPS_OF, ATTEMPTS_OF, EVENTS_OF].map(|sql| Statement::new(sql, [id.into()]))
 }
 
 /// What a diagnosis rests on: see [`evidence_of`].

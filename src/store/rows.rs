@@ -8,7 +8,7 @@ use super::{DatabaseError, Row};
 use crate::rules::{Candidate, Draft, Time};
 
 /// A creation as the sweep reads it: `[id, user_id, kind, status, attempt, tokens, created_at, started_at,
-/// heartbeat_at]`.
+/// heartbeat_at, queued_at, progress]`.
 #[derive(Clone, Debug)]
 pub struct CandidateRow {
     /// The creation's id.
@@ -29,10 +29,14 @@ pub struct CandidateRow {
     pub started_at: Time,
     /// When a worker last said that it is alive.
     pub heartbeat_at: Time,
+    /// When it was put back for another attempt.
+    pub queued_at: Time,
+    /// How far its worker says that it is, in percent.
+    pub progress: Option<u64>,
 }
 
 impl CandidateRow {
-    fn read(cell: &Value) -> Option<Self> {
+    pub(super) fn read(cell: &Value) -> Option<Self> {
         let time = |at| match cell.get(at) {
             Some(Value::Null) => Some(Time::Missing),
             Some(value) => Some(value.as_i64().map_or(Time::Malformed, Time::from_millis)),
@@ -48,6 +52,8 @@ impl CandidateRow {
             created_at: time(6)?,
             started_at: time(7)?,
             heartbeat_at: time(8)?,
+            queued_at: time(9)?,
+            progress: cell.get(10)?.as_u64(),
         })
     }
 
@@ -56,7 +62,9 @@ impl CandidateRow {
         Draft {
             status: self.status.parse().ok(),
             kind: &self.kind,
+            attempt: self.attempt,
             created_at: self.created_at,
+            queued_at: self.queued_at,
             started_at: self.started_at,
             heartbeat_at: self.heartbeat_at,
         }
@@ -64,12 +72,12 @@ impl CandidateRow {
 
     /// The row as a sweep's plan takes it.
     pub fn candidate(&self) -> Candidate<'_> {
-        Candidate { id: &self.id, attempt: self.attempt, draft: self.draft() }
+        Candidate { id: &self.id, draft: self.draft() }
     }
 }
 
 /// A creation as the drafts list reads it: `[a CandidateRow, prompt, error, error_code, finished_at, listed_at,
-/// refunded_tokens]`.
+/// refunded_tokens, result_url, late_at, restored_at, deleted_at]`.
 #[derive(Clone, Debug)]
 pub struct PageRow {
     /// What the rules need of it, and more.
@@ -84,8 +92,16 @@ pub struct PageRow {
     pub finished_at: Option<i64>,
     /// Its place in the list.
     pub listed_at: i64,
-    /// What was refunded.
+    /// What was refunded, unless a restore took it again.
     pub refunded_tokens: Option<u64>,
+    /// Where the result is.
+    pub result_url: Option<String>,
+    /// When a result came too late, in epoch milliseconds.
+    pub late_at: Option<i64>,
+    /// When that result was restored.
+    pub restored_at: Option<i64>,
+    /// When its owner deleted it.
+    pub deleted_at: Option<i64>,
 }
 
 impl PageRow {
@@ -98,6 +114,10 @@ impl PageRow {
             finished_at: cell.get(4)?.as_i64(),
             listed_at: cell.get(5)?.as_i64()?,
             refunded_tokens: cell.get(6)?.as_u64(),
+            result_url: text(cell.get(7)?),
+            late_at: cell.get(8)?.as_i64(),
+            restored_at: cell.get(9)?.as_i64(),
+            deleted_at: cell.get(10)?.as_i64(),
         })
     }
 }

@@ -1,5 +1,5 @@
 use super::{FailureRow, Page, Param, Statement};
-use crate::rules::{Active, Limit, Policy, Timestamp};
+use crate::rules::{Active, Limit, Phase, Policy, Timestamp};
 
 /// What the rules need of a creation, as one JSON array: see [`super::CandidateRow`]. A time that is not an
 /// integer becomes the text `malformed`, because JSON can't hold every SQL value and one bad row must not stop
@@ -9,7 +9,9 @@ macro_rules! candidate {
         "json_array(id, user_id, kind, status, attempt, tokens,
          CASE typeof(created_at) WHEN 'integer' THEN created_at WHEN 'null' THEN NULL ELSE 'malformed' END,
          CASE typeof(started_at) WHEN 'integer' THEN started_at WHEN 'null' THEN NULL ELSE 'malformed' END,
-         CASE typeof(heartbeat_at) WHEN 'integer' THEN heartbeat_at WHEN 'null' THEN NULL ELSE 'malformed' END)"
+         CASE typeof(heartbeat_at) WHEN 'integer' THEN heartbeat_at WHEN 'null' THEN NULL ELSE 'malformed' END,
+         CASE typeof(queued_at) WHEN 'integer' THEN queued_at WHEN 'null' THEN NULL ELSE 'malformed' END,
+         progress)"
     };
 }
 
@@ -22,29 +24,40 @@ macro_rules! active {
 
 pub(super) use {active, candidate};
 
-/// Creations that are stale by the limits in ?1, and active ones whose times can't be read.
-///
-/// `pairs` hops over the index from one (status, kind) to the next, so its cost is the number of kinds in use
-/// and not the number of creations. A limit is looked up as [`Policy::limit`] does; `never` is a cutoff of −1.
-const STALE: &str = concat!(
-    "WITH RECURSIVE
-     limits (status, kind, cutoff) AS MATERIALIZED (
-       SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(?1)),
-     pairs (status, kind) AS MATERIALIZED (
+/// The cutoff for a kind in a phase, from ?1: the kind's own, or the one for every other kind. It reads a row for each kind
+/// that the policy names, and none otherwise.
+macro_rules! cutoff {
+    ($phase:literal, $kind:literal) => {
+        concat!(
+            "ifnull((SELECT value ->> 1 FROM json_each(?1, '$.kinds.' || ",
+            $phase,
+            ") WHERE value ->> 0 = ",
+            $kind,
+            "),
+           ?1 ->> ('$.others.' || ",
+            $phase,
+            "))"
+        )
+    };
+}
+
+/// The parts of [`STALE`] and [`STALE_BY_TOTAL`]; the latter has `$by_total` in its list of stale creations.
+macro_rules! stale {
+    ($totals:literal, $by_total:expr) => {
+        concat!(
+            "WITH RECURSIVE
+     pairs (phase, kind) AS MATERIALIZED (
        SELECT s.column1, (SELECT kind FROM creations INDEXED BY creations_active
-         WHERE status = s.column1 AND last_sign_of_life IS NOT NULL ORDER BY kind LIMIT 1)
-       FROM (VALUES ('pending'), ('processing')) AS s
+         WHERE phase = s.column1 AND last_sign_of_life IS NOT NULL ORDER BY kind LIMIT 1) AS kind
+       FROM (VALUES ('pending'), ('processing'), ('heartbeating')) AS s WHERE kind IS NOT NULL
        UNION ALL
-       SELECT status, (SELECT kind FROM creations INDEXED BY creations_active
-         WHERE status = pairs.status AND kind > pairs.kind AND last_sign_of_life IS NOT NULL ORDER BY kind LIMIT 1)
-       FROM pairs WHERE kind IS NOT NULL),
+       SELECT phase, (SELECT kind FROM creations INDEXED BY creations_active
+         WHERE phase = pairs.phase AND kind > pairs.kind AND last_sign_of_life IS NOT NULL ORDER BY kind LIMIT 1) AS next
+       FROM pairs WHERE next IS NOT NULL),", $totals, "
      stale AS (
        SELECT c.* FROM pairs CROSS JOIN creations AS c INDEXED BY creations_active
-       ON c.status = pairs.status AND c.kind = pairs.kind
-         AND c.last_sign_of_life < (
-           SELECT cutoff FROM limits WHERE limits.status = pairs.status
-             AND (limits.kind = pairs.kind OR limits.kind IS NULL)
-           ORDER BY limits.kind IS NULL LIMIT 1)
+       ON c.phase = pairs.phase AND c.kind = pairs.kind
+         AND c.last_sign_of_life < ", cutoff!("pairs.phase", "pairs.kind"), $by_total, "
        LIMIT ?3 OFFSET ?4),
      unreadable AS (
        SELECT * FROM (
@@ -53,10 +66,40 @@ const STALE: &str = concat!(
        UNION ALL
        SELECT * FROM (
          SELECT c.* FROM pairs CROSS JOIN creations AS c INDEXED BY creations_active
-         ON c.status = pairs.status AND c.kind = pairs.kind AND c.last_sign_of_life > ?2
+         ON c.phase = pairs.phase AND c.kind = pairs.kind AND c.last_sign_of_life > ?2
          LIMIT ?5))
      SELECT (SELECT json_group_array(", candidate!(), ") FROM stale) AS candidates,
             (SELECT json_group_array(", candidate!(), ") FROM unreadable) AS unreadable"
+        )
+    };
+}
+
+/// Creations that are stale by the limits on silence in ?1, and active ones whose times can't be read.
+///
+/// `pairs` hops over the index from one (phase, kind) to the next, so its cost is the number of kinds in use
+/// and not the number of creations. A limit is looked up as [`Policy::limit_in`] does; `never` is a cutoff of −1.
+const STALE: &str = stale!("", "");
+
+/// The same, and those that are stale by the limits on the total time, which stand in ?1 as the phase `total`.
+const STALE_BY_TOTAL: &str = stale!(
+    "
+     totals (kind) AS MATERIALIZED (
+       SELECT (SELECT kind FROM creations INDEXED BY creations_processing
+         WHERE processing_since IS NOT NULL ORDER BY kind LIMIT 1) AS first WHERE first IS NOT NULL
+       UNION ALL
+       SELECT (SELECT kind FROM creations INDEXED BY creations_processing
+         WHERE kind > totals.kind AND processing_since IS NOT NULL ORDER BY kind LIMIT 1) AS next
+       FROM totals WHERE next IS NOT NULL),",
+    concat!(
+        "
+       UNION ALL
+       SELECT c.* FROM totals CROSS JOIN creations AS c INDEXED BY creations_processing
+       ON c.kind = totals.kind AND c.processing_since < ",
+        cutoff!("'total'", "totals.kind"),
+        "
+         AND c.last_sign_of_life <= ?2 AND c.last_sign_of_life >= ",
+        cutoff!("c.phase", "totals.kind")
+    )
 );
 
 /// One user's active creations, readable or not, the oldest rows first.
@@ -91,15 +134,47 @@ const CREDIT_BALANCES: &str = concat!(
      ON CONFLICT (user_id) DO UPDATE SET tokens = tokens + excluded.tokens"
 );
 
-/// Marks the creations failed; the trigger `creations_are_refunded` writes the ledger.
+/// Marks the creations failed; the trigger `creations_are_refunded` writes the ledger, and `creations_tell` the event.
 const MARK_FAILED: &str = concat!(
     "WITH j AS MATERIALIZED (SELECT value FROM json_each(?1))
      UPDATE creations AS c INDEXED BY sqlite_autoindex_creations_1
      SET status = 'failed', finished_at = ?2, error_code = 'generation_timeout',
        error = j.value ->> 4, stuck_status = j.value ->> 1, age_ms = j.value ->> 5, max_age_ms = j.value ->> 6,
-       sweep_id = ?3
+       sweep_id = ?3, event = 'failed', notify = ?4
      FROM j WHERE ", as_planned!()
 );
+
+/// Records the attempts that are about to be over.
+const RECORD_ATTEMPTS: &str = concat!(
+    "INSERT INTO attempts (creation_id, attempt, outcome, worker, fence, started_at, heartbeat_at, finished_at,
+       error, error_code, stuck_status, age_ms, max_age_ms, sweep_id)
+     SELECT c.id, c.attempt, 'retried', c.worker, c.fence, c.started_at, c.heartbeat_at, ?2,
+       j.value ->> 4, 'generation_timeout', j.value ->> 1, j.value ->> 5, j.value ->> 6, ?3
+     FROM json_each(?1) AS j CROSS JOIN creations AS c INDEXED BY sqlite_autoindex_creations_1 ON ",
+    as_planned!()
+);
+
+/// Puts the creations back to pending, for their next attempt.
+const RETRY: &str = concat!(
+    "WITH j AS MATERIALIZED (SELECT value FROM json_each(?1))
+     UPDATE creations AS c INDEXED BY sqlite_autoindex_creations_1
+     SET status = 'pending', attempt = c.attempt + 1, queued_at = ?2, started_at = NULL, heartbeat_at = NULL,
+       worker = NULL, fence = NULL, progress = NULL, event = 'retried', notify = ?3
+     FROM j WHERE ",
+    as_planned!()
+);
+
+/// Counts what [`RETRY`] just did, as [`COUNT_MARKED`] does.
+const COUNT_RETRIED: &str = "UPDATE sweeps SET
+       retried = retried + changes(),
+       raced = raced + ?3 - changes(),
+       examined = ?5, refused = ?6, unreadable = ?7, more = ?8,
+       finished_at = CASE WHEN ?9 THEN max(started_at, CAST(unixepoch('subsec') * 1000 AS INTEGER)) END
+     WHERE id = ?1
+     RETURNING CASE WHEN changes() <> ?3 THEN (
+       SELECT json_group_array(a.creation_id) FROM json_each(?2) AS j
+       CROSS JOIN attempts AS a ON a.creation_id = j.value ->> 0 AND a.attempt = j.value ->> 2
+       WHERE a.sweep_id = ?1) END AS marked_ids";
 
 /// Counts what [`MARK_FAILED`] just did, in the same transaction: `changes()` is its number of rows. The sum and
 /// the ids are read back only if a creation had moved on; otherwise they are those of the plan, and `marked_ids`
@@ -130,27 +205,66 @@ const END_SWEEP: &str = "INSERT INTO sweeps
 
 const BALANCE: &str = "SELECT tokens FROM balances WHERE user_id = ?1";
 
-/// One page of a user's creations, the newest first, with what was refunded for each.
+/// What a list shows of a creation: see [`super::PageRow`].
+macro_rules! listed {
+    () => {
+        concat!(
+            "json_group_array(json_array(",
+            candidate!(),
+            ", prompt, error, error_code,
+         CASE typeof(finished_at) WHEN 'integer' THEN finished_at END, listed_at, refunded_tokens,
+         result_url, late_at, restored_at, deleted_at))"
+        )
+    };
+}
+
+/// What went back for a creation; a restore takes it again.
+macro_rules! refunded {
+    () => {
+        "(SELECT tokens FROM ledger WHERE entry_key = 'refund:' || c.id AND c.restored_at IS NULL) AS refunded_tokens"
+    };
+}
+
+pub(super) use {listed, refunded};
+
+/// One page of a user's creations, the newest first, with what was refunded for each; without those that the user has
+/// deleted.
 const PAGE: &str = concat!(
-    "SELECT json_group_array(json_array(",
-    candidate!(),
-    ", prompt, error, error_code,
-         CASE typeof(finished_at) WHEN 'integer' THEN finished_at END, listed_at, refunded_tokens)) AS page
+    "SELECT ",
+    listed!(),
+    " AS page
      FROM (
-       SELECT c.*, (SELECT tokens FROM ledger WHERE entry_key = 'refund:' || c.id) AS refunded_tokens
+       SELECT c.*, ",
+    refunded!(),
+    "
+       FROM creations AS c INDEXED BY creations_of_user
+       WHERE user_id = ?1 AND (listed_at, id) < (?2, ?3) AND deleted_at IS NULL
+       ORDER BY listed_at DESC, id DESC LIMIT ?4)"
+);
+
+/// The same for an operator, deleted ones included.
+const PAGE_OF_ALL: &str = concat!(
+    "SELECT ",
+    listed!(),
+    " AS page
+     FROM (
+       SELECT c.*, ",
+    refunded!(),
+    "
        FROM creations AS c INDEXED BY creations_of_user
        WHERE user_id = ?1 AND (listed_at, id) < (?2, ?3)
        ORDER BY listed_at DESC, id DESC LIMIT ?4)"
 );
 
 /// The same, of one status.
-pub(super) const PAGE_BY_STATUS: &str = concat!(
-    "SELECT json_group_array(json_array(",
-    candidate!(),
-    ", prompt, error, error_code,
-         CASE typeof(finished_at) WHEN 'integer' THEN finished_at END, listed_at, refunded_tokens)) AS page
+const PAGE_BY_STATUS: &str = concat!(
+    "SELECT ",
+    listed!(),
+    " AS page
      FROM (
-       SELECT c.*, (SELECT tokens FROM ledger WHERE entry_key = 'refund:' || c.id) AS refunded_tokens
+       SELECT c.*, ",
+    refunded!(),
+    "
        FROM creations AS c INDEXED BY creations_of_user
        WHERE user_id = ?1 AND (listed_at, id) < (?2, ?3) AND status = ?5
        ORDER BY listed_at DESC, id DESC LIMIT ?4)"
@@ -189,26 +303,31 @@ pub fn stale(
 ) -> Statement {
     let cutoffs = cutoffs(policy, filter, now);
     let params = [Param::Text(cutoffs), now.into(), limit.into(), offset.into(), unreadable.into()];
-    Statement::new(STALE, params)
+    Statement::new(if policy.limits_total() { STALE_BY_TOTAL } else { STALE }, params)
 }
 
-/// `[status, kind or null, cutoff]` for every limit of the policy: stale is a last sign of life before the cutoff.
-/// What the filter leaves out is never before it.
+/// The cutoffs of every limit of the policy: stale is a last sign of life before the cutoff, and for the phase `total` a
+/// worker's beginning before it. `{"kinds": {phase: [[kind, cutoff], …]}, "others": {phase: cutoff}}`. `never`, and what
+/// the filter leaves out, is −1.
 fn cutoffs(policy: &Policy, filter: Filter<'_>, now: Timestamp) -> String {
-    let kinds = policy.kinds().chain(filter.kind).map(Some).chain([None]);
-    let rows: Vec<_> = kinds
-        .flat_map(|kind| Active::ALL.map(|status| (status, kind)))
-        .map(|(status, kind)| {
-            // An unnamed kind has the limit that any kind without entries has. Kinds are never empty in a policy.
-            let cutoff = match policy.limit(status, kind.unwrap_or_default()).0 {
-                _ if !filter.matches(status, kind.unwrap_or_default()) => -1,
-                Limit::Never => -1,
-                Limit::After(max_age) => signed(now.as_millis().saturating_sub(max_age.as_millis())),
-            };
-            (status.as_str(), kind, cutoff)
-        })
-        .collect();
-    super::json(&rows)
+    let cutoff = |status, kind: &str, limit| match limit {
+        _ if !filter.matches(status, kind) => -1,
+        Limit::Never => -1,
+        Limit::After(max_age) => signed(now.as_millis().saturating_sub(max_age.as_millis())),
+    };
+    let named: Vec<_> = policy.kinds().chain(filter.kind).collect();
+    let (mut kinds, mut others) = (Vec::new(), Vec::new());
+    // An unnamed kind has the limit that any kind without entries has. Kinds are never empty in a policy.
+    let mut add = |phase: &str, limit: &dyn Fn(&str) -> i64| {
+        let of_kinds: Vec<_> = named.iter().map(|kind| (*kind, limit(kind))).collect();
+        kinds.push(format!("\"{phase}\":{}", super::json(&of_kinds)));
+        others.push(format!("\"{phase}\":{}", limit("")));
+    };
+    for phase in Phase::ALL {
+        add(phase.as_str(), &|kind| cutoff(phase.status(), kind, policy.limit_in(phase, kind).0));
+    }
+    add("total", &|kind| cutoff(Active::Processing, kind, policy.total(kind).0));
+    format!("{{\"kinds\":{{{}}},\"others\":{{{}}}}}", kinds.join(","), others.join(","))
 }
 
 /// Active creations of one user: `limit` of them after the first `offset`. The same row as [`stale`].
@@ -216,27 +335,56 @@ pub fn active_of_user(user_id: &str, limit: u32, offset: u32) -> Statement {
     Statement::new(ACTIVE_OF_USER, [user_id.into(), limit.into(), offset.into()])
 }
 
-/// The writes of one transaction of a sweep, in order: credit, mark, count. The last one answers with `marked_ids`, a
-/// JSON array, or `NULL` if all of them were marked. `last` ends the sweep's row.
+/// The writes of one transaction of a sweep that fails creations, in order: credit, mark, count. The last one answers
+/// with `marked_ids`, a JSON array, or `NULL` if all of them were marked. `last` ends the sweep's row. `notify` says
+/// whom it is told: see `events.targets`.
 pub fn mark_failed(
-    sweep_id: &str,
-    now: Timestamp,
+    sweep: (&str, Timestamp),
     failures: &[FailureRow<'_>],
     totals: SweepTotals,
+    notify: u32,
     last: bool,
 ) -> [Statement; 3] {
     let plan = super::json(failures);
-    let tokens = failures.iter().fold(0_i64, |sum, failure| sum.saturating_add(signed(failure.tokens)));
-    let count = i64::try_from(failures.len()).unwrap_or(i64::MAX);
-    let mut counts =
-        vec![sweep_id.into(), Param::Text(plan.clone()), Param::Integer(count), Param::Integer(tokens)];
-    counts.extend(totals.params());
-    counts.push(u32::from(last).into());
+    let (sweep_id, now) = sweep;
     [
         Statement::new(CREDIT_BALANCES, [Param::Text(plan.clone())]),
-        Statement::new(MARK_FAILED, [Param::Text(plan), now.into(), sweep_id.into()]),
-        Statement::new(COUNT_MARKED, counts),
+        Statement::new(MARK_FAILED, [Param::Text(plan.clone()), now.into(), sweep_id.into(), notify.into()]),
+        Statement::new(COUNT_MARKED, counts(sweep_id, plan, failures, totals, last)),
     ]
+}
+
+/// The writes of one transaction of a sweep that puts creations back for another attempt, in order: record, put back,
+/// count. As [`mark_failed`].
+pub fn retry(
+    sweep: (&str, Timestamp),
+    stale: &[FailureRow<'_>],
+    totals: SweepTotals,
+    notify: u32,
+    last: bool,
+) -> [Statement; 3] {
+    let plan = super::json(stale);
+    let (sweep_id, now) = sweep;
+    [
+        Statement::new(RECORD_ATTEMPTS, [Param::Text(plan.clone()), now.into(), sweep_id.into()]),
+        Statement::new(RETRY, [Param::Text(plan.clone()), now.into(), notify.into()]),
+        Statement::new(COUNT_RETRIED, counts(sweep_id, plan, stale, totals, last)),
+    ]
+}
+
+fn counts(
+    sweep_id: &str,
+    plan: String,
+    rows: &[FailureRow<'_>],
+    totals: SweepTotals,
+    last: bool,
+) -> Vec<Param> {
+    let tokens = rows.iter().fold(0_i64, |sum, row| sum.saturating_add(signed(row.tokens)));
+    let count = i64::try_from(rows.len()).unwrap_or(i64::MAX);
+    let mut params = vec![sweep_id.into(), Param::Text(plan), Param::Integer(count), Param::Integer(tokens)];
+    params.extend(totals.params());
+    params.push(u32::from(last).into());
+    params
 }
 
 /// What a sweep's row says of it from the beginning.
@@ -308,10 +456,21 @@ pub fn balance(user_id: &str) -> Statement {
     Statement::new(BALANCE, [user_id.into()])
 }
 
-/// `limit` of a user's creations after `after`, the newest first: see [`super::PageRow`].
+/// `limit` of a user's creations after `after`, the newest first, as the user sees them: see [`super::PageRow`].
 pub fn page(user_id: &str, after: &Page, limit: u32) -> Statement {
-    let params = [user_id.into(), Param::Integer(after.listed_at), after.id.as_str().into(), limit.into()];
-    Statement::new(PAGE, params)
+    Statement::new(PAGE, place(user_id, after, limit))
+}
+
+/// [`page`] with deleted ones, and of one status if `status` is given: as operators see them.
+pub fn page_of_all(user_id: &str, status: Option<&str>, after: &Page, limit: u32) -> Statement {
+    let mut params = place(user_id, after, limit);
+    let Some(status) = status else { return Statement::new(PAGE_OF_ALL, params) };
+    params.push(status.into());
+    Statement::new(PAGE_BY_STATUS, params)
+}
+
+fn place(user_id: &str, after: &Page, limit: u32) -> Vec<Param> {
+    vec![user_id.into(), Param::Integer(after.listed_at), after.id.as_str().into(), limit.into()]
 }
 
 /// One row: `version` of the schema, and when the `last_good_sweep` of the cron trigger finished.

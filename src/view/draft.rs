@@ -1,11 +1,13 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Serialize;
+use serde_json::{Value, json};
 
 use crate::rules::{
-    Age, GENERATION_TIMEOUT, Limit, Policy, Status, Time, Timestamp, Verdict, badge, classify,
+    Age, Draft, GENERATION_TIMEOUT, Limit, Policy, Rule, Status, Time, Timestamp, Verdict, applied, badge,
+    classify,
 };
-use crate::store::{Page, PageRow};
+use crate::store::{CandidateRow, Page, PageRow};
 
 /// One creation as its owner sees it: what the JSON of `GET /api/drafts` holds, and what the page is made from.
 ///
@@ -19,7 +21,7 @@ pub struct DraftView {
     pub kind: String,
     /// What was asked for.
     pub prompt: String,
-    /// `failed` for a stale creation, otherwise as stored.
+    /// `failed` for a stale creation, or `pending` if it is given another attempt; otherwise as stored.
     pub status: String,
     /// As stored.
     pub stored_status: String,
@@ -39,6 +41,8 @@ pub struct DraftView {
     pub refunded_tokens: u64,
     /// Epoch milliseconds; `null` if missing or malformed.
     pub created_at: Option<u64>,
+    /// When it was put back for another attempt, in epoch milliseconds; `null` if missing or malformed.
+    pub queued_at: Option<u64>,
     /// Epoch milliseconds; `null` if missing or malformed.
     pub started_at: Option<u64>,
     /// Epoch milliseconds; `null` if missing or malformed.
@@ -51,6 +55,16 @@ pub struct DraftView {
     pub max_age_ms: Option<u64>,
     /// Milliseconds since it was asked for.
     pub age_ms: Option<u64>,
+    /// How far its worker says that it is, in percent.
+    pub progress: Option<u64>,
+    /// Where the result is.
+    pub result_url: Option<String>,
+    /// When a result came in too late and was kept, in epoch milliseconds.
+    pub late_at: Option<i64>,
+    /// When that result was restored, in epoch milliseconds.
+    pub restored_at: Option<i64>,
+    /// When its owner deleted it, in epoch milliseconds.
+    pub deleted_at: Option<i64>,
 }
 
 impl DraftView {
@@ -65,7 +79,7 @@ impl DraftView {
                 "stale",
                 Some(staleness.error_text().to_string()),
                 Some(GENERATION_TIMEOUT.to_owned()),
-                Status::Failed.as_str().to_owned(),
+                if staleness.retries() { Status::Pending } else { Status::Failed }.as_str().to_owned(),
                 Some(staleness.deadline()),
             ),
             Verdict::Unreadable(reason) => (
@@ -76,12 +90,11 @@ impl DraftView {
                 None,
             ),
         };
-        let created_at = at(row.creation.created_at);
-        let active = row.creation.draft().status.and_then(Status::active);
-        let max_age_ms = active.and_then(|status| match policy.limit(status, &row.creation.kind).0 {
-            Limit::After(max_age) => Some(max_age.as_millis()),
-            Limit::Never => None,
-        });
+        let created_at = row.creation.created_at.instant();
+        let max_age_ms = match limit(&row.creation.draft(), policy).map(|(limit, _)| limit) {
+            Some(Limit::After(max_age)) => Some(max_age.as_millis()),
+            Some(Limit::Never) | None => None,
+        };
         DraftView {
             kind: row.creation.kind,
             prompt: row.prompt,
@@ -95,14 +108,20 @@ impl DraftView {
             tokens: row.creation.tokens,
             refunded_tokens: row.refunded_tokens.unwrap_or(0),
             created_at: created_at.map(Timestamp::as_millis),
-            started_at: at(row.creation.started_at).map(Timestamp::as_millis),
-            heartbeat_at: at(row.creation.heartbeat_at).map(Timestamp::as_millis),
+            queued_at: row.creation.queued_at.instant().map(Timestamp::as_millis),
+            started_at: row.creation.started_at.instant().map(Timestamp::as_millis),
+            heartbeat_at: row.creation.heartbeat_at.instant().map(Timestamp::as_millis),
             finished_at: row.finished_at,
             deadline: deadline.map(Timestamp::as_millis),
             max_age_ms,
             age_ms: created_at
                 .filter(|created_at| *created_at <= now)
                 .map(|created_at| now.millis_since(created_at)),
+            progress: row.creation.progress,
+            result_url: row.result_url,
+            late_at: row.late_at,
+            restored_at: row.restored_at,
+            deleted_at: row.deleted_at,
             id: row.creation.id,
         }
     }
@@ -117,11 +136,13 @@ impl DraftView {
     }
 }
 
-fn at(time: Time) -> Option<Timestamp> {
-    match time {
-        Time::At(timestamp) => Some(timestamp),
-        Time::Missing | Time::Malformed => None,
-    }
+/// The limit that applies to an active creation, and the entry of the policy that it comes from.
+pub(super) fn limit(draft: &Draft<'_>, policy: &Policy) -> Option<(Limit, Rule)> {
+    let status = draft.status.and_then(Status::active)?;
+    let silence = policy.limit_in(draft.phase(status), draft.kind);
+    let Ok(signs) = draft.signs_of_life(status) else { return Some(silence) };
+    let applied = applied(status, signs, silence, policy.total(draft.kind));
+    Some((applied.limit, applied.rule))
 }
 
 /// A page of the drafts list: the JSON of `GET /api/drafts`, and what the page is made from.
@@ -141,6 +162,29 @@ pub struct DraftsView {
     pub marked_as_failed: usize,
     /// Whether that sweep went through; if not, it is repeated by the cron trigger.
     pub swept: bool,
+}
+
+/// The answer of `GET /api/drafts/active`, without the server's `now`: what a page that is open asks for again and
+/// again. Its ETag is a hash of it.
+pub fn active_json(user_id: &str, balance: u64, rows: &[CandidateRow]) -> Value {
+    let millis = |time: Time| time.instant().map(Timestamp::as_millis);
+    let drafts: Vec<_> = rows
+        .iter()
+        .map(|row| {
+            json!({
+                "id": row.id,
+                "kind": row.kind,
+                "status": row.status,
+                "attempt": row.attempt,
+                "created_at": millis(row.created_at),
+                "queued_at": millis(row.queued_at),
+                "started_at": millis(row.started_at),
+                "heartbeat_at": millis(row.heartbeat_at),
+                "progress": row.progress,
+            })
+        })
+        .collect();
+    json!({ "user_id": user_id, "balance": balance, "drafts": drafts })
 }
 
 /// A place in the list, as text that is safe in a URL.

@@ -1,6 +1,6 @@
 use serde_json::{Value, json};
 
-use crate::rules::{MarkedMessage, SweepMessage};
+use crate::rules::{MarkedMessage, RetriedMessage, SweepMessage};
 use crate::sweep::{Report, Source};
 
 /// A line for the log and its severity. One JSON object a line; no prompt, credential or user is in it.
@@ -28,6 +28,20 @@ pub fn sweep_lines(report: &Report, sweep_id: &str, source: Source) -> Vec<Strin
         });
         line("info", "creation_marked", &message, fields)
     });
+    let retried = report.retried.iter().map(|retried| {
+        let (age_ms, attempt) = (retried.staleness.age_ms, retried.attempt);
+        let message = RetriedMessage { id: &retried.id, age_ms, attempt }.to_string();
+        let fields = json!({
+            "creation_id": retried.id,
+            "kind": retried.kind,
+            "stuck_status": retried.staleness.stuck_status.as_str(),
+            "age_ms": age_ms,
+            "max_age_ms": retried.staleness.max_age_ms,
+            "attempt": attempt,
+            "sweep_id": sweep_id,
+        });
+        line("info", "creation_retried", &message, fields)
+    });
     let refused = report.refused.iter().map(|refused| {
         let fields = json!({ "creation_id": refused.id, "error": refused.error, "sweep_id": sweep_id });
         line("error", "creation_refused", "The database refused to mark a stale creation as failed", fields)
@@ -38,6 +52,7 @@ pub fn sweep_lines(report: &Report, sweep_id: &str, source: Source) -> Vec<Strin
         "source": source.as_str(),
         "examined": report.examined,
         "marked": report.marked.len(),
+        "retried": report.retried.len(),
         "raced": report.raced,
         "refused": report.refused.len(),
         "unreadable": report.unreadable.len(),
@@ -45,7 +60,7 @@ pub fn sweep_lines(report: &Report, sweep_id: &str, source: Source) -> Vec<Strin
         "more": report.more,
         "cost": report.cost,
     });
-    marked.chain(refused).chain([line("info", "sweep", &message, fields)]).collect()
+    marked.chain(retried).chain(refused).chain([line("info", "sweep", &message, fields)]).collect()
 }
 
 /// The line of a sweep that stopped early.
@@ -57,6 +72,22 @@ pub fn failed_sweep_line(sweep_id: &str, source: Source, error: &str) -> String 
 /// The line of a caller who was refused: the reason, and nothing of the credential.
 pub fn refused_caller_line(path: &str, reason: &str) -> String {
     line("warn", "unauthorized", "Refused a caller", json!({ "path": path, "reason": reason }))
+}
+
+/// The line of a creation that an operator restored.
+pub fn restored_line(creation_id: &str, actor: &str) -> String {
+    let fields = json!({ "creation_id": creation_id, "actor": actor });
+    line("info", "creation_restored", "Restored a result that came too late, and charged for it", fields)
+}
+
+/// The line of an event that could not be delivered now.
+pub fn failed_delivery_line(target: &str, error: &str) -> String {
+    line(
+        "error",
+        "delivery_failed",
+        "An event was not delivered",
+        json!({ "target": target, "error": error }),
+    )
 }
 
 /// The line of a question that the database did not answer.

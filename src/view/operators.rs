@@ -1,8 +1,8 @@
 use serde_json::{Value, json};
 
-use super::draft::DraftView;
+use super::draft::{DraftView, limit};
 use crate::rules::{Active, Finding, Limit, Policy, Severity, Timestamp};
-use crate::store::Row;
+use crate::store::{PageRow, Row};
 
 /// The answer of `GET /api/creations`: a user's creations as an operator sees them.
 pub fn creations_json(
@@ -21,25 +21,38 @@ pub fn creations_json(
     })
 }
 
-/// The answer of `GET /api/creations/{id}`: what it is, by which rule, and everything that touched it.
-pub fn explanation_json(
-    now: Timestamp,
-    user_id: &str,
-    creation: DraftView,
-    policy: &Policy,
-    ledger: &[Row],
-    sweep: Option<Row>,
-) -> Value {
-    let active = Active::ALL.into_iter().find(|status| status.as_str() == creation.stored_status);
-    let rule = active.map(|status| policy.limit(status, &creation.kind).1.describe(status, &creation.kind));
+/// All that the database has of one creation: see [`crate::store::explain`].
+#[derive(Clone, Debug)]
+pub struct Explained {
+    /// The creation.
+    pub creation: PageRow,
+    /// Its entries of the ledger.
+    pub ledger: Vec<Row>,
+    /// The sweeps that touched it.
+    pub sweeps: Vec<Row>,
+    /// Its attempts that are over.
+    pub attempts: Vec<Row>,
+    /// What has not been delivered of it.
+    pub events: Vec<Row>,
+}
 
+/// The answer of `GET /api/creations/{id}`: what it is, by which rule, and everything that touched it.
+pub fn explanation_json(now: Timestamp, explained: Explained, policy: &Policy) -> Value {
+    let Explained { creation: row, ledger, sweeps, attempts, events } = explained;
+    let kind = row.creation.kind.clone();
+    let draft = row.creation.draft();
+    let active = draft.status.and_then(|status| status.active());
+    let rule = active.zip(limit(&draft, policy)).map(|(status, (_, rule))| rule.describe(status, &kind));
     json!({
         "now": now.as_millis(),
-        "user_id": user_id,
-        "creation": creation,
+        "user_id": row.creation.user_id.clone(),
         "rule": rule,
-        "ledger": ledger.to_vec(),
-        "sweep": sweep.map(sweep_json),
+        "max_attempts": policy.attempts(&kind).get(),
+        "creation": DraftView::new(row, now, policy),
+        "ledger": ledger,
+        "sweeps": sweeps.into_iter().map(sweep_json).collect::<Vec<_>>(),
+        "attempts": attempts,
+        "events": events,
     })
 }
 

@@ -23,7 +23,7 @@ fn layout(title: &str, script: bool, body: &Markup) -> String {
 }
 
 /// The drafts list as a page. Complete without JavaScript.
-pub fn drafts_page(view: &DraftsView, first_page: bool, demo: bool) -> String {
+pub fn drafts_page(view: &DraftsView, policy: &str, first_page: bool, demo: bool) -> String {
     let body = html! {
         a .skip href="#drafts" { "Skip to the drafts" }
         header .bar {
@@ -34,7 +34,7 @@ pub fn drafts_page(view: &DraftsView, first_page: bool, demo: bool) -> String {
             }
             @if demo { a .quiet href="/demo" { "Switch user" } }
         }
-        main data-now=(view.now) {
+        main data-now=(view.now) data-policy=(policy) {
             @if !view.swept {
                 p .notice role="alert" {
                     "Refunds are delayed: your balance will be corrected within minutes. You need not do anything."
@@ -79,6 +79,13 @@ fn card(draft: &DraftView) -> Markup {
             }
             p .prompt dir="auto" { (draft.prompt) }
             @if let Some(error) = &draft.error { p .error { (error) } }
+            @if let Some(note) = note(draft) { p .note { (note) } }
+            @if let Some(percent) = draft.progress.filter(|_| draft.status == "processing") {
+                progress .progress max="100" value=(percent) aria-label="Progress" { (percent) " %" }
+            }
+            @if let Some(url) = draft.result_url.as_deref().filter(|url| url.starts_with("http")) {
+                p .result { a href=(url) rel="noopener noreferrer" { "Open the result" } }
+            }
             p .tokens {
                 @if draft.refunded_tokens > 0 { (tokens(draft.refunded_tokens)) " refunded" }
                 @else if draft.verdict == "stale" && draft.tokens > 0 { "Refund of " (tokens(draft.tokens)) " on its way" }
@@ -89,6 +96,22 @@ fn card(draft: &DraftView) -> Markup {
     }
 }
 
+/// What its owner has to know of an attempt before, or of a result that came too late.
+fn note(draft: &DraftView) -> Option<String> {
+    if draft.restored_at.is_some() {
+        return Some(String::from(
+            "Its result came after the refund. It has been restored, and charged again.",
+        ));
+    }
+    match (draft.status.as_str(), draft.attempt) {
+        ("failed", _) if draft.late_at.is_some() => Some(String::from(
+            "Its result came in after the refund. It is kept: ask support if you want it, for the same price.",
+        )),
+        ("pending" | "processing", attempt) if attempt > 1 => Some(format!("Attempt {attempt}")),
+        _ => None,
+    }
+}
+
 /// The badge; one that may change while the page is open is the package's element, which does it.
 fn badge(draft: &DraftView, look: &str) -> Markup {
     let (sign, word) = draft.badge.split_once(' ').unwrap_or(("", draft.badge));
@@ -96,13 +119,10 @@ fn badge(draft: &DraftView, look: &str) -> Markup {
     if draft.verdict != "fresh" {
         return html! { span .badge .(look) { (words) } };
     }
-    let hours = match draft.max_age_ms {
-        Some(millis) => serde_json::to_string(&(millis as f64 / 3_600_000.0)).unwrap_or_default(),
-        None => String::from("never"),
-    };
     html! {
-        stale-badge .badge .(look) status=(draft.status) kind=(draft.kind) created-at=[draft.created_at]
-            started-at=[draft.started_at] heartbeat-at=[draft.heartbeat_at] max-age-hours=(hours) { (words) }
+        stale-badge .badge .(look) status=(draft.status) kind=(draft.kind) attempt=(draft.attempt)
+            created-at=[draft.created_at] queued-at=[draft.queued_at] started-at=[draft.started_at]
+            heartbeat-at=[draft.heartbeat_at] { (words) }
     }
 }
 

@@ -4,12 +4,13 @@ use sha2::{Digest, Sha256};
 use crate::rules::Timestamp;
 use crate::sweep::{Marked, Report};
 
-/// The answer of `POST /api/generate/cleanup-stale`. `marked_as_failed` counts what was marked; in a dry run,
-/// what would be.
+/// The answer of `POST /api/generate/cleanup-stale`. `marked_as_failed` and `retried` count what was done; in a dry run,
+/// what would be. `creations` holds both.
 pub fn report_json(report: &Report, sweep_id: &str, now: Timestamp, dry_run: bool) -> Value {
     json!({
         "success": true,
         "marked_as_failed": report.marked.len(),
+        "retried": report.retried.len(),
         "dry_run": dry_run,
         "sweep_id": if dry_run { None } else { Some(sweep_id) },
         "plan_id": if dry_run { Some(plan_id(report)) } else { None },
@@ -33,14 +34,14 @@ pub fn report_json(report: &Report, sweep_id: &str, now: Timestamp, dry_run: boo
             "reason": skipped.reason.code(),
             "message": skipped.reason.to_string(),
         })).collect::<Vec<_>>(),
-        "creations": report.marked.iter().map(marked_json).collect::<Vec<_>>(),
+        "creations": report.marked.iter().chain(&report.retried).map(marked_json).collect::<Vec<_>>(),
     })
 }
 
 /// The name of a dry run's plan: the same for the same creations and what was decided on. 12 hexadecimal digits.
 pub fn plan_id(report: &Report) -> String {
     let mut hash = Sha256::new();
-    for Marked { id, attempt, staleness, .. } in &report.marked {
+    for Marked { id, attempt, staleness, .. } in report.marked.iter().chain(&report.retried) {
         let decided =
             json!([id, attempt, staleness.stuck_status.as_str(), staleness.last_sign_of_life.as_millis()]);
         hash.update(serde_json::to_string(&decided).unwrap_or_default());
@@ -62,6 +63,7 @@ fn marked_json(marked: &Marked) -> Value {
         "max_age_ms": staleness.max_age_ms,
         "rule": staleness.rule.describe(staleness.stuck_status, &marked.kind),
         "tokens": marked.tokens,
+        "action": if staleness.retries() { "retry" } else { "fail" },
         "error": staleness.error_text().to_string(),
         "error_code": crate::rules::GENERATION_TIMEOUT,
     })

@@ -1,3 +1,5 @@
+use std::cell::Cell;
+
 use ::worker::{Env, Request};
 use wasm_bindgen::JsValue;
 
@@ -15,6 +17,8 @@ pub(super) struct Context {
     pub(super) env: Env,
     /// Whether the local demo's sign-in is there.
     pub(super) demo: bool,
+    /// Whether there is something to tell the rest of the app.
+    pub(super) tell: Cell<bool>,
 }
 
 impl Context {
@@ -39,13 +43,18 @@ impl Context {
             })?),
             env: env.clone(),
             demo: false,
+            tell: Cell::new(false),
         })
     }
 
-    /// An id for a sweep that begins now: a UUIDv7.
-    pub(super) fn sweep_id(&self) -> Result<String, String> {
-        let mut random = [0; 10];
-        getrandom::fill(&mut random).map_err(|error| format!("no random numbers: {error}"))?;
+    /// 16 random hexadecimal digits.
+    pub(super) fn random_text(&self) -> Result<String, String> {
+        Ok(random::<8>()?.iter().map(|byte| format!("{byte:02x}")).collect())
+    }
+
+    /// An id for what begins now: a UUIDv7.
+    pub(super) fn new_id(&self) -> Result<String, String> {
+        let random = random::<10>()?;
         let millis = self.now.as_millis();
         Ok(uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid().hyphenated().to_string())
     }
@@ -59,6 +68,12 @@ impl Context {
     pub(super) fn secret(&self, name: &'static str) -> Result<Secret, SecretError> {
         Secret::new(name, text(&self.env, name).as_deref())
     }
+}
+
+fn random<const N: usize>() -> Result<[u8; N], String> {
+    let mut random = [0; N];
+    getrandom::fill(&mut random).map_err(|error| format!("no random numbers: {error}"))?;
+    Ok(random)
 }
 
 /// The one place where the Worker reads the clock.

@@ -29,7 +29,7 @@ pub(super) async fn page(context: &Context) -> ::worker::Result<Response> {
 }
 
 /// `POST /demo`: signs in as the chosen user.
-pub(super) async fn sign_in(context: &Context, mut request: Request) -> ::worker::Result<Response> {
+pub(super) async fn sign_in(context: &Context, request: &mut Request) -> ::worker::Result<Response> {
     let form = request.form_data().await?;
     let chosen = form.get_field("user_id").unwrap_or_default();
     if !users(context).await.iter().any(|user| user.user_id == chosen) {

@@ -5,8 +5,9 @@ use super::{caller, respond, sweeping, url};
 use crate::store::{self, Database as _, DatabaseError, Page};
 use crate::sweep::Source;
 use crate::view::{
-    DraftView, DraftsView, cursor, drafts_page, failed_sweep_line, message_page, parse_cursor,
+    self, DraftView, DraftsView, cursor, drafts_page, failed_sweep_line, message_page, parse_cursor,
 };
+use serde_json::Value;
 
 /// `GET /drafts`: the caller's drafts, as a page.
 pub(super) async fn page(context: &Context, request: &Request) -> ::worker::Result<Response> {
@@ -19,7 +20,10 @@ pub(super) async fn page(context: &Context, request: &Request) -> ::worker::Resu
         Err(error) => return respond::html(400, message_page("There is no such page", &error, false)),
     };
     match list(context, &user_id, &after, limit).await {
-        Ok(view) => respond::html(200, drafts_page(&view, after == Page::first(), context.demo)),
+        Ok(view) => respond::html(
+            200,
+            drafts_page(&view, &context.config.policy_json, after == Page::first(), context.demo),
+        ),
         Err(_) => {
             let message = "Your drafts can't be loaded right now. Nothing is lost; try again in a minute.";
             respond::html(503, message_page("Drafts", message, false))
@@ -40,6 +44,36 @@ pub(super) async fn api(context: &Context, request: &Request) -> ::worker::Resul
     match list(context, &user_id, &after, limit).await {
         Ok(view) => respond::json(200, &view),
         Err(_) => respond::error(503, "the drafts can't be loaded right now"),
+    }
+}
+
+/// At most this many drafts are followed by a page that is open.
+const FOLLOWED: u32 = 100;
+
+/// `GET /api/drafts/active`: what is being generated for the caller. It sweeps nothing and reads little, and answers 304
+/// while nothing has changed.
+pub(super) async fn active(context: &Context, request: &Request) -> ::worker::Result<Response> {
+    let user_id = match caller::user(context, request).await {
+        Ok(user_id) => user_id,
+        Err(reason) => return respond::unauthorized("/api/drafts/active", &reason),
+    };
+    let batch = [store::balance(&user_id), store::active_of_user(&user_id, FOLLOWED, 0)];
+    let rows = context.database.run(&batch).await.and_then(|results| match results.as_slice() {
+        [balance, active] => {
+            let tokens = balance.first().and_then(|row| row.get("tokens")).and_then(Value::as_u64);
+            Ok((tokens.unwrap_or(0), store::candidates(active, "candidates")?))
+        }
+        _ => Err(DatabaseError::new("expected two results")),
+    });
+    match rows {
+        Ok((balance, rows)) => {
+            let known = request.headers().get("If-None-Match").ok().flatten();
+            respond::tagged(&view::active_json(&user_id, balance, &rows), context.now, known.as_deref())
+        }
+        Err(error) => {
+            console_error!("{}", view::failed_read_line(&error.to_string()));
+            respond::error(503, "the drafts can't be loaded right now")
+        }
     }
 }
 
@@ -114,7 +148,7 @@ pub(super) async fn listing(
     let [balance, page] = results.as_slice() else {
         return Err(DatabaseError::new("expected two results"));
     };
-    let balance = balance.first().and_then(|row| row.get("tokens")).and_then(serde_json::Value::as_u64);
+    let balance = balance.first().and_then(|row| row.get("tokens")).and_then(Value::as_u64);
     let mut rows = store::page_rows(page)?;
     let more = rows.len() > limit as usize;
     rows.truncate(limit as usize);

@@ -3,12 +3,12 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 
-use ::worker::{AbortSignal, Fetch, Method, Request};
 use js_sys::{Array, JSON, Object, Reflect};
 use wasm_bindgen::{JsCast as _, JsValue};
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{CryptoKey, SubtleCrypto};
 
+use super::http;
 use crate::auth::{KeyCache, Lookup, Signed, TokenError, Unverified};
 use crate::config::Algorithm;
 use crate::rules::Timestamp;
@@ -47,13 +47,11 @@ pub(super) async fn verify<'a>(
 }
 
 async fn fetch(url: &str) -> Option<String> {
-    let request = Request::new(url, Method::Get).ok()?;
-    let signal = AbortSignal::from(web_sys::AbortSignal::timeout_with_u32(TIMEOUT_MS));
-    let mut response = Fetch::Request(request).send_with_signal(&signal).await.ok()?;
-    if response.status_code() != 200 {
+    let response = http::fetch(url, None, TIMEOUT_MS).await.ok()?;
+    if response.status() != 200 {
         return None;
     }
-    response.text().await.ok().filter(|text| text.len() <= MAX_BYTES)
+    http::text(&response).await.ok().filter(|text| text.len() <= MAX_BYTES)
 }
 
 async fn signature_is_valid(

@@ -7,9 +7,12 @@ mod d1;
 mod demo;
 mod drafts;
 mod health;
+mod http;
 mod jwks;
 mod limits;
 mod operators;
+mod outbox;
+mod reports;
 mod respond;
 mod sweeping;
 mod url;
@@ -23,7 +26,7 @@ use crate::sweep::Source;
 
 /// Answers a request.
 #[event(fetch)]
-async fn fetch(request: Request, env: Env, _context: ::worker::Context) -> ::worker::Result<Response> {
+async fn fetch(mut request: Request, env: Env, invocation: ::worker::Context) -> ::worker::Result<Response> {
     let path = request.path();
     let method = match request.method().to_string().as_str() {
         // A HEAD is answered as a GET; the runtime leaves out the body.
@@ -42,19 +45,41 @@ async fn fetch(request: Request, env: Env, _context: ::worker::Context) -> ::wor
         Ok(context) => context,
         Err(error) => return respond::misconfigured(&path, &error),
     };
-    match (method.as_str(), path.as_str()) {
+    let answer = route(&context, &mut request, &method, &path).await;
+    if context.tell.get() {
+        // The answer does not wait for it, and the next cron trigger delivers what this does not.
+        invocation.wait_until(async move { outbox::deliver(&context).await });
+    }
+    answer
+}
+
+async fn route(
+    context: &Context,
+    request: &mut Request,
+    method: &str,
+    path: &str,
+) -> ::worker::Result<Response> {
+    match (method, path) {
         ("GET", "/") => respond::see_other("/drafts"),
-        ("GET", "/drafts") => drafts::page(&context, &request).await,
-        ("GET", "/api/drafts") => drafts::api(&context, &request).await,
-        ("POST", "/api/generate/cleanup-stale") => sweeping::endpoint(&context, request).await,
-        ("GET", "/demo") if context.demo => demo::page(&context).await,
-        ("POST", "/demo") if context.demo => demo::sign_in(&context, request).await,
-        (_, "/" | "/drafts" | "/api/drafts" | "/healthz" | "/readyz") => respond::method_not_allowed("GET"),
+        ("GET", "/drafts") => drafts::page(context, request).await,
+        ("GET", "/api/drafts") => drafts::api(context, request).await,
+        ("GET", "/api/drafts/active") => drafts::active(context, request).await,
+        ("POST", "/api/generate/cleanup-stale") => sweeping::endpoint(context, request).await,
+        ("GET", "/demo") if context.demo => demo::page(context).await,
+        ("POST", "/demo") if context.demo => demo::sign_in(context, request).await,
+        (_, "/" | "/drafts" | "/api/drafts" | "/api/drafts/active" | "/healthz" | "/readyz") => {
+            respond::method_not_allowed("GET")
+        }
         (_, "/api/generate/cleanup-stale") => respond::method_not_allowed("POST"),
-        (method, _) => match operators::answer(&context, &request, method).await {
-            Some(answer) => answer,
-            None => respond::not_found(&path),
-        },
+        _ => {
+            if let Some(answer) = reports::answer(context, request, method).await {
+                return answer;
+            }
+            match operators::answer(context, request, method).await {
+                Some(answer) => answer,
+                None => respond::not_found(path),
+            }
+        }
     }
 }
 
@@ -66,5 +91,8 @@ pub async fn scheduled(_event: JsValue, env: Env, _context: JsValue) -> Result<(
         ::worker::console_error!("{}", crate::view::failed_sweep_line("", Source::Cron, &error));
         js_sys::Error::new(&error)
     })?;
-    sweeping::cron(&context).await.map_err(|error| js_sys::Error::new(&error).into())
+    let swept = sweeping::cron(&context).await;
+    // Whatever became of the sweep: what is due is due.
+    outbox::deliver(&context).await;
+    swept.map_err(|error| js_sys::Error::new(&error).into())
 }

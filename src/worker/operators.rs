@@ -10,7 +10,7 @@ use crate::config::Scope;
 use crate::rules::{Status, diagnose};
 use crate::store::{self, Database as _, DatabaseError, Page, Row};
 use crate::sweep::Source;
-use crate::view::{self, DraftView, parse_cursor};
+use crate::view::{self, Explained, parse_cursor};
 
 /// The bands of age that are counted by, in minutes, if none are given.
 const BANDS: &str = "30,60,1440";
@@ -27,12 +27,13 @@ pub(super) async fn answer(
 ) -> Option<::worker::Result<Response>> {
     let path = request.path();
     let id = path.strip_prefix("/api/creations/").filter(|id| !id.is_empty() && !id.contains('/'));
-    let known = ["/api/creations", "/api/counts", "/api/sweeps", "/api/doctor"];
+    let known = ["/api/creations", "/api/counts", "/api/sweeps", "/api/doctor", "/api/events"];
     if id.is_none() && !known.contains(&path.as_str()) {
         return None;
     }
     if method != "GET" {
-        return Some(respond::method_not_allowed("GET"));
+        let allow = if path == "/api/creations" { "GET, POST" } else { "GET" };
+        return Some(respond::method_not_allowed(allow));
     }
     if let Err(refusal) = caller::operator(context, request, Scope::Read).await {
         return Some(respond::refused(&path, refusal));
@@ -42,6 +43,7 @@ pub(super) async fn answer(
         ("/api/creations", _) => creations(context, request).await,
         ("/api/counts", _) => counts(context, request).await,
         ("/api/sweeps", _) => sweeps(context, request).await,
+        ("/api/events", _) => events(context, request).await,
         _ => doctor(context, request).await,
     };
     Some(match answer {
@@ -62,10 +64,7 @@ async fn creations(context: &Context, request: &Request) -> Answer {
         .map_err(bad)?;
     let after = after.map_or_else(|| Ok(Page::first()), |text| parse_cursor(&text)).map_err(bad)?;
     let one_more = limit.saturating_add(1);
-    let page = match status {
-        Some(status) => store::page_by_status(&user_id, status.as_str(), &after, one_more),
-        None => store::page(&user_id, &after, one_more),
-    };
+    let page = store::page_of_all(&user_id, status.map(Status::as_str), &after, one_more);
     let Listing { balance, drafts, next_cursor } =
         listing(context, limit, &[store::balance(&user_id), page]).await.map_err(unavailable)?;
     Ok(view::creations_json(context.now, &user_id, balance, &drafts, next_cursor))
@@ -76,15 +75,12 @@ async fn explain(context: &Context, request: &Request, id: &str) -> Answer {
     url::parameters(request, []).map_err(bad)?;
     let id = url::decode(id);
     let results = context.database.run(&store::explain(&id)).await.map_err(unavailable)?;
-    let [page, ledger, sweep] = results.as_slice() else {
-        return Err(unavailable(DatabaseError::new("expected three results")));
-    };
-    let rows = store::page_rows(page).map_err(unavailable)?;
-    let row = rows.into_iter().next().ok_or_else(|| (404, format!("there is no creation `{id}`")))?;
-    let user_id = row.creation.user_id.clone();
-    let policy = &context.config.policy;
-    let creation = DraftView::new(row, context.now, policy);
-    Ok(view::explanation_json(context.now, &user_id, creation, policy, ledger, sweep.first().cloned()))
+    let mut results = results.into_iter();
+    let mut next = || results.next().unwrap_or_default();
+    let rows = store::page_rows(&next()).map_err(unavailable)?;
+    let creation = rows.into_iter().next().ok_or_else(|| (404, format!("there is no creation `{id}`")))?;
+    let explained = Explained { creation, ledger: next(), sweeps: next(), attempts: next(), events: next() };
+    Ok(view::explanation_json(context.now, explained, &context.config.policy))
 }
 
 /// `GET /api/counts?bands=30,60,1440`: active creations by age.
@@ -117,6 +113,27 @@ async fn sweeps(context: &Context, request: &Request) -> Answer {
     let statement = store::sweeps(cursor.as_deref(), limit.saturating_add(1));
     let rows = only(context.database.run(&[statement]).await.map_err(unavailable)?);
     Ok(view::sweeps_json(context.now, rows, limit as usize))
+}
+
+/// `GET /api/events?state=dead`: what has not been delivered, the first due first.
+async fn events(context: &Context, request: &Request) -> Answer {
+    let [state, limit, cursor] = url::parameters(request, ["state", "limit", "cursor"]).map_err(bad)?;
+    let state = state.unwrap_or_else(|| String::from("dead"));
+    if state != "dead" && state != "due" {
+        return Err(bad(format!("`state` is `{state}`: expected `dead` or `due`")));
+    }
+    let limit = limit.map_or(Ok(20), |limit| url::whole("limit", &limit, 1..=100)).map_err(bad)?;
+    let after = match &cursor {
+        None => (-1, ""),
+        Some(text) => {
+            text.split_once('.').and_then(|(due_at, id)| Some((due_at.parse().ok()?, id))).ok_or_else(
+                || bad(format!("`cursor` is `{text}`: expected the `next_cursor` of the page before")),
+            )?
+        }
+    };
+    let statement = store::events(&state, after, limit.saturating_add(1));
+    let rows = only(context.database.run(&[statement]).await.map_err(unavailable)?);
+    Ok(view::events_json(context.now, rows, limit as usize))
 }
 
 /// `GET /api/doctor`: likely root causes, with their evidence.

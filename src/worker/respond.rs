@@ -1,8 +1,10 @@
 use ::worker::{Headers, Response, ResponseBuilder, console_error, console_log};
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 
 use super::caller::Refusal;
+use crate::rules::Timestamp;
 use crate::view;
 
 /// Nothing but the page's own style and script: prompts are untrusted text.
@@ -22,6 +24,26 @@ fn builder(status: u16, content_type: &str) -> ::worker::Result<ResponseBuilder>
 pub(super) fn json(status: u16, body: &impl Serialize) -> ::worker::Result<Response> {
     let body = serde_json::to_string(body)?;
     Ok(builder(status, "application/json; charset=utf-8")?.fixed(body.into_bytes()))
+}
+
+/// JSON with the server's `now` and an ETag, which is of what does not change with every question; 304 if it is `known`.
+pub(super) fn tagged(body: &Value, now: Timestamp, known: Option<&str>) -> ::worker::Result<Response> {
+    let hash = Sha256::digest(serde_json::to_string(body)?);
+    let tag: String = hash.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    let tag = format!("W/\"{tag}\"");
+    let mut body = body.clone();
+    if let Value::Object(body) = &mut body {
+        body.insert(String::from("now"), now.as_millis().into());
+    }
+    let response = if known == Some(tag.as_str()) {
+        builder(304, "application/json; charset=utf-8")?.empty()
+    } else {
+        json(200, &body)?
+    };
+    response.headers().set("ETag", &tag)?;
+    // Asked again every time, and kept by nobody else.
+    response.headers().set("Cache-Control", "private, no-cache")?;
+    Ok(response)
 }
 
 pub(super) fn html(status: u16, body: String) -> ::worker::Result<Response> {

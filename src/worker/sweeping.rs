@@ -42,7 +42,7 @@ impl<'a> Ask<'a> {
 
 /// Sweeps and writes the log. Everything that sweeps goes through here.
 pub(super) async fn run(context: &Context, ask: Ask<'_>) -> Result<(String, Report), String> {
-    let sweep_id = context.sweep_id()?;
+    let sweep_id = context.new_id()?;
     let Ask { source, actor, user_id, filter, planned, plan_id, policy, dry_run, rows_per_sweep } = ask;
     let request = sweep::Request {
         sweep_id: &sweep_id,
@@ -55,6 +55,7 @@ pub(super) async fn run(context: &Context, ask: Ask<'_>) -> Result<(String, Repo
         now: context.now,
         policy,
         dry_run,
+        notify: context.notify(),
         rows_per_transaction: context.config.rows_per_transaction,
         rows_per_sweep,
     };
@@ -62,8 +63,12 @@ pub(super) async fn run(context: &Context, ask: Ask<'_>) -> Result<(String, Repo
         Ok(report) => (report, None),
         Err(stopped) => (stopped.report, Some(stopped.error.to_string())),
     };
+    if !dry_run && !(report.marked.is_empty() && report.retried.is_empty()) {
+        context.tell.set(true);
+    }
     // A dry run marks nothing, and a page load that finds nothing is no sweep: neither writes a line.
-    let idle_page = source == Source::Page && report.marked.is_empty() && report.refused.is_empty();
+    let idle = report.marked.is_empty() && report.retried.is_empty() && report.refused.is_empty();
+    let idle_page = source == Source::Page && idle;
     if !dry_run && !idle_page {
         for line in view::sweep_lines(&report, &sweep_id, source) {
             console_log!("{line}");
@@ -84,16 +89,16 @@ pub(super) async fn cron(context: &Context) -> Result<(), String> {
 }
 
 /// `POST /api/generate/cleanup-stale`: for a scheduler outside, and for the command-line tool.
-pub(super) async fn endpoint(context: &Context, mut request: Request) -> ::worker::Result<Response> {
-    let actor = match caller::operator(context, &request, Scope::Sweep).await {
+pub(super) async fn endpoint(context: &Context, request: &mut Request) -> ::worker::Result<Response> {
+    let actor = match caller::operator(context, request, Scope::Sweep).await {
         Ok(actor) => actor,
         Err(refusal) => return respond::refused(&request.path(), refusal),
     };
-    let options = match Options::read(context, &request) {
+    let options = match Options::read(context, request) {
         Ok(options) => options,
         Err(error) => return respond::bad_request(&error),
     };
-    let text = match body::text(&mut request).await {
+    let text = match body::text(request).await {
         Ok(text) => text,
         Err(error) => return respond::error(413, &error),
     };

@@ -38,7 +38,12 @@ pub(super) fn parameters<const N: usize>(
     known: [&'static str; N],
 ) -> Result<[Option<String>; N], String> {
     let mut values = [const { None }; N];
-    for (key, value) in query(request) {
+    fill(query(request), &known, &mut values)?;
+    Ok(values)
+}
+
+fn fill(pairs: Vec<(String, String)>, known: &[&str], values: &mut [Option<String>]) -> Result<(), String> {
+    for (key, value) in pairs {
         let slot = known.iter().position(|known| *known == key).and_then(|at| values.get_mut(at));
         let Some(slot) = slot else {
             let known: Vec<_> = known.iter().map(|known| format!("`{known}`")).collect();
@@ -49,7 +54,7 @@ pub(super) fn parameters<const N: usize>(
             return Err(format!("`{key}` is given twice: give it once"));
         }
     }
-    Ok(values)
+    Ok(())
 }
 
 /// A part of a path, decoded; as it is if it can't be.

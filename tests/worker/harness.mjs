@@ -2,7 +2,7 @@
 // the Worker's database calls: any of them can be made to fail before or after it commits, or be preceded by
 // somebody else's write.
 
-import { createHmac } from "node:crypto";
+import { createHash, createHmac } from "node:crypto";
 import { readFileSync, readdirSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -18,6 +18,7 @@ export const MINUTE = 60_000;
 export const HOUR = 60 * MINUTE;
 
 export const JWT_SECRET = "n0t-Used-Anywhere-Else-JwtSecret-7f3a9";
+export const WORKER_TOKEN = "n0t-Used-Anywhere-Else-Worker-91d7e";
 export const CLEANUP_TOKEN = "n0t-Used-Anywhere-Else-Cleanup-2b81c";
 
 /** Stands before the Worker: sets its clock and interferes with its database as it is told. */
@@ -25,41 +26,62 @@ const STAND = `
 import Worker from "./index.js";
 
 const nothing = { call: 0, failBefore: 0, failAfter: 0, sql: [] };
+let turns = null;
+const received = [];
+const sleep = () => new Promise((done) => setTimeout(done, 0));
 let orders = { ...nothing };
 let now = ${NOW};
 Date.now = () => now;
 
 const lost = () => new Error("D1_ERROR: Network connection lost.", { cause: new Error("Network connection lost.") });
 
-function watched(database) {
+function watched(database, actor) {
   return new Proxy(database, {
     get(target, name) {
       const value = target[name];
       if (typeof value !== "function" || name === "constructor") return value;
       if (name !== "batch") return value.bind(target);
       return async (statements) => {
+        // Two writers take the turns that the test says, one database call each.
+        while (turns && actor && turns[0] !== actor && turns.includes(actor)) await sleep();
+        try {
+          return await call(statements);
+        } finally {
+          if (turns && turns[0] === actor) turns.shift();
+        }
+      };
+      async function call(statements) {
         orders.call += 1;
         if (orders.sqlBefore === orders.call) for (const sql of orders.sql) await target.prepare(sql).run();
         if (orders.failBefore === orders.call) throw lost();
         const result = await target.batch(statements);
         if (orders.failAfter === orders.call) throw lost();
         return result;
-      };
+      }
     },
   });
 }
-const made = (env, context) => new Worker(context, { ...env, DB: watched(env.DB) });
+const made = (env, context, actor) => new Worker(context, { ...env, DB: watched(env.DB, actor) });
 export default {
   async fetch(request, env, context) {
     if (new URL(request.url).pathname === "/__stand") {
-      const { now: time, ...rest } = await request.json();
+      if (request.method === "GET") return Response.json(received);
+      const { now: time, turns: list, ...rest } = await request.json();
       now = time ?? now;
+      turns = list ?? null;
       orders = { ...nothing, ...rest };
       return new Response(null);
     }
-    return made(env, context).fetch(request);
+    const actor = request.headers.get("X-Actor");
+    const answer = await made(env, context, actor).fetch(request);
+    // Whoever is done leaves the turns to the other.
+    if (turns && actor) turns = turns.filter((name) => name !== actor);
+    return answer;
   },
   scheduled: (event, env, context) => made(env, context).scheduled(event),
+  queue: (batch) => {
+    for (const { body } of batch.messages) received.push([batch.queue, body]);
+  },
 };
 `;
 
@@ -79,10 +101,15 @@ function statements(sql) {
   return found;
 }
 
+/** A token that may report. */
+const worker = { name: "worker", sha256: createHash("sha256").update(WORKER_TOKEN).digest("hex"), scopes: ["report"] };
+
 /** Starts a Worker with an empty, migrated database. Stop it with `stop()`. */
-export async function start({ config = {}, bindings = {}, migrate = true, ratelimits } = {}) {
+export async function start({ config = {}, bindings = {}, migrate = true, ratelimits, queues = [] } = {}) {
   const logs = [];
   const miniflare = new Miniflare({
+    queueProducers: Object.fromEntries(queues.map((name) => [name, { queueName: name.toLowerCase() }])),
+    queueConsumers: Object.fromEntries(queues.map((name) => [name.toLowerCase(), { maxBatchSize: 100, maxBatchTimeout: 0 }])),
     modules: [
       { type: "ESModule", path: join(root, "build/stand.js"), contents: STAND },
       { type: "ESModule", path: join(root, "build/index.js"), contents: read("build/index.js").toString() },
@@ -94,7 +121,7 @@ export async function start({ config = {}, bindings = {}, migrate = true, rateli
     cf: false,
     ratelimits,
     assets: { directory: join(root, "www"), routerConfig: { has_user_worker: true } },
-    bindings: { STALE_DRAFTS: { auth: { cookie: "session" }, ...config }, JWT_SECRET, CLEANUP_TOKEN, ...bindings },
+    bindings: { STALE_DRAFTS: { auth: { cookie: "session" }, tokens: [worker], ...config }, JWT_SECRET, CLEANUP_TOKEN, ...bindings },
     handleRuntimeStdio(stdout, stderr) {
       for (const stream of [stdout, stderr]) {
         stream.setEncoding("utf8");
@@ -111,7 +138,7 @@ export async function start({ config = {}, bindings = {}, migrate = true, rateli
       for (const sql of statements(read("migrations", name).toString())) await database.prepare(sql).run();
     }
   }
-  const worker = await miniflare.getWorker();
+  const entry = await miniflare.getWorker();
   const fetchFrom = async (url, init) => {
     const response = await miniflare.dispatchFetch(url, { redirect: "manual", ...init });
     await check(init?.method ?? "GET", new URL(url).pathname, response);
@@ -120,6 +147,8 @@ export async function start({ config = {}, bindings = {}, migrate = true, rateli
   const fetch = (path, init) => fetchFrom(`http://localhost${path}`, init);
   return {
     logs,
+    /** What the queues have delivered so far: `[queue, body]`. */
+    received: async () => (await fetch("/__stand")).json(),
     database,
     url: () => miniflare.ready,
     stop: () => miniflare.dispose(),
@@ -128,8 +157,8 @@ export async function start({ config = {}, bindings = {}, migrate = true, rateli
     /** Says what the Worker's next database calls meet, counted from 1. */
     order: (orders) => fetch("/__stand", { method: "POST", body: JSON.stringify(orders) }),
     /** Runs the cron trigger; gives `ok` or `exception`. */
-    cron: async () => (await worker.scheduled({ cron: "* * * * *" })).outcome,
-    as: (user, path, init) => fetch(path, { ...init, headers: { Authorization: `Bearer ${token({ sub: user })}` } }),
+    cron: async () => (await entry.scheduled({ cron: "* * * * *" })).outcome,
+    as: (user, path, init) => fetch(path, { ...init, headers: { Authorization: `Bearer ${token({ sub: user, exp: NOW / 1_000 + 7 * 24 * 3_600 })}` } }),
     cleanup: (query = "", credential = CLEANUP_TOKEN, body) =>
       fetch(`/api/generate/cleanup-stale${query}`, { method: "POST", body, headers: credential ? { Authorization: `Bearer ${credential}` } : {} }),
     /** Asks as an operator; gives the answer's JSON. */
@@ -140,8 +169,8 @@ export async function start({ config = {}, bindings = {}, migrate = true, rateli
       database.prepare("INSERT INTO ledger (entry_key, user_id, type, tokens, created_at) VALUES ('grant:' || ?1, ?1, 'grant', ?2, 0)").bind(user, tokens).run(),
     /** Inserts creations; what is left out has a default. */
     async create(...creations) {
-      const columns = ["id", "user_id", "kind", "prompt", "status", "attempt", "tokens", "created_at", "started_at", "heartbeat_at"];
-      const defaults = { user_id: "ada", kind: "image", prompt: "a fox", status: "pending", attempt: 1, tokens: 10, created_at: NOW - 2 * HOUR, started_at: null, heartbeat_at: null };
+      const columns = ["id", "user_id", "kind", "prompt", "status", "attempt", "tokens", "created_at", "queued_at", "started_at", "heartbeat_at"];
+      const defaults = { user_id: "ada", kind: "image", prompt: "a fox", status: "pending", attempt: 1, tokens: 10, created_at: NOW - 2 * HOUR, queued_at: null, started_at: null, heartbeat_at: null };
       const rows = creations.map((creation) => columns.map((column) => (column in creation ? creation[column] : defaults[column])));
       const list = columns.map((_, at) => `value ->> ${at}`).join(", ");
       for (let at = 0; at < rows.length; at += 1_000) {
@@ -151,6 +180,11 @@ export async function start({ config = {}, bindings = {}, migrate = true, rateli
     /** Users whose balance is not the sum of their ledger, or who have only one of the two. */
     wrongBalances: async () =>
       (await database.prepare("SELECT user_id FROM (SELECT user_id, sum(tokens) AS sum FROM ledger GROUP BY user_id) FULL JOIN balances USING (user_id) WHERE sum IS NOT tokens").all()).results,
+    /** Reports as a worker does; gives the status and the JSON of the answer. */
+    async report(path, body, headers = {}) {
+      const response = await fetch(`/api/creations${path}`, { method: "POST", body: JSON.stringify(body), headers: { Authorization: `Bearer ${WORKER_TOKEN}`, ...headers } });
+      return { http: response.status, ...(await response.json()) };
+    },
     async status(id) {
       return (await database.prepare("SELECT status FROM creations WHERE id = ?").bind(id).first())?.status;
     },

@@ -17,9 +17,11 @@ export const seen = new Set();
 
 /** Checks an answer against the document, if it describes its path. */
 export async function check(method, pathname, response) {
-  const path = paths.find(([, pattern]) => pattern.test(pathname))?.[0];
+  // `/api/drafts/active` is no `/api/drafts/{id}`: a path without a placeholder comes first.
+  const path = pathname in DOCUMENT.paths ? pathname : paths.find(([, pattern]) => pattern.test(pathname))?.[0];
   if (!path || method === "HEAD") return;
   const operation = DOCUMENT.paths[path][method.toLowerCase()];
+  if (response.status === 304) return void seen.add(`${operation?.operationId} 304`);
   const body = await response.clone().json();
   if (!operation) {
     assert.equal(response.status, 405, `${method} ${path} is not described`);

@@ -28,14 +28,14 @@ test("marks what is stale failed, refunds it, and leaves everything else alone",
 
   const failed = await world.all("SELECT * FROM creations WHERE status = 'failed' ORDER BY id");
   assert.deepEqual(failed.map(({ id }) => id), ["free", "one-ms-after", "stale-pending", "stale-processing"]);
-  const { sweep_id, ...row } = failed[2];
+  const { sweep_id, id, status, user_id, kind, prompt, attempt, tokens, created_at, started_at, heartbeat_at, finished_at, error, error_code, stuck_status, age_ms, max_age_ms, last_sign_of_life } = failed[2];
   assert.deepEqual(
-    { ...row },
+    { id, status, user_id, kind, prompt, attempt, tokens, created_at, started_at, heartbeat_at, finished_at, error, error_code, stuck_status, age_ms, max_age_ms, last_sign_of_life },
     {
       id: "stale-pending", user_id: "ada", kind: "image", prompt: "a fox", status: "failed", attempt: 1, tokens: 7,
       created_at: NOW - 65_520_000, started_at: null, heartbeat_at: null, finished_at: NOW,
       error: "Generation timeout: Task stuck in pending status for 18.2 hours", error_code: "generation_timeout",
-      stuck_status: "pending", age_ms: 65_520_000, max_age_ms: HOUR, last_sign_of_life: null, listed_at: NOW - 65_520_000,
+      stuck_status: "pending", age_ms: 65_520_000, max_age_ms: HOUR, last_sign_of_life: null,
     },
   );
   const refunds = await world.all("SELECT entry_key, user_id, tokens, sweep_id, created_at FROM ledger WHERE type = 'refund' ORDER BY entry_key");
@@ -46,9 +46,9 @@ test("marks what is stale failed, refunds it, and leaves everything else alone",
   ]);
   const sweep = await world.one("SELECT * FROM sweeps");
   assert.equal(sweep.id, sweep_id);
-  const { source, actor, started_at, examined, marked, raced, refused, unreadable, refunded_tokens, more, error } = sweep;
+  const { source, actor, examined, marked, raced, refused, unreadable, refunded_tokens, more } = sweep;
   assert.deepEqual(
-    { source, actor, started_at, examined, marked, raced, refused, unreadable, refunded_tokens, more, error },
+    { source, actor, started_at: sweep.started_at, examined, marked, raced, refused, unreadable, refunded_tokens, more, error: sweep.error },
     { source: "cron", actor: null, started_at: NOW, examined: 4, marked: 4, raced: 0, refused: 0, unreadable: 0, refunded_tokens: 27, more: 0, error: null },
   );
   assert.ok(sweep.finished_at >= sweep.started_at);
@@ -92,7 +92,7 @@ test("a creation that moves on between decision and write is left alone, and the
       `UPDATE creations SET status = 'draft', finished_at = ${NOW} WHERE id = 'completed' AND status = 'processing'`,
       `UPDATE creations SET status = 'processing', started_at = ${NOW} WHERE id = 'started'`,
       `UPDATE creations SET heartbeat_at = ${NOW} WHERE id = 'alive'`,
-      `UPDATE creations SET attempt = 2 WHERE id = 'retried'`,
+      `UPDATE creations SET status = 'pending', attempt = 2 WHERE id = 'retried'`,
     ],
   });
   const answer = await (await world.cleanup()).json();
@@ -102,7 +102,7 @@ test("a creation that moves on between decision and write is left alone, and the
   assert.deepEqual(answer.creations.map(({ id }) => id), ["stale"]);
   const statuses = await world.all("SELECT id, status FROM creations ORDER BY id");
   assert.deepEqual(Object.fromEntries(statuses.map(({ id, status }) => [id, status])), {
-    alive: "processing", completed: "draft", retried: "processing", stale: "failed", started: "processing",
+    alive: "processing", completed: "draft", retried: "pending", stale: "failed", started: "processing",
   });
   const { marked, raced, refunded_tokens } = await world.one("SELECT * FROM sweeps");
   assert.deepEqual([marked, raced, refunded_tokens], [1, 4, 10]);
@@ -213,12 +213,12 @@ test("a dry run says what would be done and writes nothing", async () => {
   assert.equal(cost.rows_written, 0);
   assert.match(plan_id, /^[0-9a-f]{12}$/);
   assert.deepEqual(rest, {
-    success: true, marked_as_failed: 1, dry_run: true, sweep_id: null, now: NOW, examined: 2, raced: 0,
+    success: true, marked_as_failed: 1, retried: 0, dry_run: true, sweep_id: null, now: NOW, examined: 2, raced: 0,
     refunded_tokens: 10, more: false, refused: [], unqualified: [],
     unreadable: [{ id: "garbage", reason: "time_missing", message: "it has no time" }],
     creations: [{
       id: "a", user_id: "ada", kind: "video", attempt: 1, stuck_status: "pending", last_sign_of_life: NOW - 2 * HOUR, deadline: NOW - HOUR,
-      age_ms: 2 * HOUR, max_age_ms: HOUR, rule: "max_age_hours", tokens: 10,
+      age_ms: 2 * HOUR, max_age_ms: HOUR, rule: "max_age_hours", tokens: 10, action: "fail",
       error: "Generation timeout: Task stuck in pending status for 2.0 hours", error_code: "generation_timeout",
     }],
   });

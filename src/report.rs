@@ -1,0 +1,113 @@
+//! The functions that workers, owners and operators report with: what the Worker's routes call, and what a Worker in
+//! Rust that has the database itself can call directly.
+//!
+//! One transaction each: a guarded write, then a look at what stands. The rules judge what stands, so an answer is the
+//! same whether the report took effect now or did so before.
+
+use crate::rules::{Judgement, Refusal, Report, Timestamp};
+use crate::store::{self, Database, DatabaseError, Details, NewCreation, StandingRow};
+
+/// Why a report did not take effect.
+#[derive(Clone, Debug)]
+pub enum ReportError {
+    /// There is no such creation; or it is not the caller's.
+    NotFound,
+    /// The rules refuse it.
+    Refused {
+        /// Why.
+        refusal: Refusal,
+        /// What stands.
+        standing: Box<StandingRow>,
+    },
+    /// The balance does not cover the charge.
+    InsufficientTokens {
+        /// The owner's balance.
+        balance: u64,
+    },
+    /// There is a creation with this id that is not the same.
+    Different,
+    /// The database did not answer. It is not known whether the report took effect; repeating it is harmless.
+    Database(DatabaseError),
+}
+
+impl From<DatabaseError> for ReportError {
+    fn from(error: DatabaseError) -> Self {
+        ReportError::Database(error)
+    }
+}
+
+/// Makes a creation and charges its owner, in one transaction. Repeating it with the same id is harmless.
+///
+/// # Errors
+///
+/// [`ReportError::InsufficientTokens`], [`ReportError::Different`] or [`ReportError::Database`].
+pub async fn create(
+    database: &impl Database,
+    new: NewCreation<'_>,
+    now: Timestamp,
+) -> Result<StandingRow, ReportError> {
+    let results = match database.run(&store::create(new, now)).await {
+        Ok(results) => results,
+        Err(error) => return Err(charging(database, error, new.user_id).await),
+    };
+    let row = results.last().map(|rows| store::standing_of(rows)).transpose()?.flatten();
+    let row = row.ok_or(ReportError::NotFound)?;
+    let same = row.creation.user_id == new.user_id
+        && row.creation.kind == new.kind
+        && row.creation.tokens == new.tokens
+        && (row.prompt == new.prompt || row.deleted_at.is_some());
+    if same { Ok(row) } else { Err(ReportError::Different) }
+}
+
+/// Carries out a report and answers with what stands after it.
+///
+/// # Errors
+///
+/// Any of [`ReportError`] but [`ReportError::Different`].
+pub async fn report(
+    database: &impl Database,
+    id: &str,
+    report: Report<'_>,
+    details: Details<'_>,
+    now: Timestamp,
+) -> Result<StandingRow, ReportError> {
+    let results = match database.run(&store::report(id, &report, &details, now)).await {
+        Ok(results) => results,
+        Err(error) => {
+            let results = database.run(&[store::standing(id)]).await?;
+            let row = results.first().map(|rows| store::standing_of(rows)).transpose()?.flatten();
+            let owner = row.map(|row| row.creation.user_id).unwrap_or_default();
+            return Err(charging(database, error, &owner).await);
+        }
+    };
+    let row = results.last().map(|rows| store::standing_of(rows)).transpose()?.flatten();
+    let row = row.ok_or(ReportError::NotFound)?;
+    // What is somebody else's is not there.
+    if matches!(report, Report::Publish | Report::Delete) && row.creation.user_id != details.user_id {
+        return Err(ReportError::NotFound);
+    }
+    let standing =
+        row.standing().ok_or_else(|| DatabaseError::new("the creation's status is none that there is"))?;
+    match report.judge(&standing) {
+        Judgement::Refuse(refusal) => Err(ReportError::Refused { refusal, standing: Box::new(row) }),
+        // A heartbeat would be accepted again. Anything else that still would be was not carried out.
+        Judgement::Accept if !matches!(report, Report::Heartbeat { .. }) => {
+            Err(ReportError::Database(DatabaseError::new("the report was not carried out")))
+        }
+        Judgement::Accept | Judgement::Repeat => Ok(row),
+    }
+}
+
+async fn charging(database: &impl Database, error: DatabaseError, user_id: &str) -> ReportError {
+    if !error.is_insufficient() {
+        return ReportError::Database(error);
+    }
+    match database.run(&[store::balance(user_id)]).await {
+        Ok(results) => {
+            let row = results.first().and_then(|rows| rows.first());
+            let balance = row.and_then(|row| row.get("tokens")).and_then(serde_json::Value::as_u64);
+            ReportError::InsufficientTokens { balance: balance.unwrap_or(0) }
+        }
+        Err(error) => ReportError::Database(error),
+    }
+}

@@ -1,0 +1,211 @@
+//! What workers, owners and operators report. Each report is one transaction: a guarded write, and then a look at what
+//! stands. Where the write did not take effect, what stands says why.
+
+use serde_json::Value;
+
+use super::statements::candidate;
+use super::{CandidateRow, DatabaseError, Param, Row, Statement};
+use crate::rules::{Report, Standing, Status, Timestamp};
+
+const CREATE: &str = "INSERT INTO creations (id, user_id, kind, prompt, status, tokens, created_at)
+     VALUES (?1, ?2, ?3, ?4, 'pending', ?5, ?6) ON CONFLICT (id) DO NOTHING";
+
+const START: &str =
+    "UPDATE creations SET status = 'processing', started_at = ?2, heartbeat_at = NULL, progress = NULL, worker = ?3,
+       fence = attempt || '.' || ?4
+     WHERE id = ?1 AND status = 'pending'";
+
+const HEARTBEAT: &str = "UPDATE creations SET heartbeat_at = ?2, progress = ifnull(?4, progress)
+     WHERE id = ?1 AND status = 'processing' AND fence = ?3";
+
+const COMPLETE: &str = "UPDATE creations SET status = 'draft', finished_at = ?2, result_url = ?4
+     WHERE id = ?1 AND status = 'processing' AND fence = ?3";
+
+/// A result that comes too late is kept, the first of them: of the attempt that failed, or of one before.
+const KEEP: &str = "UPDATE creations SET late_result_url = ?4, late_at = ?2
+     WHERE id = ?1 AND late_at IS NULL AND deleted_at IS NULL
+       AND ((status = 'failed' AND fence = ?3)
+         OR (status IN ('pending', 'processing', 'failed')
+           AND EXISTS (SELECT 1 FROM attempts WHERE creation_id = ?1 AND fence = ?3)))";
+
+const FAIL: &str = "UPDATE creations SET status = 'failed', finished_at = ?2, error_code = ?4, error = ?5,
+       event = 'failed', notify = ?6
+     WHERE id = ?1 AND ((status = 'processing' AND fence = ?3) OR (status = 'pending' AND ?3 IS NULL))";
+
+const PUBLISH: &str = "UPDATE creations SET status = 'published'
+     WHERE id = ?1 AND status = 'draft' AND deleted_at IS NULL AND user_id = ?2";
+
+/// What is the owner's goes; what the ledger refers to stays.
+const DELETE: &str =
+    "UPDATE creations SET deleted_at = ?3, prompt = '', result_url = NULL, late_result_url = NULL,
+       late_at = NULL
+     WHERE id = ?1 AND status IN ('draft', 'published', 'failed') AND deleted_at IS NULL AND user_id = ?2";
+
+/// The failure that a restore is about to undo.
+const RECORD_FAILURE: &str = "INSERT INTO attempts (creation_id, attempt, outcome, worker, fence, started_at, heartbeat_at,
+       finished_at, error, error_code, stuck_status, age_ms, max_age_ms, sweep_id)
+     SELECT id, attempt, 'restored', worker, fence, started_at, heartbeat_at, ifnull(finished_at, ?2), error, error_code,
+       stuck_status, age_ms, max_age_ms, sweep_id
+     FROM creations WHERE id = ?1 AND status = 'failed' AND late_at IS NOT NULL AND deleted_at IS NULL";
+
+/// The trigger `creations_are_charged_again` charges.
+const RESTORE: &str = "UPDATE creations SET status = 'draft', result_url = late_result_url, finished_at = late_at,
+       restored_at = ?2, error = NULL, error_code = NULL, stuck_status = NULL, age_ms = NULL, max_age_ms = NULL,
+       sweep_id = NULL, event = 'restored', notify = ?3
+     WHERE id = ?1 AND status = 'failed' AND late_at IS NOT NULL AND deleted_at IS NULL";
+
+const STANDING: &str = concat!(
+    "SELECT json_array(",
+    candidate!(),
+    ", worker, fence, prompt, error_code, result_url, late_at, restored_at, deleted_at,
+       CASE typeof(finished_at) WHEN 'integer' THEN finished_at END) AS standing
+     FROM creations WHERE id = ?1"
+);
+
+/// What is asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct NewCreation<'a> {
+    /// Its id.
+    pub id: &'a str,
+    /// Its owner, who is charged.
+    pub user_id: &'a str,
+    /// Its kind.
+    pub kind: &'a str,
+    /// What the owner asks for: untrusted text.
+    pub prompt: &'a str,
+    /// What it costs, at most 2^53 − 1.
+    pub tokens: u64,
+}
+
+/// Makes a creation unless it is there, and looks at what stands.
+pub fn create(new: NewCreation<'_>, now: Timestamp) -> [Statement; 2] {
+    let NewCreation { id, user_id, kind, prompt, tokens } = new;
+    let tokens = Param::Integer(i64::try_from(tokens).unwrap_or(i64::MAX));
+    let params = [id.into(), user_id.into(), kind.into(), prompt.into(), tokens, now.into()];
+    [Statement::new(CREATE, params), standing(id)]
+}
+
+/// What a report writes beside what the rules need of it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Details<'a> {
+    /// The random part of the fence that a start gives.
+    pub random: &'a str,
+    /// How far a heartbeat says that it is, in percent.
+    pub progress: Option<u32>,
+    /// Why it failed, in words.
+    pub error: &'a str,
+    /// Whose it must be, for what owners report.
+    pub user_id: &'a str,
+    /// Whether a result that comes too late is kept.
+    pub keep: bool,
+    /// Whom a failure or a restore is told: see `events.targets`.
+    pub notify: u32,
+}
+
+/// The writes of a report, and a look at what stands after them.
+pub fn report(id: &str, report: &Report<'_>, details: &Details<'_>, now: Timestamp) -> Vec<Statement> {
+    let Details { random, progress, error, user_id, keep, notify } = *details;
+    let (id_, now_): (Param, Param) = (id.into(), now.into());
+    let mut batch = match *report {
+        Report::Start { worker } => vec![Statement::new(START, [id_, now_, worker.into(), random.into()])],
+        Report::Heartbeat { fence } => {
+            let progress = progress.map_or(Param::Null, Param::from);
+            vec![Statement::new(HEARTBEAT, [id_, now_, fence.into(), progress])]
+        }
+        Report::Complete { fence, result_url } => {
+            let params = [id_, now_, fence.into(), result_url.into()];
+            let late = keep.then(|| Statement::new(KEEP, params.clone()));
+            [Statement::new(COMPLETE, params)].into_iter().chain(late).collect()
+        }
+        Report::Fail { fence, error_code } => {
+            let params = [id_, now_, fence.into(), error_code.into(), error.into(), notify.into()];
+            vec![Statement::new(FAIL, params)]
+        }
+        Report::Publish => vec![Statement::new(PUBLISH, [id_, user_id.into()])],
+        Report::Delete => vec![Statement::new(DELETE, [id_, user_id.into(), now_])],
+        Report::Restore => vec![
+            Statement::new(RECORD_FAILURE, [id_.clone(), now_.clone()]),
+            Statement::new(RESTORE, [id_, now_, notify.into()]),
+        ],
+    };
+    batch.push(standing(id));
+    batch
+}
+
+/// What stands of a creation: see [`standing_of`].
+pub fn standing(id: &str) -> Statement {
+    Statement::new(STANDING, [id.into()])
+}
+
+/// What stands of a creation.
+#[derive(Clone, Debug)]
+pub struct StandingRow {
+    /// What the rules need of it.
+    pub creation: CandidateRow,
+    /// Who began the present attempt.
+    pub worker: Option<String>,
+    /// What that worker's reports carry.
+    pub fence: Option<String>,
+    /// What its owner asked for: untrusted text.
+    pub prompt: String,
+    /// Why it failed.
+    pub error_code: Option<String>,
+    /// Where its result is.
+    pub result_url: Option<String>,
+    /// When a result came too late.
+    pub late_at: Option<u64>,
+    /// When that was restored.
+    pub restored_at: Option<u64>,
+    /// When its owner deleted it.
+    pub deleted_at: Option<u64>,
+    /// When it was finished.
+    pub finished_at: Option<u64>,
+}
+
+impl StandingRow {
+    fn read(cell: &Value) -> Option<Self> {
+        let text = |at| cell.get(at).and_then(Value::as_str).map(str::to_owned);
+        let number = |at| cell.get(at).and_then(Value::as_u64);
+        Some(StandingRow {
+            creation: CandidateRow::read(cell.get(0)?)?,
+            worker: text(1),
+            fence: text(2),
+            prompt: text(3)?,
+            error_code: text(4),
+            result_url: text(5),
+            late_at: number(6),
+            restored_at: number(7),
+            deleted_at: number(8),
+            finished_at: number(9),
+        })
+    }
+
+    /// The same as the rules take it; `None` if its status is none.
+    pub fn standing(&self) -> Option<Standing<'_>> {
+        Some(Standing {
+            status: self.creation.status.parse::<Status>().ok()?,
+            attempt: self.creation.attempt,
+            worker: self.worker.as_deref(),
+            fence: self.fence.as_deref(),
+            error_code: self.error_code.as_deref(),
+            result_url: self.result_url.as_deref(),
+            late: self.late_at.is_some(),
+            restored: self.restored_at.is_some(),
+            deleted: self.deleted_at.is_some(),
+        })
+    }
+}
+
+/// What stands, from the rows of [`standing`]; `None` if there is no such creation.
+///
+/// # Errors
+///
+/// [`DatabaseError`] if it is not of the shape that was asked for.
+pub fn standing_of(rows: &[Row]) -> Result<Option<StandingRow>, DatabaseError> {
+    let Some(cell) = rows.first().and_then(|row| row.get("standing")).and_then(Value::as_str) else {
+        return Ok(None);
+    };
+    let value: Option<Value> = serde_json::from_str(cell).ok();
+    let row = value.as_ref().and_then(StandingRow::read);
+    row.map(Some).ok_or_else(|| DatabaseError::new("`standing` of the result is not what was asked for"))
+}

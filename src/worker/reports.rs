@@ -1,0 +1,254 @@
+//! What workers, owners and operators report. The routes convert; `crate::report` carries out.
+
+use ::worker::{Request, Response, console_error};
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+
+use super::body::{self, Fields};
+use super::context::Context;
+use super::{caller, outbox, respond, url};
+use crate::config::Scope;
+use crate::report::{ReportError, create, report};
+use crate::rules::{GENERATION_TIMEOUT, Refusal, Report};
+use crate::store::{self, Database as _, Details, NewCreation};
+use crate::view;
+
+/// The longest texts that are taken, in bytes.
+const MAX_NAME: usize = 200;
+const MAX_TEXT: usize = 20_000;
+const MAX_URL: usize = 2_048;
+/// The largest number that JSON, D1 and JavaScript agree on.
+const MAX_TOKENS: u64 = 9_007_199_254_740_991;
+
+/// The status and body of an answer.
+type Answer = (u16, Value);
+
+/// Answers a report; `None` if there is no such route.
+pub(super) async fn answer(
+    context: &Context,
+    request: &mut Request,
+    method: &str,
+) -> Option<::worker::Result<Response>> {
+    let path = request.path();
+    let parts: Vec<_> = path.strip_prefix("/api/")?.split('/').collect();
+    let (allow, answer) = match (method, parts.as_slice()) {
+        ("POST", ["creations"]) => ("", made(context, request).await),
+        ("POST", ["creations", id, verb @ ("start" | "heartbeat" | "complete" | "fail")]) => {
+            ("", worked(context, request, id, verb).await)
+        }
+        ("POST", ["events", "replay"]) => ("", replayed(context, request).await),
+        (_, ["events", "replay"]) => ("POST", Err(bad(String::new()))),
+        ("POST", ["creations", id, "restore"]) => ("", restored(context, request, id).await),
+        ("POST", ["drafts", id, "publish"]) => ("", owned(context, request, id, Report::Publish).await),
+        ("DELETE", ["drafts", id]) => ("", owned(context, request, id, Report::Delete).await),
+        (_, ["creations", _, "start" | "heartbeat" | "complete" | "fail" | "restore"])
+        | (_, ["drafts", _, "publish"]) => ("POST", Err(bad(String::new()))),
+        (_, ["drafts", id]) if *id != "active" => ("DELETE", Err(bad(String::new()))),
+        _ => return None,
+    };
+    if !allow.is_empty() {
+        return Some(respond::method_not_allowed(allow));
+    }
+    Some(match answer {
+        Ok((status, body)) => respond::json(status, &body),
+        Err(Failure::Answer(status, body)) => respond::json(status, &body),
+        Err(Failure::Caller(refusal)) => respond::refused(&path, refusal),
+    })
+}
+
+/// Why there is no good answer.
+enum Failure {
+    Caller(caller::Refusal),
+    Answer(u16, Value),
+}
+
+impl From<caller::Refusal> for Failure {
+    fn from(refusal: caller::Refusal) -> Self {
+        Failure::Caller(refusal)
+    }
+}
+
+fn bad(error: String) -> Failure {
+    Failure::Answer(400, json!({ "error": error }))
+}
+
+async fn fields(request: &mut Request) -> Result<Fields, Failure> {
+    url::parameters(request, []).map_err(bad)?;
+    let text = body::text(request).await.map_err(|error| Failure::Answer(413, json!({ "error": error })))?;
+    Fields::read(&text).map_err(bad)
+}
+
+/// `POST /api/creations`: makes a creation and charges its owner.
+async fn made(context: &Context, request: &mut Request) -> Result<Answer, Failure> {
+    caller::operator(context, request, Scope::Report).await?;
+    let key = request.headers().get("Idempotency-Key").ok().flatten();
+    let mut fields = fields(request).await?;
+    let user_id = fields.text("user_id", MAX_NAME).map_err(bad)?;
+    let kind = fields.text("kind", MAX_NAME).map_err(bad)?;
+    let prompt = fields.text("prompt", MAX_TEXT).map_err(bad)?;
+    let tokens = fields.whole("tokens", 0..=MAX_TOKENS).map_err(bad)?;
+    let tokens = tokens.ok_or_else(|| bad(String::from("`tokens` is missing: expected what it costs")))?;
+    fields.end().map_err(bad)?;
+    let id = match key {
+        None => context.new_id().map_err(bad)?,
+        Some(key) if (1..=MAX_NAME).contains(&key.len()) => keyed_id(&user_id, &key),
+        Some(key) => {
+            let error = format!("`Idempotency-Key` has {} bytes: expected 1 to {MAX_NAME}", key.len());
+            return Err(bad(error));
+        }
+    };
+    let new = NewCreation { id: &id, user_id: &user_id, kind: &kind, prompt: &prompt, tokens };
+    match create(&context.database, new, context.now).await {
+        Ok(row) => {
+            let answer = view::created_json(&row);
+            // If this is lost, the creation waits until its limit, and is tried again or refunded.
+            outbox::offer(context, &answer).await;
+            Ok((201, answer))
+        }
+        Err(error) => Err(failure(error, false, tokens)),
+    }
+}
+
+/// An id that the same user and key always give: the primary key keeps a repeated request from making another
+/// creation, at no cost.
+fn keyed_id(user_id: &str, key: &str) -> String {
+    let mut hash = Sha256::new();
+    hash.update(user_id.len().to_be_bytes());
+    hash.update(user_id);
+    hash.update(key);
+    let digest = hash.finalize();
+    let mut bytes = [0; 16];
+    bytes.iter_mut().zip(digest).for_each(|(byte, hashed)| *byte = hashed);
+    uuid::Builder::from_custom_bytes(bytes).into_uuid().hyphenated().to_string()
+}
+
+/// `POST /api/creations/{id}/start` and the others of a worker.
+async fn worked(context: &Context, request: &mut Request, id: &str, verb: &str) -> Result<Answer, Failure> {
+    caller::operator(context, request, Scope::Report).await?;
+    let mut fields = fields(request).await?;
+    let mut details = Details { keep: context.config.policy.keeps_late_results(), ..Details::default() };
+    let (worker, random, fence, url, code, error);
+    let report = match verb {
+        "start" => {
+            worker = fields.text("worker", MAX_NAME).map_err(bad)?;
+            random = context.random_text().map_err(bad)?;
+            details.random = &random;
+            Report::Start { worker: &worker }
+        }
+        "heartbeat" => {
+            fence = fields.text("fence", MAX_NAME).map_err(bad)?;
+            let progress = fields.whole("progress", 0..=100).map_err(bad)?;
+            details.progress = progress.and_then(|percent| u32::try_from(percent).ok());
+            Report::Heartbeat { fence: &fence }
+        }
+        "complete" => {
+            fence = fields.text("fence", MAX_NAME).map_err(bad)?;
+            url = fields.text("result_url", MAX_URL).map_err(bad)?;
+            if !url.starts_with("https://") && !url.starts_with("http://") {
+                return Err(bad(format!("`result_url` is `{url}`: expected an address with `https://`")));
+            }
+            Report::Complete { fence: &fence, result_url: &url }
+        }
+        _ => {
+            let given = fields.optional("fence", MAX_NAME).map_err(bad)?;
+            code = fields.text("error_code", MAX_NAME).map_err(bad)?;
+            error = fields.text("error", MAX_TEXT).map_err(bad)?;
+            if code == GENERATION_TIMEOUT {
+                let error =
+                    format!("`error_code` is `{code}`: that is the sweep's, expected one of your own");
+                return Err(bad(error));
+            }
+            details.error = &error;
+            details.notify = context.notify().app;
+            fence = given.unwrap_or_default();
+            let fence = if fence.is_empty() { None } else { Some(fence.as_str()) };
+            Report::Fail { fence, error_code: &code }
+        }
+    };
+    fields.end().map_err(bad)?;
+    carry_out(context, id, report, details).await
+}
+
+/// `POST /api/creations/{id}/restore`: an operator's.
+async fn restored(context: &Context, request: &mut Request, id: &str) -> Result<Answer, Failure> {
+    let actor = caller::operator(context, request, Scope::Sweep).await?;
+    fields(request).await?.end().map_err(bad)?;
+    let details = Details { notify: context.notify().app, ..Details::default() };
+    let answer = carry_out(context, id, Report::Restore, details).await?;
+    ::worker::console_log!("{}", view::restored_line(&url::decode(id), &actor));
+    Ok(answer)
+}
+
+/// `POST /api/events/replay`: dead events are tried again, those in `ids` or all of them.
+async fn replayed(context: &Context, request: &mut Request) -> Result<Answer, Failure> {
+    caller::operator(context, request, Scope::Sweep).await?;
+    let mut fields = fields(request).await?;
+    let ids = fields.texts("ids", 1_000).map_err(bad)?;
+    fields.end().map_err(bad)?;
+    let ids: Option<Vec<_>> = ids.as_ref().map(|ids| ids.iter().map(String::as_str).collect());
+    let results = context.database.run(&[store::replay(ids.as_deref(), context.now)]).await;
+    let rows = results.map_err(|error| failure(ReportError::Database(error), false, 0))?;
+    let replayed = rows.first().map_or(0, Vec::len);
+    context.tell.set(replayed > 0);
+    Ok((200, json!({ "replayed": replayed })))
+}
+
+/// What an owner does. By the header only, and not by the cookie: no other site can make a browser send it.
+async fn owned(
+    context: &Context,
+    request: &mut Request,
+    id: &str,
+    report: Report<'_>,
+) -> Result<Answer, Failure> {
+    if request.headers().get("Authorization").ok().flatten().is_none() {
+        return Err(caller::Refusal::Unauthorized(String::from("no `Authorization` header")).into());
+    }
+    let user_id = caller::user(context, request)
+        .await
+        .map_err(|reason| Failure::Caller(caller::Refusal::Unauthorized(reason)))?;
+    fields(request).await?.end().map_err(bad)?;
+    carry_out(context, id, report, Details { user_id: &user_id, ..Details::default() }).await
+}
+
+async fn carry_out(
+    context: &Context,
+    id: &str,
+    what: Report<'_>,
+    details: Details<'_>,
+) -> Result<Answer, Failure> {
+    let keep = details.keep;
+    match report(&context.database, &url::decode(id), what, details, context.now).await {
+        Ok(row) => {
+            context.tell.set(details.notify != 0);
+            Ok((200, view::reported_json(&what, &row, &context.config.policy)))
+        }
+        Err(error) => {
+            let late = keep && matches!(what, Report::Complete { .. });
+            Err(failure(error, late, 0))
+        }
+    }
+}
+
+fn failure(error: ReportError, late: bool, tokens: u64) -> Failure {
+    let (status, body) = match error {
+        ReportError::NotFound => (404, json!({ "error": "there is no such creation" })),
+        ReportError::Refused { refusal, standing } => {
+            let kept = late && refusal == Refusal::Over && standing.late_at.is_some();
+            (409, view::refused_json(refusal, &standing, kept))
+        }
+        ReportError::InsufficientTokens { balance } => {
+            let error = "insufficient tokens: the balance does not cover the charge";
+            (402, json!({ "error": error, "balance": balance, "tokens": tokens }))
+        }
+        ReportError::Different => (
+            422,
+            json!({ "error": "this `Idempotency-Key` was used for another creation: expected the same body" }),
+        ),
+        ReportError::Database(error) => {
+            console_error!("{}", view::failed_read_line(&error.to_string()));
+            let error = "the database does not answer right now: repeat the request, it does no harm";
+            (503, json!({ "error": error }))
+        }
+    };
+    Failure::Answer(status, body)
+}
