@@ -17,8 +17,8 @@ const DELIVERED: &str = "DELETE FROM events WHERE state = 'due'
      AND (due_at, id) IN (SELECT value ->> 0, value ->> 1 FROM json_each(?1))";
 
 const NOT_DELIVERED: &str =
-    "UPDATE events SET targets = j.value ->> 2, last_error = j.value ->> 3, state = iif(deliveries >= ?2, 'dead', 'due')
-     FROM json_each(?1) AS j WHERE state = 'due' AND due_at = j.value ->> 0 AND id = j.value ->> 1";
+    "UPDATE events AS e SET targets = j.value ->> 2, last_error = j.value ->> 3, state = iif(deliveries >= ?2, 'dead', 'due')
+     FROM json_each(?1) AS j WHERE e.state = 'due' AND e.due_at = j.value ->> 0 AND e.id = j.value ->> 1";
 
 const EVENTS: &str =
     "SELECT id, state, due_at, targets, deliveries, created_at, creation_id, last_error FROM events
