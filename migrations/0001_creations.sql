@@ -61,10 +61,11 @@ CREATE TABLE creations (
   event        TEXT CHECK (event = 'failed' OR event = 'retried' OR event = 'restored'),
   notify       INTEGER NOT NULL DEFAULT 0,
 
-  -- What a time-out was decided on; all four are set by a sweep, and only by one.
+  -- What a time-out was decided on; all five are set by a sweep, and only by one. `rule` is the entry of the policy.
   stuck_status TEXT    CHECK (stuck_status IN ('pending', 'processing')),
   age_ms       INTEGER,
   max_age_ms   INTEGER,
+  rule         TEXT,
   sweep_id     TEXT    REFERENCES sweeps (id),
 
   -- The rule `Draft::last_sign_of_life` (src/rules/verdict.rs), for the index; NULL where that is an error or the
@@ -119,7 +120,7 @@ CREATE TABLE creations (
   ) VIRTUAL,
 
   CHECK ((error_code IS 'generation_timeout') = (sweep_id IS NOT NULL)),
-  CHECK (sweep_id IS NULL OR (error IS NOT NULL AND stuck_status IS NOT NULL AND age_ms > max_age_ms))
+  CHECK (sweep_id IS NULL OR (error IS NOT NULL AND stuck_status IS NOT NULL AND rule IS NOT NULL AND age_ms > max_age_ms))
 );
 
 -- What a sweep finds by: active creations with readable times, per phase and kind, the longest without a sign of life
@@ -154,6 +155,7 @@ CREATE TABLE attempts (
   stuck_status TEXT,
   age_ms       INTEGER,
   max_age_ms   INTEGER,
+  rule         TEXT,
   sweep_id     TEXT,                           -- as in `ledger`
   PRIMARY KEY (creation_id, attempt)
 ) WITHOUT ROWID;

@@ -10,6 +10,7 @@
 //! | `config` | `server` | the configuration table, validated |
 //! | `auth` | `server` | who is calling: tokens and secrets |
 //! | `view` | `server` | what is shown: pages, JSON, log lines |
+//! | `d1` | `d1` | runs the statements on Cloudflare D1 |
 //! | `worker` | `worker` | the Cloudflare Worker: converts, calls, carries out |
 //! | `browser` | `browser` | the rules as functions of numbers, for the npm package |
 //!
@@ -27,6 +28,8 @@ pub mod auth;
 pub mod browser;
 #[cfg(feature = "server")]
 pub mod config;
+#[cfg(feature = "d1")]
+pub mod d1;
 #[cfg(feature = "server")]
 pub mod report;
 #[cfg(feature = "server")]

@@ -443,6 +443,7 @@ fn failure_row<'a>(failure: &Failure<'a>, row: &CandidateRow) -> FailureRow<'a> 
         error: staleness.error_text().to_string(),
         age_ms: staleness.age_ms,
         max_age_ms: staleness.max_age_ms,
+        rule: staleness.rule.describe(staleness.stuck_status, &row.kind),
         tokens: row.tokens,
     }
 }

@@ -14,7 +14,7 @@
 use std::path::Path;
 
 /// Folder or file of `src/`, the modules of this crate that it may use, and the crates beside std.
-const RINGS: [(&str, &[&str], &[&str]); 10] = [
+const RINGS: [(&str, &[&str], &[&str]); 11] = [
     ("rules", &["rules"], &[]),
     ("store", &["rules", "store"], &["serde", "serde_json"]),
     ("sweep.rs", &["rules", "store"], &["serde_json"]),
@@ -26,6 +26,7 @@ const RINGS: [(&str, &[&str], &[&str]); 10] = [
         &["rules", "store", "sweep", "view"],
         &["base64", "chrono", "maud", "serde", "serde_json", "sha2"],
     ),
+    ("d1.rs", &["store"], &["js_sys", "serde_json", "wasm_bindgen", "wasm_bindgen_futures"]),
     ("browser", &["rules", "browser"], &["wasm_bindgen"]),
     (
         "cli",
@@ -53,7 +54,7 @@ const RINGS: [(&str, &[&str], &[&str]); 10] = [
     ),
     (
         "worker",
-        &["rules", "store", "sweep", "report", "config", "auth", "view", "worker"],
+        &["rules", "store", "sweep", "report", "config", "auth", "view", "d1", "worker"],
         &[
             "base64",
             "getrandom",

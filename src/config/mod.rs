@@ -29,7 +29,7 @@ pub struct Config {
     pub policy: Policy,
     /// The same as the configuration has it, in JSON: for the pages, which judge by it too.
     pub policy_json: String,
-    /// Creations marked failed in one transaction: 1 to 1,000, by default 500.
+    /// Creations marked failed in one transaction: 1 to 1,000, by default 1,000.
     pub rows_per_transaction: u32,
     /// Creations looked at in one sweep: 1 to 100,000, by default 5,000.
     pub rows_per_sweep: u32,
@@ -55,7 +55,7 @@ impl Default for Config {
         Config {
             policy: Policy::default(),
             policy_json: String::from("{}"),
-            rows_per_transaction: 500,
+            rows_per_transaction: 1_000,
             rows_per_sweep: 5_000,
             page_size: 20,
             max_minutes_since_sweep: 10,

@@ -58,7 +58,7 @@ const SWEEPS_OF: &str =
        UNION ALL SELECT sweep_id FROM attempts WHERE creation_id = ?1) ORDER BY id";
 
 const ATTEMPTS_OF: &str =
-    "SELECT attempt, outcome, worker, started_at, heartbeat_at, finished_at, stuck_status, age_ms, max_age_ms,
+    "SELECT attempt, outcome, worker, started_at, heartbeat_at, finished_at, stuck_status, age_ms, max_age_ms, rule,
        error, error_code, sweep_id
      FROM attempts WHERE creation_id = ?1 ORDER BY attempt";
 

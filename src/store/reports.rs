@@ -43,15 +43,15 @@ const DELETE: &str =
 
 /// The failure that a restore is about to undo.
 const RECORD_FAILURE: &str = "INSERT INTO attempts (creation_id, attempt, outcome, worker, fence, started_at, heartbeat_at,
-       finished_at, error, error_code, stuck_status, age_ms, max_age_ms, sweep_id)
+       finished_at, error, error_code, stuck_status, age_ms, max_age_ms, rule, sweep_id)
      SELECT id, attempt, 'restored', worker, fence, started_at, heartbeat_at, ifnull(finished_at, ?2), error, error_code,
-       stuck_status, age_ms, max_age_ms, sweep_id
+       stuck_status, age_ms, max_age_ms, rule, sweep_id
      FROM creations WHERE id = ?1 AND status = 'failed' AND late_at IS NOT NULL AND deleted_at IS NULL";
 
 /// The trigger `creations_are_charged_again` charges.
 const RESTORE: &str = "UPDATE creations SET status = 'draft', result_url = late_result_url, finished_at = late_at,
        restored_at = ?2, error = NULL, error_code = NULL, stuck_status = NULL, age_ms = NULL, max_age_ms = NULL,
-       sweep_id = NULL, event = 'restored', notify = ?3
+       rule = NULL, sweep_id = NULL, event = 'restored', notify = ?3
      WHERE id = ?1 AND status = 'failed' AND late_at IS NOT NULL AND deleted_at IS NULL";
 
 const STANDING: &str = concat!(

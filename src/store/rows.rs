@@ -77,7 +77,7 @@ impl CandidateRow {
 }
 
 /// A creation as the drafts list reads it: `[a CandidateRow, prompt, error, error_code, finished_at, listed_at,
-/// refunded_tokens, result_url, late_at, restored_at, deleted_at]`.
+/// refunded_tokens, result_url, late_at, restored_at, deleted_at, rule]`.
 #[derive(Clone, Debug)]
 pub struct PageRow {
     /// What the rules need of it, and more.
@@ -102,6 +102,8 @@ pub struct PageRow {
     pub restored_at: Option<i64>,
     /// When its owner deleted it.
     pub deleted_at: Option<i64>,
+    /// The entry of the policy by which a sweep failed it.
+    pub rule: Option<String>,
 }
 
 impl PageRow {
@@ -118,6 +120,7 @@ impl PageRow {
             late_at: cell.get(8)?.as_i64(),
             restored_at: cell.get(9)?.as_i64(),
             deleted_at: cell.get(10)?.as_i64(),
+            rule: text(cell.get(11)?),
         })
     }
 }
@@ -127,7 +130,7 @@ fn text(value: &Value) -> Option<String> {
 }
 
 /// One creation of a plan, as the writes take it: `[id, status, attempt, last_sign_of_life, error, age_ms,
-/// max_age_ms]`.
+/// max_age_ms, rule]`.
 #[derive(Clone, Debug)]
 pub struct FailureRow<'a> {
     /// The creation's id.
@@ -144,6 +147,8 @@ pub struct FailureRow<'a> {
     pub age_ms: u64,
     /// The limit that applied, in milliseconds.
     pub max_age_ms: u64,
+    /// The entry of the policy that the limit comes from.
+    pub rule: String,
     /// What it was charged; not sent, the database has it.
     pub tokens: u64,
 }
@@ -158,6 +163,7 @@ impl Serialize for FailureRow<'_> {
             &self.error,
             self.age_ms,
             self.max_age_ms,
+            &self.rule,
         )
             .serialize(serializer)
     }

@@ -140,16 +140,16 @@ const MARK_FAILED: &str = concat!(
      UPDATE creations AS c INDEXED BY sqlite_autoindex_creations_1
      SET status = 'failed', finished_at = ?2, error_code = 'generation_timeout',
        error = j.value ->> 4, stuck_status = j.value ->> 1, age_ms = j.value ->> 5, max_age_ms = j.value ->> 6,
-       sweep_id = ?3, event = 'failed', notify = ?4
+       rule = j.value ->> 7, sweep_id = ?3, event = 'failed', notify = ?4
      FROM j WHERE ", as_planned!()
 );
 
 /// Records the attempts that are about to be over.
 const RECORD_ATTEMPTS: &str = concat!(
     "INSERT INTO attempts (creation_id, attempt, outcome, worker, fence, started_at, heartbeat_at, finished_at,
-       error, error_code, stuck_status, age_ms, max_age_ms, sweep_id)
+       error, error_code, stuck_status, age_ms, max_age_ms, rule, sweep_id)
      SELECT c.id, c.attempt, 'retried', c.worker, c.fence, c.started_at, c.heartbeat_at, ?2,
-       j.value ->> 4, 'generation_timeout', j.value ->> 1, j.value ->> 5, j.value ->> 6, ?3
+       j.value ->> 4, 'generation_timeout', j.value ->> 1, j.value ->> 5, j.value ->> 6, j.value ->> 7, ?3
      FROM json_each(?1) AS j CROSS JOIN creations AS c INDEXED BY sqlite_autoindex_creations_1 ON ",
     as_planned!()
 );
@@ -213,7 +213,7 @@ macro_rules! listed {
             candidate!(),
             ", prompt, error, error_code,
          CASE typeof(finished_at) WHEN 'integer' THEN finished_at END, listed_at, refunded_tokens,
-         result_url, late_at, restored_at, deleted_at))"
+         result_url, late_at, restored_at, deleted_at, rule))"
         )
     };
 }

@@ -42,7 +42,9 @@ pub fn explanation_json(now: Timestamp, explained: Explained, policy: &Policy) -
     let kind = row.creation.kind.clone();
     let draft = row.creation.draft();
     let active = draft.status.and_then(|status| status.active());
-    let rule = active.zip(limit(&draft, policy)).map(|(status, (_, rule))| rule.describe(status, &kind));
+    let applies = active.zip(limit(&draft, policy)).map(|(status, (_, rule))| rule.describe(status, &kind));
+    // What is not active any more was failed by the rule of its time.
+    let rule = applies.or_else(|| row.rule.clone());
     json!({
         "now": now.as_millis(),
         "user_id": row.creation.user_id.clone(),

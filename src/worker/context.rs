@@ -3,10 +3,10 @@ use std::cell::Cell;
 use ::worker::{Env, Request};
 use wasm_bindgen::JsValue;
 
-use super::d1::D1;
 use super::url;
 use crate::auth::{Secret, SecretError};
 use crate::config::{Config, ConfigError};
+use crate::d1::D1;
 use crate::rules::Timestamp;
 
 /// What one invocation works with: one clock reading, one configuration, one database.
@@ -36,11 +36,8 @@ impl Context {
         Ok(Context {
             now: now(),
             config: config(env).map_err(|error| format!("the configuration is not valid: {error}"))?,
-            database: D1::new(env.d1("DB").map_err(|error| {
-                format!(
-                    "the database binding `DB` is not there: expected a `[[d1_databases]]` table ({error})"
-                )
-            })?),
+            database: D1::new(env, "DB")
+                .ok_or("the database binding `DB` is not there: expected a `[[d1_databases]]` table")?,
             env: env.clone(),
             demo: false,
             tell: Cell::new(false),
@@ -89,8 +86,10 @@ pub(super) fn config(env: &Env) -> Result<Config, ConfigError> {
     if value.is_undefined() {
         return Ok(Config::default());
     }
-    let value: serde_json::Value = serde_wasm_bindgen::from_value(value)
-        .map_err(|error| ConfigError::new(format!("`STALE_DRAFTS` can't be read: {error}")))?;
+    // As JSON text: the reader that is there already. `serde-wasm-bindgen` would bring another.
+    let text = js_sys::JSON::stringify(&value).ok().and_then(|text| text.as_string());
+    let value: Option<serde_json::Value> = text.and_then(|text| serde_json::from_str(&text).ok());
+    let value = value.ok_or_else(|| ConfigError::new("`STALE_DRAFTS` can't be read: expected a table"))?;
     Config::from_json(&value)
 }
 

@@ -3,7 +3,6 @@
 mod body;
 mod caller;
 mod context;
-mod d1;
 mod demo;
 mod drafts;
 mod health;

@@ -63,12 +63,12 @@ pub(super) async fn run(context: &Context, ask: Ask<'_>) -> Result<(String, Repo
         Ok(report) => (report, None),
         Err(stopped) => (stopped.report, Some(stopped.error.to_string())),
     };
-    if !dry_run && !(report.marked.is_empty() && report.retried.is_empty()) {
+    let changed = !report.marked.is_empty() || !report.retried.is_empty();
+    if changed && !dry_run {
         context.tell.set(true);
     }
     // A dry run marks nothing, and a page load that finds nothing is no sweep: neither writes a line.
-    let idle = report.marked.is_empty() && report.retried.is_empty() && report.refused.is_empty();
-    let idle_page = source == Source::Page && idle;
+    let idle_page = source == Source::Page && !changed && report.refused.is_empty();
     if !dry_run && !idle_page {
         for line in view::sweep_lines(&report, &sweep_id, source) {
             console_log!("{line}");

@@ -74,7 +74,7 @@ test("a time-out carries all that it was decided on, and only a sweep makes one"
   await refuses("UPDATE creations SET status = 'failed', error_code = 'generation_timeout' WHERE id = 'a'", /CHECK/);
   await world.all("INSERT INTO sweeps (id, source, started_at) VALUES ('s', 'cron', 0)");
   await refuses("UPDATE creations SET status = 'failed', sweep_id = 's' WHERE id = 'a'", /CHECK/);
-  await refuses("UPDATE creations SET status = 'failed', sweep_id = 'none', error = 'x', error_code = 'generation_timeout', stuck_status = 'pending', age_ms = 2, max_age_ms = 1 WHERE id = 'a'", /FOREIGN KEY/);
+  await refuses("UPDATE creations SET status = 'failed', sweep_id = 'none', error = 'x', error_code = 'generation_timeout', stuck_status = 'pending', age_ms = 2, max_age_ms = 1, rule = 'preset' WHERE id = 'a'", /FOREIGN KEY/);
 });
 
 test("its last sign of life and its list of stale creations are the rules' own, on the shared cases", async () => {

@@ -146,7 +146,7 @@ test("explain tells what a creation is, by which rule, and everything that touch
   assert.deepEqual(before.ledger.map(({ type, tokens }) => [type, tokens]), [["charge", -7]]);
   await world.cron();
   const after = await world.ask("/api/creations/a%2Fb%20c");
-  assert.deepEqual([after.creation.verdict, after.creation.error, after.rule], ["settled", "Generation timeout: Task stuck in pending status for 2.0 hours", null]);
+  assert.deepEqual([after.creation.verdict, after.creation.error, after.rule], ["settled", "Generation timeout: Task stuck in pending status for 2.0 hours", "max_age_hours"]);
   assert.deepEqual(after.ledger.map(({ type, tokens }) => [type, tokens]), [["charge", -7], ["refund", 7]]);
   assert.deepEqual(after.sweeps.map(({ id, source, marked }) => [id, source, marked]), [[after.ledger[1].sweep_id, "cron", 1]]);
   assert.equal(await text("/api/creations/nothing", 404), "there is no creation `nothing`");
