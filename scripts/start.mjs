@@ -34,12 +34,14 @@ function checkPort(port) {
   });
 }
 
-/** Secrets for this machine only: the file is ignored by git and never deployed. */
+/** Secrets for this machine only: the file is ignored by git and never deployed. What is there already stays. */
 function writeSecrets() {
   const file = join(root, ".dev.vars");
-  if (existsSync(file)) return;
-  const secret = () => randomBytes(32).toString("base64url");
-  writeFileSync(file, `# Made by \`npm start\` for this machine. Never deployed.\nJWT_SECRET=${secret()}\nCLEANUP_TOKEN=${secret()}\nDEMO_SIGN_IN=local\n`, { mode: 0o600 });
+  let text = existsSync(file) ? readFileSync(file, "utf8") : "# Made by `npm start` for this machine. Never deployed.\nDEMO_SIGN_IN=local\n";
+  for (const name of ["JWT_SECRET", "CLEANUP_TOKEN", "REPORT_TOKEN"]) {
+    if (!new RegExp(`^${name}=`, "m").test(text)) text += `${name}=${randomBytes(32).toString("base64url")}\n`;
+  }
+  writeFileSync(file, text, { mode: 0o600 });
 }
 
 const wrangler = (...args) => sh(bin("wrangler"), args, { env: { ...env, CI: "true" }, quiet: true });
@@ -50,6 +52,10 @@ async function prepareDatabase() {
   const migrations = readdirSync(join(root, "migrations")).sort();
   const done = existsSync(state) ? JSON.parse(readFileSync(state, "utf8")) : { migrations: [], filled: false };
   if (done.filled && done.migrations.join() === migrations.join()) return;
+  const gone = done.migrations.find((name) => !migrations.includes(name));
+  if (gone) {
+    throw new Help(`The local database was made by the migration \`${gone}\`, which is no more: nothing has been released yet, so the first ones were rewritten.\n  Start over with an empty database: remove .wrangler/`);
+  }
   step("Migrating the local D1 database");
   await wrangler("d1", "migrations", "apply", "stale-drafts", "--local");
   if (!done.filled) {

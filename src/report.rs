@@ -23,6 +23,8 @@ pub enum ReportError {
     InsufficientTokens {
         /// The owner's balance.
         balance: u64,
+        /// What it would cost.
+        tokens: u64,
     },
     /// There is a creation with this id that is not the same.
     Different,
@@ -48,7 +50,7 @@ pub async fn create(
 ) -> Result<StandingRow, ReportError> {
     let results = match database.run(&store::create(new, now)).await {
         Ok(results) => results,
-        Err(error) => return Err(charging(database, error, new.user_id).await),
+        Err(error) => return Err(charging(database, error, new.user_id, new.tokens).await),
     };
     let row = results.last().map(|rows| store::standing_of(rows)).transpose()?.flatten();
     let row = row.ok_or(ReportError::NotFound)?;
@@ -73,11 +75,12 @@ pub async fn report(
 ) -> Result<StandingRow, ReportError> {
     let results = match database.run(&store::report(id, &report, &details, now)).await {
         Ok(results) => results,
+        Err(error) if !error.is_insufficient() => return Err(error.into()),
         Err(error) => {
             let results = database.run(&[store::standing(id)]).await?;
             let row = results.first().map(|rows| store::standing_of(rows)).transpose()?.flatten();
-            let owner = row.map(|row| row.creation.user_id).unwrap_or_default();
-            return Err(charging(database, error, &owner).await);
+            let Some(creation) = row.map(|row| row.creation) else { return Err(ReportError::NotFound) };
+            return Err(charging(database, error, &creation.user_id, creation.tokens).await);
         }
     };
     let row = results.last().map(|rows| store::standing_of(rows)).transpose()?.flatten();
@@ -98,7 +101,7 @@ pub async fn report(
     }
 }
 
-async fn charging(database: &impl Database, error: DatabaseError, user_id: &str) -> ReportError {
+async fn charging(database: &impl Database, error: DatabaseError, user_id: &str, tokens: u64) -> ReportError {
     if !error.is_insufficient() {
         return ReportError::Database(error);
     }
@@ -106,7 +109,7 @@ async fn charging(database: &impl Database, error: DatabaseError, user_id: &str)
         Ok(results) => {
             let row = results.first().and_then(|rows| rows.first());
             let balance = row.and_then(|row| row.get("tokens")).and_then(serde_json::Value::as_u64);
-            ReportError::InsufficientTokens { balance: balance.unwrap_or(0) }
+            ReportError::InsufficientTokens { balance: balance.unwrap_or(0), tokens }
         }
         Err(error) => ReportError::Database(error),
     }

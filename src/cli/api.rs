@@ -39,7 +39,15 @@ impl Api {
 
     /// Sweeps: `body` is a plan, or empty.
     pub fn sweep(&self, query: &[(&str, &str)], body: &str) -> Result<Value, Failure> {
-        let path = "/api/generate/cleanup-stale";
+        self.send("/api/generate/cleanup-stale", query, body)
+    }
+
+    /// Does something: `body` says what.
+    pub fn post(&self, path: &str, body: &Value) -> Result<Value, Failure> {
+        self.send(path, &[], &body.to_string())
+    }
+
+    fn send(&self, path: &str, query: &[(&str, &str)], body: &str) -> Result<Value, Failure> {
         let request = self.agent.post(self.address(path)).query_pairs(query.iter().copied());
         let request = request.header("Authorization", format!("Bearer {}", self.token));
         self.answer(path, request.header("Content-Type", "application/json").send(body))
@@ -77,6 +85,17 @@ impl Api {
             (StatusCode::BAD_REQUEST | StatusCode::NOT_FOUND, _, Some(said)) => {
                 Err(Failure::new(Code::BadInput, said))
             }
+            // The rules refuse it, or the balance does not cover it.
+            (StatusCode::CONFLICT | StatusCode::PAYMENT_REQUIRED, Some(body), Some(said)) => {
+                let amount = |key| body.get(key).and_then(Value::as_u64);
+                let money = match (amount("tokens"), amount("balance")) {
+                    (Some(tokens), Some(balance)) => {
+                        format!(" (it costs {tokens}, the balance is {balance})")
+                    }
+                    _ => String::new(),
+                };
+                Err(Failure::new(Code::Failed, format!("{said}{money}")))
+            }
             (_, _, Some(said)) => {
                 Err(Failure::new(Code::Failed, format!("`{url}` answered {}: {said}", status.as_u16())))
             }
@@ -89,4 +108,13 @@ impl Api {
             )),
         }
     }
+}
+
+/// Text as a part of a path: everything but letters and digits as its bytes.
+pub fn part(text: &str) -> String {
+    let encode = |byte: u8| match byte {
+        byte if byte.is_ascii_alphanumeric() => char::from(byte).to_string(),
+        byte => format!("%{byte:02X}"),
+    };
+    text.bytes().map(encode).collect()
 }

@@ -120,10 +120,36 @@ pub enum Command {
         #[arg(long)]
         cursor: Option<String>,
     },
-    /// All about one creation: verdict, rule, deadline, ledger, sweep.
+    /// All about one creation: verdict, rule, deadline, attempts, ledger, sweeps, events.
     Explain {
         /// The creation's id.
         id: String,
+    },
+    /// Restore a result that came after the refund: the creation becomes a draft, and is charged again.
+    Restore {
+        /// The creation's id.
+        id: String,
+    },
+    /// List events that could not be delivered to the rest of the app.
+    Events {
+        /// Those that are still tried, instead of those that are given up.
+        #[arg(long)]
+        due: bool,
+        /// Rows on a page.
+        #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=100))]
+        limit: u32,
+        /// Where to go on: what the page before printed.
+        #[arg(long)]
+        cursor: Option<String>,
+    },
+    /// Try events again that were given up: those named, or all of them.
+    Replay {
+        /// The events' ids, as `events` lists them.
+        #[arg(value_name = "ID", required_unless_present = "all")]
+        ids: Vec<String>,
+        /// All that were given up.
+        #[arg(long, conflicts_with = "ids")]
+        all: bool,
     },
     /// What swept, when, by whom, and what came of it.
     Sweeps {

@@ -50,6 +50,11 @@ fn run(arguments: &Arguments) -> Result<exit::Code, Failure> {
             commands::list::creations(&api, user, status.as_deref(), *limit, cursor.as_deref(), json)
         }
         Some(Command::Explain { id }) => commands::explain::run(&api, id, json),
+        Some(Command::Restore { id }) => commands::restore::run(&api, id, json),
+        Some(Command::Events { due, limit, cursor }) => {
+            commands::events::list(&api, *due, *limit, cursor.as_deref(), json)
+        }
+        Some(Command::Replay { ids, .. }) => commands::events::replay(&api, ids, json),
         Some(Command::Sweeps { limit, cursor }) => {
             commands::list::sweeps(&api, *limit, cursor.as_deref(), json)
         }

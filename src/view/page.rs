@@ -34,6 +34,7 @@ pub fn drafts_page(view: &DraftsView, policy: &str, first_page: bool, demo: bool
             }
             @if demo { a .quiet href="/demo" { "Switch user" } }
         }
+        p #news .unseen role="status" {}
         main data-now=(view.now) data-policy=(policy) {
             @if !view.swept {
                 p .notice role="alert" {
@@ -69,7 +70,7 @@ fn card(draft: &DraftView) -> Markup {
         _ => draft.status.as_str(),
     };
     html! {
-        li .card data-id=(draft.id) data-status=(look) data-tokens=(draft.tokens) {
+        li .card data-id=(draft.id) data-status=(look) data-attempt=(draft.attempt) data-tokens=(draft.tokens) {
             div .top {
                 (badge(draft, look))
                 span .kind { (draft.kind) }
@@ -78,7 +79,7 @@ fn card(draft: &DraftView) -> Markup {
                 }
             }
             p .prompt dir="auto" { (draft.prompt) }
-            @if let Some(error) = &draft.error { p .error { (error) } }
+            @if let Some(error) = draft.error.as_ref().filter(|_| look != "pending") { p .error { (error) } }
             @if let Some(note) = note(draft) { p .note { (note) } }
             @if let Some(percent) = draft.progress.filter(|_| draft.status == "processing") {
                 progress .progress max="100" value=(percent) aria-label="Progress" { (percent) " %" }
@@ -88,7 +89,7 @@ fn card(draft: &DraftView) -> Markup {
             }
             p .tokens {
                 @if draft.refunded_tokens > 0 { (tokens(draft.refunded_tokens)) " refunded" }
-                @else if draft.verdict == "stale" && draft.tokens > 0 { "Refund of " (tokens(draft.tokens)) " on its way" }
+                @else if draft.verdict == "stale" && draft.status == "failed" && draft.tokens > 0 { "Refund of " (tokens(draft.tokens)) " on its way" }
                 @else if draft.tokens > 0 { (tokens(draft.tokens)) }
                 @else { "Free" }
             }
@@ -107,6 +108,9 @@ fn note(draft: &DraftView) -> Option<String> {
         ("failed", _) if draft.late_at.is_some() => Some(String::from(
             "Its result came in after the refund. It is kept: ask support if you want it, for the same price.",
         )),
+        ("pending", _) if draft.verdict == "stale" => {
+            Some(String::from("Its worker shows no sign of life: it is tried again."))
+        }
         ("pending" | "processing", attempt) if attempt > 1 => Some(format!("Attempt {attempt}")),
         _ => None,
     }

@@ -52,8 +52,8 @@ async fn identify<'a>(context: &'a Context, request: &Request) -> Result<(String
         if let Some(token) = find(&context.config.tokens, presented) {
             return Ok((token.name.clone(), &token.scopes));
         }
-        if let Some(name) = cleanup_secret(context, presented) {
-            return Ok((name.to_owned(), &[Scope::Read, Scope::Sweep]));
+        if let Some((name, scopes)) = secret(context, presented) {
+            return Ok((name.to_owned(), scopes));
         }
     }
     let issuers = &context.config.issuers;
@@ -92,28 +92,34 @@ async fn vouched<'a>(
     Ok((name, &issuer.scopes))
 }
 
-/// Either of two secrets, so that a new one can be added before the old one is removed. Both are compared, whichever
-/// matches.
-fn cleanup_secret(context: &Context, presented: &str) -> Option<&'static str> {
+/// The secrets that open the routes, and what each allows. There are two of each, so that a new one can be added before the
+/// old one is removed.
+const SECRETS: [(&str, &[Scope]); 4] = [
+    ("CLEANUP_TOKEN", &[Scope::Read, Scope::Sweep]),
+    ("CLEANUP_TOKEN_NEXT", &[Scope::Read, Scope::Sweep]),
+    ("REPORT_TOKEN", &[Scope::Report]),
+    ("REPORT_TOKEN_NEXT", &[Scope::Report]),
+];
+
+/// The secret that was presented. All are compared, whichever matches.
+fn secret(context: &Context, presented: &str) -> Option<(&'static str, &'static [Scope])> {
     let matches = |name| context.secret(name).is_ok_and(|secret| bool::from(secret.matches(presented)));
-    match ["CLEANUP_TOKEN", "CLEANUP_TOKEN_NEXT"].map(|name| (name, matches(name))) {
-        [(name, true), _] | [_, (name, true)] => Some(name),
-        _ => None,
-    }
+    let compared = SECRETS.map(|(name, scopes)| (name, scopes, matches(name)));
+    compared.into_iter().find(|(.., matches)| *matches).map(|(name, scopes, _)| (name, scopes))
 }
 
-/// Whether there is any credential at all that could open the door.
+/// Whether there is any credential at all that could open the door; otherwise what is wrong with the secrets.
 fn configured(context: &Context) -> Result<(), String> {
-    let Err(first) = context.secret("CLEANUP_TOKEN") else { return Ok(()) };
     if !context.config.tokens.is_empty() || !context.config.issuers.is_empty() {
         return Ok(());
     }
-    match context.secret("CLEANUP_TOKEN_NEXT") {
-        Ok(_) => Ok(()),
-        Err(second) => {
-            Err(if first.is_missing() && !second.is_missing() { second } else { first }.to_string())
-        }
+    let faults: Vec<_> = SECRETS.iter().filter_map(|(name, _)| context.secret(name).err()).collect();
+    if faults.len() < SECRETS.len() {
+        return Ok(());
     }
+    // One that is set and unfit tells more than one that is not set.
+    let telling = faults.iter().find(|fault| !fault.is_missing()).or(faults.first());
+    telling.map_or(Ok(()), |fault| Err(fault.to_string()))
 }
 
 /// What a secret or a key set has to be there for.

@@ -105,7 +105,7 @@ async fn made(context: &Context, request: &mut Request) -> Result<Answer, Failur
             outbox::offer(context, &answer).await;
             Ok((201, answer))
         }
-        Err(error) => Err(failure(error, false, tokens)),
+        Err(error) => Err(failure(error, false)),
     }
 }
 
@@ -187,7 +187,7 @@ async fn replayed(context: &Context, request: &mut Request) -> Result<Answer, Fa
     fields.end().map_err(bad)?;
     let ids: Option<Vec<_>> = ids.as_ref().map(|ids| ids.iter().map(String::as_str).collect());
     let results = context.database.run(&[store::replay(ids.as_deref(), context.now)]).await;
-    let rows = results.map_err(|error| failure(ReportError::Database(error), false, 0))?;
+    let rows = results.map_err(|error| failure(ReportError::Database(error), false))?;
     let replayed = rows.first().map_or(0, Vec::len);
     context.tell.set(replayed > 0);
     Ok((200, json!({ "replayed": replayed })))
@@ -224,19 +224,19 @@ async fn carry_out(
         }
         Err(error) => {
             let late = keep && matches!(what, Report::Complete { .. });
-            Err(failure(error, late, 0))
+            Err(failure(error, late))
         }
     }
 }
 
-fn failure(error: ReportError, late: bool, tokens: u64) -> Failure {
+fn failure(error: ReportError, late: bool) -> Failure {
     let (status, body) = match error {
         ReportError::NotFound => (404, json!({ "error": "there is no such creation" })),
         ReportError::Refused { refusal, standing } => {
             let kept = late && refusal == Refusal::Over && standing.late_at.is_some();
             (409, view::refused_json(refusal, &standing, kept))
         }
-        ReportError::InsufficientTokens { balance } => {
+        ReportError::InsufficientTokens { balance, tokens } => {
             let error = "insufficient tokens: the balance does not cover the charge";
             (402, json!({ "error": error, "balance": balance, "tokens": tokens }))
         }

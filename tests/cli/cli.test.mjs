@@ -26,7 +26,7 @@ after(async () => {
 beforeEach(async () => {
   await world.order({ now: NOW });
   await world.database.exec("DROP TRIGGER ledger_is_append_only_delete");
-  for (const table of ["ledger", "balances", "creations", "sweeps"]) await world.database.exec(`DELETE FROM ${table}`);
+  for (const table of ["ledger", "balances", "events", "attempts", "creations", "sweeps"]) await world.database.exec(`DELETE FROM ${table}`);
   await world.database.exec("CREATE TRIGGER ledger_is_append_only_delete BEFORE DELETE ON ledger BEGIN SELECT RAISE(ABORT, 'append-only'); END");
   for (const user of ["ada", "bo"]) await world.grant(user, 10_000);
 });
@@ -94,7 +94,7 @@ test("a plan leaves alone what completed since, and says so", async () => {
   assert.deepEqual([await world.status("stays"), await world.status("completes"), await world.status("came-later")], ["failed", "draft", "pending"]);
   assert.deepEqual(await world.wrongBalances(), []);
   const { out: sweeps } = await run("sweeps");
-  assert.match(sweeps, new RegExp(`tool CLEANUP_TOKEN\t2\t1\t0\t0\t10\t\\d+ ms\tcarried out plan ${plan}`));
+  assert.match(sweeps, new RegExp(`tool CLEANUP_TOKEN\t2\t1\t0\t0\t0\t10\t\\d+ ms\tcarried out plan ${plan}`));
   const unknown = await run("--apply", "0123456789ab");
   assert.deepEqual([unknown.code, unknown.err], [2, "error: there is no plan `0123456789ab` on this machine: expected one that a dry run printed within a week\n"]);
   assert.equal((await run("--apply", "../../etc/passwd")).code, 2);
@@ -188,12 +188,80 @@ test("count, list, explain and sweeps answer truthfully", async () => {
   await world.cron();
   const { out } = await run("explain", "abc");
   assert.ok(!out.includes("\u001b"), "nothing in a prompt moves the terminal's cursor");
-  for (const line of ["Status        failed, attempt 1", "Error         Generation timeout: Task stuck in pending status for 48.0 hours (generation_timeout)", "Tokens        7 charged, 7 refunded"]) assert.ok(out.includes(line), out);
+  for (const line of ["Status        failed, attempt 1 of 1", "Error         Generation timeout: Task stuck in pending status for 48.0 hours (generation_timeout)", "Tokens        7 charged, 7 refunded"]) assert.ok(out.includes(line), out);
   assert.match(out, /\trefund\t7\t[0-9a-f-]{36}\n/);
-  assert.match(out, /cron\t\d\t1\t0\t0\t7\t/);
+  assert.match(out, /cron\t\d\t1\t0\t0\t0\t7\t/);
   const missing = await run("explain", "nothing");
   assert.deepEqual([missing.code, missing.err], [2, "error: there is no creation `nothing`\n"]);
   assert.equal(JSON.parse((await run("sweeps", "--json")).out).sweeps[0].source, "cron");
+});
+
+/** A creation whose sweep came before its result; gives its id. */
+async function late(tokens = 30) {
+  const { id } = await world.report("", { user_id: "ada", kind: "video", prompt: "a fox", tokens });
+  const { fence } = await world.report(`/${id}/start`, { worker: "w1" });
+  await world.order({ now: NOW + 2 * HOUR });
+  await world.cron();
+  assert.equal((await world.report(`/${id}/complete`, { fence, result_url: "https://cdn.example/fox.mp4" })).kept, true);
+  return id;
+}
+
+test("restore charges for a late result and gives it to its owner, or says why not", async () => {
+  const id = await late();
+  assert.match((await run("explain", id)).out, new RegExp(`Late result   2023-11-15 00:13:20\n.*the late result is kept: mark-stale-drafts restore ${id}`));
+  const { out, err, code } = await run("restore", id);
+  assert.deepEqual([code, out, err], [0, "https://cdn.example/fox.mp4\n", `\`${id}\` is a draft now, and 30 tokens charged again.\n`]);
+  assert.equal((await world.one("SELECT tokens FROM balances WHERE user_id = 'ada'")).tokens, 9_970);
+  const { out: explained } = await run("explain", id);
+  assert.match(explained, /Restored      2023-11-15 00:13:20/);
+  assert.match(explained, /1\trestored\t2023-11-15 00:13:20\tw1\tmax_age_hours\tGeneration timeout: Task stuck in processing status for 2\.0 hours\n/);
+  assert.match(explained, /\trestore\t-30\t-\n/);
+
+  await world.create({ id: "mute", created_at: NOW - 3 * HOUR });
+  await world.cron();
+  assert.deepEqual([(await run("restore", "mute")).code, (await run("restore", "mute")).err], [1, "error: no result has come in too late: there is nothing to restore\n"]);
+  assert.equal((await run("restore", "none")).code, 2);
+  await world.order({ now: NOW });
+  const poor = await late(9_000);
+  await world.report("", { user_id: "ada", kind: "video", prompt: "a hen", tokens: 5_000 });
+  const refused = await run("restore", poor);
+  assert.deepEqual([refused.code, refused.err], [1, "error: insufficient tokens: the balance does not cover the charge (it costs 9000, the balance is 4970)\n"]);
+  assert.deepEqual(await world.wrongBalances(), []);
+});
+
+test("events that were given up are listed, and replayed", async () => {
+  const own = await start({ config: { webhook_url: "http://127.0.0.1:1/hook", max_deliveries: 1 }, bindings: { WEBHOOK_SECRET: `whsec_${Buffer.alloc(32, 7).toString("base64")}` } });
+  await own.grant("ada", 1_000);
+  await own.create({ id: "a" }, { id: "b" });
+  await own.cron();
+  const at = { env: { MARK_STALE_DRAFTS_URL: `http://localhost:${(await own.url()).port}` } };
+  const { out, code } = await finish(COMMAND, ["events"], at);
+  assert.equal(code, 0);
+  assert.match(out, /^failed:a:1\twebhook\t2023-11-14 22:13\t1\t[^\t]+\twebhook: .+\nfailed:b:1\t/);
+  const some = await finish(COMMAND, ["replay", "failed:a:1", "failed:c:1"], at);
+  assert.deepEqual([some.code, some.err], [6, "1 event will be tried again.\n1 of those named had not been given up.\n"]);
+  const rest = await finish(COMMAND, ["replay", "--all", "--json"], at);
+  assert.equal(rest.code, 0);
+  assert.ok(JSON.parse(rest.out).replayed >= 1);
+  assert.equal((await finish(COMMAND, ["replay"], at)).code, 2);
+  await own.stop();
+});
+
+test("what is tried again is told apart from what is failed", async () => {
+  const own = await start({ config: { policy: { kinds: { video: { attempts: 2 } } } } });
+  await own.grant("ada", 1_000);
+  await own.create(stale("image"), stale("video", { kind: "video", tokens: 50 }));
+  const at = { env: { MARK_STALE_DRAFTS_URL: `http://localhost:${(await own.url()).port}` } };
+  const preview = await finish(COMMAND, ["--dry-run"], at);
+  assert.match(preview.err, /^1 creation of 1 user would be marked failed, 10 tokens refunded; 1 creation would be put back for another attempt\.\n/);
+  assert.match(preview.out, /^video\t.*\tanother attempt is left: it is put back to pending$/m);
+  const { err, code } = await finish(COMMAND, ["--apply", preview.err.match(/--apply (\w+)/)[1]], at);
+  assert.deepEqual([code, err], [0, "1 creation of 1 user marked failed, 10 tokens refunded; 1 creation put back for another attempt.\n"]);
+  assert.deepEqual([await own.status("image"), await own.status("video")], ["failed", "pending"]);
+  const { out } = await finish(COMMAND, ["explain", "video"], at);
+  assert.match(out, /Status        pending, attempt 2 of 2\n/);
+  assert.match(out, /1\tretried\t/);
+  await own.stop();
 });
 
 test("doctor says healthy or not by its exit code", async () => {

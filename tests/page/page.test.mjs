@@ -164,6 +164,50 @@ test("a draft flips at its deadline while the page is open, with the network cut
   await context.close();
 });
 
+test("an open page follows the workers without a reload", async () => {
+  const { token } = await import("../worker/harness.mjs");
+  await world.grant("live", 1_000);
+  const made = (prompt) => world.report("", { user_id: "live", kind: "video", prompt, tokens: 30 });
+  const { id } = await made("a fox on the move");
+  await made("a hen at rest");
+  const context = await browser.newContext({ viewport: { width: 1_280, height: 500 } });
+  await context.addCookies([{ name: "session", value: token({ sub: "live" }), url: address }]);
+  const page = await context.newPage();
+  const problems = [];
+  page.on("console", (message) => message.type() === "error" && problems.push(message.text()));
+  page.on("pageerror", (error) => problems.push(error.message));
+  const asked = [];
+  page.on("response", (response) => response.url().includes("/active") && asked.push(response.status()));
+  await page.goto(`${address}/drafts`);
+  await page.evaluate(() => { globalThis.stays = true; });
+  const card = page.locator(".card", { hasText: "a fox on the move" });
+  assert.equal(await card.locator(".badge").innerText(), "⏳ Pending");
+
+  const { fence } = await world.report(`/${id}/start`, { worker: "w1" });
+  await card.locator(".badge.processing").waitFor();
+  await world.report(`/${id}/heartbeat`, { fence, progress: 40 });
+  await page.waitForFunction(() => document.querySelector("progress")?.value === 40);
+  await shot(page, "drafts-live");
+  // Nothing happens: the answer is 304, and has no body.
+  await page.waitForResponse((response) => response.url().includes("/active") && response.status() === 304);
+  await world.report(`/${id}/complete`, { fence, result_url: "https://cdn.example/fox.mp4" });
+  await card.locator(".badge.draft").waitFor();
+  assert.equal(await card.getByRole("link", { name: "Open the result" }).getAttribute("href"), "https://cdn.example/fox.mp4");
+  assert.equal(await page.locator("#news").innerText(), "a fox on the move: 📝 Draft");
+  const other = page.locator(".card", { hasText: "a hen at rest" });
+  const { id: second } = await world.one("SELECT id FROM creations WHERE prompt = 'a hen at rest'");
+  await world.report(`/${second}/fail`, { error_code: "provider_error", error: "The provider is out" });
+  await other.locator(".badge.failed").waitFor({ timeout: 35_000 });
+  assert.equal(await page.locator("#balance").innerText(), "970 tokens");
+  assert.equal(await page.evaluate(() => globalThis.stays), true, "no reload");
+  // Nothing is being generated any more, so nobody asks.
+  const before = asked.length;
+  await page.waitForTimeout(4_000);
+  assert.equal(asked.length, before);
+  assert.deepEqual(problems, []);
+  await context.close();
+});
+
 test("it is complete with JavaScript off", async () => {
   const { page, close } = await signIn("daniela", { javaScriptEnabled: false });
   assert.equal(await page.locator(".card").count(), 20);

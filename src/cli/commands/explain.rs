@@ -1,13 +1,13 @@
 use serde_json::Value;
 
-use super::list::sweep;
-use crate::api::Api;
+use super::list::sweep_table;
+use crate::api::{Api, part};
 use crate::exit::{Code, Failure};
 use crate::output::{self, BOLD, Line, limit, list, say, styled, text, time};
 
 /// `explain`: all about one creation.
 pub fn run(api: &Api, id: &str, json: bool) -> Result<Code, Failure> {
-    let answer = api.get(&format!("/api/creations/{}", encode(id)), &[])?;
+    let answer = api.get(&format!("/api/creations/{}", part(id)), &[])?;
     if json {
         output::json(&answer);
         return Ok(Code::Done);
@@ -19,25 +19,39 @@ pub fn run(api: &Api, id: &str, json: bool) -> Result<Code, Failure> {
     fact("Owner", &text(&answer, "user_id"));
     fact("Kind", &text(creation, "kind"));
     fact("Prompt", &text(creation, "prompt"));
-    fact("Status", &format!("{}, attempt {}", text(creation, "stored_status"), text(creation, "attempt")));
+    let attempt = text(creation, "attempt");
+    let attempts = text(&answer, "max_attempts");
+    fact("Status", &format!("{}, attempt {attempt} of {attempts}", text(creation, "stored_status")));
     fact("Verdict", &format!("{}  {}", text(creation, "verdict"), text(creation, "badge")));
     if creation.get("error").is_some_and(Value::is_string) {
         fact("Error", &format!("{} ({})", text(creation, "error"), text(creation, "error_code")));
     }
     if answer.get("rule").is_some_and(Value::is_string) {
-        fact(
-            "Limit",
-            &format!("{}, by `{}` of the policy", limit(creation, "max_age_ms"), text(&answer, "rule")),
-        );
-        fact("Deadline", &time(creation, "deadline"));
+        let rule = text(&answer, "rule");
+        if creation.get("max_age_ms").is_some_and(Value::is_u64) || text(creation, "verdict") != "settled" {
+            fact("Limit", &format!("{}, by `{rule}` of the policy", limit(creation, "max_age_ms")));
+            fact("Deadline", &time(creation, "deadline"));
+        } else {
+            fact("Limit", &format!("`{rule}` of the policy of its time"));
+        }
     }
     for (name, key) in [
         ("Created", "created_at"),
+        ("Queued again", "queued_at"),
         ("Started", "started_at"),
         ("Heartbeat", "heartbeat_at"),
         ("Finished", "finished_at"),
+        ("Late result", "late_at"),
+        ("Restored", "restored_at"),
+        ("Deleted", "deleted_at"),
     ] {
-        fact(name, &time(creation, key));
+        let always = matches!(key, "created_at" | "started_at" | "heartbeat_at" | "finished_at");
+        if always || creation.get(key).is_some_and(Value::is_number) {
+            fact(name, &time(creation, key));
+        }
+    }
+    if text(creation, "stored_status") == "failed" && creation.get("late_at").is_some_and(Value::is_number) {
+        fact("", &format!("the late result is kept: mark-stale-drafts restore {}", text(creation, "id")));
     }
     fact(
         "Tokens",
@@ -57,24 +71,37 @@ pub fn run(api: &Api, id: &str, json: bool) -> Result<Code, Failure> {
         })
         .collect();
     output::table(&["ledger (UTC)", "type", "tokens", "sweep"], &[2], &entries);
-    if let Some(row) = answer.get("sweep").filter(|sweep| sweep.is_object()) {
+    attempts_of(list(&answer, "attempts"));
+    if !list(&answer, "sweeps").is_empty() {
         say("");
-        sweep(row);
+        sweep_table(list(&answer, "sweeps"));
+    }
+    for event in list(&answer, "events") {
+        say("");
+        let error = text(event, "last_error");
+        say(format!("{} is not delivered ({}): {error}", text(event, "id"), text(event, "state")));
     }
     Ok(Code::Done)
 }
 
-/// An id as a part of a path: everything but letters and digits as its bytes.
-fn encode(id: &str) -> String {
-    id.bytes()
-        .map(
-            |byte| {
-                if byte.is_ascii_alphanumeric() {
-                    char::from(byte).to_string()
-                } else {
-                    format!("%{byte:02X}")
-                }
-            },
-        )
-        .collect()
+/// The attempts that are over, and what became of each.
+fn attempts_of(attempts: &[Value]) {
+    if attempts.is_empty() {
+        return;
+    }
+    say("");
+    let lines: Vec<_> = attempts
+        .iter()
+        .map(|row| Line {
+            cells: vec![
+                text(row, "attempt"),
+                text(row, "outcome"),
+                time(row, "finished_at"),
+                text(row, "worker"),
+                text(row, "rule"),
+            ],
+            notes: vec![text(row, "error")],
+        })
+        .collect();
+    output::table(&["attempt", "became", "ended (UTC)", "worker", "rule"], &[0], &lines);
 }

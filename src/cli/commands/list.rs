@@ -105,14 +105,14 @@ pub fn sweeps(api: &Api, rows: u32, cursor: Option<&str>, json: bool) -> Result<
         output::json(&answer);
         return Ok(Code::Done);
     }
-    let lines: Vec<_> = list(&answer, "sweeps").iter().map(sweep_line).collect();
-    output::table(&SWEEP_HEADS, &[2, 3, 4, 5, 6, 7], &lines);
+    sweep_table(list(&answer, "sweeps"));
     more(&answer);
     Ok(Code::Done)
 }
 
-const SWEEP_HEADS: [&str; 8] =
-    ["started (UTC)", "by", "seen", "marked", "raced", "skipped", "tokens", "took"];
+const SWEEP_HEADS: [&str; 9] =
+    ["started (UTC)", "by", "seen", "marked", "retry", "raced", "skip", "tokens", "took"];
+const SWEEP_NUMBERS: [usize; 7] = [2, 3, 4, 5, 6, 7, 8];
 
 fn sweep_line(row: &Value) -> Line {
     let source = text(row, "source");
@@ -140,6 +140,7 @@ fn sweep_line(row: &Value) -> Line {
             by,
             text(row, "examined"),
             text(row, "marked"),
+            text(row, "retried"),
             text(row, "raced"),
             text(row, "skipped"),
             text(row, "refunded_tokens"),
@@ -149,15 +150,16 @@ fn sweep_line(row: &Value) -> Line {
     }
 }
 
-fn more(answer: &Value) {
+/// Says how to get the next page, if there is one.
+pub fn more(answer: &Value) {
     if let Some(cursor) = answer.get("next_cursor").and_then(Value::as_str) {
         anstream::eprintln!("There are more: --cursor {}", output::one_line(cursor));
     }
 }
 
-/// A sweep's row alone.
-pub fn sweep(row: &Value) {
-    output::table(&SWEEP_HEADS, &[2, 3, 4, 5, 6, 7], &[sweep_line(row)]);
+/// Some sweeps, as in the list.
+pub fn sweep_table(rows: &[Value]) {
+    output::table(&SWEEP_HEADS, &SWEEP_NUMBERS, &rows.iter().map(sweep_line).collect::<Vec<_>>());
 }
 
 /// The age that a creation has reached, beside its limit.

@@ -12,8 +12,8 @@ use crate::exit::{Code, Failure};
 use crate::output::{self, BOLD, Line, WARNING, count, list, number, styled, text};
 use crate::plans;
 
-/// As many as the Worker marks in one transaction, by default.
-const ROWS_PER_TRANSACTION: usize = 500;
+/// So many go in one request, and so in one transaction: Ctrl-C waits for no more.
+const ROWS_PER_REQUEST: usize = 500;
 /// A live run over more than this asks first, on a terminal.
 const HANDFUL: usize = 5;
 
@@ -45,8 +45,10 @@ fn preview(api: &Api, sweep: &Sweep) -> Result<Value, Failure> {
         if let (Some(limit), Some(Value::Array(creations))) = (sweep.limit, fields.get_mut("creations")) {
             let cut = creations.len() > limit as usize;
             creations.truncate(limit as usize);
-            let kept = creations.len();
-            fields.insert(String::from("marked_as_failed"), kept.into());
+            let retried = creations.iter().filter(|row| is_retry(row)).count();
+            let failed = creations.len().saturating_sub(retried);
+            fields.insert(String::from("marked_as_failed"), failed.into());
+            fields.insert(String::from("retried"), retried.into());
             if cut {
                 fields.insert(String::from("more"), true.into());
             }
@@ -71,7 +73,7 @@ fn dry_run(preview: &Value, json: bool) -> Result<Code, Failure> {
         anstream::eprintln!("Nothing is stale.");
         return Ok(Code::Done);
     }
-    anstream::eprintln!("{}.\nNothing was changed.", summary(creations, "would be marked failed"));
+    anstream::eprintln!("{}.\nNothing was changed.", summary(creations, "would be "));
     if preview.get("more") == Some(&Value::Bool(true)) {
         anstream::eprintln!("These are the first; more are stale.");
     }
@@ -95,25 +97,42 @@ fn show(creations: &[Value]) {
                     text(row, "rule"),
                     text(row, "tokens"),
                 ],
-                notes: vec![text(row, "error")],
+                notes: vec![if is_retry(row) {
+                    String::from("another attempt is left: it is put back to pending")
+                } else {
+                    text(row, "error")
+                }],
             }
         })
         .collect();
     output::table(&["id", "user", "kind", "status", "age", "limit", "rule", "tokens"], &[4, 5, 7], &lines);
 }
 
-/// `3 creations of 2 users would be marked failed, 30 tokens refunded`
-fn summary(creations: &[Value], what: &str) -> String {
-    let mut users: Vec<_> = creations.iter().map(|row| text(row, "user_id")).collect();
+/// `3 creations of 2 users would be marked failed, 30 tokens refunded; 1 creation would be tried again`
+fn summary(creations: &[Value], will: &str) -> String {
+    let (retried, failed): (Vec<_>, Vec<_>) = creations.iter().partition(|row| is_retry(row));
+    let mut users: Vec<_> = failed.iter().map(|row| text(row, "user_id")).collect();
     users.sort_unstable();
     users.dedup();
-    let tokens = creations.iter().map(|row| number(row, "tokens")).sum();
-    format!(
-        "{} of {} {what}, {} refunded",
-        count(creations.len() as u64, "creation"),
-        count(users.len() as u64, "user"),
-        count(tokens, "token")
-    )
+    let tokens = failed.iter().map(|row| number(row, "tokens")).sum();
+    let mut parts = Vec::new();
+    if !failed.is_empty() || retried.is_empty() {
+        parts.push(format!(
+            "{} of {} {will}marked failed, {} refunded",
+            count(failed.len() as u64, "creation"),
+            count(users.len() as u64, "user"),
+            count(tokens, "token")
+        ));
+    }
+    if !retried.is_empty() {
+        parts.push(format!("{} {will}put back for another attempt", count(retried.len() as u64, "creation")));
+    }
+    parts.join("; ")
+}
+
+/// Whether it is put back for another attempt, and not failed.
+fn is_retry(row: &Value) -> bool {
+    row.get("action").and_then(Value::as_str) == Some("retry")
 }
 
 /// Those that nobody can judge are always shown: they are never failed by guesswork and never hidden.
@@ -131,7 +150,8 @@ fn unreadable(report: &Value) {
 /// What has been done so far.
 #[derive(Default)]
 struct Done {
-    marked: Vec<Value>,
+    /// Creations marked failed or put back.
+    done: Vec<Value>,
     raced: u64,
     refused: Vec<Value>,
     unqualified: Vec<Value>,
@@ -143,7 +163,7 @@ struct Done {
 
 impl Done {
     fn add(&mut self, report: &Value) {
-        self.marked.extend_from_slice(list(report, "creations"));
+        self.done.extend_from_slice(list(report, "creations"));
         self.raced = self.raced.saturating_add(number(report, "raced"));
         self.refused.extend_from_slice(list(report, "refused"));
         self.unqualified.extend_from_slice(list(report, "unqualified"));
@@ -186,19 +206,18 @@ fn carry_out(api: &Api, mut plan: Value, sweep: &Sweep, json: bool, all: bool) -
 
     let mut done = Done::default();
     loop {
-        let before = done.marked.len();
+        let before = done.done.len();
         let outcome = apply(api, &plan, &stop, &mut done);
         if let Err(failure) = outcome {
             report(&done, json);
-            return Err(if done.marked.is_empty() {
+            return Err(if done.done.is_empty() {
                 failure
             } else {
                 Failure::new(Code::PartlyDone, failure.message)
             });
         }
         let more = plan.get("more") == Some(&Value::Bool(true));
-        done.more =
-            more && (!all || sweep.limit.is_some() || done.interrupted || done.marked.len() == before);
+        done.more = more && (!all || sweep.limit.is_some() || done.interrupted || done.done.len() == before);
         if !more || done.more || done.interrupted {
             break;
         }
@@ -214,7 +233,7 @@ fn carry_out(api: &Api, mut plan: Value, sweep: &Sweep, json: bool, all: bool) -
 
 fn confirmed(creations: &[Value], more: bool) -> Result<bool, Failure> {
     let rest = if more { " These are the first; whatever else is stale follows." } else { "" };
-    anstream::eprintln!("{}.{rest}", summary(creations, "will be marked failed"));
+    anstream::eprintln!("{}.{rest}", summary(creations, "will be "));
     dialoguer::Confirm::new().with_prompt("Go on?").default(false).interact().map_err(|error| {
         Failure::new(Code::BadInput, format!("nobody answered ({error}): give --yes to go on without asking"))
     })
@@ -230,7 +249,7 @@ fn apply(api: &Api, plan: &Value, stop: &AtomicBool, done: &mut Done) -> Result<
     if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos} of {len} creations, {elapsed}") {
         bar.set_style(style);
     }
-    for part in creations.chunks(ROWS_PER_TRANSACTION) {
+    for part in creations.chunks(ROWS_PER_REQUEST) {
         if stop.load(Ordering::SeqCst) {
             done.interrupted = true;
             break;
@@ -252,15 +271,17 @@ fn apply(api: &Api, plan: &Value, stop: &AtomicBool, done: &mut Done) -> Result<
 }
 
 fn result(done: &Done) -> Value {
-    let tokens: u64 = done.marked.iter().map(|row| number(row, "tokens")).sum();
+    let (retried, marked): (Vec<_>, Vec<_>) = done.done.iter().partition(|row| is_retry(row));
+    let tokens: u64 = marked.iter().map(|row| number(row, "tokens")).sum();
     json!({
         "success": done.complete(),
-        "marked_as_failed": done.marked.len(),
+        "marked_as_failed": marked.len(),
+        "retried": retried.len(),
         "refunded_tokens": tokens,
         "raced": done.raced,
         "refused": done.refused,
         "unqualified": done.unqualified,
-        "creations": done.marked,
+        "creations": done.done,
         "sweep_ids": done.sweep_ids,
         "plan_ids": done.plan_ids,
         "interrupted": done.interrupted,
@@ -272,7 +293,7 @@ fn report(done: &Done, json: bool) {
     if json {
         output::json(&result(done));
     } else {
-        show(&done.marked);
+        show(&done.done);
     }
     for (rows, what, key) in
         [(&done.unqualified, "left alone:", "message"), (&done.refused, "refused by the database:", "error")]
@@ -288,7 +309,7 @@ fn report(done: &Done, json: bool) {
             count(done.raced, "creation")
         );
     }
-    anstream::eprintln!("{}.", summary(&done.marked, "marked failed"));
+    anstream::eprintln!("{}.", summary(&done.done, ""));
     if done.interrupted {
         anstream::eprintln!("Stopped between two transactions: run it again for the rest.");
     } else if done.more {
