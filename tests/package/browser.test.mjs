@@ -59,8 +59,8 @@ for (const [flavour, path] of [["esm", "/page.html"], ["js", "/strict.html"]]) {
     const results = await page.evaluate(async ({ flavour, cases, NOW }) => {
       const { check, policy } = await import(`/${flavour}/index.js`);
       const time = (value) => (typeof value === "number" ? NOW - value : value);
-      return cases.map(({ status, kind = "image", created, started, heartbeat, policy: settings = {} }) => {
-        const { verdict, badge, error } = check({ status, kind, created_at: time(created), started_at: time(started), heartbeat_at: time(heartbeat) }, { now: NOW, policy: policy(settings) });
+      return cases.map(({ status, kind = "image", attempt, created, queued, started, heartbeat, policy: settings = {} }) => {
+        const { verdict, badge, error } = check({ status, kind, attempt, created_at: time(created), queued_at: time(queued), started_at: time(started), heartbeat_at: time(heartbeat) }, { now: NOW, policy: policy(settings) });
         return [verdict, badge, error];
       });
     }, { flavour, cases, NOW });

@@ -28,6 +28,7 @@ import Worker from "./index.js";
 const nothing = { call: 0, failBefore: 0, failAfter: 0, sql: [] };
 let turns = null;
 const received = [];
+let cost = { queries: 0, rows_read: 0, rows_written: 0 };
 const sleep = () => new Promise((done) => setTimeout(done, 0));
 let orders = { ...nothing };
 let now = ${NOW};
@@ -55,6 +56,7 @@ function watched(database, actor) {
         if (orders.sqlBefore === orders.call) for (const sql of orders.sql) await target.prepare(sql).run();
         if (orders.failBefore === orders.call) throw lost();
         const result = await target.batch(statements);
+        for (const { meta } of result) cost = { queries: cost.queries + 1, rows_read: cost.rows_read + meta.rows_read, rows_written: cost.rows_written + meta.rows_written };
         if (orders.failAfter === orders.call) throw lost();
         return result;
       }
@@ -65,7 +67,7 @@ const made = (env, context, actor) => new Worker(context, { ...env, DB: watched(
 export default {
   async fetch(request, env, context) {
     if (new URL(request.url).pathname === "/__stand") {
-      if (request.method === "GET") return Response.json(received);
+      if (request.method === "GET") return Response.json({ received, cost });
       const { now: time, turns: list, ...rest } = await request.json();
       now = time ?? now;
       turns = list ?? null;
@@ -104,11 +106,17 @@ function statements(sql) {
 /** A token that may report. */
 const worker = { name: "worker", sha256: createHash("sha256").update(WORKER_TOKEN).digest("hex"), scopes: ["report"] };
 
-/** Starts a Worker with an empty, migrated database. Stop it with `stop()`. */
-export async function start({ config = {}, bindings = {}, migrate = true, ratelimits, queues = [] } = {}) {
+/**
+ * Starts a Worker with an empty, migrated database. Stop it with `stop()`. What goes to `queues` comes back by
+ * `received()`; what goes to `producers` is for one of `others`, which are Miniflare's options of further Workers. With
+ * a folder as `registry`, the Workers of other Miniflares with the same one are found too.
+ */
+export async function start({ config = {}, bindings = {}, migrate = true, ratelimits, queues = [], producers = [], others = [], registry } = {}) {
   const logs = [];
-  const miniflare = new Miniflare({
-    queueProducers: Object.fromEntries(queues.map((name) => [name, { queueName: name.toLowerCase() }])),
+  let counted = {};
+  const main = {
+    name: "stale-drafts",
+    queueProducers: Object.fromEntries([...queues, ...producers].map((name) => [name, { queueName: name.toLowerCase() }])),
     queueConsumers: Object.fromEntries(queues.map((name) => [name.toLowerCase(), { maxBatchSize: 100, maxBatchTimeout: 0 }])),
     modules: [
       { type: "ESModule", path: join(root, "build/stand.js"), contents: STAND },
@@ -118,10 +126,14 @@ export async function start({ config = {}, bindings = {}, migrate = true, rateli
     modulesRoot: join(root, "build"),
     compatibilityDate: "2026-04-20",
     d1Databases: { DB: "test" },
-    cf: false,
     ratelimits,
     assets: { directory: join(root, "www"), routerConfig: { has_user_worker: true } },
     bindings: { STALE_DRAFTS: { auth: { cookie: "session" }, tokens: [worker], ...config }, JWT_SECRET, CLEANUP_TOKEN, ...bindings },
+  };
+  const miniflare = new Miniflare({
+    workers: [main, ...others],
+    cf: false,
+    unsafeDevRegistryPath: registry,
     handleRuntimeStdio(stdout, stderr) {
       for (const stream of [stdout, stderr]) {
         stream.setEncoding("utf8");
@@ -148,7 +160,14 @@ export async function start({ config = {}, bindings = {}, migrate = true, rateli
   return {
     logs,
     /** What the queues have delivered so far: `[queue, body]`. */
-    received: async () => (await fetch("/__stand")).json(),
+    received: async () => (await (await fetch("/__stand")).json()).received,
+    /** What the Worker's database calls have cost since the last question, as D1 bills it. */
+    async cost() {
+      const { cost } = await (await fetch("/__stand")).json();
+      const since = Object.fromEntries(Object.entries(cost).map(([key, value]) => [key, value - (counted[key] ?? 0)]));
+      counted = cost;
+      return since;
+    },
     database,
     url: () => miniflare.ready,
     stop: () => miniflare.dispose(),
