@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { buildPackage } from "./build-package.mjs";
 import { build } from "./build.mjs";
 import { chromium } from "./chromium.mjs";
+import { setupExamples } from "./examples.mjs";
 import { Help, capture, root, run, sh, step } from "./lib.mjs";
 import { setup, tool } from "./setup.mjs";
 
@@ -58,6 +59,13 @@ const SUITES = {
       process.env.CHROMIUM_BIN = await chromium();
     },
     commands: () => [node("tests/page")],
+  },
+  examples: {
+    before: async () => {
+      await build();
+      await setupExamples();
+    },
+    commands: () => [node("tests/examples")],
   },
 };
 

@@ -1,0 +1,81 @@
+"""The fleet: a Celery app with one task, which pretends to render.
+
+    celery -A tasks worker
+"""
+
+import os
+import time
+
+import redis
+from celery import Celery
+
+from stale_drafts import GenerationError, GenerationTask, StaleDrafts
+
+REDIS_URL = os.environ.get("REDIS_URL", "redis://127.0.0.1:6379/0")
+RENDER_SECONDS = float(os.environ.get("RENDER_SECONDS", "20"))
+
+drafts = StaleDrafts(os.environ.get("STALE_DRAFTS_URL", "http://localhost:8787"), os.environ["STALE_DRAFTS_TOKEN"])
+
+app = Celery("tasks", broker=REDIS_URL)
+app.conf.update(
+    broker_connection_retry_on_startup=True,
+    # One task at a time for each process: what waits in a busy worker could be done by another one.
+    worker_prefetch_multiplier=1,
+    # `GenerationTask` has the same two for itself.
+    task_acks_late=True,
+    task_reject_on_worker_lost=True,
+    broker_transport_options={
+        # Redis gives a task that has not been acknowledged for so many seconds to another worker. This short, a killed
+        # worker's task comes back while you watch. In production it must be longer than your longest task takes, retries
+        # and countdowns included, or a task that is still running is run twice: an hour is Celery's default.
+        "visibility_timeout": int(os.environ.get("VISIBILITY_TIMEOUT", "30")),
+        # How often workers look for such tasks: each second. Leave both out in production; it is every 100 seconds then.
+        "unacked_restore_interval": 1,
+        "unacked_restore_throttle": 1,
+    },
+)
+
+
+class Render:
+    """A job at a rendering service, which goes on there whatever becomes of this worker. It is only made believe: all that
+    there is of it is the time when it was ordered."""
+
+    orders = redis.Redis.from_url(REDIS_URL)
+
+    def __init__(self, creation_id, ordered_at):
+        self.creation_id = creation_id
+        self.ordered_at = float(ordered_at)
+
+    @classmethod
+    def find(cls, creation_id):
+        """The job that a run before this one ordered, or None."""
+        ordered_at = cls.orders.get(f"render:{creation_id}")
+        return ordered_at and cls(creation_id, ordered_at)
+
+    @classmethod
+    def order(cls, job):
+        if "forbidden" in job.prompt:
+            raise GenerationError("provider_rejected", "The prompt was rejected by the content filter")
+        now = time.time()
+        cls.orders.set(f"render:{job.id}", now, ex=24 * 3600)
+        return cls(job.id, now)
+
+    def percent(self):
+        return min(100, int(100 * (time.time() - self.ordered_at) / RENDER_SECONDS))
+
+    @property
+    def url(self):
+        return f"https://results.example/{self.creation_id}"
+
+
+@app.task(base=GenerationTask, drafts=drafts)
+def generate(job):
+    # A run after a crash goes on with what the one before it has paid for. Nothing is ordered once the attempt is over.
+    render = Render.find(job.id)
+    if render is None:
+        job.progress(0)
+        render = Render.order(job)
+    while (percent := render.percent()) < 100:
+        job.progress(percent)
+        time.sleep(0.2)
+    return render.url

@@ -1,0 +1,55 @@
+// What the examples are tested with: a Redis server, and Python with the packages that they name.
+
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { Help, capture, root, sh, step, which } from "./lib.mjs";
+import { aptInstall } from "./setup.mjs";
+
+const REDIS = "Redis is missing: the example for Celery is tested with it. Install it (Debian: redis-server), or say where it is with REDIS_SERVER.";
+const PYTHON = "Python 3.10 or newer with its `venv` is missing: the example for Celery is tested with it. Install it (Debian: python3-venv), or say where it is with PYTHON.";
+const OFFLINE = "This step downloads. Check the network (and any proxy), then run the same command again.";
+
+/** Where the server is. Debian's package may also start one; the test has its own, on another port. */
+async function redisServer() {
+  const find = () => process.env.REDIS_SERVER || which("redis-server");
+  if (!find()) {
+    step("Installing Redis, with which the example for Celery is tested");
+    await aptInstall(["redis-server"], REDIS);
+  }
+  const path = find();
+  if (!path) throw new Help(REDIS);
+  return path;
+}
+
+/** A virtual environment of Python with what the example asks for; made again when that, or Python, has changed. */
+async function celeryPython() {
+  const folder = join(root, "target/examples/celery-venv");
+  const python = join(folder, "bin/python");
+  const stamp = join(folder, "made-of.txt");
+  const base = process.env.PYTHON || "python3";
+  const ask = () => capture(base, ["-c", "import sys; print(sys.version, sys.base_prefix); sys.exit(sys.version_info < (3, 10))"]);
+  const requirements = readFileSync(join(root, "examples/celery/requirements.txt"), "utf8");
+  const { output, code } = await ask();
+  if (code === 1) throw new Help(`${PYTHON}\n  There is ${output.trim()}.`);
+  if (code === 0 && existsSync(stamp) && readFileSync(stamp, "utf8") === output + requirements) return python;
+
+  step("Installing the Python packages of examples/celery/requirements.txt (about 20 s)");
+  const make = async () => {
+    rmSync(folder, { recursive: true, force: true });
+    mkdirSync(folder, { recursive: true });
+    return (await capture(base, ["-m", "venv", folder])).code === 0;
+  };
+  if (!(await make())) {
+    await aptInstall(["python3-venv"], PYTHON);
+    if (!(await make())) throw new Help(PYTHON);
+  }
+  await sh(python, ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r", "examples/celery/requirements.txt"], { help: OFFLINE, quiet: true });
+  writeFileSync(stamp, (await ask()).output + requirements);
+  return python;
+}
+
+/** Installs what is missing, and tells the tests where it is. */
+export async function setupExamples() {
+  process.env.REDIS_SERVER = await redisServer();
+  process.env.CELERY_PYTHON = await celeryPython();
+}
