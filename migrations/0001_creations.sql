@@ -9,7 +9,7 @@
 CREATE TABLE stale_drafts_schema (
   version INTEGER NOT NULL PRIMARY KEY
 ) WITHOUT ROWID;
-INSERT INTO stale_drafts_schema (version) VALUES (3);
+INSERT INTO stale_drafts_schema (version) VALUES (4);
 
 -- One row a sweep. The id is a UUIDv7, so the newest is the greatest, and no further index is needed.
 CREATE TABLE sweeps (
@@ -27,7 +27,13 @@ CREATE TABLE sweeps (
   unreadable      INTEGER NOT NULL DEFAULT 0 CHECK (unreadable >= 0),
   refunded_tokens INTEGER NOT NULL DEFAULT 0 CHECK (refunded_tokens >= 0),
   more            INTEGER NOT NULL DEFAULT 0 CHECK (more IN (0, 1)),
-  error           TEXT
+  error           TEXT,
+  -- What it cost, as D1 reported it; NULL until it has noted that.
+  queries         INTEGER,
+  rows_read       INTEGER,
+  rows_written    INTEGER,
+  -- What its last transaction did, for the roll-ups: see 0004_watch.sql.
+  counted         TEXT
 ) WITHOUT ROWID;
 
 CREATE TABLE creations (
@@ -66,7 +72,7 @@ CREATE TABLE creations (
   age_ms       INTEGER,
   max_age_ms   INTEGER,
   rule         TEXT,
-  sweep_id     TEXT    REFERENCES sweeps (id),
+  sweep_id     TEXT,                          -- no foreign key: old sweeps are trimmed
 
   -- The rule `Draft::last_sign_of_life` (src/rules/verdict.rs), for the index; NULL where that is an error or the
   -- creation is not active. tests/worker compares the two on the same cases.
@@ -156,7 +162,7 @@ CREATE TABLE attempts (
   age_ms       INTEGER,
   max_age_ms   INTEGER,
   rule         TEXT,
-  sweep_id     TEXT,                           -- as in `ledger`
+  sweep_id     TEXT,
   PRIMARY KEY (creation_id, attempt)
 ) WITHOUT ROWID;
 

@@ -7,14 +7,13 @@ CREATE TABLE balances (
 ) WITHOUT ROWID;
 
 -- Every movement of tokens, for ever: rows are added, never changed or removed. The key is unique per creation
--- and type, so a creation is charged once, refunded once and, if it is
--- restored, charged once more, whoever writes.
+-- and type, so a creation is charged once, refunded once and, if it is restored, charged once more, whoever writes.
 CREATE TABLE ledger (
   entry_key   TEXT    NOT NULL PRIMARY KEY CHECK (typeof(entry_key) = 'text'),
   user_id     TEXT    NOT NULL CHECK (typeof(user_id) = 'text' AND user_id <> ''),
   type        TEXT    NOT NULL CHECK (type = 'grant' OR type = 'charge' OR type = 'refund' OR type = 'restore'),
   creation_id TEXT    REFERENCES creations (id),
-  sweep_id    TEXT,                           -- as in `creations`, where it is a foreign key
+  sweep_id    TEXT,
   tokens      INTEGER NOT NULL CHECK (typeof(tokens) = 'integer' AND abs(tokens) BETWEEN 1 AND 9007199254740991),
   created_at  INTEGER NOT NULL,
   CHECK ((type IN ('charge', 'restore')) = (tokens < 0)),
@@ -22,6 +21,9 @@ CREATE TABLE ledger (
   CHECK (type = 'grant' OR entry_key = type || ':' || creation_id),
   CHECK (sweep_id IS NULL OR type = 'refund')
 ) WITHOUT ROWID;
+
+-- What a user was granted: with the user's creations, by which their entries are found, it makes the sum of their ledger.
+CREATE INDEX ledger_grants ON ledger (user_id) WHERE type = 'grant';
 
 CREATE TRIGGER ledger_is_append_only_update BEFORE UPDATE ON ledger BEGIN
   SELECT RAISE(ABORT, 'the ledger is append-only: add an entry instead of changing one');

@@ -1,13 +1,13 @@
 -- The outbox: what the rest of the app is told. A row is written in the transaction of what it tells, and removed when it
 -- has been delivered; what can't be delivered stays, as a dead letter.
 CREATE TABLE events (
-  id          TEXT    NOT NULL,                -- `<type>:<creation>:<attempt>`: each happens once
+  id          TEXT    NOT NULL,                -- `<type>:<creation>:<attempt>`, `<type>:<alert>:<since>`: each happens once
   state       TEXT    NOT NULL DEFAULT 'due' CHECK (state IN ('due', 'dead')),
   due_at      INTEGER NOT NULL,                -- when it is next tried
   targets     INTEGER NOT NULL CHECK (targets BETWEEN 1 AND 7),   -- to whom it has not gone yet: 1 queue, 2 webhook, 4 workers
   deliveries  INTEGER NOT NULL DEFAULT 0,      -- how often it was tried
   created_at  INTEGER NOT NULL,
-  creation_id TEXT    NOT NULL,
+  creation_id TEXT,                            -- NULL: it is about an alert
   body        TEXT    NOT NULL,                -- the JSON that is delivered
   last_error  TEXT,
   PRIMARY KEY (state, due_at, id)

@@ -6,10 +6,11 @@
 use std::collections::{HashMap, HashSet};
 
 use crate::rules::{
-    Failure, Plan, Planned, Policy, SkipReason, Staleness, Timestamp, Unqualified, Unreadable, plan, recheck,
+    Brake, Failure, Held, Plan, Planned, Policy, SkipReason, Staleness, Timestamp, Unqualified, Unreadable,
+    plan, recheck,
 };
 use crate::store::{
-    self, CandidateRow, Cost, Database, DatabaseError, FailureRow, Filter, Statement, SweepStart, SweepTotals,
+    self, CandidateRow, Cost, Database, DatabaseError, FailureRow, Filter, SweepStart, SweepTotals, Window,
 };
 
 /// Who asked for a sweep.
@@ -62,6 +63,8 @@ pub struct Request<'a> {
     pub dry_run: bool,
     /// Whom the rest of the app is told by: see `events.targets`.
     pub notify: Notify,
+    /// When it is held, if nobody has confirmed what it does; `None` for never.
+    pub brake: Option<Brake>,
     /// At most this many creations are marked in one transaction; from 1.
     pub rows_per_transaction: u32,
     /// At most this many creations are looked at, beside unreadable ones; from 1. A plan is not bounded by it.
@@ -98,6 +101,8 @@ pub struct Report {
     pub refunded_tokens: u64,
     /// Whether stale creations remain beyond the bound.
     pub more: bool,
+    /// What held it back: then it wrote nothing, unless it was a dry run, which only says so.
+    pub held: Option<Held>,
     /// What the sweep cost.
     pub cost: Cost,
 }
@@ -155,6 +160,8 @@ pub struct SweepError {
 /// - A transaction that a constraint refuses is halved until the row that it is about stands alone; that row is
 ///   counted in [`Report::refused`], and the others go through.
 /// - Creations that a sweep can't mark are passed over, so they don't keep it from those behind them.
+/// - A sweep that would do abnormally many is held by the [`Brake`], and so is every one while an operator has paused
+///   sweeping; a page load also while the brake holds. A plan that somebody has confirmed is carried out all the same.
 /// - A row stays in `sweeps`, with the error if there was one. Only a page load that finds nothing to do leaves
 ///   none: it would be a write for every view.
 ///
@@ -171,10 +178,13 @@ pub async fn mark_stale_creations_as_failed(
         None => run.sweep().await,
     };
     let ended = match &outcome {
-        Ok(()) => run.end(None).await,
+        Ok(()) => {
+            let held = run.report.held.as_ref().map(ToString::to_string);
+            run.end(held.as_deref()).await
+        }
         Err(error) => {
             // The first error is the one to report; that its record failed too would add nothing.
-            let _ = run.end(Some(error)).await;
+            let _ = run.end(Some(&error.to_string())).await;
             Ok(())
         }
     };
@@ -199,10 +209,15 @@ impl<D: Database> Run<'_, D> {
         let mut seen = 0_u32;
         // Candidates that stay where they are: the next select begins behind them.
         let mut passed_over = 0_u32;
+        // A dry run passes over all of them, and meets one again if another comes before it meanwhile.
+        let mut shown = HashSet::new();
         loop {
             let take = rows_per_transaction.min(rows_per_sweep.saturating_sub(seen));
-            let mut rows = self.select(take, passed_over, seen == 0).await?;
+            let Selected { mut rows, active, held } = self.select(take, passed_over, seen == 0).await?;
             self.report.more = rows.len() > take as usize;
+            if seen == 0 && self.is_held(count(rows.len()), active, held).await? && !self.request.dry_run {
+                return Ok(());
+            }
             rows.truncate(take as usize);
             let taken = count(rows.len());
             seen = seen.saturating_add(taken);
@@ -212,6 +227,7 @@ impl<D: Database> Run<'_, D> {
                     .and_then(|status| status.active())
                     .is_none_or(|status| filter.matches(status, &row.kind))
             });
+            rows.retain(|row| !self.request.dry_run || shown.insert(row.id.clone()));
             self.report.examined = self.report.examined.saturating_add(count(rows.len()));
 
             let Plan { fail, retry, skip } = plan(rows.iter().map(CandidateRow::candidate), now, policy);
@@ -232,10 +248,47 @@ impl<D: Database> Run<'_, D> {
         }
     }
 
+    /// Whether something holds this sweep back, that finds `stale` creations. A brake that holds no more is released.
+    async fn is_held(
+        &mut self,
+        stale: u32,
+        active: Option<u64>,
+        held: Option<Held>,
+    ) -> Result<bool, DatabaseError> {
+        let Request { source, now, brake, dry_run, user_id, .. } = self.request;
+        let was = matches!(held, Some(Held::Brake { .. }));
+        // A user's own creations say nothing of everybody's: a page load goes by what the last sweep of all has found.
+        let decides = source != Source::Page && user_id.is_none();
+        let stale = u64::from(stale);
+        let check = |brake: Brake| brake.check(stale, active.unwrap_or(u64::MAX));
+        let holds = brake.filter(|_| decides).and_then(check);
+        self.report.held = match held {
+            Some(Held::Brake { .. }) if decides => holds.clone(),
+            Some(held) => Some(held),
+            None => holds.clone(),
+        };
+        if decides && !dry_run {
+            match holds {
+                Some(Held::Brake { detail }) => {
+                    self.database.run(&[store::hold("brake", None, &detail, now)]).await?;
+                }
+                _ if was => {
+                    self.database.run(&[store::release("brake")]).await?;
+                }
+                _ => {}
+            }
+        }
+        Ok(self.report.held.is_some())
+    }
+
     /// Carries out a plan that somebody has confirmed: exactly its creations, as far as they are still what it was
     /// made for.
     async fn apply(&mut self, planned: &[Planned<'_>]) -> Result<(), DatabaseError> {
         let Request { rows_per_transaction, now, policy, .. } = self.request;
+        // A creation that the plan lists twice would be credited twice in one transaction.
+        let mut listed = HashSet::new();
+        let planned: Vec<_> =
+            planned.iter().filter(|planned| listed.insert(planned.id.to_owned())).copied().collect();
         let parts = planned.chunks(rows_per_transaction.max(1) as usize);
         let count_parts = parts.len();
         for (part, at) in parts.zip(1_usize..) {
@@ -259,19 +312,17 @@ impl<D: Database> Run<'_, D> {
     }
 
     /// One candidate more than `take`, to know whether more remain. Unreadable ones are noted at the first select.
-    async fn select(
-        &mut self,
-        take: u32,
-        offset: u32,
-        first: bool,
-    ) -> Result<Vec<CandidateRow>, DatabaseError> {
-        let Request { now, policy, user_id, filter, rows_per_transaction, .. } = self.request;
+    async fn select(&mut self, take: u32, offset: u32, first: bool) -> Result<Selected, DatabaseError> {
+        let Request { now, policy, user_id, filter, rows_per_transaction, brake, .. } = self.request;
         let limit = take.saturating_add(1);
         let statement = match user_id {
             Some(user_id) => store::active_of_user(user_id, limit, offset),
             None => {
                 let unreadable = if first { rows_per_transaction } else { 0 };
-                store::stale(policy, filter, now, limit, offset, unreadable)
+                // Only the first select asks for what the brake has to know.
+                let never = Brake { at_least: u32::MAX, ..Brake::default() };
+                let brake = brake.filter(|_| first).unwrap_or(never);
+                store::stale(policy, filter, now, Window { limit, offset, unreadable }, brake)
             }
         };
         let results = self.database.run(&[statement]).await?;
@@ -280,7 +331,8 @@ impl<D: Database> Run<'_, D> {
         self.report.examined = self.report.examined.saturating_add(count(unreadable.len()));
         let skips = plan(unreadable.iter().map(CandidateRow::candidate), now, policy).skip;
         self.note_unreadable(skips.into_iter().map(|skip| (skip.id, skip.reason)));
-        store::candidates(rows, "candidates")
+        let active = rows.first().and_then(|row| row.get("active")).and_then(serde_json::Value::as_u64);
+        Ok(Selected { active, held: store::held(rows), rows: store::candidates(rows, "candidates")? })
     }
 
     fn note_unreadable<'s>(&mut self, skips: impl Iterator<Item = (&'s str, SkipReason)>) {
@@ -367,17 +419,13 @@ impl<D: Database> Run<'_, D> {
         part: &[(Failure<'_>, &CandidateRow)],
         last: bool,
     ) -> Result<(), DatabaseError> {
-        let Request { sweep_id, now, notify, .. } = self.request;
+        let notify = self.request.notify;
         let rows: Vec<_> = part.iter().map(|(failure, row)| failure_row(failure, row)).collect();
-        let mut batch: Vec<Statement> = Vec::with_capacity(4);
-        if !self.begun {
-            batch.push(store::begin_sweep(self.start()));
-        }
-        let sweep = (sweep_id, now);
-        batch.extend(match does {
-            Does::Fail => store::mark_failed(sweep, &rows, self.totals(), notify.app, last),
-            Does::Retry => store::retry(sweep, &rows, self.totals(), notify.retry, last),
-        });
+        let (start, totals, counted) = (self.start(), self.totals(), counted(does, part));
+        let batch = match does {
+            Does::Fail => store::mark_failed(start, &rows, totals, notify.app, last, counted),
+            Does::Retry => store::retry(start, &rows, totals, notify.retry, last, counted),
+        };
         let results = self.database.run(&batch).await?;
         self.begun = true;
         self.ended = last;
@@ -390,14 +438,23 @@ impl<D: Database> Run<'_, D> {
     }
 
     /// Leaves the sweep's row, unless its last transaction did.
-    async fn end(&mut self, error: Option<&DatabaseError>) -> Result<(), DatabaseError> {
-        let nothing_to_do = !self.begun && self.report.refused.is_empty() && error.is_none();
-        if self.request.dry_run || self.ended || (self.request.source == Source::Page && nothing_to_do) {
+    async fn end(&mut self, error: Option<&str>) -> Result<(), DatabaseError> {
+        let Request { dry_run, source, .. } = self.request;
+        let held = self.report.held.is_some();
+        let nothing_to_do = !self.begun && self.report.refused.is_empty() && (error.is_none() || held);
+        if dry_run || (source == Source::Page && nothing_to_do) {
+            return Ok(());
+        }
+        let statement = store::end_sweep(self.start(), self.totals(), error, self.database.cost());
+        if self.ended && error.is_none() {
+            // Its last transaction has ended it, and what it did stands: if its cost can't be noted, that is all that is lost.
+            // Somebody waits for a page: its sweep costs what it writes, and no statement more.
+            if source != Source::Page {
+                let _ = self.database.run(&[statement]).await;
+            }
             return Ok(());
         }
         self.ended = true;
-        let error = error.map(ToString::to_string);
-        let statement = store::end_sweep(self.start(), self.totals(), error.as_deref());
         self.database.run(&[statement]).await.map(drop)
     }
 
@@ -417,11 +474,73 @@ impl<D: Database> Run<'_, D> {
     }
 }
 
+/// What a select has found.
+struct Selected {
+    rows: Vec<CandidateRow>,
+    /// How many creations are active, where the brake wants to know.
+    active: Option<u64>,
+    held: Option<Held>,
+}
+
 /// What is done with creations that are stale.
 #[derive(Clone, Copy)]
 enum Does {
     Fail,
     Retry,
+}
+
+impl Does {
+    /// The word in `rollups.outcome`.
+    const fn as_str(self) -> &'static str {
+        match self {
+            Does::Fail => "failed",
+            Does::Retry => "retried",
+        }
+    }
+}
+
+/// Creations of a transaction that are rolled up together.
+struct Group<'a> {
+    kind: &'a str,
+    status: &'static str,
+    rule: String,
+    creations: u64,
+    tokens: u64,
+    lags: [u64; 6],
+}
+
+/// What is rolled up if all of a transaction goes through: see `sweeps.counted`.
+fn counted(does: Does, part: &[(Failure<'_>, &CandidateRow)]) -> String {
+    // `(kind, status, rule)` are few: they are looked for one by one.
+    let mut groups: Vec<Group<'_>> = Vec::new();
+    for (failure, row) in part {
+        let staleness = failure.staleness;
+        let rule = staleness.rule.describe(staleness.stuck_status, &row.kind);
+        let (kind, status) = (row.kind.as_str(), staleness.stuck_status.as_str());
+        let known = groups
+            .iter()
+            .position(|group| group.kind == kind && group.status == status && group.rule == rule);
+        let at = known.unwrap_or_else(|| {
+            groups.push(Group { kind, status, rule, creations: 0, tokens: 0, lags: [0; 6] });
+            groups.len().saturating_sub(1)
+        });
+        let Some(group) = groups.get_mut(at) else { continue };
+        group.creations = group.creations.saturating_add(1);
+        if matches!(does, Does::Fail) {
+            group.tokens = group.tokens.saturating_add(row.tokens);
+        }
+        if let Some(lag) = group.lags.get_mut(failure.lag()) {
+            *lag = lag.saturating_add(1);
+        }
+    }
+    let rows: Vec<_> = groups
+        .into_iter()
+        .map(|Group { kind, status, rule, creations, tokens, lags: [a, b, c, d, e, f] }| {
+            serde_json::json!([does.as_str(), kind, status, rule, creations, tokens, a, b, c, d, e, f])
+        })
+        .collect();
+    // Writing tuples of text and integers to a string can't fail.
+    serde_json::to_string(&rows).unwrap_or_default()
 }
 
 /// Each failure with the row that it was decided on.
@@ -444,6 +563,8 @@ fn failure_row<'a>(failure: &Failure<'a>, row: &CandidateRow) -> FailureRow<'a> 
         age_ms: staleness.age_ms,
         max_age_ms: staleness.max_age_ms,
         rule: staleness.rule.describe(staleness.stuck_status, &row.kind),
+        phase: row.draft().phase(staleness.stuck_status).as_str(),
+        lag: failure.lag(),
         tokens: row.tokens,
     }
 }

@@ -12,7 +12,7 @@ mod token;
 pub use jwks::{KeyCache, Lookup};
 pub use jwt::{Signed, TokenError, Unverified, claimed_issuer, sign};
 pub use secret::{Secret, SecretError, bearer};
-pub use token::find;
+pub use token::{csrf, csrf_matches, find};
 
 #[cfg(test)]
 mod tests;

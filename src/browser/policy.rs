@@ -136,7 +136,8 @@ pub fn total(
     // The greater of two numbers is the one that is one; whatever is malformed is infinite, and so later than now.
     let entered = created_at.max(entered_at);
     let last = entered.max(heartbeat_at);
-    let signs = Signs { entered: instant(entered), last: instant(last) };
+    let known = (!entered.is_nan()).then(|| instant(entered));
+    let signs = Signs { entered: known, last: instant(last) };
     let silence = (limit(silence_ms), Rule::MaxAgeHours);
     let applied = applied(active(status), signs, silence, (limit(total_ms), Rule::Total));
     let readable = !matches!(time(heartbeat_at), Time::Malformed) && last <= latest;

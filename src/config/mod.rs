@@ -18,7 +18,7 @@ use std::ops::RangeInclusive;
 
 use serde_json::{Map, Value};
 
-use crate::rules::{InvalidMaxAge, MaxAge, Policy, Setting};
+use crate::rules::{Brake, InvalidMaxAge, MaxAge, Policy, Setting, Thresholds};
 
 pub use auth::{Algorithm, ApiToken, AuthConfig, Issuer, Scope};
 
@@ -48,6 +48,29 @@ pub struct Config {
     pub webhook_url: Option<String>,
     /// How often the delivery of an event is tried: 1 to 100, by default 12.
     pub max_deliveries: u32,
+    /// When a sweep is held because it would fail abnormally many creations; `None` for never.
+    pub brake: Option<Brake>,
+    /// From where on something is wrong.
+    pub alerts: Thresholds,
+    /// How many days rows are kept.
+    pub keep: Keep,
+}
+
+/// How many days rows are kept: 1 to 3,650. The ledger, the creations and the audit are kept for ever.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Keep {
+    /// Sweeps; by default 30.
+    pub sweeps: u32,
+    /// Events that were given up; by default 30.
+    pub events: u32,
+    /// Roll-ups by the hour, and alerts that are resolved; by default 400.
+    pub rollups: u32,
+}
+
+impl Default for Keep {
+    fn default() -> Self {
+        Keep { sweeps: 30, events: 30, rollups: 400 }
+    }
 }
 
 impl Default for Config {
@@ -64,6 +87,9 @@ impl Default for Config {
             issuers: Vec::new(),
             webhook_url: None,
             max_deliveries: 12,
+            brake: Some(Brake::default()),
+            alerts: Thresholds::default(),
+            keep: Keep::default(),
         }
     }
 }
@@ -91,9 +117,13 @@ impl Config {
                 "issuers" => config.issuers = auth::issuers(value)?,
                 "webhook_url" => config.webhook_url = Some(auth::url(key, value)?),
                 "max_deliveries" => config.max_deliveries = whole(key, value, 1..=100)?,
+                "brake" => config.brake = brake(value)?,
+                "alerts" => config.alerts = thresholds(value)?,
+                "keep_days" => config.keep = keep(value)?,
                 _ => {
                     let keys = "`policy`, `rows_per_transaction`, `rows_per_sweep`, `page_size`, \
-                                `max_minutes_since_sweep`, `auth`, `tokens`, `issuers`, `webhook_url` or `max_deliveries`";
+                                `max_minutes_since_sweep`, `auth`, `tokens`, `issuers`, `webhook_url`, `max_deliveries`, `brake`, \
+                                `alerts` or `keep_days`";
                     return Err(unknown(key, keys));
                 }
             }
@@ -142,6 +172,63 @@ fn flatten<'a>(
         }
         path.pop();
     }
+}
+
+/// The numbers of a table, by its keys; each has its range.
+fn numbers<const N: usize>(
+    name: &str,
+    value: &Value,
+    keys: [(&str, RangeInclusive<u32>); N],
+    mut numbers: [u32; N],
+) -> Result<[u32; N], ConfigError> {
+    for (key, value) in table(name, value)? {
+        let known = keys.iter().zip(&mut numbers).find(|((known, _), _)| known == key);
+        let Some(((_, range), number)) = known else {
+            let known: Vec<_> = keys.iter().map(|(key, _)| format!("`{key}`")).collect();
+            return Err(unknown(&format!("{name}.{key}"), &known.join(", ")));
+        };
+        *number = whole(&format!("{name}.{key}"), value, range.clone())?;
+    }
+    Ok(numbers)
+}
+
+fn brake(value: &Value) -> Result<Option<Brake>, ConfigError> {
+    match value {
+        Value::String(text) if text == "off" => return Ok(None),
+        Value::Object(_) => {}
+        _ => {
+            let expected = "expected `\"off\"` or a table such as `{ creations = 1000, percent = 50 }`";
+            return Err(ConfigError(format!("`brake` is `{value}`: {expected}")));
+        }
+    }
+    let Brake { creations, percent, at_least } = Brake::default();
+    let keys = [("creations", 1..=1_000), ("percent", 1..=100), ("at_least", 1..=1_000)];
+    let [creations, percent, at_least] = numbers("brake", value, keys, [creations, percent, at_least])?;
+    Ok(Some(Brake { creations, percent, at_least }))
+}
+
+fn thresholds(value: &Value) -> Result<Thresholds, ConfigError> {
+    const MINUTE_MS: u64 = 60_000;
+    let keys = [
+        ("overdue_minutes", 1..=1_440),
+        ("stale_percent", 0..=100),
+        ("error_percent", 1..=100),
+        ("outbox_minutes", 1..=1_440),
+    ];
+    let [overdue, stale, error, outbox] = numbers("alerts", value, keys, [1, 20, 80, 15])?.map(u64::from);
+    Ok(Thresholds {
+        overdue_ms: overdue.saturating_mul(MINUTE_MS),
+        stale_percent: stale,
+        error_percent: error,
+        outbox_ms: outbox.saturating_mul(MINUTE_MS),
+    })
+}
+
+fn keep(value: &Value) -> Result<Keep, ConfigError> {
+    let Keep { sweeps, events, rollups } = Keep::default();
+    let keys = [("sweeps", 1..=3_650), ("events", 1..=3_650), ("rollups", 1..=3_650)];
+    let [sweeps, events, rollups] = numbers("keep_days", value, keys, [sweeps, events, rollups])?;
+    Ok(Keep { sweeps, events, rollups })
 }
 
 fn unknown(key: &str, keys: &str) -> ConfigError {

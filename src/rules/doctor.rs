@@ -9,7 +9,7 @@ pub const START_EXPECTED_WITHIN_MS: u64 = 10 * 60_000;
 pub const ONE_WINDOW_MS: u64 = 2 * 60_000;
 /// Fewer failures than this say nothing about their cause.
 pub const FEW: u64 = 5;
-/// From this share on, in percent, one kind or error dominates.
+/// From this share on, in percent, one kind dominates.
 pub const DOMINANT_PERCENT: u64 = 80;
 
 /// What the database says about how generation goes, gathered by whoever asks for a diagnosis.
@@ -85,16 +85,15 @@ pub struct Finding {
     pub remedy: &'static str,
 }
 
-/// Names likely root causes at the instant `now`, the critical ones first. Nothing found means healthy.
+/// Names likely root causes at the instant `now`, beside what [`watch`](super::watch()) says, the critical ones first. Nothing
+/// found by either means healthy.
 ///
 /// | code | found if |
 /// |---|---|
 /// | `schema_not_current` | the schema is not the expected one |
-/// | `cron_not_running` | the last good sweep by cron is older than it may be, or there is none |
 /// | `sweep_failing` | the newest sweep stopped early |
 /// | `no_worker_running` | a creation waits, and nothing has started, for [`START_EXPECTED_WITHIN_MS`] |
 /// | `worker_died` | everything in progress is silent, and fell silent within [`ONE_WINDOW_MS`] |
-/// | `one_error_dominates` | of at least [`FEW`] failures in the last hour, [`DOMINANT_PERCENT`] have one code, time-outs aside |
 /// | `one_kind_dominates` | of at least [`FEW`] failures, so many are of one kind, most of that kind failed, and others did not |
 /// | `unreadable_times` | there are active creations whose age can't be known |
 ///
@@ -114,22 +113,25 @@ pub struct Finding {
 /// assert_eq!(findings[0].evidence, "12 creations wait, the longest for 25 minutes; nothing has ever started");
 /// ```
 pub fn diagnose(evidence: &Evidence, now: Timestamp) -> Vec<Finding> {
-    let findings = [
+    critical_first([
         schema(evidence),
-        cron(evidence, now),
         failing_sweep(evidence),
         no_worker(evidence, now),
         dead_worker(evidence, now),
-        one_error(evidence),
         one_kind(evidence),
         unreadable(evidence),
-    ]
-    .into_iter()
-    .flatten();
-    let (mut critical, warnings): (Vec<_>, Vec<_>) =
-        findings.partition(|finding| finding.severity == Severity::Critical);
-    critical.extend(warnings);
-    critical
+    ])
+}
+
+/// What was found, the critical ones first.
+pub(super) fn critical_first<const N: usize>(found: [Option<Finding>; N]) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let mut warnings = Vec::new();
+    for finding in found.into_iter().flatten() {
+        if finding.severity == Severity::Critical { &mut findings } else { &mut warnings }.push(finding);
+    }
+    findings.append(&mut warnings);
+    findings
 }
 
 fn schema(evidence: &Evidence) -> Option<Finding> {
@@ -143,7 +145,7 @@ fn schema(evidence: &Evidence) -> Option<Finding> {
     })
 }
 
-fn cron(evidence: &Evidence, now: Timestamp) -> Option<Finding> {
+pub(super) fn cron(evidence: &Evidence, now: Timestamp) -> Option<Finding> {
     let age = evidence.last_good_sweep.map(|at| now.millis_since(at));
     (age.is_none_or(|age| age > evidence.max_ms_since_sweep)).then(|| Finding {
         code: "cron_not_running",
@@ -209,9 +211,9 @@ fn dead_worker(evidence: &Evidence, now: Timestamp) -> Option<Finding> {
     })
 }
 
-fn one_error(evidence: &Evidence) -> Option<Finding> {
+pub(super) fn one_error(evidence: &Evidence, percent: u64) -> Option<Finding> {
     let (code, count) = evidence.top_error.as_ref()?;
-    let dominates = evidence.failed >= FEW && share(*count, evidence.failed) >= DOMINANT_PERCENT;
+    let dominates = evidence.failed >= FEW && share(*count, evidence.failed) >= percent;
     // That time-outs dominate is not a cause: the findings about workers say why.
     (dominates && code != super::GENERATION_TIMEOUT).then(|| Finding {
         code: "one_error_dominates",
@@ -255,6 +257,6 @@ fn are(count: u64) -> String {
     if count == 1 { String::from("1 creation is") } else { format!("{count} creations are") }
 }
 
-fn share(part: u64, whole: u64) -> u64 {
+pub(super) fn share(part: u64, whole: u64) -> u64 {
     part.saturating_mul(100).checked_div(whole).unwrap_or(0)
 }

@@ -6,6 +6,7 @@
 //!
 //! [`classify`] answers for one creation, [`plan()`] for a sweep; [`Policy`] says after how long.
 
+mod brake;
 mod doctor;
 mod entry;
 mod limit;
@@ -17,14 +18,16 @@ mod status;
 mod text;
 mod time;
 mod verdict;
+mod watch;
 
+pub use brake::{Brake, Held};
 pub use doctor::{
     DOMINANT_PERCENT, Evidence, FEW, Finding, ONE_WINDOW_MS, SILENT_AFTER_MS, START_EXPECTED_WITHIN_MS,
     Severity, diagnose,
 };
 pub use entry::{Entry, Given, Key, Meaning, Problem, entry, most_specific, value};
 pub use limit::{InvalidMaxAge, Limit, MaxAge};
-pub use plan::{Candidate, Failure, Plan, Skip, SkipReason, plan};
+pub use plan::{Candidate, Failure, LAGS, Plan, Skip, SkipReason, plan};
 pub use policy::{Attempts, Policy, PolicyError, Preset, Rule, Setting};
 pub use recheck::{Planned, Unqualified, recheck};
 pub use report::{Judgement, Refusal, Report, Standing};
@@ -36,3 +39,4 @@ pub use time::{Time, Timestamp};
 pub use verdict::{
     Applied, Draft, Field, Phase, Signs, Staleness, Unreadable, Verdict, applied, classify, classify_by,
 };
+pub use watch::{Observed, Thresholds, watch};

@@ -38,6 +38,17 @@ pub struct Failure<'a> {
     pub staleness: Staleness,
 }
 
+/// Up to where the bands of [`Failure::lag`] go, in milliseconds: 1 minute, 5, 15, 1 hour, 6. The sixth band is beyond.
+pub const LAGS: [u64; 5] = [60_000, 300_000, 900_000, 3_600_000, 21_600_000];
+
+impl Failure<'_> {
+    /// The band of the time from the deadline to now, 0 to 5: see [`LAGS`].
+    pub fn lag(&self) -> usize {
+        let late = self.staleness.age_ms.saturating_sub(self.staleness.max_age_ms);
+        LAGS.iter().take_while(|limit| late > **limit).count()
+    }
+}
+
 /// A creation that a sweep leaves alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Skip<'a> {

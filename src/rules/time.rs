@@ -40,6 +40,11 @@ impl Timestamp {
         let sum = self.0.saturating_add(millis);
         if sum > Self::MAX.0 { Self::MAX } else { Timestamp(sum) }
     }
+
+    /// The instant `millis` ms before, or the epoch if that is before it.
+    pub const fn saturating_sub(self, millis: u64) -> Timestamp {
+        Timestamp(self.0.saturating_sub(millis))
+    }
 }
 
 /// What a row says about when something happened.

@@ -108,7 +108,7 @@ impl Draft<'_> {
         };
         let entered = later(later(None, Field::CreatedAt, self.created_at)?, field, entered_at)?;
         let last = later(entered, Field::HeartbeatAt, self.heartbeat_at)?.ok_or(Unreadable::Missing)?;
-        Ok(Signs { entered: entered.unwrap_or(last), last })
+        Ok(Signs { entered, last })
     }
 
     /// What it is at. A heartbeat from before the worker began says nothing of this worker.
@@ -120,8 +120,8 @@ impl Draft<'_> {
 /// When an active creation showed that it is alive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Signs {
-    /// When it entered its status, which no heartbeat moves; its last heartbeat if nothing else is known.
-    pub entered: Timestamp,
+    /// When it entered its status, which no heartbeat moves; `None` if nothing but a heartbeat is known.
+    pub entered: Option<Timestamp>,
     /// The latest.
     pub last: Timestamp,
 }
@@ -276,10 +276,12 @@ pub struct Applied {
 }
 
 /// Which of two limits applies: that on silence, measured from the last sign of life, or that on the total time in
-/// `processing`. It is the one whose deadline is earlier, and the one on silence if they are the same.
+/// `processing`. It is the one whose deadline is earlier, and the one on silence if they are the same, or if it is not known
+/// when the total time began.
 pub fn applied(status: Active, signs: Signs, silence: (Limit, Rule), total: (Limit, Rule)) -> Applied {
     let by_silence = Applied { limit: silence.0, rule: silence.1, since: signs.last };
-    let by_total = Applied { limit: total.0, rule: total.1, since: signs.entered };
+    let Some(since) = signs.entered else { return by_silence };
+    let by_total = Applied { limit: total.0, rule: total.1, since };
     match (status, by_silence.deadline(), by_total.deadline()) {
         (Active::Processing, Some(by_silence), Some(total)) if total < by_silence => by_total,
         (Active::Processing, None, Some(_)) => by_total,
@@ -305,7 +307,7 @@ impl Applied {
 /// 3. It is [`Verdict::Stale`] if `now − last sign of life > limit`, in whole milliseconds. Exactly at the
 ///    limit it is [`Verdict::Fresh`]. Which limit that is depends on what the creation is at: see [`Policy`].
 /// 4. Where the policy limits the total time, `processing` is stale too if `now − entered > limit`; the
-///    earlier of the two deadlines counts.
+///    earlier of the two deadlines counts. Where nothing but a heartbeat is known, there is no such limit.
 ///
 /// It is total: every input has a verdict, and nothing overflows or panics.
 pub fn classify(draft: &Draft<'_>, now: Timestamp, policy: &Policy) -> Verdict {

@@ -3,27 +3,31 @@
 //! Building a statement is pure; a shell runs it. What the statements rely on (indexes, triggers, constraints)
 //! stands in `migrations/`.
 
+mod dashboard;
 mod events;
 mod operators;
 mod reports;
 mod rows;
 mod statements;
+mod watch;
 
 use serde::Serialize;
 
 use crate::rules::Timestamp;
 
+pub use dashboard::{ActiveBand, Dashboard, Rates, Rolled, dashboard};
 pub use events::{Claimed, Outcome, claim, claimed, events, events_of, replay, settle};
 pub use operators::{by_id, count, evidence, evidence_of, explain, sweeps};
 pub use reports::{Details, NewCreation, StandingRow, create, report, standing, standing_of};
-pub use rows::{CandidateRow, FailureRow, PageRow, candidates, marked_ids, page_rows};
+pub use rows::{CandidateRow, FailureRow, PageRow, candidates, held, marked_ids, page_rows};
 pub use statements::{
-    Filter, SweepStart, SweepTotals, active_of_user, balance, balances, begin_sweep, end_sweep, mark_failed,
-    page, page_of_all, readiness, retry, stale,
+    Filter, SweepStart, SweepTotals, Window, active_of_user, balance, balances, end_sweep, mark_failed, page,
+    page_of_all, readiness, retry, stale,
 };
+pub use watch::{Firing, Seen, alerts, audit, checked, hold, observe, observed, release, trim};
 
 /// The schema that the statements are written for: the newest of `migrations/`.
-pub const SCHEMA_VERSION: i64 = 3;
+pub const SCHEMA_VERSION: i64 = 4;
 
 /// One SQL statement with its parameters, `?1` first.
 #[derive(Clone, Debug, PartialEq, Eq)]

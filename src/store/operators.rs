@@ -35,7 +35,7 @@ const COUNT: &str = concat!(
 /// The sweeps before ?1, the newest first.
 const SWEEPS: &str =
     "SELECT id, source, actor, plan_id, started_at, finished_at, examined, marked, retried, raced, refused,
-       unreadable, refunded_tokens, more, error
+       unreadable, refunded_tokens, more, error, queries, rows_read, rows_written
      FROM sweeps WHERE id < ?1 ORDER BY id DESC LIMIT ?2";
 
 /// One creation with everything that the list shows of it, as a list of one.
@@ -53,7 +53,7 @@ const LEDGER_OF: &str = "SELECT entry_key, type, tokens, created_at, sweep_id FR
 
 const SWEEPS_OF: &str =
     "SELECT id, source, actor, plan_id, started_at, finished_at, examined, marked, retried, raced, refused,
-       unreadable, refunded_tokens, more, error
+       unreadable, refunded_tokens, more, error, queries, rows_read, rows_written
      FROM sweeps WHERE id IN (SELECT sweep_id FROM creations WHERE id = ?1
        UNION ALL SELECT sweep_id FROM attempts WHERE creation_id = ?1) ORDER BY id";
 

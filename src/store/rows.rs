@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::{DatabaseError, Row};
-use crate::rules::{Candidate, Draft, Time};
+use crate::rules::{Candidate, Draft, Held, Time, Timestamp};
 
 /// A creation as the sweep reads it: `[id, user_id, kind, status, attempt, tokens, created_at, started_at,
 /// heartbeat_at, queued_at, progress]`.
@@ -130,7 +130,7 @@ fn text(value: &Value) -> Option<String> {
 }
 
 /// One creation of a plan, as the writes take it: `[id, status, attempt, last_sign_of_life, error, age_ms,
-/// max_age_ms, rule]`.
+/// max_age_ms, rule, phase, lag]`.
 #[derive(Clone, Debug)]
 pub struct FailureRow<'a> {
     /// The creation's id.
@@ -149,6 +149,10 @@ pub struct FailureRow<'a> {
     pub max_age_ms: u64,
     /// The entry of the policy that the limit comes from.
     pub rule: String,
+    /// What it was at: a heartbeat may change that, and with it the limit, without a later sign of life.
+    pub phase: &'static str,
+    /// The band of its lag: see `rules::Failure::lag`.
+    pub lag: usize,
     /// What it was charged; not sent, the database has it.
     pub tokens: u64,
 }
@@ -164,6 +168,8 @@ impl Serialize for FailureRow<'_> {
             self.age_ms,
             self.max_age_ms,
             &self.rule,
+            self.phase,
+            self.lag,
         )
             .serialize(serializer)
     }
@@ -176,6 +182,20 @@ impl Serialize for FailureRow<'_> {
 /// [`DatabaseError`] if they are not there or not of that shape.
 pub fn candidates(rows: &[Row], column: &str) -> Result<Vec<CandidateRow>, DatabaseError> {
     list(rows, column, CandidateRow::read)
+}
+
+/// What holds sweeps back, from `held` of the only row of a result; `None` if nothing does.
+pub fn held(rows: &[Row]) -> Option<Held> {
+    let cell = rows.first()?.get("held")?.as_str()?;
+    let value: Value = serde_json::from_str(cell).ok()?;
+    let detail = text(value.get(3)?).unwrap_or_default();
+    Some(match value.get(0)?.as_str()? {
+        "paused" => Held::Paused {
+            actor: text(value.get(2)?).unwrap_or_default(),
+            since: value.get(1)?.as_i64().and_then(Timestamp::from_millis)?,
+        },
+        _ => Held::Brake { detail },
+    })
 }
 
 /// The creations in `page` of the only row of a result.

@@ -1,5 +1,5 @@
 use super::{FailureRow, Page, Param, Statement};
-use crate::rules::{Active, Limit, Phase, Policy, Timestamp};
+use crate::rules::{Active, Brake, Limit, Phase, Policy, Timestamp};
 
 /// What the rules need of a creation, as one JSON array: see [`super::CandidateRow`]. A time that is not an
 /// integer becomes the text `malformed`, because JSON can't hold every SQL value and one bad row must not stop
@@ -41,35 +41,75 @@ macro_rules! cutoff {
     };
 }
 
-/// The parts of [`STALE`] and [`STALE_BY_TOTAL`]; the latter has `$by_total` in its list of stale creations.
-macro_rules! stale {
-    ($totals:literal, $by_total:expr) => {
-        concat!(
-            "WITH RECURSIVE
-     pairs (phase, kind) AS MATERIALIZED (
+/// What holds sweeps back, a pause before a brake: `[name, since, actor, detail]`, or `NULL`. A sweep that finds nothing does not
+/// ask.
+macro_rules! held {
+    () => {
+        "(SELECT json_array(name, since, actor, detail) FROM controls ORDER BY name DESC LIMIT 1)"
+    };
+}
+
+pub(super) use held;
+
+/// The pairs of phase and kind that are in use: it hops over the index from one to the next. They are in order, whichever there
+/// are: a sweep's offset relies on it.
+macro_rules! pairs {
+    () => {
+        "pairs (phase, kind) AS MATERIALIZED (
        SELECT s.column1, (SELECT kind FROM creations INDEXED BY creations_active
          WHERE phase = s.column1 AND last_sign_of_life IS NOT NULL ORDER BY kind LIMIT 1) AS kind
        FROM (VALUES ('pending'), ('processing'), ('heartbeating')) AS s WHERE kind IS NOT NULL
        UNION ALL
        SELECT phase, (SELECT kind FROM creations INDEXED BY creations_active
          WHERE phase = pairs.phase AND kind > pairs.kind AND last_sign_of_life IS NOT NULL ORDER BY kind LIMIT 1) AS next
-       FROM pairs WHERE next IS NOT NULL),", $totals, "
-     stale AS (
+       FROM pairs WHERE next IS NOT NULL
+       ORDER BY 1, 2)"
+    };
+}
+
+pub(super) use {cutoff, pairs};
+
+/// The parts of [`STALE`] and [`STALE_BY_TOTAL`]; the latter has `$by_total` in its list of stale creations.
+macro_rules! stale {
+    ($totals:literal, $by_total:expr) => {
+        concat!(
+            "WITH RECURSIVE ",
+            pairs!(),
+            ",",
+            $totals,
+            "
+     stale AS NOT MATERIALIZED (
        SELECT c.* FROM pairs CROSS JOIN creations AS c INDEXED BY creations_active
        ON c.phase = pairs.phase AND c.kind = pairs.kind
-         AND c.last_sign_of_life < ", cutoff!("pairs.phase", "pairs.kind"), $by_total, "
+         AND c.last_sign_of_life < ",
+            cutoff!("pairs.phase", "pairs.kind"),
+            $by_total,
+            "
        LIMIT ?3 OFFSET ?4),
      unreadable AS (
        SELECT * FROM (
          SELECT * FROM creations INDEXED BY creations_unreadable
-         WHERE ", active!(), " AND last_sign_of_life IS NULL LIMIT ?5)
+         WHERE ",
+            active!(),
+            " AND last_sign_of_life IS NULL LIMIT ?5)
        UNION ALL
        SELECT * FROM (
          SELECT c.* FROM pairs CROSS JOIN creations AS c INDEXED BY creations_active
          ON c.phase = pairs.phase AND c.kind = pairs.kind AND c.last_sign_of_life > ?2
-         LIMIT ?5))
-     SELECT (SELECT json_group_array(", candidate!(), ") FROM stale) AS candidates,
-            (SELECT json_group_array(", candidate!(), ") FROM unreadable) AS unreadable"
+         LIMIT ?5)),
+     found AS MATERIALIZED (SELECT json_group_array(",
+            candidate!(),
+            ") AS candidates, count(*) AS n FROM stale)
+     SELECT candidates, (SELECT json_group_array(",
+            candidate!(),
+            ") FROM unreadable) AS unreadable,
+            CASE WHEN n > 0 THEN ",
+            held!(),
+            " END AS held,
+            CASE WHEN n >= ?6 THEN (SELECT count(*) FROM (
+              SELECT 1 FROM creations INDEXED BY creations_active WHERE last_sign_of_life IS NOT NULL
+              LIMIT (SELECT n * 100 / ?7 + 1 FROM found))) END AS active
+     FROM found"
         )
     };
 }
@@ -106,7 +146,9 @@ const STALE_BY_TOTAL: &str = stale!(
 const ACTIVE_OF_USER: &str = concat!(
     "SELECT json_group_array(",
     candidate!(),
-    ") AS candidates, '[]' AS unreadable FROM (
+    ") AS candidates, '[]' AS unreadable, CASE WHEN count(*) > 0 THEN ",
+    held!(),
+    " END AS held FROM (
        SELECT * FROM creations INDEXED BY creations_active_of_user
        WHERE ",
     active!(),
@@ -120,7 +162,7 @@ const ACTIVE_OF_USER: &str = concat!(
 macro_rules! as_planned {
     () => {
         "c.id = j.value ->> 0 AND +c.status = j.value ->> 1 AND +c.attempt = j.value ->> 2
-         AND +c.last_sign_of_life = j.value ->> 3"
+         AND +c.last_sign_of_life = j.value ->> 3 AND +c.phase = j.value ->> 8"
     };
 }
 
@@ -164,44 +206,75 @@ const RETRY: &str = concat!(
     as_planned!()
 );
 
-/// Counts what [`RETRY`] just did, as [`COUNT_MARKED`] does.
-const COUNT_RETRIED: &str = "UPDATE sweeps SET
-       retried = retried + changes(),
-       raced = raced + ?3 - changes(),
-       examined = ?5, refused = ?6, unreadable = ?7, more = ?8,
-       finished_at = CASE WHEN ?9 THEN max(started_at, CAST(unixepoch('subsec') * 1000 AS INTEGER)) END
-     WHERE id = ?1
-     RETURNING CASE WHEN changes() <> ?3 THEN (
-       SELECT json_group_array(a.creation_id) FROM json_each(?2) AS j
-       CROSS JOIN attempts AS a ON a.creation_id = j.value ->> 0 AND a.attempt = j.value ->> 2
-       WHERE a.sweep_id = ?1) END AS marked_ids";
+/// The lags of a plan's creation, by its band: see `rollups`.
+macro_rules! lags {
+    () => {
+        "j.value ->> 9 = 0, j.value ->> 9 = 1, j.value ->> 9 = 2, j.value ->> 9 = 3, j.value ->> 9 = 4, j.value ->> 9 = 5"
+    };
+}
 
-/// Counts what [`MARK_FAILED`] just did, in the same transaction: `changes()` is its number of rows. The sum and
-/// the ids are read back only if a creation had moved on; otherwise they are those of the plan, and `marked_ids`
-/// is `NULL`. The last transaction of a sweep also ends its row.
-const COUNT_MARKED: &str = "UPDATE sweeps SET
-       marked = marked + changes(),
-       raced = raced + ?3 - changes(),
-       refunded_tokens = refunded_tokens + CASE WHEN changes() = ?3 THEN ?4 ELSE (
-         SELECT coalesce(sum(l.tokens), 0) FROM json_each(?2) AS j
-         CROSS JOIN ledger AS l ON l.entry_key = 'refund:' || (j.value ->> 0) WHERE l.sweep_id = ?1) END,
-       examined = ?5, refused = ?6, unreadable = ?7, more = ?8,
-       finished_at = CASE WHEN ?9 THEN max(started_at, CAST(unixepoch('subsec') * 1000 AS INTEGER)) END
-     WHERE id = ?1
-     RETURNING CASE WHEN changes() <> ?3 THEN (
-       SELECT json_group_array(c.id) FROM json_each(?2) AS j
+/// The parts of [`COUNT_MARKED`] and [`COUNT_RETRIED`]: into which column it counts, and, where a creation of the plan had
+/// moved on, from what it reads back the tokens that were refunded, the ids, and what is rolled up.
+macro_rules! count {
+    ($column:literal, $tokens:literal, $ids:literal, $counted:expr) => {
+        concat!(
+            "INSERT INTO sweeps (id, source, actor, plan_id, started_at, ", $column, ", raced, refunded_tokens,
+       examined, refused, unreadable, more, finished_at, counted)
+     VALUES (?1, ?2, ?3, ?4, ?5, changes(), ?7 - changes(), ", $tokens, ",
+       ?9, ?10, ?11, ?12, CASE WHEN ?13 THEN max(?5, CAST(unixepoch('subsec') * 1000 AS INTEGER)) END,
+       CASE WHEN changes() = ?7 THEN ?14 ELSE (", $counted, ") END)
+     ON CONFLICT (id) DO UPDATE SET ", $column, " = ", $column, " + excluded.", $column, ", raced = raced + excluded.raced,
+       refunded_tokens = refunded_tokens + excluded.refunded_tokens, examined = excluded.examined, refused = excluded.refused,
+       unreadable = excluded.unreadable, more = excluded.more, finished_at = excluded.finished_at, counted = excluded.counted
+     RETURNING CASE WHEN changes() <> ?7 THEN (", $ids, ") END AS marked_ids"
+        )
+    };
+}
+
+/// Counts what [`MARK_FAILED`] just did, in the same transaction: `changes()` is its number of rows. What it was about is
+/// read back only if a creation had moved on; otherwise it is the plan, and `marked_ids` is `NULL`. The first
+/// transaction of a sweep makes its row, and the last one ends it. A trigger rolls `counted` up.
+const COUNT_MARKED: &str = count!(
+    "marked",
+    "CASE WHEN changes() = ?7 THEN ?8 ELSE (SELECT coalesce(sum(l.tokens), 0) FROM json_each(?6) AS j
+         CROSS JOIN ledger AS l ON l.entry_key = 'refund:' || (j.value ->> 0) WHERE l.sweep_id = ?1) END",
+    "SELECT json_group_array(c.id) FROM json_each(?6) AS j
        CROSS JOIN creations AS c INDEXED BY sqlite_autoindex_creations_1
-       ON c.id = j.value ->> 0 WHERE +c.sweep_id = ?1) END AS marked_ids";
+       ON c.id = j.value ->> 0 WHERE +c.sweep_id = ?1",
+    concat!(
+        "SELECT json_group_array(json_array('failed', c.kind, c.stuck_status, c.rule, 1, c.tokens, ",
+        lags!(),
+        ")) FROM json_each(?6) AS j CROSS JOIN creations AS c INDEXED BY sqlite_autoindex_creations_1
+       ON c.id = j.value ->> 0 WHERE +c.sweep_id = ?1"
+    )
+);
 
-const BEGIN_SWEEP: &str = "INSERT INTO sweeps (id, source, actor, plan_id, started_at) VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (id) DO NOTHING";
+/// Counts what [`RETRY`] just did, as [`COUNT_MARKED`] does; nothing is refunded.
+const COUNT_RETRIED: &str = count!(
+    "retried",
+    "0 * ?8",
+    "SELECT json_group_array(a.creation_id) FROM json_each(?6) AS j
+       CROSS JOIN attempts AS a ON a.creation_id = j.value ->> 0 AND a.attempt = j.value ->> 2
+       WHERE a.sweep_id = ?1",
+    concat!(
+        "SELECT json_group_array(json_array('retried', c.kind, a.stuck_status, a.rule, 1, 0, ",
+        lags!(),
+        ")) FROM json_each(?6) AS j
+       CROSS JOIN attempts AS a ON a.creation_id = j.value ->> 0 AND a.attempt = j.value ->> 2
+       CROSS JOIN creations AS c INDEXED BY sqlite_autoindex_creations_1 ON c.id = a.creation_id
+       WHERE a.sweep_id = ?1"
+    )
+);
 
 /// Ends a sweep's row. An error that is there already stays.
 const END_SWEEP: &str = "INSERT INTO sweeps
-       (id, source, actor, plan_id, started_at, finished_at, examined, refused, unreadable, more, error)
-     VALUES (?1, ?2, ?3, ?4, ?5, max(?5, CAST(unixepoch('subsec') * 1000 AS INTEGER)), ?6, ?7, ?8, ?9, ?10)
+       (id, source, actor, plan_id, started_at, finished_at, examined, refused, unreadable, more, error,
+        queries, rows_read, rows_written)
+     VALUES (?1, ?2, ?3, ?4, ?5, max(?5, CAST(unixepoch('subsec') * 1000 AS INTEGER)), ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)
      ON CONFLICT (id) DO UPDATE SET finished_at = excluded.finished_at, examined = excluded.examined,
        refused = excluded.refused, unreadable = excluded.unreadable, more = excluded.more,
-       error = ifnull(error, excluded.error)";
+       error = ifnull(error, excluded.error),
+       queries = excluded.queries, rows_read = excluded.rows_read, rows_written = excluded.rows_written";
 
 const BALANCE: &str = "SELECT tokens FROM balances WHERE user_id = ?1";
 
@@ -291,25 +364,33 @@ impl Filter<'_> {
     }
 }
 
-/// Creations that are stale at `now` under `policy`, `limit` of them after the first `offset`, and up to
-/// `unreadable` ones of each sort whose age can't be known. One row: `candidates`, `unreadable`.
-pub fn stale(
-    policy: &Policy,
-    filter: Filter<'_>,
-    now: Timestamp,
-    limit: u32,
-    offset: u32,
-    unreadable: u32,
-) -> Statement {
+/// How many rows [`stale`] looks for.
+#[derive(Clone, Copy, Debug)]
+pub struct Window {
+    /// So many stale creations,
+    pub limit: u32,
+    /// after the first so many.
+    pub offset: u32,
+    /// Up to so many of each sort whose age can't be known.
+    pub unreadable: u32,
+}
+
+/// Creations that are stale at `now` under `policy`. One row: `candidates`, `unreadable`, what holds sweeps back as `held`, and
+/// `active`: how many creations are active, where the brake wants to know; no more are counted than it takes to see that
+/// the share of the stale ones is within bounds.
+pub fn stale(policy: &Policy, filter: Filter<'_>, now: Timestamp, window: Window, brake: Brake) -> Statement {
     let cutoffs = cutoffs(policy, filter, now);
-    let params = [Param::Text(cutoffs), now.into(), limit.into(), offset.into(), unreadable.into()];
+    let Window { limit, offset, unreadable } = window;
+    let Brake { at_least, percent, .. } = brake;
+    let window = [limit, offset, unreadable, at_least, percent.max(1)].map(Param::from);
+    let params: Vec<_> = [Param::Text(cutoffs), now.into()].into_iter().chain(window).collect();
     Statement::new(if policy.limits_total() { STALE_BY_TOTAL } else { STALE }, params)
 }
 
 /// The cutoffs of every limit of the policy: stale is a last sign of life before the cutoff, and for the phase `total` a
 /// worker's beginning before it. `{"kinds": {phase: [[kind, cutoff], …]}, "others": {phase: cutoff}}`. `never`, and what
 /// the filter leaves out, is −1.
-fn cutoffs(policy: &Policy, filter: Filter<'_>, now: Timestamp) -> String {
+pub(super) fn cutoffs(policy: &Policy, filter: Filter<'_>, now: Timestamp) -> String {
     let cutoff = |status, kind: &str, limit| match limit {
         _ if !filter.matches(status, kind) => -1,
         Limit::Never => -1,
@@ -339,51 +420,55 @@ pub fn active_of_user(user_id: &str, limit: u32, offset: u32) -> Statement {
 /// with `marked_ids`, a JSON array, or `NULL` if all of them were marked. `last` ends the sweep's row. `notify` says
 /// whom it is told: see `events.targets`.
 pub fn mark_failed(
-    sweep: (&str, Timestamp),
+    start: SweepStart<'_>,
     failures: &[FailureRow<'_>],
     totals: SweepTotals,
     notify: u32,
     last: bool,
+    counted: String,
 ) -> [Statement; 3] {
     let plan = super::json(failures);
-    let (sweep_id, now) = sweep;
+    let SweepStart { sweep_id, now, .. } = start;
     [
         Statement::new(CREDIT_BALANCES, [Param::Text(plan.clone())]),
         Statement::new(MARK_FAILED, [Param::Text(plan.clone()), now.into(), sweep_id.into(), notify.into()]),
-        Statement::new(COUNT_MARKED, counts(sweep_id, plan, failures, totals, last)),
+        Statement::new(COUNT_MARKED, counts(start, plan, failures, totals, last, counted)),
     ]
 }
 
 /// The writes of one transaction of a sweep that puts creations back for another attempt, in order: record, put back,
 /// count. As [`mark_failed`].
 pub fn retry(
-    sweep: (&str, Timestamp),
+    start: SweepStart<'_>,
     stale: &[FailureRow<'_>],
     totals: SweepTotals,
     notify: u32,
     last: bool,
+    counted: String,
 ) -> [Statement; 3] {
     let plan = super::json(stale);
-    let (sweep_id, now) = sweep;
+    let SweepStart { sweep_id, now, .. } = start;
     [
         Statement::new(RECORD_ATTEMPTS, [Param::Text(plan.clone()), now.into(), sweep_id.into()]),
         Statement::new(RETRY, [Param::Text(plan.clone()), now.into(), notify.into()]),
-        Statement::new(COUNT_RETRIED, counts(sweep_id, plan, stale, totals, last)),
+        Statement::new(COUNT_RETRIED, counts(start, plan, stale, totals, last, counted)),
     ]
 }
 
 fn counts(
-    sweep_id: &str,
+    start: SweepStart<'_>,
     plan: String,
     rows: &[FailureRow<'_>],
     totals: SweepTotals,
     last: bool,
+    counted: String,
 ) -> Vec<Param> {
     let tokens = rows.iter().fold(0_i64, |sum, row| sum.saturating_add(signed(row.tokens)));
     let count = i64::try_from(rows.len()).unwrap_or(i64::MAX);
-    let mut params = vec![sweep_id.into(), Param::Text(plan), Param::Integer(count), Param::Integer(tokens)];
+    let mut params = start.params();
+    params.extend([Param::Text(plan), Param::Integer(count), Param::Integer(tokens)]);
     params.extend(totals.params());
-    params.push(u32::from(last).into());
+    params.extend([u32::from(last).into(), Param::Text(counted)]);
     params
 }
 
@@ -414,11 +499,6 @@ impl SweepStart<'_> {
     }
 }
 
-/// A sweep's row as it begins.
-pub fn begin_sweep(start: SweepStart<'_>) -> Statement {
-    Statement::new(BEGIN_SWEEP, start.params())
-}
-
 /// What a sweep's row says, beside what its transactions count themselves.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SweepTotals {
@@ -439,11 +519,25 @@ impl SweepTotals {
 }
 
 /// A sweep's row as it ends, with the error that stopped it; also makes the row, where there is none yet.
-pub fn end_sweep(start: SweepStart<'_>, totals: SweepTotals, error: Option<&str>) -> Statement {
+/// It notes what the sweep has cost, this statement included.
+pub fn end_sweep(
+    start: SweepStart<'_>,
+    totals: SweepTotals,
+    error: Option<&str>,
+    cost: super::Cost,
+) -> Statement {
     let mut params = start.params();
     params.extend(totals.params());
     params.push(error.into());
+    params.extend(noted(cost));
     Statement::new(END_SWEEP, params)
+}
+
+/// A cost with that of the statement that notes it: one query, and one row written.
+fn noted(cost: super::Cost) -> [Param; 3] {
+    let super::Cost { queries, rows_read, rows_written } = cost;
+    [queries.saturating_add(1), rows_read, rows_written.saturating_add(1)]
+        .map(|number| Param::Integer(signed(number)))
 }
 
 /// The users with the first `limit` balances in alphabetical order: rows of `user_id`, `tokens`.

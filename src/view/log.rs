@@ -1,6 +1,6 @@
 use serde_json::{Value, json};
 
-use crate::rules::{MarkedMessage, RetriedMessage, SweepMessage};
+use crate::rules::{Finding, MarkedMessage, RetriedMessage, SweepMessage};
 use crate::sweep::{Report, Source};
 
 /// A line for the log and its severity. One JSON object a line; no prompt, credential or user is in it.
@@ -78,6 +78,24 @@ pub fn refused_caller_line(path: &str, reason: &str) -> String {
 pub fn restored_line(creation_id: &str, actor: &str) -> String {
     let fields = json!({ "creation_id": creation_id, "actor": actor });
     line("info", "creation_restored", "Restored a result that came too late, and charged for it", fields)
+}
+
+/// The line of an alert that fires.
+pub fn alert_line(finding: &Finding) -> String {
+    let Finding { code, severity, evidence, remedy, .. } = finding;
+    let fields =
+        json!({ "code": code, "severity": severity.as_str(), "evidence": evidence, "remedy": remedy });
+    line("error", "alert_fired", &finding.cause, fields)
+}
+
+/// The line of an alert that is resolved.
+pub fn resolved_line(code: &str) -> String {
+    line("info", "alert_resolved", "An alert is resolved", json!({ "code": code }))
+}
+
+/// The line of what an operator did on the dashboard.
+pub fn action_line(actor: &str, action: &str) -> String {
+    line("info", "operator", "An operator acted", json!({ "actor": actor, "action": action }))
 }
 
 /// The line of an event that could not be delivered now.

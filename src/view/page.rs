@@ -4,6 +4,15 @@ use maud::{DOCTYPE, Markup, html};
 use super::draft::{DraftView, DraftsView};
 
 fn layout(title: &str, script: bool, body: &Markup) -> String {
+    document(title, &["/drafts.css"], script.then_some("/drafts.js"), body)
+}
+
+/// The pages of operators.
+pub(super) fn dashboard_layout(title: &str, script: bool, body: &Markup) -> String {
+    document(title, &["/drafts.css", "/dashboard.css"], script.then_some("/dashboard.js"), body)
+}
+
+fn document(title: &str, styles: &[&str], script: Option<&str>, body: &Markup) -> String {
     html! {
         (DOCTYPE)
         html lang="en" {
@@ -13,8 +22,8 @@ fn layout(title: &str, script: bool, body: &Markup) -> String {
                 meta name="color-scheme" content="light dark";
                 title { (title) }
                 link rel="icon" href="data:,";
-                link rel="stylesheet" href="/drafts.css";
-                @if script { script type="module" src="/drafts.js" {} }
+                @for style in styles { link rel="stylesheet" href=(style); }
+                @if let Some(script) = script { script type="module" src=(script) {} }
             }
             body { (body) }
         }
@@ -130,13 +139,13 @@ fn badge(draft: &DraftView, look: &str) -> Markup {
     }
 }
 
-fn tokens(count: u64) -> String {
+pub(super) fn tokens(count: u64) -> String {
     let digits = count.to_string();
     let grouped: Vec<_> = digits.as_bytes().rchunks(3).rev().map(String::from_utf8_lossy).collect();
     format!("{} token{}", grouped.join(","), if count == 1 { "" } else { "s" })
 }
 
-fn rfc3339(millis: u64) -> String {
+pub(super) fn rfc3339(millis: u64) -> String {
     i64::try_from(millis)
         .ok()
         .and_then(DateTime::from_timestamp_millis)

@@ -19,6 +19,7 @@ pub fn report_json(report: &Report, sweep_id: &str, now: Timestamp, dry_run: boo
         "raced": report.raced,
         "refunded_tokens": report.refunded_tokens,
         "more": report.more,
+        "held": report.held.as_ref().map(ToString::to_string),
         "cost": report.cost,
         "refused": report.refused.iter().map(|refused| json!({
             "id": refused.id,

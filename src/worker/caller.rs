@@ -1,9 +1,8 @@
 //! Who is calling, by the credential that came with the request. Everything fails closed.
 
-use ::worker::Request;
-
 use super::context::Context;
 use super::jwks;
+use super::message::Request;
 use crate::auth::{Signed, TokenError, Unverified, bearer, claimed_issuer, find};
 use crate::config::{Algorithm, Issuer, Scope};
 
@@ -31,23 +30,49 @@ pub(super) async fn user(context: &Context, request: &Request) -> Result<String,
         None => read.verify(&context.jwt_secret()?),
         Some(url) => jwks::verify(read, auth.algorithm, url, context.now).await,
     };
-    signed.and_then(|signed| signed.user(auth, context.now)).map_err(|error| error.to_string())
+    let user = signed.and_then(|signed| signed.user(auth, context.now)).map_err(|error| error.to_string())?;
+    context.known.set(true);
+    Ok(user)
 }
 
 /// The operator or scheduler who calls, as the audit names them, if the credential allows `scope`.
 pub(super) async fn operator(context: &Context, request: &Request, scope: Scope) -> Result<String, Refusal> {
-    let (name, scopes) = identify(context, request).await.map_err(Refusal::Unauthorized)?;
+    let header = header(request, "Authorization");
+    let presented = header.as_deref().and_then(bearer);
+    allowed(context, request, presented, scope).await
+}
+
+/// The operator whose credential is `presented`, or who comes through Cloudflare Access.
+pub(super) async fn allowed(
+    context: &Context,
+    request: &Request,
+    presented: Option<&str>,
+    scope: Scope,
+) -> Result<String, Refusal> {
+    let (name, scopes) = identify(context, request, presented).await.map_err(Refusal::Unauthorized)?;
     if scopes.contains(&scope) {
+        context.known.set(true);
         Ok(name)
     } else {
         Err(Refusal::Forbidden(format!("`{name}` lacks the scope `{}`", scope.as_str())))
     }
 }
 
-async fn identify<'a>(context: &'a Context, request: &Request) -> Result<(String, &'a [Scope]), String> {
+/// The credential of somebody at the dashboard: from the header, the dashboard's cookie, or Cloudflare Access.
+#[cfg(feature = "dashboard")]
+pub(super) fn at_dashboard(request: &Request, name: &str) -> Option<String> {
     let header = header(request, "Authorization");
-    let assertion = self::header(request, "Cf-Access-Jwt-Assertion");
-    let presented = header.as_deref().and_then(bearer);
+    let cookies = self::header(request, "Cookie").unwrap_or_default();
+    let own = header.as_deref().and_then(bearer).or_else(|| cookie(&cookies, name));
+    own.map(str::to_owned).or_else(|| self::header(request, "Cf-Access-Jwt-Assertion"))
+}
+
+async fn identify<'a>(
+    context: &'a Context,
+    request: &Request,
+    presented: Option<&str>,
+) -> Result<(String, &'a [Scope]), String> {
+    let assertion = header(request, "Cf-Access-Jwt-Assertion");
     if let Some(presented) = presented {
         if let Some(token) = find(&context.config.tokens, presented) {
             return Ok((token.name.clone(), &token.scopes));
@@ -131,7 +156,7 @@ pub(super) fn secrets_are_set(context: &Context) -> Result<(), String> {
 }
 
 fn header(request: &Request, name: &str) -> Option<String> {
-    request.headers().get(name).ok().flatten()
+    request.header(name)
 }
 
 fn cookie<'a>(header: &'a str, name: &str) -> Option<&'a str> {

@@ -1,8 +1,8 @@
 use std::cell::Cell;
 
-use ::worker::{Env, Request};
 use wasm_bindgen::JsValue;
 
+use super::message::Request;
 use super::url;
 use crate::auth::{Secret, SecretError};
 use crate::config::{Config, ConfigError};
@@ -14,33 +14,40 @@ pub(super) struct Context {
     pub(super) now: Timestamp,
     pub(super) config: Config,
     pub(super) database: D1,
-    pub(super) env: Env,
+    pub(super) env: JsValue,
+    /// Whether the host is this machine.
+    pub(super) local: bool,
     /// Whether the local demo's sign-in is there.
     pub(super) demo: bool,
     /// Whether there is something to tell the rest of the app.
     pub(super) tell: Cell<bool>,
+    /// Whether whoever asks has shown a credential.
+    pub(super) known: Cell<bool>,
 }
 
 impl Context {
     /// The context of a request.
-    pub(super) fn new(env: &Env, request: &Request) -> Result<Self, String> {
+    pub(super) fn new(env: &JsValue, request: &Request) -> Result<Self, String> {
         let local = url::hostname(request).is_some_and(|host| is_local(&host));
         let mut context = Self::scheduled(env)?;
         // Two conditions, and neither is met by a deployed configuration left at its defaults.
+        context.local = local;
         context.demo = local && text(env, "DEMO_SIGN_IN").as_deref() == Some("local");
         Ok(context)
     }
 
     /// The context of the cron trigger.
-    pub(super) fn scheduled(env: &Env) -> Result<Self, String> {
+    pub(super) fn scheduled(env: &JsValue) -> Result<Self, String> {
         Ok(Context {
             now: now(),
             config: config(env).map_err(|error| format!("the configuration is not valid: {error}"))?,
             database: D1::new(env, "DB")
                 .ok_or("the database binding `DB` is not there: expected a `[[d1_databases]]` table")?,
             env: env.clone(),
+            local: false,
             demo: false,
             tell: Cell::new(false),
+            known: Cell::new(false),
         })
     }
 
@@ -67,6 +74,14 @@ impl Context {
     }
 }
 
+#[cfg(feature = "dashboard")]
+impl Context {
+    /// A variable or secret, as it is.
+    pub(super) fn text(&self, name: &str) -> Option<String> {
+        text(&self.env, name)
+    }
+}
+
 fn random<const N: usize>() -> Result<[u8; N], String> {
     let mut random = [0; N];
     getrandom::fill(&mut random).map_err(|error| format!("no random numbers: {error}"))?;
@@ -81,7 +96,7 @@ fn now() -> Timestamp {
 }
 
 /// The table `STALE_DRAFTS`, or its defaults where there is none.
-pub(super) fn config(env: &Env) -> Result<Config, ConfigError> {
+pub(super) fn config(env: &JsValue) -> Result<Config, ConfigError> {
     let value = js_sys::Reflect::get(env, &JsValue::from_str("STALE_DRAFTS")).unwrap_or(JsValue::UNDEFINED);
     if value.is_undefined() {
         return Ok(Config::default());
@@ -93,7 +108,7 @@ pub(super) fn config(env: &Env) -> Result<Config, ConfigError> {
     Config::from_json(&value)
 }
 
-fn text(env: &Env, name: &str) -> Option<String> {
+fn text(env: &JsValue, name: &str) -> Option<String> {
     js_sys::Reflect::get(env, &JsValue::from_str(name)).ok()?.as_string()
 }
 

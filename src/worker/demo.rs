@@ -1,9 +1,9 @@
 //! The sign-in of the local demo. It is there only where the host is this machine and `DEMO_SIGN_IN` is `local`,
 //! which `npm start` writes into a file that is never deployed.
 
-use ::worker::{Request, Response};
-
+use super::body::Form;
 use super::context::Context;
+use super::message::{Answered, Request};
 use super::respond;
 use crate::auth::sign;
 use crate::store::{self, Database as _};
@@ -24,14 +24,13 @@ async fn users(context: &Context) -> Vec<DemoUser> {
 }
 
 /// `GET /demo`: the users to choose from.
-pub(super) async fn page(context: &Context) -> ::worker::Result<Response> {
+pub(super) async fn page(context: &Context) -> Answered {
     respond::html(200, demo_page(&users(context).await))
 }
 
 /// `POST /demo`: signs in as the chosen user.
-pub(super) async fn sign_in(context: &Context, request: &mut Request) -> ::worker::Result<Response> {
-    let form = request.form_data().await?;
-    let chosen = form.get_field("user_id").unwrap_or_default();
+pub(super) async fn sign_in(context: &Context, request: &Request) -> Answered {
+    let chosen = Form::read(request).await.field("user_id");
     if !users(context).await.iter().any(|user| user.user_id == chosen) {
         return respond::bad_request(&format!("`user_id` is `{chosen}`: expected one of the users on /demo"));
     }

@@ -1,6 +1,6 @@
-use ::worker::{Request, Response, console_error};
-
+use super::console;
 use super::context::Context;
+use super::message::{Answered, Request};
 use super::{caller, respond, sweeping, url};
 use crate::store::{self, Database as _, DatabaseError, Page};
 use crate::sweep::Source;
@@ -10,7 +10,7 @@ use crate::view::{
 use serde_json::Value;
 
 /// `GET /drafts`: the caller's drafts, as a page.
-pub(super) async fn page(context: &Context, request: &Request) -> ::worker::Result<Response> {
+pub(super) async fn page(context: &Context, request: &Request) -> Answered {
     let user_id = match caller::user(context, request).await {
         Ok(user_id) => user_id,
         Err(reason) => return respond::sign_in("/drafts", &reason, context.demo),
@@ -32,7 +32,7 @@ pub(super) async fn page(context: &Context, request: &Request) -> ::worker::Resu
 }
 
 /// `GET /api/drafts`: the same as JSON.
-pub(super) async fn api(context: &Context, request: &Request) -> ::worker::Result<Response> {
+pub(super) async fn api(context: &Context, request: &Request) -> Answered {
     let user_id = match caller::user(context, request).await {
         Ok(user_id) => user_id,
         Err(reason) => return respond::unauthorized("/api/drafts", &reason),
@@ -52,7 +52,7 @@ const FOLLOWED: u32 = 100;
 
 /// `GET /api/drafts/active`: what is being generated for the caller. It sweeps nothing and reads little, and answers 304
 /// while nothing has changed.
-pub(super) async fn active(context: &Context, request: &Request) -> ::worker::Result<Response> {
+pub(super) async fn active(context: &Context, request: &Request) -> Answered {
     let user_id = match caller::user(context, request).await {
         Ok(user_id) => user_id,
         Err(reason) => return respond::unauthorized("/api/drafts/active", &reason),
@@ -67,11 +67,11 @@ pub(super) async fn active(context: &Context, request: &Request) -> ::worker::Re
     });
     match rows {
         Ok((balance, rows)) => {
-            let known = request.headers().get("If-None-Match").ok().flatten();
+            let known = request.header("If-None-Match");
             respond::tagged(&view::active_json(&user_id, balance, &rows), context.now, known.as_deref())
         }
         Err(error) => {
-            console_error!("{}", view::failed_read_line(&error.to_string()));
+            console::error(&view::failed_read_line(&error.to_string()));
             respond::error(503, "the drafts can't be loaded right now")
         }
     }
@@ -108,7 +108,7 @@ async fn list(
     let batch = [store::balance(user_id), store::page(user_id, after, limit.saturating_add(1))];
     read(context, user_id, limit, swept.map(|(_, report)| report.marked.len()), &batch)
         .await
-        .inspect_err(|error| console_error!("{}", failed_sweep_line("", Source::Page, &error.to_string())))
+        .inspect_err(|error| console::error(&failed_sweep_line("", Source::Page, &error.to_string())))
 }
 
 async fn read(

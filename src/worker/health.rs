@@ -1,17 +1,18 @@
-use ::worker::{Env, Response};
 use serde_json::{Value, json};
+use wasm_bindgen::JsValue;
 
 use super::context::{Context, config};
+use super::message::Answered;
 use super::{caller, respond};
 use crate::store::{self, Database as _, SCHEMA_VERSION};
 
 /// `GET /healthz`: the Worker runs.
-pub(super) fn alive() -> ::worker::Result<Response> {
+pub(super) fn alive() -> Answered {
     respond::json(200, &json!({ "status": "ok", "version": env!("CARGO_PKG_VERSION") }))
 }
 
 /// `GET /readyz`: whether it can do its work; 503 names each thing that is in the way.
-pub(super) async fn ready(env: &Env) -> ::worker::Result<Response> {
+pub(super) async fn ready(env: &JsValue) -> Answered {
     let configuration = config(env).map(drop).map_err(|error| error.to_string());
     let (secrets, schema, sweep) = match Context::scheduled(env) {
         Ok(context) => {

@@ -1,36 +1,61 @@
 //! The Cloudflare Worker: converts what comes in, calls, carries out. It decides nothing.
+//!
+//! There are two of it, each a build of this module: the Worker, and with the feature `dashboard` the operators' dashboard. The
+//! Worker hands on what is the dashboard's, where it is bound; so each stays small, and the dashboard can be left out.
 
+#![cfg_attr(
+    feature = "dashboard",
+    allow(dead_code, reason = "the dashboard's build uses a part of this module")
+)]
+
+mod analytics;
 mod body;
 mod caller;
+mod console;
 mod context;
+#[cfg(feature = "dashboard")]
+mod dashboard;
+#[cfg(not(feature = "dashboard"))]
 mod demo;
 mod drafts;
+#[cfg(not(feature = "dashboard"))]
+mod hand_on;
 mod health;
 mod http;
 mod jwks;
 mod limits;
+mod message;
 mod operators;
 mod outbox;
+#[cfg(not(feature = "dashboard"))]
 mod reports;
 mod respond;
+mod start;
 mod sweeping;
 mod url;
+mod watch;
 
-use ::worker::{Env, Request, Response, event};
 use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
 
 use self::context::Context;
+use self::message::{Answered, ExecutionContext, Request};
+#[cfg(not(feature = "dashboard"))]
 use crate::sweep::Source;
 
 /// Answers a request.
-#[event(fetch)]
-async fn fetch(mut request: Request, env: Env, invocation: ::worker::Context) -> ::worker::Result<Response> {
-    let path = request.path();
-    let method = match request.method().to_string().as_str() {
+#[wasm_bindgen(js_name = fetch)]
+pub async fn fetch(
+    request: web_sys::Request,
+    env: JsValue,
+    invocation: ExecutionContext,
+) -> Result<web_sys::Response, JsValue> {
+    let request = Request::new(request);
+    let path = request.path().to_owned();
+    let method = match request.method() {
         // A HEAD is answered as a GET; the runtime leaves out the body.
-        "HEAD" => String::from("GET"),
-        method => method.to_owned(),
+        method if method == "HEAD" => String::from("GET"),
+        method => method,
     };
     match (method.as_str(), path.as_str()) {
         ("GET", "/healthz") => return health::alive(),
@@ -44,20 +69,37 @@ async fn fetch(mut request: Request, env: Env, invocation: ::worker::Context) ->
         Ok(context) => context,
         Err(error) => return respond::misconfigured(&path, &error),
     };
-    let answer = route(&context, &mut request, &method, &path).await;
-    if context.tell.get() {
-        // The answer does not wait for it, and the next cron trigger delivers what this does not.
-        invocation.wait_until(async move { outbox::deliver(&context).await });
+    let answer = route(&context, &request, &method, &path).await;
+    let watch = context.known.get() && watch::is_due(&context);
+    if watch || context.tell.get() {
+        // The answer does not wait for it, and the next cron trigger does what this does not.
+        invocation.wait_until(async move {
+            if watch {
+                watch::run(&context, watch::Occasion::Request).await;
+            }
+            if context.tell.get() {
+                outbox::deliver(&context).await;
+            }
+        });
     }
     answer
 }
 
-async fn route(
-    context: &Context,
-    request: &mut Request,
-    method: &str,
-    path: &str,
-) -> ::worker::Result<Response> {
+#[cfg(feature = "dashboard")]
+async fn route(context: &Context, request: &Request, method: &str, path: &str) -> Answered {
+    match (method, path) {
+        ("GET", "/") => respond::see_other("/dashboard"),
+        ("GET", "/metrics") => dashboard::metrics(context, request).await,
+        (_, "/" | "/metrics" | "/healthz" | "/readyz") => respond::method_not_allowed("GET"),
+        _ => match dashboard::answer(context, request, method).await {
+            Some(answer) => answer,
+            None => respond::not_found(path),
+        },
+    }
+}
+
+#[cfg(not(feature = "dashboard"))]
+async fn route(context: &Context, request: &Request, method: &str, path: &str) -> Answered {
     match (method, path) {
         ("GET", "/") => respond::see_other("/drafts"),
         ("GET", "/drafts") => drafts::page(context, request).await,
@@ -71,6 +113,9 @@ async fn route(
         }
         (_, "/api/generate/cleanup-stale") => respond::method_not_allowed("POST"),
         _ => {
+            if let Some(answer) = hand_on::answer(context, request).await {
+                return answer;
+            }
             if let Some(answer) = reports::answer(context, request, method).await {
                 return answer;
             }
@@ -84,13 +129,15 @@ async fn route(
 
 /// Runs a sweep. Written by hand, because the `scheduled` macro drops the error, and a failed sweep would look
 /// like a good one.
+#[cfg(not(feature = "dashboard"))]
 #[wasm_bindgen(js_name = scheduled)]
-pub async fn scheduled(_event: JsValue, env: Env, _context: JsValue) -> Result<(), JsValue> {
+pub async fn scheduled(_event: JsValue, env: JsValue, _context: JsValue) -> Result<(), JsValue> {
     let context = Context::scheduled(&env).map_err(|error| {
-        ::worker::console_error!("{}", crate::view::failed_sweep_line("", Source::Cron, &error));
+        console::error(&crate::view::failed_sweep_line("", Source::Cron, &error));
         js_sys::Error::new(&error)
     })?;
     let swept = sweeping::cron(&context).await;
+    watch::run(&context, watch::Occasion::Cron { swept: swept.is_ok() }).await;
     // Whatever became of the sweep: what is due is due.
     outbox::deliver(&context).await;
     swept.map_err(|error| js_sys::Error::new(&error).into())

@@ -1,13 +1,13 @@
 //! What operators read: every route here needs the scope `read`, and none writes.
 
-use ::worker::{Request, Response, console_error};
-
+use super::console;
 use super::context::Context;
 use super::drafts::{Listing, listing};
+use super::message::{Answered, Request};
 use super::sweeping::{self, Ask};
-use super::{caller, respond, url};
+use super::{caller, respond, url, watch};
 use crate::config::Scope;
-use crate::rules::{Status, diagnose};
+use crate::rules::{Severity, Status, diagnose};
 use crate::store::{self, Database as _, DatabaseError, Page, Row};
 use crate::sweep::Source;
 use crate::view::{self, Explained, parse_cursor};
@@ -17,18 +17,14 @@ const BANDS: &str = "30,60,1440";
 const MINUTE_MS: u64 = 60_000;
 
 /// An answer, or the status and text of an error.
-type Answer = Result<serde_json::Value, (u16, String)>;
+pub(super) type Answer = Result<serde_json::Value, (u16, String)>;
 
 /// Answers a `GET` below `/api/`; `None` if there is no such route.
-pub(super) async fn answer(
-    context: &Context,
-    request: &Request,
-    method: &str,
-) -> Option<::worker::Result<Response>> {
+pub(super) async fn answer(context: &Context, request: &Request, method: &str) -> Option<Answered> {
     let path = request.path();
     let id = path.strip_prefix("/api/creations/").filter(|id| !id.is_empty() && !id.contains('/'));
     let known = ["/api/creations", "/api/counts", "/api/sweeps", "/api/doctor", "/api/events"];
-    if id.is_none() && !known.contains(&path.as_str()) {
+    if id.is_none() && !known.contains(&path) {
         return None;
     }
     if method != "GET" {
@@ -36,9 +32,9 @@ pub(super) async fn answer(
         return Some(respond::method_not_allowed(allow));
     }
     if let Err(refusal) = caller::operator(context, request, Scope::Read).await {
-        return Some(respond::refused(&path, refusal));
+        return Some(respond::refused(path, refusal));
     }
-    let answer = match (path.as_str(), id) {
+    let answer = match (path, id) {
         (_, Some(id)) => explain(context, request, id).await,
         ("/api/creations", _) => creations(context, request).await,
         ("/api/counts", _) => counts(context, request).await,
@@ -73,6 +69,11 @@ async fn creations(context: &Context, request: &Request) -> Answer {
 /// `GET /api/creations/{id}`: all about one creation.
 async fn explain(context: &Context, request: &Request, id: &str) -> Answer {
     url::parameters(request, []).map_err(bad)?;
+    explanation(context, id).await
+}
+
+/// All about one creation.
+pub(super) async fn explanation(context: &Context, id: &str) -> Answer {
     let id = url::decode(id);
     let results = context.database.run(&store::explain(&id)).await.map_err(unavailable)?;
     let mut results = results.into_iter();
@@ -142,15 +143,25 @@ async fn doctor(context: &Context, request: &Request) -> Answer {
     let results = context.database.run(&[store::evidence(context.now)]).await.map_err(unavailable)?;
     let row = only(results).into_iter().next();
     let evidence = row.as_ref().and_then(store::evidence_of);
-    let mut evidence =
-        evidence.ok_or_else(|| unavailable(DatabaseError::new("the evidence can't be read")))?;
-    evidence.max_ms_since_sweep = u64::from(context.config.max_minutes_since_sweep).saturating_mul(MINUTE_MS);
+    let evidence = evidence.ok_or_else(|| unavailable(DatabaseError::new("the evidence can't be read")))?;
     // What a sweep would do is known by asking for one that writes nothing.
     let dry_run = Ask { dry_run: true, ..Ask::new(context, Source::Endpoint) };
     let (_, report) =
         sweeping::run(context, dry_run).await.map_err(|error| unavailable(DatabaseError::new(error)))?;
-    evidence.stale = report.marked.len() as u64;
-    Ok(view::diagnosis_json(context.now, &diagnose(&evidence, context.now)))
+    let stale = report.marked.len().saturating_add(report.retried.len()) as u64;
+    let (health, _) = watch::look_with(context, stale).await.map_err(unavailable)?;
+    let (mut findings, warnings): (Vec<_>, Vec<_>) = health
+        .findings
+        .into_iter()
+        .chain(diagnose(&evidence, context.now))
+        .partition(|finding| finding.severity == Severity::Critical);
+    findings.extend(warnings);
+    // With another schema, all else may be wrong by that.
+    if let Some(at) = findings.iter().position(|finding| finding.code == "schema_not_current") {
+        let schema = findings.remove(at);
+        findings.insert(0, schema);
+    }
+    Ok(view::diagnosis_json(context.now, &findings))
 }
 
 fn only(results: Vec<Vec<Row>>) -> Vec<Row> {
@@ -162,6 +173,6 @@ const fn bad(error: String) -> (u16, String) {
 }
 
 fn unavailable(error: DatabaseError) -> (u16, String) {
-    console_error!("{}", view::failed_read_line(&error.to_string()));
+    console::error(&view::failed_read_line(&error.to_string()));
     (503, String::from("the database does not answer right now: see /readyz"))
 }

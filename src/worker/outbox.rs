@@ -1,6 +1,5 @@
 //! Delivers the outbox: to Cloudflare Queues and to a webhook.
 
-use ::worker::{Env, console_error};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use js_sys::{Array, Function, JSON, Object, Promise, Reflect};
@@ -8,6 +7,7 @@ use serde_json::Value;
 use wasm_bindgen::{JsCast as _, JsValue};
 use wasm_bindgen_futures::JsFuture;
 
+use super::console;
 use super::context::Context;
 use super::http;
 use crate::store::{self, Claimed, Database as _, Outcome};
@@ -26,7 +26,7 @@ const WORKERS: u32 = 4;
 const BATCH: u32 = 50;
 const TIMEOUT_MS: u32 = 10_000;
 
-fn binding(env: &Env, name: &str) -> Option<Object> {
+fn binding(env: &JsValue, name: &str) -> Option<Object> {
     Reflect::get(env, &name.into()).ok()?.dyn_into().ok()
 }
 
@@ -46,7 +46,7 @@ pub(super) async fn offer(context: &Context, creation: &Value) {
     if let Some(queue) = binding(&context.env, GENERATIONS)
         && let Err(error) = send(&queue, &[&serde_json::to_string(&body).unwrap_or_default()]).await
     {
-        console_error!("{}", view::failed_delivery_line("generations", &text(&error)));
+        console::error(&view::failed_delivery_line("generations", &text(&error)));
     }
 }
 
@@ -65,7 +65,7 @@ pub(super) async fn deliver(context: &Context) {
         return;
     }
     if let Err(error) = try_deliver(context).await {
-        console_error!("{}", view::failed_delivery_line("outbox", &error.to_string()));
+        console::error(&view::failed_delivery_line("outbox", &error.to_string()));
     }
 }
 
@@ -90,7 +90,7 @@ fn note(outcome: &mut Outcome<'_>, bit: u32, target: &str, sent: Result<(), Stri
     match sent {
         Ok(()) => outcome.left &= !bit,
         Err(error) => {
-            console_error!("{}", view::failed_delivery_line(target, &error));
+            console::error(&view::failed_delivery_line(target, &error));
             outcome.error = format!("{target}: {error}");
         }
     }

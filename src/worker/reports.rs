@@ -1,11 +1,12 @@
 //! What workers, owners and operators report. The routes convert; `crate::report` carries out.
 
-use ::worker::{Request, Response, console_error};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use super::body::{self, Fields};
+use super::console;
 use super::context::Context;
+use super::message::{Answered, Request};
 use super::{caller, outbox, respond, url};
 use crate::config::Scope;
 use crate::report::{ReportError, create, report};
@@ -24,11 +25,7 @@ const MAX_TOKENS: u64 = 9_007_199_254_740_991;
 type Answer = (u16, Value);
 
 /// Answers a report; `None` if there is no such route.
-pub(super) async fn answer(
-    context: &Context,
-    request: &mut Request,
-    method: &str,
-) -> Option<::worker::Result<Response>> {
+pub(super) async fn answer(context: &Context, request: &Request, method: &str) -> Option<Answered> {
     let path = request.path();
     let parts: Vec<_> = path.strip_prefix("/api/")?.split('/').collect();
     let (allow, answer) = match (method, parts.as_slice()) {
@@ -52,7 +49,7 @@ pub(super) async fn answer(
     Some(match answer {
         Ok((status, body)) => respond::json(status, &body),
         Err(Failure::Answer(status, body)) => respond::json(status, &body),
-        Err(Failure::Caller(refusal)) => respond::refused(&path, refusal),
+        Err(Failure::Caller(refusal)) => respond::refused(path, refusal),
     })
 }
 
@@ -72,16 +69,16 @@ fn bad(error: String) -> Failure {
     Failure::Answer(400, json!({ "error": error }))
 }
 
-async fn fields(request: &mut Request) -> Result<Fields, Failure> {
+async fn fields(request: &Request) -> Result<Fields, Failure> {
     url::parameters(request, []).map_err(bad)?;
     let text = body::text(request).await.map_err(|error| Failure::Answer(413, json!({ "error": error })))?;
     Fields::read(&text).map_err(bad)
 }
 
 /// `POST /api/creations`: makes a creation and charges its owner.
-async fn made(context: &Context, request: &mut Request) -> Result<Answer, Failure> {
+async fn made(context: &Context, request: &Request) -> Result<Answer, Failure> {
     caller::operator(context, request, Scope::Report).await?;
-    let key = request.headers().get("Idempotency-Key").ok().flatten();
+    let key = request.header("Idempotency-Key");
     let mut fields = fields(request).await?;
     let user_id = fields.text("user_id", MAX_NAME).map_err(bad)?;
     let kind = fields.text("kind", MAX_NAME).map_err(bad)?;
@@ -123,7 +120,7 @@ fn keyed_id(user_id: &str, key: &str) -> String {
 }
 
 /// `POST /api/creations/{id}/start` and the others of a worker.
-async fn worked(context: &Context, request: &mut Request, id: &str, verb: &str) -> Result<Answer, Failure> {
+async fn worked(context: &Context, request: &Request, id: &str, verb: &str) -> Result<Answer, Failure> {
     caller::operator(context, request, Scope::Report).await?;
     let mut fields = fields(request).await?;
     let mut details = Details { keep: context.config.policy.keeps_late_results(), ..Details::default() };
@@ -170,17 +167,17 @@ async fn worked(context: &Context, request: &mut Request, id: &str, verb: &str) 
 }
 
 /// `POST /api/creations/{id}/restore`: an operator's.
-async fn restored(context: &Context, request: &mut Request, id: &str) -> Result<Answer, Failure> {
+async fn restored(context: &Context, request: &Request, id: &str) -> Result<Answer, Failure> {
     let actor = caller::operator(context, request, Scope::Sweep).await?;
     fields(request).await?.end().map_err(bad)?;
     let details = Details { notify: context.notify().app, ..Details::default() };
     let answer = carry_out(context, id, Report::Restore, details).await?;
-    ::worker::console_log!("{}", view::restored_line(&url::decode(id), &actor));
+    console::log(&view::restored_line(&url::decode(id), &actor));
     Ok(answer)
 }
 
 /// `POST /api/events/replay`: dead events are tried again, those in `ids` or all of them.
-async fn replayed(context: &Context, request: &mut Request) -> Result<Answer, Failure> {
+async fn replayed(context: &Context, request: &Request) -> Result<Answer, Failure> {
     caller::operator(context, request, Scope::Sweep).await?;
     let mut fields = fields(request).await?;
     let ids = fields.texts("ids", 1_000).map_err(bad)?;
@@ -196,11 +193,11 @@ async fn replayed(context: &Context, request: &mut Request) -> Result<Answer, Fa
 /// What an owner does. By the header only, and not by the cookie: no other site can make a browser send it.
 async fn owned(
     context: &Context,
-    request: &mut Request,
+    request: &Request,
     id: &str,
     report: Report<'_>,
 ) -> Result<Answer, Failure> {
-    if request.headers().get("Authorization").ok().flatten().is_none() {
+    if request.header("Authorization").is_none() {
         return Err(caller::Refusal::Unauthorized(String::from("no `Authorization` header")).into());
     }
     let user_id = caller::user(context, request)
@@ -245,7 +242,7 @@ fn failure(error: ReportError, late: bool) -> Failure {
             json!({ "error": "this `Idempotency-Key` was used for another creation: expected the same body" }),
         ),
         ReportError::Database(error) => {
-            console_error!("{}", view::failed_read_line(&error.to_string()));
+            console::error(&view::failed_read_line(&error.to_string()));
             let error = "the database does not answer right now: repeat the request, it does no harm";
             (503, json!({ "error": error }))
         }

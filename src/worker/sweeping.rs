@@ -1,10 +1,11 @@
-use ::worker::{Request, Response, console_error, console_log};
 use serde_json::Value;
 
+use super::console;
 use super::context::Context;
-use super::{body, caller, respond, url};
+use super::message::{Answered, Request};
+use super::{analytics, body, caller, respond, url};
 use crate::config::{self, Scope};
-use crate::rules::{Active, Planned, Policy, Status};
+use crate::rules::{Active, Held, Planned, Policy, Status};
 use crate::store::Filter;
 use crate::sweep::{self, Report, Source, mark_stale_creations_as_failed};
 use crate::view;
@@ -56,6 +57,7 @@ pub(super) async fn run(context: &Context, ask: Ask<'_>) -> Result<(String, Repo
         policy,
         dry_run,
         notify: context.notify(),
+        brake: context.config.brake,
         rows_per_transaction: context.config.rows_per_transaction,
         rows_per_sweep,
     };
@@ -71,28 +73,38 @@ pub(super) async fn run(context: &Context, ask: Ask<'_>) -> Result<(String, Repo
     let idle_page = source == Source::Page && !changed && report.refused.is_empty();
     if !dry_run && !idle_page {
         for line in view::sweep_lines(&report, &sweep_id, source) {
-            console_log!("{line}");
+            console::log(&line);
         }
+    }
+    if !dry_run && source != Source::Page {
+        analytics::note(context, &report, source);
     }
     match error {
         None => Ok((sweep_id, report)),
         Some(error) => {
-            console_error!("{}", view::failed_sweep_line(&sweep_id, source, &error));
+            console::error(&view::failed_sweep_line(&sweep_id, source, &error));
             Err(error)
         }
     }
 }
 
-/// The cron trigger: everybody's creations.
+/// The cron trigger: everybody's creations. A sweep that is held by the brake is an error of the platform's events too.
 pub(super) async fn cron(context: &Context) -> Result<(), String> {
-    run(context, Ask::new(context, Source::Cron)).await.map(|_| ())
+    let (sweep_id, report) = run(context, Ask::new(context, Source::Cron)).await?;
+    match report.held {
+        Some(held @ Held::Brake { .. }) => {
+            console::error(&view::failed_sweep_line(&sweep_id, Source::Cron, &held.to_string()));
+            Err(held.to_string())
+        }
+        _ => Ok(()),
+    }
 }
 
 /// `POST /api/generate/cleanup-stale`: for a scheduler outside, and for the command-line tool.
-pub(super) async fn endpoint(context: &Context, request: &mut Request) -> ::worker::Result<Response> {
+pub(super) async fn endpoint(context: &Context, request: &Request) -> Answered {
     let actor = match caller::operator(context, request, Scope::Sweep).await {
         Ok(actor) => actor,
-        Err(refusal) => return respond::refused(&request.path(), refusal),
+        Err(refusal) => return respond::refused(request.path(), refusal),
     };
     let options = match Options::read(context, request) {
         Ok(options) => options,
@@ -102,7 +114,7 @@ pub(super) async fn endpoint(context: &Context, request: &mut Request) -> ::work
         Ok(text) => text,
         Err(error) => return respond::error(413, &error),
     };
-    let plan = match Plan::read(&text, &options) {
+    let plan = match Plan::read(&text, options.chosen) {
         Ok(plan) => plan,
         Err(error) => return respond::bad_request(&error),
     };
@@ -119,6 +131,9 @@ pub(super) async fn endpoint(context: &Context, request: &mut Request) -> ::work
         rows_per_sweep: options.limit,
     };
     match run(context, ask).await {
+        Ok((_, Report { held: Some(held), .. })) if !options.dry_run => {
+            respond::error(409, &held.to_string())
+        }
         Ok((sweep_id, report)) => {
             respond::json(200, &view::report_json(&report, &sweep_id, context.now, options.dry_run))
         }
@@ -187,8 +202,8 @@ impl Options {
 }
 
 /// The body of a request that carries out a plan: what a dry run answered, or as much of it.
-struct Plan {
-    plan_id: Option<String>,
+pub(super) struct Plan {
+    pub(super) plan_id: Option<String>,
     creations: Vec<PlannedCreation>,
 }
 
@@ -214,7 +229,7 @@ impl Plan {
     /// At most this many creations are carried out in one request.
     const MAX: usize = 5_000;
 
-    fn read(text: &str, options: &Options) -> Result<Option<Self>, String> {
+    pub(super) fn read(text: &str, chosen: bool) -> Result<Option<Self>, String> {
         if text.trim().is_empty() {
             return Ok(None);
         }
@@ -245,7 +260,7 @@ impl Plan {
             None => None,
         };
         let plan = Plan { plan_id, creations };
-        if options.chosen {
+        if chosen {
             return Err(String::from(
                 "a plan says itself which creations it is for: leave out `user_id`, `kind`, `status` and `limit`",
             ));
@@ -253,7 +268,7 @@ impl Plan {
         Ok(Some(plan))
     }
 
-    fn planned(&self) -> Vec<Planned<'_>> {
+    pub(super) fn planned(&self) -> Vec<Planned<'_>> {
         self.creations
             .iter()
             .map(|creation| Planned {

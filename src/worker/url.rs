@@ -1,19 +1,19 @@
 //! The request's URL, read by the runtime's own parser: the crate `url` would be 12 kB of the Worker.
 
+use super::message::Request;
 use std::ops::RangeInclusive;
 
-use ::worker::Request;
 use wasm_bindgen::JsCast as _;
 use web_sys::Url;
 
 /// The host's name, such as `localhost` or `[::1]`.
 pub(super) fn hostname(request: &Request) -> Option<String> {
-    Url::new(&request.inner().url()).ok().map(|url| url.hostname())
+    Url::new(request.url()).ok().map(|url| url.hostname())
 }
 
 /// The parameters of the query, decoded, in order.
 pub(super) fn query(request: &Request) -> Vec<(String, String)> {
-    let Ok(url) = Url::new(&request.inner().url()) else { return Vec::new() };
+    let Ok(url) = Url::new(request.url()) else { return Vec::new() };
     let Ok(Some(pairs)) = js_sys::try_iter(&url.search_params()) else { return Vec::new() };
     let text = |pair: &js_sys::Array, at| pair.get(at).as_string();
     pairs

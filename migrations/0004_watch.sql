@@ -1,0 +1,78 @@
+-- Who watches the sweeper: what it did, hour by hour; what is wrong; and what stops it.
+
+-- What sweeps did, by hour and over all (hour 0), so that a dashboard reads as many rows as there are hours and reasons, whatever the
+-- table's size. `lag_0` to `lag_5` count by the time from the deadline to the mark: up to 1 minute, 5, 15, 1 hour, 6, and more.
+CREATE TABLE rollups (
+  hour         INTEGER NOT NULL,              -- when it begins, in epoch ms
+  outcome      TEXT    NOT NULL CHECK (outcome = 'failed' OR outcome = 'retried'),
+  kind         TEXT    NOT NULL,
+  stuck_status TEXT    NOT NULL,
+  rule         TEXT    NOT NULL,
+  creations    INTEGER NOT NULL,
+  tokens       INTEGER NOT NULL,              -- refunded
+  lag_0        INTEGER NOT NULL,
+  lag_1        INTEGER NOT NULL,
+  lag_2        INTEGER NOT NULL,
+  lag_3        INTEGER NOT NULL,
+  lag_4        INTEGER NOT NULL,
+  lag_5        INTEGER NOT NULL,
+  PRIMARY KEY (hour, outcome, kind, stuck_status, rule)
+) WITHOUT ROWID;
+
+-- `sweeps.counted` is `[[outcome, kind, stuck_status, rule, creations, tokens, lag_0, … lag_5], …]`.
+CREATE TRIGGER sweeps_are_rolled_up_first AFTER INSERT ON sweeps WHEN NEW.counted IS NOT NULL BEGIN
+  INSERT INTO rollups
+  SELECT hour, value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5,
+    value ->> 6, value ->> 7, value ->> 8, value ->> 9, value ->> 10, value ->> 11
+  FROM (SELECT 0 AS hour UNION ALL SELECT NEW.started_at / 3600000 * 3600000) CROSS JOIN json_each(NEW.counted) WHERE true
+  ON CONFLICT DO UPDATE SET creations = creations + excluded.creations, tokens = tokens + excluded.tokens,
+    lag_0 = lag_0 + excluded.lag_0, lag_1 = lag_1 + excluded.lag_1, lag_2 = lag_2 + excluded.lag_2,
+    lag_3 = lag_3 + excluded.lag_3, lag_4 = lag_4 + excluded.lag_4, lag_5 = lag_5 + excluded.lag_5;
+END;
+CREATE TRIGGER sweeps_are_rolled_up AFTER UPDATE OF counted ON sweeps WHEN NEW.counted IS NOT NULL BEGIN
+  INSERT INTO rollups
+  SELECT hour, value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5,
+    value ->> 6, value ->> 7, value ->> 8, value ->> 9, value ->> 10, value ->> 11
+  FROM (SELECT 0 AS hour UNION ALL SELECT NEW.started_at / 3600000 * 3600000) CROSS JOIN json_each(NEW.counted) WHERE true
+  ON CONFLICT DO UPDATE SET creations = creations + excluded.creations, tokens = tokens + excluded.tokens,
+    lag_0 = lag_0 + excluded.lag_0, lag_1 = lag_1 + excluded.lag_1, lag_2 = lag_2 + excluded.lag_2,
+    lag_3 = lag_3 + excluded.lag_3, lag_4 = lag_4 + excluded.lag_4, lag_5 = lag_5 + excluded.lag_5;
+END;
+
+-- What holds sweeps back: normally empty. `paused` is an operator's doing; `brake` a sweep's that would have failed abnormally many.
+CREATE TABLE controls (
+  name   TEXT    NOT NULL PRIMARY KEY CHECK (name = 'paused' OR name = 'brake'),
+  since  INTEGER NOT NULL,
+  actor  TEXT,
+  detail TEXT    NOT NULL
+) WITHOUT ROWID;
+
+-- Each episode of each alert. One that is not resolved is firing.
+CREATE TABLE alerts (
+  code        TEXT    NOT NULL,
+  since       INTEGER NOT NULL,
+  resolved_at INTEGER,
+  severity    TEXT    NOT NULL,
+  cause       TEXT    NOT NULL,
+  evidence    TEXT    NOT NULL,                -- as it fired
+  remedy      TEXT    NOT NULL,
+  PRIMARY KEY (code, since)
+) WITHOUT ROWID;
+CREATE UNIQUE INDEX alerts_firing ON alerts (code) WHERE resolved_at IS NULL;
+
+-- What operators did, beside what stands in `sweeps`.
+CREATE TABLE audit (
+  id     TEXT    NOT NULL PRIMARY KEY,         -- a UUIDv7
+  at     INTEGER NOT NULL,
+  actor  TEXT    NOT NULL,                     -- the token's name
+  action TEXT    NOT NULL,
+  detail TEXT    NOT NULL
+) WITHOUT ROWID;
+
+-- How far the incremental check of ledger against balances is. One row.
+CREATE TABLE watch (
+  one     INTEGER NOT NULL PRIMARY KEY CHECK (one = 1),
+  user_id TEXT    NOT NULL,                    -- the last user that was checked
+  differs TEXT    NOT NULL DEFAULT '[]'        -- users whose balance is not the sum of their ledger
+) WITHOUT ROWID;
+INSERT INTO watch (one, user_id) VALUES (1, '');

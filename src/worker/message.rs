@@ -1,0 +1,90 @@
+//! Requests and answers by the runtime's own interface. The wrappers of the crate `worker` bring streams, conversions and the
+//! texts of errors that nothing here meets: a twentieth of the Worker.
+
+use js_sys::Promise;
+use wasm_bindgen::JsValue;
+use wasm_bindgen::prelude::wasm_bindgen;
+use wasm_bindgen_futures::JsFuture;
+use web_sys::{Headers, Response, ResponseInit, Url};
+
+/// What a route gives.
+pub(super) type Answered = Result<Response, JsValue>;
+
+#[wasm_bindgen]
+extern "C" {
+    /// What an invocation may go on with after its answer.
+    pub type ExecutionContext;
+    #[wasm_bindgen(method, js_name = waitUntil)]
+    fn wait_until_promise(this: &ExecutionContext, promise: &Promise);
+}
+
+impl ExecutionContext {
+    /// Has the runtime wait for it.
+    pub(super) fn wait_until(&self, work: impl Future<Output = ()> + 'static) {
+        let promise = wasm_bindgen_futures::future_to_promise(async move {
+            work.await;
+            Ok(JsValue::UNDEFINED)
+        });
+        self.wait_until_promise(&promise);
+    }
+}
+
+/// A request.
+pub(super) struct Request {
+    request: web_sys::Request,
+    url: String,
+    path: String,
+}
+
+impl Request {
+    pub(super) fn new(request: web_sys::Request) -> Self {
+        let url = request.url();
+        let path = Url::new(&url).map(|url| url.pathname()).unwrap_or_default();
+        Request { request, url, path }
+    }
+
+    #[cfg(not(feature = "dashboard"))]
+    pub(super) fn inner(&self) -> &web_sys::Request {
+        &self.request
+    }
+
+    /// `GET`, `POST`, …
+    pub(super) fn method(&self) -> String {
+        self.request.method()
+    }
+
+    pub(super) fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// The path, as it was sent.
+    pub(super) fn path(&self) -> &str {
+        &self.path
+    }
+
+    pub(super) fn header(&self, name: &str) -> Option<String> {
+        self.request.headers().get(name).ok().flatten()
+    }
+
+    /// The body; empty if there is none.
+    pub(super) async fn text(&self) -> Result<String, JsValue> {
+        Ok(JsFuture::from(self.request.text()?).await?.as_string().unwrap_or_default())
+    }
+}
+
+/// An answer with these headers; with a body if there is one.
+pub(super) fn response(status: u16, headers: &[(&str, &str)], body: Option<&str>) -> Answered {
+    let list = Headers::new()?;
+    for (name, value) in headers {
+        list.set(name, value)?;
+    }
+    let init = ResponseInit::new();
+    init.set_status(status);
+    init.set_headers(&list);
+    Response::new_with_opt_str_and_init(body, &init)
+}
+
+/// The error of an invocation.
+pub(super) fn failure(error: impl std::fmt::Display) -> JsValue {
+    js_sys::Error::new(&error.to_string()).into()
+}
