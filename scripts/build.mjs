@@ -20,14 +20,23 @@ function copyPackage() {
 export async function build() {
   await buildPackage();
   copyPackage();
-  const output = join(root, "build/index.js");
+  for (const worker of WORKERS) await buildWorker(worker);
+}
+
+/** The Worker, and the dashboard beside it: two builds of one crate, each with its own folders, for they would overwrite one another. */
+const WORKERS = [
+  { folder: "build", feature: "worker", name: "the Worker", target: "target/worker" },
+  { folder: "build-dashboard", feature: "dashboard", name: "the dashboard", target: "target/dashboard" },
+];
+
+async function buildWorker({ folder, feature, name, target }) {
+  const output = join(root, folder, "index.js");
   if (existsSync(output) && newest(output) > newest("src", "Cargo.toml", "Cargo.lock", "scripts/build.mjs")) return;
-  step("Building the Worker (the first time about 1½ minutes on two cores)");
-  await sh(tool("worker-build"), ["--release", "--no-default-features", "--features", "worker"], {
+  step(`Building ${name} (the first time about 1½ minutes on two cores)`);
+  await sh(tool("worker-build"), ["--out-dir", folder, "--release", "--no-default-features", "--features", feature], {
     quiet: true,
     env: {
-      // Its own folder: builds of one crate with other features would overwrite each other's output.
-      CARGO_TARGET_DIR: join(root, "target/worker"),
+      CARGO_TARGET_DIR: join(root, target),
       // SHA-256 as a loop instead of unrolled: it hashes a token per request.
       RUSTFLAGS: '--cfg sha2_backend_soft="compact"',
       WASM_BINDGEN_BIN: tool("wasm-bindgen"),
@@ -37,11 +46,11 @@ export async function build() {
   });
   // worker-build keeps the names of all functions for stack traces: a sixth of the download, and nothing reads them.
   // The stack stands below the data, so no object has an address in the first kilobyte.
-  const wasm = join(root, "build/index_bg.wasm");
+  const wasm = join(root, folder, "index_bg.wasm");
   await sh(bin("wasm-opt"), ["--strip-debug", "--enable-exception-handling", "--low-memory-unused", "-Oz", wasm, "-o", wasm], { quiet: true });
-  const files = ["index.js", "index_bg.wasm"].map((name) => readFileSync(join(root, "build", name)));
+  const files = ["index.js", "index_bg.wasm"].map((file) => readFileSync(join(root, folder, file)));
   const size = files.reduce((sum, file) => sum + gzipSync(file, { level: 9 }).length, 0);
-  note(`build/ is ready: ${size.toLocaleString("en")} bytes, gzip`);
+  note(`${folder}/ is ready: ${size.toLocaleString("en")} bytes, gzip`);
 }
 
 if (import.meta.url === pathToFileURL(process.argv[1]).href) {

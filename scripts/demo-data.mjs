@@ -82,5 +82,37 @@ export function demoStatements(now, seed = 20_260_101) {
     statements.push(`UPDATE creations SET status = 'draft', finished_at = ${finished_at} WHERE id = '${id}'`);
     if (status === "published") statements.push(`UPDATE creations SET status = 'published' WHERE id = '${id}'`);
   }
+  statements.push(...outage(now, next));
+  return statements;
+}
+
+/**
+ * A worker that was dead for two hours, some hours ago: what was asked for meanwhile was failed an hour later and refunded, as a
+ * sweep does it, whose rows the dashboard is made from.
+ */
+function outage(now, next) {
+  const statements = [];
+  const hour = Math.floor((now - 9 * HOUR) / HOUR) * HOUR;
+  for (let at = 0; at < 8; at += 1) {
+    const swept_at = hour + at * 15 * MINUTE;
+    const sweep_id = `${swept_at.toString(16).padStart(12, "0").replace(/(.{8})/, "$1-")}-7000-8000-${String(at).padStart(12, "0")}`;
+    const user_id = USERS[3 + (at % 3)];
+    const count = 4 + Math.floor(next() * 6);
+    const tokens = KINDS.video;
+    statements.push(`INSERT INTO sweeps (id, source, started_at, finished_at, examined, marked, refunded_tokens, queries, rows_read, rows_written, counted)
+      VALUES ('${sweep_id}', 'cron', ${swept_at}, ${swept_at + 20}, ${count}, ${count}, ${count * tokens}, 5, ${12 * count + 15}, ${2 * count + 5},
+      '${JSON.stringify([["failed", "video", "pending", "preset", count, count * tokens, count, 0, 0, 0, 0, 0]])}')`);
+    for (let i = 0; i < count; i += 1) {
+      const id = Array.from({ length: 12 }, () => "0123456789abcdef"[Math.floor(next() * 16)]).join("");
+      const age_ms = HOUR + 1 + Math.floor(next() * 50_000);
+      const prompt = `${SUBJECTS[(at + i) % SUBJECTS.length]}, ${STYLES[(at * i) % STYLES.length]}`;
+      statements.push(
+        `INSERT INTO creations (id, user_id, kind, prompt, status, tokens, created_at) VALUES (${[id, user_id, "video", prompt, "pending", tokens, swept_at - age_ms].map(quote).join(", ")})`,
+        `UPDATE creations SET status = 'failed', finished_at = ${swept_at}, error = 'Generation timeout: Task stuck in pending status for 1.0 hours', error_code = 'generation_timeout',
+          stuck_status = 'pending', age_ms = ${age_ms}, max_age_ms = ${HOUR}, rule = 'preset', sweep_id = '${sweep_id}' WHERE id = '${id}'`,
+        `UPDATE balances SET tokens = tokens + ${tokens} WHERE user_id = '${user_id}'`,
+      );
+    }
+  }
   return statements;
 }

@@ -28,12 +28,13 @@ async function celeryPython() {
   const stamp = join(folder, "made-of.txt");
   const base = process.env.PYTHON || "python3";
   const ask = () => capture(base, ["-c", "import sys; print(sys.version, sys.base_prefix); sys.exit(sys.version_info < (3, 10))"]);
-  const requirements = readFileSync(join(root, "examples/celery/requirements.txt"), "utf8");
+  const lists = ["examples/celery/requirements.txt", "tests/examples/requirements.txt"];
+  const requirements = lists.map((list) => readFileSync(join(root, list), "utf8")).join("");
   const { output, code } = await ask();
   if (code === 1) throw new Help(`${PYTHON}\n  There is ${output.trim()}.`);
   if (code === 0 && existsSync(stamp) && readFileSync(stamp, "utf8") === output + requirements) return python;
 
-  step("Installing the Python packages of examples/celery/requirements.txt (about 20 s)");
+  step("Installing the Python packages of the example for Celery, and a parser of metrics (about 20 s)");
   const make = async () => {
     rmSync(folder, { recursive: true, force: true });
     mkdirSync(folder, { recursive: true });
@@ -43,7 +44,7 @@ async function celeryPython() {
     await aptInstall(["python3-venv"], PYTHON);
     if (!(await make())) throw new Help(PYTHON);
   }
-  await sh(python, ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r", "examples/celery/requirements.txt"], { help: OFFLINE, quiet: true });
+  await sh(python, ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", ...lists.flatMap((list) => ["-r", list])], { help: OFFLINE, quiet: true });
   writeFileSync(stamp, (await ask()).output + requirements);
   return python;
 }

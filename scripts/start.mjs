@@ -82,9 +82,10 @@ await run(async () => {
   const url = `http://localhost:${port}`;
   step(`Serving at ${url}`);
   note(`Sign in as a demo user:    ${url}/demo`);
+  note(`See how it goes:           ${url}/dashboard`);
   note(`Run the cron trigger once: curl "${url}/cdn-cgi/handler/scheduled"`);
   note("Stop with Ctrl-C. Start over with an empty database: remove .wrangler/\n");
-  const child = spawn(bin("wrangler"), ["dev", "--port", String(port), "--ip", "localhost", "--show-interactive-dev-session=false"], {
+  const child = spawn(bin("wrangler"), ["dev", "-c", "wrangler.toml", "-c", "wrangler.dashboard.toml", "--port", String(port), "--ip", "localhost", "--show-interactive-dev-session=false"], {
     cwd: root,
     stdio: "inherit",
     env: { ...process.env, ...env },

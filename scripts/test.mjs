@@ -22,12 +22,15 @@ const SUITES = {
       ["cargo", ["clippy", "--locked", "--quiet", "--bins", "--", "-D", "warnings"]],
       ["cargo", ["clippy", "--locked", "--quiet", "--target", WASM, "--no-default-features", "--features", "browser", "--target-dir", "target/browser-lint", "--", "-D", "warnings"]],
       ["cargo", ["clippy", "--locked", "--quiet", "--target", WASM, "--no-default-features", "--features", "worker", "--target-dir", "target/worker-lint", "--", "-D", "warnings"]],
+      ["cargo", ["clippy", "--locked", "--quiet", "--target", WASM, "--no-default-features", "--features", "dashboard", "--target-dir", "target/worker-lint", "--", "-D", "warnings"]],
+      ["cargo", ["clippy", "--locked", "--quiet", "--no-default-features", "--features", "simulate", "--all-targets", "--", "-D", "warnings"]],
     ],
   },
   native: {
     commands: () => [
       ["cargo", ["test", "--locked", "--no-default-features"]],
       ["cargo", ["test", "--locked", "--no-default-features", "--features", "server"]],
+      ["cargo", ["test", "--locked", "--no-default-features", "--features", "simulate", "--test", "simulator", "--bin", "simulate"]],
     ],
   },
   wasm: {
