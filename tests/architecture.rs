@@ -14,7 +14,7 @@
 use std::path::Path;
 
 /// Folder or file of `src/`, the modules of this crate that it may use, and the crates beside std.
-const RINGS: [(&str, &[&str], &[&str]); 11] = [
+const RINGS: [(&str, &[&str], &[&str]); 12] = [
     ("rules", &["rules"], &[]),
     ("store", &["rules", "store"], &["serde", "serde_json"]),
     ("sweep.rs", &["rules", "store"], &["serde_json"]),
@@ -53,6 +53,32 @@ const RINGS: [(&str, &[&str], &[&str]); 11] = [
         ],
     ),
     (
+        "simulate",
+        &[
+            "rules",
+            "store",
+            "sweep",
+            "report",
+            "actors",
+            "args",
+            "call",
+            "database",
+            "generate",
+            "image",
+            "invariants",
+            "plant",
+            "random",
+            "range",
+            "run",
+            "script",
+            "shrink",
+            "sql",
+            "trace",
+            "world",
+        ],
+        &["clap", "oorandom", "rusqlite", "serde_json"],
+    ),
+    (
         "worker",
         &["rules", "store", "sweep", "report", "config", "auth", "view", "d1", "worker"],
         &[
@@ -72,7 +98,7 @@ const RINGS: [(&str, &[&str], &[&str]); 11] = [
     ),
 ];
 
-const CRATES: [&str; 30] = [
+const CRATES: [&str; 32] = [
     "anstream",
     "anstyle",
     "base64",
@@ -89,6 +115,8 @@ const CRATES: [&str; 30] = [
     "indicatif",
     "js_sys",
     "maud",
+    "oorandom",
+    "rusqlite",
     "serde",
     "serde_json",
     "serde_wasm_bindgen",
@@ -168,6 +196,8 @@ fn sql_stands_in_the_store_only() {
     let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     for (file, text) in sources(&src) {
         let sql = ["SELECT ", "INSERT INTO", "UPDATE ", "DELETE FROM"].iter().any(|word| text.contains(word));
-        assert!(!sql || file.contains("/store/"), "{file} holds SQL");
+        // The simulator plays the app, which writes directly, and rewrites the store's statements to plant bugs.
+        let simulated = file.ends_with("/simulate/sql.rs") || file.ends_with("/simulate/plant.rs");
+        assert!(!sql || simulated || file.contains("/store/"), "{file} holds SQL");
     }
 }

@@ -1,0 +1,293 @@
+//! Who calls: workers, owners, operators, sweeps and the outbox, each as one future.
+
+use std::rc::Rc;
+
+use stale_drafts::report;
+use stale_drafts::report::ReportError;
+use stale_drafts::rules::{MaxAge, Planned, Policy};
+use stale_drafts::store::{self, Database as _, Details, Filter, NewCreation, Outcome, StandingRow};
+use stale_drafts::sweep::{self, Marked, Report, SweepError, mark_stale_creations_as_failed};
+
+use crate::call::{Call, CreateCall, ERROR, PlannedRow, ReportCall, Reported, SweepCall};
+use crate::invariants;
+use crate::script::{End, Role, Sweep};
+use crate::world::Link;
+
+/// An event is tried so often before it is dead.
+const MAX_DELIVERIES: u32 = 3;
+
+/// Does what a role does.
+pub async fn act(link: Link, role: Role) {
+    match role {
+        Role::Sweep(asked) => {
+            let _ = sweep(&link, &asked, None).await;
+        }
+        Role::Plan { sweep, twice, doubled, rows } => {
+            let Ok(mut list) = preview(&link, &sweep).await else { return };
+            if doubled {
+                list.extend(list.clone());
+            }
+            let sweep = Sweep {
+                user: None,
+                kind: None,
+                status: None,
+                dry_run: false,
+                rows_per_transaction: rows,
+                ..sweep
+            };
+            for _ in 0..if twice { 2 } else { 1 } {
+                carry_out(&link, &sweep, &list).await;
+            }
+        }
+        Role::Create { creation, user, kind, tokens, tries } => {
+            let (id, user_id) = (format!("c{creation}"), format!("u{user}"));
+            for _ in 0..tries {
+                if create(&link, &id, &user_id, kind, tokens).await {
+                    return;
+                }
+                link.turn().await;
+            }
+        }
+        Role::Worker { creation, name, beats, end, tries, twice } => {
+            let worker = Worker { link: &link, id: format!("c{creation}"), name, tries };
+            worker.work(beats, end, twice).await;
+        }
+        Role::GiveUp { creation } => {
+            let _ = report(&link, &format!("c{creation}"), Reported::Fail { fence: None }, "", 1).await;
+        }
+        Role::Owner { creation, user, publishes, tries } => {
+            let what = if publishes { Reported::Publish } else { Reported::Delete };
+            let _ = report(&link, &format!("c{creation}"), what, &format!("u{user}"), tries).await;
+        }
+        Role::Restore { creation, tries } => {
+            let _ = report(&link, &format!("c{creation}"), Reported::Restore, "", tries).await;
+        }
+        Role::Courier { limit, delivers } => courier(&link, limit, delivers).await,
+        Role::Replay => {
+            link.begin(Call::Courier);
+            let _ = link.run(&[store::replay(None, link.now())]).await;
+        }
+    }
+}
+
+/// One sweep, as the Worker makes it. `planned` are the creations of a plan.
+///
+/// # Errors
+///
+/// Those of the sweep.
+pub async fn sweep(
+    link: &Link,
+    asked: &Sweep,
+    planned: Option<&[PlannedRow]>,
+) -> Result<Report, Box<SweepError>> {
+    let world = &link.world;
+    let (now, notify) = (link.now(), world.notify());
+    let user = asked.user.map(|user| format!("u{user}"));
+    let call = Rc::new(SweepCall {
+        sweep_id: format!("s{:04}", world.number()),
+        source: asked.source,
+        user,
+        kind: asked.kind,
+        status: asked.status,
+        planned: planned.map(<[_]>::to_vec),
+        now,
+        policy: with_hours(world.policy(), asked.hours),
+        notify,
+        dry_run: asked.dry_run,
+        listed: asked.rows_per_transaction,
+        first: Default::default(),
+    });
+    link.begin(Call::Sweep(Rc::clone(&call)));
+    let planned: Option<Vec<_>> = planned.map(|rows| rows.iter().map(PlannedRow::planned).collect());
+    let request = sweep::Request {
+        sweep_id: &call.sweep_id,
+        source: call.source,
+        actor: call.user.as_deref(),
+        user_id: call.user.as_deref(),
+        filter: Filter { kind: call.kind, status: call.status },
+        planned: planned.as_deref(),
+        plan_id: planned.as_ref().map(|_| "plan"),
+        now: world.judged_by(now),
+        policy: &call.policy,
+        dry_run: call.dry_run,
+        notify,
+        // It would hold most of what is played here, and holds nothing that is unsafe.
+        brake: None,
+        rows_per_transaction: asked.rows_per_transaction,
+        rows_per_sweep: asked.rows_per_sweep,
+    };
+    let outcome = mark_stale_creations_as_failed(link, request).await;
+    world.check(invariants::sweep(&call, &outcome, link, &world.history()));
+    if let Ok(report) = &outcome {
+        world.reach(if call.dry_run { "dry runs" } else { "sweeps" }, 1);
+        world.reach("creations that moved on meanwhile", report.raced as usize);
+        world.reach("creations that can't be read", report.unreadable.len());
+        world.reach("creations that a sweep could not write", report.refused.len());
+        world.reach("creations of a plan left alone", report.unqualified.len());
+    }
+    outcome
+}
+
+impl PlannedRow {
+    fn planned(&self) -> Planned<'_> {
+        let PlannedRow { id, status, attempt, last_sign_of_life } = self;
+        Planned { id, stuck_status: Some(*status), attempt: *attempt, last_sign_of_life: *last_sign_of_life }
+    }
+}
+
+fn with_hours(policy: Policy, hours: Option<f64>) -> Policy {
+    match hours.and_then(MaxAge::checked) {
+        Some(max_age) => policy.with_max_age(max_age),
+        None => policy,
+    }
+}
+
+/// A dry run, and the plan that it makes.
+async fn preview(link: &Link, asked: &Sweep) -> Result<Vec<PlannedRow>, Box<SweepError>> {
+    let report = sweep(link, &Sweep { dry_run: true, ..asked.clone() }, None).await?;
+    let planned = |marked: &Marked| PlannedRow {
+        id: marked.id.clone(),
+        status: marked.staleness.stuck_status.status(),
+        attempt: marked.attempt,
+        last_sign_of_life: marked.staleness.last_sign_of_life.as_millis(),
+    };
+    Ok(report.marked.iter().chain(&report.retried).map(planned).collect())
+}
+
+/// Later, exactly what a preview showed.
+async fn carry_out(link: &Link, asked: &Sweep, list: &[PlannedRow]) {
+    link.turn().await;
+    if let Ok(report) = sweep(link, asked, Some(list)).await {
+        link.world.reach("plans carried out", 1);
+        link.world.reach(
+            "creations of a plan that it failed or put back",
+            report.marked.len().saturating_add(report.retried.len()),
+        );
+    }
+}
+
+/// Asks once; whether the outcome is known.
+async fn create(link: &Link, id: &str, user_id: &str, kind: &'static str, tokens: u64) -> bool {
+    let now = link.now();
+    let call = Rc::new(CreateCall { id: id.to_owned(), user_id: user_id.to_owned(), kind, tokens, now });
+    link.begin(Call::Create(Rc::clone(&call)));
+    let new = NewCreation { id, user_id, kind, prompt: "a fox", tokens };
+    let outcome = report::create(link, new, now).await;
+    link.world.check(invariants::create(&call, &outcome, link));
+    !matches!(outcome, Err(ReportError::Database(_)))
+}
+
+/// Reports until the outcome is known, at most so many times.
+async fn report(
+    link: &Link,
+    id: &str,
+    what: Reported,
+    user_id: &str,
+    tries: u32,
+) -> Result<StandingRow, Option<ReportError>> {
+    for again in 0..tries {
+        if again > 0 {
+            link.turn().await;
+        }
+        match report_once(link, id, what.clone(), user_id).await {
+            Err(ReportError::Database(_)) => {}
+            outcome => return outcome.map_err(Some),
+        }
+    }
+    Err(None)
+}
+
+async fn report_once(
+    link: &Link,
+    id: &str,
+    what: Reported,
+    user_id: &str,
+) -> Result<StandingRow, ReportError> {
+    let world = &link.world;
+    let number = world.number();
+    let call = Rc::new(ReportCall {
+        id: id.to_owned(),
+        progress: (number.is_multiple_of(2)).then_some((number % 100) as u32),
+        user_id: user_id.to_owned(),
+        random: format!("r{number}"),
+        keep: world.policy().keeps_late_results(),
+        notify: if matches!(what, Reported::Fail { .. } | Reported::Restore) {
+            world.notify().app
+        } else {
+            0
+        },
+        what,
+        now: link.now(),
+    });
+    link.begin(Call::Report(Rc::clone(&call)));
+    let details = Details {
+        random: &call.random,
+        progress: call.progress,
+        error: ERROR,
+        user_id,
+        keep: call.keep,
+        notify: call.notify,
+    };
+    let outcome = report::report(link, id, call.what.report(), details, call.now).await;
+    world.check(invariants::report(&call, &outcome, link));
+    if let Err(ReportError::Refused { refusal, .. }) = &outcome {
+        world.reach("reports refused", 1);
+        world.reach("reports of an attempt that was over", usize::from(refusal.code() == "attempt_over"));
+    }
+    outcome
+}
+
+struct Worker<'a> {
+    link: &'a Link,
+    id: String,
+    name: usize,
+    tries: u32,
+}
+
+impl Worker<'_> {
+    async fn report(&self, what: Reported) -> Result<StandingRow, Option<ReportError>> {
+        report(self.link, &self.id, what, "", self.tries).await
+    }
+
+    /// Starts, shows that it is alive, and ends. Between its reports it waits for a turn: that may take hours.
+    async fn work(&self, beats: u32, end: End, twice: bool) {
+        let start = Reported::Start { worker: format!("w{}", self.name) };
+        let Ok(StandingRow { fence: Some(fence), .. }) = self.report(start).await else { return };
+        for _ in 0..beats {
+            self.link.turn().await;
+            // A worker that is told that its attempt is over has its result all the same, and reports it.
+            let _ = self.report(Reported::Heartbeat { fence: fence.clone() }).await;
+        }
+        let last = match end {
+            End::Completes => {
+                Reported::Complete { result_url: format!("https://cdn.example/{}/{fence}", self.id), fence }
+            }
+            End::Fails => Reported::Fail { fence: Some(fence) },
+            End::Vanishes => return,
+        };
+        for _ in 0..if twice { 2 } else { 1 } {
+            self.link.turn().await;
+            let _ = self.report(last.clone()).await;
+        }
+    }
+}
+
+/// Takes what is due, tries to deliver it, and notes what came of it.
+async fn courier(link: &Link, limit: u32, delivers: bool) {
+    link.begin(Call::Courier);
+    let Ok(results) = link.run(&[store::claim(link.now(), limit)]).await else { return };
+    let events = store::claimed(results.first().map(Vec::as_slice).unwrap_or_default());
+    let outcomes: Vec<_> = events
+        .iter()
+        .map(|event| Outcome {
+            event,
+            left: if delivers { 0 } else { event.targets },
+            error: if delivers { String::new() } else { String::from("503") },
+        })
+        .collect();
+    if delivers {
+        link.world.history().delivered.extend(events.iter().map(|event| event.id.clone()));
+        link.world.reach("events delivered", events.len());
+    }
+    let _ = link.run(&store::settle(&outcomes, MAX_DELIVERIES)).await;
+}

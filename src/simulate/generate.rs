@@ -1,0 +1,398 @@
+//! The schedule of a seed. It depends on the seed only, never on what happens: so it can be written down beforehand, and
+//! made shorter afterwards.
+
+use stale_drafts::rules::{Active, Status};
+use stale_drafts::sweep::Source;
+
+use crate::random::Random;
+use crate::script::{End, Fault, Op, Role, Settings, Stamp, Sweep, Value, Write};
+
+/// At most so many creations, users and hosts are in a run.
+pub const CREATIONS: u64 = 12;
+const USERS: u64 = 4;
+const HOSTS: u64 = 4;
+/// The greatest balance that there can be; a refund to one who has nearly that much is refused.
+const MAX_TOKENS: i64 = 9_007_199_254_740_991;
+const KINDS: [&str; 3] = ["image", "video", "song"];
+
+/// Hours and minutes of limits. Few and coarse, and the steps of time are made of the same: so things often happen at
+/// exactly the same millisecond, exactly at a limit, and one millisecond past it.
+const HOURS: [f64; 6] = [0.01, 0.01, 0.1, 0.5, 1.0, 24.0];
+const MINUTES: [f64; 4] = [0.5, 2.0, 10.0, 120.0];
+const STEPS_MS: [u64; 16] = [
+    0, 1, 1_000, 5_000, 30_000, 30_001, 36_000, 36_001, 60_000, 120_000, 360_000, 360_001, 1_800_000,
+    3_600_000, 3_600_001, 21_600_000,
+];
+
+/// The schedule of `seed`.
+pub fn schedule(seed: u64) -> Vec<Op> {
+    let mut maker = Maker {
+        random: Random::new(seed),
+        ops: Vec::new(),
+        actors: 0,
+        live: Vec::new(),
+        asked: Vec::new(),
+        full: Vec::new(),
+        users: 1,
+        creations: 1,
+        faulty: 0,
+        skewed: 0,
+    };
+    maker.make();
+    maker.ops
+}
+
+struct Maker {
+    random: Random,
+    ops: Vec<Op>,
+    actors: usize,
+    /// Who has not been let through as often as they may want.
+    live: Vec<(usize, u64)>,
+    /// Creations that somebody asked for or brought in, and their owners.
+    asked: Vec<(usize, usize)>,
+    /// Users who have as many tokens as there can be.
+    full: Vec<usize>,
+    users: u64,
+    creations: u64,
+    /// In how many of a hundred cases a call goes wrong.
+    faulty: u64,
+    /// The same for a clock.
+    skewed: u64,
+}
+
+impl Maker {
+    fn make(&mut self) {
+        self.users = self.random.below(USERS).saturating_add(1);
+        self.creations = self.random.pick([1, 2, 3, 4, 6, 8, CREATIONS]);
+        self.faulty = self.random.pick([0, 0, 5, 20]);
+        self.skewed = self.random.pick([0, 0, 30, 100]);
+        if self.random.percent(75) {
+            self.policy();
+        }
+        if self.random.percent(70) {
+            self.notify();
+        }
+        for host in 0..HOSTS {
+            self.skew(host);
+        }
+        for user in 0..self.users {
+            let tokens = self.random.pick([0, 15, 100, 1_000, 1_000, 1_000_000, MAX_TOKENS]);
+            if tokens > 0 {
+                self.ops.push(Op::App(Write::Grant { user: user as usize, tokens }));
+            }
+            if tokens == MAX_TOKENS {
+                self.full.push(user as usize);
+            }
+        }
+        for _ in 0..self.random.below(4).saturating_add(1) {
+            self.create();
+        }
+        let length = self.random.pick([20, 40, 80, 120]);
+        for _ in 0..length {
+            match self.random.below(100) {
+                0..22 => self.advance(),
+                22..32 => self.create(),
+                32..44 => self.worker(),
+                44..54 => self.sweeps(),
+                54..56 => self.plan(),
+                56..59 => self.owner(),
+                59..63 => self.restore(),
+                63..66 => self.courier(),
+                66..72 => self.app(),
+                72..74 => self.policy(),
+                74..75 => self.notify(),
+                75..78 => self.late(),
+                78..80 => {
+                    let host = self.random.below(HOSTS);
+                    self.skew(host);
+                }
+                _ => self.step(),
+            }
+        }
+    }
+
+    fn advance(&mut self) {
+        let millis = self.random.pick(STEPS_MS);
+        self.ops.push(Op::Advance(millis));
+    }
+
+    fn skew(&mut self, host: u64) {
+        if !self.random.percent(self.skewed) {
+            return;
+        }
+        let millis = match self.random.below(10) {
+            0 => self.random.pick([-3_600_000, 3_600_000, 10_800_000]),
+            _ => self.random.pick([-90_000, -30_000, -5_000, -1, 0, 1, 1_000, 30_000, 90_000]),
+        };
+        self.ops.push(Op::Skew { host: host as usize, millis });
+    }
+
+    fn policy(&mut self) {
+        let mut list = Vec::new();
+        let mut maybe = |random: &mut Random, percent, path: &'static [&'static str], minutes: bool| {
+            if random.percent(percent) {
+                let number = if minutes { random.pick(MINUTES) } else { random.pick(HOURS) };
+                list.push((path, if random.percent(8) { Value::Never } else { Value::Number(number) }));
+            }
+        };
+        let random = &mut self.random;
+        maybe(random, 80, &["max_age_hours"], false);
+        maybe(random, 20, &["pending"], false);
+        maybe(random, 30, &["processing"], false);
+        maybe(random, 40, &["heartbeat_minutes"], true);
+        maybe(random, 30, &["total_hours"], false);
+        maybe(random, 15, &["kinds", "video", "max_age_hours"], false);
+        maybe(random, 15, &["kinds", "video", "processing"], false);
+        maybe(random, 15, &["kinds", "video", "heartbeat_minutes"], true);
+        maybe(random, 10, &["kinds", "song", "total_hours"], false);
+        if random.percent(5) {
+            list.push((&["kinds", "song", "max_age_hours"], Value::Never));
+        }
+        if random.percent(50) {
+            list.push((&["attempts"], Value::Number(random.pick([1.0, 2.0, 2.0, 3.0]))));
+        }
+        if random.percent(25) {
+            list.push((&["kinds", "video", "attempts"], Value::Number(random.pick([1.0, 2.0, 3.0]))));
+        }
+        if random.percent(15) {
+            list.push((&["keep_late_results"], Value::False));
+        }
+        self.ops.push(Op::Policy(Settings(list)));
+    }
+
+    fn notify(&mut self) {
+        let (app, retry) = (self.random.pick([0, 1, 2, 3, 7]), self.random.pick([0, 4, 5]));
+        self.ops.push(Op::Notify { app, retry });
+    }
+
+    /// Somebody begins, and may need so many turns.
+    fn spawn(&mut self, role: Role, turns: u64) -> usize {
+        let actor = self.actors;
+        self.actors = self.actors.saturating_add(1);
+        let host = self.random.below(HOSTS) as usize;
+        self.ops.push(Op::Spawn { actor, host, role });
+        self.live.push((actor, turns));
+        actor
+    }
+
+    /// Lets somebody through a few times.
+    fn burst(&mut self, actor: usize, times: u64) {
+        for _ in 0..times {
+            self.fault(actor);
+            self.ops.push(Op::Step { actor });
+            if let Some((_, left)) = self.live.iter_mut().find(|(live, _)| *live == actor) {
+                *left = left.saturating_sub(1);
+            }
+        }
+        self.live.retain(|(_, left)| *left > 0);
+    }
+
+    fn fault(&mut self, actor: usize) {
+        if self.random.percent(self.faulty) {
+            let fault = self.random.pick([
+                Fault::Refused,
+                Fault::AnswerLost,
+                Fault::AnswerLost,
+                Fault::DiesBefore,
+                Fault::DiesAfter,
+            ]);
+            self.ops.push(Op::Fault { actor, fault });
+        }
+    }
+
+    /// Mostly somebody who began a short while ago.
+    fn step(&mut self) {
+        let length = self.live.len();
+        let reach = if self.random.percent(70) { length.min(4) } else { length };
+        let at = length.saturating_sub(1).saturating_sub(self.random.place(reach));
+        if let Some((actor, _)) = self.live.get(at).copied() {
+            self.burst(actor, 1);
+        }
+    }
+
+    fn create(&mut self) {
+        let creation = self.random.below(self.creations) as usize;
+        let user = self.random.below(self.users) as usize;
+        let kind = self.random.pick(KINDS);
+        let tokens: u32 = self.random.pick([0, 1, 10, 10, 10, 40]);
+        let tries = self.random.pick([1, 2, 3]);
+        self.asked.push((creation, user));
+        let actor = self.spawn(Role::Create { creation, user, kind, tokens: u64::from(tokens), tries }, 1);
+        let times = self.random.pick([0, 1, 1, 1, 1, 2]);
+        self.burst(actor, times);
+        if tokens > 0 && self.full.contains(&user) && self.random.percent(60) {
+            // Now a refund would be more than a balance holds.
+            self.ops.push(Op::App(Write::Grant { user, tokens: i64::from(tokens) }));
+        }
+    }
+
+    /// A creation that there may be, and its owner.
+    fn one(&mut self) -> (usize, usize) {
+        let at = self.random.place(self.asked.len());
+        self.asked.get(at).copied().unwrap_or((0, 0))
+    }
+
+    fn worker(&mut self) {
+        let (creation, _) = self.one();
+        let name = self.random.below(3) as usize;
+        let beats = self.random.pick([0, 0, 1, 2, 3]);
+        let end =
+            self.random.pick([End::Completes, End::Completes, End::Completes, End::Fails, End::Vanishes]);
+        let (tries, twice) = (self.random.pick([1, 2, 3]), self.random.percent(30));
+        let role = Role::Worker { creation, name, beats, end, tries, twice };
+        let actor = self.spawn(role, u64::from(beats).saturating_mul(2).saturating_add(4));
+        let times = self.random.pick([0, 1, 1, 2, 4, 8]);
+        self.burst(actor, times);
+    }
+
+    fn sweep(&mut self) -> Sweep {
+        let source =
+            self.random.pick([Source::Cron, Source::Cron, Source::Page, Source::Endpoint, Source::Tool]);
+        let random = &mut self.random;
+        let chosen = matches!(source, Source::Endpoint | Source::Tool);
+        Sweep {
+            source,
+            user: match source {
+                Source::Page => Some(random.below(self.users) as usize),
+                _ if chosen && random.percent(20) => Some(random.below(self.users) as usize),
+                _ => None,
+            },
+            kind: (chosen && random.percent(20)).then(|| random.pick(KINDS)),
+            status: (chosen && random.percent(20))
+                .then(|| random.pick([Active::Pending, Active::Processing])),
+            hours: (chosen && random.percent(30)).then(|| random.pick(HOURS)),
+            dry_run: chosen && random.percent(30),
+            rows_per_transaction: random.pick([1, 2, 3, 5, 1_000]),
+            rows_per_sweep: random.pick([1, 3, 5, 5_000, 5_000]),
+        }
+    }
+
+    fn sweeps(&mut self) {
+        let both = self.random.percent(30);
+        let mut began = Vec::new();
+        for _ in 0..if both { 2 } else { 1 } {
+            let sweep = self.sweep();
+            began.push(self.spawn(Role::Sweep(sweep), 4));
+        }
+        // Two at a time take turns.
+        for _ in 0..self.random.pick([0, 1, 2, 3]) {
+            for actor in &began {
+                self.burst(*actor, 1);
+            }
+        }
+    }
+
+    fn plan(&mut self) {
+        let sweep = Sweep { source: Source::Tool, dry_run: true, ..self.sweep() };
+        let twice = self.random.percent(30);
+        let (doubled, rows) = (self.random.percent(15), self.random.pick([1, 2, 3, 1_000]));
+        let actor = self.spawn(Role::Plan { sweep, twice, doubled, rows }, 6);
+        let times = self.random.pick([1, 2, 2, 3]);
+        self.burst(actor, times);
+    }
+
+    fn owner(&mut self) {
+        let (creation, owner) = self.one();
+        let user = if self.random.percent(85) { owner } else { self.random.below(self.users) as usize };
+        let (publishes, tries) = (self.random.percent(50), self.random.pick([1, 2]));
+        let actor = self.spawn(Role::Owner { creation, user, publishes, tries }, 2);
+        let times = self.random.pick([0, 1, 1]);
+        self.burst(actor, times);
+    }
+
+    fn restore(&mut self) {
+        let (creation, _) = self.one();
+        let role = if self.random.percent(20) {
+            Role::GiveUp { creation }
+        } else {
+            Role::Restore { creation, tries: self.random.pick([1, 2]) }
+        };
+        let actor = self.spawn(role, 2);
+        let times = self.random.pick([0, 1, 1]);
+        self.burst(actor, times);
+    }
+
+    /// A worker that is slow, a sweep in between, the result too late, and an operator who restores it: seldom by chance.
+    fn late(&mut self) {
+        let (creation, _) = self.one();
+        let end = End::Completes;
+        let name = self.random.below(3) as usize;
+        let worker = self.spawn(Role::Worker { creation, name, beats: 0, end, tries: 2, twice: false }, 4);
+        self.burst(worker, 1);
+        let millis = self.random.pick([360_001, 3_600_001, 21_600_000]);
+        self.ops.push(Op::Advance(millis));
+        self.sweeps();
+        self.burst(worker, 2);
+        if self.random.percent(60) {
+            let tries = self.random.pick([1, 2]);
+            let operator = self.spawn(Role::Restore { creation, tries }, 1);
+            let times = self.random.pick([0, 1, 1]);
+            self.burst(operator, times);
+        }
+    }
+
+    fn courier(&mut self) {
+        let role = if self.random.percent(15) {
+            Role::Replay
+        } else {
+            Role::Courier { limit: self.random.pick([1, 3, 20]), delivers: self.random.percent(60) }
+        };
+        let actor = self.spawn(role, 2);
+        let times = self.random.pick([0, 1, 2, 2]);
+        self.burst(actor, times);
+    }
+
+    fn app(&mut self) {
+        let (creation, _) = self.one();
+        let write = match self.random.below(13) {
+            0 => Write::Grant {
+                user: self.random.below(self.users) as usize,
+                tokens: self.random.pick([1, 10, 100]),
+            },
+            1..4 => self.import(),
+            4 => Write::Start(creation),
+            5 => Write::Heartbeat(creation),
+            6 => Write::Complete(creation),
+            7 => Write::Fail(creation),
+            8 => Write::CompleteUnguarded(creation),
+            9 => Write::Garble(creation, self.stamp()),
+            10 => Write::RefundByHand(creation),
+            11 => Write::Forget(creation),
+            _ => Write::Reprice(creation),
+        };
+        self.ops.push(Op::App(write));
+    }
+
+    fn import(&mut self) -> Write {
+        let (creation, user) =
+            (self.random.below(self.creations) as usize, self.random.below(self.users) as usize);
+        self.asked.push((creation, user));
+        Write::Import {
+            creation,
+            user,
+            kind: self.random.pick(KINDS),
+            status: self.random.pick([
+                Status::Pending,
+                Status::Pending,
+                Status::Processing,
+                Status::Processing,
+                Status::Draft,
+                Status::Failed,
+            ]),
+            tokens: self.random.pick([0, 10, 10]),
+            created: self.stamp(),
+            started: self.stamp(),
+            heartbeat: self.stamp(),
+        }
+    }
+
+    fn stamp(&mut self) -> Stamp {
+        match self.random.below(12) {
+            0..3 => Stamp::Null,
+            3..8 => Stamp::Ago(self.random.pick(STEPS_MS)),
+            8 => Stamp::Ahead(self.random.pick([1, 60_000, 3_600_000, 3_000_000_000_000])),
+            9 => self.random.pick([Stamp::Text, Stamp::Text, Stamp::Fraction, Stamp::Negative, Stamp::Huge]),
+            _ => Stamp::Ago(0),
+        }
+    }
+}

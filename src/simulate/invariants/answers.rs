@@ -1,0 +1,305 @@
+//! What is answered is true.
+
+use std::collections::BTreeSet;
+
+use stale_drafts::report::ReportError;
+use stale_drafts::rules::{Status, Unreadable, Verdict, classify};
+use stale_drafts::store::{DatabaseError, StandingRow};
+use stale_drafts::sweep::{Report, Source, SweepError};
+
+use super::{History, reference};
+use crate::call::{CreateCall, ERROR_CODE, ReportCall, Reported, SweepCall};
+use crate::image::{Creation, Image};
+use crate::trace::state;
+use crate::world::{Link, Violation};
+
+fn untrue(what: impl std::fmt::Display, why: impl std::fmt::Display) -> Violation {
+    Violation::new("answers-are-true", format!("{what}: {why}"))
+}
+
+/// The answer to a report, against what stands at that moment: nobody comes between the last look and the answer.
+pub fn report(
+    call: &ReportCall,
+    outcome: &Result<StandingRow, ReportError>,
+    link: &Link,
+) -> Result<(), Violation> {
+    let image = link.world.image();
+    let row = image.creations.get(&call.id);
+    let what = link.call().to_string();
+    let stands = || row.map_or(String::from("not there"), state);
+    let wrong = |why: &str| Err(untrue(&what, format!("{why}, and {} is {}", call.id, stands())));
+    match outcome {
+        Ok(standing) => match row {
+            Some(row) if took_effect(call, row) && standing.fence == row.fence => Ok(()),
+            _ => wrong("it was answered with success"),
+        },
+        Err(ReportError::Refused { refusal, .. })
+            if link.wrote() && !matches!(call.what, Reported::Complete { .. }) =>
+        {
+            wrong(&format!("it was refused ({}), and took effect", refusal.code()))
+        }
+        Err(ReportError::Refused { refusal, .. }) => match row {
+            None => wrong("it was refused, and there is no such creation"),
+            // A late result may have been kept; that is all.
+            Some(row) if link.wrote() && row.late_at != Some(reference::millis(call.now)) => {
+                wrong(&format!("it was refused ({}), and took effect", refusal.code()))
+            }
+            Some(_) => Ok(()),
+        },
+        Err(ReportError::NotFound) => match row {
+            Some(row) if row.user_id == call.user_id => wrong("it was answered that it is not there"),
+            Some(_) if !matches!(call.what, Reported::Publish | Reported::Delete) => {
+                wrong("it was answered that it is not there")
+            }
+            _ => Ok(()),
+        },
+        Err(ReportError::InsufficientTokens { balance, tokens }) => {
+            let Some(row) = row else { return wrong("it was answered that the balance is too low") };
+            insufficient(&what, [*balance, *tokens], &row.user_id, row.tokens.unsigned_abs(), link)
+        }
+        Err(ReportError::Database(error)) => failed(&what, error, link),
+        Err(ReportError::Different) => wrong("it was answered that it is another one"),
+    }
+}
+
+/// Whether a report's effect stands, by this report or by the same one before.
+fn took_effect(call: &ReportCall, row: &Creation) -> bool {
+    let done = matches!(row.status, Status::Draft | Status::Published);
+    match &call.what {
+        Reported::Start { worker } => row.worker.as_ref() == Some(worker) && row.fence.is_some(),
+        Reported::Heartbeat { fence } => {
+            row.status == Status::Processing
+                && row.fence.as_ref() == Some(fence)
+                && row.heartbeat_at == rusqlite::types::Value::Integer(reference::millis(call.now))
+        }
+        Reported::Complete { fence, result_url } => {
+            done && row.fence.as_ref() == Some(fence)
+                && row.result_url.as_ref() == Some(result_url)
+                && row.restored_at.is_none()
+        }
+        Reported::Fail { fence } => {
+            row.status == Status::Failed
+                && row.fence == *fence
+                && row.error_code.as_deref() == Some(ERROR_CODE)
+        }
+        Reported::Publish => {
+            row.status == Status::Published && row.user_id == call.user_id && row.deleted_at.is_none()
+        }
+        Reported::Delete => row.deleted_at.is_some() && row.user_id == call.user_id,
+        Reported::Restore => done && row.restored_at.is_some() && row.deleted_at.is_none(),
+    }
+}
+
+/// `balance` and `tokens` are what was answered, `price` is what it costs.
+fn insufficient(
+    what: &str,
+    [balance, tokens]: [u64; 2],
+    owner: &str,
+    price: u64,
+    link: &Link,
+) -> Result<(), Violation> {
+    let right = link.world.image().balances.get(owner).copied().unwrap_or(0).unsigned_abs();
+    // The balance is looked at after the refusal; somebody may have been granted tokens between the two.
+    if balance == right && tokens == price && (balance < price || !link.alone()) {
+        return Ok(());
+    }
+    let found = format!(
+        "it was answered that a balance of {balance} does not cover {tokens}, and {owner} has {right} and it costs {price}"
+    );
+    Err(untrue(what, found))
+}
+
+/// An error is only answered where the database gave one.
+fn failed(what: &str, error: &DatabaseError, link: &Link) -> Result<(), Violation> {
+    // A refund beyond the greatest balance there can be is refused by a constraint.
+    if link.faulted() || error.is_constraint() {
+        return Ok(());
+    }
+    Err(untrue(what, format!("nothing went wrong, and it was answered with the error `{error}`")))
+}
+
+/// The answer to somebody who asked for a creation.
+pub fn create(
+    call: &CreateCall,
+    outcome: &Result<StandingRow, ReportError>,
+    link: &Link,
+) -> Result<(), Violation> {
+    let image = link.world.image();
+    let row = image.creations.get(&call.id);
+    let what = link.call().to_string();
+    let same = row.is_some_and(|row| {
+        let prompt = row.prompt == "a fox" || row.deleted_at.is_some();
+        row.user_id == call.user_id
+            && row.kind == call.kind
+            && row.tokens.unsigned_abs() == call.tokens
+            && prompt
+    });
+    match outcome {
+        Ok(_) if same => Ok(()),
+        Err(ReportError::Different) if row.is_some() && !same => Ok(()),
+        Err(ReportError::InsufficientTokens { balance, tokens }) => {
+            insufficient(&what, [*balance, *tokens], &call.user_id, call.tokens, link)
+        }
+        Err(ReportError::Database(error)) => failed(&what, error, link),
+        _ => Err(untrue(&what, format!("it was answered {outcome:?}, and there stands {row:?}"))),
+    }
+}
+
+/// What a sweep says of itself.
+pub fn sweep(
+    call: &SweepCall,
+    outcome: &Result<Report, Box<SweepError>>,
+    link: &Link,
+    history: &History,
+) -> Result<(), Violation> {
+    let image = link.world.image();
+    let what = link.call().to_string();
+    let report = match outcome {
+        Ok(report) => report,
+        Err(stopped) => {
+            if !link.faulted() {
+                return Err(untrue(&what, format!("nothing went wrong, and it stopped: {}", stopped.error)));
+            }
+            &stopped.report
+        }
+    };
+    if !call.dry_run {
+        recorded(call, report, outcome.is_ok(), &what, &image, history)?;
+    }
+    if outcome.is_ok() && link.alone() {
+        complete(call, report, &what, &image)?;
+    }
+    Ok(())
+}
+
+/// What is answered is what the rows show, and what the sweep's own row says.
+fn recorded(
+    call: &SweepCall,
+    report: &Report,
+    whole: bool,
+    what: &str,
+    image: &Image,
+    history: &History,
+) -> Result<(), Violation> {
+    let done = history.sweeps.get(&call.sweep_id);
+    let marked: BTreeSet<_> = report.marked.iter().map(|marked| marked.id.clone()).collect();
+    let retried: BTreeSet<_> =
+        report.retried.iter().map(|marked| (marked.id.clone(), marked.attempt)).collect();
+    let (really_marked, really_retried) =
+        done.map(|done| (done.marked.clone(), done.retried.clone())).unwrap_or_default();
+    let true_ = if whole {
+        marked == really_marked && retried == really_retried
+    } else {
+        // An answer may have been lost: then less is known than was done, and never more.
+        marked.is_subset(&really_marked) && retried.is_subset(&really_retried)
+    };
+    if !true_ {
+        return Err(untrue(
+            what,
+            format!(
+                "it says {marked:?} and {retried:?}, and it was {really_marked:?} and {really_retried:?}"
+            ),
+        ));
+    }
+    if !whole {
+        return Ok(());
+    }
+    let idle = report.marked.is_empty() && report.retried.is_empty() && report.refused.is_empty();
+    let Some(row) = image.sweeps.get(&call.sweep_id) else {
+        // A page load that found nothing leaves no row; one that only raced has begun, and leaves one.
+        let may = call.source == Source::Page && idle;
+        return if may { Ok(()) } else { Err(untrue(what, "it left no row")) };
+    };
+    let count = |len: usize| u32::try_from(len).unwrap_or(u32::MAX);
+    let says = (
+        report.raced,
+        count(report.refused.len()),
+        count(report.unreadable.len()),
+        report.examined,
+        report.more,
+    );
+    let stands = (row.raced, row.refused, row.unreadable, row.examined, row.more);
+    if says != stands || row.refunded_tokens != report.refunded_tokens {
+        return Err(untrue(
+            what,
+            format!(
+                "it says {says:?} (raced, refused, unreadable, examined, more), and its row says {stands:?}"
+            ),
+        ));
+    }
+    if row.finished_at.is_none() || row.error.is_some() {
+        return Err(untrue(what, format!("it ended well, and its row says {row:?}")));
+    }
+    Ok(())
+}
+
+/// Where nobody else wrote meanwhile, a sweep leaves nothing stale behind, and hides nothing that can't be read.
+fn complete(call: &SweepCall, report: &Report, what: &str, image: &Image) -> Result<(), Violation> {
+    let first = call.first.borrow();
+    let Some(first) = first.as_ref() else { return Ok(()) };
+    let done: BTreeSet<_> =
+        report.marked.iter().chain(&report.retried).map(|marked| marked.id.as_str()).collect();
+    let refused: BTreeSet<_> = report.refused.iter().map(|refused| refused.id.as_str()).collect();
+    if call.planned.is_none() && !report.more {
+        for row in first.creations.values().filter(|row| reference::stale(row, call).is_some()) {
+            if !done.contains(row.id.as_str()) && !refused.contains(row.id.as_str()) {
+                let found =
+                    format!("{what} found nothing to do for {}, which was stale: {}", row.id, state(row));
+                return Err(Violation::new("nobody-is-passed-over", found));
+            }
+        }
+    }
+    let mut once = BTreeSet::new();
+    let listed = report.marked.iter().chain(&report.retried).map(|marked| marked.id.as_str());
+    let listed = listed.chain(report.refused.iter().map(|refused| refused.id.as_str()));
+    if let Some(id) = listed.into_iter().find(|id| !once.insert(*id)) {
+        return Err(untrue(what, format!("nobody else wrote, and it lists {id} twice")));
+    }
+    if call.dry_run {
+        // What a preview shows is what a sweep would do: it is stale, and a sweep would not touch anything else.
+        let not = done
+            .iter()
+            .find(|id| first.creations.get(**id).is_none_or(|row| reference::stale(row, call).is_none()));
+        if let Some(id) = not {
+            return Err(untrue(what, format!("it shows {id}, which is not stale")));
+        }
+    }
+    if report.raced > 0 {
+        return Err(untrue(what, format!("nobody else wrote, and it says that {} raced", report.raced)));
+    }
+    if call.user.is_none() && call.planned.is_none() {
+        let listed: BTreeSet<_> = report.unreadable.iter().map(|skipped| skipped.id.as_str()).collect();
+        let unreadable = |row: &&Creation| {
+            matches!(classify(&row.draft(), call.now, &call.policy), Verdict::Unreadable(_))
+        };
+        let hidden =
+            image.creations.values().filter(unreadable).find(|row| !listed.contains(row.id.as_str()));
+        if let (Some(row), true) = (hidden, listed.len() < call.listed as usize) {
+            let found = format!("{what} does not show {}, whose times can't be read: {}", row.id, state(row));
+            return Err(Violation::new("nothing-is-hidden", found));
+        }
+    }
+    Ok(())
+}
+
+/// Once nothing goes wrong any more, `sweeps` sweeps after the limits have passed leave nothing active but what the
+/// policy never fails, what nobody can read, and what the database refuses.
+pub fn ended(call: &SweepCall, report: &Report, image: &Image, sweeps: u32) -> Result<(), Violation> {
+    for row in image.creations.values() {
+        let why = match classify(&row.draft(), call.now, &call.policy) {
+            Verdict::Settled(_) | Verdict::Fresh { deadline: None, .. } => continue,
+            Verdict::Unreadable(reason) if listed(report, &row.id, reason) => continue,
+            Verdict::Stale(_) if report.refused.iter().any(|refused| refused.id == row.id) => continue,
+            Verdict::Unreadable(reason) => format!("hidden, though {reason}"),
+            Verdict::Stale(_) => String::from("stale"),
+            Verdict::Fresh { .. } => String::from("waiting for yet another attempt"),
+        };
+        let found = format!("after {sweeps} sweeps in peace {} is {why}: {}", row.id, state(row));
+        return Err(Violation::new("everything-ends", found));
+    }
+    Ok(())
+}
+
+fn listed(report: &Report, id: &str, reason: Unreadable) -> bool {
+    report.unreadable.iter().any(|skipped| skipped.id == id && skipped.reason == reason)
+}

@@ -1,0 +1,104 @@
+//! What must hold after every transaction and every answer. docs/simulator.md says it in words.
+
+mod answers;
+mod reference;
+mod state;
+mod steps;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+
+use stale_drafts::rules::Status;
+
+use crate::call::Call;
+use crate::image::Image;
+use crate::world::{Violation, World};
+
+pub use answers::{create, ended, report, sweep};
+
+/// How a transaction went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Run {
+    /// It was committed; how many of the same invocation came before it.
+    Committed(u32),
+    /// A statement failed.
+    RolledBack,
+}
+
+/// What a run has shown so far, beside what stands.
+#[derive(Debug, Default)]
+pub struct History {
+    /// What each sweep did, as it was seen in the rows.
+    sweeps: BTreeMap<String, Done>,
+    /// The events that were written.
+    told: BTreeSet<String>,
+    /// The events that the other side has taken.
+    pub delivered: BTreeSet<String>,
+    /// How each attempt ended.
+    ends: BTreeMap<(String, u32), &'static str>,
+}
+
+#[derive(Debug, Default)]
+struct Done {
+    marked: BTreeSet<String>,
+    retried: BTreeSet<(String, u32)>,
+    refunded: u64,
+}
+
+/// Judges a transaction by what stood before and after it.
+pub fn transaction(
+    before: &Rc<Image>,
+    after: &Rc<Image>,
+    call: &Call,
+    run: Run,
+    history: &mut History,
+) -> Result<(), Violation> {
+    let same = Rc::ptr_eq(before, after) || before == after;
+    if run == Run::RolledBack && !same {
+        return Err(Violation::new(
+            "all-or-nothing",
+            format!("{call}: its transaction failed, and something of it stands"),
+        ));
+    }
+    if matches!(call, Call::Sweep(sweep) if sweep.dry_run) && !same {
+        return Err(Violation::new("dry-run-writes-nothing", format!("{call} wrote something")));
+    }
+    if !same {
+        state::check(after)?;
+    }
+    if let Run::Committed(run) = run {
+        steps::check(before, after, call, run, history)?;
+    }
+    Ok(())
+}
+
+/// Counts what a transaction reached.
+pub fn count(before: &Image, after: &Image, world: &World) {
+    let changed = after.creations.iter().filter_map(|(id, now)| Some((before.creations.get(id)?, now)));
+    let (mut marked, mut retried, mut failed, mut completed, mut restored, mut kept, mut deleted) =
+        (0_usize, 0_usize, 0_usize, 0_usize, 0_usize, 0_usize, 0_usize);
+    let add = |count: &mut usize, yes: bool| *count = count.saturating_add(usize::from(yes));
+    for (then, now) in changed {
+        let turned = now.status != then.status;
+        add(&mut marked, turned && now.status == Status::Failed && now.sweep_id.is_some());
+        add(&mut failed, turned && now.status == Status::Failed && now.sweep_id.is_none());
+        add(&mut retried, now.attempt != then.attempt);
+        add(&mut completed, turned && now.status == Status::Draft && now.restored_at.is_none());
+        add(&mut restored, now.restored_at != then.restored_at);
+        add(&mut kept, now.late_at.is_some() && then.late_at.is_none());
+        add(&mut deleted, now.deleted_at != then.deleted_at);
+    }
+    for (name, count) in [
+        ("creations that a sweep failed", marked),
+        ("creations that a sweep put back", retried),
+        ("creations that somebody else failed", failed),
+        ("results", completed),
+        ("results restored", restored),
+        ("late results kept", kept),
+        ("creations deleted", deleted),
+        ("creations made", after.creations.len().saturating_sub(before.creations.len())),
+        ("transactions that changed something", usize::from(before != after)),
+    ] {
+        world.reach(name, count);
+    }
+}

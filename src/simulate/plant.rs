@@ -1,0 +1,170 @@
+//! Planted bugs: the simulator is only worth something if it finds them.
+
+use clap::ValueEnum;
+use stale_drafts::rules::{Report, Timestamp};
+use stale_drafts::store::{self, Details, Statement, SweepTotals};
+
+use crate::sql;
+
+/// A bug, made by changing the text of statements and migrations on their way to the database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Plant {
+    /// A sweep's writes are keyed on the id alone, and no trigger guards the status machine.
+    NoStatusGuard,
+    /// A refund is written into the ledger after the transaction that failed the creation.
+    LedgerInSecondTransaction,
+    /// Heartbeats and results are taken without their fence.
+    NoFence,
+    /// A sweep judges by another reading of the clock than the one it was given.
+    WorkerClock,
+    /// The ledger's key of a refund holds the sweep's id, and nothing else stops a second one.
+    RefundKeyedOnTheSweep,
+    /// A creation without a heartbeat has no last sign of life.
+    NullHeartbeatEscapes,
+    /// A restore does not charge again.
+    RestoreWithoutCharge,
+    /// A sweep's writes repeat status and attempt, and not the last sign of life.
+    NoSignOfLifeGuard,
+    /// A sweep counts what it planned, and not what it did.
+    CountsThePlan,
+    /// A result that comes too late overwrites the failure.
+    LateResultWins,
+    /// A sweep's writes do not repeat what the creation was at: a real bug, which the simulator found.
+    NoPhaseGuard,
+    /// The query of a sweep has no order that its offset could rely on: a real bug too.
+    NoOrder,
+    /// The query of a sweep leaves out creations whose worker sends heartbeats.
+    HeartbeatingNeverFound,
+}
+
+type Edits = &'static [(&'static str, &'static str)];
+
+const NO_GUARD: Edits = &[
+    (" AND +c.status = j.value ->> 1", ""),
+    (" AND +c.attempt = j.value ->> 2", ""),
+    (" AND +c.last_sign_of_life = j.value ->> 3", ""),
+    (" AND +c.phase = j.value ->> 8", ""),
+];
+const NO_MACHINE: (&str, &str) = (
+    "AFTER UPDATE OF status ON creations\nWHEN NEW.status <> OLD.status AND NOT (",
+    "AFTER UPDATE OF status ON creations\nWHEN false AND NOT (",
+);
+
+impl Plant {
+    /// What is changed in the migrations, and by what.
+    fn in_migrations(self) -> Edits {
+        match self {
+            Plant::NoStatusGuard | Plant::LateResultWins => &[NO_MACHINE],
+            Plant::LedgerInSecondTransaction => &[(
+                "WHEN NEW.status = 'failed' AND OLD.status <> 'failed' AND NEW.tokens > 0 BEGIN",
+                "WHEN false BEGIN",
+            )],
+            Plant::RefundKeyedOnTheSweep => &[
+                ("CHECK (type = 'grant' OR entry_key = type || ':' || creation_id),", ""),
+                (
+                    "WHEN NEW.status = 'failed' AND OLD.status <> 'failed' AND",
+                    "WHEN NEW.status = 'failed' AND",
+                ),
+                (
+                    "VALUES ('refund:' || NEW.id, NEW.user_id, 'refund', NEW.id, NEW.sweep_id,",
+                    "VALUES ('refund:' || NEW.id || ':' || ifnull(NEW.sweep_id, ''), NEW.user_id, 'refund', NEW.id, NEW.sweep_id,",
+                ),
+            ],
+            Plant::NullHeartbeatEscapes => &[
+                ("coalesce(heartbeat_at, created_at, queued_at)", "heartbeat_at"),
+                ("coalesce(heartbeat_at, created_at, started_at)", "heartbeat_at"),
+            ],
+            Plant::RestoreWithoutCharge => &[(
+                "WHEN OLD.status = 'failed' AND NEW.status = 'draft' AND NEW.restored_at IS NOT NULL",
+                "WHEN false",
+            )],
+            _ => &[],
+        }
+    }
+
+    /// What is changed in the statements.
+    fn in_statements(self) -> Edits {
+        match self {
+            Plant::NoStatusGuard => NO_GUARD,
+            // Only what has failed, and only where there is something to refund: what is to be found is the money.
+            Plant::RefundKeyedOnTheSweep => &[
+                (
+                    " AND +c.status = j.value ->> 1",
+                    " AND (c.status = 'failed' AND c.tokens > 0 OR +c.status = j.value ->> 1)",
+                ),
+                (" AND +c.attempt = j.value ->> 2", ""),
+                (" AND +c.last_sign_of_life = j.value ->> 3", ""),
+                (" AND +c.phase = j.value ->> 8", ""),
+            ],
+            Plant::NoPhaseGuard => &[(" AND +c.phase = j.value ->> 8", "")],
+            Plant::NoOrder => &[("\n       ORDER BY 1, 2", "")],
+            Plant::NoSignOfLifeGuard => &[(" AND +c.last_sign_of_life = j.value ->> 3", "")],
+            Plant::NoFence => &[(" AND status = 'processing' AND fence = ?3", " AND status = 'processing'")],
+            Plant::CountsThePlan => &[("?5, changes(), ?7 - changes(),", "?5, ?7, ?7 - changes(),")],
+            Plant::LateResultWins => &[(
+                "finished_at = ?2, result_url = ?4\n     WHERE id = ?1 AND status = 'processing' AND fence = ?3",
+                "finished_at = ?2, result_url = ?4\n     WHERE id = ?1 AND status IN ('processing', 'failed') AND fence = ?3",
+            )],
+            Plant::HeartbeatingNeverFound => {
+                &[("('pending'), ('processing'), ('heartbeating')", "('pending'), ('processing')")]
+            }
+            _ => &[],
+        }
+    }
+
+    /// What is written in a transaction of its own after each one.
+    pub fn afterwards(self) -> Option<&'static str> {
+        (self == Plant::LedgerInSecondTransaction).then_some(sql::REFUND_AFTERWARDS)
+    }
+
+    /// Whether a sweep judges by another clock.
+    pub fn reads_another_clock(self) -> bool {
+        self == Plant::WorkerClock
+    }
+
+    /// The text of a statement with the bug in it.
+    pub fn statement(self, text: &str) -> String {
+        self.in_statements().iter().fold(text.to_owned(), |text, (from, to)| text.replace(from, to))
+    }
+
+    /// The text of the migrations with the bug in it.
+    ///
+    /// # Errors
+    ///
+    /// Says what is not there any more: a bug that is not planted would be found by nobody.
+    pub fn migrations(self, mut text: String) -> Result<String, String> {
+        let missing =
+            |from: &str| format!("the plant {self:?} changes a text that is not there any more: `{from}`");
+        for (from, to) in self.in_migrations() {
+            if !text.contains(from) {
+                return Err(missing(from));
+            }
+            text = text.replace(from, to);
+        }
+        let statements = samples();
+        match self
+            .in_statements()
+            .iter()
+            .find(|(from, _)| !statements.iter().any(|statement| statement.sql.contains(from)))
+        {
+            Some((from, _)) => Err(missing(from)),
+            None => Ok(text),
+        }
+    }
+}
+
+/// The statements that plants change.
+fn samples() -> Vec<Statement> {
+    let now = Timestamp::MAX;
+    let policy = stale_drafts::rules::Policy::default();
+    let details = Details::default();
+    let window = store::Window { limit: 1, offset: 0, unreadable: 1 };
+    let brake = stale_drafts::rules::Brake::default();
+    let start = store::SweepStart { sweep_id: "s", source: "cron", actor: None, plan_id: None, now };
+    let mut list = vec![store::stale(&policy, store::Filter::default(), now, window, brake)];
+    list.extend(store::mark_failed(start, &[], SweepTotals::default(), 0, false, String::new()));
+    list.extend(store::retry(start, &[], SweepTotals::default(), 0, false, String::new()));
+    list.extend(store::report("c", &Report::Heartbeat { fence: "" }, &details, now));
+    list.extend(store::report("c", &Report::Complete { fence: "", result_url: "" }, &details, now));
+    list
+}

@@ -1,0 +1,423 @@
+//! What may happen in a run, as values.
+
+use std::fmt;
+
+use stale_drafts::rules::{Active, Policy, PolicyError, Setting, Status};
+use stale_drafts::sweep::Source;
+
+/// One decision of a schedule. A schedule without any one of them is a schedule too: that is how it is made shorter.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Op {
+    /// So many milliseconds pass.
+    Advance(u64),
+    /// From now on the clock of a host is off by so many milliseconds.
+    Skew {
+        /// The host.
+        host: usize,
+        /// How far it is ahead.
+        millis: i64,
+    },
+    /// From now on this is the policy. Who has begun keeps the one that was.
+    Policy(Settings),
+    /// From now on the rest of the app is told of failures and restores, and of retries, by these targets.
+    Notify {
+        /// Of a failure or a restore.
+        app: u32,
+        /// Of a retry.
+        retry: u32,
+    },
+    /// The app, or a hand at the console, writes directly.
+    App(Write),
+    /// Somebody begins.
+    Spawn {
+        /// Who: unique in a schedule.
+        actor: usize,
+        /// On which host, for the clock.
+        host: usize,
+        /// What they do.
+        role: Role,
+    },
+    /// What happens to the next call of somebody.
+    Fault {
+        /// Whose.
+        actor: usize,
+        /// What.
+        fault: Fault,
+    },
+    /// Somebody goes on, up to where the next call waits to be let through.
+    Step {
+        /// Who.
+        actor: usize,
+    },
+}
+
+/// What goes wrong with one call of the database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The database refuses it for the moment: nothing is written, and an error is answered.
+    Refused,
+    /// It is committed, and the answer is lost: an error is answered.
+    AnswerLost,
+    /// The caller dies before it.
+    DiesBefore,
+    /// It is committed, and the caller dies before it hears so.
+    DiesAfter,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Fault::Refused => "is refused by the database",
+            Fault::AnswerLost => "is committed, and its answer is lost",
+            Fault::DiesBefore => "is never made: its caller dies",
+            Fault::DiesAfter => "is committed, and its caller dies",
+        })
+    }
+}
+
+/// Settings of a policy: paths and values.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Settings(pub Vec<(&'static [&'static str], Value)>);
+
+/// A value of a policy.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Value {
+    /// A number.
+    Number(f64),
+    /// `"never"`
+    Never,
+    /// `false`
+    False,
+}
+
+impl Settings {
+    /// The policy that they make.
+    pub fn policy(&self) -> Result<Policy, PolicyError> {
+        Policy::from_settings(self.0.iter().map(|(path, value)| {
+            let setting = match value {
+                Value::Number(number) => Setting::Number(*number, "a number"),
+                Value::Never => Setting::Text("never"),
+                Value::False => Setting::Other("false"),
+            };
+            (*path, setting)
+        }))
+    }
+}
+
+impl fmt::Display for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() {
+            return f.write_str("the default");
+        }
+        for ((path, value), at) in self.0.iter().zip(0..) {
+            let comma = if at == 0 { "" } else { ", " };
+            write!(f, "{comma}{} = ", path.join("."))?;
+            match value {
+                Value::Number(number) => write!(f, "{number}")?,
+                Value::Never => f.write_str("\"never\"")?,
+                Value::False => f.write_str("false")?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A direct write: one transaction of plain SQL.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Write {
+    /// A user gets tokens.
+    Grant {
+        /// The user.
+        user: usize,
+        /// How many.
+        tokens: i64,
+    },
+    /// A row is brought in as it is.
+    Import {
+        /// The creation.
+        creation: usize,
+        /// Its owner.
+        user: usize,
+        /// Its kind.
+        kind: &'static str,
+        /// Its status.
+        status: Status,
+        /// What it costs.
+        tokens: i64,
+        /// `created_at`
+        created: Stamp,
+        /// `started_at`
+        started: Stamp,
+        /// `heartbeat_at`
+        heartbeat: Stamp,
+    },
+    /// The app's own worker starts it, with the guard of the README.
+    Start(usize),
+    /// The same for a heartbeat.
+    Heartbeat(usize),
+    /// The same for a result.
+    Complete(usize),
+    /// The app fails it, if it is active.
+    Fail(usize),
+    /// A write that forgot the guard: it may go through only where the status machine allows it.
+    CompleteUnguarded(usize),
+    /// Something that is no time gets into a heartbeat.
+    Garble(usize, Stamp),
+    /// Somebody refunds by hand: never allowed but for what failed, and then it is there already.
+    RefundByHand(usize),
+    /// Somebody takes an entry out of the ledger: never allowed.
+    Forget(usize),
+    /// Somebody changes a price: never allowed.
+    Reprice(usize),
+}
+
+impl fmt::Display for Write {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Write::Grant { user, tokens } => write!(f, "the app grants u{user} {tokens} tokens"),
+            Write::Import { creation, user, kind, status, tokens, created, started, heartbeat } => write!(
+                f,
+                "the app brings in c{creation} of u{user}: {kind}, {status}, {tokens} tokens, created {created}, \
+                 started {started}, heartbeat {heartbeat}"
+            ),
+            Write::Start(at) => write!(f, "the app starts c{at}"),
+            Write::Heartbeat(at) => write!(f, "the app writes a heartbeat of c{at}"),
+            Write::Complete(at) => write!(f, "the app completes c{at}"),
+            Write::Fail(at) => write!(f, "the app fails c{at}"),
+            Write::CompleteUnguarded(at) => write!(f, "the app completes c{at} without a guard"),
+            Write::Garble(at, stamp) => write!(f, "the app writes a heartbeat of c{at}: {stamp}"),
+            Write::RefundByHand(at) => write!(f, "a hand refunds c{at}"),
+            Write::Forget(at) => write!(f, "a hand removes the charge of c{at}"),
+            Write::Reprice(at) => write!(f, "a hand changes the price of c{at}"),
+        }
+    }
+}
+
+/// What stands in a time of a row that is written directly.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Stamp {
+    /// `NULL`
+    Null,
+    /// So many milliseconds ago.
+    Ago(u64),
+    /// In so many milliseconds.
+    Ahead(u64),
+    /// Text.
+    Text,
+    /// A fraction.
+    Fraction,
+    /// A negative number.
+    Negative,
+    /// A number beyond the last instant there is.
+    Huge,
+}
+
+impl fmt::Display for Stamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Stamp::Null => f.write_str("never"),
+            Stamp::Ago(millis) => write!(f, "{millis} ms ago"),
+            Stamp::Ahead(millis) => write!(f, "in {millis} ms"),
+            Stamp::Text => f.write_str("'soon'"),
+            Stamp::Fraction => f.write_str("1.5"),
+            Stamp::Negative => f.write_str("-5"),
+            Stamp::Huge => f.write_str("9e15"),
+        }
+    }
+}
+
+/// What an actor does, call by call.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Role {
+    /// One sweep.
+    Sweep(Sweep),
+    /// An operator previews a sweep, and later carries the plan out, once or twice.
+    Plan {
+        /// The preview; also the bounds of carrying it out.
+        sweep: Sweep,
+        /// Whether the plan is carried out twice.
+        twice: bool,
+        /// Whether it was edited, and lists everything twice.
+        doubled: bool,
+        /// How many creations are in a transaction then.
+        rows: u32,
+    },
+    /// Somebody asks for a creation, again while the outcome is unknown.
+    Create {
+        /// The creation.
+        creation: usize,
+        /// Its owner.
+        user: usize,
+        /// Its kind.
+        kind: &'static str,
+        /// What it costs.
+        tokens: u64,
+        /// How often it is tried.
+        tries: u32,
+    },
+    /// A worker takes a creation through.
+    Worker {
+        /// The creation.
+        creation: usize,
+        /// Its name for itself: the same one may repeat itself.
+        name: usize,
+        /// How many heartbeats it sends.
+        beats: u32,
+        /// How it ends.
+        end: End,
+        /// How often each report is tried while its outcome is unknown.
+        tries: u32,
+        /// Whether it makes its last report twice.
+        twice: bool,
+    },
+    /// Somebody gives up what no worker has begun.
+    GiveUp {
+        /// The creation.
+        creation: usize,
+    },
+    /// An owner publishes or deletes.
+    Owner {
+        /// The creation.
+        creation: usize,
+        /// Who: not always its owner.
+        user: usize,
+        /// Publishes, or deletes.
+        publishes: bool,
+        /// How often it is tried.
+        tries: u32,
+    },
+    /// An operator restores.
+    Restore {
+        /// The creation.
+        creation: usize,
+        /// How often it is tried.
+        tries: u32,
+    },
+    /// The outbox: takes what is due, delivers it or fails to, and notes what came of it.
+    Courier {
+        /// At most so many at a time.
+        limit: u32,
+        /// Whether the other side takes them.
+        delivers: bool,
+    },
+    /// An operator has dead events tried again.
+    Replay,
+}
+
+/// How a worker ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// With a result.
+    Completes,
+    /// With an error.
+    Fails,
+    /// It never says anything again.
+    Vanishes,
+}
+
+/// What a sweep is asked for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sweep {
+    /// What asks.
+    pub source: Source,
+    /// Only this user's creations.
+    pub user: Option<usize>,
+    /// Only this kind.
+    pub kind: Option<&'static str>,
+    /// Only this status.
+    pub status: Option<Active>,
+    /// A limit in place of the policy's, in hours.
+    pub hours: Option<f64>,
+    /// Whether nothing is written.
+    pub dry_run: bool,
+    /// Creations in a transaction.
+    pub rows_per_transaction: u32,
+    /// Creations in a sweep.
+    pub rows_per_sweep: u32,
+}
+
+impl fmt::Display for Sweep {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Sweep { source, user, kind, status, hours, dry_run, rows_per_transaction, rows_per_sweep } = self;
+        f.write_str(match source {
+            Source::Cron => "cron",
+            Source::Page => "a page load",
+            Source::Endpoint => "the endpoint",
+            Source::Tool => "the tool",
+        })?;
+        f.write_str(if *dry_run { " previews a sweep" } else { " sweeps" })?;
+        if let Some(user) = user {
+            write!(f, " of u{user}")?;
+        }
+        if let Some(kind) = kind {
+            write!(f, " of kind {kind}")?;
+        }
+        if let Some(status) = status {
+            write!(f, " of status {status}")?;
+        }
+        if let Some(hours) = hours {
+            write!(f, " by a limit of {hours} hours")?;
+        }
+        write!(f, ", {rows_per_transaction} rows a transaction, {rows_per_sweep} a sweep")
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let twice_text = |twice: &bool| if *twice { ", twice" } else { "" };
+        match self {
+            Role::Sweep(sweep) => sweep.fmt(f),
+            Role::Plan { sweep, twice, doubled, rows } => {
+                let doubled = if *doubled { ", with every line doubled" } else { "" };
+                let twice = twice_text(twice);
+                write!(
+                    f,
+                    "{sweep}, and carries the plan out later, {rows} rows a transaction{doubled}{twice}"
+                )
+            }
+            Role::Create { creation, user, kind, tokens, tries } => {
+                write!(f, "u{user} asks for c{creation}: {kind}, {tokens} tokens, up to {tries} tries")
+            }
+            Role::Worker { creation, name, beats, end, tries, twice } => {
+                let end = match end {
+                    End::Completes => "completes it",
+                    End::Fails => "fails it",
+                    End::Vanishes => "vanishes",
+                };
+                write!(
+                    f,
+                    "worker w{name} takes c{creation}, sends {beats} heartbeats and {end}{}, up to {tries} tries each",
+                    twice_text(twice)
+                )
+            }
+            Role::GiveUp { creation } => write!(f, "somebody gives up c{creation} before a worker begins"),
+            Role::Owner { creation, user, publishes, tries } => {
+                let verb = if *publishes { "publishes" } else { "deletes" };
+                write!(f, "u{user} {verb} c{creation}, up to {tries} tries")
+            }
+            Role::Restore { creation, tries } => {
+                write!(f, "an operator restores c{creation}, up to {tries} tries")
+            }
+            Role::Courier { limit, delivers } => {
+                let outcome = if *delivers { "delivers" } else { "fails to deliver" };
+                write!(f, "the outbox {outcome} up to {limit} events")
+            }
+            Role::Replay => f.write_str("an operator has dead events tried again"),
+        }
+    }
+}
+
+impl fmt::Display for Op {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Op::Advance(millis) => write!(f, "{millis} ms pass"),
+            Op::Skew { host, millis } => write!(f, "the clock of host {host} is {millis} ms ahead"),
+            Op::Policy(settings) => write!(f, "the policy is {settings}"),
+            Op::Notify { app, retry } => write!(f, "events go to targets {app}, retries to {retry}"),
+            Op::App(write) => write.fmt(f),
+            Op::Spawn { actor, host, role } => write!(f, "a{actor} begins on host {host}: {role}"),
+            Op::Fault { actor, fault } => write!(f, "the next call of a{actor} {fault}"),
+            Op::Step { actor } => write!(f, "a{actor} goes on"),
+        }
+    }
+}

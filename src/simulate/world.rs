@@ -1,0 +1,398 @@
+//! What the actors share: the database, the clock, the policy, and who is watched.
+
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, BTreeSet};
+use std::future::{pending, poll_fn};
+use std::rc::Rc;
+use std::task::Poll;
+
+use stale_drafts::rules::{Policy, Timestamp};
+use stale_drafts::store::{Cost, Database, DatabaseError, Row, Statement};
+use stale_drafts::sweep::Notify;
+
+use crate::call::Call;
+use crate::database::Sqlite;
+use crate::image::Image;
+use crate::invariants::{self, History, Run};
+use crate::plant::Plant;
+use crate::script::{Fault, Write};
+use crate::sql;
+use crate::trace;
+
+/// The true time when a run begins, in epoch milliseconds.
+pub const BEGINNING: i64 = 1_700_000_000_000;
+
+/// An invariant that does not hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// Its name.
+    pub invariant: &'static str,
+    /// What was found, in one sentence.
+    pub found: String,
+}
+
+impl Violation {
+    /// A new one.
+    pub fn new(invariant: &'static str, found: impl Into<String>) -> Self {
+        Violation { invariant, found: found.into() }
+    }
+}
+
+/// One run of a schedule.
+pub struct World {
+    database: Rc<Sqlite>,
+    plant: Option<Plant>,
+    /// The true time.
+    time: Cell<i64>,
+    skews: RefCell<BTreeMap<usize, i64>>,
+    policy: RefCell<Policy>,
+    notify: Cell<Notify>,
+    faults: RefCell<BTreeMap<usize, Fault>>,
+    dead: RefCell<BTreeSet<usize>>,
+    numbers: Cell<u64>,
+    /// How many transactions have changed something.
+    writes: Cell<u64>,
+    image: RefCell<Rc<Image>>,
+    history: RefCell<History>,
+    violation: RefCell<Option<Violation>>,
+    trace: Option<RefCell<Vec<String>>>,
+    reached: RefCell<BTreeMap<&'static str, u64>>,
+}
+
+impl World {
+    /// The world at its beginning, over an empty database.
+    pub fn new(database: &Rc<Sqlite>, plant: Option<Plant>, traced: bool) -> Self {
+        database.set_clock(BEGINNING);
+        World {
+            database: Rc::clone(database),
+            plant,
+            time: Cell::new(BEGINNING),
+            skews: RefCell::default(),
+            policy: RefCell::default(),
+            notify: Cell::default(),
+            faults: RefCell::default(),
+            dead: RefCell::default(),
+            numbers: Cell::new(0),
+            writes: Cell::new(0),
+            image: RefCell::default(),
+            history: RefCell::default(),
+            violation: RefCell::default(),
+            trace: traced.then(RefCell::default),
+            reached: RefCell::default(),
+        }
+    }
+
+    /// Time passes.
+    pub fn advance(&self, millis: u64) {
+        let time = self.time.get().saturating_add_unsigned(millis);
+        self.time.set(time);
+        self.database.set_clock(time);
+    }
+
+    /// Sets how far a host's clock is ahead.
+    pub fn skew(&self, host: usize, millis: i64) {
+        self.skews.borrow_mut().insert(host, millis);
+    }
+
+    /// What a host's clock shows.
+    pub fn now(&self, host: usize) -> Timestamp {
+        let skew = self.skews.borrow().get(&host).copied().unwrap_or(0);
+        Timestamp::from_millis(self.time.get().saturating_add(skew)).unwrap_or(Timestamp::MAX)
+    }
+
+    /// What a sweep with the planted bug judges by.
+    pub fn judged_by(&self, now: Timestamp) -> Timestamp {
+        match self.plant {
+            Some(plant) if plant.reads_another_clock() => {
+                // The fastest clock there is, and never one that lies behind.
+                let ahead = self.skews.borrow().values().copied().max().unwrap_or(0).max(0);
+                let worker = Timestamp::from_millis(self.time.get().saturating_add(ahead));
+                worker.unwrap_or(now).max(now)
+            }
+            _ => now,
+        }
+    }
+
+    pub fn policy(&self) -> Policy {
+        self.policy.borrow().clone()
+    }
+
+    pub fn set_policy(&self, policy: Policy) {
+        *self.policy.borrow_mut() = policy;
+    }
+
+    pub fn notify(&self) -> Notify {
+        self.notify.get()
+    }
+
+    pub fn set_notify(&self, notify: Notify) {
+        self.notify.set(notify);
+    }
+
+    /// Decides what happens to somebody's next call.
+    pub fn fault(&self, actor: usize, fault: Fault) {
+        self.faults.borrow_mut().insert(actor, fault);
+    }
+
+    /// From now on nothing goes wrong and every clock is right.
+    pub fn calm(&self) {
+        self.faults.borrow_mut().clear();
+        self.skews.borrow_mut().clear();
+    }
+
+    /// Whether an actor died in its last call.
+    pub fn is_dead(&self, actor: usize) -> bool {
+        self.dead.borrow().contains(&actor)
+    }
+
+    /// A number that nothing else in this run has.
+    pub fn number(&self) -> u64 {
+        let number = self.numbers.get().saturating_add(1);
+        self.numbers.set(number);
+        number
+    }
+
+    /// What stands now.
+    pub fn image(&self) -> Rc<Image> {
+        Rc::clone(&self.image.borrow())
+    }
+
+    /// What the run has shown so far.
+    pub fn history(&self) -> std::cell::RefMut<'_, History> {
+        self.history.borrow_mut()
+    }
+
+    /// The first invariant that did not hold.
+    pub fn violation(&self) -> Option<Violation> {
+        self.violation.borrow().clone()
+    }
+
+    /// Notes that an invariant does not hold.
+    pub fn violate(&self, violation: Violation) {
+        self.violation.borrow_mut().get_or_insert(violation);
+    }
+
+    /// The same for the outcome of a check.
+    pub fn check(&self, outcome: Result<(), Violation>) {
+        if let Err(violation) = outcome {
+            self.violate(violation);
+        }
+    }
+
+    /// Adds a line to the trace, if there is one.
+    pub fn note(&self, line: impl FnOnce() -> String) {
+        if let Some(trace) = &self.trace {
+            let since = self.time.get().saturating_sub(BEGINNING);
+            trace.borrow_mut().push(format!("{}  {}", trace::clock(since), line()));
+        }
+    }
+
+    /// The trace.
+    pub fn trace(&self) -> Vec<String> {
+        self.trace.as_ref().map(RefCell::take).unwrap_or_default()
+    }
+
+    /// Counts that something was reached, so that one sees what runs are made of.
+    pub fn reach(&self, what: &'static str, times: usize) {
+        if times > 0 {
+            let mut reached = self.reached.borrow_mut();
+            let count = reached.entry(what).or_default();
+            *count = count.saturating_add(times as u64);
+        }
+    }
+
+    /// What was reached, and how often.
+    pub fn reached(&self) -> BTreeMap<&'static str, u64> {
+        self.reached.take()
+    }
+
+    /// A direct write.
+    pub fn write(&self, write: &Write) {
+        let statement = sql::write(write, self.time.get(), self.number());
+        let outcome = self.commit(&Call::App, 0, &[statement]);
+        self.note(|| match outcome {
+            Ok((_, changes)) => format!("{write}{changes}"),
+            Err(error) => format!("{write}: {error}"),
+        });
+    }
+
+    /// Reads everything.
+    fn look(&self) -> Rc<Image> {
+        self.database.image().map_or_else(
+            |error| {
+                self.violate(Violation::new("simulator", error));
+                self.image()
+            },
+            Rc::new,
+        )
+    }
+
+    /// Runs a transaction, and judges what it did. Also answers with what it changed, in words, if there is a trace.
+    fn commit(
+        &self,
+        call: &Call,
+        run: u32,
+        batch: &[Statement],
+    ) -> Result<(Vec<Vec<Row>>, String), DatabaseError> {
+        let before = self.image();
+        let changes = self.database.changes();
+        let result = self.database.transaction(batch);
+        // A dry run is looked at in full, whatever SQLite says of it.
+        let dry_run = matches!(call, Call::Sweep(sweep) if sweep.dry_run);
+        let after =
+            if self.database.changes() == changes && !dry_run { Rc::clone(&before) } else { self.look() };
+        let run = if result.is_ok() { Run::Committed(run) } else { Run::RolledBack };
+        self.check(invariants::transaction(&before, &after, call, run, &mut self.history.borrow_mut()));
+        if before != after {
+            self.writes.set(self.writes.get().saturating_add(1));
+        }
+        *self.image.borrow_mut() = Rc::clone(&after);
+        invariants::count(&before, &after, self);
+        if result.as_ref().is_err_and(DatabaseError::is_constraint) {
+            self.reach("refused by a constraint", 1);
+        }
+        if let Some(sql) = self.plant.and_then(Plant::afterwards) {
+            // The bug's second transaction; what stood between the two has been judged.
+            if let Err(error) = self.database.transaction(&[Statement { sql, params: Vec::new() }]) {
+                self.violate(Violation::new("simulator", error.to_string()));
+            }
+        }
+        let changes = if self.trace.is_some() { trace::changes(&before, &after) } else { String::new() };
+        result.map(|rows| (rows, changes))
+    }
+}
+
+/// One actor's way to the database. Each call waits until the schedule lets it through.
+pub struct Link {
+    pub world: Rc<World>,
+    actor: usize,
+    host: usize,
+    call: RefCell<Rc<Call>>,
+    runs: Cell<u32>,
+    faulted: Cell<bool>,
+    /// The count of writes of everybody when the invocation first looked, and how many of them since were its own.
+    since: Cell<Option<u64>>,
+    own: Cell<u64>,
+}
+
+impl Link {
+    /// A new one, for `actor` on `host`.
+    pub fn new(world: &Rc<World>, actor: usize, host: usize) -> Self {
+        Link {
+            world: Rc::clone(world),
+            actor,
+            host,
+            call: RefCell::new(Rc::new(Call::App)),
+            runs: Cell::new(0),
+            faulted: Cell::new(false),
+            since: Cell::new(None),
+            own: Cell::new(0),
+        }
+    }
+
+    fn name(&self) -> String {
+        if self.actor == usize::MAX { String::from("cron") } else { format!("a{}", self.actor) }
+    }
+
+    /// What its host's clock shows.
+    pub fn now(&self) -> Timestamp {
+        self.world.now(self.host)
+    }
+
+    /// Begins an invocation: what follows belongs to it.
+    pub fn begin(&self, call: Call) {
+        *self.call.borrow_mut() = Rc::new(call);
+        self.runs.set(0);
+        self.faulted.set(false);
+        self.since.set(None);
+        self.own.set(0);
+    }
+
+    /// The present invocation.
+    pub fn call(&self) -> Rc<Call> {
+        Rc::clone(&self.call.borrow())
+    }
+
+    /// Whether the invocation wrote anything.
+    pub fn wrote(&self) -> bool {
+        self.own.get() > 0
+    }
+
+    /// Whether nobody else has written since the invocation first looked.
+    pub fn alone(&self) -> bool {
+        self.since.get().map(|since| since.saturating_add(self.own.get())) == Some(self.world.writes.get())
+    }
+
+    /// Whether something went wrong with one of them that the schedule decided.
+    pub fn faulted(&self) -> bool {
+        self.faulted.get()
+    }
+
+    /// Waits for the next turn.
+    pub async fn turn(&self) {
+        let mut waited = false;
+        poll_fn(|_| {
+            if waited {
+                Poll::Ready(())
+            } else {
+                waited = true;
+                Poll::Pending
+            }
+        })
+        .await;
+    }
+
+    fn pass(&self, batch: &[Statement]) -> Result<Vec<Vec<Row>>, DatabaseError> {
+        let world = &self.world;
+        let call = self.call();
+        let run = self.runs.get();
+        self.runs.set(run.saturating_add(1));
+        if let Call::Sweep(sweep) = &*call {
+            sweep.first.borrow_mut().get_or_insert_with(|| world.image());
+        }
+        let fault = world.faults.borrow_mut().remove(&self.actor);
+        let dies = matches!(fault, Some(Fault::DiesBefore | Fault::DiesAfter));
+        if dies {
+            world.dead.borrow_mut().insert(self.actor);
+        }
+        if let Some(fault) = fault {
+            self.faulted.set(true);
+            world.reach(if dies { "callers that died" } else { "calls that failed" }, 1);
+            world.note(|| format!("{}: {call}, call {}, {fault}", self.name(), run.saturating_add(1)));
+        }
+        if matches!(fault, Some(Fault::Refused | Fault::DiesBefore)) {
+            return Err(DatabaseError::new("D1_ERROR: the database is overloaded"));
+        }
+        let writes = world.writes.get();
+        self.since.set(self.since.get().or(Some(writes)));
+        let result = world.commit(&call, run, batch);
+        self.own.set(self.own.get().saturating_add(world.writes.get().saturating_sub(writes)));
+        world.note(|| {
+            let outcome = match &result {
+                Ok((_, changes)) => changes.clone(),
+                Err(error) => format!(": {error}"),
+            };
+            format!("{}: {call}, call {}{outcome}", self.name(), run.saturating_add(1))
+        });
+        match fault {
+            Some(_) => Err(DatabaseError::new("D1_ERROR: network connection lost")),
+            None => result.map(|(rows, _)| rows),
+        }
+    }
+}
+
+impl Database for Link {
+    async fn run(&self, batch: &[Statement]) -> Result<Vec<Vec<Row>>, DatabaseError> {
+        self.turn().await;
+        let result = self.pass(batch);
+        if self.world.is_dead(self.actor) {
+            // Nobody is there any more to hear the answer.
+            pending::<()>().await;
+        }
+        result
+    }
+
+    fn cost(&self) -> Cost {
+        Cost::default()
+    }
+}

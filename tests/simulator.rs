@@ -1,0 +1,139 @@
+//! The simulator finds every planted bug, and nothing in the product; and it says the same twice.
+//!
+//! `SIMULATE_SEEDS=100000 cargo test --profile simulate …` runs more seeds: see docs/simulator.md.
+
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
+#![cfg(feature = "simulate")]
+
+use std::process::Command;
+
+/// Each planted bug, the number of seeds within which it must be found, and what may be found.
+const PLANTS: [(&str, u64, &[&str]); 13] = [
+    ("no-status-guard", 50, &[STALE, SWEPT, MACHINE, REFUNDED, BALANCE]),
+    ("ledger-in-second-transaction", 50, &[REFUNDED, BALANCE]),
+    ("no-fence", 500, &["a-report-does-what-it-says"]),
+    ("worker-clock", 50, &[SWEPT, STALE, "answers-are-true", "nothing-is-hidden"]),
+    ("refund-keyed-on-the-sweep", 100, &["refunded-once", STALE, SWEPT]),
+    ("null-heartbeat-escapes", 20, &["one-last-sign-of-life"]),
+    ("restore-without-charge", 200, &["a-restore-is-charged"]),
+    ("no-sign-of-life-guard", 1_000, &[STALE, SWEPT, RECORDED]),
+    ("counts-the-plan", 50, &["a-sweep-counts-what-it-did"]),
+    ("late-result-wins", 50, &[REFUNDED, MACHINE, "deleted-is-gone"]),
+    ("no-phase-guard", 2_000, &[STALE, SWEPT, RECORDED]),
+    ("no-order", 2_000, &["nobody-is-passed-over"]),
+    ("heartbeating-never-found", 100, &["nobody-is-passed-over", "nothing-is-hidden"]),
+];
+
+const STALE: &str = "only-the-stale-are-swept";
+const SWEPT: &str = "a-sweep-does-what-it-says";
+const RECORDED: &str = "each-attempt-is-recorded";
+const MACHINE: &str = "the-status-machine";
+const REFUNDED: &str = "failed-means-refunded";
+const BALANCE: &str = "the-balance-is-the-ledger";
+
+fn simulate(arguments: &[&str]) -> (i32, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_simulate")).args(arguments).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap();
+    (output.status.code().unwrap(), text)
+}
+
+#[test]
+fn seeds_run_clean_and_reach_everything() {
+    let seeds = std::env::var("SIMULATE_SEEDS").unwrap_or(String::from("300"));
+    let (code, text) = simulate(&["--seeds", &format!("0..{seeds}")]);
+    assert_eq!(code, 0, "{text}");
+    assert!(text.starts_with(&format!("{seeds} seeds clean")), "{text}");
+    for reached in [
+        "callers that died",
+        "calls that failed",
+        "creations deleted",
+        "creations of a plan left alone",
+        "creations of a plan that it failed or put back",
+        "creations that a sweep could not write",
+        "creations that a sweep failed",
+        "creations that a sweep put back",
+        "creations that can't be read",
+        "creations that moved on meanwhile",
+        "creations that somebody else failed",
+        "dry runs",
+        "events delivered",
+        "late results kept",
+        "refused by a constraint",
+        "reports of an attempt that was over",
+        "results restored",
+    ] {
+        assert!(text.contains(reached), "no seed reached this: {reached}\n{text}");
+    }
+}
+
+#[test]
+fn every_planted_bug_is_found() {
+    for (plant, within, invariants) in PLANTS {
+        let (code, text) = simulate(&["--seeds", &format!("0..{within}"), "--plant", plant]);
+        assert_eq!(code, 1, "{plant} was not found within {within} seeds\n{text}");
+        let found = text
+            .lines()
+            .find_map(|line| invariants.iter().find(|name| line.starts_with(&format!("{name}: "))));
+        assert!(found.is_some(), "{plant}: expected one of {invariants:?}\n{text}");
+        assert!(text.contains("Replay it: cargo simulate --seed "), "{text}");
+    }
+}
+
+#[test]
+fn every_plant_is_tested() {
+    let (_, help) = simulate(&["--help"]);
+    let listed = help.lines().filter_map(|line| line.trim().strip_prefix("- ")?.split_once(':'));
+    let mut listed: Vec<_> = listed.map(|(name, _)| name).collect();
+    let mut tested = PLANTS.map(|(name, ..)| name);
+    listed.sort_unstable();
+    tested.sort_unstable();
+    assert_eq!(listed, tested);
+}
+
+#[test]
+fn a_seed_says_the_same_twice() {
+    for arguments in [
+        &["--seed", "7", "--trace"][..],
+        &["--seeds", "0..60", "--plant", "no-status-guard"],
+        &["--seeds", "0..60", "--plant", "no-status-guard", "--threads", "1"],
+    ] {
+        assert_eq!(simulate(arguments), simulate(arguments));
+    }
+    let [alone, together] = ["1", "3"].map(|threads| {
+        simulate(&["--seeds", "0..100", "--plant", "restore-without-charge", "--threads", threads])
+    });
+    assert_eq!(alone, together);
+}
+
+#[test]
+fn what_is_printed_replays_the_failure() {
+    let (_, text) = simulate(&["--seeds", "0..100", "--plant", "late-result-wins"]);
+    let command = text.lines().find_map(|line| line.strip_prefix("Replay it: cargo simulate ")).unwrap();
+    let (code, replayed) = simulate(&command.split(' ').collect::<Vec<_>>());
+    assert_eq!(code, 1, "{replayed}");
+    let shortest = text.split("decisions:\n\n").nth(1).unwrap().split("\n\nReplay").next().unwrap();
+    for line in shortest.lines().filter(|line| !line.is_empty()) {
+        assert!(replayed.contains(line), "`{line}` is not in\n{replayed}");
+    }
+}
+
+#[test]
+fn wrong_input_is_explained() {
+    for (arguments, words) in [
+        (&["--seeds", "5"][..], "expected two numbers such as `0..1000`"),
+        (&["--seeds", "5..5"], "the second one greater"),
+        (&["--plant", "weeds"], "possible values"),
+        (&["--seed", "1", "--only", "x"], "expected places such as `0,3,7-9`"),
+    ] {
+        let (code, text) = simulate(arguments);
+        assert_eq!(code, 2, "{text}");
+        assert!(text.contains(words), "{text}");
+    }
+}
