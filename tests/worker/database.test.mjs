@@ -66,7 +66,6 @@ test("the ledger is append-only, and prices stay", async () => {
   await refuses("DELETE FROM ledger", /append-only/);
   await refuses("UPDATE creations SET tokens = 1 WHERE id = 'a'", /can't change/);
   await refuses("UPDATE creations SET user_id = 'bo' WHERE id = 'a'", /can't change/);
-  await refuses("DELETE FROM creations WHERE id = 'a'", /FOREIGN KEY/);
 });
 
 test("a time-out carries all that it was decided on, and only a sweep makes one", async () => {
@@ -74,7 +73,6 @@ test("a time-out carries all that it was decided on, and only a sweep makes one"
   await refuses("UPDATE creations SET status = 'failed', error_code = 'generation_timeout' WHERE id = 'a'", /CHECK/);
   await world.all("INSERT INTO sweeps (id, source, started_at) VALUES ('s', 'cron', 0)");
   await refuses("UPDATE creations SET status = 'failed', sweep_id = 's' WHERE id = 'a'", /CHECK/);
-  await refuses("UPDATE creations SET status = 'failed', sweep_id = 'none', error = 'x', error_code = 'generation_timeout', stuck_status = 'pending', age_ms = 2, max_age_ms = 1, rule = 'preset' WHERE id = 'a'", /FOREIGN KEY/);
 });
 
 test("its last sign of life and its list of stale creations are the rules' own, on the shared cases", async () => {
@@ -149,28 +147,7 @@ test("the cost of a sweep does not grow with the table, with and without statist
     assert.ok(small.idle.rows_read <= 12, `idle: ${small.idle.rows_read} rows read`);
     assert.equal(small.busy.queries, 5);
     assert.ok(small.busy.rows_read <= 200 * 10 + 15, `200 swept: ${small.busy.rows_read} rows read`);
-    assert.ok(small.busy.rows_written <= 200 * 2 + 3, `200 swept: ${small.busy.rows_written} rows written`);
+    // Beside two for each creation: the balance, the sweep and its cost, and the roll-up of the hour and over all.
+    assert.ok(small.busy.rows_written <= 200 * 2 + 5, `200 swept: ${small.busy.rows_written} rows written`);
   }
-});
-
-test("what a creation's life costs, and what living creations cost an idle sweep", async () => {
-  const written = async (sql) => (await world.database.prepare(sql).all()).meta.rows_written;
-  // The creation, its primary key and three indexes; the ledger and the balance.
-  assert.equal(await written("INSERT INTO creations (id, user_id, kind, prompt, status, tokens, created_at) VALUES ('a', 'ada', 'image', 'x', 'pending', 5, 1)"), 7);
-  // The creation, and the three indexes whose condition or key has its status.
-  assert.equal(await written("UPDATE creations SET status = 'processing', started_at = 5, worker = 'w', fence = '1.x' WHERE id = 'a' AND status = 'pending'"), 4);
-  // The creation, and its place in the index that keeps an idle sweep from reading it.
-  assert.equal(await written("UPDATE creations SET heartbeat_at = 6, progress = 5 WHERE id = 'a' AND status = 'processing' AND fence = '1.x'"), 2);
-  assert.equal(await written("UPDATE creations SET status = 'draft', finished_at = 7, result_url = 'u' WHERE id = 'a' AND status = 'processing' AND fence = '1.x'"), 1);
-
-  const idle = async (living, policy) => {
-    const one = await start({ config: { policy } });
-    await one.grant("ada", 1_000);
-    await one.create(...Array.from({ length: living }, (_, n) => ({ id: `l${n}`, tokens: 0, status: "processing", created_at: NOW - 9 * HOUR, started_at: NOW - 8 * HOUR, heartbeat_at: NOW - n })));
-    const { cost, examined } = await (await one.cleanup()).json();
-    await one.stop();
-    assert.equal(examined, 0);
-    return cost.rows_read;
-  };
-  for (const policy of [{}, { heartbeat_minutes: 2, total_hours: 12 }]) assert.equal(await idle(10_000, policy), await idle(10, policy), JSON.stringify(policy));
 });

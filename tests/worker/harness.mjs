@@ -28,6 +28,7 @@ import Worker from "./index.js";
 const nothing = { call: 0, failBefore: 0, failAfter: 0, sql: [] };
 let turns = null;
 const received = [];
+const points = [];
 let cost = { queries: 0, rows_read: 0, rows_written: 0 };
 const sleep = () => new Promise((done) => setTimeout(done, 0));
 let orders = { ...nothing };
@@ -63,11 +64,13 @@ function watched(database, actor) {
     },
   });
 }
-const made = (env, context, actor) => new Worker(context, { ...env, DB: watched(env.DB, actor) });
+// The local dataset forgets what it is given: what the Worker hands to it is noted on the way.
+const dataset = ({ ANALYTICS }) => ANALYTICS && { ANALYTICS: { writeDataPoint: (point) => (points.push(point), ANALYTICS.writeDataPoint(point)) } };
+const made = (env, context, actor) => new Worker(context, { ...env, ...dataset(env), DB: watched(env.DB, actor) });
 export default {
   async fetch(request, env, context) {
     if (new URL(request.url).pathname === "/__stand") {
-      if (request.method === "GET") return Response.json({ received, cost });
+      if (request.method === "GET") return Response.json({ received, cost, points });
       const { now: time, turns: list, ...rest } = await request.json();
       now = time ?? now;
       turns = list ?? null;
@@ -83,6 +86,19 @@ export default {
   scheduled: (event, env, context) => made(env, context).scheduled(event),
   queue: (batch) => {
     for (const { body } of batch.messages) received.push([batch.queue, body]);
+  },
+};
+`;
+
+/** Stands before the dashboard: its clock stands too, where a request says otherwise than the test. */
+const DASHBOARD_STAND = `
+import Worker from "./index.js";
+
+export default {
+  fetch(request, env, context) {
+    const now = Number(request.headers.get("X-Now")) || ${NOW};
+    Date.now = () => now;
+    return new Worker(context, env).fetch(request);
   },
 };
 `;
@@ -111,7 +127,7 @@ const worker = { name: "worker", sha256: createHash("sha256").update(WORKER_TOKE
  * `received()`; what goes to `producers` is for one of `others`, which are Miniflare's options of further Workers. With
  * a folder as `registry`, the Workers of other Miniflares with the same one are found too.
  */
-export async function start({ config = {}, bindings = {}, migrate = true, ratelimits, queues = [], producers = [], others = [], registry } = {}) {
+export async function start({ config = {}, bindings = {}, migrate = true, ratelimits, queues = [], producers = [], others = [], registry, dashboard = false } = {}) {
   const logs = [];
   let counted = {};
   const main = {
@@ -127,11 +143,26 @@ export async function start({ config = {}, bindings = {}, migrate = true, rateli
     compatibilityDate: "2026-04-20",
     d1Databases: { DB: "test" },
     ratelimits,
+    analyticsEngineDatasets: { ANALYTICS: { dataset: "sweeps" } },
     assets: { directory: join(root, "www"), routerConfig: { has_user_worker: true } },
-    bindings: { STALE_DRAFTS: { auth: { cookie: "session" }, tokens: [worker], ...config }, JWT_SECRET, CLEANUP_TOKEN, ...bindings },
+    // The brake would hold most of what is tried here: it has tests of its own.
+    bindings: { STALE_DRAFTS: { auth: { cookie: "session" }, tokens: [worker], brake: "off", ...config }, JWT_SECRET, CLEANUP_TOKEN, ...bindings },
   };
+  const beside = {
+    name: "dashboard",
+    modules: [
+      { type: "ESModule", path: join(root, "build-dashboard/stand.js"), contents: DASHBOARD_STAND },
+      { type: "ESModule", path: join(root, "build-dashboard/index.js"), contents: read("build-dashboard/index.js").toString() },
+      { type: "CompiledWasm", path: join(root, "build-dashboard/index_bg.wasm"), contents: read("build-dashboard/index_bg.wasm") },
+    ],
+    modulesRoot: join(root, "build-dashboard"),
+    compatibilityDate: main.compatibilityDate,
+    d1Databases: main.d1Databases,
+    bindings: main.bindings,
+  };
+  if (dashboard) main.serviceBindings = { DASHBOARD: beside.name };
   const miniflare = new Miniflare({
-    workers: [main, ...others],
+    workers: [main, ...(dashboard ? [beside] : []), ...others],
     cf: false,
     unsafeDevRegistryPath: registry,
     handleRuntimeStdio(stdout, stderr) {
@@ -161,6 +192,8 @@ export async function start({ config = {}, bindings = {}, migrate = true, rateli
     logs,
     /** What the queues have delivered so far: `[queue, body]`. */
     received: async () => (await (await fetch("/__stand")).json()).received,
+    /** The data points that the Worker has written. */
+    points: async () => (await (await fetch("/__stand")).json()).points,
     /** What the Worker's database calls have cost since the last question, as D1 bills it. */
     async cost() {
       const { cost } = await (await fetch("/__stand")).json();

@@ -58,7 +58,7 @@ test("with a configuration that is not understood nothing is swept, and it says 
   const expectations = [
     [{ policy: { max_age_hours: 0 } }, "policy: `max_age_hours` is `0`: expected hours above 0, such as `1` or `0.5`, or `\"never\"`"],
     [{ policy: { preset: "prod" } }, "policy: `preset` is `\"prod\"`: expected `\"development\"` (10 minutes), `\"budget\"` (30 minutes) or `\"production\"` (1 hour)"],
-    [{ policies: {} }, "unknown key `policies`: expected `policy`, `rows_per_transaction`, `rows_per_sweep`, `page_size`, `max_minutes_since_sweep`, `auth`, `tokens`, `issuers`, `webhook_url` or `max_deliveries`"],
+    [{ policies: {} }, "unknown key `policies`: expected `policy`, `rows_per_transaction`, `rows_per_sweep`, `page_size`, `max_minutes_since_sweep`, `auth`, `tokens`, `issuers`, `webhook_url`, `max_deliveries`, `brake`, `alerts` or `keep_days`"],
     [{ rows_per_sweep: 1.5 }, "`rows_per_sweep` is `1.5`: expected a whole number from 1 to 100000"],
     [{ auth: { algorithm: "none" } }, "`auth.algorithm` is `\"none\"`: expected `\"HS256\"`, `\"RS256\"` or `\"ES256\"`"],
     [{ auth: { cookie: "" } }, "`auth.cookie` is `\"\"`: expected text"],

@@ -230,7 +230,7 @@ test("the doctor finds that cron, a sweep, the schema or rows are not in order",
   await world.create({ id: "stale", created_at: NOW - 5 }, { id: "garbage", created_at: "x" });
   await world.order({ now: NOW + 2 * HOUR });
   const { findings } = await world.ask("/api/doctor");
-  assert.deepEqual(findings.map(({ code }) => code), ["cron_not_running", "no_worker_running", "unreadable_times"]);
+  assert.deepEqual(findings.map(({ code }) => code), ["cron_not_running", "creations_overdue", "no_worker_running", "unreadable_times"]);
   assert.match(findings[0].evidence, /^its last good sweep was \d+\.\d hours ago; 1 creation is stale$/);
   await world.order({ now: NOW + 3 * HOUR, failBefore: 2 });
   assert.equal(await world.cron(), "exception");

@@ -119,7 +119,7 @@ test("a late completion that is not guarded can't overwrite a failure", async ()
 test("a transaction that fails half-way writes nothing, and the next sweep does the work", async () => {
   await world.create({ id: "a" }, { id: "b", user_id: "bo" });
   // The third statement of the batch, after the balances were credited.
-  await world.all("CREATE TRIGGER broken BEFORE UPDATE OF marked ON sweeps BEGIN SELECT RAISE(ABORT, 'broken'); END");
+  await world.all("CREATE TRIGGER broken BEFORE INSERT ON sweeps WHEN NEW.marked > 0 BEGIN SELECT RAISE(ABORT, 'broken'); END");
   await world.cron();
   assert.equal(await world.status("a"), "pending");
   assert.deepEqual((await world.one("SELECT count(*) AS n FROM ledger WHERE type = 'refund'")).n, 0);
@@ -214,7 +214,7 @@ test("a dry run says what would be done and writes nothing", async () => {
   assert.match(plan_id, /^[0-9a-f]{12}$/);
   assert.deepEqual(rest, {
     success: true, marked_as_failed: 1, retried: 0, dry_run: true, sweep_id: null, now: NOW, examined: 2, raced: 0,
-    refunded_tokens: 10, more: false, refused: [], unqualified: [],
+    refunded_tokens: 10, more: false, held: null, refused: [], unqualified: [],
     unreadable: [{ id: "garbage", reason: "time_missing", message: "it has no time" }],
     creations: [{
       id: "a", user_id: "ada", kind: "video", attempt: 1, stuck_status: "pending", last_sign_of_life: NOW - 2 * HOUR, deadline: NOW - HOUR,

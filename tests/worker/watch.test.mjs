@@ -1,0 +1,206 @@
+// Who watches the sweeper: roll-ups, the brake, alerts, retention, and the dashboard's routes.
+
+import assert from "node:assert/strict";
+import { afterEach, test } from "node:test";
+import { CLEANUP_TOKEN, HOUR, MINUTE, NOW, WORKER_TOKEN, start } from "./harness.mjs";
+
+let world;
+afterEach(() => world.stop());
+
+const DAY = 24 * HOUR;
+const BRAKE = { brake: { creations: 100, percent: 50, at_least: 20 } };
+const many = (count, fields = {}) => Array.from({ length: count }, (_, n) => ({ id: `s${fields.kind ?? ""}${n}`, ...fields }));
+const failed = async () => (await world.one("SELECT count(*) AS n FROM creations WHERE status = 'failed'")).n;
+const firing = async () => (await world.all("SELECT code FROM alerts WHERE resolved_at IS NULL ORDER BY code")).map(({ code }) => code);
+const open = async (options = {}) => {
+  world = await start(options);
+  await world.grant("ada", 1_000_000);
+};
+
+test("what sweeps did is rolled up by the hour and over all, whether or not a creation moved on meanwhile", async () => {
+  await open({ config: { policy: { kinds: { song: { attempts: 2 } } } } });
+  await world.create({ id: "a", created_at: NOW - HOUR - 30_000 }, { id: "b", kind: "video", status: "processing", created_at: NOW - 9 * HOUR, started_at: NOW - 9 * HOUR, tokens: 7 }, { id: "c", kind: "song", created_at: NOW - 2 * HOUR });
+  await world.cron();
+  const rows = (hour) => world.all("SELECT outcome, kind, stuck_status, rule, creations, tokens, lag_0, lag_3, lag_5 FROM rollups WHERE (hour = 0) = ? ORDER BY kind", hour === 0 ? 1 : 0);
+  const expected = [
+    { outcome: "failed", kind: "image", stuck_status: "pending", rule: "max_age_hours", creations: 1, tokens: 10, lag_0: 1, lag_3: 0, lag_5: 0 },
+    { outcome: "retried", kind: "song", stuck_status: "pending", rule: "max_age_hours", creations: 1, tokens: 0, lag_0: 0, lag_3: 1, lag_5: 0 },
+    { outcome: "failed", kind: "video", stuck_status: "processing", rule: "max_age_hours", creations: 1, tokens: 7, lag_0: 0, lag_3: 0, lag_5: 1 },
+  ];
+  assert.deepEqual(await rows(0), expected);
+  assert.deepEqual(await rows(1), expected);
+  // One of two completes between the decision and the write: only the other is counted.
+  await world.create({ id: "d", status: "processing", started_at: NOW - 2 * HOUR }, { id: "e", status: "processing", started_at: NOW - 2 * HOUR });
+  await world.order({ sqlBefore: 2, sql: ["UPDATE creations SET status = 'draft' WHERE id = 'd'"] });
+  await world.cron();
+  assert.deepEqual(await world.all("SELECT creations, tokens, lag_3 FROM rollups WHERE hour = 0 AND stuck_status = 'processing' AND kind = 'image'"), [{ creations: 1, tokens: 10, lag_3: 1 }]);
+});
+
+test("a sweep notes what it cost", async () => {
+  await open();
+  await world.create(...many(3));
+  for (const marked of [3, 0]) {
+    const { cost, sweep_id, marked_as_failed } = await (await world.cleanup()).json();
+    assert.equal(marked_as_failed, marked);
+    assert.deepEqual({ ...(await world.one("SELECT queries, rows_read, rows_written FROM sweeps WHERE id = ?", sweep_id)) }, cost);
+  }
+});
+
+test("each sweep but a page's is a data point, and so is one that is held", async () => {
+  await open({ config: BRAKE });
+  await world.create({ id: "a" }, { id: "b", tokens: 7 });
+  await world.cron();
+  await world.create(...many(30));
+  await world.cron();
+  await world.as("ada", "/api/drafts");
+  const [swept, held, ...more] = await world.points();
+  assert.deepEqual([swept.indexes, swept.blobs, swept.doubles.slice(0, 7)], [["cron"], ["cron", ""], [2, 0, 0, 0, 0, 17, 5]]);
+  assert.deepEqual([held.doubles[0], held.blobs[1].slice(0, 15), more], [0, "the brake holds", []]);
+});
+
+test("the brake stops a sweep that would fail abnormally many, says so, and lets it go on once the plan is confirmed", async () => {
+  // Half of what is being generated has just begun; a policy of a second fails it all.
+  await open({ config: { ...BRAKE, policy: { max_age_hours: 0.000278 } } });
+  await world.create(...many(30, { created_at: NOW - MINUTE }));
+  assert.equal(await world.cron(), "exception");
+  assert.equal(await failed(), 0);
+  assert.deepEqual(await world.all("SELECT id FROM ledger WHERE type = 'refund'".replace("id", "entry_key")), []);
+  const { error, marked } = await world.one("SELECT error, marked FROM sweeps");
+  assert.deepEqual([error, marked], ["the brake holds: 30 of 30 active creations are stale at once, and nothing was written; look for the cause, or carry out a plan", 0]);
+  assert.ok((await firing()).includes("brake_engaged"));
+  assert.ok(world.logs.some((line) => line.includes('"event":"alert_fired"') && line.includes("brake_engaged")));
+  // A scheduler is told; a page neither sweeps nor hides what is stale.
+  const refused = await world.cleanup();
+  assert.deepEqual([refused.status, (await refused.json()).error.slice(0, 15)], [409, "the brake holds"]);
+  const page = await (await world.as("ada", "/api/drafts")).json();
+  assert.deepEqual([page.drafts[0].status, page.drafts[0].verdict, await failed()], ["failed", "stale", 0]);
+  // A dry run shows the plan, and what would hold it; who carries it out has confirmed it.
+  const plan = await (await world.cleanup("?dry_run=true")).json();
+  assert.equal(plan.creations.length, 30);
+  assert.match(plan.held, /^the brake holds/);
+  const applied = await (await world.cleanup("", CLEANUP_TOKEN, JSON.stringify(plan))).json();
+  assert.deepEqual([applied.marked_as_failed, await failed()], [30, 30]);
+  await world.order({ now: NOW + 2 * MINUTE });
+  assert.equal(await world.cron(), "ok");
+  assert.ok(!(await firing()).includes("brake_engaged"));
+  assert.deepEqual(await world.wrongBalances(), []);
+});
+
+test("the brake lets go by itself once the cause is gone, and few or a small share never engage it", async () => {
+  await open({ config: BRAKE });
+  await world.create(...many(19));
+  assert.equal(await world.cron(), "ok");
+  assert.equal(await failed(), 19);
+  await world.create(...many(30, { kind: "b" }), ...Array.from({ length: 31 }, (_, n) => ({ id: `f${n}`, created_at: NOW })));
+  assert.equal(await world.cron(), "ok", "30 of 61 are no majority");
+  await world.create(...many(101, { kind: "c" }));
+  assert.equal(await world.cron(), "exception");
+  await world.all("UPDATE creations SET status = 'processing', started_at = ? WHERE kind = 'c'", NOW);
+  await world.order({ now: NOW + MINUTE });
+  assert.equal(await world.cron(), "ok");
+  assert.deepEqual(await world.all("SELECT name FROM controls"), []);
+});
+
+test("when cron stops, whatever else comes in raises the alert, once; when it goes on, the alert is resolved", async () => {
+  await open();
+  await world.cron();
+  assert.deepEqual(await firing(), []);
+  for (const later of [20, 22, 24]) {
+    await world.order({ now: NOW + later * MINUTE });
+    await world.as("ada", "/api/drafts");
+    for (let tries = 0; (await firing()).length === 0 && tries < 100; tries += 1) await new Promise((done) => setTimeout(done, 10));
+    assert.deepEqual(await firing(), ["cron_not_running"]);
+  }
+  assert.equal((await world.one("SELECT count(*) AS n FROM alerts")).n, 1);
+  // Nobody without a credential makes it write.
+  await world.order({ now: NOW + 30 * MINUTE });
+  await world.cron();
+  assert.deepEqual(await firing(), []);
+  const { since, resolved_at } = await world.one("SELECT since, resolved_at FROM alerts");
+  assert.deepEqual([since, resolved_at], [NOW + 20 * MINUTE, NOW + 30 * MINUTE]);
+});
+
+test("a balance that is not the sum of its ledger is found within as many minutes as there are users", async () => {
+  await open();
+  await world.grant("bo", 50);
+  await world.create({ id: "a", created_at: NOW });
+  await world.database.prepare("UPDATE balances SET tokens = tokens + 1 WHERE user_id = 'bo'").run();
+  for (const minute of [0, 1, 2]) {
+    await world.order({ now: NOW + minute * MINUTE });
+    await world.cron();
+  }
+  assert.deepEqual(await firing(), ["ledger_differs"]);
+  assert.equal((await world.one("SELECT evidence FROM alerts")).evidence, "that of `bo`");
+  await world.database.prepare("UPDATE balances SET tokens = tokens - 1 WHERE user_id = 'bo'").run();
+  for (const minute of [3, 4, 5, 6]) {
+    await world.order({ now: NOW + minute * MINUTE });
+    await world.cron();
+  }
+  assert.deepEqual(await firing(), []);
+});
+
+test("old sweeps, events, alerts and roll-ups are trimmed, at most 500 of each at once; the ledger never is", async () => {
+  const onTheHour = NOW - (NOW % HOUR);
+  await open({ config: { keep_days: { sweeps: 1, events: 2, rollups: 3 } } });
+  await world.order({ now: onTheHour });
+  const uuid = (at, n) => `${at.toString(16).padStart(12, "0").replace(/(.{8})/, "$1-")}-7000-8000-${String(n).padStart(12, "0")}`;
+  const sweep = (at, n) => `('${uuid(at, n)}', 'cron', ${at}, ${at})`;
+  const rows = Array.from({ length: 600 }, (_, n) => sweep(onTheHour - 2 * DAY, n));
+  await world.all(`INSERT INTO sweeps (id, source, started_at, finished_at) VALUES ${[...rows, sweep(onTheHour - HOUR, 1)].join(",")}`);
+  await world.all("INSERT INTO events (id, state, due_at, targets, created_at, body) VALUES ('old', 'dead', ?1, 1, 1, '{}'), ('new', 'dead', ?2, 1, 1, '{}')", onTheHour - 3 * DAY, onTheHour - DAY);
+  await world.all("INSERT INTO rollups VALUES (?1, 'failed', 'image', 'pending', 'preset', 1, 1, 1, 0, 0, 0, 0, 0), (0, 'failed', 'image', 'pending', 'preset', 1, 1, 1, 0, 0, 0, 0, 0)", onTheHour - 4 * DAY);
+  await world.cron();
+  const count = async (table) => (await world.one(`SELECT count(*) AS n FROM ${table}`)).n;
+  assert.deepEqual([await count("sweeps"), await count("events WHERE creation_id IS NULL AND state = 'dead'"), await count("rollups")], [102, 1, 1]);
+  await world.order({ now: onTheHour + HOUR });
+  await world.cron();
+  assert.equal(await count("sweeps"), 3);
+  assert.equal(await count("ledger"), 1);
+});
+
+test("the dashboard and the metrics show what they should, to those who may", async () => {
+  await open({ dashboard: true });
+  await world.create({ id: "a", kind: "vi\"deo" }, { id: "b", status: "processing", started_at: NOW - 60_000, prompt: "<script>" });
+  await world.cron();
+  const as = (credential) => ({ headers: { Authorization: `Bearer ${credential}` } });
+  for (const path of ["/dashboard", "/metrics", "/dashboard/creations/a"]) {
+    assert.equal((await world.fetch(path)).status, 401);
+    assert.equal((await world.fetch(path, as("wrong"))).status, 401);
+    assert.equal((await world.fetch(path, as(WORKER_TOKEN))).status, 403);
+  }
+  const page = await (await world.fetch("/dashboard", as(CLEANUP_TOKEN))).text();
+  assert.match(page, /Generation is healthy/);
+  assert.match(page, /max_age_hours/);
+  assert.doesNotMatch(page, /<script>/);
+  const metrics = await world.fetch("/metrics", as(CLEANUP_TOKEN));
+  assert.equal(metrics.headers.get("Content-Type"), "application/openmetrics-text; version=1.0.0; charset=utf-8");
+  const text = await metrics.text();
+  assert.match(text, /^stale_drafts_swept_creations_total\{outcome="failed",kind="vi\\"deo",stuck_status="pending",rule="max_age_hours"\} 1$/m);
+  assert.match(text, /^stale_drafts_active_creations\{phase="processing",kind="image",quarter_of_limit="0"\} 1$/m);
+  assert.match(text, /^stale_drafts_time_to_failure_seconds_bucket\{le="\+Inf"\} 1$/m);
+  assert.ok(text.endsWith("# EOF\n"));
+});
+
+test("an operator's act needs the form's own token and the scope, and is in the audit; a pause holds every sweep but a plan", async () => {
+  await open({ dashboard: true });
+  await world.create({ id: "a" });
+  const post = (path, fields, credential = CLEANUP_TOKEN) => world.fetch(`/dashboard/${path}`, { method: "POST", body: new URLSearchParams(fields).toString(), headers: { Authorization: `Bearer ${credential}`, "Content-Type": "application/x-www-form-urlencoded" } });
+  const csrf = (await (await world.fetch("/dashboard", { headers: { Authorization: `Bearer ${CLEANUP_TOKEN}` } })).text()).match(/name="csrf" value="([0-9a-f]{32})"/)[1];
+  for (const fields of [{}, { csrf: "0".repeat(32) }]) assert.equal((await post("pause", fields)).status, 403);
+  assert.equal((await post("pause", { csrf }, WORKER_TOKEN)).status, 403);
+  assert.deepEqual(await world.all("SELECT name FROM controls"), []);
+  assert.equal((await post("pause", { csrf })).status, 303);
+  assert.equal(await world.cron(), "ok");
+  assert.equal(await world.status("a"), "pending");
+  assert.deepEqual(await firing(), ["creations_overdue", "cron_not_running", "sweeping_paused"]);
+  const preview = await (await post("preview", { csrf })).text();
+  const plan = preview.match(/name="plan" value="([^"]+)"/)[1].replaceAll("&quot;", '"');
+  assert.equal((await post("apply", { csrf, plan })).status, 303);
+  assert.equal(await world.status("a"), "failed");
+  assert.equal((await post("resume", { csrf })).status, 303);
+  await world.order({ now: NOW + MINUTE });
+  await world.cron();
+  assert.deepEqual(await firing(), []);
+  assert.deepEqual((await world.all("SELECT actor, action FROM audit ORDER BY action")).map(({ actor, action }) => [actor, action]), [["CLEANUP_TOKEN", "pause"], ["CLEANUP_TOKEN", "resume"]]);
+  assert.equal((await world.one("SELECT actor FROM sweeps WHERE marked = 1")).actor, "CLEANUP_TOKEN");
+});
