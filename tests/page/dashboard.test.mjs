@@ -104,8 +104,9 @@ test("an operator drills down, previews, applies, pauses and resumes", async () 
 
 test("it is complete without JavaScript", async () => {
   const { page, context } = await operator({ javaScriptEnabled: false });
-  assert.ok((await page.locator(".chart rect").count()) > 0);
+  await page.locator(".chart rect").first().waitFor();
   await page.getByRole("link", { name: "7 days" }).click();
-  assert.ok((await page.locator(".chart rect").count()) > 0);
+  await page.locator("strong", { hasText: "7 days" }).waitFor();
+  await page.locator(".chart rect").first().waitFor();
   await context.close();
 });
