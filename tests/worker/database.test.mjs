@@ -66,6 +66,7 @@ test("the ledger is append-only, and prices stay", async () => {
   await refuses("DELETE FROM ledger", /append-only/);
   await refuses("UPDATE creations SET tokens = 1 WHERE id = 'a'", /can't change/);
   await refuses("UPDATE creations SET user_id = 'bo' WHERE id = 'a'", /can't change/);
+  await refuses("DELETE FROM creations WHERE id = 'a'", /FOREIGN KEY/);
 });
 
 test("a time-out carries all that it was decided on, and only a sweep makes one", async () => {
@@ -73,6 +74,9 @@ test("a time-out carries all that it was decided on, and only a sweep makes one"
   await refuses("UPDATE creations SET status = 'failed', error_code = 'generation_timeout' WHERE id = 'a'", /CHECK/);
   await world.all("INSERT INTO sweeps (id, source, started_at) VALUES ('s', 'cron', 0)");
   await refuses("UPDATE creations SET status = 'failed', sweep_id = 's' WHERE id = 'a'", /CHECK/);
+  const without = "UPDATE creations SET status = 'failed', sweep_id = 's', error = 'x', error_code = 'generation_timeout', stuck_status = 'pending'";
+  await refuses(`${without}, age_ms = 2, max_age_ms = 1 WHERE id = 'a'`, /CHECK/);
+  await refuses(`${without}, rule = 'preset', age_ms = 1, max_age_ms = 1 WHERE id = 'a'`, /CHECK/);
 });
 
 test("its last sign of life and its list of stale creations are the rules' own, on the shared cases", async () => {
