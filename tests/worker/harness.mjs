@@ -25,7 +25,7 @@ export const CLEANUP_TOKEN = "n0t-Used-Anywhere-Else-Cleanup-2b81c";
 const STAND = `
 import Worker from "./index.js";
 
-const nothing = { call: 0, failBefore: 0, failAfter: 0, sql: [] };
+const nothing = { call: 0, failBefore: 0, failAfter: 0, dieAt: 0, sql: [] };
 let turns = null;
 const received = [];
 const points = [];
@@ -37,7 +37,7 @@ Date.now = () => now;
 
 const lost = () => new Error("D1_ERROR: Network connection lost.", { cause: new Error("Network connection lost.") });
 
-function watched(database, actor) {
+function watched(database, actor, die) {
   return new Proxy(database, {
     get(target, name) {
       const value = target[name];
@@ -56,9 +56,14 @@ function watched(database, actor) {
         orders.call += 1;
         if (orders.sqlBefore === orders.call) for (const sql of orders.sql) await target.prepare(sql).run();
         if (orders.failBefore === orders.call) throw lost();
+        const dies = orders.dieAt === orders.call;
+        if (dies && orders.dieHow === "before") await die();
+        // The process is killed while the transaction is under way, at a moment that nobody chooses.
+        if (dies && orders.dieHow === "during") void die();
         const result = await target.batch(statements);
         for (const { meta } of result) cost = { queries: cost.queries + 1, rows_read: cost.rows_read + meta.rows_read, rows_written: cost.rows_written + meta.rows_written };
         if (orders.failAfter === orders.call) throw lost();
+        if (dies) await die();
         return result;
       }
     },
@@ -66,11 +71,11 @@ function watched(database, actor) {
 }
 // The local dataset forgets what it is given: what the Worker hands to it is noted on the way.
 const dataset = ({ ANALYTICS }) => ANALYTICS && { ANALYTICS: { writeDataPoint: (point) => (points.push(point), ANALYTICS.writeDataPoint(point)) } };
-const made = (env, context, actor) => new Worker(context, { ...env, ...dataset(env), DB: watched(env.DB, actor) });
+const made = (env, context, actor) => new Worker(context, { ...env, ...dataset(env), DB: watched(env.DB, actor, () => env.DIE.fetch("http://die")) });
 export default {
   async fetch(request, env, context) {
     if (new URL(request.url).pathname === "/__stand") {
-      if (request.method === "GET") return Response.json({ received, cost, points });
+      if (request.method === "GET") return Response.json({ received, cost, points, calls: orders.call });
       const { now: time, turns: list, ...rest } = await request.json();
       now = time ?? now;
       turns = list ?? null;
@@ -125,9 +130,10 @@ const worker = { name: "worker", sha256: createHash("sha256").update(WORKER_TOKE
 /**
  * Starts a Worker with an empty, migrated database. Stop it with `stop()`. What goes to `queues` comes back by
  * `received()`; what goes to `producers` is for one of `others`, which are Miniflare's options of further Workers. With
- * a folder as `registry`, the Workers of other Miniflares with the same one are found too.
+ * a folder as `registry`, the Workers of other Miniflares with the same one are found too. With a folder as `persist`, the
+ * database outlives the runtime. `die` is called when an order says so.
  */
-export async function start({ config = {}, bindings = {}, migrate = true, ratelimits, queues = [], producers = [], others = [], registry, dashboard = false } = {}) {
+export async function start({ config = {}, bindings = {}, migrate = true, ratelimits, queues = [], producers = [], others = [], registry, dashboard = false, persist, die } = {}) {
   const logs = [];
   let counted = {};
   const main = {
@@ -161,10 +167,12 @@ export async function start({ config = {}, bindings = {}, migrate = true, rateli
     bindings: main.bindings,
   };
   if (dashboard) main.serviceBindings = { DASHBOARD: beside.name };
+  if (die) main.serviceBindings = { ...main.serviceBindings, DIE: die };
   const miniflare = new Miniflare({
     workers: [main, ...(dashboard ? [beside] : []), ...others],
     cf: false,
     unsafeDevRegistryPath: registry,
+    d1Persist: persist,
     handleRuntimeStdio(stdout, stderr) {
       for (const stream of [stdout, stderr]) {
         stream.setEncoding("utf8");
@@ -192,6 +200,8 @@ export async function start({ config = {}, bindings = {}, migrate = true, rateli
     logs,
     /** What the queues have delivered so far: `[queue, body]`. */
     received: async () => (await (await fetch("/__stand")).json()).received,
+    /** How many database calls the Worker has made since the last order. */
+    calls: async () => (await (await fetch("/__stand")).json()).calls,
     /** The data points that the Worker has written. */
     points: async () => (await (await fetch("/__stand")).json()).points,
     /** What the Worker's database calls have cost since the last question, as D1 bills it. */
