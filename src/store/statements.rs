@@ -300,48 +300,32 @@ macro_rules! refunded {
 
 pub(super) use {listed, refunded};
 
-/// One page of a user's creations, the newest first, with what was refunded for each; without those that the user has
-/// deleted.
-const PAGE: &str = concat!(
-    "SELECT ",
-    listed!(),
-    " AS page
+/// One page of a user's creations, the newest first, with what was refunded for each; those that meet `$condition`.
+macro_rules! page {
+    ($condition:literal) => {
+        concat!(
+            "SELECT ",
+            listed!(),
+            " AS page
      FROM (
        SELECT c.*, ",
-    refunded!(),
-    "
+            refunded!(),
+            "
        FROM creations AS c INDEXED BY creations_of_user
-       WHERE user_id = ?1 AND (listed_at, id) < (?2, ?3) AND deleted_at IS NULL
+       WHERE user_id = ?1 AND (listed_at, id) < (?2, ?3) AND ",
+            $condition,
+            "
        ORDER BY listed_at DESC, id DESC LIMIT ?4)"
-);
+        )
+    };
+}
 
-/// The same for an operator, deleted ones included.
-const PAGE_OF_ALL: &str = concat!(
-    "SELECT ",
-    listed!(),
-    " AS page
-     FROM (
-       SELECT c.*, ",
-    refunded!(),
-    "
-       FROM creations AS c INDEXED BY creations_of_user
-       WHERE user_id = ?1 AND (listed_at, id) < (?2, ?3)
-       ORDER BY listed_at DESC, id DESC LIMIT ?4)"
-);
-
+/// Without those that the user has deleted.
+const PAGE: &str = page!("deleted_at IS NULL");
+/// For an operator, deleted ones included.
+const PAGE_OF_ALL: &str = page!("true");
 /// The same, of one status.
-const PAGE_BY_STATUS: &str = concat!(
-    "SELECT ",
-    listed!(),
-    " AS page
-     FROM (
-       SELECT c.*, ",
-    refunded!(),
-    "
-       FROM creations AS c INDEXED BY creations_of_user
-       WHERE user_id = ?1 AND (listed_at, id) < (?2, ?3) AND status = ?5
-       ORDER BY listed_at DESC, id DESC LIMIT ?4)"
-);
+const PAGE_BY_STATUS: &str = page!("status = ?5");
 
 const READINESS: &str = "SELECT
        (SELECT max(version) FROM stale_drafts_schema) AS version,

@@ -109,7 +109,7 @@ export default {
 `;
 
 /** The statements of a migration; a trigger's body holds semicolons. */
-function statements(sql) {
+export function statements(sql) {
   const found = [];
   let current = "";
   for (const line of sql.split("\n")) {

@@ -1,0 +1,228 @@
+// `npm run bench:sweep`: what a sweep costs beside what a team would do instead, at every size, and whether the targets are met.
+// Queries and rows repeat exactly; times are of this machine, so only their ratios mean anything on another.
+
+import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { LIVING, NAIVE, SET_BASED, audit, fillBase, fillStale } from "./bench-sweep/database.mjs";
+import { CONTENDERS, bytes, dashboardBytes, migrate, start, startup } from "./bench-sweep/runtime.mjs";
+import { build } from "./build.mjs";
+import { Help, note, root, run, step } from "./lib.mjs";
+import { setup } from "./setup.mjs";
+
+const HELP = `Usage: npm run bench:sweep -- [--sizes 10000,100000,1000000] [--stale 0.1,1,10] [--most 10000]
+  --sizes   creations in the database
+  --stale   stale ones beside them, in percent
+  --most    the way of one query after another is measured on so many at the most; the rest is computed`;
+
+function options() {
+  try {
+    const { values } = parseArgs({ options: { sizes: { type: "string", default: "10000,100000,1000000" }, stale: { type: "string", default: "0.1,1,10" }, most: { type: "string", default: "10000" } } });
+    const list = (name, least) => values[name].split(",").map((text) => {
+      const number = Number(text);
+      if (!(number >= least)) throw new Error(`--${name} takes numbers from ${least}, such as ${name === "stale" ? "`0.1,10`" : "`10000`"}; it was \`${text}\`.`);
+      return number;
+    });
+    return { sizes: list("sizes", 1_000), shares: list("stale", 0.1), most: list("most", 100)[0] };
+  } catch (error) {
+    throw new Help(`${error.message}\n${HELP}`);
+  }
+}
+
+/** A table in Markdown: the first two columns are words, the others numbers. */
+function table(head, rows) {
+  const cells = [head, head.map((_, at) => (at < 2 ? "---" : "---:")), ...rows];
+  const widths = head.map((_, at) => Math.max(...cells.map((row) => String(row[at]).length)));
+  for (const row of cells) {
+    console.log(`| ${row.map((cell, at) => (at < 2 ? String(cell).padEnd(widths[at]) : String(cell).padStart(widths[at]))).join(" | ")} |`);
+  }
+}
+
+const number = (value, digits = 0) => value.toLocaleString("en", { minimumFractionDigits: digits, maximumFractionDigits: digits });
+const median = (list) => [...list].sort((a, b) => a - b)[Math.floor(list.length / 2)];
+const FURTHER = { naive: NAIVE, "set-based": SET_BASED, "stale-drafts": [] };
+
+/** One contender at one size and share: an idle sweep is measured by itself, then all that is stale is swept. */
+async function measure(key, base, folder, { count, most }) {
+  fillStale(base, folder, { count, further: FURTHER[key] });
+  const world = await start(key, folder);
+  const sum = { queries: 0, rows_read: 0, rows_written: 0, marked: 0, left: 0, seconds: 0 };
+  const begun = performance.now();
+  for (;;) {
+    const swept = await world.sweep({ most });
+    for (const name of ["queries", "rows_read", "rows_written", "marked", "left"]) sum[name] += swept[name];
+    if (!swept.more) break;
+  }
+  sum.seconds = (performance.now() - begun) / 1_000;
+  // Where it was cut short, the rest is computed from what one creation cost: three queries, always the same.
+  const whole = sum.marked + sum.left;
+  const scale = sum.left > 0 ? whole / sum.marked : 1;
+  if (sum.left > 0) {
+    sum.seconds *= scale;
+    const first = await world.sweep({ most: 0 });
+    for (const name of ["queries", "rows_read", "rows_written"]) sum[name] = first[name] + (sum[name] - first[name]) * scale;
+  } else {
+    const idle = await world.sweep({ most });
+    if (idle.marked !== 0) throw new Help(`${key}: a second sweep marked ${idle.marked}`);
+    sum.idle = idle;
+  }
+  await world.stop();
+  const found = audit(folder);
+  if (found.failed !== sum.marked || found.refunded !== sum.marked || sum.marked + sum.left !== count || found.wrong > 0) {
+    throw new Help(`${key} did not do the work: ${JSON.stringify({ ...found, count, ...sum })}`);
+  }
+  rmSync(folder, { recursive: true, force: true });
+  return { ...sum, marked: whole, computed: sum.left > 0 };
+}
+
+async function scale(folder, { sizes, shares, most }) {
+  const rows = [];
+  const ours = [];
+  for (const size of sizes) {
+    const bases = {};
+    for (const plain of [true, false]) {
+      bases[plain] = join(folder, plain ? "plain" : "migrated");
+      rmSync(bases[plain], { recursive: true, force: true });
+      mkdirSync(bases[plain]);
+      step(`Filling a database with ${number(size)} creations (${plain ? "a team's own tables" : "the migrations"})`);
+      await migrate(bases[plain], plain);
+      fillBase(bases[plain], size);
+    }
+    const idle = {};
+    for (const share of shares) {
+      const count = Math.round((size * share) / 100);
+      for (const key of Object.keys(CONTENDERS)) {
+        const { name, minutes } = CONTENDERS[key];
+        note(`${number(size)} creations, ${share} % stale: ${name}`);
+        const found = await measure(key, bases[key !== "stale-drafts"], join(folder, "copy"), { count, most });
+        idle[key] ??= found.idle;
+        const per = (value) => value / found.marked;
+        const about = found.computed ? "≈" : "";
+        const { queries, rows_read, rows_written } = found.idle ?? idle[key];
+        rows.push([
+          `${number(size)}, ${share} %`, name,
+          about + number(per(found.queries) * 1_000), about + number(per(found.rows_read), 2), about + number(per(found.rows_written), 3),
+          queries, number(rows_read), rows_written,
+          about + number(found.seconds, 1), number(minutes * 30 + found.seconds / 2, 0), number(minutes * 60 + found.seconds, 0),
+        ]);
+        if (key === "stale-drafts") ours.push({ size, share, count, reads: per(found.rows_read), writes: per(found.rows_written), idle: found.idle });
+      }
+    }
+  }
+  return { rows, ours };
+}
+
+/** 1,000 swept at once, with the brake as it is by default, by how many owners they have. */
+async function thousand(folder) {
+  const base = join(folder, "small");
+  mkdirSync(base);
+  await migrate(base, false);
+  fillBase(base, 10_000);
+  const rows = [];
+  const found = {};
+  for (const [owners, of] of [[1, "one owner"], [100, "100 owners"], [1_000, "all different"]]) {
+    for (const told of [false, true]) {
+      const copy = join(folder, "copy");
+      fillStale(base, copy, { count: 1_000, owners, living: 1_000 });
+      const world = await start("stale-drafts", copy, told ? { webhook_url: "http://127.0.0.1:9/hook" } : {});
+      const swept = await world.sweep({ limit: 1_000 });
+      await world.stop();
+      if (swept.marked !== 1_000) throw new Help(`1,000 were stale, and ${swept.marked} were marked`);
+      const audited = audit(copy);
+      if (audited.wrong > 0 || audited.refunded !== 1_000) throw new Help(`1,000 were marked: ${JSON.stringify(audited)}`);
+      found[`${of}${told ? ", told" : ""}`] = swept;
+      rows.push([of, told ? "an event for each" : "no events", swept.queries, number(swept.rows_read / 1_000, 2), number(swept.rows_written / 1_000, 3)]);
+    }
+  }
+  return { rows, found };
+}
+
+const REVIVE = [
+  "UPDATE balances SET tokens = balances.tokens - l.sum FROM (SELECT user_id, sum(tokens) AS sum FROM ledger WHERE type = 'refund' GROUP BY user_id) AS l WHERE balances.user_id = l.user_id",
+  "DELETE FROM ledger WHERE type = 'refund'",
+  "UPDATE creations SET status = 'pending', error = NULL, error_code = NULL, finished_at = NULL WHERE status = 'failed'",
+];
+
+/** The Worker's own time for 1,000 swept: all but what it waits for the database. The median of warm runs. */
+async function own(folder) {
+  const rows = [];
+  const found = {};
+  for (const key of Object.keys(CONTENDERS)) {
+    const plain = key !== "stale-drafts";
+    note(CONTENDERS[key].name);
+    const base = join(folder, `own-${plain}`);
+    rmSync(base, { recursive: true, force: true });
+    mkdirSync(base);
+    await migrate(base, plain);
+    fillBase(base, 10_000);
+    const times = [];
+    let cold;
+    const copy = join(folder, "copy");
+    // One query after another takes seconds a run.
+    const runs = key === "naive" ? 8 : 40;
+    fillStale(base, copy, { count: plain ? 1_000 : 1_000 * runs, further: FURTHER[key] });
+    const world = await start(key, copy, { brake: "off", rows_per_sweep: 1_000 });
+    for (let at = 0; at < runs; at += 1) {
+      const swept = await world.sweep({ limit: 1_000 });
+      if (swept.marked !== 1_000) throw new Help(`${key}: 1,000 were stale, and ${swept.marked} were marked`);
+      const time = swept.total_ms - swept.database_ms;
+      cold ??= time;
+      times.push(time);
+      // The others take all that there is: theirs are made stale again.
+      if (plain) await world.sweep({ sql: REVIVE });
+    }
+    await world.stop();
+    found[key] = median(times.slice(runs / 4));
+    rows.push([CONTENDERS[key].name, `${number(bytes(key))}`, number(found[key], 1), number(Math.min(...times), 1), number(cold, 1)]);
+  }
+  return { rows, found };
+}
+
+await run(async () => {
+  const chosen = options();
+  await setup();
+  await build();
+  const folder = mkdtempSync(join(tmpdir(), "stale-drafts-bench-"));
+  try {
+    const { rows, ours } = await scale(folder, chosen);
+    step("1,000 at once, by owners");
+    const { rows: byOwners, found } = await thousand(folder);
+    step("The Worker's own time");
+    const { rows: owned, found: time } = await own(folder);
+
+    console.log(`\n## Cost and scale\n\n${number(LIVING)} creations of 5,000 owners are being generated beside those that are settled; the stale ones are added. For each creation swept,`);
+    console.log("except the queries, which are for 1,000. From its deadline to failed: half the time between two sweeps and half of what the sweep takes, and all of both.\n");
+    table(["creations, stale", "how", "queries per 1,000", "rows read", "written", "idle: queries", "read", "written", "sweep, s", "deadline to failed, s", "at the most"], rows);
+    console.log("\n## 1,000 swept at once\n\nFor each creation, with the brake as it is by default.\n");
+    table(["owners", "events", "queries", "rows read", "written"], byOwners);
+    const compile = startup();
+    console.log(`\n## The Worker\n\nBytes, gzip, of the whole Worker; the dashboard beside this one is another Worker of ${number(dashboardBytes())}. Its own time for 1,000 swept, in ms: all but what it`);
+    console.log(`waits for the database. Compiling this one takes ${number(compile, 1)} ms; the platform's limit on starting is 1,000.\n`);
+    table(["how", "bytes", "own time, warm", "least", "first"], owned);
+
+    const most = (pick) => Math.max(...ours.map(pick));
+    const per = (name, key) => found[name][key] / 1_000;
+    const size = bytes("stale-drafts");
+    const large = ours.filter(({ count }) => count >= 1_000);
+    const reads = large.length > 0 ? large.map(({ reads }) => reads) : [0];
+    const targets = [
+      ["an idle sweep's queries", "≤ 1", most(({ idle }) => idle.queries), 1],
+      ["an idle sweep's rows read, whatever the size", "≤ 3 limits", most(({ idle }) => idle.rows_read), 3],
+      ["rows written, owners all different", "≤ 3", per("all different", "rows_written"), 3.01],
+      ["rows written, one owner", "≤ 2.01", per("one owner", "rows_written"), 2.01],
+      ["rows written for an event", "≤ 1", per("one owner, told", "rows_written") - per("one owner", "rows_written"), 1],
+      ["rows read, the brake's share included", "≤ 12", Math.max(...Object.values(found).map(({ rows_read }) => rows_read / 1_000)), 12],
+      ["rows read at any size and share, from 1,000 stale on: least", "", Math.min(...reads), 12],
+      ["rows read at any size and share, from 1,000 stale on: most", "≤ 12", Math.max(...reads), 12],
+      ["queries for 1,000", "≤ 5", found["one owner"].queries, 5],
+      ["the Worker's own time for 1,000, warm, ms", "≤ 3", time["stale-drafts"], 3],
+      ["the Worker, gzip", "≤ 200,000", size, 200_000],
+      ["start-up, ms", "≤ 1,000", compile, 1_000],
+    ];
+    console.log("\n## Targets\n");
+    table(["what", "target", "measured", "met"], targets.map(([what, target, value, bound]) => [what, target, number(value, Number.isInteger(value) ? 0 : 3), value <= bound ? "yes" : "no: docs/proof.md"]));
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+});

@@ -1,0 +1,54 @@
+// `npm run proof`: the long versions of everything that `npm test` runs a share of, one after the other, and one line for each at
+// the end. `npm run proof -- simulator load` runs only those named. docs/proof.md says what each holds, and what it printed.
+
+import { join } from "node:path";
+import { build } from "./build.mjs";
+import { buildPackage } from "./build-package.mjs";
+import { Help, capture, root, run, step } from "./lib.mjs";
+import { setup } from "./setup.mjs";
+
+const SIMULATED = ["--profile", "simulate", "--locked", "--no-default-features", "--features", "simulate"];
+const node = (...args) => ["node", args, { NODE_OPTIONS: "" }];
+const suite = (file, env, ...args) => ["node", ["--test", "--test-reporter=spec", ...args, join("tests", file)], { NODE_OPTIONS: "", ...env }];
+
+/** Each part: what it does more of, and its commands. */
+const PARTS = {
+  simulator: { minutes: 5, commands: [["cargo", ["simulate", "--seeds", "0..100000"]]] },
+  properties: { minutes: 5, commands: [["cargo", ["test", "--profile", "simulate", "--locked", "--no-default-features", "--test", "properties"], { PROPTEST_CASES: "200000" }]] },
+  agreement: {
+    minutes: 10,
+    commands: [
+      ["cargo", ["test", ...SIMULATED, "--test", "agreement"], { PROPTEST_CASES: "5000" }],
+      suite("package/agreement.test.mjs", { AGREEMENT_CASES: "300000" }),
+    ],
+  },
+  faults: { minutes: 15, commands: [suite("worker/faults.test.mjs", { KILLS: "200", ROUNDS: "40" })] },
+  load: { minutes: 4, commands: [node("scripts/load.mjs", "--seconds", "180")] },
+  fuzz: { minutes: 40, commands: [node("scripts/fuzz.mjs", "--seconds", "300")] },
+  mutants: { minutes: 60, commands: [node("scripts/mutants.mjs")] },
+  bench: { minutes: 25, commands: [node("scripts/bench-sweep.mjs", "--sizes", "10000,100000,1000000,10000000")] },
+};
+
+await run(async () => {
+  const asked = process.argv.slice(2);
+  const unknown = asked.find((name) => !(name in PARTS));
+  if (unknown) throw new Help(`Unknown part \`${unknown}\`: expected ${Object.keys(PARTS).map((name) => `\`${name}\``).join(", ")}.`);
+  await setup();
+  await build();
+  await buildPackage();
+  const results = [];
+  for (const name of asked.length > 0 ? asked : Object.keys(PARTS)) {
+    const { minutes, commands } = PARTS[name];
+    const begun = performance.now();
+    let failed = false;
+    for (const [command, args, env] of commands) {
+      step(`${name}, about ${minutes} minutes on two cores: ${Object.entries(env ?? {}).filter(([key]) => key !== "NODE_OPTIONS").map(([key, value]) => `${key}=${value} `).join("")}${command} ${args.join(" ")}`);
+      const { code } = await capture(command, args, { env, echo: true });
+      failed ||= code !== 0;
+    }
+    results.push({ name, failed, seconds: (performance.now() - begun) / 1_000 });
+  }
+  console.log("\nPart        outcome  minutes");
+  for (const { name, failed, seconds } of results) console.log(`${name.padEnd(11)} ${failed ? "FAILED " : "passed "}  ${(seconds / 60).toFixed(1).padStart(7)}`);
+  if (results.some(({ failed }) => failed)) process.exitCode = 1;
+});
