@@ -150,6 +150,7 @@ impl Report<'_> {
             Report::Restore => match status {
                 _ if standing.deleted => Judgement::Refuse(Refusal::Deleted),
                 Status::Draft | Status::Published if standing.restored => Judgement::Repeat,
+                Status::Pending | Status::Processing => Judgement::Refuse(Refusal::Active),
                 Status::Failed if standing.late => Judgement::Accept,
                 Status::Failed => Judgement::Refuse(Refusal::NothingKept),
                 _ => standing.illegal(Status::Draft),
