@@ -12,7 +12,7 @@ const MEANINGS = ["never", "development", "budget", "production", true, false];
 const keyCode = (keys, at) => (at < keys.length ? (KEYS.indexOf(keys[at]) + 11) % 11 : 11);
 
 /** A value as the rules write it. */
-const valueText = (value) => (typeof value == "number" ? `${value}` : (JSON.stringify(value) ?? `${value}`));
+const valueText = (value) => (typeof value == "object" ? JSON.stringify(value) : typeof value == "string" ? `"${value}"` : `${value}`);
 
 /** What is wrong, by the codes of `setting` in `src/browser/policy.rs`. */
 const problem = (code, key, value) =>
@@ -49,13 +49,13 @@ export function policy(object) {
   read(object, []);
   const basis = limits.has("preset") ? "preset" : "max_age_hours";
   const base = limits.get(basis) ?? core.base(5, 0);
-  const first = (...names) => names.find((name) => limits.has(name));
   return (draft, latest = Infinity) => {
-    const { status, kind } = draft;
+    const { status } = draft;
+    const own = `kinds.${draft.kind ?? ""}.`;
     const code = STATUSES.indexOf(status);
     const [created, entered, heartbeat] = times(draft);
-    const of = (key) => first(`kinds.${kind}.${key}`, key);
-    const names = [`kinds.${kind}.heartbeat_minutes`, "heartbeat_minutes", `kinds.${kind}.${status}`, `kinds.${kind}.max_age_hours`, status];
+    const of = (key) => [own + key, key].find((name) => limits.has(name));
+    const names = [own + "heartbeat_minutes", "heartbeat_minutes", own + status, own + "max_age_hours", status];
     let rule = names[law.rule(code, entered, heartbeat, ...names.map((name) => limits.get(name) ?? NaN))] ?? basis;
     let max_age_ms = limits.get(rule) ?? base;
     const total = !!law.total(code, created, entered, heartbeat, max_age_ms, limits.get(of("total_hours")), latest);

@@ -79,7 +79,7 @@ pub(super) fn time(millis: f64) -> Time {
     if millis.is_nan() {
         Time::Missing
     } else if millis == millis.trunc() {
-        // The cast saturates, and both ends are beyond every timestamp.
+        // What is out of range becomes either end, and both are beyond every timestamp.
         Time::from_millis(millis as i64)
     } else {
         Time::Malformed

@@ -6,6 +6,9 @@
 //! | a status | its place in [`Status::ALL`]; any other number is no status |
 //! | a time | epoch milliseconds; NaN is missing; what is no [`Timestamp`] is malformed |
 //! | a limit | milliseconds; Infinity is `never` |
+//!
+//! A cast of a number that is out of range saturates in WebAssembly. In JavaScript by wasm2js it gives 0, or the least number
+//! if there are negative ones; so each cast here has to be right for both.
 
 mod draft;
 mod policy;
@@ -13,7 +16,7 @@ mod policy;
 use crate::rules::{Limit, MaxAge};
 
 fn limit(max_age_ms: f64) -> Limit {
-    // The cast saturates: Infinity is beyond every `MaxAge`, and NaN below.
+    // Infinity is beyond every `MaxAge` or, as 0, below, and NaN is.
     MaxAge::from_millis(max_age_ms as u64).map_or(Limit::Never, Limit::After)
 }
 

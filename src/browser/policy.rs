@@ -151,8 +151,9 @@ fn active(status: i32) -> Active {
 /// Whether a stale draft is given another attempt. NaN is a number of attempts that is not given.
 #[wasm_bindgen]
 pub fn retries(attempt: f64, attempts: f64) -> bool {
-    // The cast saturates, and makes NaN 0: what is no attempt is before the first.
-    Attempts::checked(attempts).is_some_and(|attempts| attempts.left(attempt.max(1.0) as u32))
+    // The cast makes NaN 0: what is no attempt is before the first. None is left after the hundredth, whichever it is.
+    let attempt = if attempt > 100.0 { 100 } else { attempt as u32 };
+    Attempts::checked(attempts).is_some_and(|attempts| attempts.left(attempt))
 }
 
 fn given(max_age_ms: f64) -> Option<Limit> {

@@ -118,9 +118,9 @@ impl Attempts {
         self.0
     }
 
-    /// Whether there is another one after this.
+    /// Whether there is another one after this; what is before the first counts as the first.
     pub const fn left(self, attempt: u32) -> bool {
-        attempt < self.0
+        attempt < self.0 && self.0 > 1
     }
 }
 

@@ -309,7 +309,7 @@ proptest! {
         let whole = (1..=100_u32).find(|whole| f64::from(*whole) == number);
         prop_assert_eq!(attempts.map(Attempts::get), whole);
         if let Some(attempts) = attempts {
-            prop_assert_eq!(attempts.left(attempt), attempt < attempts.get());
+            prop_assert_eq!(attempts.left(attempt), attempt.max(1) < attempts.get());
         }
     }
 

@@ -1,6 +1,10 @@
 //! Verdicts: one for every draft, which time moves in one direction only.
 
+use std::collections::BTreeMap;
+
 use proptest::prelude::{prop_assert, prop_assert_eq, prop_oneof, proptest};
+use proptest::strategy::{Strategy as _, ValueTree as _};
+use proptest::test_runner::TestRunner;
 use stale_drafts::rules::{
     Draft, Field, Limit, Status, Time, Timestamp, Unreadable, Verdict, badge, classify,
 };
@@ -49,7 +53,7 @@ fn expected(Scene { terms, now, draft, .. }: &Scene) -> String {
         None => format!("fresh {active} for ever"),
         Some((at, since)) if u128::from(now.as_millis()) > at => {
             let age = now.as_millis() - since.as_millis();
-            let retries = draft.attempt < terms.attempts(draft.kind);
+            let retries = draft.attempt.max(1) < terms.attempts(draft.kind);
             format!("stale {active} since {} for {age} until {at}, again: {retries}", since.as_millis())
         }
         Some((at, _)) => format!("fresh {active} until {at}"),
@@ -231,4 +235,34 @@ proptest! {
         };
         prop_assert_eq!(classify(&changed, now, &policy), classify(&draft, now, &policy));
     }
+}
+
+/// A law says nothing of what is never made.
+#[test]
+fn what_is_made_reaches_everything() {
+    let mut runner = TestRunner::deterministic();
+    let mut seen = BTreeMap::<String, u32>::new();
+    for _ in 0..4_000 {
+        let Scene { policy, now, draft, .. } = scene().new_tree(&mut runner).unwrap().current();
+        let verdict = classify(&draft, now, &policy);
+        let what = match verdict {
+            Verdict::Settled(status) => format!("settled {status}"),
+            Verdict::Fresh { deadline: None, .. } => String::from("never"),
+            Verdict::Fresh { deadline: Some(at), .. } if at == now => String::from("at its limit"),
+            Verdict::Fresh { .. } => String::from("fresh"),
+            Verdict::Stale(staleness) if staleness.age_ms == staleness.max_age_ms + 1 => {
+                String::from("1 ms beyond its limit")
+            }
+            Verdict::Stale(staleness) if staleness.retries() => String::from("to be tried again"),
+            Verdict::Stale(_) => String::from("to be failed"),
+            Verdict::Unreadable(reason) => reason.to_string(),
+        };
+        *seen.entry(what).or_default() += 1;
+        if let Verdict::Stale(staleness) = verdict {
+            let rule = staleness.rule.describe(staleness.stuck_status, "*");
+            *seen.entry(rule).or_default() += 1;
+        }
+    }
+    let seldom: Vec<_> = seen.iter().filter(|(_, count)| **count < 5).collect();
+    assert!(seen.len() == 27 && seldom.is_empty(), "{seen:#?}");
 }
