@@ -74,7 +74,7 @@ CREATE TABLE creations (
   rule         TEXT,
   sweep_id     TEXT,                          -- no foreign key: old sweeps are trimmed
 
-  -- The rule `Draft::last_sign_of_life` (src/rules/verdict.rs), for the index; NULL where that is an error or the
+  -- The rule `Draft::signs_of_life` (src/rules/verdict.rs), for the index; NULL where that is an error or the
   -- creation is not active. tests/worker compares the two on the same cases.
   last_sign_of_life INTEGER GENERATED ALWAYS AS (
     CASE
@@ -108,7 +108,7 @@ CREATE TABLE creations (
     END
   ) VIRTUAL,
 
-  -- The rule `Draft::processing_since`, for the limit on the total time. No heartbeat changes it.
+  -- When a worker began by `Draft::signs_of_life`, for the limit on the total time. No heartbeat changes it.
   processing_since INTEGER GENERATED ALWAYS AS (
     CASE
       WHEN status <> 'processing' THEN NULL

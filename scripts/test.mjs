@@ -30,7 +30,7 @@ const SUITES = {
     commands: () => [
       ["cargo", ["test", "--locked", "--no-default-features"]],
       ["cargo", ["test", "--locked", "--no-default-features", "--features", "server"]],
-      ["cargo", ["test", "--locked", "--no-default-features", "--features", "simulate", "--test", "simulator", "--bin", "simulate"]],
+      ["cargo", ["test", "--locked", "--no-default-features", "--features", "simulate", "--test", "simulator", "--test", "agreement", "--bin", "simulate"]],
     ],
   },
   wasm: {
@@ -52,6 +52,8 @@ const SUITES = {
   package: {
     before: async () => {
       await buildPackage();
+      step("Building the native answers");
+      await sh("cargo", ["build", "--locked", "--quiet", "--no-default-features", "--example", "verdicts"], { quiet: true });
       process.env.CHROMIUM_BIN = await chromium();
     },
     commands: () => [node("tests/package")],

@@ -108,7 +108,7 @@ macro_rules! stale {
             " END AS held,
             CASE WHEN n >= ?6 THEN (SELECT count(*) FROM (
               SELECT 1 FROM creations INDEXED BY creations_active WHERE last_sign_of_life IS NOT NULL
-              LIMIT (SELECT n * 100 / ?7 + 1 FROM found))) END AS active
+              LIMIT (SELECT CAST(n * 100 / ?7 AS INTEGER) + 1 FROM found))) END AS active
      FROM found"
         )
     };
@@ -382,11 +382,12 @@ pub(super) fn cutoffs(policy: &Policy, filter: Filter<'_>, now: Timestamp) -> St
     };
     let named: Vec<_> = policy.kinds().chain(filter.kind).collect();
     let (mut kinds, mut others) = (Vec::new(), Vec::new());
-    // An unnamed kind has the limit that any kind without entries has. Kinds are never empty in a policy.
+    // An unnamed kind has the limit that any kind without entries has. Kinds are never empty in a policy; in a filter they may
+    // be, and then the others are left out all the same.
     let mut add = |phase: &str, limit: &dyn Fn(&str) -> i64| {
         let of_kinds: Vec<_> = named.iter().map(|kind| (*kind, limit(kind))).collect();
         kinds.push(format!("\"{phase}\":{}", super::json(&of_kinds)));
-        others.push(format!("\"{phase}\":{}", limit("")));
+        others.push(format!("\"{phase}\":{}", if filter.kind.is_some() { -1 } else { limit("") }));
     };
     for phase in Phase::ALL {
         add(phase.as_str(), &|kind| cutoff(phase.status(), kind, policy.limit_in(phase, kind).0));

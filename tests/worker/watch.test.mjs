@@ -101,6 +101,16 @@ test("the brake lets go by itself once the cause is gone, and few or a small sha
   assert.deepEqual(await world.all("SELECT name FROM controls"), []);
 });
 
+test("the share that engages the brake may be any whole number of percent", async () => {
+  await open({ config: { brake: { ...BRAKE.brake, percent: 30 } } });
+  await world.create(...many(20), ...Array.from({ length: 60 }, (_, n) => ({ id: `f${n}`, created_at: NOW })));
+  assert.equal(await world.cron(), "ok", "20 of 80 are less than 30 percent");
+  assert.equal(await failed(), 20);
+  await world.create(...many(26, { kind: "b" }));
+  assert.equal(await world.cron(), "exception");
+  assert.match((await world.one("SELECT error FROM sweeps ORDER BY id DESC LIMIT 1")).error, /^the brake holds: 26 of 86 active creations/);
+});
+
 test("when cron stops, whatever else comes in raises the alert, once; when it goes on, the alert is resolved", async () => {
   await open();
   await world.cron();

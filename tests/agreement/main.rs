@@ -1,0 +1,21 @@
+//! The rules and the database agree on any rows: the real statements and migrations, on SQLite, under any policy.
+//!
+//! `PROPTEST_CASES=3000` makes more than 256 tables of each test, of 32 rows in the mean.
+
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
+#![cfg(feature = "simulate")]
+
+#[path = "../properties/generate.rs"]
+#[allow(dead_code, reason = "the laws of the rules use all of it")]
+mod generate;
+mod guard;
+mod queries;
+mod rows;
+mod sqlite;
