@@ -6,8 +6,8 @@
 use std::collections::{HashMap, HashSet};
 
 use crate::rules::{
-    Brake, Failure, Held, Plan, Planned, Policy, SkipReason, Staleness, Timestamp, Unqualified, Unreadable,
-    plan, recheck,
+    Active, Brake, Failure, Held, Plan, Planned, Policy, SkipReason, Staleness, Timestamp, Unqualified,
+    Unreadable, plan, recheck,
 };
 use crate::store::{
     self, CandidateRow, Cost, Database, DatabaseError, FailureRow, Filter, SweepStart, SweepTotals, Window,
@@ -554,6 +554,10 @@ fn with_rows<'a, 'r>(
 
 fn failure_row<'a>(failure: &Failure<'a>, row: &CandidateRow) -> FailureRow<'a> {
     let Failure { id, staleness } = *failure;
+    let draft = row.draft();
+    let signs = draft.signs_of_life(staleness.stuck_status).ok();
+    let entered =
+        signs.filter(|_| staleness.stuck_status == Active::Processing).and_then(|signs| signs.entered);
     FailureRow {
         id,
         status: staleness.stuck_status.as_str(),
@@ -563,8 +567,9 @@ fn failure_row<'a>(failure: &Failure<'a>, row: &CandidateRow) -> FailureRow<'a> 
         age_ms: staleness.age_ms,
         max_age_ms: staleness.max_age_ms,
         rule: staleness.rule.describe(staleness.stuck_status, &row.kind),
-        phase: row.draft().phase(staleness.stuck_status).as_str(),
+        phase: draft.phase(staleness.stuck_status).as_str(),
         lag: failure.lag(),
+        processing_since: entered.map(Timestamp::as_millis),
         tokens: row.tokens,
     }
 }

@@ -44,6 +44,7 @@ const NO_GUARD: Edits = &[
     (" AND +c.attempt = j.value ->> 2", ""),
     (" AND +c.last_sign_of_life = j.value ->> 3", ""),
     (" AND +c.phase = j.value ->> 8", ""),
+    (" AND +c.processing_since IS j.value ->> 10", ""),
 ];
 const NO_MACHINE: (&str, &str) = (
     "AFTER UPDATE OF status ON creations\nWHEN NEW.status <> OLD.status AND NOT (",
@@ -95,6 +96,7 @@ impl Plant {
                 (" AND +c.attempt = j.value ->> 2", ""),
                 (" AND +c.last_sign_of_life = j.value ->> 3", ""),
                 (" AND +c.phase = j.value ->> 8", ""),
+                (" AND +c.processing_since IS j.value ->> 10", ""),
             ],
             Plant::NoPhaseGuard => &[(" AND +c.phase = j.value ->> 8", "")],
             Plant::NoOrder => &[("\n       ORDER BY 1, 2", "")],

@@ -130,7 +130,7 @@ fn text(value: &Value) -> Option<String> {
 }
 
 /// One creation of a plan, as the writes take it: `[id, status, attempt, last_sign_of_life, error, age_ms,
-/// max_age_ms, rule, phase, lag]`.
+/// max_age_ms, rule, phase, lag, processing_since]`.
 #[derive(Clone, Debug)]
 pub struct FailureRow<'a> {
     /// The creation's id.
@@ -153,6 +153,9 @@ pub struct FailureRow<'a> {
     pub phase: &'static str,
     /// The band of its lag: see `rules::Failure::lag`.
     pub lag: usize,
+    /// When it entered `processing`, in epoch milliseconds, where the limit on the total time is measured from: it may change
+    /// without a later sign of life, too.
+    pub processing_since: Option<u64>,
     /// What it was charged; not sent, the database has it.
     pub tokens: u64,
 }
@@ -170,6 +173,7 @@ impl Serialize for FailureRow<'_> {
             &self.rule,
             self.phase,
             self.lag,
+            self.processing_since,
         )
             .serialize(serializer)
     }

@@ -5,10 +5,15 @@ use std::collections::BTreeMap;
 use proptest::collection::vec;
 use proptest::prelude::{Strategy, prop_assert, prop_assert_eq, prop_oneof, proptest};
 use proptest::sample::{Index, select};
-use stale_drafts::rules::{Candidate, Failure, Phase, Plan, Status, Timestamp, Verdict, classify, plan};
+use rusqlite::types::Value;
+use stale_drafts::rules::{
+    Active, Candidate, Failure, Phase, Plan, Status, Timestamp, Verdict, classify, plan,
+};
 use stale_drafts::store::{self, FailureRow, SweepStart, SweepTotals};
 
-use crate::rows::{Cell, Table, cell, table};
+use crate::config;
+use crate::generate::{Base, NOON, Own, Term, Terms};
+use crate::rows::{Cell, Stored, Table, cell, table};
 use crate::sqlite::{Sqlite, Standing, with};
 
 /// What somebody writes between the decision and the write.
@@ -59,13 +64,15 @@ impl Meanwhile {
 }
 
 /// What the guard compares.
-type Basis = (Option<Status>, u32, Option<Timestamp>, Option<Phase>);
+type Basis = (Option<Status>, u32, Option<Timestamp>, Option<Phase>, Option<Timestamp>);
 
 fn basis(row: &Standing) -> Basis {
     let draft = row.draft();
     let active = draft.status.and_then(Status::active);
-    let last = active.and_then(|status| draft.signs_of_life(status).ok()).map(|signs| signs.last);
-    (draft.status, draft.attempt, last, active.map(|status| draft.phase(status)))
+    let signs = active.and_then(|status| draft.signs_of_life(status).ok());
+    let last = signs.map(|signs| signs.last);
+    let entered = signs.filter(|_| active == Some(Active::Processing)).and_then(|signs| signs.entered);
+    (draft.status, draft.attempt, last, active.map(|status| draft.phase(status)), entered)
 }
 
 fn failure_row<'a>(failure: &Failure<'a>, row: &Standing) -> FailureRow<'a> {
@@ -81,6 +88,7 @@ fn failure_row<'a>(failure: &Failure<'a>, row: &Standing) -> FailureRow<'a> {
         rule: staleness.rule.describe(staleness.stuck_status, &row.kind),
         phase: row.draft().phase(staleness.stuck_status).as_str(),
         lag: failure.lag(),
+        processing_since: basis(row).4.map(Timestamp::as_millis),
         tokens: row.tokens,
     }
 }
@@ -111,6 +119,8 @@ fn planned<'a>(rows: &'a [Standing], table: &Table) -> Plan<'a> {
 }
 
 proptest! {
+    #![proptest_config(config())]
+
     #[test]
     fn a_sweep_writes_what_is_as_it_was_decided_on_and_nothing_else(
         table in table(),
@@ -176,5 +186,33 @@ proptest! {
             prop_assert_eq!((fail, retry), (vec![], vec![]));
             Ok(())
         })?;
+    }
+}
+
+/// A limit on the total time is measured from the beginning, which can be corrected without a sign of life.
+#[test]
+fn a_beginning_that_was_corrected_meanwhile_is_one() {
+    let hours_ago = |hours: i64| Value::Integer(NOON - hours * 3_600_000);
+    let total = Own { total: Some(Term::Number(6.0)), ..Own::default() };
+    let terms = Terms { base: Base::Hours(Term::Number(2.0)), all: total, kinds: Vec::new(), keep: None };
+    let row = Stored {
+        user_id: "ada",
+        kind: String::from("image"),
+        status: Status::Processing,
+        attempt: 1,
+        tokens: 2,
+        times: [hours_ago(9), Value::Null, hours_ago(8), hours_ago(1)],
+    };
+    let now = Timestamp::from_millis(NOON).unwrap();
+    let table = Table { policy: terms.policy(), terms, now, rows: vec![row] };
+    for (corrected, expected) in [(hours_ago(8), "failed"), (hours_ago(4), "processing")] {
+        with(&table.rows, |sqlite| {
+            let decided = sqlite.standing();
+            let plan = planned(&decided, &table);
+            assert_eq!(plan.fail.len(), 1);
+            sqlite.write("UPDATE creations SET started_at = ?1", &[&corrected]);
+            carry_out(sqlite, &plan, &decided.iter().map(|row| (row.id.as_str(), row)).collect(), now);
+            assert_eq!(sqlite.standing()[0].status, expected);
+        });
     }
 }

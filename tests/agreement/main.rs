@@ -1,6 +1,6 @@
 //! The rules and the database agree on any rows: the real statements and migrations, on SQLite, under any policy.
 //!
-//! `PROPTEST_CASES=3000` makes more than 256 tables of each test, of 32 rows in the mean.
+//! `PROPTEST_CASES=4000` makes more than 96 tables of each test, of 32 rows in the mean.
 
 #![allow(
     clippy::arithmetic_side_effects,
@@ -19,3 +19,10 @@ mod guard;
 mod queries;
 mod rows;
 mod sqlite;
+
+use proptest::test_runner::Config;
+
+fn config() -> Config {
+    let cases = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok());
+    Config::with_cases(cases.unwrap_or(96))
+}

@@ -11,6 +11,7 @@ use stale_drafts::rules::{
 };
 use stale_drafts::store::{self, CandidateRow, Filter, Row, Window};
 
+use crate::config;
 use crate::generate::KINDS;
 use crate::rows::{Table, table};
 use crate::sqlite::{Sqlite, Standing, with};
@@ -58,6 +59,8 @@ fn readable(row: &Standing, table: &Table) -> Option<u64> {
 }
 
 proptest! {
+    #![proptest_config(config())]
+
     #[test]
     fn the_generated_columns_are_the_rules(table in table()) {
         let standing = with(&table.rows, Sqlite::standing);
