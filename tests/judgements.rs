@@ -1,0 +1,232 @@
+//! What becomes of a report, on every status; what becomes of a plan's creation; and the words for both.
+
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
+
+use stale_drafts::rules::{
+    Candidate, Draft, Failure, IllegalTransition, Judgement, Planned, Policy, Refusal, Report, Standing,
+    Status, Time, Timestamp, Unqualified, Unreadable, recheck,
+};
+
+use Judgement::{Accept, Refuse, Repeat};
+use Status::{Draft as Drafted, Failed, Pending, Processing, Published};
+
+/// A second attempt that `w` has begun, and nothing more.
+fn begun(status: Status) -> Standing<'static> {
+    Standing {
+        status,
+        attempt: 2,
+        worker: Some("w"),
+        fence: Some("2.abc"),
+        error_code: None,
+        result_url: None,
+        late: false,
+        restored: false,
+        deleted: false,
+    }
+}
+
+fn waiting() -> Standing<'static> {
+    Standing { worker: None, fence: None, ..begun(Pending) }
+}
+
+fn illegal(from: Status, to: Status) -> Judgement {
+    Refuse(Refusal::Illegal(IllegalTransition { from, to }))
+}
+
+/// What becomes of the report where each status stands, in the order of [`Status::ALL`].
+fn on_each(report: Report<'_>, standing: Standing<'_>) -> [Judgement; 5] {
+    Status::ALL.map(|status| report.judge(&Standing { status, ..standing }))
+}
+
+#[test]
+fn a_start() {
+    let start = |worker| Report::Start { worker };
+    assert_eq!(start("w").judge(&waiting()), Accept);
+    assert_eq!(on_each(start("w"), begun(Pending)), [Accept, Repeat, Repeat, Repeat, Repeat]);
+    let to = |from| illegal(from, Processing);
+    let others = [Accept, Refuse(Refusal::Taken), to(Drafted), to(Published), to(Failed)];
+    assert_eq!(on_each(start("another"), begun(Pending)), others);
+    // Nobody began it, as after a start by hand.
+    assert_eq!(on_each(start("w"), waiting()), others);
+}
+
+#[test]
+fn a_heartbeat() {
+    let over = Refuse(Refusal::Over);
+    let heartbeat = Report::Heartbeat { fence: "2.abc" };
+    assert_eq!(on_each(heartbeat, begun(Pending)), [over, Accept, over, over, over]);
+}
+
+#[test]
+fn a_result() {
+    let complete = Report::Complete { fence: "2.abc", result_url: "https://r/1" };
+    let over = Refuse(Refusal::Over);
+    let to = |from| illegal(from, Drafted);
+    let refused = [to(Pending), Accept, to(Drafted), to(Published), over];
+    assert_eq!(on_each(complete, begun(Pending)), refused);
+    let with = |url| Standing { result_url: Some(url), ..begun(Pending) };
+    assert_eq!(on_each(complete, with("https://r/1")), [to(Pending), Accept, Repeat, Repeat, over]);
+    assert_eq!(on_each(complete, with("https://r/2")), refused);
+    // After a restore the same result stands, but this report was too late for it.
+    assert_eq!(on_each(complete, Standing { restored: true, ..with("https://r/1") }), refused);
+}
+
+#[test]
+fn a_failure_by_a_worker() {
+    let fail = Report::Fail { fence: Some("2.abc"), error_code: "broken" };
+    let to = |from| illegal(from, Failed);
+    let with = |code| Standing { error_code: code, ..begun(Pending) };
+    assert_eq!(
+        on_each(fail, with(Some("broken"))),
+        [to(Pending), Accept, to(Drafted), to(Published), Repeat]
+    );
+    for code in [None, Some("other")] {
+        let over = Refuse(Refusal::Over);
+        assert_eq!(on_each(fail, with(code)), [to(Pending), Accept, to(Drafted), to(Published), over]);
+    }
+}
+
+#[test]
+fn a_failure_before_a_worker_has_begun() {
+    let fail = Report::Fail { fence: None, error_code: "broken" };
+    let to = |from| illegal(from, Failed);
+    let missing = Refuse(Refusal::FenceMissing);
+    let with = |code| Standing { error_code: code, ..waiting() };
+    assert_eq!(on_each(fail, with(Some("broken"))), [Accept, missing, to(Drafted), to(Published), Repeat]);
+    assert_eq!(on_each(fail, with(Some("other")))[4], to(Failed));
+    assert_eq!(on_each(fail, with(None))[4], to(Failed));
+    // A worker that had begun said so, not this caller.
+    let begun = Standing { error_code: Some("broken"), ..begun(Pending) };
+    assert_eq!(on_each(fail, begun), [Accept, missing, to(Drafted), to(Published), to(Failed)]);
+}
+
+#[test]
+fn a_fence() {
+    let with = |fence| Report::Heartbeat { fence }.judge(&begun(Processing));
+    assert_eq!(with("2.abc"), Accept);
+    assert_eq!(with("1.abc"), Refuse(Refusal::Over));
+    for wrong in ["2.abd", "3.abc", "abc", "", "x.abc", "-1.abc"] {
+        assert_eq!(with(wrong), Refuse(Refusal::WrongFence), "{wrong}");
+    }
+    for report in [
+        Report::Complete { fence: "1.abc", result_url: "" },
+        Report::Fail { fence: Some("1.abc"), error_code: "" },
+    ] {
+        assert_eq!(on_each(report, begun(Pending)), [Refuse(Refusal::Over); 5]);
+    }
+}
+
+#[test]
+fn what_owners_report() {
+    let deleted = Standing { deleted: true, ..begun(Pending) };
+    let to = |from| illegal(from, Published);
+    assert_eq!(
+        on_each(Report::Publish, begun(Pending)),
+        [to(Pending), to(Processing), Accept, Repeat, to(Failed)]
+    );
+    assert_eq!(on_each(Report::Publish, deleted), [Refuse(Refusal::Deleted); 5]);
+    let active = Refuse(Refusal::Active);
+    assert_eq!(on_each(Report::Delete, begun(Pending)), [active, active, Accept, Accept, Accept]);
+    assert_eq!(on_each(Report::Delete, deleted), [active, active, Repeat, Repeat, Repeat]);
+}
+
+#[test]
+fn a_restore() {
+    let late = Standing { late: true, ..begun(Pending) };
+    let to = |from| illegal(from, Drafted);
+    let [pending, processing, drafted, published] = [Pending, Processing, Drafted, Published].map(to);
+    assert_eq!(on_each(Report::Restore, late), [pending, processing, drafted, published, Accept]);
+    let nothing = Refuse(Refusal::NothingKept);
+    assert_eq!(on_each(Report::Restore, begun(Pending)), [pending, processing, drafted, published, nothing]);
+    let restored = Standing { restored: true, ..late };
+    assert_eq!(on_each(Report::Restore, restored), [pending, processing, Repeat, Repeat, Accept]);
+    let deleted = Standing { deleted: true, ..restored };
+    assert_eq!(on_each(Report::Restore, deleted), [Refuse(Refusal::Deleted); 5]);
+}
+
+#[test]
+fn a_refusal_has_a_code_and_words() {
+    let illegal = Refusal::Illegal(IllegalTransition { from: Failed, to: Drafted });
+    for (refusal, code, words) in [
+        (illegal, "illegal_transition", "a creation can't go from `failed` to `draft`: `failed` is final"),
+        (Refusal::Taken, "taken", "another worker has begun this attempt"),
+        (Refusal::Over, "attempt_over", "the attempt of this fence is over"),
+        (
+            Refusal::WrongFence,
+            "wrong_fence",
+            "the fence is none of this creation: expected the one that its start gave",
+        ),
+        (
+            Refusal::FenceMissing,
+            "fence_missing",
+            "a worker has begun: expected the fence that its start gave",
+        ),
+        (Refusal::Active, "active", "it is still being generated: wait until it is finished or failed"),
+        (Refusal::NothingKept, "nothing_kept", "no result has come in too late: there is nothing to restore"),
+        (Refusal::Deleted, "deleted", "its owner has deleted it"),
+    ] {
+        assert_eq!((refusal.code(), refusal.to_string().as_str()), (code, words));
+    }
+}
+
+const NOW: u64 = 1_700_000_000_000;
+const HOUR: u64 = 3_600_000;
+
+fn at(millis: u64) -> Time {
+    Time::from_millis(millis as i64)
+}
+
+/// What becomes of a plan that was made for the second attempt of `c`, pending since two hours ago.
+fn rechecked(draft: Option<Draft<'_>>) -> Result<Failure<'static>, Unqualified> {
+    let planned =
+        Planned { id: "c", stuck_status: Some(Pending), attempt: 2, last_sign_of_life: NOW - 2 * HOUR };
+    let candidate = draft.map(|draft| Candidate { id: "c", draft });
+    recheck(&planned, candidate.as_ref(), Timestamp::from_millis(NOW as i64).unwrap(), &Policy::default())
+}
+
+#[test]
+fn a_plan_is_carried_out_only_for_what_it_was_made_for() {
+    let same = Draft {
+        status: Some(Pending),
+        kind: "image",
+        attempt: 2,
+        created_at: at(NOW - 2 * HOUR),
+        ..Draft::default()
+    };
+    let failure = rechecked(Some(same)).unwrap();
+    assert_eq!((failure.id, failure.staleness.age_ms), ("c", 2 * HOUR));
+    let with = |draft| rechecked(Some(draft)).unwrap_err();
+    assert_eq!(rechecked(None), Err(Unqualified::Gone));
+    assert_eq!(with(Draft { status: Some(Drafted), ..same }), Unqualified::Settled(Drafted));
+    assert_eq!(with(Draft { status: Some(Processing), ..same }), Unqualified::Started);
+    assert_eq!(with(Draft { attempt: 1, ..same }), Unqualified::Restarted);
+    assert_eq!(with(Draft { attempt: 3, ..same }), Unqualified::Restarted);
+    // It is stale again, after a sign of life of which the plan knew nothing.
+    assert_eq!(with(Draft { heartbeat_at: at(NOW - 2 * HOUR + 1), ..same }), Unqualified::Alive);
+    let deadline = Timestamp::from_millis((NOW + HOUR) as i64);
+    assert_eq!(with(Draft { heartbeat_at: at(NOW), ..same }), Unqualified::Fresh(deadline));
+    let unreadable = Unqualified::Unreadable(Unreadable::Missing);
+    assert_eq!(with(Draft { created_at: Time::Missing, ..same }), unreadable);
+}
+
+#[test]
+fn what_is_left_alone_has_a_code_and_words() {
+    for (reason, code, words) in [
+        (Unqualified::Gone, "gone", "there is no such creation"),
+        (Unqualified::Settled(Drafted), "settled", "it is `draft` now"),
+        (Unqualified::Started, "started", "a worker has begun since"),
+        (Unqualified::Restarted, "restarted", "it is another attempt now"),
+        (Unqualified::Alive, "alive", "it showed a sign of life since"),
+        (Unqualified::Fresh(None), "fresh", "it is within its limit now"),
+        (Unqualified::Unreadable(Unreadable::Missing), "time_missing", "it has no time"),
+    ] {
+        assert_eq!((reason.code(), reason.to_string().as_str()), (code, words));
+    }
+}
