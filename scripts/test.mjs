@@ -30,7 +30,7 @@ const SUITES = {
     commands: () => [
       ["cargo", ["test", "--locked", "--no-default-features"]],
       ["cargo", ["test", "--locked", "--no-default-features", "--features", "server"]],
-      ["cargo", ["test", "--locked", "--no-default-features", "--features", "simulate", "--test", "simulator", "--test", "agreement", "--bin", "simulate"]],
+      ["cargo", ["test", "--locked", "--no-default-features", "--features", "simulate", "--test", "store", "--test", "simulator", "--test", "agreement", "--bin", "simulate"]],
     ],
   },
   wasm: {

@@ -15,8 +15,8 @@ mod common;
 use common::{NOW, policy, time};
 use serde_json::Value;
 use stale_drafts::rules::{
-    Active, Age, Candidate, Draft, Field, Limit, MarkedMessage, MaxAge, Phase, Policy, RetriedMessage,
-    Setting, SkipReason, Status, SweepMessage, Timestamp, Unreadable, Verdict, badge, classify, plan,
+    Active, Age, Candidate, Draft, Field, LAGS, Limit, MarkedMessage, MaxAge, Phase, Policy, RetriedMessage,
+    Rule, Setting, SkipReason, Status, SweepMessage, Timestamp, Unreadable, Verdict, badge, classify, plan,
 };
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test;
@@ -232,4 +232,89 @@ fn one_max_age_replaces_every_limit_on_silence_but_never() {
     assert_eq!(short.limit_in(Phase::Heartbeating, "image").0, Limit::After(MaxAge::DEVELOPMENT));
     assert_eq!(short.total("image").0, Limit::After(MaxAge::from_hours(6.0).unwrap()));
     assert_eq!(short.attempts("image").get(), 3);
+    let policy = common::policy(
+        &serde_json::json!({ "pending": "never", "kinds": { "video": { "processing": "never" } } }),
+    );
+    let short = policy.unwrap().with_max_age(MaxAge::DEVELOPMENT);
+    assert_eq!(short.limit(Active::Pending, "image"), (Limit::Never, Rule::Status));
+    assert_eq!(short.limit(Active::Processing, "video"), (Limit::Never, Rule::KindAndStatus));
+}
+
+#[cfg_attr(not(target_arch = "wasm32"), test)]
+#[cfg_attr(target_arch = "wasm32", wasm_bindgen_test)]
+fn a_policy_says_what_it_holds() {
+    let of = |value| policy(&value).unwrap();
+    let limits_total = |value| of(value).limits_total();
+    assert!(!limits_total(serde_json::json!({ "kinds": { "video": { "attempts": 2 } } })));
+    assert!(limits_total(serde_json::json!({ "total_hours": 6 })));
+    assert!(limits_total(
+        serde_json::json!({ "kinds": { "film": { "attempts": 2 }, "video": { "total_hours": 6 } } })
+    ));
+    let keeps = |value| of(value).keeps_late_results();
+    assert!(keeps(serde_json::json!({})) && keeps(serde_json::json!({ "keep_late_results": true })));
+    assert!(!keeps(serde_json::json!({ "keep_late_results": false })));
+    let kinds = of(serde_json::json!({ "kinds": { "video": { "attempts": 2 }, "film": { "pending": 1 } } }));
+    assert_eq!(kinds.kinds().collect::<Vec<_>>(), ["film", "video"]);
+    assert_eq!(Policy::default().kinds().next(), None);
+}
+
+#[cfg_attr(not(target_arch = "wasm32"), test)]
+#[cfg_attr(target_arch = "wasm32", wasm_bindgen_test)]
+fn the_ends_of_what_a_time_and_a_limit_can_be() {
+    const LAST: u64 = 8_640_000_000_000_000;
+    assert_eq!(Timestamp::MAX.as_millis(), LAST);
+    assert_eq!(now().as_millis(), 1_700_000_000_000);
+    assert_eq!(now().saturating_add(LAST), Timestamp::MAX);
+    assert_eq!(now().saturating_add(u64::MAX), Timestamp::MAX);
+    assert_eq!(now().saturating_add(1).as_millis(), 1_700_000_000_001);
+    assert_eq!(now().saturating_sub(u64::MAX).as_millis(), 0);
+    let limit = |millis| MaxAge::from_millis(millis).map(MaxAge::as_millis);
+    assert_eq!([0, 1, LAST, LAST + 1].map(limit), [None, Some(1), Some(LAST), None]);
+}
+
+#[cfg_attr(not(target_arch = "wasm32"), test)]
+#[cfg_attr(target_arch = "wasm32", wasm_bindgen_test)]
+fn hours_that_are_none_are_quoted_as_json_writes_them() {
+    for (hours, text) in [
+        (0.0, "0"),
+        (-1.5, "-1.5"),
+        (1e-9, "1e-9"),
+        (-1e-7, "-1e-7"),
+        (-1e-6, "-0.000001"),
+        (1e20, "100000000000000000000"),
+        (1e21, "1e+21"),
+        (-1.5e300, "-1.5e+300"),
+        (f64::INFINITY, "Infinity"),
+        (f64::NEG_INFINITY, "-Infinity"),
+        (f64::NAN, "NaN"),
+    ] {
+        let expected = format!("`{text}` is no maximum age: expected hours above 0, such as `1` or `0.5`");
+        assert_eq!(MaxAge::from_hours(hours).unwrap_err().to_string(), expected);
+    }
+}
+
+#[cfg_attr(not(target_arch = "wasm32"), test)]
+#[cfg_attr(target_arch = "wasm32", wasm_bindgen_test)]
+fn a_failure_is_in_the_band_of_its_lag() {
+    let lag = |late| {
+        let draft = Draft {
+            status: Some(Status::Pending),
+            created_at: time(&Value::from(3_600_000 + late)),
+            ..Draft::default()
+        };
+        plan([Candidate { id: "c", draft }], now(), &Policy::default()).fail[0].lag()
+    };
+    for (band, limit) in LAGS.into_iter().enumerate() {
+        assert_eq!((lag(limit), lag(limit + 1)), (band, band + 1), "{limit}");
+    }
+    assert_eq!(lag(1), 0);
+}
+
+#[cfg_attr(not(target_arch = "wasm32"), test)]
+#[cfg_attr(target_arch = "wasm32", wasm_bindgen_test)]
+fn the_words_of_the_database() {
+    let phases: Vec<_> =
+        Phase::ALL.into_iter().map(|phase| (phase.as_str(), phase.status().as_str())).collect();
+    let expected = [("pending", "pending"), ("processing", "processing"), ("heartbeating", "processing")];
+    assert_eq!(phases, expected);
 }

@@ -116,8 +116,10 @@ impl std::error::Error for InvalidMaxAge {}
 fn number_text(number: f64) -> String {
     let magnitude = number.abs();
     if magnitude.is_infinite() {
-        String::from(if number > 0.0 { "Infinity" } else { "-Infinity" })
-    } else if magnitude >= 1e21 || (magnitude > 0.0 && magnitude < 1e-6) {
+        String::from(if number.is_sign_positive() { "Infinity" } else { "-Infinity" })
+    } else if magnitude >= 1e21 {
+        format!("{number:e}").replace('e', "e+")
+    } else if magnitude > 0.0 && magnitude < 1e-6 {
         format!("{number:e}")
     } else {
         number.to_string()

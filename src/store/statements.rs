@@ -69,7 +69,8 @@ macro_rules! pairs {
 
 pub(super) use {cutoff, pairs};
 
-/// The parts of [`STALE`] and [`STALE_BY_TOTAL`]; the latter has `$by_total` in its list of stale creations.
+/// The parts of [`STALE`] and [`STALE_BY_TOTAL`]; the latter has `$by_total` in its list of stale creations. Numbers are bound as
+/// doubles, and a `LIMIT` that is not whole is an error: the one of what the brake counts is cast.
 macro_rules! stale {
     ($totals:literal, $by_total:expr) => {
         concat!(

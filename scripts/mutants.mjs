@@ -1,0 +1,78 @@
+// `npm run mutants`: changes the code in one place at a time and demands that a test fails. `npm run mutants -- rules` or
+// `-- store` runs one part. What survives is printed, stands in target/mutants/<part>/mutants.out/missed.txt, and is a failure;
+// `.cargo/mutants.toml` names the few changes that make no difference, and why.
+
+import { existsSync, mkdirSync, readFileSync } from "node:fs";
+import { homedir } from "node:os";
+import { join } from "node:path";
+import { Help, capture, note, root, run, sh, step, which } from "./lib.mjs";
+
+const VERSION = "27.1.0";
+const exe = process.platform === "win32" ? ".exe" : "";
+
+/** Each part: the files that are changed, how they are built, and the tests that have to notice. */
+const PARTS = {
+  rules: {
+    files: ["src/rules/**"],
+    build: ["--no-default-features"],
+    tests: ["--test", "rules", "--test", "properties", "--test", "diagnosis", "--test", "judgements"],
+  },
+  store: {
+    files: ["src/store/**", "src/sweep.rs", "src/report.rs"],
+    build: ["--no-default-features", "--features", "simulate"],
+    // Of the simulator only the clean seeds: that it finds planted bugs says nothing of the code.
+    tests: ["--test", "store", "--test", "simulator", "--", "--skip", "plant", "--skip", "twice", "--skip", "replays", "--skip", "explained"],
+  },
+};
+
+/** The command, installed at the pinned version if it is not there. */
+async function cargoMutants() {
+  const cache = process.env.XDG_CACHE_HOME || join(homedir(), ".cache");
+  const folder = join(process.env.STALE_DRAFTS_TOOLS || join(cache, "stale-drafts"), `cargo-mutants-${VERSION}`);
+  const own = join(folder, "bin", `cargo-mutants${exe}`);
+  const cargoHome = process.env.CARGO_HOME || join(homedir(), ".cargo");
+  for (const path of [own, which(`cargo-mutants${exe}`), join(cargoHome, "bin", `cargo-mutants${exe}`)]) {
+    if (!path || !existsSync(path)) continue;
+    if ((await capture(path, ["mutants", "--version"])).output.trim() === `cargo-mutants ${VERSION}`) return path;
+  }
+  step(`Compiling cargo-mutants ${VERSION} (about 3 minutes on two cores, once)`);
+  await sh("cargo", ["install", "cargo-mutants", "--version", VERSION, "--locked", "--root", folder], {
+    help: "This step downloads. Check the network (and any proxy), then run the same command again.",
+  });
+  return own;
+}
+
+/** Runs one part, and gives how many mutants there were of each outcome. */
+async function runPart(command, name) {
+  const { files, build, tests } = PARTS[name];
+  const output = join(root, "target/mutants", name);
+  mkdirSync(output, { recursive: true });
+  step(`${name}: ${files.join(", ")}`);
+  const args = ["mutants", ...files.flatMap((file) => ["--file", file]), ...build, "--jobs", "2", "--output", output, "--", ...tests];
+  const { code } = await capture(command, args, { echo: true });
+  const lines = (outcome) => {
+    const path = join(output, "mutants.out", `${outcome}.txt`);
+    return existsSync(path) ? readFileSync(path, "utf8").split("\n").filter(Boolean).length : 0;
+  };
+  const [caught, unviable, missed, timeout] = ["caught", "unviable", "missed", "timeout"].map(lines);
+  // 2 and 3 say that some were missed or never ended; anything else says that nothing was judged.
+  if (![0, 2, 3].includes(code)) throw new Help(`cargo-mutants ended with code ${code}: the tests fail without any change, or it could not begin. See target/mutants/${name}/mutants.out/log.`);
+  if (caught === 0) throw new Help(`No mutant of \`${name}\` was caught: its tests were not run.`);
+  return { name, caught, unviable, missed, timeout };
+}
+
+await run(async () => {
+  const asked = process.argv.slice(2);
+  const unknown = asked.find((name) => !(name in PARTS));
+  if (unknown) throw new Help(`Unknown part \`${unknown}\`: expected ${Object.keys(PARTS).map((name) => `\`${name}\``).join(" or ")}.`);
+  const command = await cargoMutants();
+  const results = [];
+  for (const name of asked.length > 0 ? asked : Object.keys(PARTS)) results.push(await runPart(command, name));
+  step("Summary");
+  for (const { name, caught, unviable, missed, timeout } of results) {
+    note(`${missed ? "✗" : "✓"} ${name}: ${caught + unviable + missed + timeout} mutants; ${caught} caught, ${timeout} never ended, ${unviable} did not compile, ${missed} survived`);
+  }
+  if (results.some(({ missed }) => missed > 0)) {
+    throw new Help("A change to the code went unnoticed: write a test for it. If it makes no difference, say why in .cargo/mutants.toml.");
+  }
+});

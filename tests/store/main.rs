@@ -1,0 +1,77 @@
+//! Every statement of `src/store`, one by one, against SQLite with the real migrations; and a sweep and the reports over them.
+//!
+//! The simulator finds what goes wrong between statements; this says what each of them does.
+
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
+#![cfg(feature = "simulate")]
+
+mod lists;
+mod operators;
+mod reports;
+mod sqlite;
+mod sweeps;
+mod watch;
+
+use serde_json::{Map, Value, json};
+use sqlite::Sqlite;
+use stale_drafts::rules::{Policy, Setting, Timestamp};
+
+/// The instant that everything here is measured from.
+const NOW: u64 = 1_700_000_000_000;
+const MINUTE: u64 = 60_000;
+const HOUR: u64 = 3_600_000;
+
+fn at(millis: u64) -> Timestamp {
+    Timestamp::from_millis(i64::try_from(millis).unwrap()).unwrap()
+}
+
+fn now() -> Timestamp {
+    at(NOW)
+}
+
+/// An empty database in which `anna` and `ben` have 1,000 tokens each.
+fn database() -> Sqlite {
+    let database = Sqlite::new();
+    for user in ["anna", "ben"] {
+        database.write(&format!(
+            "INSERT INTO ledger (entry_key, user_id, type, tokens, created_at)
+             VALUES ('grant:{user}', '{user}', 'grant', 1000, 0)"
+        ));
+    }
+    database
+}
+
+/// Brings in a creation: one of `anna`, an image for 5 tokens, pending since now; and what `columns` says otherwise.
+fn add(database: &Sqlite, id: &str, columns: Value) {
+    let mut row = json!({
+        "id": id, "user_id": "anna", "kind": "image", "prompt": "a fox", "status": "pending", "tokens": 5, "created_at": NOW,
+    });
+    let row = row.as_object_mut().unwrap();
+    row.extend(columns.as_object().unwrap().clone());
+    let literal = |value: &Value| match value {
+        Value::String(text) => format!("'{}'", text.replace('\'', "''")),
+        other => other.to_string(),
+    };
+    let names: Vec<_> = row.keys().map(String::as_str).collect();
+    let values: Vec<_> = row.values().map(literal).collect();
+    database.write(&format!("INSERT INTO creations ({}) VALUES ({})", names.join(", "), values.join(", ")));
+}
+
+/// A policy from its numbers; a number below zero is `"never"`.
+fn policy(settings: &[(&[&str], f64)]) -> Policy {
+    let setting =
+        |number: f64| if number < 0.0 { Setting::Text("never") } else { Setting::Number(number, "") };
+    Policy::from_settings(settings.iter().map(|(path, number)| (*path, setting(*number)))).unwrap()
+}
+
+/// A row of a result.
+fn row(value: Value) -> Map<String, Value> {
+    value.as_object().unwrap().clone()
+}

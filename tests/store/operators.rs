@@ -1,0 +1,248 @@
+//! What operators ask, and what a dashboard shows.
+
+use serde_json::{Value, json};
+use stale_drafts::rules::Evidence;
+use stale_drafts::store::{self, ActiveBand, Dashboard, Rates, Rolled, Row};
+
+use crate::sqlite::Sqlite;
+use crate::{HOUR, MINUTE, NOW, add, at, database, now, policy, row};
+
+fn sweep(database: &Sqlite, id: &str, source: &str, started_at: u64, error: Option<&str>) {
+    let error = error.map_or(String::from("NULL"), |error| format!("'{error}'"));
+    database.write(&format!(
+        "INSERT INTO sweeps (id, source, started_at, finished_at, error)
+         VALUES ('{id}', '{source}', {started_at}, {started_at}, {error})"
+    ));
+}
+
+fn column(rows: &[Row], name: &str) -> Vec<Value> {
+    rows.iter().map(|row| row[name].clone()).collect()
+}
+
+#[test]
+fn creations_by_id() {
+    let database = database();
+    add(&database, "a", json!({}));
+    add(&database, "b", json!({ "status": "draft" }));
+    let rows = database.one(store::by_id(&["b", "gone", "a"]));
+    let of = |name| store::candidates(&rows, name).unwrap().into_iter().map(|row| row.id).collect::<Vec<_>>();
+    assert_eq!((of("candidates"), of("unreadable")), (vec![String::from("b"), String::from("a")], vec![]));
+}
+
+#[test]
+fn active_creations_are_counted_by_the_limits_that_their_age_exceeds() {
+    let database = database();
+    for (id, ago) in [("a", 0), ("b", HOUR), ("c", HOUR + 1), ("d", 2 * HOUR + 1)] {
+        add(&database, id, json!({ "created_at": NOW - ago }));
+    }
+    add(&database, "future", json!({ "created_at": NOW + 1 }));
+    add(&database, "missing", json!({ "created_at": null, "kind": "video" }));
+    add(&database, "settled", json!({ "status": "draft" }));
+    let rows = database.one(store::count(now(), &[HOUR, 2 * HOUR]));
+    let of = |kind, band, creations| {
+        row(
+            json!({ "status": "pending", "kind": kind, "band": band, "creations": creations, "tokens": creations * 5 }),
+        )
+    };
+    let expected =
+        [of("image", -1, 1), of("image", 0, 2), of("image", 1, 1), of("image", 2, 1), of("video", -1, 1)];
+    assert_eq!(rows, expected);
+}
+
+#[test]
+fn sweeps_are_listed_from_the_newest_on() {
+    let database = database();
+    for id in ["1", "2", "3"] {
+        sweep(&database, id, "tool", NOW, None);
+    }
+    let of = |before, limit| column(&database.one(store::sweeps(before, limit)), "id");
+    assert_eq!(of(None, 9), ["3", "2", "1"]);
+    assert_eq!(of(None, 1), ["3"]);
+    assert_eq!(of(Some("3"), 1), ["2"]);
+    assert_eq!(of(Some("1"), 9), [""; 0]);
+}
+
+#[test]
+fn everything_about_one_creation() {
+    let database = database();
+    let failed = json!({
+        "status": "failed", "attempt": 2, "error": "it was stuck", "error_code": "generation_timeout",
+        "stuck_status": "pending", "age_ms": 2 * HOUR, "max_age_ms": HOUR, "rule": "max_age_hours", "sweep_id": "2",
+    });
+    add(&database, "c", failed);
+    add(&database, "another", json!({}));
+    for id in ["1", "2", "3"] {
+        sweep(&database, id, "cron", NOW, None);
+    }
+    database.write(
+        "INSERT INTO attempts (creation_id, attempt, outcome, finished_at, sweep_id) VALUES ('c', 1, 'retried', 1, '1');
+         INSERT INTO events (id, due_at, targets, created_at, creation_id, body)
+         VALUES ('e1', 1, 1, 1, 'c', '{}'), ('e2', 1, 1, 1, 'another', '{}')",
+    );
+    let [page, ledger, sweeps, attempts, events] = database.all(&store::explain("c")).try_into().unwrap();
+    let page = store::page_rows(&page).unwrap();
+    assert_eq!((page.len(), page[0].creation.id.as_str(), page[0].refunded_tokens), (1, "c", Some(5)));
+    // A creation that is brought in failed is refunded at once, by the database's clock.
+    assert_eq!(column(&ledger, "entry_key"), ["charge:c", "refund:c"]);
+    assert_eq!(column(&sweeps, "id"), ["1", "2"]);
+    assert_eq!(column(&attempts, "attempt"), [1]);
+    assert_eq!(column(&events, "id"), ["e1"]);
+}
+
+fn evidence(database: &Sqlite) -> Evidence {
+    store::evidence_of(&database.one(store::evidence(now()))[0]).unwrap()
+}
+
+#[test]
+fn there_is_evidence_of_nothing_in_an_empty_database() {
+    let version = store::SCHEMA_VERSION;
+    let nothing =
+        Evidence { schema_version: version, expected_schema_version: version, ..Evidence::default() };
+    assert_eq!(evidence(&database()), nothing);
+    assert_eq!(store::evidence_of(&row(json!({}))), None);
+}
+
+#[test]
+fn the_evidence_of_a_diagnosis() {
+    let database = database();
+    add(&database, "waits", json!({ "created_at": NOW - 3 }));
+    add(&database, "waits too", json!({ "created_at": NOW - 2 }));
+    let processing = |ago: u64| json!({ "status": "processing", "created_at": 0, "started_at": NOW - ago });
+    add(&database, "alive", processing(5 * MINUTE));
+    for (id, ago) in [("silent", 5 * MINUTE + 1), ("more silent", 6 * MINUTE), ("most silent", 7 * MINUTE)] {
+        add(&database, id, processing(ago));
+    }
+    for id in ["u1", "u2"] {
+        add(&database, id, json!({ "created_at": null }));
+    }
+    add(&database, "future", json!({ "created_at": NOW + 1 }));
+    let ended = |kind: &str, code: Option<&str>, ago: u64| {
+        let status = if code.is_some() { "failed" } else { "draft" };
+        json!({ "kind": kind, "status": status, "error_code": code, "finished_at": NOW - ago, "created_at": 0 })
+    };
+    for (at, code) in ["broken", "broken", "broken", "other", "other"].into_iter().enumerate() {
+        add(
+            &database,
+            &format!("failed {at}"),
+            ended(if at == 0 { "image" } else { "video" }, Some(code), at as u64),
+        );
+    }
+    add(&database, "done", ended("video", None, HOUR));
+    add(&database, "done long ago", ended("video", None, HOUR + 1));
+    sweep(&database, "1", "cron", NOW - 9, None);
+    sweep(&database, "2", "tool", NOW - 8, None);
+    sweep(&database, "3", "cron", NOW - 7, Some("lost"));
+    let version = store::SCHEMA_VERSION;
+    let expected = Evidence {
+        waiting: 2,
+        waiting_since: Some(at(NOW - 3)),
+        last_start: Some(at(NOW - 5 * MINUTE)),
+        alive: 1,
+        silent: 3,
+        silent_between: Some((at(NOW - 7 * MINUTE), at(NOW - 5 * MINUTE))),
+        unreadable: 3,
+        finished: 6,
+        failed: 5,
+        top_error: Some((String::from("broken"), 3)),
+        top_kind: Some((String::from("video"), 4, 5)),
+        last_good_sweep: Some(at(NOW - 9)),
+        last_sweep_error: Some(String::from("lost")),
+        schema_version: version,
+        expected_schema_version: version,
+        ..Evidence::default()
+    };
+    let found = evidence(&database);
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn few_failures_are_not_worth_naming() {
+    let database = database();
+    let ended = json!({ "status": "failed", "error_code": "broken", "finished_at": NOW, "created_at": 0 });
+    for at in 0..4 {
+        add(&database, &format!("f{at}"), ended.clone());
+    }
+    let found = evidence(&database);
+    assert_eq!((found.failed, found.top_error, found.top_kind), (4, None, None));
+    add(&database, "f5", ended);
+    let found = evidence(&database);
+    assert_eq!(found.top_error, Some((String::from("broken"), 5)));
+    assert_eq!(found.top_kind, Some((String::from("image"), 5, 5)));
+}
+
+fn rolled(hour: u64, creations: u64) -> Rolled {
+    Rolled {
+        hour,
+        outcome: String::from("failed"),
+        kind: String::from("image"),
+        stuck_status: String::from("pending"),
+        rule: String::from("max_age_hours"),
+        creations,
+        tokens: 5,
+        lags: [10, 11, 12, 13, 14, 15],
+    }
+}
+
+#[test]
+fn a_dashboard_reads_everything() {
+    let database = database();
+    for (hour, creations) in [(0, 99), (NOW - 2 * HOUR, 2), (NOW - HOUR, 3), (NOW, 4), (NOW + 1, 5)] {
+        database.write(&format!(
+            "INSERT INTO rollups VALUES ({hour}, 'failed', 'image', 'pending', 'max_age_hours', {creations}, 5, 10, 11, 12, 13, 14, 15)"
+        ));
+    }
+    for (id, ago) in [("old", HOUR + 1), ("at its limit", HOUR), ("half", HOUR / 2 + 1), ("new", 0)] {
+        add(&database, id, json!({ "created_at": NOW - ago }));
+    }
+    add(&database, "film", json!({ "kind": "film", "created_at": 0 }));
+    add(&database, "again", json!({ "status": "draft", "attempt": 2 }));
+    add(&database, "published", json!({ "status": "published" }));
+    let timed_out = json!({
+        "status": "failed", "error": "it was stuck", "error_code": "generation_timeout", "stuck_status": "pending",
+        "age_ms": 2 * HOUR, "max_age_ms": HOUR, "rule": "max_age_hours", "sweep_id": "1",
+    });
+    add(&database, "timed out", timed_out);
+    for code in ["a", "b"] {
+        add(&database, code, json!({ "status": "failed", "error_code": code }));
+    }
+    sweep(&database, "1", "cron", NOW, None);
+    sweep(&database, "2", "cron", NOW, None);
+    database.write(
+        "INSERT INTO alerts VALUES ('a', 1, 2, 'critical', 'c', 'e', 'r'), ('b', 2, NULL, 'warning', 'c', 'e', 'r');
+         INSERT INTO audit VALUES ('1', 1, 'ops', 'pause', ''), ('2', 2, 'ops', 'resume', '')",
+    );
+    let policy = policy(&[(&["kinds", "film", "max_age_hours"], -1.0)]);
+    let results = database.all(&store::dashboard(&policy, now(), at(NOW - HOUR)));
+    let read = Dashboard::read(results).unwrap();
+    assert_eq!(read.hours, [rolled(NOW - HOUR, 3), rolled(NOW, 4)]);
+    assert_eq!(read.totals, [rolled(0, 99)]);
+    let band = |kind: &str, max_age_ms, band| ActiveBand {
+        phase: String::from("pending"),
+        kind: String::from(kind),
+        max_age_ms,
+        band,
+        creations: 1,
+    };
+    let image = |quarter| band("image", Some(HOUR), Some(quarter));
+    assert_eq!(read.active, [band("film", None, None), image(0), image(2), image(3), image(4)]);
+    let oldest: Vec<_> = read.oldest.iter().map(|row| row.id.as_str()).collect();
+    assert_eq!(oldest, ["film", "old"]);
+    let rates = Rates { newest: 10, completed: 2, failed: 3, timed_out: 1, retried: 1, active: 5 };
+    assert_eq!(read.rates, rates);
+    assert_eq!(column(&read.sweeps, "id"), ["2", "1"]);
+    assert_eq!(column(&read.alerts, "code"), ["b", "a"]);
+    assert_eq!(column(&read.audit, "action"), ["resume", "pause"]);
+}
+
+#[test]
+fn a_dashboard_is_all_of_its_results_or_an_error() {
+    let error = Dashboard::read(vec![Vec::new(); 7]).unwrap_err();
+    assert_eq!(error.to_string(), "expected eight results");
+    // From the beginning on is all but what stands over all.
+    let database = database();
+    database
+        .write("INSERT INTO rollups VALUES (0, 'failed', 'image', 'pending', 'x', 1, 1, 0, 0, 0, 0, 0, 0)");
+    let results = database.all(&store::dashboard(&policy(&[]), now(), at(0)));
+    let read = Dashboard::read(results).unwrap();
+    assert_eq!((read.hours.len(), read.totals.len()), (0, 1));
+}

@@ -1,0 +1,560 @@
+//! What a sweep reads and writes.
+
+use serde_json::{Value, json};
+use stale_drafts::rules::{Active, Brake, Held, Policy, Time, Timestamp};
+use stale_drafts::store::{
+    self, Cost, DatabaseError, FailureRow, Filter, Page, Row, Statement, SweepStart, SweepTotals, Window,
+};
+
+use crate::sqlite::{CLOCK, Sqlite};
+use crate::{HOUR, MINUTE, NOW, add, at, database, now, policy, row};
+
+const ALL: Window = Window { limit: 100, offset: 0, unreadable: 100 };
+const ID: &str = "01890a5d-ac96-774b-bcce-b302099a8057";
+
+fn stale(database: &Sqlite, policy: &Policy, filter: Filter<'_>, window: Window) -> Row {
+    let mut rows = database.one(store::stale(policy, filter, now(), window, Brake::default()));
+    assert_eq!(rows.len(), 1);
+    rows.remove(0)
+}
+
+fn ids(row: &Row, column: &str) -> Vec<String> {
+    let rows = store::candidates(std::slice::from_ref(row), column).unwrap();
+    rows.into_iter().map(|row| row.id).collect()
+}
+
+fn found(database: &Sqlite, policy: &Policy, filter: Filter<'_>) -> Vec<String> {
+    ids(&stale(database, policy, filter, ALL), "candidates")
+}
+
+#[test]
+fn what_is_stale_is_found_by_the_limit_of_its_phase_and_kind() {
+    let database = database();
+    let processing =
+        |kind, ago: u64| json!({ "kind": kind, "status": "processing", "created_at": NOW - ago });
+    add(&database, "image at its limit", json!({ "created_at": NOW - HOUR }));
+    add(&database, "image beyond", json!({ "created_at": NOW - HOUR - 1 }));
+    add(&database, "video waits", json!({ "kind": "video", "created_at": NOW - HOUR - 1 }));
+    add(&database, "video at its limit", processing("video", 6 * HOUR));
+    add(&database, "video beyond", processing("video", 6 * HOUR + 1));
+    // At the epoch, and never stale.
+    add(&database, "film", json!({ "kind": "film", "created_at": 0 }));
+    add(&database, "settled", json!({ "status": "draft", "created_at": 0 }));
+    let beating = |ago: u64| json!({ "status": "processing", "created_at": 0, "started_at": 0, "heartbeat_at": NOW - ago });
+    add(&database, "heartbeat at its limit", beating(2 * MINUTE));
+    add(&database, "heartbeat beyond", beating(2 * MINUTE + 1));
+    let policy = policy(&[
+        (&["kinds", "video", "processing"], 6.0),
+        (&["kinds", "film", "max_age_hours"], -1.0),
+        (&["heartbeat_minutes"], 2.0),
+    ]);
+    let of = |kind, status| found(&database, &policy, Filter { kind, status });
+    let all = ["heartbeat beyond", "image beyond", "video waits", "video beyond"];
+    assert_eq!(of(None, None), all);
+    assert_eq!(of(Some("video"), None), ["video waits", "video beyond"]);
+    assert_eq!(of(Some("image"), None), ["heartbeat beyond", "image beyond"]);
+    assert_eq!(of(Some("film"), None), [""; 0]);
+    assert_eq!(of(None, Some(Active::Pending)), ["image beyond", "video waits"]);
+    assert_eq!(of(None, Some(Active::Processing)), ["heartbeat beyond", "video beyond"]);
+    assert_eq!(of(Some("video"), Some(Active::Processing)), ["video beyond"]);
+}
+
+#[test]
+fn what_a_filter_leaves_out_is_not_found_however_old_it_is() {
+    let database = database();
+    add(&database, "image", json!({ "created_at": 0 }));
+    add(&database, "video", json!({ "kind": "video", "created_at": 0 }));
+    let only = Filter { kind: Some("video"), status: None };
+    assert_eq!(found(&database, &Policy::default(), only), ["video"]);
+    let only = Filter { kind: None, status: Some(Active::Processing) };
+    assert_eq!(found(&database, &Policy::default(), only), [""; 0]);
+}
+
+#[test]
+fn a_filter_matches_kind_and_status() {
+    let matches = |kind, status| Filter { kind, status }.matches(Active::Pending, "image");
+    assert!(matches(None, None));
+    assert!(matches(Some("image"), None));
+    assert!(matches(None, Some(Active::Pending)));
+    assert!(matches(Some("image"), Some(Active::Pending)));
+    assert!(!matches(Some("video"), None));
+    assert!(!matches(None, Some(Active::Processing)));
+    assert!(!matches(Some("video"), Some(Active::Pending)));
+    assert!(!matches(Some("image"), Some(Active::Processing)));
+}
+
+#[test]
+fn what_takes_too_long_in_all_is_found_too() {
+    let database = database();
+    let since = |kind, ago: u64| json!({ "kind": kind, "status": "processing", "created_at": 0, "started_at": NOW - ago, "heartbeat_at": NOW });
+    add(&database, "at its limit", since("image", 6 * HOUR));
+    add(&database, "beyond", since("image", 6 * HOUR + 1));
+    add(&database, "a film takes its time", since("film", NOW));
+    add(&database, "by silence", json!({ "created_at": NOW - HOUR - 1 }));
+    // Stale by both: listed once.
+    add(&database, "by both", json!({ "status": "processing", "created_at": NOW - 9 * HOUR }));
+    let policy = policy(&[(&["total_hours"], 6.0), (&["kinds", "film", "total_hours"], -1.0)]);
+    let of = |kind, status| found(&database, &policy, Filter { kind, status });
+    assert_eq!(of(None, None), ["by silence", "by both", "beyond"]);
+    assert_eq!(of(Some("film"), None), [""; 0]);
+    assert_eq!(of(None, Some(Active::Pending)), ["by silence"]);
+    assert_eq!(found(&database, &Policy::default(), Filter::default()), ["by silence", "by both"]);
+}
+
+#[test]
+fn a_window_bounds_what_is_found() {
+    let database = database();
+    for at in 1..=4_u64 {
+        add(&database, &format!("s{at}"), json!({ "created_at": NOW - 3 * HOUR + at }));
+        add(&database, &format!("u{at}"), json!({ "created_at": null }));
+        add(&database, &format!("f{at}"), json!({ "created_at": NOW + at }));
+    }
+    let of = |window| {
+        let row = stale(&database, &Policy::default(), Filter::default(), window);
+        [ids(&row, "candidates"), ids(&row, "unreadable")].map(|ids| ids.join(" "))
+    };
+    assert_eq!(of(ALL), ["s1 s2 s3 s4", "u1 u2 u3 u4 f1 f2 f3 f4"]);
+    assert_eq!(of(Window { limit: 2, offset: 1, unreadable: 3 }), ["s2 s3", "u1 u2 u3 f1 f2 f3"]);
+    assert_eq!(of(Window { limit: 0, offset: 0, unreadable: 0 }), ["", ""]);
+    // A time that is now is not in the future.
+    add(&database, "now", json!({ "created_at": NOW }));
+    assert_eq!(of(ALL)[1], "u1 u2 u3 u4 f1 f2 f3 f4");
+}
+
+#[test]
+fn active_creations_are_counted_where_the_brake_wants_to_know() {
+    let database = database();
+    for at in 0..3 {
+        add(&database, &format!("s{at}"), json!({ "created_at": 0 }));
+        add(&database, &format!("f{at}"), json!({}));
+    }
+    let active = |at_least, percent| {
+        let brake = Brake { creations: 0, percent, at_least };
+        let rows = database.one(store::stale(&Policy::default(), Filter::default(), now(), ALL, brake));
+        rows[0]["active"].clone()
+    };
+    assert_eq!(active(4, 50), Value::Null);
+    assert_eq!(active(3, 50), 6);
+    // No more than it takes to see that three are at most 80 percent: 3 × 100 / 80, rounded down, and one more.
+    assert_eq!(active(3, 80), 4);
+    assert_eq!(active(3, 0), 6);
+}
+
+#[test]
+fn the_active_creations_of_a_user() {
+    let database = database();
+    for id in ["a", "b", "c"] {
+        add(&database, id, json!({ "created_at": NOW }));
+    }
+    add(&database, "unreadable", json!({ "created_at": "soon" }));
+    add(&database, "settled", json!({ "status": "draft" }));
+    add(&database, "another's", json!({ "user_id": "ben" }));
+    let of =
+        |user, limit, offset| ids(&database.one(store::active_of_user(user, limit, offset))[0], "candidates");
+    assert_eq!(of("anna", 9, 0), ["a", "b", "c", "unreadable"]);
+    assert_eq!(of("anna", 2, 1), ["b", "c"]);
+    assert_eq!(of("ben", 9, 0), ["another's"]);
+}
+
+#[test]
+fn a_candidate_is_read_as_it_stands() {
+    let database = database();
+    let (created, queued, started, beat) = (NOW - 4, NOW - 3, NOW - 2, NOW - 1);
+    add(
+        &database,
+        "c",
+        json!({
+            "kind": "video", "status": "processing", "attempt": 3, "tokens": 7, "created_at": created,
+            "queued_at": queued, "started_at": started, "heartbeat_at": beat, "progress": 40,
+        }),
+    );
+    add(
+        &database,
+        "garbage",
+        json!({ "created_at": "soon", "started_at": 1.5, "heartbeat_at": null, "queued_at": -1 }),
+    );
+    let rows = store::candidates(&database.one(store::by_id(&["c", "garbage"])), "candidates").unwrap();
+    let [whole, garbage] = rows.as_slice() else { panic!("two were asked for") };
+    assert_eq!((whole.id.as_str(), whole.user_id.as_str(), whole.kind.as_str()), ("c", "anna", "video"));
+    assert_eq!((whole.status.as_str(), whole.attempt, whole.tokens), ("processing", 3, 7));
+    let time = |millis| Time::At(at(millis));
+    let times = [whole.created_at, whole.queued_at, whole.started_at, whole.heartbeat_at];
+    assert_eq!(times, [created, queued, started, beat].map(time));
+    assert_eq!((whole.progress, garbage.progress), (Some(40), None));
+    let times = [garbage.created_at, garbage.queued_at, garbage.started_at, garbage.heartbeat_at];
+    assert_eq!(times, [Time::Malformed, Time::Malformed, Time::Malformed, Time::Missing]);
+    let candidate = whole.candidate();
+    let draft = candidate.draft;
+    assert_eq!((candidate.id, draft.kind, draft.attempt), ("c", "video", 3));
+    assert_eq!(draft.status.unwrap().as_str(), "processing");
+    let times = [draft.created_at, draft.queued_at, draft.started_at, draft.heartbeat_at];
+    assert_eq!(times, [created, queued, started, beat].map(time));
+}
+
+#[test]
+fn what_is_not_of_the_shape_is_an_error() {
+    let wrong = |column: &str| Err(format!("`{column}` of the result is not what was asked for"));
+    let read = |cell: Value| {
+        let rows = [row(json!({ "candidates": cell }))];
+        store::candidates(&rows, "candidates").map(|rows| rows.len()).map_err(|error| error.to_string())
+    };
+    assert_eq!(read(json!("[]")), Ok(0));
+    let whole = r#"["c","anna","image","pending",1,5,0,null,"malformed",null,null]"#;
+    assert_eq!(read(json!(format!("[{whole}]"))), Ok(1));
+    for cell in
+        [json!(null), json!("{"), json!("{}"), json!("[1]"), json!("[[]]"), json!(format!("[{whole},[]]"))]
+    {
+        assert_eq!(read(cell.clone()), wrong("candidates"), "{cell}");
+    }
+    assert_eq!(
+        store::page_rows(&[]).map(|rows| rows.len()).map_err(|error| error.to_string()),
+        wrong("page")
+    );
+}
+
+#[test]
+fn marked_ids_are_none_a_list_or_an_error() {
+    let read = |rows: &[Row]| store::marked_ids(rows).map_err(|error| error.to_string());
+    let with = |cell: Value| read(&[row(json!({ "marked_ids": cell }))]);
+    assert_eq!(with(json!(null)), Ok(None));
+    assert_eq!(with(json!("[]")), Ok(Some(vec![])));
+    assert_eq!(with(json!(r#"["a","b"]"#)), Ok(Some(vec![String::from("a"), String::from("b")])));
+    let wrong = Err(String::from("`marked_ids` of the result is not what was asked for"));
+    assert_eq!(with(json!("[1]")), wrong);
+    assert_eq!(read(&[]), wrong);
+}
+
+#[test]
+fn what_holds_sweeps_back_is_read_where_something_is_stale() {
+    let database = database();
+    let held = || store::held(&[stale(&database, &Policy::default(), Filter::default(), ALL)]);
+    let of_anna = || store::held(&database.one(store::active_of_user("anna", 9, 0)));
+    database.one(store::hold("brake", None, "many at once", at(NOW - 2)));
+    assert_eq!((held(), of_anna()), (None, None));
+    add(&database, "c", json!({ "created_at": 0 }));
+    let brake = Some(Held::Brake { detail: String::from("many at once") });
+    assert_eq!((held(), of_anna()), (brake.clone(), brake.clone()));
+    // A brake that holds already keeps its beginning, and says what is so now.
+    database.one(store::hold("brake", None, "more still", now()));
+    assert_eq!(held(), Some(Held::Brake { detail: String::from("more still") }));
+    assert_eq!(database.read("SELECT since FROM controls"), [json!([NOW - 2])]);
+    // A pause comes before a brake.
+    database.one(store::hold("paused", Some("ops"), "", at(NOW - 1)));
+    let paused = Some(Held::Paused { actor: String::from("ops"), since: at(NOW - 1) });
+    assert_eq!((held(), of_anna()), (paused.clone(), paused));
+    database.one(store::release("paused"));
+    assert_eq!(held(), Some(Held::Brake { detail: String::from("more still") }));
+    database.one(store::release("brake"));
+    assert_eq!((held(), of_anna()), (None, None));
+}
+
+fn start(sweep_id: &str) -> SweepStart<'_> {
+    SweepStart { sweep_id, source: "tool", actor: Some("ops"), plan_id: Some("p1"), now: now() }
+}
+
+/// The row of a plan for a creation that was pending since two hours, at its first attempt.
+fn planned(id: &str) -> FailureRow<'_> {
+    FailureRow {
+        id,
+        status: "pending",
+        attempt: 1,
+        last_sign_of_life: NOW - 2 * HOUR,
+        error: format!("{id} was stuck"),
+        age_ms: 2 * HOUR,
+        max_age_ms: HOUR,
+        rule: String::from("max_age_hours"),
+        phase: "pending",
+        lag: 3,
+        tokens: 5,
+    }
+}
+
+const TOTALS: SweepTotals = SweepTotals { examined: 9, refused: 2, unreadable: 3, more: true };
+const SWEEP: &str =
+    "SELECT source, actor, plan_id, started_at, finished_at, examined, marked, retried, raced, refused,
+    unreadable, refunded_tokens, more, error, queries, rows_read, rows_written FROM sweeps";
+const ROLLUPS: &str =
+    "SELECT hour, outcome, kind, stuck_status, rule, creations, tokens, lag_2, lag_3 FROM rollups";
+
+fn marked(rows: &[Vec<Row>]) -> Option<Vec<String>> {
+    store::marked_ids(rows.last().unwrap()).unwrap()
+}
+
+#[test]
+fn a_plan_is_marked_refunded_told_and_counted_in_one_transaction() {
+    let database = database();
+    for (id, user) in [("a", "anna"), ("b", "anna"), ("c", "ben")] {
+        add(&database, id, json!({ "user_id": user, "created_at": NOW - 2 * HOUR }));
+    }
+    let plan = ["a", "b", "c"].map(planned);
+    let counted =
+        json!([["failed", "image", "pending", "max_age_hours", 3, 15, 0, 0, 0, 3, 0, 0]]).to_string();
+    let batch = store::mark_failed(start(ID), &plan, TOTALS, 3, true, counted);
+    assert_eq!(marked(&database.all(&batch)), None);
+    let failed = |id, user| {
+        json!([
+            id,
+            user,
+            "failed",
+            NOW,
+            format!("{id} was stuck"),
+            "generation_timeout",
+            "pending",
+            2 * HOUR,
+            HOUR,
+            "max_age_hours",
+            ID
+        ])
+    };
+    assert_eq!(
+        database.read(
+            "SELECT id, user_id, status, finished_at, error, error_code, stuck_status, age_ms, max_age_ms, rule, sweep_id
+             FROM creations"
+        ),
+        [failed("a", "anna"), failed("b", "anna"), failed("c", "ben")]
+    );
+    let balances = database.read("SELECT user_id, tokens FROM balances");
+    assert_eq!(balances, [json!(["anna", 1_000]), json!(["ben", 1_000])]);
+    let refund = |id| json!([format!("refund:{id}"), 5, NOW, ID]);
+    assert_eq!(
+        database.read("SELECT entry_key, tokens, created_at, sweep_id FROM ledger WHERE type = 'refund'"),
+        [refund("a"), refund("b"), refund("c")]
+    );
+    let events = database.read("SELECT id, state, due_at, targets, creation_id FROM events");
+    let event = |id| json!([format!("failed:{id}:1"), "due", NOW, 3, id]);
+    assert_eq!(events, [event("a"), event("b"), event("c")]);
+    let row = json!(["tool", "ops", "p1", NOW, CLOCK, 9, 3, 0, 0, 2, 3, 15, 1, null, null, null, null]);
+    assert_eq!(database.read(SWEEP), [row]);
+    let rolled = |hour: u64| json!([hour, "failed", "image", "pending", "max_age_hours", 3, 15, 0, 3]);
+    assert_eq!(database.read(ROLLUPS), [rolled(0), rolled(NOW / HOUR * HOUR)]);
+    // Once more: nothing is left to be done.
+    let again = store::mark_failed(start("another"), &plan, TOTALS, 3, true, String::from("[]"));
+    assert_eq!(marked(&database.all(&again)), Some(vec![]));
+    assert_eq!(database.read("SELECT user_id, tokens FROM balances"), balances);
+    let [_, second] = database
+        .read("SELECT marked, raced, refunded_tokens FROM sweeps ORDER BY source, id")
+        .try_into()
+        .unwrap();
+    assert_eq!(second, json!([0, 3, 0]));
+}
+
+#[test]
+fn what_has_moved_on_is_left_alone_and_not_counted() {
+    let database = database();
+    add(&database, "a", json!({ "created_at": NOW - 2 * HOUR }));
+    add(&database, "b", json!({ "created_at": NOW - 2 * HOUR, "tokens": 0 }));
+    add(
+        &database,
+        "moved",
+        json!({ "created_at": NOW - 2 * HOUR, "started_at": NOW, "status": "processing" }),
+    );
+    let plan = ["a", "b", "moved"].map(planned);
+    let batch = store::mark_failed(start(ID), &plan, TOTALS, 0, false, String::from("[]"));
+    assert_eq!(marked(&database.all(&batch)), Some(vec![String::from("a"), String::from("b")]));
+    let row = json!(["tool", "ops", "p1", NOW, null, 9, 2, 0, 1, 2, 3, 5, 1, null, null, null, null]);
+    assert_eq!(database.read(SWEEP), [row]);
+    assert_eq!(database.read("SELECT status FROM creations WHERE id = 'moved'"), [json!(["processing"])]);
+    assert_eq!(database.read("SELECT tokens FROM balances WHERE user_id = 'anna'"), [json!([995])]);
+    assert_eq!(database.read("SELECT count(*) FROM events"), [json!([0])]);
+    let rolled = |hour: u64| json!([hour, "failed", "image", "pending", "max_age_hours", 2, 5, 0, 2]);
+    assert_eq!(database.read(ROLLUPS), [rolled(0), rolled(NOW / HOUR * HOUR)]);
+}
+
+#[test]
+fn a_plan_is_put_back_recorded_told_and_counted_in_one_transaction() {
+    let database = database();
+    let since = NOW - 2 * HOUR;
+    let beats = json!({
+        "status": "processing", "created_at": 0, "started_at": since - 1, "heartbeat_at": since, "attempt": 2,
+        "worker": "w", "fence": "2.abc", "progress": 50,
+    });
+    add(&database, "a", beats);
+    add(&database, "moved", json!({ "created_at": since }));
+    let row = |id| FailureRow { status: "processing", attempt: 2, phase: "heartbeating", ..planned(id) };
+    let plan = ["a", "moved"].map(row);
+    let batch = store::retry(start(ID), &plan, TOTALS, 4, true, String::from("[]"));
+    assert_eq!(marked(&database.all(&batch)), Some(vec![String::from("a")]));
+    assert_eq!(
+        database.read(
+            "SELECT status, attempt, queued_at, started_at, heartbeat_at, worker, fence, progress FROM creations
+             WHERE id = 'a'"
+        ),
+        [json!(["pending", 3, NOW, null, null, null, null, null])]
+    );
+    assert_eq!(
+        database.read("SELECT * FROM attempts"),
+        [json!([
+            "a",
+            2,
+            "retried",
+            "w",
+            "2.abc",
+            since - 1,
+            since,
+            NOW,
+            "a was stuck",
+            "generation_timeout",
+            "processing",
+            2 * HOUR,
+            HOUR,
+            "max_age_hours",
+            ID,
+        ])]
+    );
+    let events = database.read("SELECT id, targets FROM events");
+    assert_eq!(events, [json!(["retried:a:2", 4])]);
+    assert_eq!(database.read("SELECT tokens FROM balances WHERE user_id = 'anna'"), [json!([990])]);
+    let row = json!(["tool", "ops", "p1", NOW, CLOCK, 9, 0, 1, 1, 2, 3, 0, 1, null, null, null, null]);
+    assert_eq!(database.read(SWEEP), [row]);
+    let rolled = |hour: u64| json!([hour, "retried", "image", "processing", "max_age_hours", 1, 0, 0, 1]);
+    assert_eq!(database.read(ROLLUPS), [rolled(0), rolled(NOW / HOUR * HOUR)]);
+}
+
+#[test]
+fn transactions_of_one_sweep_add_up_in_its_row() {
+    let database = database();
+    for id in ["a", "b", "c"] {
+        add(&database, id, json!({ "created_at": NOW - 2 * HOUR }));
+    }
+    let counted = |outcome, tokens| {
+        json!([[outcome, "image", "pending", "max_age_hours", 1, tokens, 0, 0, 0, 1, 0, 0]]).to_string()
+    };
+    let first = SweepTotals { examined: 1, refused: 0, unreadable: 0, more: true };
+    database.all(&store::mark_failed(start(ID), &[planned("a")], first, 0, false, counted("failed", 5)));
+    assert_eq!(database.read("SELECT finished_at, more FROM sweeps"), [json!([null, 1])]);
+    database.all(&store::mark_failed(start(ID), &[planned("b")], first, 0, false, counted("failed", 5)));
+    let last = SweepTotals { examined: 3, refused: 1, unreadable: 2, more: false };
+    database.all(&store::retry(start(ID), &[planned("c")], last, 0, true, counted("retried", 0)));
+    let row = |cost: [Value; 3], error: Value| {
+        let [queries, read, written] = cost;
+        json!(["tool", "ops", "p1", NOW, CLOCK, 3, 2, 1, 0, 1, 2, 10, 0, error, queries, read, written])
+    };
+    assert_eq!(database.read(SWEEP), [row([Value::Null, Value::Null, Value::Null], Value::Null)]);
+    let overall = database.read(&format!("{ROLLUPS} WHERE hour = 0"));
+    let of = |outcome, creations, tokens| {
+        json!([0, outcome, "image", "pending", "max_age_hours", creations, tokens, 0, creations])
+    };
+    assert_eq!(overall, [of("failed", 2, 10), of("retried", 1, 0)]);
+
+    // Its end notes the cost, and an error stays.
+    let cost = Cost { queries: 4, rows_read: 50, rows_written: 60 };
+    let end = |error| store::end_sweep(start(ID), last, error, cost);
+    database.one(end(Some("the connection was lost")));
+    let noted = [json!(5), json!(50), json!(61)];
+    assert_eq!(database.read(SWEEP), [row(noted.clone(), json!("the connection was lost"))]);
+    database.one(end(Some("another")));
+    database.one(end(None));
+    assert_eq!(database.read(SWEEP), [row(noted, json!("the connection was lost"))]);
+}
+
+#[test]
+fn the_end_of_a_sweep_makes_its_row_where_there_is_none() {
+    let database = database();
+    // The clock of the database is never before that of the sweep.
+    let late = at(CLOCK + 1);
+    let start = SweepStart { sweep_id: ID, source: "cron", actor: None, plan_id: None, now: late };
+    database.one(store::end_sweep(start, TOTALS, None, Cost::default()));
+    let row = json!(["cron", null, null, CLOCK + 1, CLOCK + 1, 9, 0, 0, 0, 2, 3, 0, 1, null, 1, 0, 1]);
+    assert_eq!(database.read(SWEEP), [row]);
+}
+
+/// Each part of the precondition, and a row of a plan that is wrong in it and in nothing else.
+fn guards() -> [(&'static str, FailureRow<'static>); 4] {
+    let right = || FailureRow { status: "processing", attempt: 2, phase: "processing", ..planned("c") };
+    [
+        (" AND +c.status = j.value ->> 1", FailureRow { status: "pending", ..right() }),
+        (" AND +c.attempt = j.value ->> 2", FailureRow { attempt: 1, ..right() }),
+        (
+            " AND +c.last_sign_of_life = j.value ->> 3",
+            FailureRow { last_sign_of_life: NOW - 2 * HOUR - 1, ..right() },
+        ),
+        (" AND +c.phase = j.value ->> 8", FailureRow { phase: "heartbeating", ..right() }),
+    ]
+}
+
+/// The same statements without a part of their text, which must be there.
+fn without(batch: &[Statement], guard: &str) -> Vec<Statement> {
+    let cut = |statement: &Statement| Statement {
+        sql: Box::leak(statement.sql.replace(guard, "").into_boxed_str()),
+        params: statement.params.clone(),
+    };
+    let [first, second, count] = batch else { panic!("a plan is carried out by three statements") };
+    assert!(first.sql.contains(guard) && second.sql.contains(guard), "{guard}");
+    vec![cut(first), cut(second), count.clone()]
+}
+
+/// The writes of a sweep leave alone what differs in a single one of status, attempt, last sign of life and phase; and it is
+/// that part of the precondition, and nothing else, that keeps them from it.
+#[test]
+fn each_part_of_the_precondition_keeps_a_write_back_alone() {
+    type Build = fn(&[FailureRow<'_>]) -> [Statement; 3];
+    let builds: [(&str, Build); 2] = [
+        ("failed", |plan| store::mark_failed(start(ID), plan, TOTALS, 7, true, String::from("[]"))),
+        ("pending", |plan| store::retry(start(ID), plan, TOTALS, 7, true, String::from("[]"))),
+    ];
+    let everything = |database: &Sqlite| {
+        ["creations", "balances", "ledger", "attempts", "events", "rollups"]
+            .map(|table| database.read(&format!("SELECT * FROM {table}")))
+    };
+    for (becomes, build) in builds {
+        for (guard, wrong) in guards() {
+            let database = database();
+            let since = json!({ "status": "processing", "created_at": NOW - 2 * HOUR, "attempt": 2 });
+            add(&database, "c", since);
+            let before = everything(&database);
+            let batch = build(&[wrong]);
+            assert_eq!(marked(&database.all(&batch)), Some(vec![]), "{becomes}: {guard}");
+            assert_eq!(everything(&database), before, "{becomes}: {guard}");
+            assert_eq!(database.read("SELECT marked, retried, raced FROM sweeps"), [json!([0, 0, 1])]);
+
+            database.write("DELETE FROM sweeps");
+            database.all(&without(&batch, guard));
+            let status = database.read("SELECT status FROM creations");
+            assert_eq!(status, [json!([becomes])], "{guard}: something else keeps the write back");
+        }
+    }
+}
+
+#[test]
+fn the_newest_good_sweep_by_cron_is_what_counts_for_readiness() {
+    let database = database();
+    let ready = || {
+        let row = database.one(store::readiness()).remove(0);
+        (row["version"].clone(), row["last_good_sweep"].clone())
+    };
+    assert_eq!(ready(), (json!(store::SCHEMA_VERSION), Value::Null));
+    let end = |sweep_id, source, error, now| {
+        let start = SweepStart { sweep_id, source, actor: None, plan_id: None, now };
+        database.one(store::end_sweep(start, SweepTotals::default(), error, Cost::default()));
+    };
+    end("1", "cron", None, at(CLOCK + 1));
+    end("2", "tool", None, at(CLOCK + 2));
+    end("3", "cron", Some("lost"), at(CLOCK + 3));
+    assert_eq!(ready().1, json!(CLOCK + 1));
+}
+
+#[test]
+fn errors_are_told_apart_by_the_databases_words() {
+    let database = database();
+    database.write("UPDATE balances SET tokens = 4 WHERE user_id = 'anna'");
+    let create = |id, tokens, now| {
+        let new = store::NewCreation { id, user_id: "anna", kind: "image", prompt: "a fox", tokens };
+        database.transaction(&store::create(new, now)).unwrap_err()
+    };
+    let error = create("c", 5, now());
+    assert!(error.is_insufficient() && error.is_constraint(), "{error}");
+    let error = create("", 1, now());
+    assert!(!error.is_insufficient() && error.is_constraint(), "{error}");
+    let error = DatabaseError::new("D1_ERROR: network connection lost");
+    assert!(!error.is_insufficient() && !error.is_constraint(), "{error}");
+    assert_eq!(error.to_string(), "D1_ERROR: network connection lost");
+}
+
+#[test]
+fn a_place_before_every_creation() {
+    let Page { listed_at, id } = Page::first();
+    assert!(u64::try_from(listed_at).unwrap() > Timestamp::MAX.as_millis());
+    // D1 binds it as a double.
+    assert!(listed_at < 1 << 53);
+    assert_eq!(id, "");
+}
