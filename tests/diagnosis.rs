@@ -10,8 +10,8 @@
 )]
 
 use stale_drafts::rules::{
-    Brake, Evidence, Finding, GENERATION_TIMEOUT, Held, Observed, Severity, Thresholds, Timestamp, diagnose,
-    watch,
+    Brake, DOMINANT_PERCENT, Evidence, FEW, Finding, GENERATION_TIMEOUT, Held, ONE_WINDOW_MS, Observed,
+    SILENT_AFTER_MS, START_EXPECTED_WITHIN_MS, Severity, Thresholds, Timestamp, diagnose, watch,
 };
 
 const MINUTE: u64 = 60_000;
@@ -41,6 +41,14 @@ fn healthy() -> Observed {
 
 fn watched(observed: &Observed) -> Vec<String> {
     said(&watch(observed, &Thresholds::default(), now()))
+}
+
+#[test]
+fn the_bounds_are_what_the_documentation_says() {
+    assert_eq!([SILENT_AFTER_MS, START_EXPECTED_WITHIN_MS, ONE_WINDOW_MS], [300_000, 600_000, 120_000]);
+    assert_eq!([FEW, DOMINANT_PERCENT], [5, 80]);
+    let Thresholds { overdue_ms, stale_percent, error_percent, outbox_ms } = Thresholds::default();
+    assert_eq!([overdue_ms, stale_percent, error_percent, outbox_ms], [60_000, 20, 80, 900_000]);
 }
 
 #[test]

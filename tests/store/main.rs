@@ -16,6 +16,7 @@ mod lists;
 mod operators;
 mod reports;
 mod sqlite;
+mod sweeping;
 mod sweeps;
 mod watch;
 

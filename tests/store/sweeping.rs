@@ -1,0 +1,580 @@
+//! The function that sweeps, call by call: what it asks, what it writes, and what it leaves where a call fails.
+
+use std::cell::RefCell;
+
+use serde_json::{Value, json};
+use stale_drafts::rules::{Active, Brake, Held, Planned, Policy, Status, Unqualified};
+use stale_drafts::store::{self, Cost, Database, DatabaseError, Filter, Param, Row, Statement};
+use stale_drafts::sweep::{
+    Marked, Notify, Report, Request, Source, SweepError, mark_stale_creations_as_failed,
+};
+
+use crate::sqlite::{Sqlite, wait};
+use crate::{HOUR, NOW, add, database, now, policy};
+
+const ID: &str = "01890a5d-ac96-774b-bcce-b302099a8057";
+
+/// Something that happens before a call, which it may refuse: it is given how many calls were before.
+type Before<'a> = Box<dyn Fn(usize) -> Result<(), DatabaseError> + 'a>;
+
+/// The database, with a note of every call.
+struct Watched<'a> {
+    database: &'a Sqlite,
+    before: Before<'a>,
+    calls: RefCell<Vec<Vec<Statement>>>,
+}
+
+impl<'a> Watched<'a> {
+    fn new(database: &'a Sqlite, before: impl Fn(usize) -> Result<(), DatabaseError> + 'a) -> Self {
+        Watched { database, before: Box::new(before), calls: RefCell::default() }
+    }
+
+    /// How many statements each call had.
+    fn lengths(&self) -> Vec<usize> {
+        self.calls.borrow().iter().map(Vec::len).collect()
+    }
+}
+
+impl Database for Watched<'_> {
+    async fn run(&self, batch: &[Statement]) -> Result<Vec<Vec<Row>>, DatabaseError> {
+        let calls = self.calls.borrow().len();
+        self.calls.borrow_mut().push(batch.to_vec());
+        (self.before)(calls)?;
+        self.database.transaction(batch)
+    }
+
+    fn cost(&self) -> Cost {
+        let queries = self.lengths().iter().sum::<usize>() as u64;
+        Cost { queries, rows_read: 10 * queries, rows_written: 100 * queries }
+    }
+}
+
+fn whatever(_: usize) -> Result<(), DatabaseError> {
+    Ok(())
+}
+
+fn lost() -> Result<(), DatabaseError> {
+    Err(DatabaseError::new("the connection was lost"))
+}
+
+fn request(policy: &Policy) -> Request<'_> {
+    Request {
+        sweep_id: ID,
+        source: Source::Cron,
+        actor: None,
+        user_id: None,
+        filter: Filter::default(),
+        planned: None,
+        plan_id: None,
+        now: now(),
+        policy,
+        dry_run: false,
+        notify: Notify { app: 1, retry: 4 },
+        brake: None,
+        rows_per_transaction: 100,
+        rows_per_sweep: 1_000,
+    }
+}
+
+fn try_sweep(database: &impl Database, request: Request<'_>) -> Result<Report, Box<SweepError>> {
+    wait(mark_stale_creations_as_failed(database, request))
+}
+
+fn sweep(database: &Sqlite, request: Request<'_>) -> Report {
+    try_sweep(database, request).unwrap()
+}
+
+fn ids(marked: &[Marked]) -> Vec<&str> {
+    marked.iter().map(|marked| marked.id.as_str()).collect()
+}
+
+/// Brings in creations that are stale since one hour, the first for longest.
+fn add_stale(database: &Sqlite, ids: &[&str]) {
+    for (id, later) in ids.iter().zip(0..) {
+        add(database, id, json!({ "created_at": NOW - 2 * HOUR + later }));
+    }
+}
+
+fn statuses(database: &Sqlite) -> Vec<Value> {
+    database.read("SELECT status FROM creations ORDER BY id").into_iter().map(|row| row[0].clone()).collect()
+}
+
+const ROW: &str = "SELECT source, examined, marked, retried, refused, more, finished_at IS NOT NULL, error, queries FROM sweeps";
+
+/// The database refuses to write this creation.
+fn refuse(database: &Sqlite, id: &str) {
+    database.write(&format!(
+        "CREATE TRIGGER refuse AFTER UPDATE ON creations WHEN NEW.id = '{id}' BEGIN SELECT RAISE(ABORT, 'no'); END"
+    ));
+}
+
+#[test]
+fn a_sweep_asks_writes_and_notes_its_cost() {
+    let database = database();
+    add_stale(&database, &["a", "b"]);
+    add(&database, "fresh", json!({}));
+    let watched = Watched::new(&database, whatever);
+    let report = try_sweep(&watched, request(&Policy::default())).unwrap();
+    assert_eq!(watched.lengths(), [1, 3, 1]);
+    assert_eq!((ids(&report.marked), report.retried.len(), report.raced), (vec!["a", "b"], 0, 0));
+    assert_eq!((report.examined, report.refunded_tokens, report.more, report.held), (2, 10, false, None));
+    assert_eq!(report.cost, Cost { queries: 5, rows_read: 50, rows_written: 500 });
+    let Marked { user_id, kind, attempt, tokens, staleness, .. } = &report.marked[0];
+    assert_eq!((user_id.as_str(), kind.as_str(), *attempt, *tokens), ("anna", "image", 1, 5));
+    assert_eq!((staleness.age_ms, staleness.stuck_status), (2 * HOUR, Active::Pending));
+    // What the cost is noted with is counted by the database itself.
+    assert_eq!(database.read(ROW), [json!(["cron", 2, 2, 0, 0, 0, 1, null, 5])]);
+    assert_eq!(
+        database.read("SELECT id, targets FROM events"),
+        [json!(["failed:a:1", 1]), json!(["failed:b:1", 1])]
+    );
+}
+
+#[test]
+fn each_source_has_its_word() {
+    let words = [Source::Cron, Source::Page, Source::Endpoint, Source::Tool].map(Source::as_str);
+    assert_eq!(words, ["cron", "page", "endpoint", "tool"]);
+}
+
+#[test]
+fn what_is_rolled_up_is_grouped_by_kind_status_and_rule() {
+    let database = database();
+    add_stale(&database, &["a", "b"]);
+    add(&database, "c", json!({ "kind": "video", "created_at": 0, "tokens": 7 }));
+    add(&database, "d", json!({ "status": "processing", "created_at": NOW - HOUR - 1 }));
+    let long =
+        json!({ "status": "processing", "created_at": 0, "started_at": NOW - 9 * HOUR, "heartbeat_at": NOW });
+    add(&database, "e", long);
+    add(&database, "f", json!({ "kind": "song", "created_at": NOW - 2 * HOUR }));
+    let policy = policy(&[(&["total_hours"], 6.0), (&["kinds", "song", "attempts"], 2.0)]);
+    sweep(&database, request(&policy));
+    let rolled = database.read(
+        "SELECT outcome, kind, stuck_status, rule, creations, tokens, lag_0, lag_1, lag_2, lag_3, lag_4, lag_5
+         FROM rollups WHERE hour = 0",
+    );
+    let rows = [
+        json!(["failed", "image", "pending", "max_age_hours", 2, 10, 0, 0, 0, 2, 0, 0]),
+        json!(["failed", "image", "processing", "max_age_hours", 1, 5, 1, 0, 0, 0, 0, 0]),
+        json!(["failed", "image", "processing", "total_hours", 1, 5, 0, 0, 0, 0, 1, 0]),
+        json!(["failed", "video", "pending", "max_age_hours", 1, 7, 0, 0, 0, 0, 0, 1]),
+        json!(["retried", "song", "pending", "max_age_hours", 1, 0, 0, 0, 0, 1, 0, 0]),
+    ];
+    assert_eq!(rolled, rows);
+}
+
+#[test]
+fn an_idle_page_load_leaves_no_row_and_every_other_idle_sweep_does() {
+    let policy = Policy::default();
+    let mut rows = Vec::new();
+    for source in [Source::Page, Source::Cron, Source::Endpoint, Source::Tool] {
+        let database = database();
+        sweep(&database, Request { source, ..request(&policy) });
+        rows.push(database.read("SELECT source FROM sweeps").len());
+    }
+    assert_eq!(rows, [0, 1, 1, 1]);
+}
+
+#[test]
+fn a_page_load_costs_what_it_writes_and_no_statement_more() {
+    let database = database();
+    add_stale(&database, &["a", "b", "c"]);
+    add(&database, "another's", json!({ "user_id": "ben", "created_at": 0 }));
+    let policy = policy(&[(&["attempts"], 2.0)]);
+    let of_anna = Request { source: Source::Page, user_id: Some("anna"), ..request(&policy) };
+    database.write("UPDATE creations SET attempt = 2, queued_at = 1 WHERE id = 'b'");
+    let watched = Watched::new(&database, whatever);
+    let report = try_sweep(&watched, of_anna).unwrap();
+    assert_eq!((ids(&report.marked), ids(&report.retried)), (vec!["b"], vec!["a", "c"]));
+    assert_eq!(watched.lengths(), [1, 3, 3]);
+    assert_eq!(database.read(ROW), [json!(["page", 3, 1, 2, 0, 0, 1, null, null])]);
+    assert_eq!(statuses(&database), ["pending", "pending", "failed", "pending"]);
+}
+
+#[test]
+fn a_filter_holds_for_a_users_creations_too() {
+    let database = database();
+    add_stale(&database, &["a"]);
+    add(&database, "video", json!({ "kind": "video", "created_at": 0 }));
+    add(&database, "begun", json!({ "status": "processing", "created_at": 0 }));
+    let policy = Policy::default();
+    let filter = Filter { kind: Some("image"), status: Some(Active::Pending) };
+    let report = sweep(&database, Request { user_id: Some("anna"), filter, ..request(&policy) });
+    assert_eq!((ids(&report.marked), report.examined), (vec!["a"], 1));
+}
+
+#[test]
+fn a_dry_run_says_the_same_and_writes_nothing() {
+    let database = database();
+    add_stale(&database, &["a", "b"]);
+    add(&database, "unreadable", json!({ "created_at": null }));
+    let policy = Policy::default();
+    let dry = Request { dry_run: true, rows_per_transaction: 1, ..request(&policy) };
+    let watched = Watched::new(&database, whatever);
+    let preview = try_sweep(&watched, dry).unwrap();
+    assert_eq!(watched.lengths(), [1, 1]);
+    let report = sweep(&database, Request { dry_run: false, ..dry });
+    assert_eq!(preview.marked, report.marked);
+    assert_eq!((preview.examined, preview.refunded_tokens), (report.examined, report.refunded_tokens));
+    assert_eq!((report.examined, report.refunded_tokens, report.unreadable.len()), (3, 10, 1));
+    assert_eq!(preview.unreadable, report.unreadable);
+}
+
+#[test]
+fn a_dry_run_lists_nothing_twice_if_another_comes_before_it_meanwhile() {
+    let database = database();
+    add_stale(&database, &["b", "c"]);
+    // Before the second select one comes that has been silent for longer: at the offset stands the first one again.
+    let watched = Watched::new(&database, |calls| {
+        if calls == 1 {
+            add(&database, "a", json!({ "created_at": 0 }));
+        }
+        Ok(())
+    });
+    let policy = Policy::default();
+    let report =
+        try_sweep(&watched, Request { dry_run: true, rows_per_transaction: 1, ..request(&policy) }).unwrap();
+    assert_eq!((ids(&report.marked), report.examined), (vec!["b", "c"], 2));
+}
+
+#[test]
+fn a_sweep_goes_on_until_its_bound_and_says_whether_more_remain() {
+    let policy = Policy::default();
+    let bounded = |rows_per_transaction, rows_per_sweep| {
+        let database = database();
+        add_stale(&database, &["a", "b", "c", "d"]);
+        let watched = Watched::new(&database, whatever);
+        let request = Request { rows_per_transaction, rows_per_sweep, ..request(&policy) };
+        let report = try_sweep(&watched, request).unwrap();
+        let row = database.read("SELECT marked, more, finished_at IS NOT NULL FROM sweeps");
+        assert_eq!(row, [json!([report.marked.len(), u8::from(report.more), 1])]);
+        (ids(&report.marked).join(" "), report.more, watched.lengths())
+    };
+    assert_eq!(bounded(9, 9), (String::from("a b c d"), false, vec![1, 3, 1]));
+    assert_eq!(bounded(4, 4), (String::from("a b c d"), false, vec![1, 3, 1]));
+    assert_eq!(bounded(9, 3), (String::from("a b c"), true, vec![1, 3, 1]));
+    assert_eq!(bounded(2, 9), (String::from("a b c d"), false, vec![1, 3, 1, 3, 1]));
+    assert_eq!(bounded(2, 3), (String::from("a b c"), true, vec![1, 3, 1, 3, 1]));
+}
+
+#[test]
+fn only_the_first_select_asks_for_what_is_unreadable_and_what_the_brake_has_to_know() {
+    let database = database();
+    add_stale(&database, &["a", "b"]);
+    let watched = Watched::new(&database, whatever);
+    let policy = Policy::default();
+    let brake = Brake { at_least: 7, ..Brake::default() };
+    let request = Request { rows_per_transaction: 1, brake: Some(brake), ..request(&policy) };
+    try_sweep(&watched, request).unwrap();
+    // Limit, offset, how many that can't be read, and from how many on active ones are counted.
+    let asked = |call: usize| watched.calls.borrow()[call][0].params[2..6].to_vec();
+    let integers = |list: [u32; 4]| list.map(Param::from).to_vec();
+    assert_eq!(asked(0), integers([2, 0, 1, 7]));
+    assert_eq!(asked(2), integers([2, 0, 0, u32::MAX]));
+}
+
+#[test]
+fn what_the_database_refuses_is_found_by_halves_and_passed_over() {
+    let policy = Policy::default();
+    for (source, notes) in [(Source::Cron, true), (Source::Page, false)] {
+        let database = database();
+        add_stale(&database, &["a", "b", "bad", "d", "e"]);
+        refuse(&database, "bad");
+        let watched = Watched::new(&database, whatever);
+        let report =
+            try_sweep(&watched, Request { source, rows_per_transaction: 4, ..request(&policy) }).unwrap();
+        let [refused] = report.refused.as_slice() else { panic!("one is refused: {report:?}") };
+        assert_eq!((refused.id.as_str(), refused.error.as_str()), ("bad", "D1_ERROR: no: SQLITE_CONSTRAINT"));
+        assert_eq!(ids(&report.marked), ["a", "b", "d", "e"]);
+        // Select; four, two, two, one, one; select what is behind the one that is passed over; one, which ends the row.
+        assert_eq!(watched.lengths().len(), if notes { 9 } else { 8 });
+        assert_eq!(
+            database.read("SELECT examined, marked, refused, more FROM sweeps"),
+            [json!([5, 4, 1, 0])]
+        );
+        assert_eq!(statuses(&database), ["failed", "failed", "pending", "failed", "failed"]);
+    }
+}
+
+#[test]
+fn a_sweep_by_halves_is_ended_by_a_statement_of_its_own() {
+    let policy = Policy::default();
+    for source in [Source::Cron, Source::Page] {
+        let database = database();
+        add_stale(&database, &["a", "bad"]);
+        refuse(&database, "bad");
+        let report = sweep(&database, Request { source, ..request(&policy) });
+        assert_eq!((ids(&report.marked), report.refused.len()), (vec!["a"], 1));
+        assert_eq!(
+            database.read("SELECT marked, refused, finished_at IS NOT NULL FROM sweeps"),
+            [json!([1, 1, 1])]
+        );
+    }
+}
+
+#[test]
+fn a_page_load_that_could_only_be_refused_leaves_a_row() {
+    let database = database();
+    add_stale(&database, &["bad"]);
+    refuse(&database, "bad");
+    let policy = Policy::default();
+    sweep(&database, Request { source: Source::Page, ..request(&policy) });
+    assert_eq!(
+        database.read("SELECT marked, refused, finished_at IS NOT NULL FROM sweeps"),
+        [json!([0, 1, 1])]
+    );
+}
+
+#[test]
+fn a_sweep_whose_connection_is_lost_says_what_it_did_and_why_it_stopped() {
+    let database = database();
+    add_stale(&database, &["a", "b"]);
+    let policy = Policy::default();
+    let request = Request { rows_per_transaction: 1, ..request(&policy) };
+    let watched = Watched::new(&database, |calls| if calls == 3 { lost() } else { Ok(()) });
+    let error = try_sweep(&watched, request).unwrap_err();
+    assert_eq!(
+        (ids(&error.report.marked), error.error.to_string().as_str()),
+        (vec!["a"], "the connection was lost")
+    );
+    assert_eq!(error.report.cost.queries, 9);
+    assert_eq!(database.read(ROW), [json!(["cron", 2, 1, 0, 0, 0, 1, "the connection was lost", 9])]);
+    assert_eq!(statuses(&database), ["failed", "pending"]);
+}
+
+#[test]
+fn a_page_load_whose_connection_is_lost_leaves_a_row_too() {
+    let database = database();
+    let policy = Policy::default();
+    let watched = Watched::new(&database, |calls| if calls == 0 { lost() } else { Ok(()) });
+    try_sweep(&watched, Request { source: Source::Page, ..request(&policy) }).unwrap_err();
+    assert_eq!(database.read("SELECT error FROM sweeps"), [json!(["the connection was lost"])]);
+}
+
+#[test]
+fn a_row_is_not_ended_before_the_sweep_is() {
+    let finished = |database: &Sqlite| database.read("SELECT finished_at IS NOT NULL, error FROM sweeps");
+    let unfinished = [json!([0, null])];
+    // After the first of two transactions nothing goes through any more: the row shows that it was cut off.
+    let cut_off = |database: &Sqlite, request: Request<'_>, after: usize| {
+        let watched = Watched::new(database, |calls| if calls >= after { lost() } else { Ok(()) });
+        try_sweep(&watched, request).unwrap_err();
+    };
+    let policy = policy(&[(&["attempts"], 2.0)]);
+    let once = Policy::default();
+    for source in [Source::Cron, Source::Page] {
+        let database = database();
+        add_stale(&database, &["a", "b"]);
+        cut_off(&database, Request { source, rows_per_transaction: 1, ..request(&once) }, 2);
+        assert_eq!(finished(&database), unfinished, "the second select is lost");
+
+        let database = crate::database();
+        add_stale(&database, &["a", "b"]);
+        database.write("UPDATE creations SET attempt = 2, queued_at = 1 WHERE id = 'a'");
+        cut_off(&database, Request { source, ..request(&policy) }, 2);
+        assert_eq!(finished(&database), unfinished, "the retry is lost");
+
+        let database = crate::database();
+        add_stale(&database, &["a", "bad"]);
+        refuse(&database, "bad");
+        cut_off(&database, Request { source, ..request(&once) }, 3);
+        assert_eq!(finished(&database), unfinished, "the second half is lost");
+    }
+}
+
+#[test]
+fn that_the_cost_can_not_be_noted_is_no_failure_but_that_the_row_can_not_be_is() {
+    let database = database();
+    let policy = Policy::default();
+    let watched = Watched::new(&database, |calls| if calls == 1 { lost() } else { Ok(()) });
+    try_sweep(&watched, request(&policy)).unwrap_err();
+    add_stale(&database, &["a"]);
+    let watched = Watched::new(&database, |calls| if calls == 2 { lost() } else { Ok(()) });
+    let report = try_sweep(&watched, request(&policy)).unwrap();
+    assert_eq!(ids(&report.marked), ["a"]);
+    assert_eq!(database.read(ROW), [json!(["cron", 1, 1, 0, 0, 0, 1, null, null])]);
+}
+
+const BRAKE: Option<Brake> = Some(Brake { creations: 2, percent: 50, at_least: 50 });
+const MANY: &str = "more than 2 creations are stale at once";
+
+fn controls(database: &Sqlite) -> Vec<Value> {
+    database.read("SELECT name, detail FROM controls")
+}
+
+#[test]
+fn a_brake_holds_a_sweep_of_all_until_it_would_do_few() {
+    let database = database();
+    add_stale(&database, &["a", "b", "c"]);
+    let policy = Policy::default();
+    let braked = Request { brake: BRAKE, ..request(&policy) };
+    let held = Some(Held::Brake { detail: String::from(MANY) });
+    let report = sweep(&database, braked);
+    assert_eq!((report.held.clone(), report.marked.len()), (held.clone(), 0));
+    assert_eq!(controls(&database), [json!(["brake", MANY])]);
+    let text = held.as_ref().unwrap().to_string();
+    assert_eq!(database.read("SELECT marked, error FROM sweeps"), [json!([0, text])]);
+    // The sweep of one user's creations goes by what that one has found, and changes nothing about it.
+    for source in [Source::Page, Source::Endpoint] {
+        let one = Request { source, user_id: Some("anna"), sweep_id: "2", ..braked };
+        assert_eq!(sweep(&database, one).held, held);
+    }
+    assert_eq!(controls(&database), [json!(["brake", MANY])]);
+    // A page load that is held leaves no row.
+    assert_eq!(database.read("SELECT source FROM sweeps"), [json!(["cron"]), json!(["endpoint"])]);
+    database.write("UPDATE creations SET heartbeat_at = created_at + 7200000 WHERE id = 'c'");
+    let watched = Watched::new(&database, whatever);
+    let report = try_sweep(&watched, Request { sweep_id: "3", ..braked }).unwrap();
+    assert_eq!((ids(&report.marked), report.held), (vec!["a", "b"], None));
+    assert_eq!(controls(&database), [json!(null); 0]);
+    // Once it is released, nothing is asked for it.
+    assert_eq!(watched.lengths(), [1, 1, 3, 1]);
+}
+
+#[test]
+fn a_brake_is_not_for_a_users_own_creations() {
+    let policy = Policy::default();
+    for source in [Source::Page, Source::Endpoint] {
+        let database = database();
+        add_stale(&database, &["a", "b", "c"]);
+        let report =
+            sweep(&database, Request { source, user_id: Some("anna"), brake: BRAKE, ..request(&policy) });
+        assert_eq!((report.marked.len(), report.held), (3, None));
+    }
+    // A page load of nobody in particular does not decide either.
+    let database = database();
+    add_stale(&database, &["a", "b", "c"]);
+    let report = sweep(&database, Request { source: Source::Page, brake: BRAKE, ..request(&policy) });
+    assert_eq!((report.marked.len(), report.held), (3, None));
+}
+
+#[test]
+fn a_share_holds_by_the_number_of_active_ones() {
+    let policy = Policy::default();
+    let brake = Some(Brake { creations: 100, percent: 60, at_least: 2 });
+    let held = |fresh: u64| {
+        let database = database();
+        add_stale(&database, &["a", "b"]);
+        for at in 0..fresh {
+            add(&database, &format!("f{at}"), json!({}));
+        }
+        sweep(&database, Request { brake, ..request(&policy) }).held.is_some()
+    };
+    assert_eq!([held(0), held(1), held(2)], [true, true, false]);
+}
+
+#[test]
+fn a_dry_run_says_what_would_hold_it_and_changes_nothing() {
+    let database = database();
+    add_stale(&database, &["a", "b", "c"]);
+    let policy = Policy::default();
+    let dry = Request { dry_run: true, brake: BRAKE, ..request(&policy) };
+    let report = sweep(&database, dry);
+    assert_eq!((report.held, report.marked.len()), (Some(Held::Brake { detail: String::from(MANY) }), 3));
+    assert_eq!(controls(&database), [json!(null); 0]);
+    // Nor does it release a brake that holds no more.
+    database.one(store::hold("brake", None, "many", now()));
+    let report = sweep(&database, Request { brake: None, ..dry });
+    assert_eq!((report.held, report.marked.len()), (None, 3));
+    assert_eq!(controls(&database), [json!(["brake", "many"])]);
+}
+
+#[test]
+fn a_pause_holds_everything_but_a_plan_that_somebody_has_confirmed() {
+    let database = database();
+    add_stale(&database, &["a", "b"]);
+    database.one(store::hold("paused", Some("ops"), "", now()));
+    let policy = Policy::default();
+    let paused = Some(Held::Paused { actor: String::from("ops"), since: now() });
+    for source in [Source::Cron, Source::Page, Source::Endpoint, Source::Tool] {
+        let report = sweep(&database, Request { source, sweep_id: source.as_str(), ..request(&policy) });
+        assert_eq!((report.held, report.marked.len()), (paused.clone(), 0));
+    }
+    assert_eq!(controls(&database), [json!(["paused", ""])]);
+    let rows = database.read("SELECT source, error FROM sweeps");
+    let row = |source| json!([source, "sweeping is paused by `ops`"]);
+    assert_eq!(rows, [row("cron"), row("endpoint"), row("tool")]);
+    let planned = [planned("a", 0)];
+    let report =
+        sweep(&database, Request { source: Source::Tool, planned: Some(&planned), ..request(&policy) });
+    assert_eq!((ids(&report.marked), report.held), (vec!["a"], None));
+}
+
+/// What a preview said of a creation of [`add_stale`].
+fn planned(id: &str, later: u64) -> Planned<'_> {
+    Planned { id, stuck_status: Some(Status::Pending), attempt: 1, last_sign_of_life: NOW - 2 * HOUR + later }
+}
+
+#[test]
+fn a_plan_is_carried_out_once_for_each_creation_that_is_still_what_it_was_made_for() {
+    let database = database();
+    add_stale(&database, &["a", "b", "c", "d"]);
+    add(&database, "song", json!({ "kind": "song", "created_at": NOW - 2 * HOUR }));
+    database.write("UPDATE creations SET status = 'processing', started_at = 1 WHERE id = 'c'");
+    let policy = policy(&[(&["kinds", "song", "attempts"], 2.0)]);
+    let plan = [
+        planned("a", 0),
+        planned("a", 0),
+        planned("b", 1),
+        planned("c", 2),
+        planned("gone", 0),
+        planned("song", 0),
+    ];
+    let watched = Watched::new(&database, whatever);
+    let request = Request {
+        source: Source::Tool,
+        actor: Some("ops"),
+        planned: Some(&plan),
+        plan_id: Some("p1"),
+        rows_per_transaction: 2,
+        ..request(&policy)
+    };
+    let report = try_sweep(&watched, request).unwrap();
+    assert_eq!((ids(&report.marked), ids(&report.retried)), (vec!["a", "b"], vec!["song"]));
+    let left = [(String::from("c"), Unqualified::Started), (String::from("gone"), Unqualified::Gone)];
+    assert_eq!((report.unqualified, report.examined, report.refunded_tokens), (left.to_vec(), 5, 10));
+    // Two, two, one: the second two are left alone.
+    assert_eq!(watched.lengths(), [1, 3, 1, 1, 3, 1]);
+    let row = json!(["tool", "ops", "p1", 2, 1, 1]);
+    assert_eq!(
+        database.read("SELECT source, actor, plan_id, marked, retried, finished_at IS NOT NULL FROM sweeps"),
+        [row]
+    );
+    assert_eq!(statuses(&database), ["failed", "failed", "processing", "pending", "pending"]);
+}
+
+#[test]
+fn the_last_part_of_a_plan_ends_the_row() {
+    let policy = Policy::default();
+    let plan = [planned("a", 0), planned("b", 1)];
+    let carried_out = |lost_from: usize| {
+        let database = database();
+        add_stale(&database, &["a", "b"]);
+        let watched = Watched::new(&database, |calls| if calls >= lost_from { lost() } else { Ok(()) });
+        let request = Request {
+            source: Source::Tool,
+            planned: Some(&plan),
+            rows_per_transaction: 1,
+            ..request(&policy)
+        };
+        let went_through = try_sweep(&watched, request).is_ok();
+        (went_through, database.read("SELECT marked, finished_at IS NOT NULL FROM sweeps"))
+    };
+    // Select, write, select, write, note the cost.
+    assert_eq!(carried_out(2), (false, vec![json!([1, 0])]));
+    assert_eq!(carried_out(4), (true, vec![json!([2, 1])]));
+}
+
+#[test]
+fn what_moves_on_between_the_select_and_the_write_is_left_alone_and_counted() {
+    let database = database();
+    add_stale(&database, &["a", "b"]);
+    let watched = Watched::new(&database, |calls| {
+        if calls == 1 {
+            database.write(&format!("UPDATE creations SET heartbeat_at = {NOW} WHERE id = 'a'"));
+        }
+        Ok(())
+    });
+    let report = try_sweep(&watched, request(&Policy::default())).unwrap();
+    assert_eq!((ids(&report.marked), report.raced, report.refunded_tokens), (vec!["b"], 1, 5));
+    assert_eq!(database.read("SELECT marked, raced FROM sweeps"), [json!([1, 1])]);
+}
