@@ -25,8 +25,6 @@ pub enum Plant {
     RestoreWithoutCharge,
     /// A sweep's writes repeat status and attempt, and not the last sign of life.
     NoSignOfLifeGuard,
-    /// A sweep's writes repeat status and last sign of life, and not the attempt.
-    NoAttemptGuard,
     /// A sweep counts what it planned, and not what it did.
     CountsThePlan,
     /// A result that comes too late overwrites the failure.
@@ -103,7 +101,6 @@ impl Plant {
             Plant::NoPhaseGuard => &[(" AND +c.phase = j.value ->> 8", "")],
             Plant::NoOrder => &[("\n       ORDER BY 1, 2", "")],
             Plant::NoSignOfLifeGuard => &[(" AND +c.last_sign_of_life = j.value ->> 3", "")],
-            Plant::NoAttemptGuard => &[(" AND +c.attempt = j.value ->> 2", "")],
             Plant::NoFence => &[(" AND status = 'processing' AND fence = ?3", " AND status = 'processing'")],
             Plant::CountsThePlan => &[("?5, changes(), ?7 - changes(),", "?5, ?7, ?7 - changes(),")],
             Plant::LateResultWins => &[(
