@@ -60,7 +60,7 @@ fn a_creation_goes_its_way_by_reports() {
     assert_eq!(database.read(STANDS), [begun]);
     report(&database, Report::Heartbeat { fence: "1.abc" });
     let beating = json!(["processing", 1, "w", "1.abc", NOW, NOW, 40, null, null, null, null]);
-    assert_eq!(database.read(STANDS), [beating.clone()]);
+    assert_eq!(database.read(STANDS), [beating]);
     // A heartbeat that says nothing of progress keeps it.
     let silent = Details { progress: None, ..details() };
     database.all(&store::report("c", &Report::Heartbeat { fence: "1.abc" }, &silent, at(NOW + 1)));

@@ -63,7 +63,7 @@ impl Sqlite {
     /// What stands, as one JSON array for each row.
     pub fn read(&self, sql: &str) -> Vec<Value> {
         let mut prepared = self.0.prepare(sql).unwrap();
-        let names: Vec<_> = prepared.column_names().into_iter().map(str::to_owned).collect();
+        let names: Vec<_> = prepared.column_names().map(str::to_owned).collect();
         let rows = rows(prepared.query([]).unwrap(), &names).unwrap();
         rows.into_iter().map(|mut row| names.iter().map(|name| row.remove(name).unwrap()).collect()).collect()
     }
@@ -79,7 +79,7 @@ impl Sqlite {
                 Param::Integer(integer) => prepared.raw_bind_parameter(at, *integer as f64)?,
             }
         }
-        let names: Vec<_> = prepared.column_names().into_iter().map(str::to_owned).collect();
+        let names: Vec<_> = prepared.column_names().map(str::to_owned).collect();
         rows(prepared.raw_query(), &names)
     }
 }
