@@ -9,6 +9,7 @@
 //! | `report` | `server` | what workers, owners and operators report, over any database |
 //! | `config` | `server` | the configuration table, validated |
 //! | `auth` | `server` | who is calling: tokens and secrets |
+//! | `input` | `server` | what requests carry: bodies and parameters |
 //! | `view` | `server` | what is shown: pages, JSON, log lines |
 //! | `d1` | `d1` | runs the statements on Cloudflare D1 |
 //! | `worker` | `worker` | the Cloudflare Worker: converts, calls, carries out |
@@ -30,6 +31,8 @@ pub mod browser;
 pub mod config;
 #[cfg(feature = "d1")]
 pub mod d1;
+#[cfg(feature = "server")]
+pub mod input;
 #[cfg(feature = "server")]
 pub mod report;
 #[cfg(feature = "server")]

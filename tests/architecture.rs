@@ -14,13 +14,14 @@
 use std::path::Path;
 
 /// Folder or file of `src/`, the modules of this crate that it may use, and the crates beside std.
-const RINGS: [(&str, &[&str], &[&str]); 12] = [
+const RINGS: [(&str, &[&str], &[&str]); 13] = [
     ("rules", &["rules"], &[]),
     ("store", &["rules", "store"], &["serde", "serde_json"]),
     ("sweep.rs", &["rules", "store"], &["serde_json"]),
     ("report.rs", &["rules", "store"], &["serde_json"]),
     ("config", &["rules", "config"], &["serde_json"]),
     ("auth", &["rules", "config", "auth"], &["base64", "hmac", "serde_json", "sha2", "subtle"]),
+    ("input", &["rules", "config", "sweep", "input"], &["serde_json"]),
     (
         "view",
         &["rules", "store", "sweep", "view"],
@@ -30,7 +31,7 @@ const RINGS: [(&str, &[&str], &[&str]); 12] = [
     ("browser", &["rules", "browser"], &["wasm_bindgen"]),
     (
         "cli",
-        &["rules", "api", "args", "commands", "exit", "output", "plans", "settings"],
+        &["rules", "api", "args", "commands", "exit", "output", "plain", "plans", "settings"],
         &[
             "anstream",
             "anstyle",
@@ -80,7 +81,7 @@ const RINGS: [(&str, &[&str], &[&str]); 12] = [
     ),
     (
         "worker",
-        &["rules", "store", "sweep", "report", "config", "auth", "view", "d1", "worker"],
+        &["rules", "store", "sweep", "report", "config", "auth", "input", "view", "d1", "worker"],
         &[
             "base64",
             "getrandom",

@@ -11,7 +11,7 @@ mod token;
 
 pub use jwks::{KeyCache, Lookup};
 pub use jwt::{Signed, TokenError, Unverified, claimed_issuer, sign};
-pub use secret::{Secret, SecretError, bearer};
+pub use secret::{Secret, SecretError, bearer, cookie};
 pub use token::{csrf, csrf_matches, find};
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use super::context::Context;
 use super::jwks;
 use super::message::Request;
-use crate::auth::{Signed, TokenError, Unverified, bearer, claimed_issuer, find};
+use crate::auth::{Signed, TokenError, Unverified, bearer, claimed_issuer, cookie, find};
 use crate::config::{Algorithm, Issuer, Scope};
 
 /// Why a caller is refused.
@@ -157,11 +157,4 @@ pub(super) fn secrets_are_set(context: &Context) -> Result<(), String> {
 
 fn header(request: &Request, name: &str) -> Option<String> {
     request.header(name)
-}
-
-fn cookie<'a>(header: &'a str, name: &str) -> Option<&'a str> {
-    header.split(';').find_map(|pair| {
-        let (key, value) = pair.trim().split_once('=')?;
-        (key == name && !value.is_empty()).then_some(value)
-    })
 }

@@ -7,10 +7,11 @@ use super::body::Form;
 use super::console;
 use super::context::Context;
 use super::message::{Answered, Request, failure};
-use super::sweeping::{self, Ask, Plan};
+use super::sweeping::{self, Ask};
 use super::{caller, operators, respond, url, watch};
 use crate::auth::{csrf, csrf_matches};
 use crate::config::Scope;
+use crate::input::{Plan, whole};
 use crate::rules::Timestamp;
 use crate::store::{self, Dashboard, Database as _, DatabaseError};
 use crate::sweep::Source;
@@ -77,7 +78,7 @@ async fn page(context: &Context, request: &Request) -> Answered {
     let mut notice = String::new();
     for (key, value) in url::query(request) {
         match key.as_str() {
-            "hours" => match url::whole(&key, &value, 1..=720) {
+            "hours" => match whole(&key, &value, 1..=720) {
                 Ok(number) => hours = number,
                 Err(error) => {
                     return respond::html(400, message_page("There is no such page", &error, false));

@@ -2,6 +2,7 @@ use super::console;
 use super::context::Context;
 use super::message::{Answered, Request};
 use super::{caller, respond, sweeping, url};
+use crate::input::whole;
 use crate::store::{self, Database as _, DatabaseError, Page};
 use crate::sweep::Source;
 use crate::view::{
@@ -83,7 +84,7 @@ fn place(context: &Context, request: &Request) -> Result<(Page, u32), String> {
     for (key, value) in url::query(request) {
         match key.as_str() {
             "cursor" => place.0 = parse_cursor(&value)?,
-            "limit" => place.1 = url::whole(&key, &value, 1..=100)?,
+            "limit" => place.1 = whole(&key, &value, 1..=100)?,
             // Links to a page gather parameters of other people's.
             _ => {}
         }

@@ -7,6 +7,7 @@ use super::message::{Answered, Request};
 use super::sweeping::{self, Ask};
 use super::{caller, respond, url, watch};
 use crate::config::Scope;
+use crate::input::whole;
 use crate::rules::{Severity, Status, diagnose};
 use crate::store::{self, Database as _, DatabaseError, Page, Row};
 use crate::sweep::Source;
@@ -55,9 +56,8 @@ async fn creations(context: &Context, request: &Request) -> Answer {
     let user_id = user_id.ok_or_else(|| bad(String::from("`user_id` is missing: expected a user's id")))?;
     let status =
         status.map(|status| status.parse::<Status>()).transpose().map_err(|error| bad(error.to_string()))?;
-    let limit = limit
-        .map_or(Ok(context.config.page_size), |limit| url::whole("limit", &limit, 1..=100))
-        .map_err(bad)?;
+    let limit =
+        limit.map_or(Ok(context.config.page_size), |limit| whole("limit", &limit, 1..=100)).map_err(bad)?;
     let after = after.map_or_else(|| Ok(Page::first()), |text| parse_cursor(&text)).map_err(bad)?;
     let one_more = limit.saturating_add(1);
     let page = store::page_of_all(&user_id, status.map(Status::as_str), &after, one_more);
@@ -110,7 +110,7 @@ async fn counts(context: &Context, request: &Request) -> Answer {
 /// `GET /api/sweeps`: what ran, the newest first.
 async fn sweeps(context: &Context, request: &Request) -> Answer {
     let [limit, cursor] = url::parameters(request, ["limit", "cursor"]).map_err(bad)?;
-    let limit = limit.map_or(Ok(20), |limit| url::whole("limit", &limit, 1..=100)).map_err(bad)?;
+    let limit = limit.map_or(Ok(20), |limit| whole("limit", &limit, 1..=100)).map_err(bad)?;
     let statement = store::sweeps(cursor.as_deref(), limit.saturating_add(1));
     let rows = only(context.database.run(&[statement]).await.map_err(unavailable)?);
     Ok(view::sweeps_json(context.now, rows, limit as usize))
@@ -123,7 +123,7 @@ async fn events(context: &Context, request: &Request) -> Answer {
     if state != "dead" && state != "due" {
         return Err(bad(format!("`state` is `{state}`: expected `dead` or `due`")));
     }
-    let limit = limit.map_or(Ok(20), |limit| url::whole("limit", &limit, 1..=100)).map_err(bad)?;
+    let limit = limit.map_or(Ok(20), |limit| whole("limit", &limit, 1..=100)).map_err(bad)?;
     let after = match &cursor {
         None => (-1, ""),
         Some(text) => {

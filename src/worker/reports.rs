@@ -3,23 +3,17 @@
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use super::body::{self, Fields};
+use super::body;
 use super::console;
 use super::context::Context;
 use super::message::{Answered, Request};
 use super::{caller, outbox, respond, url};
 use crate::config::Scope;
+use crate::input::{Asked, Fields, Reported};
 use crate::report::{ReportError, create, report};
-use crate::rules::{GENERATION_TIMEOUT, Refusal, Report};
+use crate::rules::{Refusal, Report};
 use crate::store::{self, Database as _, Details, NewCreation};
 use crate::view;
-
-/// The longest texts that are taken, in bytes.
-const MAX_NAME: usize = 200;
-const MAX_TEXT: usize = 20_000;
-const MAX_URL: usize = 2_048;
-/// The largest number that JSON, D1 and JavaScript agree on.
-const MAX_TOKENS: u64 = 9_007_199_254_740_991;
 
 /// The status and body of an answer.
 type Answer = (u16, Value);
@@ -79,20 +73,10 @@ async fn fields(request: &Request) -> Result<Fields, Failure> {
 async fn made(context: &Context, request: &Request) -> Result<Answer, Failure> {
     caller::operator(context, request, Scope::Report).await?;
     let key = request.header("Idempotency-Key");
-    let mut fields = fields(request).await?;
-    let user_id = fields.text("user_id", MAX_NAME).map_err(bad)?;
-    let kind = fields.text("kind", MAX_NAME).map_err(bad)?;
-    let prompt = fields.text("prompt", MAX_TEXT).map_err(bad)?;
-    let tokens = fields.whole("tokens", 0..=MAX_TOKENS).map_err(bad)?;
-    let tokens = tokens.ok_or_else(|| bad(String::from("`tokens` is missing: expected what it costs")))?;
-    fields.end().map_err(bad)?;
+    let Asked { user_id, kind, prompt, tokens } = Asked::read(fields(request).await?).map_err(bad)?;
     let id = match key {
         None => context.new_id().map_err(bad)?,
-        Some(key) if (1..=MAX_NAME).contains(&key.len()) => keyed_id(&user_id, &key),
-        Some(key) => {
-            let error = format!("`Idempotency-Key` has {} bytes: expected 1 to {MAX_NAME}", key.len());
-            return Err(bad(error));
-        }
+        Some(key) => keyed_id(&user_id, Asked::key(&key).map_err(bad)?),
     };
     let new = NewCreation { id: &id, user_id: &user_id, kind: &kind, prompt: &prompt, tokens };
     match create(&context.database, new, context.now).await {
@@ -122,48 +106,22 @@ fn keyed_id(user_id: &str, key: &str) -> String {
 /// `POST /api/creations/{id}/start` and the others of a worker.
 async fn worked(context: &Context, request: &Request, id: &str, verb: &str) -> Result<Answer, Failure> {
     caller::operator(context, request, Scope::Report).await?;
-    let mut fields = fields(request).await?;
+    let reported = Reported::read(verb, fields(request).await?).map_err(bad)?;
     let mut details = Details { keep: context.config.policy.keeps_late_results(), ..Details::default() };
-    let (worker, random, fence, url, code, error);
-    let report = match verb {
-        "start" => {
-            worker = fields.text("worker", MAX_NAME).map_err(bad)?;
+    let random;
+    match &reported {
+        Reported::Start { .. } => {
             random = context.random_text().map_err(bad)?;
             details.random = &random;
-            Report::Start { worker: &worker }
         }
-        "heartbeat" => {
-            fence = fields.text("fence", MAX_NAME).map_err(bad)?;
-            let progress = fields.whole("progress", 0..=100).map_err(bad)?;
-            details.progress = progress.and_then(|percent| u32::try_from(percent).ok());
-            Report::Heartbeat { fence: &fence }
-        }
-        "complete" => {
-            fence = fields.text("fence", MAX_NAME).map_err(bad)?;
-            url = fields.text("result_url", MAX_URL).map_err(bad)?;
-            if !url.starts_with("https://") && !url.starts_with("http://") {
-                return Err(bad(format!("`result_url` is `{url}`: expected an address with `https://`")));
-            }
-            Report::Complete { fence: &fence, result_url: &url }
-        }
-        _ => {
-            let given = fields.optional("fence", MAX_NAME).map_err(bad)?;
-            code = fields.text("error_code", MAX_NAME).map_err(bad)?;
-            error = fields.text("error", MAX_TEXT).map_err(bad)?;
-            if code == GENERATION_TIMEOUT {
-                let error =
-                    format!("`error_code` is `{code}`: that is the sweep's, expected one of your own");
-                return Err(bad(error));
-            }
-            details.error = &error;
+        Reported::Heartbeat { progress, .. } => details.progress = *progress,
+        Reported::Complete { .. } => {}
+        Reported::Fail { error, .. } => {
+            details.error = error;
             details.notify = context.notify().app;
-            fence = given.unwrap_or_default();
-            let fence = if fence.is_empty() { None } else { Some(fence.as_str()) };
-            Report::Fail { fence, error_code: &code }
         }
-    };
-    fields.end().map_err(bad)?;
-    carry_out(context, id, report, details).await
+    }
+    carry_out(context, id, reported.report(), details).await
 }
 
 /// `POST /api/creations/{id}/restore`: an operator's.
