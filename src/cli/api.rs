@@ -5,6 +5,7 @@ use ureq::http::{Response, StatusCode};
 use ureq::{Agent, Body};
 
 use crate::exit::{Code, Failure};
+use crate::plain::one_line;
 
 /// The Worker's API.
 pub struct Api {
@@ -70,8 +71,8 @@ impl Api {
             Failure::new(Code::Unreachable, format!("`{url}` stopped answering ({error})"))
         })?;
         let body: Option<Value> = serde_json::from_str(&text).ok();
-        let said = body.as_ref().and_then(|body| body.get("error")).and_then(Value::as_str);
-        match (status, body.as_ref(), said) {
+        let said = body.as_ref().and_then(|body| body.get("error")).and_then(Value::as_str).map(one_line);
+        match (status, body.as_ref(), said.as_deref()) {
             (StatusCode::OK, Some(_), None) => Ok(body.unwrap_or_default()),
             (StatusCode::UNAUTHORIZED, ..) => Err(Failure::new(
                 Code::Refused,

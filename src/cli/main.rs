@@ -8,6 +8,7 @@ mod args;
 mod commands;
 mod exit;
 mod output;
+mod plain;
 mod plans;
 mod settings;
 

@@ -4,7 +4,9 @@ use std::io::{IsTerminal as _, Write as _};
 use anstyle::{AnsiColor, Style};
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use serde_json::Value;
-use stale_drafts::rules::{Age, MaxAge};
+
+use crate::plain;
+pub use crate::plain::{age, count, limit, list, minute, number, one_line, text, time};
 
 pub const ERROR: Style = AnsiColor::Red.on_default().bold();
 pub const WARNING: Style = AnsiColor::Yellow.on_default().bold();
@@ -95,65 +97,7 @@ fn render<'a>(heads: &[&str], right: &[usize], rows: impl Iterator<Item = &'a [S
     table.lines().collect()
 }
 
-/// Text from outside, on one line and without control characters: nothing in it may move a terminal's cursor.
-pub fn one_line(text: &str) -> String {
-    text.chars().map(|character| if character.is_control() { '\u{fffd}' } else { character }).collect()
-}
-
-/// Text of a JSON value; `-` for what is not there.
-pub fn text(value: &Value, key: &str) -> String {
-    match value.get(key) {
-        None | Some(Value::Null) => String::from("-"),
-        Some(Value::String(text)) => one_line(text),
-        Some(other) => other.to_string(),
-    }
-}
-
-pub fn number(value: &Value, key: &str) -> u64 {
-    value.get(key).and_then(Value::as_u64).unwrap_or(0)
-}
-
-pub fn list<'a>(value: &'a Value, key: &str) -> &'a [Value] {
-    value.get(key).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
-}
-
-/// An age in milliseconds, in short: `18.2h`.
-pub fn age(value: &Value, key: &str) -> String {
-    value.get(key).and_then(Value::as_u64).map_or(String::from("-"), |millis| format!("{:#}", Age(millis)))
-}
-
-/// A limit in milliseconds: `never`, or as the shortest of its units.
-pub fn limit(value: &Value, key: &str) -> String {
-    let Some(limit) = value.get(key).and_then(Value::as_u64).and_then(MaxAge::from_millis) else {
-        return String::from("never");
-    };
-    match limit.as_millis() {
-        millis if millis % 3_600_000 == 0 => format!("{}h", millis / 3_600_000),
-        millis => format!("{:#}", Age(millis)),
-    }
-}
-
-/// An instant in UTC, to the second.
-pub fn time(value: &Value, key: &str) -> String {
-    let millis = value.get(key).and_then(Value::as_i64);
-    let time = millis.and_then(chrono::DateTime::from_timestamp_millis);
-    time.map_or(String::from("-"), |time| time.format("%Y-%m-%d %H:%M:%S").to_string())
-}
-
-/// An instant in UTC, to the minute.
-pub fn minute(value: &Value, key: &str) -> String {
-    let time = time(value, key);
-    time.get(..16).map_or_else(|| time.clone(), str::to_owned)
-}
-
-/// `1 creation`, `2 creations`.
-pub fn count(number: u64, noun: &str) -> String {
-    let digits = number.to_string();
-    let groups: Vec<_> = digits.as_bytes().rchunks(3).rev().map(String::from_utf8_lossy).collect();
-    format!("{} {noun}{}", groups.join(","), if number == 1 { "" } else { "s" })
-}
-
 /// JSON for machines, indented for people.
 pub fn json(value: &Value) {
-    say(format!("{value:#}"));
+    say(plain::indented(value));
 }

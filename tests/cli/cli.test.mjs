@@ -12,6 +12,8 @@ import { CLEANUP_TOKEN, HOUR, MINUTE, NOW, start } from "../worker/harness.mjs";
 
 const COMMAND = fileURLToPath(new URL("../../target/debug/mark-stale-drafts", import.meta.url));
 const home = mkdtempSync(join(tmpdir(), "mark-stale-drafts-"));
+/** A prompt with what terminals act on: `ESC [`, the same as one character, and an override of the direction. */
+const UNSAFE = "a \u001b[31mred\u001b[0m fox\nand a \u009b2Jhen\u202e";
 let world;
 let url;
 
@@ -179,7 +181,7 @@ test("its tables fit 80 columns, with long ids too, and colours respect NO_COLOR
 });
 
 test("count, list, explain and sweeps answer truthfully", async () => {
-  await world.create(stale("abc", { prompt: "a \u001b[31mred\u001b[0m fox\nand a hen", tokens: 7 }), { id: "busy", status: "processing", started_at: NOW - MINUTE, heartbeat_at: NOW });
+  await world.create(stale("abc", { prompt: UNSAFE, tokens: 7 }), { id: "busy", status: "processing", started_at: NOW - MINUTE, heartbeat_at: NOW });
   assert.equal((await run("count")).out, "pending\timage\tover 24h\t1h\t1\t7\nprocessing\timage\t0s to 30m\t1h\t1\t10\n");
   assert.match((await run("count", "--bands", "90,4000")).out, /^pending\timage\t1\.5h to 66\.7h\t/);
   const listed = await run("list", "--user", "ada");
@@ -187,7 +189,10 @@ test("count, list, explain and sweeps answer truthfully", async () => {
   assert.equal((await run("list", "--user", "ada", "failed")).out, "");
   await world.cron();
   const { out } = await run("explain", "abc");
-  assert.ok(!out.includes("\u001b"), "nothing in a prompt moves the terminal's cursor");
+  assert.doesNotMatch(out, /[\u001b\u009b\u202e]/, "nothing in a prompt moves the terminal's cursor");
+  const { out: json } = await run("explain", "abc", "--json");
+  assert.doesNotMatch(json, /[\u001b\u009b\u202e]/, "nor as JSON");
+  assert.equal(JSON.parse(json).creation.prompt, UNSAFE);
   for (const line of ["Status        failed, attempt 1 of 1", "Error         Generation timeout: Task stuck in pending status for 48.0 hours (generation_timeout)", "Tokens        7 charged, 7 refunded"]) assert.ok(out.includes(line), out);
   assert.match(out, /\trefund\t7\t[0-9a-f-]{36}\n/);
   assert.match(out, /cron\t\d\t1\t0\t0\t0\t7\t/);

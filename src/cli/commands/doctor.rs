@@ -49,7 +49,7 @@ fn not_ready(api: &Api, failure: Failure, json: bool) -> Result<Code, Failure> {
     say(format!("{} the Worker can't do its work", styled(ERROR, "●")));
     let checks = ready.get("checks").and_then(Value::as_object);
     for (name, check) in checks.into_iter().flatten().filter(|(_, check)| *check != "ok") {
-        say(format!("  {name}: {}", output::one_line(check.as_str().unwrap_or_default())));
+        say(output::one_line(&format!("  {name}: {}", check.as_str().unwrap_or_default())));
     }
     Ok(Code::NotHealthy)
 }

@@ -3,6 +3,7 @@ use serde_json::Value;
 use crate::api::Api;
 use crate::exit::{Code, Failure};
 use crate::output::{self, Line, age, limit, list, minute, number, text};
+use crate::plain::sum;
 
 /// `count`: active creations by status, kind and age.
 pub fn count(api: &Api, bands: Option<&str>, json: bool) -> Result<Code, Failure> {
@@ -38,11 +39,10 @@ pub fn count(api: &Api, bands: Option<&str>, json: bool) -> Result<Code, Failure
         })
         .collect();
     output::table(&["status", "kind", "age", "limit", "creations", "tokens"], &[4, 5], &lines);
-    let sum = |key| counts.iter().map(|row| number(row, key)).sum();
     anstream::eprintln!(
         "{} active, worth {}.",
-        output::count(sum("creations"), "creation"),
-        output::count(sum("tokens"), "token")
+        output::count(sum(counts, "creations"), "creation"),
+        output::count(sum(counts, "tokens"), "token")
     );
     Ok(Code::Done)
 }

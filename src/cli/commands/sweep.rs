@@ -10,6 +10,7 @@ use crate::api::Api;
 use crate::args::Sweep;
 use crate::exit::{Code, Failure};
 use crate::output::{self, BOLD, Line, WARNING, count, list, number, styled, text};
+use crate::plain::{is_retry, sum, summary};
 use crate::plans;
 
 /// So many go in one request, and so in one transaction: Ctrl-C waits for no more.
@@ -106,33 +107,6 @@ fn show(creations: &[Value]) {
         })
         .collect();
     output::table(&["id", "user", "kind", "status", "age", "limit", "rule", "tokens"], &[4, 5, 7], &lines);
-}
-
-/// `3 creations of 2 users would be marked failed, 30 tokens refunded; 1 creation would be tried again`
-fn summary(creations: &[Value], will: &str) -> String {
-    let (retried, failed): (Vec<_>, Vec<_>) = creations.iter().partition(|row| is_retry(row));
-    let mut users: Vec<_> = failed.iter().map(|row| text(row, "user_id")).collect();
-    users.sort_unstable();
-    users.dedup();
-    let tokens = failed.iter().map(|row| number(row, "tokens")).sum();
-    let mut parts = Vec::new();
-    if !failed.is_empty() || retried.is_empty() {
-        parts.push(format!(
-            "{} of {} {will}marked failed, {} refunded",
-            count(failed.len() as u64, "creation"),
-            count(users.len() as u64, "user"),
-            count(tokens, "token")
-        ));
-    }
-    if !retried.is_empty() {
-        parts.push(format!("{} {will}put back for another attempt", count(retried.len() as u64, "creation")));
-    }
-    parts.join("; ")
-}
-
-/// Whether it is put back for another attempt, and not failed.
-fn is_retry(row: &Value) -> bool {
-    row.get("action").and_then(Value::as_str) == Some("retry")
 }
 
 /// Those that nobody can judge are always shown: they are never failed by guesswork and never hidden.
@@ -272,7 +246,7 @@ fn apply(api: &Api, plan: &Value, stop: &AtomicBool, done: &mut Done) -> Result<
 
 fn result(done: &Done) -> Value {
     let (retried, marked): (Vec<_>, Vec<_>) = done.done.iter().partition(|row| is_retry(row));
-    let tokens: u64 = marked.iter().map(|row| number(row, "tokens")).sum();
+    let tokens = sum(marked.iter().copied(), "tokens");
     json!({
         "success": done.complete(),
         "marked_as_failed": marked.len(),
