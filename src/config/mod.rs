@@ -157,7 +157,7 @@ fn policy(value: &Value) -> Result<Policy, ConfigError> {
     Policy::from_settings(settings).map_err(|error| ConfigError(format!("policy: {error}")))
 }
 
-/// Every value that is not a table, with its path and its text; an empty table counts as a value.
+/// Every value that is not a table, with its path and its text.
 fn flatten<'a>(
     path: &mut Vec<&'a str>,
     table: &'a Map<String, Value>,
@@ -166,8 +166,13 @@ fn flatten<'a>(
     for (key, value) in table {
         path.push(key);
         match value {
-            // No policy is deeper than `kinds.video.processing`; what is deeper is reported as it stands.
-            Value::Object(inner) if path.len() < 3 => flatten(path, inner, into),
+            // No policy is deeper than `kinds.video.processing`; what is deeper is reported as it stands. So is an empty
+            // table, unless it is one of kinds or of a kind's limits.
+            Value::Object(inner)
+                if path.len() < 3 && (!inner.is_empty() || path.first() == Some(&"kinds")) =>
+            {
+                flatten(path, inner, into);
+            }
             _ => into.push((path.clone(), value, serde_json::to_string(value).unwrap_or_default())),
         }
         path.pop();

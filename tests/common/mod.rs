@@ -10,7 +10,10 @@ pub const NOW: i64 = 1_700_000_000_000;
 pub fn policy(value: &Value) -> Result<Policy, PolicyError> {
     fn flatten<'a>(path: Vec<&'a str>, value: &'a Value, into: &mut Vec<(Vec<&'a str>, &'a Value, String)>) {
         match value {
-            Value::Object(table) => {
+            // An empty table is no value that a policy knows, but for that of the kinds and of one of them.
+            Value::Object(table)
+                if path.len() < 3 && (!table.is_empty() || matches!(path.first(), None | Some(&"kinds"))) =>
+            {
                 for (key, value) in table {
                     let mut path = path.clone();
                     path.push(key);
