@@ -187,7 +187,8 @@ fn over_time(view: &DashboardView<'_>) -> Markup {
         }
     }
     let names = ["Failed while pending", "Failed while processing", "Tried again"];
-    let highest = sums.iter().map(|(_, three)| three.iter().sum::<u64>()).max().unwrap_or(0);
+    let add = |numbers: &[u64]| numbers.iter().fold(0, |sum: u64, number| sum.saturating_add(*number));
+    let highest = sums.iter().map(|(_, three)| add(three)).max().unwrap_or(0);
     let row = |(at, three): &(u64, [u64; 3])| {
         let [one, two, other] = three.map(count);
         (*three != [0; 3]).then(|| vec![minute(at.saturating_mul(step_ms)), one, two, other])
@@ -204,7 +205,7 @@ fn over_time(view: &DashboardView<'_>) -> Markup {
                     @for ((_, three), at) in sums.iter().zip(0_u64..) {
                         @let heights = three.map(|number| number.saturating_mul(190).checked_div(highest).unwrap_or(0));
                         @for (series, height) in heights.iter().enumerate().filter(|(_, height)| **height > 0) {
-                            @let below: u64 = heights.iter().take(series).sum();
+                            @let below = add(heights.get(..series).unwrap_or_default());
                             rect .{ "series-" (series) } x=(at.saturating_mul(width).saturating_add(1)) width=(width.saturating_sub(2).max(1))
                                 y=(200_u64.saturating_sub(below.saturating_add(*height))) height=(height.max(&1)) {}
                         }
