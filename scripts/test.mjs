@@ -11,12 +11,14 @@ import { Help, capture, root, run, sh, step } from "./lib.mjs";
 import { setup, tool } from "./setup.mjs";
 
 const WASM = "wasm32-unknown-unknown";
+const FUZZ = "fuzz/Cargo.toml";
 
 /** Each suite: what it needs first, and its commands. */
 const SUITES = {
   lint: {
     commands: () => [
       ["cargo", ["fmt", "--check"]],
+      ["cargo", ["fmt", "--check", "--manifest-path", FUZZ]],
       ["cargo", ["clippy", "--locked", "--quiet", "--no-default-features", "--all-targets", "--", "-D", "warnings"]],
       ["cargo", ["clippy", "--locked", "--quiet", "--no-default-features", "--features", "server", "--all-targets", "--", "-D", "warnings"]],
       ["cargo", ["clippy", "--locked", "--quiet", "--bins", "--", "-D", "warnings"]],
@@ -24,6 +26,7 @@ const SUITES = {
       ["cargo", ["clippy", "--locked", "--quiet", "--target", WASM, "--no-default-features", "--features", "worker", "--target-dir", "target/worker-lint", "--", "-D", "warnings"]],
       ["cargo", ["clippy", "--locked", "--quiet", "--target", WASM, "--no-default-features", "--features", "dashboard", "--target-dir", "target/worker-lint", "--", "-D", "warnings"]],
       ["cargo", ["clippy", "--locked", "--quiet", "--no-default-features", "--features", "simulate", "--all-targets", "--", "-D", "warnings"]],
+      ["cargo", ["clippy", "--locked", "--quiet", "--manifest-path", FUZZ, "--all-targets", "--target-dir", "target/fuzz", "--", "-D", "warnings"]],
     ],
   },
   native: {
@@ -31,6 +34,7 @@ const SUITES = {
       ["cargo", ["test", "--locked", "--no-default-features"]],
       ["cargo", ["test", "--locked", "--no-default-features", "--features", "server"]],
       ["cargo", ["test", "--locked", "--no-default-features", "--features", "simulate", "--test", "store", "--test", "simulator", "--test", "agreement", "--bin", "simulate"]],
+      ["cargo", ["test", "--locked", "--manifest-path", FUZZ, "--test", "corpus", "--target-dir", "target/fuzz"]],
     ],
   },
   wasm: {

@@ -1,0 +1,164 @@
+//! What strangers wrote, as it is shown: in the pages, in JSON and in the lines of the log.
+//!
+//! The input is a line each for the owner, the creation's id, its kind, its error and where its result is; whatever follows
+//! is the prompt.
+
+use serde_json::{Value, json};
+use stale_drafts::rules::{Policy, Status};
+use stale_drafts::store::{Row, page_rows};
+use stale_drafts::sweep::{Refused, Report, Source};
+use stale_drafts::view::{
+    DemoUser, DraftView, DraftsView, Explained, action_line, demo_page, drafts_page, explanation_json,
+    explanation_page, failed_delivery_line, failed_read_line, failed_sweep_line, message_page, preview_page,
+    refused_caller_line, report_json, restored_line, sweep_lines,
+};
+
+use crate::{NOW_MS, as_text, now};
+
+/// What strangers say of one creation.
+struct Told {
+    owner: String,
+    id: String,
+    kind: String,
+    error: String,
+    url: String,
+    prompt: String,
+}
+
+impl Told {
+    fn texts(&self) -> [&str; 6] {
+        let Told { owner, id, kind, error, url, prompt } = self;
+        [owner, id, kind, error, url, prompt].map(String::as_str)
+    }
+
+    /// The same with a mark in place of each text. What decides something still decides the same: whether the result is
+    /// shown, as an address that begins with `http`.
+    fn marks(&self) -> Told {
+        let mark = |at: u8| format!("\u{e000}{at}\u{e001}");
+        let url = if self.url.starts_with("http") { format!("http{}", mark(5)) } else { mark(6) };
+        Told { owner: mark(1), id: mark(2), kind: mark(3), error: mark(4), url, prompt: mark(7) }
+    }
+}
+
+/// Panics if a law is broken.
+pub fn holds(data: &[u8]) {
+    let text = as_text(data);
+    if text.contains(['\u{e000}', '\u{e001}']) {
+        return;
+    }
+    let mut lines = text.splitn(6, '\n').map(str::to_owned);
+    let mut line = || lines.next().unwrap_or_default();
+    let told = Told { owner: line(), id: line(), kind: line(), error: line(), url: line(), prompt: line() };
+    for status in [Status::Failed.as_str(), Status::Processing.as_str(), &told.kind] {
+        same(&told, |told| drafts(told, status, status == "failed"));
+        same(&told, |told| explained(told, status));
+        json_is_the_same(&told, status);
+    }
+    same(&told, |told| message_page(&told.owner, &told.prompt, false));
+    same(&told, |told| demo_page(&[DemoUser { user_id: told.owner.clone(), balance: 1_000 }]));
+    same(&told, |told| {
+        let row = json!({ "id": told.id, "user_id": told.owner, "kind": told.kind, "rule": told.error });
+        // What a form sends is the whole plan, as JSON in an attribute.
+        preview_page(&json!({ "creations": [row], "held": told.prompt }), &told.owner)
+    });
+    logged(&told);
+}
+
+/// A page holds what strangers wrote with its `&`, `<`, `>` and `"` escaped, at each place, and nothing else depends on it: so
+/// it is, to the byte, the page that holds marks, with each mark replaced.
+fn same(told: &Told, page: impl Fn(&Told) -> String) {
+    let marks = told.marks();
+    let escaped = told.texts().map(escape);
+    let mut expected = page(&marks);
+    for (mark, text) in marks.texts().iter().zip(&escaped) {
+        expected = expected.replace(mark, text);
+    }
+    // In the JSON within an attribute, each text is escaped twice.
+    let found = page(told);
+    if found != expected {
+        let plain = |page: &str| page.split("name=\"plan\"").next().unwrap_or_default().to_owned();
+        assert!(found.contains("name=\"plan\""), "{found}\n\ninstead of\n\n{expected}");
+        assert_eq!(plain(&found), plain(&expected));
+        assert_eq!(found.matches('<').count(), expected.matches('<').count());
+        assert_eq!(found.matches('"').count(), expected.matches('"').count());
+    }
+}
+
+fn escape(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}
+
+/// The row as the database gives it.
+fn view(told: &Told, status: &str) -> (DraftView, Explained) {
+    let Told { owner, id, kind, error, url, prompt } = told;
+    let created_at = NOW_MS - 1_800_000;
+    let creation = json!([id, owner, kind, status, 1, 7, created_at, created_at, null, null, 40]);
+    let page = json!([[creation, prompt, error, "code", null, created_at, 7, url, null, null, null, null]]);
+    let rows = page_rows(&[Row::from_iter([(String::from("page"), Value::from(page.to_string()))])]);
+    let row = rows.expect("it is a row").remove(0);
+    let events = vec![Row::from_iter([(String::from("last_error"), Value::from(error.as_str()))])];
+    let explained =
+        Explained { creation: row.clone(), ledger: vec![], sweeps: vec![], attempts: vec![], events };
+    (DraftView::new(row, now(), &Policy::default()), explained)
+}
+
+fn list(told: &Told, status: &str) -> DraftsView {
+    DraftsView {
+        now: now().as_millis(),
+        user_id: told.owner.clone(),
+        balance: 1_000,
+        drafts: vec![view(told, status).0],
+        next_cursor: Some(String::from("bmV4dA")),
+        marked_as_failed: 1,
+        swept: true,
+    }
+}
+
+fn drafts(told: &Told, status: &str, first: bool) -> String {
+    let page = drafts_page(&list(told, status), &told.error, first, false);
+    // Only what a browser opens as an address of the web is a link.
+    for link in page.split("href=\"").skip(1) {
+        assert!(["/", "#", "http", "data:,\""].iter().any(|start| link.starts_with(start)), "{link}");
+    }
+    page
+}
+
+fn explained(told: &Told, status: &str) -> String {
+    let answer = explanation_json(now(), view(told, status).1, &Policy::default());
+    explanation_page(&answer, &told.prompt)
+}
+
+fn json_is_the_same(told: &Told, status: &str) {
+    let written = serde_json::to_string(&list(told, status)).expect("it can be written");
+    assert!(!written.contains('\n'));
+    let read: Value = serde_json::from_str(&written).expect("it is JSON");
+    let draft = &read["drafts"][0];
+    assert_eq!(read["user_id"], told.owner);
+    let stored =
+        [("id", &told.id), ("kind", &told.kind), ("prompt", &told.prompt), ("result_url", &told.url)];
+    assert!(stored.iter().all(|(key, text)| draft[*key] == **text));
+}
+
+/// A line of the log is one line and one JSON object, and says the prompt of nobody.
+fn logged(told: &Told) {
+    let Told { owner, id, error, prompt, .. } = told;
+    let refused = vec![Refused { id: id.clone(), error: error.clone() }];
+    let report = Report { refused, ..Report::default() };
+    let answer = report_json(&report, id, now(), true);
+    assert_eq!(answer["refused"][0], json!({ "id": id, "error": error }));
+    let lines = [
+        (refused_caller_line(id, error), "reason", error),
+        (restored_line(id, owner), "creation_id", id),
+        (action_line(owner, "pause"), "actor", owner),
+        (failed_delivery_line("webhook", error), "error", error),
+        (failed_sweep_line(id, Source::Page, error), "error", error),
+        (failed_read_line(prompt), "error", prompt),
+    ];
+    for (line, key, text) in lines {
+        let read: Value = serde_json::from_str(&line).expect("it is JSON");
+        assert!(!line.contains(['\n', '\r']) && read[key] == **text && read["message"].is_string());
+    }
+    for line in sweep_lines(&report, id, Source::Cron) {
+        assert!(!line.contains(['\n', '\r']) && serde_json::from_str::<Value>(&line).is_ok());
+    }
+}

@@ -1,0 +1,190 @@
+//! Rows as the database gives them: prompts and names are strangers', and a row that another app wrote may hold anything.
+//!
+//! The input is JSON: what stands in one cell of a result, or a list of rows.
+
+use serde_json::{Value, json};
+use stale_drafts::rules::{
+    Judgement, Policy, Report, Thresholds, Time, Unreadable, Verdict, classify, diagnose, plan, watch,
+};
+use stale_drafts::store::{
+    self, CandidateRow, Dashboard, PageRow, Row, StandingRow, candidates, claimed, held, marked_ids,
+    page_rows, standing_of,
+};
+use stale_drafts::view::{
+    DashboardView, DraftView, Explained, Health, active_json, counts_json, cursor, dashboard_page,
+    events_json, explanation_json, metrics, parse_cursor, preview_page, refused_json, reported_json,
+    sweeps_json,
+};
+
+use crate::{as_text, now};
+
+/// Panics if a law is broken.
+pub fn holds(data: &[u8]) {
+    let text = as_text(data);
+    let cell = |column: &str| vec![Row::from_iter([(column.to_owned(), Value::from(&*text))])];
+    let policy = Policy::default();
+    if let Ok(rows) = candidates(&cell("candidates"), "candidates") {
+        swept(&rows, &policy);
+    }
+    if let Ok(rows) = page_rows(&cell("page")) {
+        rows.into_iter().for_each(|row| shown(row, &policy));
+    }
+    if let Ok(Some(row)) = standing_of(&cell("standing")) {
+        reported(&row, &policy);
+    }
+    if let Ok(Some(ids)) = marked_ids(&cell("marked_ids")) {
+        assert_eq!(serde_json::from_str::<Value>(&text).ok(), Some(json!(ids)));
+    }
+    held(&cell("held")).into_iter().for_each(|held| assert!(!held.to_string().is_empty()));
+    if let Ok(value) = serde_json::from_str::<Value>(&text) {
+        results(&value, &policy);
+    }
+}
+
+/// A sweep plans each row once, and fails none by guesswork.
+fn swept(rows: &[CandidateRow], policy: &Policy) {
+    let plan = plan(rows.iter().map(CandidateRow::candidate), now(), policy);
+    assert_eq!(plan.fail.len() + plan.retry.len() + plan.skip.len(), rows.len());
+    for row in rows {
+        let draft = row.draft();
+        let times = [row.created_at, row.queued_at, row.started_at, row.heartbeat_at];
+        match classify(&draft, now(), policy) {
+            Verdict::Stale(staleness) => {
+                assert!(times.contains(&Time::At(staleness.last_sign_of_life)));
+                assert!(staleness.age_ms > staleness.max_age_ms && staleness.deadline() < now());
+            }
+            Verdict::Unreadable(Unreadable::UnknownStatus) => assert!(draft.status.is_none()),
+            Verdict::Unreadable(reason) => {
+                assert!(!reason.to_string().is_empty() && !reason.code().is_empty())
+            }
+            Verdict::Fresh { .. } => assert!(times.iter().any(|time| time.instant().is_some())),
+            Verdict::Settled(status) => assert_eq!(status.as_str(), row.status),
+        }
+    }
+    for skip in &plan.skip {
+        assert!(rows.iter().any(|row| row.id == skip.id));
+    }
+    let answer = active_json("ada", 1, rows);
+    assert_eq!(answer["drafts"].as_array().map(Vec::len), Some(rows.len()));
+}
+
+/// What an owner and an operator see of a row is what stands in it, and its JSON is read back as the same.
+fn shown(row: PageRow, policy: &Policy) {
+    let page = store::Page { listed_at: row.listed_at, id: row.creation.id.clone() };
+    if row.listed_at.unsigned_abs() <= 1 << 53 {
+        assert_eq!(parse_cursor(&cursor(&page)), Ok(page));
+    }
+    let view = DraftView::new(row.clone(), now(), policy);
+    let written = serde_json::to_string(&view).expect("it can be written");
+    let read: Value = serde_json::from_str(&written).expect("it is JSON");
+    let stored = [("id", &row.creation.id), ("kind", &row.creation.kind), ("prompt", &row.prompt)];
+    assert!(stored.iter().all(|(key, text)| read[*key] == **text));
+    assert_eq!(read["stored_status"], row.creation.status);
+    assert_eq!(read["tokens"], row.creation.tokens);
+    let failed = view.verdict == "stale" && view.status == "failed";
+    assert!(!failed || row.creation.draft().status.and_then(|status| status.active()).is_some());
+    assert!(!view.badge.is_empty());
+    view.age_text().into_iter().for_each(|text| assert!(!text.is_empty()));
+    let explained =
+        Explained { creation: row, ledger: vec![], sweeps: vec![], attempts: vec![], events: vec![] };
+    let answer = explanation_json(now(), explained, policy);
+    assert_eq!(answer["creation"], read);
+}
+
+/// A report is answered, whatever stands, and a refused one says what could follow.
+fn reported(row: &StandingRow, policy: &Policy) {
+    let fence = row.fence.as_deref().unwrap_or("1.0");
+    let reports = [
+        Report::Start { worker: "task-1" },
+        Report::Heartbeat { fence },
+        Report::Complete { fence, result_url: "https://app.example/1" },
+        Report::Fail { fence: None, error_code: "out_of_memory" },
+        Report::Fail { fence: Some(fence), error_code: "out_of_memory" },
+        Report::Publish,
+        Report::Delete,
+        Report::Restore,
+    ];
+    let Some(standing) = row.standing() else { return };
+    for report in reports {
+        if let Judgement::Refuse(refusal) = report.judge(&standing) {
+            let answer = refused_json(refusal, row, false);
+            assert_eq!(
+                (&answer["status"], &answer["code"]),
+                (&json!(row.creation.status), &json!(refusal.code()))
+            );
+        } else {
+            assert_eq!(reported_json(&report, row, policy)["id"], row.creation.id);
+        }
+    }
+}
+
+/// Whole results: of the watch, the outbox, the dashboard, and what operators ask.
+fn results(value: &Value, policy: &Policy) {
+    let rows = |value: &Value| -> Vec<Row> {
+        value.as_array().into_iter().flatten().filter_map(|row| row.as_object().cloned()).collect()
+    };
+    let list: Vec<Vec<Row>> = value.as_array().into_iter().flatten().map(rows).collect();
+    let flat = rows(value);
+    assert!(claimed(&flat).len() <= flat.len());
+    for row in &flat {
+        if let Some(evidence) = store::evidence_of(row) {
+            diagnose(&evidence, now()).iter().for_each(|finding| assert!(!finding.evidence.is_empty()));
+        }
+    }
+    for answer in [
+        sweeps_json(now(), flat.clone(), 2),
+        events_json(now(), flat.clone(), 2),
+        counts_json(now(), &[60_000], &flat, policy),
+    ] {
+        let lists = answer.as_object().into_iter().flat_map(|answer| answer.values());
+        assert!(lists.filter_map(Value::as_array).all(|rows| rows.len() <= flat.len().max(2)));
+    }
+    preview_page(value, "csrf");
+    let health = match store::observed(&list) {
+        Ok(seen) => Health {
+            findings: watch(&seen.observed, &Thresholds::default(), now()),
+            held: seen.observed.held,
+            last_good_sweep: seen.observed.evidence.last_good_sweep,
+            firing: seen.firing,
+        },
+        Err(_) => Health::default(),
+    };
+    let Ok(data) = Dashboard::read(list) else { return };
+    scraped(&metrics(&health, &data));
+    for hours in [24, 720] {
+        let view = DashboardView {
+            now: now(),
+            hours,
+            actor: "ada",
+            csrf: "",
+            notice: "",
+            policy,
+            health: &health,
+            data: &data,
+        };
+        assert!(dashboard_page(&view).ends_with("</html>"));
+    }
+}
+
+/// Each line of the metrics is a comment or a sample, whatever the labels hold.
+fn scraped(text: &str) {
+    assert!(text.ends_with("# EOF\n"));
+    for line in text.lines().filter(|line| !line.starts_with("# ")) {
+        let (series, value) = line.rsplit_once(' ').expect("it has a value");
+        assert!(series.starts_with("stale_drafts_") && value.parse::<u64>().is_ok(), "{line}");
+        let Some((_, labels)) = series.split_once('{') else { continue };
+        let mut rest = labels;
+        while rest != "}" {
+            let (name, value) = rest.split_once("=\"").expect("it is a label");
+            assert!(name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'), "{line}");
+            let mut escaped = false;
+            let end = value.find(|character| {
+                let ends = character == '"' && !escaped;
+                escaped = character == '\\' && !escaped;
+                ends
+            });
+            rest = &value[end.expect("it ends") + 1..];
+            rest = rest.strip_prefix(',').unwrap_or(rest);
+        }
+    }
+}
