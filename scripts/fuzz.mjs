@@ -123,5 +123,5 @@ await run(async () => {
     console.log(`${target.padEnd(10)} ${executions.padStart(11)} ${coverage.padStart(9)} ${features.padStart(9)} ${corpus.padStart(7)}  ${problem}`.trimEnd());
   }
   if (results.some(({ problem }) => problem)) process.exitCode = 1;
-  else note("\nTake what was found into the corpus: npm run fuzz -- --minimise");
+  else console.log("\nTake what was found into the corpus: npm run fuzz -- --minimise");
 });
