@@ -1,0 +1,188 @@
+// A run: starts the Worker, sends the load, ends it, and checks. All that is bounded is bounded here.
+
+import { mkdtempSync, rmSync, statSync, readdirSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { agenda as anAgenda } from "./agenda.mjs";
+import { check } from "./checks.mjs";
+import { client as aClient } from "./client.mjs";
+import { ACTIONS, journal as aJournal } from "./journal.mjs";
+import { watchMemory } from "./memory.mjs";
+import { operators as someOperators } from "./operators.mjs";
+import { owners as someOwners } from "./owners.mjs";
+import { LIMITS, policy } from "./policy.mjs";
+import { random } from "./random.mjs";
+import { integrity, look, rows as read } from "./rows.mjs";
+import { session as aSession } from "./session.mjs";
+import { stand as aStand } from "./stand.mjs";
+import { webhook as aWebhook } from "./webhook.mjs";
+import { workers as someWorkers } from "./workers.mjs";
+
+/** A run of a minute or more has the longer limits. */
+const LONG_S = 60;
+const OWNERS = 60;
+/** Every so many have too few tokens for long. */
+const POOR = 10;
+/** For each client so many creations are being generated at once. */
+const LIVING = 6;
+/** Nothing new is begun while what is due waits for longer. */
+const BEHIND_MS = 250;
+/** On a slow machine a run takes so much longer, until everything has happened that there is to do. */
+const LONGER_MS = 30_000;
+/** No more requests than this in one run. */
+export const MOST_REQUESTS = 1_000_000;
+
+/** What clients do of themselves, beside what is due. */
+const MIX = [
+  [34, "create"],
+  [10, "page"],
+  [14, "list"],
+  [34, "follow"],
+  [2, "removeAny"],
+];
+
+/** Lines of the Worker's log that tell of what is meant to happen here: alerts, the brake, a webhook that is not well. */
+const MEANT = ['"event":"alert_fired"', '"event":"delivery_failed"', "the brake holds"];
+
+/** Makes sure that no client sends before its turn: at most `rate` in a second. */
+function pacer(rate) {
+  let next = Date.now();
+  return async () => {
+    if (!rate) return;
+    next = Math.max(next, Date.now()) + 1_000 / rate;
+    await sleep(Math.max(0, next - 1_000 / rate - Date.now()));
+  };
+}
+
+async function grant(stand, names) {
+  const sql = "INSERT INTO ledger (entry_key, user_id, type, tokens, created_at) VALUES ('grant:' || ?1, ?1, 'grant', ?2, ?3)";
+  await stand.database.batch(names.map((name, at) => stand.database.prepare(sql).bind(name, at % POOR === 0 ? 60 : 1_000_000, Date.now())));
+}
+
+/** The bytes of the database's files below `folder`. */
+function bytes(folder) {
+  return readdirSync(folder, { recursive: true, withFileTypes: true }).filter((file) => file.isFile()).reduce((sum, file) => sum + statSync(join(file.parentPath, file.name)).size, 0);
+}
+
+/** Sweeps and delivers until nothing is active and nothing is due; gives how long that took. */
+async function drain({ stand, session, operators, limits, pause }) {
+  const begun = Date.now();
+  // Two attempts at most, each of which waits for the longest limit; and once more for a slow machine.
+  const latest = begun + 3 * Math.max(limits.silence, limits.total) + 30_000;
+  const left = async () => (await stand.all("SELECT (SELECT count(*) FROM creations WHERE status IN ('pending', 'processing')) AS active, (SELECT count(*) FROM events WHERE state = 'due' AND due_at <= ?1) AS due", Date.now()))[0];
+  for (let last = await left(); last.active > 0 || last.due > 0; last = await left()) {
+    if (Date.now() > latest) break;
+    await Promise.all([operators.sweep(session), operators.cron(session)]);
+    await sleep(pause);
+  }
+  // What is over is told; and the last sweep finds nothing.
+  await operators.cron(session);
+  const { json } = await operators.sweep(session);
+  return { ms: Date.now() - begun, last: json };
+}
+
+/**
+ * Runs the load for `seconds` with `clients` at once. Gives what was measured, what the checks looked at, and `found`: all that
+ * is wrong. `say` is told how it goes.
+ */
+export async function load({ seconds, clients, rate, seed, say = () => {} }) {
+  const limits = seconds < LONG_S ? LIMITS.short : LIMITS.long;
+  const pause = Math.floor(limits.heartbeat / 6);
+  const folder = mkdtempSync(join(tmpdir(), "stale-drafts-load-"));
+  const hook = await aWebhook(random(seed ^ 0x5eed));
+  const options = { folder, policy: policy(limits), webhook_url: hook.url };
+  let stand = await aStand(options);
+  try {
+    const journal = aJournal();
+    const names = Array.from({ length: OWNERS }, (_, at) => `owner-${at}`);
+    await grant(stand, names);
+    const client = aClient(stand.url, 2 * clients + 4);
+    const agenda = anAgenda();
+    const living = new Set();
+    let requests = 0;
+    const count = () => (requests += 1);
+    const owners = someOwners({ journal, agenda, names, living, pause });
+    const operators = someOperators({ journal, agenda });
+    const { create, hear } = someWorkers({ journal, agenda, limits, owners: names, living, finished: owners.finished, kept: operators.kept });
+    hook.listen(hear);
+    const own = aSession({ client, journal, rng: random(seed), count });
+    await operators.cron(own);
+
+    const actions = { ...owners, ...operators, create };
+    const memory = watchMemory();
+    const begun = Date.now();
+    const deadline = begun + seconds * 1_000;
+    const turn = pacer(rate);
+    operators.schedule(pause);
+    const lacks = () => ACTIONS.some((action) => journal.actions[action].good === 0);
+    const goes = () => requests < MOST_REQUESTS && (Date.now() < deadline || (Date.now() < deadline + LONGER_MS && lacks()));
+
+    async function work(number) {
+      const session = aSession({ client, journal, rng: random(seed + 7_919 * number), count });
+      while (goes()) {
+        await turn();
+        const late = agenda.late();
+        if (late >= 0 && session.rng.chance(0.8)) {
+          await agenda.take()(session);
+          continue;
+        }
+        const what = session.rng.weighted(MIX);
+        const busy = living.size >= LIVING * clients || late > BEHIND_MS;
+        await actions[what === "create" && busy ? "follow" : what](session);
+      }
+    }
+    const looks = { checked: 0, found: [] };
+    async function watch() {
+      while (goes()) {
+        await sleep(Math.min(seconds * 250, 5_000));
+        looks.found.push(...(await look(stand.database)));
+        looks.checked += 1;
+        say(`${Math.round((Date.now() - begun) / 1_000)} s, ${requests} requests, ${living.size} being generated, ${journal.wrong.length + looks.found.length} wrong`);
+      }
+    }
+    await Promise.all([watch(), ...Array.from({ length: clients }, (_, number) => work(number + 1))]);
+    const took = Date.now() - begun;
+    const sent = requests;
+    say("no more is sent; what is left goes stale and is swept");
+    const drained = await drain({ stand, session: own, operators, limits, pause });
+    const used = memory.stop();
+    client.close();
+
+    // What stands is read by another process, from the files that the first has left as it was killed.
+    const { logs } = stand;
+    await stand.stop();
+    stand = await aStand(options);
+    const rows = await read(stand.all);
+    const broken = await integrity(stand.all);
+    const { page, list, sweep, cron } = journal.actions;
+    const world = { rows, journal: { lives: journal.lives }, told: hook.told, limits, held: { endpoint: sweep.held, cron: cron.held }, cutPages: page.cut + list.cut };
+    const lines = logs.filter((line) => !MEANT.some((meant) => line.includes(meant)));
+    const answered = ACTIONS.reduce((sum, action) => sum + journal.actions[action].answered, 0);
+    const checks = [
+      { name: "every answer is one that was expected", checked: answered, found: journal.wrong },
+      { name: "the money is exact while it runs", ...looks },
+      { name: "the last sweep finds nothing", checked: 1, found: drained.last?.marked_as_failed === 0 && drained.last.retried === 0 ? [] : [JSON.stringify(drained.last)] },
+      ...check(world),
+      { name: "the Worker has logged no error", checked: logs.length, found: lines },
+      { name: "each event is signed", checked: hook.told.size, found: hook.forged },
+      { name: "the database's file is whole", checked: 1, found: broken },
+    ];
+    return {
+      seed, seconds, clients, rate, limits, took, requests: sent, drained: drained.ms,
+      actions: journal.actions,
+      memory: used,
+      rows: Object.fromEntries(Object.entries(rows).map(([table, list]) => [table, list.length])),
+      bytes: bytes(folder),
+      statuses: Object.fromEntries(Map.groupBy(rows.creations, ({ status, error_code }) => (error_code === "generation_timeout" ? "failed by a sweep" : status)).entries().map(([status, list]) => [status, list.length])),
+      events: { told: hook.told.size, again: [...hook.told.values()].filter(({ times }) => times > 1).length, waiting: rows.events.length },
+      checks,
+      found: checks.flatMap(({ name, found }) => found.map((text) => `${name}: ${text}`)),
+      world,
+    };
+  } finally {
+    await stand.stop();
+    await hook.close();
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
