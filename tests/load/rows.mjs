@@ -36,10 +36,10 @@ const ALWAYS = {
     "SELECT r.creation_id AS broken FROM ledger AS r LEFT JOIN ledger AS c ON c.type = 'charge' AND c.creation_id = r.creation_id WHERE r.type = 'refund' GROUP BY r.creation_id HAVING count(*) <> 1 OR max(r.tokens) IS NOT -max(c.tokens) OR max(r.user_id) IS NOT max(c.user_id)",
 };
 
-/** Looks at one instant, in one transaction; gives what is broken. */
-export async function look(database) {
-  const results = await database.batch(Object.values(ALWAYS).map((sql) => database.prepare(`${sql} LIMIT 20`)));
-  return Object.keys(ALWAYS).flatMap((name, at) => results[at].results.map(({ broken }) => `not so while it ran: ${name}: ${broken}`));
+/** Looks at one instant: `batch` runs `[[sql], …]` in one transaction. Gives what is broken. */
+export async function look(batch) {
+  const results = await batch(Object.values(ALWAYS).map((sql) => [`${sql} LIMIT 20`]));
+  return Object.keys(ALWAYS).flatMap((name, at) => results[at].map(({ broken }) => `not so while it ran: ${name}: ${broken}`));
 }
 
 /** What SQLite itself finds wrong with the file. */

@@ -1,6 +1,6 @@
 // A run: starts the Worker, sends the load, ends it, and checks. All that is bounded is bounded here.
 
-import { mkdtempSync, rmSync, statSync, readdirSync } from "node:fs";
+import { mkdtempSync, readdirSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -57,7 +57,7 @@ function pacer(rate) {
 
 async function grant(stand, names) {
   const sql = "INSERT INTO ledger (entry_key, user_id, type, tokens, created_at) VALUES ('grant:' || ?1, ?1, 'grant', ?2, ?3)";
-  await stand.database.batch(names.map((name, at) => stand.database.prepare(sql).bind(name, at % POOR === 0 ? 60 : 1_000_000, Date.now())));
+  await stand.batch(names.map((name, at) => [sql, name, at % POOR === 0 ? 60 : 1_000_000, Date.now()]));
 }
 
 /** The bytes of the database's files below `folder`. */
@@ -136,7 +136,7 @@ export async function load({ seconds, clients, rate, seed, say = () => {} }) {
     async function watch() {
       while (goes()) {
         await sleep(Math.min(seconds * 250, 5_000));
-        looks.found.push(...(await look(stand.database)));
+        looks.found.push(...(await look(stand.batch)));
         looks.checked += 1;
         say(`${Math.round((Date.now() - begun) / 1_000)} s, ${requests} requests, ${living.size} being generated, ${journal.wrong.length + looks.found.length} wrong`);
       }

@@ -20,6 +20,16 @@ const built = (folder) => ({
   d1Databases: { DB: "load" },
 });
 
+/** Has the database beside them, at an address of its own. Miniflare's own way in would hold the driver up until it is answered. */
+const PROBE = `
+export default {
+  async fetch(request, { DB }) {
+    const statements = (await request.json()).map(([sql, ...values]) => DB.prepare(sql).bind(...values));
+    return Response.json((await DB.batch(statements)).map(({ results }) => results));
+  },
+};
+`;
+
 /** Starts them over the database in `folder`, which is made there if it is not. */
 export async function stand({ folder, policy, webhook_url }) {
   const logs = [];
@@ -34,6 +44,7 @@ export async function stand({ folder, policy, webhook_url }) {
     workers: [
       { ...built("build"), name: "stale-drafts", bindings, serviceBindings: { DASHBOARD: "dashboard" }, assets: { directory: join(root, "www"), routerConfig: { has_user_worker: true } } },
       { ...built("build-dashboard"), name: "dashboard", bindings },
+      { name: "probe", modules: true, script: PROBE, compatibilityDate: "2026-04-20", d1Databases: { DB: "load" }, unsafeDirectSockets: [{ host: "127.0.0.1", port: 0 }] },
     ],
     handleRuntimeStdio(stdout, stderr) {
       for (const stream of [stdout, stderr]) {
@@ -50,14 +61,20 @@ export async function stand({ folder, policy, webhook_url }) {
   });
   try {
     const url = (await miniflare.ready).origin;
-    const database = await miniflare.getD1Database("DB");
-    const all = async (sql, ...values) => (await database.prepare(sql).bind(...values).all()).results;
+    const probe = await miniflare.unsafeGetDirectURL("probe");
+    /** Runs `[sql, …values]` in one transaction; gives the rows of each. */
+    const batch = async (statements) => {
+      const response = await fetch(probe, { method: "POST", body: JSON.stringify(statements) });
+      if (!response.ok) throw new Error(`the database answered ${response.status}: ${await response.text()}`);
+      return response.json();
+    };
+    const all = async (...statement) => (await batch([statement]))[0];
     if ((await all("SELECT name FROM sqlite_schema WHERE name = 'creations'")).length === 0) {
       for (const name of readdirSync(join(root, "migrations")).sort()) {
-        for (const sql of statements(readFileSync(join(root, "migrations", name)).toString())) await database.prepare(sql).run();
+        await batch(statements(readFileSync(join(root, "migrations", name)).toString()).map((sql) => [sql]));
       }
     }
-    return { url, logs, database, all, stop: () => miniflare.dispose() };
+    return { url, logs, batch, all, stop: () => miniflare.dispose() };
   } catch (error) {
     await miniflare.dispose();
     throw new Error(`${error.message}\n${logs.join("\n")}`);
