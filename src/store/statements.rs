@@ -69,10 +69,18 @@ macro_rules! pairs {
 
 pub(super) use {cutoff, pairs};
 
-/// The parts of [`STALE`] and [`STALE_BY_TOTAL`]; the latter has `$by_total` in its list of stale creations. Numbers are bound as
-/// doubles, and a `LIMIT` that is not whole is an error: the one of what the brake counts is cast.
+/// How many creations are active, as far as the brake has to know: so many that the share of the `n` stale ones is within bounds,
+/// and no more. Numbers are bound as doubles, and a `LIMIT` that is not whole is an error, so it is cast.
+macro_rules! share {
+    ($less:literal) => {
+        concat!("(SELECT max(0, CAST(n * 100 / ?7 AS INTEGER) + 1", $less, ") FROM found)")
+    };
+}
+
+/// The parts of [`STALE`] and [`STALE_BY_TOTAL`]; the latter has `$by_total` in its list of stale creations, and `$active` counts
+/// the active ones.
 macro_rules! stale {
-    ($totals:literal, $by_total:expr) => {
+    ($totals:literal, $by_total:expr, $active:expr) => {
         concat!(
             "WITH RECURSIVE ",
             pairs!(),
@@ -107,9 +115,9 @@ macro_rules! stale {
             CASE WHEN n > 0 THEN ",
             held!(),
             " END AS held,
-            CASE WHEN n >= ?6 THEN (SELECT count(*) FROM (
-              SELECT 1 FROM creations INDEXED BY creations_active WHERE last_sign_of_life IS NOT NULL
-              LIMIT (SELECT CAST(n * 100 / ?7 AS INTEGER) + 1 FROM found))) END AS active
+            CASE WHEN n >= ?6 THEN ",
+            $active,
+            " END AS active
      FROM found"
         )
     };
@@ -119,9 +127,25 @@ macro_rules! stale {
 ///
 /// `pairs` hops over the index from one (phase, kind) to the next, so its cost is the number of kinds in use
 /// and not the number of creations. A limit is looked up as [`Policy::limit_in`] does; `never` is a cutoff of −1.
-const STALE: &str = stale!("", "");
+///
+/// The stale ones are known to be active, so only the others are counted.
+const STALE: &str = stale!(
+    "",
+    "",
+    concat!(
+        "n + (SELECT count(*) FROM (
+              SELECT 1 FROM pairs CROSS JOIN creations AS c INDEXED BY creations_active
+              ON c.phase = pairs.phase AND c.kind = pairs.kind AND c.last_sign_of_life >= ",
+        cutoff!("pairs.phase", "pairs.kind"),
+        "
+              LIMIT ",
+        share!(" - n"),
+        "))"
+    )
+);
 
-/// The same, and those that are stale by the limits on the total time, which stand in ?1 as the phase `total`.
+/// The same, and those that are stale by the limits on the total time, which stand in ?1 as the phase `total`. These may show
+/// signs of life, so all that are active are counted.
 const STALE_BY_TOTAL: &str = stale!(
     "
      totals (kind) AS MATERIALIZED (
@@ -140,6 +164,13 @@ const STALE_BY_TOTAL: &str = stale!(
         "
          AND c.last_sign_of_life <= ?2 AND c.last_sign_of_life >= ",
         cutoff!("c.phase", "totals.kind")
+    ),
+    concat!(
+        "(SELECT count(*) FROM (
+              SELECT 1 FROM creations INDEXED BY creations_active WHERE last_sign_of_life IS NOT NULL
+              LIMIT ",
+        share!(""),
+        "))"
     )
 );
 

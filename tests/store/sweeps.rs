@@ -265,6 +265,7 @@ fn planned(id: &str) -> FailureRow<'_> {
         rule: String::from("max_age_hours"),
         phase: "pending",
         lag: 3,
+        processing_since: None,
         tokens: 5,
     }
 }
@@ -370,7 +371,13 @@ fn a_plan_is_put_back_recorded_told_and_counted_in_one_transaction() {
     });
     add(&database, "a", beats);
     add(&database, "moved", json!({ "created_at": since }));
-    let row = |id| FailureRow { status: "processing", attempt: 2, phase: "heartbeating", ..planned(id) };
+    let row = |id| FailureRow {
+        status: "processing",
+        attempt: 2,
+        phase: "heartbeating",
+        processing_since: Some(since - 1),
+        ..planned(id)
+    };
     let plan = ["a", "moved"].map(row);
     let batch = store::retry(start(ID), &plan, TOTALS, 4, true, String::from("[]"));
     assert_eq!(marked(&database.all(&batch)), Some(vec![String::from("a")]));
@@ -459,8 +466,14 @@ fn the_end_of_a_sweep_makes_its_row_where_there_is_none() {
 }
 
 /// Each part of the precondition, and a row of a plan that is wrong in it and in nothing else.
-fn guards() -> [(&'static str, FailureRow<'static>); 4] {
-    let right = || FailureRow { status: "processing", attempt: 2, phase: "processing", ..planned("c") };
+fn guards() -> [(&'static str, FailureRow<'static>); 5] {
+    let right = || FailureRow {
+        status: "processing",
+        attempt: 2,
+        phase: "processing",
+        processing_since: Some(NOW - 2 * HOUR),
+        ..planned("c")
+    };
     [
         (" AND +c.status = j.value ->> 1", FailureRow { status: "pending", ..right() }),
         (" AND +c.attempt = j.value ->> 2", FailureRow { attempt: 1, ..right() }),
@@ -469,6 +482,10 @@ fn guards() -> [(&'static str, FailureRow<'static>); 4] {
             FailureRow { last_sign_of_life: NOW - 2 * HOUR - 1, ..right() },
         ),
         (" AND +c.phase = j.value ->> 8", FailureRow { phase: "heartbeating", ..right() }),
+        (
+            " AND +c.processing_since IS j.value ->> 10",
+            FailureRow { processing_since: Some(NOW - 2 * HOUR - 1), ..right() },
+        ),
     ]
 }
 
@@ -483,8 +500,8 @@ fn without(batch: &[Statement], guard: &str) -> Vec<Statement> {
     vec![cut(first), cut(second), count.clone()]
 }
 
-/// The writes of a sweep leave alone what differs in a single one of status, attempt, last sign of life and phase; and it is
-/// that part of the precondition, and nothing else, that keeps them from it.
+/// The writes of a sweep leave alone what differs in a single one of status, attempt, last sign of life, phase and beginning;
+/// and it is that part of the precondition, and nothing else, that keeps them from it.
 #[test]
 fn each_part_of_the_precondition_keeps_a_write_back_alone() {
     type Build = fn(&[FailureRow<'_>]) -> [Statement; 3];
