@@ -2,13 +2,13 @@
 //
 //   npm run fuzz                              every target for 60 seconds
 //   npm run fuzz -- --seconds 600 token keys  these, for 10 minutes each
-//   npm run fuzz -- --minimise                takes what has been found into the corpus, as little as covers the same
+//   npm run fuzz -- --minimise                takes into the corpus what has been found, as far as it reaches further
 //   npm run fuzz -- --replay token FILE       one input
 
 import { createHash } from "node:crypto";
-import { cpSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { homedir } from "node:os";
-import { delimiter, join, relative, resolve } from "node:path";
+import { basename, delimiter, join, relative, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { Help, capture, note, root, run, sh, step, which } from "./lib.mjs";
 
@@ -71,18 +71,40 @@ function failure(target, output) {
   return "broke a law";
 }
 
-/** The least that covers what the corpus and what was found cover. What somebody wrote stays. */
+/** So many inputs that were found are kept for each target. */
+const KEPT = 30;
+
+/** What each input reaches, by libFuzzer's own record of a merge. */
+function reached(record) {
+  const [count, , ...lines] = readFileSync(record, "utf8").split("\n");
+  const files = lines.slice(0, Number(count)).map((path) => ({ path, reaches: [] }));
+  for (const [, file, features] of lines.join("\n").matchAll(/^FT (\d+)(.*)$/gm)) files[file].reaches = features.trim().split(" ");
+  return files;
+}
+
+/** Keeps what somebody wrote, and of what was found what reaches most beside it, each counted with those before it. */
 async function minimise(target) {
   const [kept, merged] = [corpus(target), join(root, "target/fuzz-merged", target)];
   rmSync(merged, { recursive: true, force: true });
   for (const folder of [merged, found(target)]) mkdirSync(folder, { recursive: true });
   const before = inputs(kept).length;
+  const record = join(merged, "../record");
+  rmSync(record, { force: true });
   const folders = [merged, kept, found(target)];
-  await sh("cargo", fuzz("run", target, ...folders, "--", "-merge=1", "-set_cover_merge=1", "-use_counters=0", "-max_len=4096"), { quiet: true });
-  const named = inputs(kept).filter(isNamed);
-  const known = new Set(named.map((file) => createHash("sha1").update(readFileSync(join(kept, file))).digest("hex")));
+  await sh("cargo", fuzz("run", target, ...folders, "--", "-merge=1", `-merge_control_file=${record}`, "-use_counters=0", "-max_len=4096"), { quiet: true });
+  const files = reached(record);
+  const named = files.filter(({ path }) => path.startsWith(kept) && isNamed(basename(path)));
+  const known = new Set(named.flatMap(({ reaches }) => reaches));
+  const chosen = [];
+  while (chosen.length < KEPT) {
+    for (const file of files) file.reaches = file.reaches.filter((feature) => !known.has(feature));
+    const best = files.reduce((one, other) => (other.reaches.length > one.reaches.length ? other : one));
+    if (best.reaches.length === 0) break;
+    chosen.push(readFileSync(best.path));
+    best.reaches.forEach((feature) => known.add(feature));
+  }
   for (const file of inputs(kept).filter((file) => !isNamed(file))) rmSync(join(kept, file));
-  for (const file of inputs(merged).filter((file) => !known.has(file))) cpSync(join(merged, file), join(kept, file));
+  for (const input of chosen) writeFileSync(join(kept, createHash("sha1").update(input).digest("hex")), input);
   note(`${target}: ${before} inputs before, ${inputs(kept).length} now, ${named.length} of them with a name`);
 }
 
