@@ -36,10 +36,10 @@ export function policy(object) {
   const limits = new Map();
   const read = (value, keys) => {
     if (value && typeof value == "object" && !Array.isArray(value) && keys.length < 3) {
-      const inner = Object.keys(value);
-      for (const key of inner) read(value[key], [...keys, key]);
       // An empty table says nothing where it is one of kinds or of a kind's limits; elsewhere it is no value.
-      if (inner.length || !keys.length || keys[0] == "kinds") return;
+      let wrong = keys.length && keys[0] != "kinds";
+      for (const key in value) wrong = read(value[key], [...keys, key]);
+      if (!wrong) return;
     }
     const meaning = typeof value == "number" ? 0 : MEANINGS.indexOf(value) + 1 || 7;
     const other = limits.has(keys[0] == "preset" ? "max_age_hours" : "preset");
