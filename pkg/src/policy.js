@@ -9,16 +9,11 @@ import { times } from "./time.js";
 const KEYS = ["max_age_hours", "preset", "pending", "processing", "heartbeat_minutes", "total_hours", "attempts", "keep_late_results", "kinds", ""];
 const MEANINGS = ["never", "development", "budget", "production", true, false];
 
-const keyCode = (keys, at) => (at < keys.length ? (KEYS.indexOf(keys[at]) + 11) % 11 : 11);
-
-/** A value as the rules write it. */
-const valueText = (value) => (typeof value == "object" ? JSON.stringify(value) : typeof value == "string" ? `"${value}"` : `${value}`);
-
-/** What is wrong, by the codes of `setting` in `src/browser/policy.rs`. */
+/** What is wrong, by the codes of `setting` in `src/browser/policy.rs`, with the value as the rules write it. */
 const problem = (code, key, value) =>
   code == 3
     ? "`preset` and `max_age_hours` exclude each other: give one"
-    : (code == 5 || code == 6 ? `unknown key \`${key}\`` : `\`${key}\` is \`${value}\``) +
+    : (code == 5 || code == 6 ? `unknown key \`${key}\`` : `\`${key}\` is \`${typeof value == "object" ? JSON.stringify(value) : typeof value == "string" ? `"${value}"` : value}\``) +
       ": expected " +
       [
         'hours above 0, such as `1` or `0.5`, or `"never"`',
@@ -42,15 +37,16 @@ export function policy(object) {
       if (!wrong) return;
     }
     const meaning = typeof value == "number" ? 0 : MEANINGS.indexOf(value) + 1 || 7;
-    const other = limits.has(keys[0] == "preset" ? "max_age_hours" : "preset");
     const key = keys.join(".");
-    const limit = law.setting(keyCode(keys, 0), keyCode(keys, 1), keyCode(keys, 2), meaning, value, +(keys.length < 2 && other));
-    if (limit < 0) throw RangeError(problem(-limit, key, valueText(value)));
+    // The other of the two that exclude each other.
+    const other = limits.has(key == "preset" ? "max_age_hours" : "preset");
+    const codes = [0, 1, 2].map((at) => (at in keys ? (KEYS.indexOf(keys[at]) + 11) % 11 : 11));
+    const limit = law.setting(...codes, meaning, value, other && keys.length < 2);
+    if (limit < 0) throw RangeError(problem(-limit, key, value));
     limits.set(key, limit);
   };
   read(object, []);
   const basis = limits.has("preset") ? "preset" : "max_age_hours";
-  const base = limits.get(basis) ?? core.base(5, 0);
   return (draft, latest = Infinity) => {
     const { status } = draft;
     const own = `kinds.${draft.kind ?? ""}.`;
@@ -59,10 +55,10 @@ export function policy(object) {
     const of = (key) => [own + key, key].find((name) => limits.has(name));
     const names = [own + "heartbeat_minutes", "heartbeat_minutes", own + status, own + "max_age_hours", status];
     let rule = names[law.rule(code, entered, heartbeat, ...names.map((name) => limits.get(name) ?? NaN))] ?? basis;
-    let max_age_ms = limits.get(rule) ?? base;
-    const total = !!law.total(code, created, entered, heartbeat, max_age_ms, limits.get(of("total_hours")), latest);
-    if (total) max_age_ms = limits.get((rule = of("total_hours")));
-    const retries = !!law.retries(draft.attempt, limits.get(of("attempts")));
-    return { max_age_ms, rule, total, retry: retries ? ["pending", "🔁 Retrying"] : undefined };
+    let max_age_ms = limits.get(rule) ?? core.base(5, 0);
+    const hours = of("total_hours");
+    const total = !!law.total(code, created, entered, heartbeat, max_age_ms, limits.get(hours), latest);
+    if (total) max_age_ms = limits.get((rule = hours));
+    return { max_age_ms, rule, total, retry: law.retries(draft.attempt, limits.get(of("attempts"))) ? ["pending", "🔁 Retrying"] : undefined };
   };
 }

@@ -152,7 +152,7 @@ fn active(status: i32) -> Active {
 #[wasm_bindgen]
 pub fn retries(attempt: f64, attempts: f64) -> bool {
     // The cast makes NaN 0: what is no attempt is before the first. None is left after the hundredth, whichever it is.
-    let attempt = if attempt > 100.0 { 100 } else { attempt as u32 };
+    let attempt = if attempt >= 100.0 { 100 } else { attempt as u32 };
     Attempts::checked(attempts).is_some_and(|attempts| attempts.left(attempt))
 }
 
