@@ -6,7 +6,7 @@ import { before, test } from "node:test";
 import { NAMES, check } from "../load/checks.mjs";
 import { judge } from "../load/journal.mjs";
 import { look } from "../load/rows.mjs";
-import { load } from "../load/run.mjs";
+import { load, unmeant } from "../load/run.mjs";
 import { lastBeat, lived } from "../load/signs.mjs";
 import { start } from "./harness.mjs";
 
@@ -145,6 +145,14 @@ test("an answer is judged by what was asked", () => {
     ["list", { status: 500 }, {}, "wrong"],
     ["follow", { status: 304 }, {}, "good"],
   ]) assert.equal(judge(action, answer, life), is, `${action} ${JSON.stringify(answer)}`);
+});
+
+test("a line of the log that is not meant is found", () => {
+  const alert = (code) => `{"code":"${code}","event":"alert_fired","level":"error"}`;
+  const delivery = (target) => `{"error":"it answered 503","event":"delivery_failed","level":"error","target":"${target}"}`;
+  assert.deepEqual(unmeant([alert("many_stale"), delivery("webhook")]), []);
+  const wrong = [alert("ledger_differs"), delivery("outbox"), '{"error":"D1_ERROR: database is locked","event":"read_failed","level":"error"}', "kj/exception: segmentation fault"];
+  assert.deepEqual(unmeant(wrong), wrong);
 });
 
 test("a worker is heard until its last heartbeat, as far as that is certain", () => {
