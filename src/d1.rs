@@ -6,12 +6,13 @@
 //! let row = stale_drafts::report::create(&database, new_creation, now).await?;
 //! ```
 //!
-//! Rows come out as one JSON text that is read once. Neither the database's types of the crate `worker` nor
-//! `serde-wasm-bindgen` is used for them: what both bring for errors in foreign types is a twentieth of the Worker.
+//! A list comes out of the database as one JSON text, so a row has few cells, and each is taken as it is. Neither the database's types
+//! of the crate `worker` nor `serde-wasm-bindgen` is used for them: what both bring for errors in foreign types is a twentieth of the
+//! Worker.
 
 use std::cell::Cell;
 
-use js_sys::{Array, JSON, Promise, Reflect};
+use js_sys::{Array, Object, Promise, Reflect};
 use serde_json::Value;
 use wasm_bindgen::prelude::wasm_bindgen;
 use wasm_bindgen::{JsCast as _, JsValue};
@@ -52,30 +53,40 @@ impl D1 {
             statements.push(&self.binding.prepare(statement.sql)?.bind(&values)?);
         }
         let results = JsFuture::from(self.binding.batch(&statements)?).await?;
-        let text = JSON::stringify(&results)?.as_string().unwrap_or_default();
-        let Ok(Value::Array(results)) = serde_json::from_str(&text) else {
-            return Err(JsValue::from_str("the database's answer is no list of results"));
-        };
-        Ok(results.into_iter().map(|result| self.rows(result)).collect())
+        Ok(Array::from(&results).iter().map(|result| self.rows(&result)).collect())
     }
 
     /// The rows of a result, whose cost is added.
-    fn rows(&self, mut result: Value) -> Vec<Row> {
-        let count = |key: &str| result.pointer(key).and_then(Value::as_u64).unwrap_or(0);
+    fn rows(&self, result: &JsValue) -> Vec<Row> {
+        let meta = get(result, "meta");
+        let count = |key: &str| get(&meta, key).as_f64().unwrap_or(0.0) as u64;
         let mut cost = self.cost.get();
         cost.queries = cost.queries.saturating_add(1);
-        cost.rows_read = cost.rows_read.saturating_add(count("/meta/rows_read"));
-        cost.rows_written = cost.rows_written.saturating_add(count("/meta/rows_written"));
+        cost.rows_read = cost.rows_read.saturating_add(count("rows_read"));
+        cost.rows_written = cost.rows_written.saturating_add(count("rows_written"));
         self.cost.set(cost);
-        let rows = match result.get_mut("results").map(Value::take) {
-            Some(Value::Array(rows)) => rows,
-            _ => Vec::new(),
-        };
-        let row = |row| match row {
-            Value::Object(row) => Some(row),
-            _ => None,
-        };
-        rows.into_iter().filter_map(row).collect()
+        Array::from(&get(result, "results")).iter().map(|row| Row::from_iter(cells(&row))).collect()
+    }
+}
+
+/// A property; undefined where there is none.
+fn get(object: &JsValue, key: &str) -> JsValue {
+    Reflect::get(object, &key.into()).unwrap_or_default()
+}
+
+fn cells(row: &JsValue) -> impl Iterator<Item = (String, Value)> {
+    let entries = row.dyn_ref::<Object>().map(Object::entries).unwrap_or_default();
+    entries.into_iter().filter_map(|entry| Some((get(&entry, "0").as_string()?, cell(&get(&entry, "1")))))
+}
+
+/// What is no text and no number is `NULL`: no statement answers with anything else.
+fn cell(value: &JsValue) -> Value {
+    match (value.as_string(), value.as_f64()) {
+        (Some(text), _) => Value::String(text),
+        // D1 gives doubles; what is whole is an integer.
+        (None, Some(number)) if number == (number as i64) as f64 => Value::from(number as i64),
+        (None, Some(number)) => Value::from(number),
+        (None, None) => Value::Null,
     }
 }
 

@@ -144,7 +144,7 @@ fn logged(told: &Told) {
     let Told { owner, id, error, prompt, .. } = told;
     let refused = vec![Refused { id: id.clone(), error: error.clone() }];
     let report = Report { refused, ..Report::default() };
-    let answer = report_json(&report, id, now(), true);
+    let answer = serde_json::to_value(report_json(&report, id, now(), true)).unwrap();
     assert_eq!(answer["refused"][0], json!({ "id": id, "error": error }));
     let lines = [
         (refused_caller_line(id, error), "reason", error),

@@ -163,11 +163,12 @@ pub struct StandingRow {
 }
 
 impl StandingRow {
-    fn read(cell: &Value) -> Option<Self> {
+    fn read(cell: &mut Value) -> Option<Self> {
+        let creation = CandidateRow::read(cell.get_mut(0)?)?;
         let text = |at| cell.get(at).and_then(Value::as_str).map(str::to_owned);
         let number = |at| cell.get(at).and_then(Value::as_u64);
         Some(StandingRow {
-            creation: CandidateRow::read(cell.get(0)?)?,
+            creation,
             worker: text(1),
             fence: text(2),
             prompt: text(3)?,
@@ -205,7 +206,7 @@ pub fn standing_of(rows: &[Row]) -> Result<Option<StandingRow>, DatabaseError> {
     let Some(cell) = rows.first().and_then(|row| row.get("standing")).and_then(Value::as_str) else {
         return Ok(None);
     };
-    let value: Option<Value> = serde_json::from_str(cell).ok();
-    let row = value.as_ref().and_then(StandingRow::read);
+    let mut value: Option<Value> = serde_json::from_str(cell).ok();
+    let row = value.as_mut().and_then(StandingRow::read);
     row.map(Some).ok_or_else(|| DatabaseError::new("`standing` of the result is not what was asked for"))
 }

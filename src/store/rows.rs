@@ -36,17 +36,23 @@ pub struct CandidateRow {
 }
 
 impl CandidateRow {
-    pub(super) fn read(cell: &Value) -> Option<Self> {
+    /// The texts are taken out of the cell: there may be thousands of rows.
+    pub(super) fn read(cell: &mut Value) -> Option<Self> {
+        let mut taken = |at| match cell.get_mut(at).map(Value::take) {
+            Some(Value::String(text)) => Some(text),
+            _ => None,
+        };
+        let (id, user_id, kind, status) = (taken(0)?, taken(1)?, taken(2)?, taken(3)?);
         let time = |at| match cell.get(at) {
             Some(Value::Null) => Some(Time::Missing),
             Some(value) => Some(value.as_i64().map_or(Time::Malformed, Time::from_millis)),
             None => None,
         };
         Some(CandidateRow {
-            id: text(cell.get(0)?)?,
-            user_id: text(cell.get(1)?)?,
-            kind: text(cell.get(2)?)?,
-            status: text(cell.get(3)?)?,
+            id,
+            user_id,
+            kind,
+            status,
             attempt: u32::try_from(cell.get(4)?.as_u64()?).ok()?,
             tokens: cell.get(5)?.as_u64()?,
             created_at: time(6)?,
@@ -107,9 +113,9 @@ pub struct PageRow {
 }
 
 impl PageRow {
-    fn read(cell: &Value) -> Option<Self> {
+    fn read(cell: &mut Value) -> Option<Self> {
         Some(PageRow {
-            creation: CandidateRow::read(cell.get(0)?)?,
+            creation: CandidateRow::read(cell.get_mut(0)?)?,
             prompt: text(cell.get(1)?)?,
             error: text(cell.get(2)?),
             error_code: text(cell.get(3)?),
@@ -219,17 +225,21 @@ pub fn page_rows(rows: &[Row]) -> Result<Vec<PageRow>, DatabaseError> {
 pub fn marked_ids(rows: &[Row]) -> Result<Option<Vec<String>>, DatabaseError> {
     match rows.first().and_then(|row| row.get("marked_ids")) {
         Some(Value::Null) => Ok(None),
-        _ => list(rows, "marked_ids", text).map(Some),
+        _ => list(rows, "marked_ids", |id| text(id)).map(Some),
     }
 }
 
 /// Reads the JSON list that stands as text in `column` of the only row of a result.
-fn list<T>(rows: &[Row], column: &str, read: impl Fn(&Value) -> Option<T>) -> Result<Vec<T>, DatabaseError> {
+fn list<T>(
+    rows: &[Row],
+    column: &str,
+    read: impl Fn(&mut Value) -> Option<T>,
+) -> Result<Vec<T>, DatabaseError> {
     let cell = rows.first().and_then(|row| row.get(column)).and_then(Value::as_str);
-    let value: Option<Value> = cell.and_then(|text| serde_json::from_str(text).ok());
+    let mut value: Option<Value> = cell.and_then(|text| serde_json::from_str(text).ok());
     value
-        .as_ref()
-        .and_then(Value::as_array)
-        .and_then(|cells| cells.iter().map(read).collect())
+        .as_mut()
+        .and_then(Value::as_array_mut)
+        .and_then(|cells| cells.iter_mut().map(read).collect())
         .ok_or_else(|| DatabaseError::new(format!("`{column}` of the result is not what was asked for")))
 }

@@ -1,7 +1,8 @@
+use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::rules::{Finding, MarkedMessage, RetriedMessage, SweepMessage};
-use crate::sweep::{Report, Source};
+use crate::rules::{Finding, MarkedMessage, RetriedMessage, Staleness, SweepMessage};
+use crate::sweep::{Marked, Report, Source};
 
 /// A line for the log and its severity. One JSON object a line; no prompt, credential or user is in it.
 fn line(level: &str, event: &str, message: &str, fields: Value) -> String {
@@ -12,35 +13,56 @@ fn line(level: &str, event: &str, message: &str, fields: Value) -> String {
     serde_json::to_string(&line).unwrap_or_default()
 }
 
+/// A line for a creation of a sweep. There are thousands of them, so they are written as they stand.
+#[derive(Serialize)]
+struct CreationLine<'a> {
+    level: &'static str,
+    event: &'static str,
+    message: String,
+    creation_id: &'a str,
+    kind: &'a str,
+    stuck_status: &'static str,
+    age_ms: u64,
+    max_age_ms: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refunded_tokens: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    attempt: Option<u32>,
+    sweep_id: &'a str,
+}
+
 /// A line for each creation that a sweep marked or could not mark, then one for the sweep.
 pub fn sweep_lines(report: &Report, sweep_id: &str, source: Source) -> Vec<String> {
+    let of = |marked: &Marked, event, message: &dyn ToString, refunded_tokens, attempt| {
+        let Staleness { stuck_status, age_ms, max_age_ms, .. } = marked.staleness;
+        let line = CreationLine {
+            level: "info",
+            event,
+            message: message.to_string(),
+            creation_id: &marked.id,
+            kind: &marked.kind,
+            stuck_status: stuck_status.as_str(),
+            age_ms,
+            max_age_ms,
+            refunded_tokens,
+            attempt,
+            sweep_id,
+        };
+        serde_json::to_string(&line).unwrap_or_default()
+    };
     let marked = report.marked.iter().map(|marked| {
-        let staleness = &marked.staleness;
-        let message = MarkedMessage { id: &marked.id, age_ms: staleness.age_ms }.to_string();
-        let fields = json!({
-            "creation_id": marked.id,
-            "kind": marked.kind,
-            "stuck_status": staleness.stuck_status.as_str(),
-            "age_ms": staleness.age_ms,
-            "max_age_ms": staleness.max_age_ms,
-            "refunded_tokens": marked.tokens,
-            "sweep_id": sweep_id,
-        });
-        line("info", "creation_marked", &message, fields)
+        let message = MarkedMessage { id: &marked.id, age_ms: marked.staleness.age_ms };
+        of(marked, "creation_marked", &message, Some(marked.tokens), None)
     });
     let retried = report.retried.iter().map(|retried| {
         let (age_ms, attempt) = (retried.staleness.age_ms, retried.attempt);
-        let message = RetriedMessage { id: &retried.id, age_ms, attempt }.to_string();
-        let fields = json!({
-            "creation_id": retried.id,
-            "kind": retried.kind,
-            "stuck_status": retried.staleness.stuck_status.as_str(),
-            "age_ms": age_ms,
-            "max_age_ms": retried.staleness.max_age_ms,
-            "attempt": attempt,
-            "sweep_id": sweep_id,
-        });
-        line("info", "creation_retried", &message, fields)
+        of(
+            retried,
+            "creation_retried",
+            &RetriedMessage { id: &retried.id, age_ms, attempt },
+            None,
+            Some(attempt),
+        )
     });
     let refused = report.refused.iter().map(|refused| {
         let fields = json!({ "creation_id": refused.id, "error": refused.error, "sweep_id": sweep_id });

@@ -1,42 +1,72 @@
+use serde::Serialize;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::rules::Timestamp;
-use crate::sweep::{Marked, Report};
+use crate::store::Cost;
+use crate::sweep::{Marked, Report, Skipped};
 
 /// The answer of `POST /api/generate/cleanup-stale`. `marked_as_failed` and `retried` count what was done; in a dry run,
 /// what would be. `creations` holds both.
-pub fn report_json(report: &Report, sweep_id: &str, now: Timestamp, dry_run: bool) -> Value {
-    json!({
-        "success": true,
-        "marked_as_failed": report.marked.len(),
-        "retried": report.retried.len(),
-        "dry_run": dry_run,
-        "sweep_id": if dry_run { None } else { Some(sweep_id) },
-        "plan_id": if dry_run { Some(plan_id(report)) } else { None },
-        "now": now.as_millis(),
-        "examined": report.examined,
-        "raced": report.raced,
-        "refunded_tokens": report.refunded_tokens,
-        "more": report.more,
-        "held": report.held.as_ref().map(ToString::to_string),
-        "cost": report.cost,
-        "refused": report.refused.iter().map(|refused| json!({
-            "id": refused.id,
-            "error": refused.error,
-        })).collect::<Vec<_>>(),
-        "unqualified": report.unqualified.iter().map(|(id, reason)| json!({
-            "id": id,
-            "reason": reason.code(),
-            "message": reason.to_string(),
-        })).collect::<Vec<_>>(),
-        "unreadable": report.unreadable.iter().map(|skipped| json!({
-            "id": skipped.id,
-            "reason": skipped.reason.code(),
-            "message": skipped.reason.to_string(),
-        })).collect::<Vec<_>>(),
-        "creations": report.marked.iter().chain(&report.retried).map(marked_json).collect::<Vec<_>>(),
-    })
+#[derive(Serialize)]
+pub struct ReportJson<'a> {
+    success: bool,
+    marked_as_failed: usize,
+    retried: usize,
+    dry_run: bool,
+    sweep_id: Option<&'a str>,
+    plan_id: Option<String>,
+    now: u64,
+    examined: u32,
+    raced: u32,
+    refunded_tokens: u64,
+    more: bool,
+    held: Option<String>,
+    cost: Cost,
+    refused: Value,
+    unqualified: Value,
+    unreadable: Value,
+    creations: Vec<CreationJson<'a>>,
+}
+
+/// See [`ReportJson`].
+pub fn report_json<'a>(
+    report: &'a Report,
+    sweep_id: &'a str,
+    now: Timestamp,
+    dry_run: bool,
+) -> ReportJson<'a> {
+    ReportJson {
+        success: true,
+        marked_as_failed: report.marked.len(),
+        retried: report.retried.len(),
+        dry_run,
+        sweep_id: (!dry_run).then_some(sweep_id),
+        plan_id: dry_run.then(|| plan_id(report)),
+        now: now.as_millis(),
+        examined: report.examined,
+        raced: report.raced,
+        refunded_tokens: report.refunded_tokens,
+        more: report.more,
+        held: report.held.as_ref().map(ToString::to_string),
+        cost: report.cost,
+        refused: report
+            .refused
+            .iter()
+            .map(|refused| json!({ "id": refused.id, "error": refused.error }))
+            .collect(),
+        unqualified: report
+            .unqualified
+            .iter()
+            .map(|(id, reason)| json!({ "id": id, "reason": reason.code(), "message": reason.to_string() }))
+            .collect(),
+        unreadable: report
+            .unreadable
+            .iter()
+            .map(|Skipped { id, reason }| json!({ "id": id, "reason": reason.code(), "message": reason.to_string() }))
+            .collect(),
+        creations: report.marked.iter().chain(&report.retried).map(CreationJson::new).collect(),
+    }
 }
 
 /// The name of a dry run's plan: the same for the same creations and what was decided on. 12 hexadecimal digits.
@@ -50,22 +80,43 @@ pub fn plan_id(report: &Report) -> String {
     hash.finalize().iter().take(6).map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn marked_json(marked: &Marked) -> Value {
-    let staleness = &marked.staleness;
-    json!({
-        "id": marked.id,
-        "user_id": marked.user_id,
-        "kind": marked.kind,
-        "attempt": marked.attempt,
-        "stuck_status": staleness.stuck_status.as_str(),
-        "last_sign_of_life": staleness.last_sign_of_life.as_millis(),
-        "deadline": staleness.deadline().as_millis(),
-        "age_ms": staleness.age_ms,
-        "max_age_ms": staleness.max_age_ms,
-        "rule": staleness.rule.describe(staleness.stuck_status, &marked.kind),
-        "tokens": marked.tokens,
-        "action": if staleness.retries() { "retry" } else { "fail" },
-        "error": staleness.error_text().to_string(),
-        "error_code": crate::rules::GENERATION_TIMEOUT,
-    })
+/// A creation that was marked failed, or put back. There may be thousands, so they are written as they stand.
+#[derive(Serialize)]
+struct CreationJson<'a> {
+    id: &'a str,
+    user_id: &'a str,
+    kind: &'a str,
+    attempt: u32,
+    stuck_status: &'static str,
+    last_sign_of_life: u64,
+    deadline: u64,
+    age_ms: u64,
+    max_age_ms: u64,
+    rule: String,
+    tokens: u64,
+    action: &'static str,
+    error: String,
+    error_code: &'static str,
+}
+
+impl<'a> CreationJson<'a> {
+    fn new(marked: &'a Marked) -> Self {
+        let staleness = &marked.staleness;
+        CreationJson {
+            id: &marked.id,
+            user_id: &marked.user_id,
+            kind: &marked.kind,
+            attempt: marked.attempt,
+            stuck_status: staleness.stuck_status.as_str(),
+            last_sign_of_life: staleness.last_sign_of_life.as_millis(),
+            deadline: staleness.deadline().as_millis(),
+            age_ms: staleness.age_ms,
+            max_age_ms: staleness.max_age_ms,
+            rule: staleness.rule.describe(staleness.stuck_status, &marked.kind),
+            tokens: marked.tokens,
+            action: if staleness.retries() { "retry" } else { "fail" },
+            error: staleness.error_text().to_string(),
+            error_code: crate::rules::GENERATION_TIMEOUT,
+        }
+    }
 }

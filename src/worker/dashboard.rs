@@ -193,7 +193,8 @@ async fn preview(context: &Context, credential: &str) -> Answered {
     let ask = Ask { dry_run: true, ..Ask::new(context, Source::Tool) };
     match sweeping::run(context, ask).await {
         Ok((sweep_id, report)) => {
-            let plan = view::report_json(&report, &sweep_id, context.now, true);
+            let plan = serde_json::to_value(view::report_json(&report, &sweep_id, context.now, true));
+            let plan = plan.map_err(failure)?;
             respond::html(200, view::preview_page(&plan, &csrf(credential)))
         }
         Err(error) => unavailable(&DatabaseError::new(error)),
