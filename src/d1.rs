@@ -48,8 +48,9 @@ impl D1 {
 
     async fn batch(&self, batch: &[Statement]) -> Result<Vec<Vec<Row>>, JsValue> {
         let statements = Array::new();
+        let mut plan = None;
         for statement in batch {
-            let values: Array = statement.params.iter().map(value).collect();
+            let values: Array = statement.params.iter().map(|param| value(param, &mut plan)).collect();
             statements.push(&self.binding.prepare(statement.sql)?.bind(&values)?);
         }
         let results = JsFuture::from(self.binding.batch(&statements)?).await?;
@@ -103,10 +104,18 @@ impl Database for D1 {
     }
 }
 
-fn value(param: &Param) -> JsValue {
+/// From so many bytes on, a text is worth a comparison.
+const LONG: usize = 1_000;
+
+/// The value to bind. The statements of a transaction have its plan in common, which may be long: it is handed over once.
+fn value<'a>(param: &'a Param, plan: &mut Option<(&'a str, JsValue)>) -> JsValue {
     match param {
         Param::Null => JsValue::NULL,
-        Param::Text(text) => JsValue::from_str(text),
+        Param::Text(text) if text.len() < LONG => JsValue::from_str(text),
+        Param::Text(text) => match plan {
+            Some((known, value)) if *known == text => value.clone(),
+            _ => plan.insert((text, JsValue::from_str(text))).1.clone(),
+        },
         // D1 takes doubles; every integer here is within ±2^53.
         Param::Integer(integer) => JsValue::from_f64(*integer as f64),
     }

@@ -3,10 +3,10 @@
 //! Select candidates by the index → the rules decide → one transaction writes, and repeats in every write what
 //! was decided on.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use crate::rules::{
-    Active, Brake, Failure, Held, Plan, Planned, Policy, SkipReason, Staleness, Timestamp, Unqualified,
+    Active, Brake, Failure, Held, Plan, Planned, Policy, Rule, SkipReason, Staleness, Timestamp, Unqualified,
     Unreadable, plan, recheck,
 };
 use crate::store::{
@@ -502,8 +502,8 @@ impl Does {
 /// Creations of a transaction that are rolled up together.
 struct Group<'a> {
     kind: &'a str,
-    status: &'static str,
-    rule: String,
+    status: Active,
+    rule: Rule,
     creations: u64,
     tokens: u64,
     lags: [u64; 6],
@@ -515,8 +515,7 @@ fn counted(does: Does, part: &[(Failure<'_>, &CandidateRow)]) -> String {
     let mut groups: Vec<Group<'_>> = Vec::new();
     for (failure, row) in part {
         let staleness = failure.staleness;
-        let rule = staleness.rule.describe(staleness.stuck_status, &row.kind);
-        let (kind, status) = (row.kind.as_str(), staleness.stuck_status.as_str());
+        let (kind, status, rule) = (row.kind.as_str(), staleness.stuck_status, staleness.rule);
         let known = groups
             .iter()
             .position(|group| group.kind == kind && group.status == status && group.rule == rule);
@@ -536,6 +535,7 @@ fn counted(does: Does, part: &[(Failure<'_>, &CandidateRow)]) -> String {
     let rows: Vec<_> = groups
         .into_iter()
         .map(|Group { kind, status, rule, creations, tokens, lags: [a, b, c, d, e, f] }| {
+            let (rule, status) = (rule.describe(status, kind), status.as_str());
             serde_json::json!([does.as_str(), kind, status, rule, creations, tokens, a, b, c, d, e, f])
         })
         .collect();
@@ -543,13 +543,18 @@ fn counted(does: Does, part: &[(Failure<'_>, &CandidateRow)]) -> String {
     serde_json::to_string(&rows).unwrap_or_default()
 }
 
-/// Each failure with the row that it was decided on.
+/// Each failure with the row that it was decided on. A plan has the order of its rows, so each is found at once; that of an
+/// operator may have another.
 fn with_rows<'a, 'r>(
     fail: Vec<Failure<'a>>,
     rows: &'r [CandidateRow],
 ) -> Vec<(Failure<'a>, &'r CandidateRow)> {
-    let by_id: HashMap<_, _> = rows.iter().map(|row| (row.id.as_str(), row)).collect();
-    fail.into_iter().filter_map(|failure| Some((failure, *by_id.get(failure.id)?))).collect()
+    let mut around = rows.iter().cycle();
+    fail.into_iter()
+        .filter_map(|failure| {
+            Some((failure, around.by_ref().take(rows.len()).find(|row| row.id == failure.id)?))
+        })
+        .collect()
 }
 
 fn failure_row<'a>(failure: &Failure<'a>, row: &CandidateRow) -> FailureRow<'a> {
