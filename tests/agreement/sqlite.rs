@@ -107,7 +107,7 @@ impl Sqlite {
     /// Runs a statement of the store. The rows come out as D1 gives them.
     pub fn run(&self, statement: &Statement) -> Vec<Row> {
         let mut prepared = self.0.prepare_cached(statement.sql).unwrap();
-        let names: Vec<_> = prepared.column_names().into_iter().map(str::to_owned).collect();
+        let names: Vec<_> = prepared.column_names().map(str::to_owned).collect();
         let params = statement.params.iter().map(|param| match param {
             Param::Null => Value::Null,
             Param::Text(text) => Value::Text(text.clone()),
