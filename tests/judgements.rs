@@ -140,13 +140,13 @@ fn what_owners_report() {
 #[test]
 fn a_restore() {
     let late = Standing { late: true, ..begun(Pending) };
-    let to = |from| illegal(from, Drafted);
-    let [pending, processing, drafted, published] = [Pending, Processing, Drafted, Published].map(to);
-    assert_eq!(on_each(Report::Restore, late), [pending, processing, drafted, published, Accept]);
+    let active = Refuse(Refusal::Active);
+    let [drafted, published] = [Drafted, Published].map(|from| illegal(from, Drafted));
+    assert_eq!(on_each(Report::Restore, late), [active, active, drafted, published, Accept]);
     let nothing = Refuse(Refusal::NothingKept);
-    assert_eq!(on_each(Report::Restore, begun(Pending)), [pending, processing, drafted, published, nothing]);
+    assert_eq!(on_each(Report::Restore, begun(Pending)), [active, active, drafted, published, nothing]);
     let restored = Standing { restored: true, ..late };
-    assert_eq!(on_each(Report::Restore, restored), [pending, processing, Repeat, Repeat, Accept]);
+    assert_eq!(on_each(Report::Restore, restored), [active, active, Repeat, Repeat, Accept]);
     let deleted = Standing { deleted: true, ..restored };
     assert_eq!(on_each(Report::Restore, deleted), [Refuse(Refusal::Deleted); 5]);
 }
