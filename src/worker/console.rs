@@ -1,11 +1,14 @@
 //! The log: one line each.
 
-/// A line of what is as it should be.
-pub(super) fn log(line: &str) {
-    web_sys::console::log_1(&line.into());
-}
+use wasm_bindgen::prelude::wasm_bindgen;
 
-/// A line of what is not.
-pub(super) fn error(line: &str) {
-    web_sys::console::error_1(&line.into());
+#[wasm_bindgen]
+extern "C" {
+    /// A line of what is as it should be.
+    #[wasm_bindgen(js_namespace = console)]
+    pub(super) fn log(line: &str);
+
+    /// A line of what is not.
+    #[wasm_bindgen(js_namespace = console)]
+    pub(super) fn error(line: &str);
 }

@@ -14,7 +14,7 @@ const EXPECTED = {
   fail: { 200: true, 409: ["attempt_over", "illegal_transition", "fence_missing"] },
   publish: { 200: true },
   delete: { 200: true, 409: ["active"] },
-  restore: { 200: true, 402: true, 409: ["illegal_transition"] },
+  restore: { 200: true, 402: true, 409: ["illegal_transition", "active"] },
   page: { 200: true },
   list: { 200: true },
   follow: { 200: true, 304: true },
