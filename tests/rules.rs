@@ -318,3 +318,23 @@ fn the_words_of_the_database() {
     let expected = [("pending", "pending"), ("processing", "processing"), ("heartbeating", "processing")];
     assert_eq!(phases, expected);
 }
+
+#[cfg_attr(not(target_arch = "wasm32"), test)]
+#[cfg_attr(target_arch = "wasm32", wasm_bindgen_test)]
+fn what_is_before_the_first_attempt_counts_as_the_first() {
+    let retries = |attempt, attempts: u32| {
+        let limits = policy(&serde_json::json!({ "attempts": attempts })).unwrap();
+        let draft = Draft {
+            status: Some(Status::Pending),
+            attempt,
+            created_at: time(&Value::from(3_600_001)),
+            ..Draft::default()
+        };
+        match classify(&draft, now(), &limits) {
+            Verdict::Stale(staleness) => staleness.retries(),
+            other => panic!("it is stale, and not {other:?}"),
+        }
+    };
+    assert_eq!([0, 1, 2].map(|attempt| retries(attempt, 1)), [false; 3]);
+    assert_eq!([0, 1, 2, 3].map(|attempt| retries(attempt, 2)), [true, true, false, false]);
+}
