@@ -101,11 +101,12 @@ async function scale(folder, { sizes, shares, most }) {
         idle[key] ??= found.idle;
         const per = (value) => value / found.marked;
         const about = found.computed ? "≈" : "";
-        const { queries, rows_read, rows_written } = found.idle ?? idle[key];
+        // One that was cut short has no idle sweep of its own.
+        const { queries, rows_read, rows_written } = found.idle ?? idle[key] ?? {};
         rows.push([
           `${number(size)}, ${share} %`, name,
           about + number(per(found.queries) * 1_000), about + number(per(found.rows_read), 2), about + number(per(found.rows_written), 3),
-          queries, number(rows_read), rows_written,
+          queries ?? "-", rows_read === undefined ? "-" : number(rows_read), rows_written ?? "-",
           about + number(found.seconds, 1), number(minutes * 30 + found.seconds / 2, 0), number(minutes * 60 + found.seconds, 0),
         ]);
         if (key === "stale-drafts") ours.push({ size, share, count, reads: per(found.rows_read), writes: per(found.rows_written), idle: found.idle });
