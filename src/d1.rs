@@ -54,7 +54,10 @@ impl D1 {
             statements.push(&self.binding.prepare(statement.sql)?.bind(&values)?);
         }
         let results = JsFuture::from(self.binding.batch(&statements)?).await?;
-        Ok(Array::from(&results).iter().map(|result| self.rows(&result)).collect())
+        let results = results.dyn_into::<Array>();
+        let results =
+            results.map_err(|_| JsValue::from_str("the database's answer is no list of results"))?;
+        Ok(results.iter().map(|result| self.rows(&result)).collect())
     }
 
     /// The rows of a result, whose cost is added.
@@ -66,7 +69,8 @@ impl D1 {
         cost.rows_read = cost.rows_read.saturating_add(count("rows_read"));
         cost.rows_written = cost.rows_written.saturating_add(count("rows_written"));
         self.cost.set(cost);
-        Array::from(&get(result, "results")).iter().map(|row| Row::from_iter(cells(&row))).collect()
+        let rows = get(result, "results").dyn_into::<Array>().unwrap_or_default();
+        rows.iter().map(|row| Row::from_iter(cells(&row))).collect()
     }
 }
 
