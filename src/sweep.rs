@@ -557,7 +557,7 @@ fn with_rows<'a, 'r>(
         .collect()
 }
 
-fn failure_row<'a>(failure: &Failure<'a>, row: &CandidateRow) -> FailureRow<'a> {
+fn failure_row<'a>(failure: &Failure<'a>, row: &'a CandidateRow) -> FailureRow<'a> {
     let Failure { id, staleness } = *failure;
     let draft = row.draft();
     let signs = draft.signs_of_life(staleness.stuck_status).ok();
@@ -575,6 +575,7 @@ fn failure_row<'a>(failure: &Failure<'a>, row: &CandidateRow) -> FailureRow<'a> 
         phase: draft.phase(staleness.stuck_status).as_str(),
         lag: failure.lag(),
         processing_since: entered.map(Timestamp::as_millis),
+        kind: &row.kind,
         tokens: row.tokens,
     }
 }

@@ -15,7 +15,7 @@
 use std::process::Command;
 
 /// Each planted bug, the number of seeds within which it must be found, and what may be found.
-const PLANTS: [(&str, u64, &[&str]); 13] = [
+const PLANTS: [(&str, u64, &[&str]); 14] = [
     ("no-status-guard", 50, &[STALE, SWEPT, MACHINE, REFUNDED, BALANCE]),
     ("ledger-in-second-transaction", 50, &[REFUNDED, BALANCE]),
     ("no-fence", 500, &["a-report-does-what-it-says"]),
@@ -27,6 +27,7 @@ const PLANTS: [(&str, u64, &[&str]); 13] = [
     ("counts-the-plan", 50, &["a-sweep-counts-what-it-did"]),
     ("late-result-wins", 50, &[REFUNDED, MACHINE, "deleted-is-gone"]),
     ("no-phase-guard", 2_000, &[STALE, SWEPT, RECORDED]),
+    ("no-kind-guard", 2_000, &[STALE, SWEPT, RECORDED]),
     ("no-order", 2_000, &["nobody-is-passed-over"]),
     ("heartbeating-never-found", 100, &["nobody-is-passed-over", "nothing-is-hidden"]),
 ];

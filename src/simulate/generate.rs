@@ -344,7 +344,7 @@ impl Maker {
 
     fn app(&mut self) {
         let (creation, _) = self.one();
-        let write = match self.random.below(13) {
+        let write = match self.random.below(16) {
             0 => Write::Grant {
                 user: self.random.below(self.users) as usize,
                 tokens: self.random.pick([1, 10, 100]),
@@ -358,7 +358,8 @@ impl Maker {
             9 => Write::Garble(creation, self.stamp()),
             10 => Write::RefundByHand(creation),
             11 => Write::Forget(creation),
-            _ => Write::Reprice(creation),
+            12 => Write::Reprice(creation),
+            _ => Write::Rekind(creation, self.random.pick(KINDS)),
         };
         self.ops.push(Op::App(write));
     }

@@ -31,6 +31,8 @@ pub enum Plant {
     LateResultWins,
     /// A sweep's writes do not repeat what the creation was at: a real bug, which the simulator found.
     NoPhaseGuard,
+    /// A sweep's writes do not repeat the kind of a creation.
+    NoKindGuard,
     /// The query of a sweep has no order that its offset could rely on: a real bug too.
     NoOrder,
     /// The query of a sweep leaves out creations whose worker sends heartbeats.
@@ -45,6 +47,7 @@ const NO_GUARD: Edits = &[
     (" AND +c.last_sign_of_life = j.value ->> 3", ""),
     (" AND +c.phase = j.value ->> 8", ""),
     (" AND +c.processing_since IS j.value ->> 10", ""),
+    ("\n         AND +c.kind = j.value ->> 11", ""),
 ];
 const NO_MACHINE: (&str, &str) = (
     "AFTER UPDATE OF status ON creations\nWHEN NEW.status <> OLD.status AND NOT (",
@@ -97,8 +100,10 @@ impl Plant {
                 (" AND +c.last_sign_of_life = j.value ->> 3", ""),
                 (" AND +c.phase = j.value ->> 8", ""),
                 (" AND +c.processing_since IS j.value ->> 10", ""),
+                ("\n         AND +c.kind = j.value ->> 11", ""),
             ],
             Plant::NoPhaseGuard => &[(" AND +c.phase = j.value ->> 8", "")],
+            Plant::NoKindGuard => &[("\n         AND +c.kind = j.value ->> 11", "")],
             Plant::NoOrder => &[("\n       ORDER BY 1, 2", "")],
             Plant::NoSignOfLifeGuard => &[(" AND +c.last_sign_of_life = j.value ->> 3", "")],
             Plant::NoFence => &[(" AND status = 'processing' AND fence = ?3", " AND status = 'processing'")],

@@ -169,6 +169,8 @@ pub enum Write {
     Forget(usize),
     /// Somebody changes a price: never allowed.
     Reprice(usize),
+    /// The app corrects a kind.
+    Rekind(usize, &'static str),
 }
 
 impl fmt::Display for Write {
@@ -189,6 +191,7 @@ impl fmt::Display for Write {
             Write::RefundByHand(at) => write!(f, "a hand refunds c{at}"),
             Write::Forget(at) => write!(f, "a hand removes the charge of c{at}"),
             Write::Reprice(at) => write!(f, "a hand changes the price of c{at}"),
+            Write::Rekind(at, kind) => write!(f, "the app makes c{at} a {kind}"),
         }
     }
 }

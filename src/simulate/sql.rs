@@ -48,6 +48,7 @@ const REFUND_BY_HAND: &str = "INSERT INTO ledger (entry_key, user_id, type, crea
      SELECT 'refund:' || id, user_id, 'refund', id, tokens, ?2 FROM creations WHERE id = ?1";
 const FORGET: &str = "DELETE FROM ledger WHERE entry_key = 'charge:' || ?1";
 const REPRICE: &str = "UPDATE creations SET tokens = tokens + 1 WHERE id = ?1";
+const REKIND: &str = "UPDATE creations SET kind = ?2 WHERE id = ?1";
 
 /// The second transaction of the plant `ledger-in-second-transaction`.
 pub const REFUND_AFTERWARDS: &str = "INSERT INTO ledger (entry_key, user_id, type, creation_id, sweep_id, tokens, created_at)
@@ -88,6 +89,7 @@ pub fn write(write: &Write, now: i64, number: u64) -> Statement {
         Write::RefundByHand(creation) => (REFUND_BY_HAND, vec![of(creation), at]),
         Write::Forget(creation) => (FORGET, vec![of(creation)]),
         Write::Reprice(creation) => (REPRICE, vec![of(creation)]),
+        Write::Rekind(creation, kind) => (REKIND, vec![of(creation), Param::from(*kind)]),
     };
     Statement { sql, params }
 }

@@ -136,7 +136,7 @@ fn text(value: &Value) -> Option<String> {
 }
 
 /// One creation of a plan, as the writes take it: `[id, status, attempt, last_sign_of_life, error, age_ms,
-/// max_age_ms, rule, phase, lag, processing_since]`.
+/// max_age_ms, rule, phase, lag, processing_since, kind]`.
 #[derive(Clone, Debug)]
 pub struct FailureRow<'a> {
     /// The creation's id.
@@ -162,6 +162,8 @@ pub struct FailureRow<'a> {
     /// When it entered `processing`, in epoch milliseconds, where the limit on the total time is measured from: it may change
     /// without a later sign of life, too.
     pub processing_since: Option<u64>,
+    /// Its kind: an app may correct it, and with it the limit.
+    pub kind: &'a str,
     /// What it was charged; not sent, the database has it.
     pub tokens: u64,
 }
@@ -180,6 +182,7 @@ impl Serialize for FailureRow<'_> {
             self.phase,
             self.lag,
             self.processing_since,
+            self.kind,
         )
             .serialize(serializer)
     }

@@ -194,7 +194,8 @@ const ACTIVE_OF_USER: &str = concat!(
 macro_rules! as_planned {
     () => {
         "c.id = j.value ->> 0 AND +c.status = j.value ->> 1 AND +c.attempt = j.value ->> 2
-         AND +c.last_sign_of_life = j.value ->> 3 AND +c.phase = j.value ->> 8 AND +c.processing_since IS j.value ->> 10"
+         AND +c.last_sign_of_life = j.value ->> 3 AND +c.phase = j.value ->> 8 AND +c.processing_since IS j.value ->> 10
+         AND +c.kind = j.value ->> 11"
     };
 }
 

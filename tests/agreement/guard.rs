@@ -12,7 +12,7 @@ use stale_drafts::rules::{
 use stale_drafts::store::{self, FailureRow, SweepStart, SweepTotals};
 
 use crate::config;
-use crate::generate::{Base, NOON, Own, Term, Terms};
+use crate::generate::{Base, KINDS, NOON, Own, Term, Terms};
 use crate::rows::{Cell, Stored, Table, cell, table};
 use crate::sqlite::{Sqlite, Standing, with};
 
@@ -20,6 +20,7 @@ use crate::sqlite::{Sqlite, Standing, with};
 #[derive(Clone, Debug)]
 enum Meanwhile {
     Set(&'static str, Cell),
+    Kind(&'static str),
     Start(Cell),
     Complete,
     Fail,
@@ -35,6 +36,7 @@ fn meanwhile() -> impl Strategy<Value = Meanwhile> {
     ];
     prop_oneof![
         6 => (select(columns), cell()).prop_map(|(sql, cell)| Meanwhile::Set(sql, cell)),
+        1 => select(KINDS.to_vec()).prop_map(Meanwhile::Kind),
         2 => cell().prop_map(Meanwhile::Start),
         1 => proptest::prelude::Just(Meanwhile::Complete),
         1 => proptest::prelude::Just(Meanwhile::Fail),
@@ -49,6 +51,7 @@ impl Meanwhile {
         let id = &row.id;
         match self {
             Meanwhile::Set(sql, cell) => sqlite.write(sql, &[id, &value(cell)]),
+            Meanwhile::Kind(kind) => sqlite.write("UPDATE creations SET kind = ?2 WHERE id = ?1", &[id, kind]),
             Meanwhile::Start(cell) => {
                 sqlite.write("UPDATE creations SET status = 'processing', started_at = ?2 WHERE id = ?1", &[id, &value(cell)])
             }
@@ -64,18 +67,18 @@ impl Meanwhile {
 }
 
 /// What the guard compares.
-type Basis = (Option<Status>, u32, Option<Timestamp>, Option<Phase>, Option<Timestamp>);
+type Basis<'a> = (Option<Status>, u32, Option<Timestamp>, Option<Phase>, Option<Timestamp>, &'a str);
 
-fn basis(row: &Standing) -> Basis {
+fn basis(row: &Standing) -> Basis<'_> {
     let draft = row.draft();
     let active = draft.status.and_then(Status::active);
     let signs = active.and_then(|status| draft.signs_of_life(status).ok());
     let last = signs.map(|signs| signs.last);
     let entered = signs.filter(|_| active == Some(Active::Processing)).and_then(|signs| signs.entered);
-    (draft.status, draft.attempt, last, active.map(|status| draft.phase(status)), entered)
+    (draft.status, draft.attempt, last, active.map(|status| draft.phase(status)), entered, &row.kind)
 }
 
-fn failure_row<'a>(failure: &Failure<'a>, row: &Standing) -> FailureRow<'a> {
+fn failure_row<'a>(failure: &Failure<'a>, row: &'a Standing) -> FailureRow<'a> {
     let staleness = failure.staleness;
     FailureRow {
         id: failure.id,
@@ -89,19 +92,20 @@ fn failure_row<'a>(failure: &Failure<'a>, row: &Standing) -> FailureRow<'a> {
         phase: row.draft().phase(staleness.stuck_status).as_str(),
         lag: failure.lag(),
         processing_since: basis(row).4.map(Timestamp::as_millis),
+        kind: &row.kind,
         tokens: row.tokens,
     }
 }
 
 /// Fails and puts back what the plan says, if it still is what the plan was made for.
-fn carry_out(sqlite: &Sqlite, plan: &Plan<'_>, rows: &BTreeMap<&str, &Standing>, now: Timestamp) {
+fn carry_out(sqlite: &Sqlite, plan: &Plan<'_>, decided: &[Standing], now: Timestamp) {
+    let by_id: BTreeMap<_, _> = decided.iter().map(|row| (row.id.as_str(), row)).collect();
     let rows = |failures: &[Failure<'_>]| -> Vec<_> {
-        failures
-            .iter()
-            .map(|failure| {
-                failure_row(&Failure { id: rows[failure.id].id.as_str(), ..*failure }, rows[failure.id])
-            })
-            .collect()
+        let row = |failure: &Failure<'_>| {
+            let row = by_id[failure.id];
+            failure_row(&Failure { id: row.id.as_str(), ..*failure }, row)
+        };
+        failures.iter().map(row).collect()
     };
     let start = SweepStart { sweep_id: "s1", source: "cron", actor: None, plan_id: None, now };
     let totals = SweepTotals::default();
@@ -118,23 +122,31 @@ fn planned<'a>(rows: &'a [Standing], table: &Table) -> Plan<'a> {
     plan(candidates, table.now, &table.policy)
 }
 
+type Changes = [(Index, Meanwhile)];
+
+/// A sweep decides, somebody writes, the sweep writes: the rows that it decided on, those that it found then, and those after it.
+fn sweep(sqlite: &Sqlite, table: &Table, meanwhile: &Changes) -> [Vec<Standing>; 3] {
+    let decided = sqlite.standing();
+    for (at, change) in meanwhile.iter().filter(|_| !decided.is_empty()) {
+        change.write(sqlite, at.get(&decided), table);
+    }
+    let before = sqlite.standing();
+    carry_out(sqlite, &planned(&decided, table), &decided, table.now);
+    [decided, before, sqlite.standing()]
+}
+
+fn changes() -> impl Strategy<Value = Vec<(Index, Meanwhile)>> {
+    vec((proptest::prelude::any::<Index>(), meanwhile()), 0..40)
+}
+
 proptest! {
     #![proptest_config(config())]
 
     #[test]
-    fn a_sweep_writes_what_is_as_it_was_decided_on_and_nothing_else(
-        table in table(),
-        changes in vec((proptest::prelude::any::<Index>(), meanwhile()), 0..40),
-    ) {
+    fn a_sweep_writes_what_is_as_it_was_decided_on_and_nothing_else(table in table(), changes in changes()) {
         with(&table.rows, |sqlite| {
-            let decided = sqlite.standing();
+            let [decided, before, after] = sweep(sqlite, &table, &changes);
             let plan = planned(&decided, &table);
-            for (at, change) in changes.iter().filter(|_| !decided.is_empty()) {
-                change.write(sqlite, at.get(&decided), &table);
-            }
-            let before = sqlite.standing();
-            carry_out(sqlite, &plan, &decided.iter().map(|row| (row.id.as_str(), row)).collect(), table.now);
-            let after = sqlite.standing();
             for ((decided, before), after) in decided.iter().zip(&before).zip(&after) {
                 let fails = plan.fail.iter().any(|failure| failure.id == decided.id);
                 let retries = plan.retry.iter().any(|failure| failure.id == decided.id);
@@ -154,19 +166,10 @@ proptest! {
     }
 
     #[test]
-    fn what_a_sweep_writes_is_stale_when_it_is_written(
-        table in table(),
-        changes in vec((proptest::prelude::any::<Index>(), meanwhile()), 0..40),
-    ) {
+    fn what_a_sweep_writes_is_stale_when_it_is_written(table in table(), changes in changes()) {
         with(&table.rows, |sqlite| {
-            let decided = sqlite.standing();
-            let plan = planned(&decided, &table);
-            for (at, change) in changes.iter().filter(|_| !decided.is_empty()) {
-                change.write(sqlite, at.get(&decided), &table);
-            }
-            let before = sqlite.standing();
-            carry_out(sqlite, &plan, &decided.iter().map(|row| (row.id.as_str(), row)).collect(), table.now);
-            for (before, after) in before.iter().zip(&sqlite.standing()) {
+            let [_, before, after] = sweep(sqlite, &table, &changes);
+            for (before, after) in before.iter().zip(&after) {
                 let written = before.status != after.status || before.attempt != after.attempt;
                 let stale = matches!(classify(&before.draft(), table.now, &table.policy), Verdict::Stale(_));
                 prop_assert!(stale || !written, "{}: {:?}", before.id, before.draft());
@@ -178,10 +181,7 @@ proptest! {
     #[test]
     fn a_second_sweep_at_the_same_instant_finds_nothing(table in table()) {
         with(&table.rows, |sqlite| {
-            let decided = sqlite.standing();
-            let plan = planned(&decided, &table);
-            carry_out(sqlite, &plan, &decided.iter().map(|row| (row.id.as_str(), row)).collect(), table.now);
-            let after = sqlite.standing();
+            let [.., after] = sweep(sqlite, &table, &[]);
             let Plan { fail, retry, .. } = planned(&after, &table);
             prop_assert_eq!((fail, retry), (vec![], vec![]));
             Ok(())
@@ -211,7 +211,7 @@ fn a_beginning_that_was_corrected_meanwhile_is_one() {
             let plan = planned(&decided, &table);
             assert_eq!(plan.fail.len(), 1);
             sqlite.write("UPDATE creations SET started_at = ?1", &[&corrected]);
-            carry_out(sqlite, &plan, &decided.iter().map(|row| (row.id.as_str(), row)).collect(), now);
+            carry_out(sqlite, &plan, &decided, now);
             assert_eq!(sqlite.standing()[0].status, expected);
         });
     }

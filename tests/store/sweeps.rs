@@ -266,6 +266,7 @@ fn planned(id: &str) -> FailureRow<'_> {
         phase: "pending",
         lag: 3,
         processing_since: None,
+        kind: "image",
         tokens: 5,
     }
 }
@@ -466,7 +467,7 @@ fn the_end_of_a_sweep_makes_its_row_where_there_is_none() {
 }
 
 /// Each part of the precondition, and a row of a plan that is wrong in it and in nothing else.
-fn guards() -> [(&'static str, FailureRow<'static>); 5] {
+fn guards() -> [(&'static str, FailureRow<'static>); 6] {
     let right = || FailureRow {
         status: "processing",
         attempt: 2,
@@ -486,6 +487,7 @@ fn guards() -> [(&'static str, FailureRow<'static>); 5] {
             " AND +c.processing_since IS j.value ->> 10",
             FailureRow { processing_since: Some(NOW - 2 * HOUR - 1), ..right() },
         ),
+        (" AND +c.kind = j.value ->> 11", FailureRow { kind: "video", ..right() }),
     ]
 }
 
@@ -500,7 +502,7 @@ fn without(batch: &[Statement], guard: &str) -> Vec<Statement> {
     vec![cut(first), cut(second), count.clone()]
 }
 
-/// The writes of a sweep leave alone what differs in a single one of status, attempt, last sign of life, phase and beginning;
+/// The writes of a sweep leave alone what differs in a single one of status, attempt, last sign of life, phase, beginning and kind;
 /// and it is that part of the precondition, and nothing else, that keeps them from it.
 #[test]
 fn each_part_of_the_precondition_keeps_a_write_back_alone() {
