@@ -3,23 +3,15 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
+use rusqlite::Connection;
 use rusqlite::config::DbConfig;
 use rusqlite::functions::FunctionFlags;
-use rusqlite::types::{Value, ValueRef};
-use rusqlite::{CachedStatement, Connection, ErrorCode, Rows};
-use serde_json::Number;
-use stale_drafts::store::{self, DatabaseError, Param, Row, SCHEMA_VERSION, Statement};
+use stale_drafts::store::{self, DatabaseError, Row, SCHEMA_VERSION, Statement};
 
+use crate::as_d1::{self, MIGRATIONS, worded};
 use crate::image::{self, Image};
 use crate::plant::Plant;
 use crate::sql;
-
-const MIGRATIONS: [&str; 4] = [
-    include_str!("../../migrations/0001_creations.sql"),
-    include_str!("../../migrations/0002_money.sql"),
-    include_str!("../../migrations/0003_events.sql"),
-    include_str!("../../migrations/0004_watch.sql"),
-];
 
 /// One connection to a database in memory, used for one seed after another.
 ///
@@ -105,14 +97,7 @@ impl Sqlite {
 
     fn run(&self, statement: &Statement) -> rusqlite::Result<Vec<Row>> {
         let planted = self.plant.map(|plant| plant.statement(statement.sql));
-        let mut prepared = self.connection.prepare_cached(planted.as_deref().unwrap_or(statement.sql))?;
-        // A planted bug may have taken the last parameter away.
-        let wanted = prepared.parameter_count();
-        for (param, at) in statement.params.iter().zip(1..=wanted) {
-            bind(&mut prepared, at, param)?;
-        }
-        let names: Vec<_> = prepared.column_names().map(str::to_owned).collect();
-        read(prepared.raw_query(), &names)
+        as_d1::run(&self.connection, statement, planted.as_deref().unwrap_or(statement.sql))
     }
 }
 
@@ -128,41 +113,4 @@ fn open(migrations: &str, clock: &Arc<AtomicI64>) -> rusqlite::Result<Connection
     })?;
     connection.execute_batch(migrations)?;
     Ok(connection)
-}
-
-fn bind(prepared: &mut CachedStatement<'_>, at: usize, param: &Param) -> rusqlite::Result<()> {
-    match param {
-        Param::Null => prepared.raw_bind_parameter(at, Value::Null),
-        Param::Text(text) => prepared.raw_bind_parameter(at, text),
-        // As D1 does.
-        Param::Integer(integer) => prepared.raw_bind_parameter(at, *integer as f64),
-    }
-}
-
-fn read(mut rows: Rows<'_>, names: &[String]) -> rusqlite::Result<Vec<Row>> {
-    let mut list = Vec::new();
-    while let Some(row) = rows.next()? {
-        let mut object = Row::new();
-        for (name, at) in names.iter().zip(0..) {
-            object.insert(name.clone(), json(row.get_ref(at)?));
-        }
-        list.push(object);
-    }
-    Ok(list)
-}
-
-fn json(value: ValueRef<'_>) -> serde_json::Value {
-    match value {
-        ValueRef::Integer(integer) => integer.into(),
-        // JavaScript has one sort of number, and writes a whole one without a point.
-        ValueRef::Real(real) if real == real.trunc() && real.abs() < 9.0e15 => (real as i64).into(),
-        ValueRef::Real(real) => Number::from_f64(real).into(),
-        ValueRef::Text(text) => String::from_utf8_lossy(text).into(),
-        ValueRef::Null | ValueRef::Blob(_) => serde_json::Value::Null,
-    }
-}
-
-fn worded(error: rusqlite::Error) -> DatabaseError {
-    let constraint = error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation);
-    DatabaseError::new(format!("D1_ERROR: {error}{}", if constraint { ": SQLITE_CONSTRAINT" } else { "" }))
 }

@@ -2,6 +2,7 @@
 
 mod actors;
 mod args;
+mod as_d1;
 mod call;
 mod database;
 mod generate;

@@ -12,6 +12,9 @@
 )]
 #![cfg(feature = "simulate")]
 
+#[path = "../../src/simulate/as_d1.rs"]
+#[allow(dead_code, reason = "the tests of the statements use all of it")]
+mod as_d1;
 #[path = "../properties/generate.rs"]
 #[allow(dead_code, reason = "the laws of the rules use all of it")]
 mod generate;

@@ -1,10 +1,11 @@
 //! SQLite with the real migrations, and the store's statements on it.
 
-use rusqlite::types::{Value, ValueRef};
+use rusqlite::types::ValueRef;
 use rusqlite::{Connection, ErrorCode, ToSql};
 use stale_drafts::rules::{Draft, Time};
-use stale_drafts::store::{Param, Row, SCHEMA_VERSION, Statement};
+use stale_drafts::store::{Row, SCHEMA_VERSION, Statement};
 
+use crate::as_d1::{self, MIGRATIONS};
 use crate::rows::Stored;
 
 pub struct Sqlite(Connection);
@@ -83,12 +84,7 @@ impl Sqlite {
     fn new() -> Self {
         let connection = Connection::open_in_memory().unwrap();
         connection.set_prepared_statement_cache_capacity(100);
-        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/migrations");
-        let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path()).collect();
-        files.sort();
-        for file in files {
-            connection.execute_batch(&std::fs::read_to_string(file).unwrap()).unwrap();
-        }
+        connection.execute_batch(&MIGRATIONS.concat()).unwrap();
         let sqlite = Sqlite(connection);
         let version = sqlite.run(&stale_drafts::store::readiness())[0]["version"].as_i64();
         assert_eq!(version, Some(SCHEMA_VERSION));
@@ -104,28 +100,9 @@ impl Sqlite {
         }
     }
 
-    /// Runs a statement of the store. The rows come out as D1 gives them.
+    /// Runs a statement of the store.
     pub fn run(&self, statement: &Statement) -> Vec<Row> {
-        let mut prepared = self.0.prepare_cached(statement.sql).unwrap();
-        let names: Vec<_> = prepared.column_names().map(str::to_owned).collect();
-        let params = statement.params.iter().map(|param| match param {
-            Param::Null => Value::Null,
-            Param::Text(text) => Value::Text(text.clone()),
-            // As D1 does.
-            Param::Integer(integer) => Value::Real(*integer as f64),
-        });
-        let mut rows = prepared.query(rusqlite::params_from_iter(params)).unwrap();
-        let mut list = Vec::new();
-        while let Some(row) = rows.next().unwrap() {
-            let cell = |at| match row.get_ref(at).unwrap() {
-                ValueRef::Integer(integer) => integer.into(),
-                ValueRef::Real(real) => real.into(),
-                ValueRef::Text(text) => String::from_utf8_lossy(text).into(),
-                ValueRef::Null | ValueRef::Blob(_) => serde_json::Value::Null,
-            };
-            list.push(names.iter().zip(0..).map(|(name, at)| (name.clone(), cell(at))).collect());
-        }
-        list
+        as_d1::run(&self.0, statement, statement.sql).unwrap()
     }
 
     /// Every creation, the oldest row first.

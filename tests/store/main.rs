@@ -12,6 +12,8 @@
 )]
 #![cfg(feature = "simulate")]
 
+#[path = "../../src/simulate/as_d1.rs"]
+mod as_d1;
 mod lists;
 mod operators;
 mod reports;

@@ -1,20 +1,14 @@
-//! SQLite with the real migrations, for tests of single statements. The simulator has its own, for whole runs.
+//! SQLite with the real migrations, for tests of single statements.
 
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
+use rusqlite::Connection;
 use rusqlite::functions::FunctionFlags;
-use rusqlite::types::{Value as SqlValue, ValueRef};
-use rusqlite::{Connection, ErrorCode};
-use serde_json::{Number, Value};
-use stale_drafts::store::{Cost, Database, DatabaseError, Param, Row, Statement};
+use serde_json::Value;
+use stale_drafts::store::{Cost, Database, DatabaseError, Row, Statement};
 
-const MIGRATIONS: [&str; 4] = [
-    include_str!("../../migrations/0001_creations.sql"),
-    include_str!("../../migrations/0002_money.sql"),
-    include_str!("../../migrations/0003_events.sql"),
-    include_str!("../../migrations/0004_watch.sql"),
-];
+use crate::as_d1::{self, MIGRATIONS, rows, worded};
 
 /// What the database takes for the present time, in epoch milliseconds.
 pub const CLOCK: u64 = 1_700_000_005_000;
@@ -40,7 +34,7 @@ impl Sqlite {
     pub fn transaction(&self, batch: &[Statement]) -> Result<Vec<Vec<Row>>, DatabaseError> {
         self.write("BEGIN");
         let results: rusqlite::Result<Vec<_>> =
-            batch.iter().map(|statement| self.run_one(statement.sql, &statement.params)).collect();
+            batch.iter().map(|statement| self.run_one(statement)).collect();
         self.write(if results.is_ok() { "COMMIT" } else { "ROLLBACK" });
         results.map_err(worded)
     }
@@ -68,19 +62,10 @@ impl Sqlite {
         rows.into_iter().map(|mut row| names.iter().map(|name| row.remove(name).unwrap()).collect()).collect()
     }
 
-    fn run_one(&self, sql: &str, params: &[Param]) -> rusqlite::Result<Vec<Row>> {
-        let mut prepared = self.0.prepare_cached(sql)?;
-        assert_eq!(prepared.parameter_count(), params.len(), "{sql}");
-        for (param, at) in params.iter().zip(1..) {
-            match param {
-                Param::Null => prepared.raw_bind_parameter(at, SqlValue::Null)?,
-                Param::Text(text) => prepared.raw_bind_parameter(at, text)?,
-                // As D1 does.
-                Param::Integer(integer) => prepared.raw_bind_parameter(at, *integer as f64)?,
-            }
-        }
-        let names: Vec<_> = prepared.column_names().map(str::to_owned).collect();
-        rows(prepared.raw_query(), &names)
+    fn run_one(&self, statement: &Statement) -> rusqlite::Result<Vec<Row>> {
+        let wanted = self.0.prepare_cached(statement.sql)?.parameter_count();
+        assert_eq!(wanted, statement.params.len(), "{}", statement.sql);
+        as_d1::run(&self.0, statement, statement.sql)
     }
 }
 
@@ -92,32 +77,6 @@ impl Database for Sqlite {
     fn cost(&self) -> Cost {
         Cost::default()
     }
-}
-
-fn rows(mut rows: rusqlite::Rows<'_>, names: &[String]) -> rusqlite::Result<Vec<Row>> {
-    let mut list = Vec::new();
-    while let Some(row) = rows.next()? {
-        let cells = names.iter().zip(0..).map(|(name, at)| Ok((name.clone(), json(row.get_ref(at)?))));
-        list.push(cells.collect::<rusqlite::Result<Row>>()?);
-    }
-    Ok(list)
-}
-
-fn json(value: ValueRef<'_>) -> Value {
-    match value {
-        ValueRef::Integer(integer) => integer.into(),
-        // JavaScript has one sort of number, and writes a whole one without a point.
-        ValueRef::Real(real) if real == real.trunc() => (real as i64).into(),
-        ValueRef::Real(real) => Number::from_f64(real).into(),
-        ValueRef::Text(text) => String::from_utf8_lossy(text).into(),
-        ValueRef::Null | ValueRef::Blob(_) => Value::Null,
-    }
-}
-
-/// As D1 words it.
-fn worded(error: rusqlite::Error) -> DatabaseError {
-    let constraint = error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation);
-    DatabaseError::new(format!("D1_ERROR: {error}{}", if constraint { ": SQLITE_CONSTRAINT" } else { "" }))
 }
 
 /// Waits for what never has to wait: every call of this database is answered at once.
