@@ -213,7 +213,10 @@ impl<D: Database> Run<'_, D> {
         let mut shown = HashSet::new();
         loop {
             let take = rows_per_transaction.min(rows_per_sweep.saturating_sub(seen));
-            let Selected { mut rows, active, held } = self.select(take, passed_over, seen == 0).await?;
+            // The brake judges how many are stale, however few of them one transaction would take.
+            let brake = self.request.brake.filter(|_| seen == 0 && self.decides());
+            let look = brake.map_or(take, |brake| take.max(brake.creations));
+            let Selected { mut rows, active, held } = self.select(look, passed_over, seen == 0).await?;
             self.report.more = rows.len() > take as usize;
             if seen == 0 && self.is_held(count(rows.len()), active, held).await? && !self.request.dry_run {
                 return Ok(());
@@ -248,6 +251,12 @@ impl<D: Database> Run<'_, D> {
         }
     }
 
+    /// Whether this sweep engages and releases the brake. A user's own creations say nothing of everybody's: a page load goes by
+    /// what the last sweep of all has found.
+    fn decides(&self) -> bool {
+        self.request.source != Source::Page && self.request.user_id.is_none()
+    }
+
     /// Whether something holds this sweep back, that finds `stale` creations. A brake that holds no more is released.
     async fn is_held(
         &mut self,
@@ -255,10 +264,9 @@ impl<D: Database> Run<'_, D> {
         active: Option<u64>,
         held: Option<Held>,
     ) -> Result<bool, DatabaseError> {
-        let Request { source, now, brake, dry_run, user_id, .. } = self.request;
+        let Request { now, brake, dry_run, .. } = self.request;
         let was = matches!(held, Some(Held::Brake { .. }));
-        // A user's own creations say nothing of everybody's: a page load goes by what the last sweep of all has found.
-        let decides = source != Source::Page && user_id.is_none();
+        let decides = self.decides();
         let stale = u64::from(stale);
         let check = |brake: Brake| brake.check(stale, active.unwrap_or(u64::MAX));
         let holds = brake.filter(|_| decides).and_then(check);

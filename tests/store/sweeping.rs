@@ -262,13 +262,13 @@ fn only_the_first_select_asks_for_what_is_unreadable_and_what_the_brake_has_to_k
     add_stale(&database, &["a", "b"]);
     let watched = Watched::new(&database, whatever);
     let policy = Policy::default();
-    let brake = Brake { at_least: 7, ..Brake::default() };
+    let brake = Brake { creations: 3, at_least: 7, ..Brake::default() };
     let request = Request { rows_per_transaction: 1, brake: Some(brake), ..request(&policy) };
     try_sweep(&watched, request).unwrap();
     // Limit, offset, how many that can't be read, and from how many on active ones are counted.
     let asked = |call: usize| watched.calls.borrow()[call][0].params[2..6].to_vec();
     let integers = |list: [u32; 4]| list.map(Param::from).to_vec();
-    assert_eq!(asked(0), integers([2, 0, 1, 7]));
+    assert_eq!(asked(0), integers([4, 0, 1, 7]));
     assert_eq!(asked(2), integers([2, 0, 0, u32::MAX]));
 }
 
@@ -428,6 +428,23 @@ fn a_brake_holds_a_sweep_of_all_until_it_would_do_few() {
     assert_eq!(controls(&database), [json!(null); 0]);
     // Once it is released, nothing is asked for it.
     assert_eq!(watched.lengths(), [1, 1, 3, 1]);
+}
+
+#[test]
+fn a_brake_sees_all_that_it_has_to_know_however_few_a_transaction_or_a_sweep_takes() {
+    let policy = Policy::default();
+    for (rows_per_transaction, rows_per_sweep) in [(1, 100), (2, 2), (100, 1)] {
+        let few = Request { rows_per_transaction, rows_per_sweep, ..request(&policy) };
+        let many = database();
+        add_stale(&many, &["a", "b", "c"]);
+        assert!(sweep(&many, Request { brake: BRAKE, ..few }).held.is_some());
+        // It takes no more for that: what it has seen beyond its bound is left for the next one.
+        let two = database();
+        add_stale(&two, &["a", "b"]);
+        let report = sweep(&two, Request { brake: BRAKE, ..few });
+        let taken = rows_per_sweep.min(2) as usize;
+        assert_eq!((report.held.is_some(), report.marked.len(), report.more), (false, taken, taken < 2));
+    }
 }
 
 #[test]
