@@ -43,14 +43,18 @@ function table(head, rows) {
 const number = (value, digits = 0) => value.toLocaleString("en", { minimumFractionDigits: digits, maximumFractionDigits: digits });
 const FURTHER = { naive: NAIVE, "set-based": SET_BASED, "stale-drafts": [] };
 
+/** How long a creation waits for its sweep at the most, in seconds, where a sweep begins every so many minutes and takes a part of them. */
+const waits = (minutes, { sweeps, seconds }) => minutes * 60 * sweeps + seconds / sweeps;
+
 /** One contender at one size and share: an idle sweep is measured by itself, then all that is stale is swept. */
 async function measure(key, base, folder, { count, most }) {
   fillStale(base, folder, { count, further: FURTHER[key] });
   const world = await start(key, folder);
-  const sum = { queries: 0, rows_read: 0, rows_written: 0, marked: 0, left: 0, seconds: 0 };
+  const sum = { queries: 0, rows_read: 0, rows_written: 0, marked: 0, left: 0, sweeps: 0, seconds: 0 };
   const begun = performance.now();
   for (;;) {
     const swept = await world.sweep({ most });
+    sum.sweeps += 1;
     for (const name of ["queries", "rows_read", "rows_written", "marked", "left"]) sum[name] += swept[name];
     if (!swept.more) break;
   }
@@ -107,7 +111,7 @@ async function scale(folder, { sizes, shares, most }) {
           `${number(size)}, ${share} %`, name,
           about + number(per(found.queries) * 1_000), about + number(per(found.rows_read), 2), about + number(per(found.rows_written), 3),
           queries ?? "-", rows_read === undefined ? "-" : number(rows_read), rows_written ?? "-",
-          about + number(found.seconds, 1), number(minutes * 30 + found.seconds / 2, 0), number(minutes * 60 + found.seconds, 0),
+          about + number(found.seconds, 1), number(waits(minutes, found) / 2, 0), number(waits(minutes, found), 0),
         ]);
         if (key === "stale-drafts") ours.push({ size, share, count, reads: per(found.rows_read), writes: per(found.rows_written), idle: found.idle });
       }
@@ -203,7 +207,7 @@ await run(async () => {
     const { rows: owned, found: time } = chosen.counts ? { rows: [], found: {} } : await own(folder);
 
     console.log(`\n## Cost and scale\n\n${number(LIVING)} creations of 5,000 owners are being generated beside those that are settled; the stale ones are added. For each creation swept,`);
-    console.log("except the queries, which are for 1,000. From its deadline to failed: half the time between two sweeps and half of what the sweep takes, and all of both.\n");
+    console.log("except the queries, which are for 1,000. From its deadline to failed: in the mean half of the longest wait, which is the time between two sweeps, for\neach sweep that it takes, and the last one's own time.\n");
     table(["creations, stale", "how", "queries per 1,000", "rows read", "written", "idle: queries", "read", "written", "sweep, s", "deadline to failed, s", "at the most"], rows);
     console.log("\n## 1,000 swept at once\n\nFor each creation, with the brake as it is by default.\n");
     table(["owners", "events", "queries", "rows read", "written"], byOwners);

@@ -95,15 +95,25 @@ export default {
 };
 `;
 
-/** Stands before the dashboard: its clock stands too, where a request says otherwise than the test. */
+/** Stands before the dashboard: its clock stands too, where a request says otherwise than the test. An answer says what it has read. */
 const DASHBOARD_STAND = `
 import Worker from "./index.js";
 
 export default {
-  fetch(request, env, context) {
+  async fetch(request, env, context) {
     const now = Number(request.headers.get("X-Now")) || ${NOW};
     Date.now = () => now;
-    return new Worker(context, env).fetch(request);
+    let read = 0;
+    const batch = async (statements) => {
+      const results = await env.DB.batch(statements);
+      for (const { meta } of results) read += meta.rows_read;
+      return results;
+    };
+    const DB = { prepare: (sql) => env.DB.prepare(sql), batch };
+    const answer = await new Worker(context, { ...env, DB }).fetch(request);
+    const counted = new Response(answer.body, answer);
+    counted.headers.set("X-Rows-Read", read);
+    return counted;
   },
 };
 `;

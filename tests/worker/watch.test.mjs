@@ -191,6 +191,34 @@ test("the dashboard and the metrics show what they should, to those who may", as
   assert.ok(text.endsWith("# EOF\n"));
 });
 
+test("a view of the dashboard reads as much beside a larger table, and counts no more than 5,000 active creations", async () => {
+  await open({ dashboard: true });
+  const some = (name, count, fields) => world.create(...Array.from({ length: count }, (_, n) => ({ id: `${name}${n}`, tokens: 0, created_at: NOW - MINUTE, ...fields })));
+  const VIEWS = ["/dashboard", "/dashboard/creations/first0", "/metrics"];
+  const read = async () => {
+    const answers = [];
+    for (const path of VIEWS) {
+      const answer = await world.fetch(path, { headers: { Authorization: `Bearer ${CLEANUP_TOKEN}` } });
+      assert.equal(answer.status, 200);
+      answers.push(Number(answer.headers.get("X-Rows-Read")));
+    }
+    return answers;
+  };
+  await some("first", 100);
+  await some("settled", 1_000, { status: "draft" });
+  await world.cron();
+  const small = await read();
+  console.log(small);
+  assert.ok(small.every((rows) => rows > 0), `${small}`);
+  await some("more", 10_000, { status: "draft" });
+  assert.deepEqual(await read(), small);
+  await some("living", 6_000, { heartbeat_at: NOW - 1 });
+  const most = await read();
+  console.log(most);
+  await some("beyond", 6_000, { heartbeat_at: NOW - 1 });
+  assert.deepEqual(await read(), most);
+});
+
 test("an operator's act needs the form's own token and the scope, and is in the audit; a pause holds every sweep but a plan", async () => {
   await open({ dashboard: true });
   await world.create({ id: "a" });
