@@ -10,8 +10,8 @@
 )]
 
 use stale_drafts::rules::{
-    Candidate, Draft, Failure, IllegalTransition, Judgement, Planned, Policy, Refusal, Report, Standing,
-    Status, Time, Timestamp, Unqualified, Unreadable, recheck,
+    Candidate, Draft, Failure, IllegalTransition, Judgement, Planned, Policy, Refusal, Report, Setting,
+    Standing, Status, Time, Timestamp, Unqualified, Unreadable, recheck,
 };
 
 use Judgement::{Accept, Refuse, Repeat};
@@ -185,8 +185,13 @@ fn at(millis: u64) -> Time {
 
 /// What becomes of a plan that was made for the second attempt of `c`, pending since two hours ago.
 fn rechecked(draft: Option<Draft<'_>>) -> Result<Failure<'static>, Unqualified> {
-    let planned =
-        Planned { id: "c", stuck_status: Some(Pending), attempt: 2, last_sign_of_life: NOW - 2 * HOUR };
+    let planned = Planned {
+        id: "c",
+        stuck_status: Some(Pending),
+        attempt: 2,
+        last_sign_of_life: NOW - 2 * HOUR,
+        retries: false,
+    };
     let candidate = draft.map(|draft| Candidate { id: "c", draft });
     recheck(&planned, candidate.as_ref(), Timestamp::from_millis(NOW as i64).unwrap(), &Policy::default())
 }
@@ -210,6 +215,22 @@ fn a_plan_is_carried_out_only_for_what_it_was_made_for() {
     assert_eq!(with(Draft { attempt: 3, ..same }), Unqualified::Restarted);
     // It is stale again, after a sign of life of which the plan knew nothing.
     assert_eq!(with(Draft { heartbeat_at: at(NOW - 2 * HOUR + 1), ..same }), Unqualified::Alive);
+    // Of an image the second attempt is the last one; of a song it would not be.
+    let policy = Policy::from_settings([(["kinds", "song", "attempts"], Setting::Number(3.0, "3"))]).unwrap();
+    let song = Candidate { id: "c", draft: Draft { kind: "song", ..same } };
+    let now = Timestamp::from_millis(NOW as i64).unwrap();
+    for (retries, expected) in [(true, None), (false, Some(Unqualified::Otherwise))] {
+        let planned = Planned {
+            id: "c",
+            stuck_status: Some(Pending),
+            attempt: 2,
+            last_sign_of_life: NOW - 2 * HOUR,
+            retries,
+        };
+        assert_eq!(recheck(&planned, Some(&song), now, &policy).err(), expected);
+        let image = recheck(&planned, Some(&Candidate { id: "c", draft: same }), now, &policy);
+        assert_eq!(image.err(), if retries { Some(Unqualified::Otherwise) } else { None });
+    }
     let deadline = Timestamp::from_millis((NOW + HOUR) as i64);
     assert_eq!(with(Draft { heartbeat_at: at(NOW), ..same }), Unqualified::Fresh(deadline));
     let unreadable = Unqualified::Unreadable(Unreadable::Missing);
@@ -224,6 +245,7 @@ fn what_is_left_alone_has_a_code_and_words() {
         (Unqualified::Started, "started", "a worker has begun since"),
         (Unqualified::Restarted, "restarted", "it is another attempt now"),
         (Unqualified::Alive, "alive", "it showed a sign of life since"),
+        (Unqualified::Otherwise, "otherwise", "the policy would do something else with it now"),
         (Unqualified::Fresh(None), "fresh", "it is within its limit now"),
         (Unqualified::Unreadable(Unreadable::Missing), "time_missing", "it has no time"),
     ] {

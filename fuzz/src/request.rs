@@ -87,8 +87,10 @@ fn plan(body: &str) {
         assert_eq!(Some(planned.last_sign_of_life), given["last_sign_of_life"].as_u64());
         let word = planned.stuck_status.map_or("unknown", Status::as_str);
         assert!(planned.stuck_status.is_none() || given["stuck_status"] == word);
+        let action = if planned.retries { "retry" } else { "fail" };
+        assert_eq!(given["action"], action);
         json!({ "id": planned.id, "attempt": planned.attempt, "stuck_status": word,
-            "last_sign_of_life": planned.last_sign_of_life })
+            "last_sign_of_life": planned.last_sign_of_life, "action": action })
     });
     let written = json!({ "plan_id": plan.plan_id, "creations": creations.collect::<Vec<_>>() }).to_string();
     let again = Plan::read(&written, false).expect("it is a plan").expect("it is not empty");
@@ -105,6 +107,7 @@ fn plan(body: &str) {
                 assert_eq!(Some(failure.staleness.stuck_status.status()), planned.stuck_status);
                 assert_eq!(failure.staleness.last_sign_of_life.as_millis(), planned.last_sign_of_life);
                 assert_eq!(failure.staleness.attempt, planned.attempt);
+                assert_eq!(failure.staleness.retries(), planned.retries);
             }
         }
         assert!(recheck(planned, None, now(), &Policy::default()).is_err());

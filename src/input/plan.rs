@@ -16,6 +16,7 @@ struct PlannedCreation {
     stuck_status: Option<Status>,
     attempt: u32,
     last_sign_of_life: u64,
+    retries: bool,
 }
 
 impl PlannedCreation {
@@ -25,6 +26,11 @@ impl PlannedCreation {
             stuck_status: value.get("stuck_status")?.as_str()?.parse().ok(),
             attempt: u32::try_from(value.get("attempt")?.as_u64()?).ok()?,
             last_sign_of_life: value.get("last_sign_of_life")?.as_u64()?,
+            retries: match value.get("action")?.as_str()? {
+                "retry" => true,
+                "fail" => false,
+                _ => return None,
+            },
         })
     }
 }
@@ -52,7 +58,7 @@ impl Plan {
         }
         let one = |(creation, at)| {
             PlannedCreation::read(creation).ok_or_else(|| {
-                format!("`creations[{at}]` is no creation of a plan: expected `id`, `stuck_status`, `attempt` and `last_sign_of_life`")
+                format!("`creations[{at}]` is no creation of a plan: expected `id`, `stuck_status`, `attempt`, `last_sign_of_life` and `action`, `fail` or `retry`")
             })
         };
         let creations = list.iter().zip(0_usize..).map(one).collect::<Result<_, _>>()?;
@@ -86,6 +92,7 @@ impl Plan {
                 stuck_status: creation.stuck_status,
                 attempt: creation.attempt,
                 last_sign_of_life: creation.last_sign_of_life,
+                retries: creation.retries,
             })
             .collect()
     }

@@ -29,7 +29,8 @@ pub struct Plan<'a> {
 }
 
 /// A creation whose attempt is stale, with all that the decision rests on: the write's precondition is that
-/// `staleness.attempt`, `.stuck_status`, `.last_sign_of_life` and `.since` are still what they are here.
+/// `staleness.attempt`, `.stuck_status` and `.last_sign_of_life`, and the draft's kind, phase and beginning of `processing`, are still what
+/// they were.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Failure<'a> {
     /// The creation's id.

@@ -17,6 +17,8 @@ pub struct Planned<'a> {
     pub attempt: u32,
     /// Its last sign of life, in epoch milliseconds.
     pub last_sign_of_life: u64,
+    /// Whether it was to get another attempt, instead of being failed and refunded.
+    pub retries: bool,
 }
 
 /// Decides whether a creation that was previewed is still to be failed or retried, at the instant `now` under `policy`.
@@ -39,10 +41,11 @@ pub fn recheck<'a>(
         Verdict::Unreadable(reason) => Err(Unqualified::Unreadable(reason)),
         _ if candidate.draft.attempt != planned.attempt => Err(Unqualified::Restarted),
         _ if candidate.draft.status != planned.stuck_status => Err(Unqualified::Started),
-        Verdict::Stale(staleness) if staleness.last_sign_of_life.as_millis() == planned.last_sign_of_life => {
-            Ok(Failure { id: planned.id, staleness })
+        Verdict::Stale(staleness) if staleness.last_sign_of_life.as_millis() != planned.last_sign_of_life => {
+            Err(Unqualified::Alive)
         }
-        Verdict::Stale(_) => Err(Unqualified::Alive),
+        Verdict::Stale(staleness) if staleness.retries() != planned.retries => Err(Unqualified::Otherwise),
+        Verdict::Stale(staleness) => Ok(Failure { id: planned.id, staleness }),
         Verdict::Fresh { deadline, .. } => Err(Unqualified::Fresh(deadline)),
     }
 }
@@ -60,6 +63,9 @@ pub enum Unqualified {
     Restarted,
     /// It showed a sign of life since, and is stale again.
     Alive,
+    /// It was to be failed and would get another attempt, or the other way round: its kind has changed, or the attempts of
+    /// that kind.
+    Otherwise,
     /// It is within its limit until this instant; for ever if there is none.
     Fresh(Option<Timestamp>),
     /// Its age can't be known.
@@ -75,6 +81,7 @@ impl Unqualified {
             Unqualified::Started => "started",
             Unqualified::Restarted => "restarted",
             Unqualified::Alive => "alive",
+            Unqualified::Otherwise => "otherwise",
             Unqualified::Fresh(_) => "fresh",
             Unqualified::Unreadable(reason) => reason.code(),
         }
@@ -89,6 +96,7 @@ impl fmt::Display for Unqualified {
             Unqualified::Started => f.write_str("a worker has begun since"),
             Unqualified::Restarted => f.write_str("it is another attempt now"),
             Unqualified::Alive => f.write_str("it showed a sign of life since"),
+            Unqualified::Otherwise => f.write_str("the policy would do something else with it now"),
             Unqualified::Fresh(_) => f.write_str("it is within its limit now"),
             Unqualified::Unreadable(reason) => reason.fmt(f),
         }

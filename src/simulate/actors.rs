@@ -130,8 +130,14 @@ pub async fn sweep(
 
 impl PlannedRow {
     fn planned(&self) -> Planned<'_> {
-        let PlannedRow { id, status, attempt, last_sign_of_life } = self;
-        Planned { id, stuck_status: Some(*status), attempt: *attempt, last_sign_of_life: *last_sign_of_life }
+        let PlannedRow { id, status, attempt, last_sign_of_life, retries } = self;
+        Planned {
+            id,
+            stuck_status: Some(*status),
+            attempt: *attempt,
+            last_sign_of_life: *last_sign_of_life,
+            retries: *retries,
+        }
     }
 }
 
@@ -150,6 +156,7 @@ async fn preview(link: &Link, asked: &Sweep) -> Result<Vec<PlannedRow>, Box<Swee
         status: marked.staleness.stuck_status.status(),
         attempt: marked.attempt,
         last_sign_of_life: marked.staleness.last_sign_of_life.as_millis(),
+        retries: marked.staleness.retries(),
     };
     Ok(report.marked.iter().chain(&report.retried).map(planned).collect())
 }

@@ -53,6 +53,7 @@ pub struct PlannedRow {
     pub status: Status,
     pub attempt: u32,
     pub last_sign_of_life: u64,
+    pub retries: bool,
 }
 
 /// See [`Call::Create`].

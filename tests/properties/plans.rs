@@ -40,6 +40,7 @@ fn planned<'a>(failure: &Failure<'a>) -> Planned<'a> {
         stuck_status: Some(failure.staleness.stuck_status.status()),
         attempt: failure.staleness.attempt,
         last_sign_of_life: failure.staleness.last_sign_of_life.as_millis(),
+        retries: failure.staleness.retries(),
     }
 }
 

@@ -81,7 +81,7 @@ test("a plan that is not understood changes nothing, and says what would be righ
   const expectations = [
     ["{", /^the body is no JSON \(.+\): expected `\{"plan_id": …, "creations": \[…\]\}` as a dry run answers it$/],
     ["[]", /^the body has no list `creations`/],
-    ['{"creations":[{"id":"a"}]}', /^`creations\[0\]` is no creation of a plan: expected `id`, `stuck_status`, `attempt` and `last_sign_of_life`$/],
+    ['{"creations":[{"id":"a"}]}', /^`creations\[0\]` is no creation of a plan: expected `id`, `stuck_status`, `attempt`, `last_sign_of_life` and `action`, `fail` or `retry`$/],
     [JSON.stringify({ ...plan, plan_id: "a b" }), /^`plan_id` is not the `plan_id` of a dry run/],
     [JSON.stringify({ creations: Array(5_001).fill(plan.creations[0]) }), /^the plan has 5001 creations: expected at most 5000$/],
   ];
@@ -270,4 +270,18 @@ test("every answer was held against the OpenAPI document, which is valid itself"
   const { valid, errors } = await new Validator().validate(structuredClone(DOCUMENT));
   assert.ok(valid, JSON.stringify(errors));
   for (const answer of ["sweep 200", "sweep 400", "sweep 413", "creations 200", "explain 200", "explain 404", "counts 200", "sweeps 200", "sweeps 414", "doctor 200", "doctor 429"]) assert.ok(seen.has(answer), answer);
+});
+
+test("a plan fails nothing that it would have given another attempt, and the other way round", async () => {
+  await world.stop();
+  world = await start({ config: { policy: { kinds: { song: { attempts: 2 } } } } });
+  await world.grant("ada", 100);
+  await world.create({ id: "song", kind: "song" }, { id: "image" });
+  const plan = await preview();
+  assert.deepEqual(plan.creations.map(({ id, action }) => [id, action]).sort(), [["image", "fail"], ["song", "retry"]]);
+  await world.database.exec("UPDATE creations SET kind = iif(kind = 'song', 'image', 'song')");
+  assert.notEqual((await preview()).plan_id, plan.plan_id);
+  const report = await apply(plan);
+  assert.deepEqual([report.marked_as_failed, report.retried, report.refunded_tokens], [0, 0, 0]);
+  assert.deepEqual(report.unqualified.map(({ reason, message }) => [reason, message]), Array(2).fill(["otherwise", "the policy would do something else with it now"]));
 });

@@ -4,7 +4,7 @@
 use rusqlite::types::Value;
 use stale_drafts::rules::{GENERATION_TIMEOUT, Staleness, Status, Timestamp, Verdict, classify};
 
-use crate::call::{CreateCall, ERROR, ERROR_CODE, ReportCall, Reported, SweepCall};
+use crate::call::{CreateCall, ERROR, ERROR_CODE, PlannedRow, ReportCall, Reported, SweepCall};
 use crate::image::{Attempt, Creation, Image};
 
 /// An instant as the database stores it.
@@ -18,18 +18,21 @@ fn at(now: Timestamp) -> Value {
 
 /// How a row is stale by a sweep's own clock and policy; `None` if it is not, or the sweep is not to touch it.
 pub fn stale(row: &Creation, sweep: &SweepCall) -> Option<Staleness> {
+    let Verdict::Stale(staleness) = classify(&row.draft(), sweep.now, &sweep.policy) else { return None };
     let asked = match &sweep.planned {
-        Some(planned) => planned.iter().any(|planned| planned.id == row.id),
+        Some(list) => list.iter().any(|planned| {
+            let PlannedRow { id, status, attempt, last_sign_of_life, retries } = planned;
+            (id, status, attempt) == (&row.id, &row.status, &row.attempt)
+                && *last_sign_of_life == staleness.last_sign_of_life.as_millis()
+                && *retries == staleness.retries()
+        }),
         None => {
             sweep.user.as_ref().is_none_or(|user| *user == row.user_id)
                 && sweep.kind.is_none_or(|kind| kind == row.kind)
                 && sweep.status.is_none_or(|status| row.status == status.status())
         }
     };
-    match classify(&row.draft(), sweep.now, &sweep.policy) {
-        Verdict::Stale(staleness) if asked => Some(staleness),
-        _ => None,
-    }
+    asked.then_some(staleness)
 }
 
 /// A stale row after a sweep.
