@@ -236,16 +236,20 @@ impl<D: Database> Run<'_, D> {
             let Plan { fail, retry, skip } = plan(rows.iter().map(CandidateRow::candidate), now, policy);
             self.note_unreadable(skip.into_iter().map(|skip| (skip.id, skip.reason)));
             let left = taken.saturating_sub(count(fail.len()).saturating_add(count(retry.len())));
-            let refused = self.report.refused.len();
+            let (refused, retried) = (self.report.refused.len(), self.report.retried.len());
             let last = !self.report.more || seen >= rows_per_sweep;
             self.carry_out_both(fail, retry, &rows, last).await?;
             if last {
                 return Ok(());
             }
+            let refused = count(self.report.refused.len().saturating_sub(refused));
+            // What is put back is not stale any more, but still among a user's active creations.
+            let put_back = count(self.report.retried.len().saturating_sub(retried));
+            let put_back = if self.request.user_id.is_some() { put_back } else { 0 };
             let stay = if self.request.dry_run {
                 taken
             } else {
-                left.saturating_add(count(self.report.refused.len().saturating_sub(refused)))
+                left.saturating_add(refused).saturating_add(put_back)
             };
             passed_over = passed_over.saturating_add(stay);
         }
@@ -264,7 +268,7 @@ impl<D: Database> Run<'_, D> {
         active: Option<u64>,
         held: Option<Held>,
     ) -> Result<bool, DatabaseError> {
-        let Request { now, brake, dry_run, .. } = self.request;
+        let Request { source, now, brake, dry_run, filter, .. } = self.request;
         let was = matches!(held, Some(Held::Brake { .. }));
         let decides = self.decides();
         let stale = u64::from(stale);
@@ -280,7 +284,8 @@ impl<D: Database> Run<'_, D> {
                 Some(Held::Brake { detail }) => {
                     self.database.run(&[store::hold("brake", None, &detail, now)]).await?;
                 }
-                _ if was => {
+                // It takes a sweep of everything to say that there is nothing abnormal any more.
+                _ if was && filter.is_empty() && source != Source::Tool => {
                     self.database.run(&[store::release("brake")]).await?;
                 }
                 _ => {}

@@ -25,10 +25,10 @@ pub struct Evidence {
     pub alive: u64,
     /// Creations in progress that did not.
     pub silent: u64,
-    /// The earliest and the latest last sign of life of the silent ones.
+    /// The earliest and the latest last sign of life of those in progress, where none is alive.
     pub silent_between: Option<(Timestamp, Timestamp)>,
-    /// Active creations beyond their limit that no sweep has marked yet.
-    pub stale: u64,
+    /// Active creations beyond their limit that no sweep has marked yet; `None` if nobody has counted them.
+    pub stale: Option<u64>,
     /// Active creations whose age can't be known.
     pub unreadable: u64,
     /// Those of the newest 1,000 creations that were finished within the last hour.
@@ -94,7 +94,7 @@ pub struct Finding {
 /// | `sweep_failing` | the newest sweep stopped early |
 /// | `no_worker_running` | a creation waits, and nothing has started, for [`START_EXPECTED_WITHIN_MS`] |
 /// | `worker_died` | everything in progress is silent, and fell silent within [`ONE_WINDOW_MS`] |
-/// | `one_kind_dominates` | of at least [`FEW`] failures, so many are of one kind, most of that kind failed, and others did not |
+/// | `one_kind_dominates` | of at least [`FEW`] failures, so many are of one kind, most of that kind failed, and others finished too |
 /// | `unreadable_times` | there are active creations whose age can't be known |
 ///
 /// ```
@@ -161,8 +161,9 @@ pub(super) fn cron(evidence: &Evidence, now: Timestamp) -> Option<Finding> {
 
 fn waiting_stale(evidence: &Evidence) -> String {
     match evidence.stale {
-        0 => String::from("; no creation is stale"),
-        stale => format!("; {} stale", are(stale)),
+        None => String::new(),
+        Some(0) => String::from("; no creation is stale"),
+        Some(stale) => format!("; {} stale", are(stale)),
     }
 }
 

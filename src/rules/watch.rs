@@ -50,7 +50,7 @@ impl Default for Thresholds {
 /// | `creations_overdue` | a creation is stale for longer than [`Thresholds::overdue_ms`], and not marked |
 /// | `brake_engaged` | the [`Brake`](super::Brake) holds sweeps back |
 /// | `ledger_differs` | a user's balance is not the sum of their ledger |
-/// | `many_stale` | of at least [`FEW`] finished creations, more than [`Thresholds::stale_percent`] timed out |
+/// | `many_stale` | at least [`FEW`] of the finished creations, and more than [`Thresholds::stale_percent`] of them, timed out |
 /// | `one_error_dominates` | of at least [`FEW`] failures, [`Thresholds::error_percent`] have one code, time-outs aside |
 /// | `outbox_stuck` | an event is due for longer than [`Thresholds::outbox_ms`] |
 /// | `events_given_up` | an event was given up |

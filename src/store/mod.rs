@@ -21,8 +21,8 @@ pub use operators::{by_id, count, evidence, evidence_of, explain, sweeps};
 pub use reports::{Details, NewCreation, StandingRow, create, report, standing, standing_of};
 pub use rows::{CandidateRow, FailureRow, PageRow, candidates, held, marked_ids, page_rows};
 pub use statements::{
-    Filter, SweepStart, SweepTotals, Window, active_of_user, balance, balances, end_sweep, mark_failed, page,
-    page_of_all, readiness, retry, stale,
+    Filter, SweepStart, SweepTotals, Window, active_of_user, balance, balances, end_sweep, mark_failed,
+    overdue, page, page_of_all, readiness, retry, stale,
 };
 pub use watch::{Firing, Seen, alerts, audit, checked, hold, observe, observed, release, trim};
 

@@ -375,6 +375,11 @@ pub struct Filter<'a> {
 }
 
 impl Filter<'_> {
+    /// Whether nothing is left out.
+    pub fn is_empty(&self) -> bool {
+        self.kind.is_none() && self.status.is_none()
+    }
+
     /// Whether a creation of this status and kind is looked at.
     pub fn matches(&self, status: Active, kind: &str) -> bool {
         self.kind.is_none_or(|only| only == kind) && self.status.is_none_or(|only| only == status)
@@ -396,7 +401,26 @@ pub struct Window {
 /// `active`: how many creations are active, where the brake wants to know; no more are counted than it takes to see that
 /// the share of the stale ones is within bounds.
 pub fn stale(policy: &Policy, filter: Filter<'_>, now: Timestamp, window: Window, brake: Brake) -> Statement {
-    let cutoffs = cutoffs(policy, filter, now);
+    stale_for(0, policy, filter, now, window, brake)
+}
+
+/// One creation that has been stale for more than `overdue_ms`, if there is one. The same row as [`stale`].
+pub fn overdue(policy: &Policy, now: Timestamp, overdue_ms: u64) -> Statement {
+    let one = Window { limit: 1, offset: 0, unreadable: 0 };
+    // Nobody asks for the brake's share.
+    let never = Brake { at_least: u32::MAX, ..Brake::default() };
+    stale_for(overdue_ms, policy, Filter::default(), now, one, never)
+}
+
+fn stale_for(
+    millis: u64,
+    policy: &Policy,
+    filter: Filter<'_>,
+    now: Timestamp,
+    window: Window,
+    brake: Brake,
+) -> Statement {
+    let cutoffs = cutoffs(policy, filter, now.saturating_sub(millis));
     let Window { limit, offset, unreadable } = window;
     let Brake { at_least, percent, .. } = brake;
     let window = [limit, offset, unreadable, at_least, percent.max(1)].map(Param::from);

@@ -4,8 +4,8 @@ use std::cell::Cell;
 
 use super::console;
 use super::context::Context;
-use crate::rules::{Brake, plan, watch};
-use crate::store::{self, CandidateRow, Database as _, DatabaseError, Filter, Seen, Window};
+use crate::rules::{plan, watch};
+use crate::store::{self, CandidateRow, Database as _, DatabaseError, Seen};
 use crate::view::{self, Health};
 
 const MINUTE_MS: u64 = 60_000;
@@ -18,17 +18,17 @@ thread_local! {
 
 /// Looks, and writes nothing.
 pub(super) async fn look(context: &Context) -> Result<(Health, Seen), DatabaseError> {
-    look_with(context, 0).await
+    look_with(context, None).await
 }
 
 /// The same, where it is known how many creations are stale.
-pub(super) async fn look_with(context: &Context, known: u64) -> Result<(Health, Seen), DatabaseError> {
+pub(super) async fn look_with(
+    context: &Context,
+    known: Option<u64>,
+) -> Result<(Health, Seen), DatabaseError> {
     let config = &context.config;
-    let due = context.now.saturating_sub(config.alerts.overdue_ms);
     let mut batch = store::observe(context.now).to_vec();
-    let window = Window { limit: 1, offset: 0, unreadable: 0 };
-    let never = Brake { at_least: u32::MAX, ..Brake::default() };
-    batch.push(store::stale(&config.policy, Filter::default(), due, window, never));
+    batch.push(store::overdue(&config.policy, context.now, config.alerts.overdue_ms));
     let mut results = context.database.run(&batch).await?;
     let stale = results.pop().unwrap_or_default();
     let mut seen = store::observed(&results)?;

@@ -32,7 +32,7 @@ fn code() -> impl Strategy<Value = String> {
 
 fn evidence() -> impl Strategy<Value = Evidence> {
     let creations = (number(), at(), at(), number(), number(), option::of((now(), now())));
-    let found = (number(), number(), number(), number());
+    let found = (option::of(number()), number(), number(), number());
     let tops = (option::of((code(), number())), option::of((code(), number(), number())));
     let sweeps = (at(), number(), option::of(".*"), -1..=5_i64, prop_oneof![any::<i64>(), 3..=5_i64]);
     (creations, found, tops, sweeps).prop_map(|(creations, found, (top_error, top_kind), sweeps)| {

@@ -448,6 +448,48 @@ fn a_brake_sees_all_that_it_has_to_know_however_few_a_transaction_or_a_sweep_tak
 }
 
 #[test]
+fn a_brake_is_released_by_a_sweep_of_everything_only() {
+    let policy = Policy::default();
+    let image = Filter { kind: Some("image"), status: None };
+    let pending = Filter { kind: None, status: Some(Active::Pending) };
+    let all = Filter::default();
+    for (source, filter, released) in [
+        (Source::Endpoint, image, false),
+        (Source::Endpoint, pending, false),
+        (Source::Tool, all, false),
+        (Source::Endpoint, all, true),
+        (Source::Cron, all, true),
+    ] {
+        let database = database();
+        database.one(store::hold("brake", None, MANY, now()));
+        add_stale(&database, &["a"]);
+        let report = sweep(&database, Request { source, filter, brake: BRAKE, ..request(&policy) });
+        // What it does itself is not abnormal, so it is not held.
+        assert_eq!((report.held.is_some(), report.marked.len()), (false, 1));
+        assert_eq!(controls(&database).is_empty(), released, "{source:?} {filter:?}");
+    }
+}
+
+#[test]
+fn what_a_users_sweep_puts_back_is_not_looked_at_again() {
+    let database = database();
+    add(&database, "a", json!({ "kind": "song", "created_at": NOW - 2 * HOUR }));
+    add(&database, "b", json!({ "created_at": "soon" }));
+    add_stale(&database, &["c"]);
+    let policy = policy(&[(&["kinds", "song", "attempts"], 2.0)]);
+    for source in [Source::Page, Source::Endpoint] {
+        let two = Request { source, user_id: Some("anna"), rows_per_transaction: 2, ..request(&policy) };
+        let report = sweep(&database, two);
+        if source == Source::Page {
+            assert_eq!((ids(&report.retried), ids(&report.marked)), (vec!["a"], vec!["c"]));
+            assert_eq!(report.examined, 3);
+        }
+        let unreadable: Vec<_> = report.unreadable.iter().map(|skipped| skipped.id.as_str()).collect();
+        assert_eq!(unreadable, ["b"]);
+    }
+}
+
+#[test]
 fn a_brake_is_not_for_a_users_own_creations() {
     let policy = Policy::default();
     for source in [Source::Page, Source::Endpoint] {
@@ -518,14 +560,22 @@ fn a_pause_holds_everything_but_a_plan_that_somebody_has_confirmed() {
 
 /// What a preview said of a creation of [`add_stale`].
 fn planned(id: &str, later: u64) -> Planned<'_> {
-    Planned { id, stuck_status: Some(Status::Pending), attempt: 1, last_sign_of_life: NOW - 2 * HOUR + later }
+    Planned {
+        id,
+        stuck_status: Some(Status::Pending),
+        attempt: 1,
+        last_sign_of_life: NOW - 2 * HOUR + later,
+        retries: false,
+    }
 }
 
 #[test]
 fn a_plan_is_carried_out_once_for_each_creation_that_is_still_what_it_was_made_for() {
     let database = database();
     add_stale(&database, &["a", "b", "c", "d"]);
-    add(&database, "song", json!({ "kind": "song", "created_at": NOW - 2 * HOUR }));
+    for id in ["song", "tune"] {
+        add(&database, id, json!({ "kind": "song", "created_at": NOW - 2 * HOUR }));
+    }
     database.write("UPDATE creations SET status = 'processing', started_at = 1 WHERE id = 'c'");
     let policy = policy(&[(&["kinds", "song", "attempts"], 2.0)]);
     let plan = [
@@ -534,7 +584,8 @@ fn a_plan_is_carried_out_once_for_each_creation_that_is_still_what_it_was_made_f
         planned("b", 1),
         planned("c", 2),
         planned("gone", 0),
-        planned("song", 0),
+        Planned { retries: true, ..planned("song", 0) },
+        planned("tune", 0),
     ];
     let watched = Watched::new(&database, whatever);
     let request = Request {
@@ -547,16 +598,18 @@ fn a_plan_is_carried_out_once_for_each_creation_that_is_still_what_it_was_made_f
     };
     let report = try_sweep(&watched, request).unwrap();
     assert_eq!((ids(&report.marked), ids(&report.retried)), (vec!["a", "b"], vec!["song"]));
-    let left = [(String::from("c"), Unqualified::Started), (String::from("gone"), Unqualified::Gone)];
-    assert_eq!((report.unqualified, report.examined, report.refunded_tokens), (left.to_vec(), 5, 10));
-    // Two, two, one: the second two are left alone.
+    // Whoever confirmed the plan confirmed that `tune` would fail.
+    let left = [("c", Unqualified::Started), ("gone", Unqualified::Gone), ("tune", Unqualified::Otherwise)];
+    let left = left.map(|(id, reason)| (String::from(id), reason));
+    assert_eq!((report.unqualified, report.examined, report.refunded_tokens), (left.to_vec(), 6, 10));
+    // Two, two, two: the second two are left alone.
     assert_eq!(watched.lengths(), [1, 3, 1, 1, 3, 1]);
     let row = json!(["tool", "ops", "p1", 2, 1, 1]);
     assert_eq!(
         database.read("SELECT source, actor, plan_id, marked, retried, finished_at IS NOT NULL FROM sweeps"),
         [row]
     );
-    assert_eq!(statuses(&database), ["failed", "failed", "processing", "pending", "pending"]);
+    assert_eq!(statuses(&database), ["failed", "failed", "processing", "pending", "pending", "pending"]);
 }
 
 #[test]

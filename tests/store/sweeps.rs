@@ -102,6 +102,28 @@ fn what_takes_too_long_in_all_is_found_too() {
 }
 
 #[test]
+fn overdue_is_what_is_stale_for_longer_than_so_long_by_silence_or_by_the_total_time() {
+    let policy = policy(&[(&["total_hours"], 6.0)]);
+    let overdue = |fields: Value| {
+        let database = database();
+        add(&database, "c", fields);
+        ids(&database.one(store::overdue(&policy, now(), MINUTE)).remove(0), "candidates")
+    };
+    let silent = |since: u64| overdue(json!({ "created_at": since }));
+    assert_eq!(silent(NOW - HOUR - MINUTE), [""; 0]);
+    assert_eq!(silent(NOW - HOUR - MINUTE - 1), ["c"]);
+    // Its worker lives.
+    let lives = |since: u64| {
+        let processing = json!({
+            "status": "processing", "created_at": 0, "started_at": since, "heartbeat_at": NOW - 1,
+        });
+        overdue(processing)
+    };
+    assert_eq!(lives(NOW - 6 * HOUR - MINUTE), [""; 0]);
+    assert_eq!(lives(NOW - 6 * HOUR - MINUTE - 1), ["c"]);
+}
+
+#[test]
 fn a_window_bounds_what_is_found() {
     let database = database();
     for at in 1..=4_u64 {
