@@ -31,6 +31,12 @@ END;
 CREATE TRIGGER ledger_is_append_only_delete BEFORE DELETE ON ledger BEGIN
   SELECT RAISE(ABORT, 'the ledger is append-only: add an entry instead of removing one');
 END;
+-- A REPLACE removes rows without the trigger above, and the conflict policy of a statement holds inside the triggers that it
+-- fires too. So the key alone doesn't keep an entry: the balance would follow it twice.
+CREATE TRIGGER ledger_is_append_only_replace BEFORE INSERT ON ledger
+WHEN EXISTS (SELECT 1 FROM ledger WHERE entry_key = NEW.entry_key) BEGIN
+  SELECT RAISE(ABORT, 'the ledger is append-only: there is an entry with this key already');
+END;
 
 -- The balance follows the ledger in the same statement, whoever writes. Refunds of a sweep are the one exception:
 -- the sweep credits them itself, in the same transaction, once per user instead of once per creation.
@@ -52,6 +58,11 @@ CREATE TRIGGER creations_are_charged AFTER INSERT ON creations WHEN NEW.tokens >
   INSERT INTO ledger (entry_key, user_id, type, creation_id, tokens, created_at)
   SELECT 'refund:' || NEW.id, NEW.user_id, 'refund', NEW.id, NEW.tokens, CAST(unixepoch('subsec') * 1000 AS INTEGER)
   WHERE NEW.status = 'failed';
+END;
+-- A REPLACE by one that costs nothing would keep the charge and lose what is refunded; any other is refused by its charge's key.
+CREATE TRIGGER creations_are_not_replaced AFTER INSERT ON creations
+WHEN NEW.tokens = 0 AND EXISTS (SELECT 1 FROM ledger WHERE entry_key = 'charge:' || NEW.id) BEGIN
+  SELECT RAISE(ABORT, 'a creation that was charged can''t be replaced: the ledger refers to it');
 END;
 -- It is refunded when it fails, by whatever hand.
 CREATE TRIGGER creations_are_refunded AFTER UPDATE OF status ON creations

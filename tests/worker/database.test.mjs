@@ -37,7 +37,7 @@ test("whoever makes a creation is charged, and whoever fails one refunds it, onc
   await world.all("UPDATE creations SET status = 'failed', error = 'provider', error_code = 'provider_error' WHERE id = 'a'");
   assert.equal(await balance(), 1_000);
   await world.all("UPDATE creations SET status = 'failed' WHERE id = 'a'");
-  await refuses("INSERT INTO ledger (entry_key, user_id, type, creation_id, tokens, created_at) VALUES ('refund:a', 'ada', 'refund', 'a', 30, 0)", /UNIQUE|PRIMARY/);
+  await refuses("INSERT INTO ledger (entry_key, user_id, type, creation_id, tokens, created_at) VALUES ('refund:a', 'ada', 'refund', 'a', 30, 0)", /append-only: there is an entry with this key already/);
   await refuses("INSERT INTO ledger (entry_key, user_id, type, creation_id, tokens, created_at) VALUES ('refund:again', 'ada', 'refund', 'a', 30, 0)", /CHECK/);
   assert.equal(await balance(), 1_000);
   await world.create({ id: "imported", status: "failed", tokens: 5 });
@@ -67,6 +67,30 @@ test("the ledger is append-only, and prices stay", async () => {
   await refuses("UPDATE creations SET tokens = 1 WHERE id = 'a'", /can't change/);
   await refuses("UPDATE creations SET user_id = 'bo' WHERE id = 'a'", /can't change/);
   await refuses("DELETE FROM creations WHERE id = 'a'", /FOREIGN KEY/);
+});
+
+test("a REPLACE, which fires no trigger that guards a removal, changes no money", async () => {
+  const money = async () => [await balance(), await world.all("SELECT entry_key, tokens FROM ledger ORDER BY entry_key"), await world.all("SELECT id, status, tokens FROM creations ORDER BY id")];
+  const grant = (key, tokens) => `INSERT OR REPLACE INTO ledger (entry_key, user_id, type, tokens, created_at) VALUES ('grant:${key}', 'ada', 'grant', ${tokens}, 0)`;
+  const create = (id, tokens, status = "pending") => `INSERT OR REPLACE INTO creations (id, user_id, kind, prompt, status, tokens) VALUES ('${id}', 'ada', 'image', 'a fox', '${status}', ${tokens})`;
+  // The first of each is like any other insert.
+  await world.all(grant("order-17", 100));
+  await world.all(create("a", 30));
+  await world.all(create("failed", 30, "failed"));
+  await world.all(create("free", 0));
+  await world.all(create("free", 0));
+  assert.equal(await balance(), 1_070);
+  const before = await money();
+  await refuses(grant("order-17", 100), /append-only: there is an entry with this key already/);
+  await refuses(create("a", 30), /append-only: there is an entry with this key already/);
+  for (const id of ["a", "failed"]) {
+    for (const status of ["pending", "failed"]) await refuses(create(id, 0, status), /a creation that was charged can't be replaced/);
+  }
+  for (const policy of ["ABORT", "FAIL", "IGNORE", "ROLLBACK"]) await refuses(grant("order-17", 1).replace("REPLACE", policy), /append-only/);
+  assert.deepEqual(await money(), before);
+  await world.all("UPDATE creations SET status = 'failed' WHERE id = 'a'");
+  assert.equal(await balance(), 1_100);
+  assert.deepEqual(await world.wrongBalances(), []);
 });
 
 test("a time-out carries all that it was decided on, and only a sweep makes one", async () => {
