@@ -1,7 +1,10 @@
 -- Stale Drafts: creations, their money, and the sweeps that look after them.
 --
--- Times are whole milliseconds since the Unix epoch, NULL where it has not happened. They carry no CHECK: a row
--- whose times are garbage is stored, shown and never failed by guesswork. Money carries every CHECK there is.
+-- Times are whole milliseconds since the Unix epoch, NULL where it has not happened. Those that an app brings
+-- in carry no CHECK: a row whose times are garbage is stored, shown and never failed by guesswork. Money carries every CHECK
+-- there is.
+--
+-- Text is text: a BLOB in it is an error wherever JSON is made of the row, and one such row would stop every sweep.
 --
 -- A list of words is checked by OR: for IN, SQLite builds a table of three or more of them, and D1 bills a row read.
 
@@ -49,20 +52,20 @@ CREATE TABLE creations (
   started_at   INTEGER,
   heartbeat_at INTEGER,
   finished_at  INTEGER,
-  error        TEXT,
-  error_code   TEXT,
+  error        TEXT CHECK (typeof(error) IN ('text', 'null')),
+  error_code   TEXT CHECK (typeof(error_code) IN ('text', 'null')),
 
   -- What a worker reports. The fence is given to the worker that starts an attempt; its later reports carry it.
-  worker       TEXT,
-  fence        TEXT,
+  worker       TEXT CHECK (typeof(worker) IN ('text', 'null')),
+  fence        TEXT CHECK (typeof(fence) IN ('text', 'null')),
   progress     INTEGER CHECK (progress BETWEEN 0 AND 100),
-  result_url   TEXT,
+  result_url   TEXT CHECK (typeof(result_url) IN ('text', 'null')),
   -- A result that came too late, and when an operator restored it.
-  late_result_url TEXT,
-  late_at      INTEGER CHECK ((late_at IS NULL) = (late_result_url IS NULL)),
-  restored_at  INTEGER,
+  late_result_url TEXT CHECK (typeof(late_result_url) IN ('text', 'null')),
+  late_at      INTEGER CHECK (typeof(late_at) IN ('integer', 'null') AND (late_at IS NULL) = (late_result_url IS NULL)),
+  restored_at  INTEGER CHECK (typeof(restored_at) IN ('integer', 'null')),
   -- When its owner deleted it: prompt and results are gone then, the row stays for the ledger.
-  deleted_at    INTEGER,
+  deleted_at   INTEGER CHECK (typeof(deleted_at) IN ('integer', 'null')),
   -- The last event of it, and to whom it goes: see `events`.
   event        TEXT CHECK (event = 'failed' OR event = 'retried' OR event = 'restored'),
   notify       INTEGER NOT NULL DEFAULT 0,
@@ -71,8 +74,8 @@ CREATE TABLE creations (
   stuck_status TEXT    CHECK (stuck_status IN ('pending', 'processing')),
   age_ms       INTEGER,
   max_age_ms   INTEGER,
-  rule         TEXT,
-  sweep_id     TEXT,                          -- no foreign key: old sweeps are trimmed
+  rule         TEXT CHECK (typeof(rule) IN ('text', 'null')),
+  sweep_id     TEXT CHECK (typeof(sweep_id) IN ('text', 'null')), -- no foreign key: old sweeps are trimmed
 
   -- The rule `Draft::signs_of_life` (src/rules/verdict.rs), for the index; NULL where that is an error or the
   -- creation is not active. tests/worker compares the two on the same cases.

@@ -42,9 +42,9 @@ END;
 -- What holds sweeps back: normally empty. `paused` is an operator's doing; `brake` a sweep's that would have failed abnormally many.
 CREATE TABLE controls (
   name   TEXT    NOT NULL PRIMARY KEY CHECK (name = 'paused' OR name = 'brake'),
-  since  INTEGER NOT NULL,
-  actor  TEXT,
-  detail TEXT    NOT NULL
+  since  INTEGER NOT NULL CHECK (typeof(since) = 'integer'),
+  actor  TEXT             CHECK (typeof(actor) IN ('text', 'null')),
+  detail TEXT    NOT NULL CHECK (typeof(detail) = 'text')
 ) WITHOUT ROWID;
 
 -- Each episode of each alert. One that is not resolved is firing.

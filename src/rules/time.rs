@@ -15,6 +15,8 @@ pub struct Timestamp(u64);
 impl Timestamp {
     /// The last instant: `8.64e15` ms, as for a JavaScript `Date`.
     pub const MAX: Timestamp = Timestamp(8_640_000_000_000_000);
+    /// The earliest one.
+    pub const EPOCH: Timestamp = Timestamp(0);
 
     /// The instant `millis` ms after the epoch, or `None` outside 0 ..= [`Timestamp::MAX`].
     pub const fn from_millis(millis: i64) -> Option<Self> {

@@ -198,16 +198,23 @@ pub fn candidates(rows: &[Row], column: &str) -> Result<Vec<CandidateRow>, Datab
 }
 
 /// What holds sweeps back, from `held` of the only row of a result; `None` if nothing does.
+///
+/// A safety switch fails closed: whatever can't be read of it, it holds. What can't be told from a pause is one, and a
+/// beginning that can't be read is the epoch.
 pub fn held(rows: &[Row]) -> Option<Held> {
     let cell = rows.first()?.get("held")?.as_str()?;
-    let value: Value = serde_json::from_str(cell).ok()?;
-    let detail = text(value.get(3)?).unwrap_or_default();
-    Some(match value.get(0)?.as_str()? {
-        "paused" => Held::Paused {
-            actor: text(value.get(2)?).unwrap_or_default(),
-            since: value.get(1)?.as_i64().and_then(Timestamp::from_millis)?,
+    let value: Value = serde_json::from_str(cell).unwrap_or_default();
+    let words = |at: usize| value.get(at).and_then(text).unwrap_or_default();
+    Some(match value.get(0).and_then(Value::as_str) {
+        Some("brake") => Held::Brake { detail: words(3) },
+        _ => Held::Paused {
+            actor: words(2),
+            since: value
+                .get(1)
+                .and_then(Value::as_i64)
+                .and_then(Timestamp::from_millis)
+                .unwrap_or(Timestamp::EPOCH),
         },
-        _ => Held::Brake { detail },
     })
 }
 

@@ -54,6 +54,11 @@ impl Sqlite {
         self.0.execute_batch(sql).unwrap();
     }
 
+    /// Whether such a write goes through.
+    pub fn takes(&self, sql: &str) -> bool {
+        self.0.execute_batch(sql).is_ok()
+    }
+
     /// What stands, as one JSON array for each row.
     pub fn read(&self, sql: &str) -> Vec<Value> {
         let mut prepared = self.0.prepare(sql).unwrap();

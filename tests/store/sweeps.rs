@@ -270,6 +270,33 @@ fn what_holds_sweeps_back_is_read_where_something_is_stale() {
     assert_eq!((held(), of_anna()), (None, None));
 }
 
+#[test]
+fn a_pause_holds_whatever_can_not_be_read_of_it() {
+    let held = |cell: &str| store::held(&[row(json!({ "held": cell }))]);
+    let epoch = at(0);
+    for since in ["-1", "1.5", "9.0e+999", "null", "\"yesterday\""] {
+        let cell = format!("[\"paused\",{since},\"ops\",\"\"]");
+        let is = held(&cell);
+        assert!(matches!(is, Some(Held::Paused { since, .. }) if since == epoch), "{cell}: {is:?}");
+    }
+    assert_eq!(
+        held("[\"paused\",\"yesterday\",\"ops\",\"\"]"),
+        Some(Held::Paused { actor: String::from("ops"), since: epoch })
+    );
+    assert_eq!(held("[\"brake\"]"), Some(Held::Brake { detail: String::new() }));
+    // Nothing holds where there is no row.
+    assert_eq!(store::held(&[row(json!({ "held": null }))]), None);
+    // Nor can one be written.
+    let database = database();
+    for since in ["'yesterday'", "1.5", "9e999", "x'00'", "NULL"] {
+        assert!(
+            !database
+                .takes(&format!("INSERT INTO controls (name, since, detail) VALUES ('paused', {since}, '')")),
+            "{since}"
+        );
+    }
+}
+
 fn start(sweep_id: &str) -> SweepStart<'_> {
     SweepStart { sweep_id, source: "tool", actor: Some("ops"), plan_id: Some("p1"), now: now() }
 }

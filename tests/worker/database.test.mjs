@@ -93,6 +93,21 @@ test("a REPLACE, which fires no trigger that guards a removal, changes no money"
   assert.deepEqual(await world.wrongBalances(), []);
 });
 
+test("no row holds what JSON can't, which would stop every sweep and its owner's list", async () => {
+  await world.create({ id: "a", status: "processing" }, { id: "b", status: "processing" });
+  for (const column of ["kind", "prompt", "error", "error_code", "worker", "fence", "result_url", "rule", "sweep_id", "stuck_status", "event"]) {
+    await refuses(`UPDATE creations SET ${column} = x'ff' WHERE id = 'a'`, /CHECK/);
+  }
+  await refuses("UPDATE creations SET late_result_url = x'ff', late_at = 0 WHERE id = 'a'", /CHECK/);
+  for (const value of ["x'ff'", "9e999"]) {
+    for (const column of ["progress", "restored_at", "deleted_at"]) await refuses(`UPDATE creations SET ${column} = ${value} WHERE id = 'a'`, /CHECK/);
+    await refuses(`UPDATE creations SET late_result_url = 'x', late_at = ${value} WHERE id = 'a'`, /CHECK/);
+  }
+  await world.all("UPDATE creations SET worker = 7, result_url = 'https://cdn.example/a' WHERE id = 'a'");
+  assert.equal((await (await world.cleanup()).json()).marked_as_failed, 2);
+  assert.equal((await (await world.as("ada", "/api/drafts")).json()).drafts.length, 2);
+});
+
 test("a time-out carries all that it was decided on, and only a sweep makes one", async () => {
   await world.create({ id: "a" });
   await refuses("UPDATE creations SET status = 'failed', error_code = 'generation_timeout' WHERE id = 'a'", /CHECK/);
