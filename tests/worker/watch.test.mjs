@@ -208,13 +208,11 @@ test("a view of the dashboard reads as much beside a larger table, and counts no
   await some("settled", 1_000, { status: "draft" });
   await world.cron();
   const small = await read();
-  console.log(small);
   assert.ok(small.every((rows) => rows > 0), `${small}`);
   await some("more", 10_000, { status: "draft" });
   assert.deepEqual(await read(), small);
   await some("living", 6_000, { heartbeat_at: NOW - 1 });
   const most = await read();
-  console.log(most);
   await some("beyond", 6_000, { heartbeat_at: NOW - 1 });
   assert.deepEqual(await read(), most);
 });
