@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::statements::{candidate, cutoff, cutoffs, pairs};
+use super::statements::{alert_codes, candidate, cutoff, cutoffs, pairs, sweep_columns};
 use super::{CandidateRow, DatabaseError, Filter, Param, Row, Statement};
 use crate::rules::{Policy, Timestamp};
 
@@ -43,13 +43,18 @@ const RATES: &str = "SELECT count(*) AS newest, coalesce(sum(status = 'draft' OR
        coalesce(sum(attempt > 1), 0) AS retried, coalesce(sum(status = 'pending' OR status = 'processing'), 0) AS active
      FROM (SELECT status, attempt, error_code FROM creations ORDER BY rowid DESC LIMIT ?1)";
 
-const SWEEPS: &str =
-    "SELECT id, source, actor, plan_id, started_at, finished_at, examined, marked, retried, raced, refused,
-       unreadable, refunded_tokens, more, error, queries, rows_read, rows_written
-     FROM sweeps ORDER BY id DESC LIMIT ?1";
+const SWEEPS: &str = concat!("SELECT ", sweep_columns!(), "\n     FROM sweeps ORDER BY id DESC LIMIT ?1");
 
-const ALERTS: &str = "SELECT code, since, resolved_at, severity, cause, evidence, remedy FROM alerts
-     ORDER BY since DESC LIMIT ?1";
+/// The newest alerts: of each code as many as are shown, which the key finds, and then the newest of these.
+const ALERTS: &str = concat!(
+    "WITH RECURSIVE ",
+    alert_codes!(),
+    "
+     SELECT a.code, since, resolved_at, severity, cause, evidence, remedy FROM codes CROSS JOIN alerts AS a
+     ON a.code = codes.code AND a.since >= (SELECT min(since) FROM (
+       SELECT since FROM alerts WHERE code = codes.code ORDER BY since DESC LIMIT ?1))
+     ORDER BY since DESC LIMIT ?1"
+);
 
 const AUDIT: &str = "SELECT at, actor, action, detail FROM audit ORDER BY id DESC LIMIT ?1";
 

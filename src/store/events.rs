@@ -6,19 +6,22 @@ use super::{Param, Row, Statement, json};
 use crate::rules::Timestamp;
 
 /// Takes what is due for one try. What comes of the try is written by [`settle`]; if nothing is, because the sender
-/// died, it is due again later. The wait doubles with every try, up to a bound.
+/// died, it is due again later. The wait doubles with every try, up to a bound. By the whole key, it reads what it takes and not
+/// all that is due.
 const CLAIM: &str =
-    "UPDATE events SET deliveries = deliveries + 1, due_at = ?1 + min(?3, ?2 << min(deliveries, 20))
-     WHERE state = 'due' AND due_at <= ?1
-       AND id IN (SELECT id FROM events WHERE state = 'due' AND due_at <= ?1 ORDER BY due_at LIMIT ?4)
+    "UPDATE events AS e SET deliveries = e.deliveries + 1, due_at = ?1 + min(?3, ?2 << min(e.deliveries, 20))
+     FROM (SELECT due_at, id FROM events WHERE state = 'due' AND due_at <= ?1 ORDER BY due_at, id LIMIT ?4) AS d
+     WHERE e.state = 'due' AND e.due_at = d.due_at AND e.id = d.id
      RETURNING id, targets, due_at, body";
 
-const DELIVERED: &str = "DELETE FROM events WHERE state = 'due'
-     AND (due_at, id) IN (SELECT value ->> 0, value ->> 1 FROM json_each(?1))";
+const DELIVERED: &str = "DELETE FROM events WHERE (state, due_at, id) IN (
+       SELECT 'due', value ->> 0, value ->> 1 FROM json_each(?1))";
 
+/// Without `MATERIALIZED` SQLite may look through all that is due for each.
 const NOT_DELIVERED: &str =
-    "UPDATE events AS e SET targets = j.value ->> 2, last_error = j.value ->> 3, state = iif(deliveries >= ?2, 'dead', 'due')
-     FROM json_each(?1) AS j WHERE e.state = 'due' AND e.due_at = j.value ->> 0 AND e.id = j.value ->> 1";
+    "WITH j AS MATERIALIZED (SELECT value FROM json_each(?1))
+     UPDATE events AS e SET targets = j.value ->> 2, last_error = j.value ->> 3, state = iif(deliveries >= ?2, 'dead', 'due')
+     FROM j WHERE e.state = 'due' AND e.due_at = j.value ->> 0 AND e.id = j.value ->> 1";
 
 const EVENTS: &str =
     "SELECT id, state, due_at, targets, deliveries, created_at, creation_id, last_error FROM events
@@ -43,7 +46,7 @@ pub fn claim(now: Timestamp, limit: u32) -> Statement {
 pub struct Claimed {
     /// Its id, the same at every try.
     pub id: String,
-    /// To whom it has not gone yet: see `events.targets`.
+    /// To whom it has not gone yet: see [`mod@targets`].
     pub targets: u32,
     /// When it is due again.
     pub due_at: i64,
@@ -100,11 +103,24 @@ pub fn replay(ids: Option<&[&str]>, now: Timestamp) -> Statement {
     Statement::new(REPLAY, [now.into(), ids.map_or(Param::Null, |ids| Param::Text(json(ids)))])
 }
 
+/// The bits of `events.targets`: to whom an event has not gone yet.
+pub mod targets {
+    /// The app, by a queue.
+    pub const QUEUE: u32 = 1;
+    /// The app, by a webhook.
+    pub const WEBHOOK: u32 = 2;
+    /// The workers, by their queue.
+    pub const WORKERS: u32 = 4;
+    /// What operators see of each.
+    pub(super) const NAMES: [(u32, &str); 3] =
+        [(QUEUE, "queue"), (WEBHOOK, "webhook"), (WORKERS, "generations")];
+}
+
 /// Who is named by the bits of `events.targets`.
-pub fn events_of(targets: u64) -> Vec<Value> {
-    [(1, "queue"), (2, "webhook"), (4, "generations")]
+pub fn events_of(bits: u64) -> Vec<Value> {
+    targets::NAMES
         .into_iter()
-        .filter(|(bit, _)| targets & bit != 0)
+        .filter(|(bit, _)| bits & u64::from(*bit) != 0)
         .map(|(_, name)| Value::from(name))
         .collect()
 }

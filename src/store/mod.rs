@@ -16,7 +16,7 @@ use serde::Serialize;
 use crate::rules::Timestamp;
 
 pub use dashboard::{ActiveBand, Dashboard, Rates, Rolled, dashboard};
-pub use events::{Claimed, Outcome, claim, claimed, events, events_of, replay, settle};
+pub use events::{Claimed, Outcome, claim, claimed, events, events_of, replay, settle, targets};
 pub use operators::{by_id, count, evidence, evidence_of, explain, sweeps};
 pub use reports::{Details, NewCreation, StandingRow, create, report, standing, standing_of};
 pub use rows::{CandidateRow, FailureRow, PageRow, candidates, held, marked_ids, page_rows};

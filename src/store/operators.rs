@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::statements::{active, candidate, listed, refunded};
+use super::statements::{active, candidate, last_good_sweep, listed, refunded, sweep_columns};
 use super::{Param, Row, Statement, json};
 use crate::rules::{Evidence, FEW, SILENT_AFTER_MS, Timestamp};
 
@@ -34,9 +34,7 @@ const COUNT: &str = concat!(
 
 /// The sweeps before ?1, the newest first.
 const SWEEPS: &str =
-    "SELECT id, source, actor, plan_id, started_at, finished_at, examined, marked, retried, raced, refused,
-       unreadable, refunded_tokens, more, error, queries, rows_read, rows_written
-     FROM sweeps WHERE id < ?1 ORDER BY id DESC LIMIT ?2";
+    concat!("SELECT ", sweep_columns!(), "\n     FROM sweeps WHERE id < ?1 ORDER BY id DESC LIMIT ?2");
 
 /// One creation with everything that the list shows of it, as a list of one.
 const ONE: &str = concat!(
@@ -51,19 +49,24 @@ const ONE: &str = concat!(
 const LEDGER_OF: &str = "SELECT entry_key, type, tokens, created_at, sweep_id FROM ledger
      WHERE entry_key IN ('charge:' || ?1, 'refund:' || ?1, 'restore:' || ?1) ORDER BY created_at, entry_key";
 
-const SWEEPS_OF: &str =
-    "SELECT id, source, actor, plan_id, started_at, finished_at, examined, marked, retried, raced, refused,
-       unreadable, refunded_tokens, more, error, queries, rows_read, rows_written
+const SWEEPS_OF: &str = concat!(
+    "SELECT ",
+    sweep_columns!(),
+    "
      FROM sweeps WHERE id IN (SELECT sweep_id FROM creations WHERE id = ?1
-       UNION ALL SELECT sweep_id FROM attempts WHERE creation_id = ?1) ORDER BY id";
+       UNION ALL SELECT sweep_id FROM attempts WHERE creation_id = ?1) ORDER BY id"
+);
 
 const ATTEMPTS_OF: &str =
     "SELECT attempt, outcome, worker, started_at, heartbeat_at, finished_at, stuck_status, age_ms, max_age_ms, rule,
        error, error_code, sweep_id
      FROM attempts WHERE creation_id = ?1 ORDER BY attempt";
 
-const EVENTS_OF: &str = "SELECT id, state, due_at, deliveries, last_error FROM events
-     WHERE state IN ('due', 'dead') AND creation_id = ?1 ORDER BY due_at LIMIT 20";
+/// Looks at the newest 1,000 that are due and as many that are dead: an index to find them all by would be written with every event.
+const EVENTS_OF: &str = "SELECT id, state, due_at, deliveries, last_error FROM (
+       SELECT * FROM (SELECT * FROM events WHERE state = 'due' ORDER BY due_at DESC, id DESC LIMIT 1000)
+       UNION ALL SELECT * FROM (SELECT * FROM events WHERE state = 'dead' ORDER BY due_at DESC, id DESC LIMIT 1000))
+     WHERE creation_id = ?1 ORDER BY due_at, id LIMIT 20";
 
 /// One row of numbers; `rules::Evidence` says what they mean.
 const EVIDENCE: &str = concat!(
@@ -98,8 +101,7 @@ const EVIDENCE: &str = concat!(
        (SELECT kind FROM kinds) AS kind, (SELECT failed FROM kinds) AS kind_failed, (SELECT n FROM kinds) AS kind_finished,
        (SELECT error FROM newest) AS last_sweep_error,
        (SELECT max(version) FROM stale_drafts_schema) AS version,
-       (SELECT started_at FROM sweeps WHERE source = 'cron' AND finished_at IS NOT NULL AND error IS NULL
-        ORDER BY id DESC LIMIT 1) AS last_good_sweep
+       ", last_good_sweep!("started_at"), "
      FROM pending, progress"
 );
 
@@ -121,7 +123,8 @@ pub fn sweeps(before: Option<&str>, limit: u32) -> Statement {
 }
 
 /// All about one creation: its [`super::PageRow`] in `page`, the ledger's entries, the sweeps that touched it, the
-/// attempts that are over, and the events that have not been delivered.
+/// attempts that are over, and the events that have not been delivered, among the newest 1,000 that are due and the newest 1,000 that
+/// are dead: in a larger backlog an older one is not shown.
 pub fn explain(id: &str) -> [Statement; 5] {
     [ONE, LEDGER_OF, SWEEPS_OF, ATTEMPTS_OF, EVENTS_OF].map(|sql| Statement::new(sql, [id.into()]))
 }

@@ -360,10 +360,44 @@ const PAGE_OF_ALL: &str = page!("true");
 /// The same, of one status.
 const PAGE_BY_STATUS: &str = page!("status = ?5");
 
-const READINESS: &str = "SELECT
-       (SELECT max(version) FROM stale_drafts_schema) AS version,
-       (SELECT finished_at FROM sweeps WHERE source = 'cron' AND finished_at IS NOT NULL AND error IS NULL
-        ORDER BY id DESC LIMIT 1) AS last_good_sweep";
+/// What is shown of a sweep.
+macro_rules! sweep_columns {
+    () => {
+        "id, source, actor, plan_id, started_at, finished_at, examined, marked, retried, raced, refused,
+       unreadable, refunded_tokens, more, error, queries, rows_read, rows_written"
+    };
+}
+
+/// `$column` of the newest good sweep by cron, among the newest 1,000 sweeps: where none of these is good, the answer is the
+/// same as where there is none, and the rest of the table is not read.
+macro_rules! last_good_sweep {
+    ($column:literal) => {
+        concat!(
+            "(SELECT ",
+            $column,
+            " FROM (SELECT source, started_at, finished_at, error FROM sweeps ORDER BY id DESC LIMIT 1000)
+        WHERE source = 'cron' AND finished_at IS NOT NULL AND error IS NULL LIMIT 1) AS last_good_sweep"
+        )
+    };
+}
+
+/// The codes that there are alerts of: it hops over the key from one to the next. They are few, however many alerts there are.
+macro_rules! alert_codes {
+    () => {
+        "codes (code) AS MATERIALIZED (
+       SELECT * FROM (SELECT code FROM alerts ORDER BY code LIMIT 1)
+       UNION ALL
+       SELECT (SELECT code FROM alerts WHERE code > codes.code ORDER BY code LIMIT 1) AS next FROM codes WHERE next IS NOT NULL)"
+    };
+}
+
+pub(super) use {alert_codes, last_good_sweep, sweep_columns};
+
+const READINESS: &str = concat!(
+    "SELECT (SELECT max(version) FROM stale_drafts_schema) AS version,
+       ",
+    last_good_sweep!("finished_at")
+);
 
 /// Which creations are looked at; `None` leaves nothing out.
 #[derive(Clone, Copy, Debug, Default)]
@@ -609,7 +643,7 @@ fn place(user_id: &str, after: &Page, limit: u32) -> Vec<Param> {
     vec![user_id.into(), Param::Integer(after.listed_at), after.id.as_str().into(), limit.into()]
 }
 
-/// One row: `version` of the schema, and when the `last_good_sweep` of the cron trigger finished.
+/// One row: `version` of the schema, and when the `last_good_sweep` of the cron trigger finished, if it is among the newest 1,000.
 pub fn readiness() -> Statement {
     Statement::new(READINESS, [])
 }

@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use super::statements::held;
+use super::statements::{alert_codes, held, last_good_sweep};
 use super::{DatabaseError, Param, Row, Statement, json, rows};
 use crate::rules::{Evidence, Finding, Observed, Timestamp};
 
@@ -25,8 +25,9 @@ const OBSERVE: &str = concat!(
        (SELECT count(*) FROM newest WHERE status = 'failed') AS failed,
        (SELECT count(*) FROM newest WHERE error_code = 'generation_timeout') AS timed_out,
        (SELECT error_code FROM errors) AS error_code, (SELECT n FROM errors) AS error_count,
-       (SELECT started_at FROM (SELECT source, started_at, finished_at, error FROM sweeps ORDER BY id DESC LIMIT 1000)
-        WHERE source = 'cron' AND finished_at IS NOT NULL AND error IS NULL LIMIT 1) AS last_good_sweep,
+       ",
+    last_good_sweep!("started_at"),
+    ",
        (SELECT due_at FROM events WHERE state = 'due' ORDER BY due_at LIMIT 1) AS due_since,
        (SELECT count(*) FROM (SELECT 1 FROM events WHERE state = 'dead' LIMIT 100)) AS given_up,
        (SELECT differs FROM watch) AS differs, ",
@@ -82,8 +83,15 @@ const TRIM_EVENTS: &str = "DELETE FROM events WHERE (state, due_at, id) IN (
        SELECT state, due_at, id FROM events WHERE state = 'dead' AND due_at < ?1 ORDER BY due_at LIMIT ?2)";
 const TRIM_ROLLUPS: &str = "DELETE FROM rollups WHERE (hour, outcome, kind, stuck_status, rule) IN (
        SELECT hour, outcome, kind, stuck_status, rule FROM rollups WHERE hour > 0 AND hour < ?1 ORDER BY hour LIMIT ?2)";
-const TRIM_ALERTS: &str = "DELETE FROM alerts WHERE (code, since) IN (
-       SELECT code, since FROM alerts WHERE resolved_at < ?1 LIMIT ?2)";
+/// What was resolved before an instant fired before it too, and the key finds that.
+const TRIM_ALERTS: &str = concat!(
+    "WITH RECURSIVE ",
+    alert_codes!(),
+    "
+     DELETE FROM alerts WHERE (code, since) IN (
+       SELECT a.code, a.since FROM codes CROSS JOIN alerts AS a ON a.code = codes.code AND a.since < ?1
+       WHERE a.resolved_at < ?1 LIMIT ?2)"
+);
 
 /// What is looked at: see [`observed`].
 pub fn observe(now: Timestamp) -> [Statement; 3] {

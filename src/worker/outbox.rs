@@ -10,6 +10,7 @@ use wasm_bindgen_futures::JsFuture;
 use super::console;
 use super::context::Context;
 use super::http;
+use crate::store::targets::{QUEUE, WEBHOOK, WORKERS};
 use crate::store::{self, Claimed, Database as _, Outcome};
 use crate::sweep::Notify;
 use crate::view;
@@ -17,10 +18,6 @@ use crate::view;
 /// The bindings.
 const EVENTS: &str = "EVENTS";
 const GENERATIONS: &str = "GENERATIONS";
-/// The bits of `events.targets`.
-const QUEUE: u32 = 1;
-const WEBHOOK: u32 = 2;
-const WORKERS: u32 = 4;
 
 /// At most this many are delivered by one invocation.
 const BATCH: u32 = 50;

@@ -89,6 +89,31 @@ fn everything_about_one_creation() {
     assert_eq!(column(&events, "id"), ["e1"]);
 }
 
+#[test]
+fn the_newest_alerts_of_all_codes_are_shown() {
+    let database = database();
+    let shown =
+        || Dashboard::read(database.all(&store::dashboard(&policy(&[]), now(), now()))).unwrap().alerts;
+    assert_eq!(shown(), [] as [Row; 0]);
+    // Codes take turns, but for one that has the most, and one that is old.
+    database.write(
+        "WITH RECURSIVE n (n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM n WHERE n < 60)
+         INSERT INTO alerts (code, since, resolved_at, severity, cause, evidence, remedy)
+         SELECT CASE WHEN n = 0 THEN 'old' WHEN n < 40 THEN 'many' ELSE 'code ' || n % 2 END, n, 99, 'warning', 'c', 'e', 'r' FROM n",
+    );
+    let expected: Vec<_> = (46..=60).rev().map(Value::from).collect();
+    assert_eq!(column(&shown(), "since"), expected);
+    // What is older than the instant goes, of whichever code; what is resolved after it stays.
+    database.write(
+        "UPDATE alerts SET resolved_at = since + 1; UPDATE alerts SET resolved_at = NULL WHERE since = 7",
+    );
+    database.all(&store::trim(at(0), at(0), at(50)));
+    assert_eq!(
+        column(&shown(), "since"),
+        [60, 59, 58, 57, 56, 55, 54, 53, 52, 51, 50, 49, 7].map(Value::from)
+    );
+}
+
 fn evidence(database: &Sqlite) -> Evidence {
     store::evidence_of(&database.one(store::evidence(now()))[0]).unwrap()
 }

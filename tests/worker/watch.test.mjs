@@ -217,6 +217,42 @@ test("a view of the dashboard reads as much beside a larger table, and counts no
   assert.deepEqual(await read(), most);
 });
 
+test("what watches, answers and delivers reads as much beside a larger backlog of sweeps, events and alerts", async () => {
+  const credential = { headers: { Authorization: `Bearer ${CLEANUP_TOKEN}` } };
+  const read = async (backlog) => {
+    await open({ dashboard: true, queues: ["EVENTS"] });
+    await world.create({ id: "a", status: "draft" });
+    const add = (sql) => world.all(`WITH RECURSIVE n (n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM n WHERE n + 1 < ?1) INSERT INTO ${sql} FROM n`, backlog);
+    // None of these sweeps is a good one by cron.
+    await add("sweeps (id, source, started_at, finished_at) SELECT printf('00-%06d', n), 'tool', n, n");
+    // As one sweep leaves them: due at one instant.
+    for (const state of ["due", "dead"]) {
+      await add(`events (id, state, due_at, targets, created_at, creation_id, body) SELECT 'failed:o' || n || ':1', '${state}', ${NOW - HOUR}, 1, 0, 'o' || n, '{}'`);
+    }
+    await add(`alerts (code, since, resolved_at, severity, cause, evidence, remedy) SELECT 'code_' || n % 3, ${NOW - HOUR} + n, ${NOW}, 'warning', 'c', 'e', 'r'`);
+    const rows = {};
+    for (const path of ["/dashboard", "/dashboard/creations/a", "/metrics"]) {
+      const answer = await world.fetch(path, credential);
+      assert.equal(answer.status, 200);
+      rows[path] = Number(answer.headers.get("X-Rows-Read"));
+    }
+    const asked = async (name, ask) => {
+      await world.cost();
+      await ask();
+      rows[name] = (await world.cost()).rows_read;
+    };
+    for (const path of ["/readyz", "/api/doctor", "/api/creations/a"]) await asked(path, async () => (await world.fetch(path, credential)).arrayBuffer());
+    await asked("cron", () => world.cron());
+    assert.equal((await world.one("SELECT count(*) AS n FROM events WHERE state = 'due' AND creation_id IS NOT NULL")).n, backlog - 50);
+    await world.stop();
+    return rows;
+  };
+  const small = await read(2_000);
+  console.log(small);
+  assert.deepEqual(await read(6_000), small);
+  world = await start();
+});
+
 test("an operator's act needs the form's own token and the scope, and is in the audit; a pause holds every sweep but a plan", async () => {
   await open({ dashboard: true });
   await world.create({ id: "a" });
