@@ -441,9 +441,8 @@ pub fn stale(policy: &Policy, filter: Filter<'_>, now: Timestamp, window: Window
 /// One creation that has been stale for more than `overdue_ms`, if there is one. The same row as [`stale`].
 pub fn overdue(policy: &Policy, now: Timestamp, overdue_ms: u64) -> Statement {
     let one = Window { limit: 1, offset: 0, unreadable: 0 };
-    // Nobody asks for the brake's share.
-    let never = Brake { at_least: u32::MAX, ..Brake::default() };
-    stale_for(overdue_ms, policy, Filter::default(), now, one, never)
+    // Nobody asks for the brake's share, and it counts from more than one on.
+    stale_for(overdue_ms, policy, Filter::default(), now, one, Brake::default())
 }
 
 fn stale_for(
