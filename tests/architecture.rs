@@ -62,6 +62,7 @@ const RINGS: [(&str, &[&str], &[&str]); 13] = [
             "report",
             "actors",
             "args",
+            "as_d1",
             "call",
             "database",
             "generate",
