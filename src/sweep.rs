@@ -242,14 +242,16 @@ impl<D: Database> Run<'_, D> {
             if last {
                 return Ok(());
             }
-            let refused = count(self.report.refused.len().saturating_sub(refused));
+            let refused = self.report.refused.len().saturating_sub(refused);
             // What is put back is not stale any more, but still among a user's active creations.
-            let put_back = count(self.report.retried.len().saturating_sub(retried));
-            let put_back = if self.request.user_id.is_some() { put_back } else { 0 };
+            let put_back = match self.request.user_id {
+                Some(_) => self.report.retried.len().saturating_sub(retried),
+                None => 0,
+            };
             let stay = if self.request.dry_run {
                 taken
             } else {
-                left.saturating_add(refused).saturating_add(put_back)
+                left.saturating_add(count(refused.saturating_add(put_back)))
             };
             passed_over = passed_over.saturating_add(stay);
         }

@@ -248,7 +248,6 @@ test("what watches, answers and delivers reads as much beside a larger backlog o
     return rows;
   };
   const small = await read(2_000);
-  console.log(small);
   assert.deepEqual(await read(6_000), small);
   world = await start();
 });
