@@ -3,7 +3,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use indicatif::{ProgressBar, ProgressStyle};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
+use sha2::{Digest as _, Sha256};
 
 use super::list::age_and_limit;
 use crate::api::Api;
@@ -43,19 +44,36 @@ fn preview(api: &Api, sweep: &Sweep) -> Result<Value, Failure> {
     if let Some(fields) = answer.as_object_mut() {
         let limits = if sweep.policy { Value::Null } else { Value::from(sweep.max_age_hours.as_str()) };
         fields.insert(String::from("max_age_hours"), limits);
-        if let (Some(limit), Some(Value::Array(creations))) = (sweep.limit, fields.get_mut("creations")) {
-            let cut = creations.len() > limit as usize;
-            creations.truncate(limit as usize);
-            let retried = creations.iter().filter(|row| is_retry(row)).count();
-            let failed = creations.len().saturating_sub(retried);
-            fields.insert(String::from("marked_as_failed"), failed.into());
-            fields.insert(String::from("retried"), retried.into());
-            if cut {
-                fields.insert(String::from("more"), true.into());
-            }
+        if let Some(limit) = sweep.limit {
+            cut(fields, limit as usize);
         }
     }
     Ok(answer)
+}
+
+/// Leaves the first `limit` creations of a dry run. That is another plan, so it has an id of its own, made as the Worker does.
+fn cut(answer: &mut Map<String, Value>, limit: usize) {
+    let Some(Value::Array(creations)) = answer.get_mut("creations") else { return };
+    if creations.len() <= limit {
+        return;
+    }
+    creations.truncate(limit);
+    let (retried, failed): (Vec<_>, Vec<_>) = creations.iter().partition(|row| is_retry(row));
+    let mut hash = Sha256::new();
+    for row in creations.iter() {
+        let decided =
+            ["id", "attempt", "stuck_status", "last_sign_of_life", "action"].map(|key| row.get(key));
+        hash.update(json!(decided).to_string());
+    }
+    let plan_id: String = hash.finalize().iter().take(6).map(|byte| format!("{byte:02x}")).collect();
+    let changed = [
+        ("plan_id", Value::from(plan_id)),
+        ("marked_as_failed", failed.len().into()),
+        ("retried", retried.len().into()),
+        ("refunded_tokens", sum(failed, "tokens").into()),
+        ("more", true.into()),
+    ];
+    answer.extend(changed.map(|(key, value)| (key.to_owned(), value)));
 }
 
 fn dry_run(preview: &Value, json: bool) -> Result<Code, Failure> {
@@ -181,21 +199,15 @@ fn carry_out(api: &Api, mut plan: Value, sweep: &Sweep, json: bool, all: bool) -
     let mut done = Done::default();
     loop {
         let before = done.done.len();
-        let outcome = apply(api, &plan, &stop, &mut done);
-        if let Err(failure) = outcome {
-            report(&done, json);
-            return Err(if done.done.is_empty() {
-                failure
-            } else {
-                Failure::new(Code::PartlyDone, failure.message)
-            });
+        if let Err(failure) = apply(api, &plan, &stop, &mut done) {
+            return Err(cut_short(&done, failure, json));
         }
         let more = plan.get("more") == Some(&Value::Bool(true));
         done.more = more && (!all || sweep.limit.is_some() || done.interrupted || done.done.len() == before);
         if !more || done.more || done.interrupted {
             break;
         }
-        plan = preview(api, sweep)?;
+        plan = preview(api, sweep).map_err(|failure| cut_short(&done, failure, json))?;
     }
     // What a limit leaves is as it was asked for, and not something that failed.
     if sweep.limit.is_some() && all && !done.interrupted {
@@ -203,6 +215,12 @@ fn carry_out(api: &Api, mut plan: Value, sweep: &Sweep, json: bool, all: bool) -
     }
     report(&done, json);
     Ok(if done.complete() { Code::Done } else { Code::PartlyDone })
+}
+
+/// Shows what was done before something failed, and what the command ends with.
+fn cut_short(done: &Done, failure: Failure, json: bool) -> Failure {
+    report(done, json);
+    if done.done.is_empty() { failure } else { Failure::new(Code::PartlyDone, failure.message) }
 }
 
 fn confirmed(creations: &[Value], more: bool) -> Result<bool, Failure> {
