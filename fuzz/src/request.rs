@@ -78,7 +78,7 @@ fn plan(body: &str) {
     let value: Value = serde_json::from_str(body).expect("it was read");
     let list = value["creations"].as_array().expect("it was read");
     let planned = plan.planned();
-    assert!(planned.len() == list.len() && list.len() <= Plan::MAX);
+    assert!(planned.len() == list.len() && list.len() <= Plan::MAX as usize);
     assert_eq!(plan.plan_id.as_deref(), value["plan_id"].as_str());
     assert!(plan.plan_id.as_deref().is_none_or(|id| id.bytes().all(|byte| byte.is_ascii_alphanumeric())));
     let creations = planned.iter().zip(list).map(|(planned, given)| {

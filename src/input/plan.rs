@@ -37,7 +37,7 @@ impl PlannedCreation {
 
 impl Plan {
     /// At most this many creations are carried out in one request.
-    pub const MAX: usize = 5_000;
+    pub const MAX: u32 = 5_000;
 
     /// Reads a body; `None` if it is empty. `chosen` says whether the query chooses creations too.
     ///
@@ -53,7 +53,7 @@ impl Plan {
             .map_err(|error| format!("the body is no JSON ({error}): {expected}"))?;
         let list = value.get("creations").and_then(Value::as_array);
         let list = list.ok_or_else(|| format!("the body has no list `creations`: {expected}"))?;
-        if list.len() > Self::MAX {
+        if list.len() > Self::MAX as usize {
             return Err(format!("the plan has {} creations: expected at most {}", list.len(), Self::MAX));
         }
         let one = |(creation, at)| {

@@ -39,17 +39,22 @@ pub(super) async fn user(context: &Context, request: &Request) -> Result<String,
 pub(super) async fn operator(context: &Context, request: &Request, scope: Scope) -> Result<String, Refusal> {
     let header = header(request, "Authorization");
     let presented = header.as_deref().and_then(bearer);
-    allowed(context, request, presented, scope).await
+    allowed(context, presented, assertion(request).as_deref(), scope).await
 }
 
-/// The operator whose credential is `presented`, or who comes through Cloudflare Access.
+/// Cloudflare Access' word for whoever comes through it.
+pub(super) fn assertion(request: &Request) -> Option<String> {
+    header(request, "Cf-Access-Jwt-Assertion")
+}
+
+/// The operator whose credential is `presented`, or for whom Cloudflare Access' `assertion` stands.
 pub(super) async fn allowed(
     context: &Context,
-    request: &Request,
     presented: Option<&str>,
+    assertion: Option<&str>,
     scope: Scope,
 ) -> Result<String, Refusal> {
-    let (name, scopes) = identify(context, request, presented).await.map_err(Refusal::Unauthorized)?;
+    let (name, scopes) = identify(context, presented, assertion).await.map_err(Refusal::Unauthorized)?;
     if scopes.contains(&scope) {
         context.known.set(true);
         Ok(name)
@@ -58,21 +63,20 @@ pub(super) async fn allowed(
     }
 }
 
-/// The credential of somebody at the dashboard: from the header, the dashboard's cookie, or Cloudflare Access.
+/// The token of somebody at the dashboard: from the header or the dashboard's cookie.
 #[cfg(feature = "dashboard")]
 pub(super) fn at_dashboard(request: &Request, name: &str) -> Option<String> {
     let header = header(request, "Authorization");
     let cookies = self::header(request, "Cookie").unwrap_or_default();
     let own = header.as_deref().and_then(bearer).or_else(|| cookie(&cookies, name));
-    own.map(str::to_owned).or_else(|| self::header(request, "Cf-Access-Jwt-Assertion"))
+    own.map(str::to_owned)
 }
 
 async fn identify<'a>(
     context: &'a Context,
-    request: &Request,
     presented: Option<&str>,
+    assertion: Option<&str>,
 ) -> Result<(String, &'a [Scope]), String> {
-    let assertion = header(request, "Cf-Access-Jwt-Assertion");
     if let Some(presented) = presented {
         if let Some(token) = find(&context.config.tokens, presented) {
             return Ok((token.name.clone(), &token.scopes));
@@ -86,9 +90,7 @@ async fn identify<'a>(
         let claimed = claimed_issuer(token)?;
         issuers.iter().find(|issuer| issuer.access == access && issuer.issuer == claimed)
     };
-    if let Some((token, issuer)) =
-        assertion.as_deref().and_then(|token| Some((token, by_issuer(token, true)?)))
-    {
+    if let Some((token, issuer)) = assertion.and_then(|token| Some((token, by_issuer(token, true)?))) {
         return vouched(context, token, issuer).await;
     }
     if let Some((token, issuer)) = presented.and_then(|token| Some((token, by_issuer(token, false)?))) {

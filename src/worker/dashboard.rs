@@ -42,12 +42,20 @@ pub(super) async fn answer(context: &Context, request: &Request, method: &str) -
     })
 }
 
-/// The operator at the dashboard and their credential; otherwise the answer: the page to sign in, or a refusal.
+/// The operator at the dashboard and the credential that stands for them; otherwise the answer: the page to sign in, or a refusal.
+///
+/// Forms carry what is made of that credential. So each is tried by itself: a cookie that somebody else has set may not sign
+/// the forms of whom Cloudflare Access lets in.
 async fn operator(context: &Context, request: &Request, scope: Scope) -> Result<(String, String), Answered> {
-    let credential = caller::at_dashboard(request, COOKIE).unwrap_or_default();
-    let presented = (!credential.is_empty()).then_some(credential.as_str());
-    match caller::allowed(context, request, presented, scope).await {
-        Ok(actor) => Ok((actor, credential)),
+    let presented = caller::at_dashboard(request, COOKIE);
+    let assertion = caller::assertion(request);
+    let by_token = caller::allowed(context, presented.as_deref(), None, scope).await;
+    let (allowed, credential) = match (&by_token, &assertion) {
+        (Err(_), Some(_)) => (caller::allowed(context, None, assertion.as_deref(), scope).await, assertion),
+        _ => (by_token, presented.clone()),
+    };
+    match allowed {
+        Ok(actor) => Ok((actor, credential.unwrap_or_default())),
         Err(caller::Refusal::Unauthorized(reason)) => {
             console::log(&view::refused_caller_line("/dashboard", &reason));
             let wrong = presented.is_some();
@@ -132,11 +140,15 @@ async fn explain(context: &Context, request: &Request, id: &str) -> Answered {
 
 /// `POST /dashboard/sign-in`: keeps the credential in a cookie that no script can read and no other site can use.
 async fn sign_in(context: &Context, request: &Request) -> Answered {
-    let form = Form::read(request).await;
+    let form = match Form::read(request).await {
+        Ok(form) => form,
+        Err(unread) => return not_done(unread),
+    };
     // Beside `npm start`, whose secrets are this machine's only, a button is enough.
     let demo = context.demo && !form.field("demo").is_empty();
     let token = if demo { context.text("CLEANUP_TOKEN").unwrap_or_default() } else { form.field("token") };
-    match caller::allowed(context, request, Some(token.trim()), Scope::Read).await {
+    // Not by what comes with the request: what is kept in the cookie has to stand for itself.
+    match caller::allowed(context, Some(token.trim()), None, Scope::Read).await {
         Ok(_) => {
             let secure = if context.local { "" } else { " Secure;" };
             let token = token.trim();
@@ -171,11 +183,14 @@ async fn act(context: &Context, request: &Request, action: &str) -> Answered {
         Ok(operator) => operator,
         Err(answer) => return answer,
     };
-    let form = Form::read(request).await;
+    let form = match Form::read(request).await {
+        Ok(form) => form,
+        Err(unread) => return not_done(unread),
+    };
     if !csrf_matches(&credential, &form.field("csrf")) {
         let message =
             "This form was not made for you, or is too old. Go back to the dashboard and try again.";
-        return respond::html(403, message_page("Not done", message, false));
+        return not_done((403, String::from(message)));
     }
     let done = match action {
         "/preview" => return preview(context, &credential).await,
@@ -185,12 +200,19 @@ async fn act(context: &Context, request: &Request, action: &str) -> Answered {
     };
     match done {
         Ok(notice) => respond::see_other(&format!("/dashboard?done={notice}")),
-        Err(error) => respond::html(409, message_page("Not done", &error, false)),
+        Err(refusal) => not_done(refusal),
     }
 }
 
+/// The page for what was not done, or not wholly, with its status.
+fn not_done((status, why): (u16, String)) -> Answered {
+    respond::html(status, message_page("Not done", &why, false))
+}
+
 async fn preview(context: &Context, credential: &str) -> Answered {
-    let ask = Ask { dry_run: true, ..Ask::new(context, Source::Tool) };
+    let mut ask = Ask { dry_run: true, ..Ask::new(context, Source::Tool) };
+    // What is shown can be applied as it is.
+    ask.rows_per_sweep = ask.rows_per_sweep.min(Plan::MAX);
     match sweeping::run(context, ask).await {
         Ok((sweep_id, report)) => {
             let plan = serde_json::to_value(view::report_json(&report, &sweep_id, context.now, true));
@@ -201,8 +223,9 @@ async fn preview(context: &Context, credential: &str) -> Answered {
     }
 }
 
-async fn apply(context: &Context, actor: &str, text: &str) -> Result<String, String> {
-    let plan = Plan::read(text, false)?.ok_or("there is no plan: preview first")?;
+async fn apply(context: &Context, actor: &str, text: &str) -> Result<String, (u16, String)> {
+    let plan = Plan::read(text, false).map_err(|error| (400, error))?;
+    let plan = plan.ok_or_else(|| (400, String::from("there is no plan: preview first")))?;
     let planned = plan.planned();
     let ask = Ask {
         actor: Some(actor),
@@ -210,20 +233,27 @@ async fn apply(context: &Context, actor: &str, text: &str) -> Result<String, Str
         plan_id: plan.plan_id.as_deref(),
         ..Ask::new(context, Source::Tool)
     };
-    let (_, report) = sweeping::run(context, ask).await?;
+    let (_, report) =
+        sweeping::run(context, ask).await.map_err(|_| (503, String::from(sweeping::STOPPED)))?;
     Ok(format!("{}+marked+failed,+{}+retried", report.marked.len(), report.retried.len()))
 }
 
-async fn control(context: &Context, actor: &str, pause: bool) -> Result<String, String> {
+async fn control(context: &Context, actor: &str, pause: bool) -> Result<String, (u16, String)> {
     let action = if pause { "pause" } else { "resume" };
-    let id = context.new_id()?;
+    let id = context.new_id().map_err(|error| (503, error))?;
     let write = if pause {
         store::hold("paused", Some(actor), "by an operator", context.now)
     } else {
         store::release("paused")
     };
     let batch = [write, store::audit(&id, actor, action, "sweeping", context.now)];
-    context.database.run(&batch).await.map_err(|error| error.to_string())?;
+    if let Err(error) = context.database.run(&batch).await {
+        console::error(&view::failed_read_line(&error.to_string()));
+        return Err((
+            503,
+            String::from("The database did not answer: look whether it was done, and try again."),
+        ));
+    }
     console::log(&view::action_line(actor, action));
     Ok(String::from(if pause { "sweeping+is+paused" } else { "sweeping+goes+on" }))
 }

@@ -30,7 +30,10 @@ pub(super) async fn page(context: &Context) -> Answered {
 
 /// `POST /demo`: signs in as the chosen user.
 pub(super) async fn sign_in(context: &Context, request: &Request) -> Answered {
-    let chosen = Form::read(request).await.field("user_id");
+    let chosen = match Form::read(request).await {
+        Ok(form) => form.field("user_id"),
+        Err((status, error)) => return respond::error(status, &error),
+    };
     if !users(context).await.iter().any(|user| user.user_id == chosen) {
         return respond::bad_request(&format!("`user_id` is `{chosen}`: expected one of the users on /demo"));
     }

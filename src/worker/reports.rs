@@ -65,7 +65,8 @@ fn bad(error: String) -> Failure {
 
 async fn fields(request: &Request) -> Result<Fields, Failure> {
     url::parameters(request, []).map_err(bad)?;
-    let text = body::text(request).await.map_err(|error| Failure::Answer(413, json!({ "error": error })))?;
+    let unread = |(status, error)| Failure::Answer(status, json!({ "error": error }));
+    let text = body::text(request).await.map_err(unread)?;
     Fields::read(&text).map_err(bad)
 }
 

@@ -9,6 +9,9 @@ use crate::store::Filter;
 use crate::sweep::{self, Report, Source, mark_stale_creations_as_failed};
 use crate::view;
 
+/// What is said where the database did not answer in the middle.
+pub(super) const STOPPED: &str = "the sweep stopped early; what it did stands, and the next one carries on";
+
 /// What is asked of a sweep.
 #[derive(Clone, Copy)]
 pub(super) struct Ask<'a> {
@@ -111,7 +114,7 @@ pub(super) async fn endpoint(context: &Context, request: &Request) -> Answered {
     };
     let text = match body::text(request).await {
         Ok(text) => text,
-        Err(error) => return respond::error(413, &error),
+        Err((status, error)) => return respond::error(status, &error),
     };
     let plan = match Plan::read(&text, options.chosen) {
         Ok(plan) => plan,
@@ -136,8 +139,6 @@ pub(super) async fn endpoint(context: &Context, request: &Request) -> Answered {
         Ok((sweep_id, report)) => {
             respond::json(200, &view::report_json(&report, &sweep_id, context.now, options.dry_run))
         }
-        Err(_) => {
-            respond::error(503, "the sweep stopped early; what it did stands, and the next one carries on")
-        }
+        Err(_) => respond::error(503, STOPPED),
     }
 }
