@@ -93,7 +93,10 @@ export interface PolicySettings {
 }
 
 /** A policy that has been understood: what {@link policy} gives. */
-export type Policy = (draft: Draft) => { readonly max_age_ms: number; readonly rule: string; readonly total: boolean; readonly retries: boolean };
+export type Policy = (
+  draft: Draft,
+  latest?: number,
+) => { readonly max_age_ms: number; readonly rule: string; readonly total: boolean; readonly retry?: readonly [status: Status, badge: string] };
 
 /** A clock that follows the server's: what {@link serverClock} gives. */
 export interface Clock {

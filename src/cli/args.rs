@@ -40,15 +40,9 @@ pub struct Connection {
     /// The Worker's address [default: http://localhost:8787].
     #[arg(long, global = true, env = "MARK_STALE_DRAFTS_URL", value_name = "URL")]
     pub url: Option<String>,
-    /// The token. Other users of this machine can see it: better are the environment, --token-file and the
-    /// configuration file.
-    #[arg(
-        long,
-        global = true,
-        env = "MARK_STALE_DRAFTS_TOKEN",
-        hide_env_values = true,
-        value_name = "TOKEN"
-    )]
+    /// The token. Other users of this machine can see it: better are --token-file, the environment
+    /// (MARK_STALE_DRAFTS_TOKEN) and the configuration file.
+    #[arg(long, global = true, value_name = "TOKEN")]
     pub token: Option<String>,
     /// A file that holds the token; `-` reads it from stdin.
     #[arg(long, global = true, value_name = "FILE", conflicts_with = "token")]

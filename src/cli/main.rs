@@ -14,13 +14,36 @@ mod settings;
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
+use clap::error::ErrorKind;
+use clap::parser::ValueSource;
+use clap::{Args as _, CommandFactory as _, FromArgMatches as _};
 
-use crate::args::{Arguments, Command};
+use crate::args::{Arguments, Command, Sweep};
 use crate::exit::Failure;
 
+/// The arguments. What is a sweep's before a command that is none is an error: it must not be passed over.
+fn arguments() -> Result<Arguments, clap::Error> {
+    let mut program = Arguments::command();
+    let matches = program.get_matches_mut();
+    if let Some(command) = matches.subcommand_name() {
+        let sweep = Sweep::augment_args(clap::Command::new("sweep"));
+        let given = |id: &str| matches.value_source(id) == Some(ValueSource::CommandLine);
+        if let Some(flag) = sweep.get_arguments().find(|argument| given(argument.get_id().as_str())) {
+            let flag = flag.get_long().unwrap_or_default();
+            let message = format!(
+                "`--{flag}` before `{command}` is a sweep's: leave it out, or give it after `{command}` if that has it\n"
+            );
+            return Err(program.error(ErrorKind::ArgumentConflict, message));
+        }
+    }
+    Arguments::from_arg_matches(&matches)
+}
+
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = match arguments() {
+        Ok(arguments) => arguments,
+        Err(error) => error.exit(),
+    };
     match run(&arguments) {
         Ok(code) => code.into(),
         Err(failure) => {

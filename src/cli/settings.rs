@@ -2,6 +2,8 @@ use std::path::{Path, PathBuf};
 
 use etcetera::BaseStrategy as _;
 
+use ureq::http::Uri;
+
 use crate::api::Api;
 use crate::args::Connection;
 use crate::exit::{Code, Failure};
@@ -22,18 +24,23 @@ pub fn connect(connection: &Connection) -> Result<Api, Failure> {
     let given = connection.url.clone().filter(|url| !url.is_empty());
     let url = given.or(file.url).unwrap_or_else(|| LOCAL.to_owned());
     let url = url.trim_end_matches('/').to_owned();
-    let local = ["http://localhost", "http://127.0.0.1", "http://[::1]"]
-        .iter()
-        .any(|start| url.strip_prefix(start).is_some_and(|rest| rest.is_empty() || rest.starts_with(':')));
-    if !local && !url.starts_with("https://") {
+    let read: Option<Uri> = url.parse().ok();
+    let host = read.as_ref().and_then(Uri::host);
+    let local = matches!(host, Some("localhost" | "127.0.0.1" | "[::1]"));
+    let scheme = read.as_ref().and_then(Uri::scheme_str).filter(|_| host.is_some());
+    if scheme != Some("https") && !(local && scheme == Some("http")) {
         let expected = "expected an `https://` address, so that nobody on the way reads the token";
         return Err(Failure::new(Code::BadInput, format!("the address is `{url}`: {expected}")));
     }
-    let given = connection.token.clone().filter(|token| !token.is_empty());
-    let token = match (given, &connection.token_file) {
+    let some = |token: &String| !token.is_empty();
+    let token = match (connection.token.clone().filter(some), &connection.token_file) {
         (Some(token), _) => Some(token),
         (None, Some(path)) => Some(read_token(path)?),
-        (None, None) => file.token.or_else(|| if local { dev_vars() } else { None }),
+        (None, None) => std::env::var("MARK_STALE_DRAFTS_TOKEN")
+            .ok()
+            .filter(some)
+            .or(file.token)
+            .or_else(|| if local { dev_vars() } else { None }),
     };
     let token = token.map(|token| token.trim().to_owned()).filter(|token| !token.is_empty());
     match token {

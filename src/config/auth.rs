@@ -1,6 +1,6 @@
 use serde_json::{Map, Value};
 
-use super::{ConfigError, table, text, unknown};
+use super::{ConfigError, quoted, table, text, unknown};
 
 /// What a credential allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -183,19 +183,20 @@ pub(super) fn tokens(value: &Value) -> Result<Vec<ApiToken>, ConfigError> {
             scopes: allowed
                 .ok_or_else(|| missing(&format!("{at}.scopes"), "a list of `read`, `sweep` and `report`"))?,
         };
-        if tokens.iter().any(|other| other.name == token.name) {
-            return Err(ConfigError(format!(
-                "`{at}.name` is `{}` a second time: give each token its own",
-                token.name
-            )));
-        }
+        own_name(&at, &token.name, tokens.iter().map(|other| &other.name))?;
         tokens.push(token);
     }
     Ok(tokens)
 }
 
 pub(super) fn issuers(value: &Value) -> Result<Vec<Issuer>, ConfigError> {
-    tables("issuers", value)?.into_iter().map(|(at, table)| issuer(&at, table)).collect()
+    let mut issuers: Vec<Issuer> = Vec::new();
+    for (at, table) in tables("issuers", value)? {
+        let issuer = issuer(&at, table)?;
+        own_name(&at, &issuer.name, issuers.iter().map(|other| &other.name))?;
+        issuers.push(issuer);
+    }
+    Ok(issuers)
 }
 
 fn issuer(at: &str, table: &Map<String, Value>) -> Result<Issuer, ConfigError> {
@@ -226,6 +227,10 @@ fn issuer(at: &str, table: &Map<String, Value>) -> Result<Issuer, ConfigError> {
         ["issuer", "jwks_url", "algorithm", "email_verified"].iter().find(|key| table.contains_key(**key));
     if let (Some(_), Some(key)) = (&preset, own) {
         return Err(ConfigError(format!("`{at}.preset` and `{at}.{key}` exclude each other: give one")));
+    }
+    if table.contains_key("team") && preset.as_deref() != Some("cloudflare-access") {
+        let expected = "expected it beside `preset = \"cloudflare-access\"`";
+        return Err(ConfigError(format!("`{at}.team` is of no use here: {expected}")));
     }
     let (issuer, jwks_url, algorithm, access) = match preset.as_deref() {
         // https://developers.google.com/identity/openid-connect/openid-connect#discovery
@@ -290,6 +295,18 @@ fn issuer(at: &str, table: &Map<String, Value>) -> Result<Issuer, ConfigError> {
     })
 }
 
+/// The audit tells callers apart by their names.
+fn own_name<'a>(
+    at: &str,
+    name: &String,
+    mut others: impl Iterator<Item = &'a String>,
+) -> Result<(), ConfigError> {
+    if others.any(|other| other == name) {
+        return Err(ConfigError(format!("`{at}.name` is `{name}` a second time: give each its own")));
+    }
+    Ok(())
+}
+
 fn signing(key: &str, value: &Value) -> Result<Algorithm, ConfigError> {
     [Algorithm::Hs256, Algorithm::Rs256, Algorithm::Es256]
         .into_iter()
@@ -302,12 +319,18 @@ fn signing(key: &str, value: &Value) -> Result<Algorithm, ConfigError> {
 /// Keys come over TLS, or from this machine, for tests.
 pub(super) fn url(key: &str, value: &Value) -> Result<String, ConfigError> {
     let text = text(key, value)?;
-    let safe =
-        ["https://", "http://localhost:", "http://127.0.0.1:"].iter().any(|start| text.starts_with(start));
-    if safe {
+    // A port, and then the path: what has an `@` there is another host's.
+    let port = |rest: &str| {
+        let port = rest.split('/').next().unwrap_or_default();
+        !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit())
+    };
+    let local = ["http://localhost:", "http://127.0.0.1:"]
+        .iter()
+        .any(|start| text.strip_prefix(start).is_some_and(port));
+    if local || text.starts_with("https://") {
         Ok(text)
     } else {
-        Err(ConfigError(format!("`{key}` is `{value}`: expected an `https://` URL")))
+        Err(ConfigError(format!("`{key}` is {}: expected an `https://` URL", quoted(key, &text.into()))))
     }
 }
 
@@ -349,7 +372,7 @@ fn scopes(key: &str, value: &Value) -> Result<Vec<Scope>, ConfigError> {
 fn texts(key: &str, value: &Value) -> Result<Vec<String>, ConfigError> {
     let list = value
         .as_array()
-        .ok_or_else(|| ConfigError(format!("`{key}` is `{value}`: expected a list of texts")))?;
+        .ok_or_else(|| ConfigError(format!("`{key}` is {}: expected a list of texts", quoted(key, value))))?;
     list.iter().map(|value| text(key, value)).collect()
 }
 
@@ -358,9 +381,9 @@ type Placed<'a> = (String, &'a Map<String, Value>);
 
 /// The tables of a list, each with its place, such as `tokens[0]`.
 fn tables<'a>(key: &str, value: &'a Value) -> Result<Vec<Placed<'a>>, ConfigError> {
-    let list = value
-        .as_array()
-        .ok_or_else(|| ConfigError(format!("`{key}` is `{value}`: expected a list of tables")))?;
+    let list = value.as_array().ok_or_else(|| {
+        ConfigError(format!("`{key}` is {}: expected a list of tables", quoted(key, value)))
+    })?;
     list.iter()
         .enumerate()
         .map(|(at, value)| {

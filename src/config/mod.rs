@@ -241,7 +241,18 @@ fn unknown(key: &str, keys: &str) -> ConfigError {
 }
 
 fn table<'a>(key: &str, value: &'a Value) -> Result<&'a Map<String, Value>, ConfigError> {
-    value.as_object().ok_or_else(|| ConfigError(format!("`{key}` is `{value}`: expected a table")))
+    value
+        .as_object()
+        .ok_or_else(|| ConfigError(format!("`{key}` is {}: expected a table", quoted(key, value))))
+}
+
+/// A value as an error quotes it. Not where a credential may stand by mistake: `/readyz` shows the error to everybody.
+fn quoted(key: &str, value: &Value) -> String {
+    if matches!(key, "STALE_DRAFTS" | "webhook_url") || key.starts_with("tokens") {
+        String::from("something else")
+    } else {
+        format!("`{value}`")
+    }
 }
 
 fn whole(key: &str, value: &Value, range: RangeInclusive<u32>) -> Result<u32, ConfigError> {

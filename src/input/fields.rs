@@ -4,7 +4,10 @@ use serde_json::{Map, Value};
 
 /// The keys of a JSON object; each is taken once, and what is left over at the end is an error.
 #[derive(Debug)]
-pub struct Fields(Map<String, Value>);
+pub struct Fields {
+    left: Map<String, Value>,
+    known: Vec<&'static str>,
+}
 
 impl Fields {
     /// Reads a body; an empty one is an empty object.
@@ -14,13 +17,22 @@ impl Fields {
     /// A text that says what would be right.
     pub fn read(text: &str) -> Result<Self, String> {
         if text.trim().is_empty() {
-            return Ok(Fields(Map::new()));
+            return Ok(Fields::of(Map::new()));
         }
         match serde_json::from_str(text) {
-            Ok(Value::Object(map)) => Ok(Fields(map)),
+            Ok(Value::Object(map)) => Ok(Fields::of(map)),
             Ok(_) => Err(String::from("the body is no JSON object: expected `{…}`")),
             Err(error) => Err(format!("the body is no JSON ({error}): expected an object")),
         }
+    }
+
+    const fn of(left: Map<String, Value>) -> Self {
+        Fields { left, known: Vec::new() }
+    }
+
+    fn take(&mut self, key: &'static str) -> Option<Value> {
+        self.known.push(key);
+        self.left.remove(key)
     }
 
     /// Text of at most so many bytes, and not empty; `None` if it is left out.
@@ -28,8 +40,8 @@ impl Fields {
     /// # Errors
     ///
     /// A text that quotes the value, in short, and says what would be right; so do the others here.
-    pub fn optional(&mut self, key: &str, max: usize) -> Result<Option<String>, String> {
-        match self.0.remove(key) {
+    pub fn optional(&mut self, key: &'static str, max: usize) -> Result<Option<String>, String> {
+        match self.take(key) {
             None | Some(Value::Null) => Ok(None),
             Some(Value::String(text)) if (1..=max).contains(&text.len()) => Ok(Some(text)),
             Some(Value::String(text)) => {
@@ -44,7 +56,7 @@ impl Fields {
     /// # Errors
     ///
     /// As [`Fields::optional`], or that it is missing.
-    pub fn text(&mut self, key: &str, max: usize) -> Result<String, String> {
+    pub fn text(&mut self, key: &'static str, max: usize) -> Result<String, String> {
         self.optional(key, max)?.ok_or_else(|| format!("`{key}` is missing: expected text"))
     }
 
@@ -53,8 +65,8 @@ impl Fields {
     /// # Errors
     ///
     /// As [`Fields::optional`].
-    pub fn whole(&mut self, key: &str, range: RangeInclusive<u64>) -> Result<Option<u64>, String> {
-        match self.0.remove(key) {
+    pub fn whole(&mut self, key: &'static str, range: RangeInclusive<u64>) -> Result<Option<u64>, String> {
+        match self.take(key) {
             None | Some(Value::Null) => Ok(None),
             Some(value) => match value.as_u64().filter(|number| range.contains(number)) {
                 Some(number) => Ok(Some(number)),
@@ -73,8 +85,8 @@ impl Fields {
     /// # Errors
     ///
     /// As [`Fields::optional`].
-    pub fn texts(&mut self, key: &str, max: usize) -> Result<Option<Vec<String>>, String> {
-        let Some(value) = self.0.remove(key) else { return Ok(None) };
+    pub fn texts(&mut self, key: &'static str, max: usize) -> Result<Option<Vec<String>>, String> {
+        let Some(value) = self.take(key) else { return Ok(None) };
         let list = value.as_array().filter(|list| list.len() <= max);
         let texts = list.and_then(|list| list.iter().map(|text| text.as_str().map(str::to_owned)).collect());
         let wrong = || format!("`{key}` is `{}`: expected a list of at most {max} texts", short(&value));
@@ -85,12 +97,12 @@ impl Fields {
     ///
     /// # Errors
     ///
-    /// A text that quotes the first of the keys that are left.
+    /// A text that quotes the first of the keys that are left, and names those that were taken.
     pub fn end(self) -> Result<(), String> {
-        match self.0.keys().next() {
-            None => Ok(()),
-            Some(key) => Err(format!("unknown key `{}`", cut(key))),
-        }
+        let Some(key) = self.left.keys().next() else { return Ok(()) };
+        let known: Vec<_> = self.known.iter().map(|known| format!("`{known}`")).collect();
+        let expected = if known.is_empty() { String::from("none") } else { known.join(", ") };
+        Err(format!("unknown key `{}`: expected {expected}", cut(key)))
     }
 }
 

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use crate::rules::{Finding, MarkedMessage, RetriedMessage, Staleness, SweepMessage};
 use crate::sweep::{Marked, Report, Source};
 
-/// A line for the log and its severity. One JSON object a line; no prompt, credential or user is in it.
+/// A line for the log and its severity. One JSON object a line; no prompt and no credential is in it, and of users only the one whose ledger differs.
 fn line(level: &str, event: &str, message: &str, fields: Value) -> String {
     let mut line = json!({ "level": level, "event": event, "message": message });
     if let (Value::Object(line), Value::Object(fields)) = (&mut line, fields) {

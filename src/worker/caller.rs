@@ -85,22 +85,34 @@ async fn identify<'a>(
             return Ok((name.to_owned(), scopes));
         }
     }
-    let issuers = &context.config.issuers;
-    let by_issuer = |token: &str, access: bool| {
-        let claimed = claimed_issuer(token)?;
-        issuers.iter().find(|issuer| issuer.access == access && issuer.issuer == claimed)
-    };
-    if let Some((token, issuer)) = assertion.and_then(|token| Some((token, by_issuer(token, true)?))) {
-        return vouched(context, token, issuer).await;
-    }
-    if let Some((token, issuer)) = presented.and_then(|token| Some((token, by_issuer(token, false)?))) {
-        return vouched(context, token, issuer).await;
+    for (token, access) in [(assertion, true), (presented, false)] {
+        let Some(token) = token else { continue };
+        if let Some(outcome) = by_issuer(context, token, access).await {
+            return outcome;
+        }
     }
     Err(match (presented, configured(context)) {
         (_, Err(reason)) => reason,
         (None, Ok(())) => String::from("no bearer token"),
         (Some(_), Ok(())) => String::from("the bearer token is none of the configured ones"),
     })
+}
+
+/// The caller by the issuer that the token claims; `None` if that is none of the configured ones. There may be several for
+/// one, each with callers and scopes of its own: the first that vouches counts.
+async fn by_issuer<'a>(
+    context: &'a Context,
+    token: &str,
+    access: bool,
+) -> Option<Result<(String, &'a [Scope]), String>> {
+    let claimed = claimed_issuer(token)?;
+    let mut outcome = None;
+    for issuer in &context.config.issuers {
+        if issuer.access == access && issuer.issuer == claimed && !matches!(outcome, Some(Ok(_))) {
+            outcome = Some(vouched(context, token, issuer).await);
+        }
+    }
+    outcome
 }
 
 async fn vouched<'a>(
@@ -149,12 +161,20 @@ fn configured(context: &Context) -> Result<(), String> {
     telling.map_or(Ok(()), |fault| Err(fault.to_string()))
 }
 
-/// What a secret or a key set has to be there for.
-pub(super) fn secrets_are_set(context: &Context) -> Result<(), String> {
-    match context.config.auth.algorithm {
-        Algorithm::Hs256 => context.jwt_secret().map(drop),
-        Algorithm::Rs256 | Algorithm::Es256 => Ok(()),
+/// Whether the secrets that are needed are there, and those that are there are fit.
+pub(super) fn secrets_are_fit(context: &Context) -> Result<(), String> {
+    let config = &context.config;
+    let needed = [
+        ("JWT_SECRET", config.auth.algorithm == Algorithm::Hs256),
+        ("WEBHOOK_SECRET", config.webhook_url.is_some()),
+    ];
+    for (name, needed) in SECRETS.map(|(name, _)| (name, false)).into_iter().chain(needed) {
+        match context.secret(name) {
+            Err(error) if needed || !error.is_missing() => return Err(error.to_string()),
+            _ => {}
+        }
     }
+    Ok(())
 }
 
 fn header(request: &Request, name: &str) -> Option<String> {

@@ -2,7 +2,7 @@ use super::console;
 use super::context::Context;
 use super::message::{Answered, Request};
 use super::{caller, respond, sweeping, url};
-use crate::input::whole;
+use crate::input::{parameters, whole};
 use crate::store::{self, Database as _, DatabaseError, Page};
 use crate::sweep::Source;
 use crate::view::{
@@ -16,7 +16,10 @@ pub(super) async fn page(context: &Context, request: &Request) -> Answered {
         Ok(user_id) => user_id,
         Err(reason) => return respond::sign_in("/drafts", &reason, context.demo),
     };
-    let (after, limit) = match place(context, request) {
+    // Links to a page gather parameters of other people's.
+    let mut own = url::query(request);
+    own.retain(|(key, _)| PLACE.contains(&key.as_str()));
+    let (after, limit) = match place(context, own) {
         Ok(place) => place,
         Err(error) => return respond::html(400, message_page("There is no such page", &error, false)),
     };
@@ -38,7 +41,7 @@ pub(super) async fn api(context: &Context, request: &Request) -> Answered {
         Ok(user_id) => user_id,
         Err(reason) => return respond::unauthorized("/api/drafts", &reason),
     };
-    let (after, limit) = match place(context, request) {
+    let (after, limit) = match place(context, url::query(request)) {
         Ok(place) => place,
         Err(error) => return respond::bad_request(&error),
     };
@@ -78,18 +81,15 @@ pub(super) async fn active(context: &Context, request: &Request) -> Answered {
     }
 }
 
-/// `?cursor=` and `?limit=`.
-fn place(context: &Context, request: &Request) -> Result<(Page, u32), String> {
-    let mut place = (Page::first(), context.config.page_size);
-    for (key, value) in url::query(request) {
-        match key.as_str() {
-            "cursor" => place.0 = parse_cursor(&value)?,
-            "limit" => place.1 = whole(&key, &value, 1..=100)?,
-            // Links to a page gather parameters of other people's.
-            _ => {}
-        }
-    }
-    Ok(place)
+/// The parameters that say which page of the list.
+const PLACE: [&str; 2] = ["cursor", "limit"];
+
+fn place(context: &Context, pairs: Vec<(String, String)>) -> Result<(Page, u32), String> {
+    let [cursor, limit] = parameters(pairs, PLACE)?;
+    Ok((
+        cursor.map_or_else(|| Ok(Page::first()), |text| parse_cursor(&text))?,
+        limit.map_or(Ok(context.config.page_size), |limit| whole("limit", &limit, 1..=100))?,
+    ))
 }
 
 /// Sweeps the user's creations, then lists them. A sweep that fails does not keep the list from showing: what

@@ -17,7 +17,7 @@ pub(super) async fn ready(env: &JsValue) -> Answered {
     let (secrets, schema, sweep) = match Context::scheduled(env) {
         Ok(context) => {
             let (schema, sweep) = database(&context).await;
-            (caller::secrets_are_set(&context), schema, sweep)
+            (caller::secrets_are_fit(&context), schema, sweep)
         }
         Err(error) => (Ok(()), Err(error.clone()), Err(error)),
     };

@@ -1,11 +1,11 @@
 //! Requests and answers by the runtime's own interface. The wrappers of the crate `worker` bring streams, conversions and the
 //! texts of errors that nothing here meets: a twentieth of the Worker.
 
-use js_sys::Promise;
-use wasm_bindgen::JsValue;
+use js_sys::{Promise, Reflect, Uint8Array};
 use wasm_bindgen::prelude::wasm_bindgen;
+use wasm_bindgen::{JsCast as _, JsValue};
 use wasm_bindgen_futures::JsFuture;
-use web_sys::{Headers, Response, ResponseInit, Url};
+use web_sys::{Headers, ReadableStreamDefaultReader, Response, ResponseInit, Url};
 
 /// What a route gives.
 pub(super) type Answered = Result<Response, JsValue>;
@@ -66,9 +66,24 @@ impl Request {
         self.request.headers().get(name).ok().flatten()
     }
 
-    /// The body; empty if there is none.
-    pub(super) async fn text(&self) -> Result<String, JsValue> {
-        Ok(JsFuture::from(self.request.text()?).await?.as_string().unwrap_or_default())
+    /// The body, if it is no longer than `max` bytes; empty if there is none. No more of it is taken than that, whatever was
+    /// announced.
+    pub(super) async fn body(&self, max: usize) -> Result<Option<Vec<u8>>, JsValue> {
+        let mut body = Vec::new();
+        let Some(stream) = self.request.body() else { return Ok(Some(body)) };
+        let reader: ReadableStreamDefaultReader = stream.get_reader().unchecked_into();
+        loop {
+            let part = JsFuture::from(reader.read()).await?;
+            let Ok(part) = Reflect::get(&part, &"value".into())?.dyn_into::<Uint8Array>() else {
+                return Ok(Some(body));
+            };
+            if body.len().saturating_add(part.length() as usize) > max {
+                // Whether it takes note or not: nothing more is read.
+                let _ = JsFuture::from(reader.cancel()).await;
+                return Ok(None);
+            }
+            body.extend_from_slice(&part.to_vec());
+        }
     }
 }
 

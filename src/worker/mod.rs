@@ -57,13 +57,14 @@ pub async fn fetch(
         method if method == "HEAD" => String::from("GET"),
         method => method,
     };
-    match (method.as_str(), path.as_str()) {
-        ("GET", "/healthz") => return health::alive(),
-        ("GET", "/readyz") => return health::ready(&env).await,
-        _ => {}
+    if (method.as_str(), path.as_str()) == ("GET", "/healthz") {
+        return health::alive();
     }
     if let Some(refusal) = limits::check(&env, &request).await {
         return refusal;
+    }
+    if (method.as_str(), path.as_str()) == ("GET", "/readyz") {
+        return health::ready(&env).await;
     }
     let context = match Context::new(&env, &request) {
         Ok(context) => context,

@@ -111,6 +111,11 @@ async fn counts(context: &Context, request: &Request) -> Answer {
 async fn sweeps(context: &Context, request: &Request) -> Answer {
     let [limit, cursor] = url::parameters(request, ["limit", "cursor"]).map_err(bad)?;
     let limit = limit.map_or(Ok(20), |limit| whole("limit", &limit, 1..=100)).map_err(bad)?;
+    let id =
+        |text: &String| text.len() == 36 && text.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-');
+    if let Some(cursor) = cursor.as_ref().filter(|cursor| !id(cursor)) {
+        return Err(bad(format!("`cursor` is `{cursor}`: expected the `next_cursor` of the page before")));
+    }
     let statement = store::sweeps(cursor.as_deref(), limit.saturating_add(1));
     let rows = only(context.database.run(&[statement]).await.map_err(unavailable)?);
     Ok(view::sweeps_json(context.now, rows, limit as usize))

@@ -124,6 +124,38 @@ test("filters, limit and the Worker's own policy", async () => {
   assert.equal((await world.one("SELECT count(*) AS n FROM creations WHERE status = 'failed'")).n, 2);
 });
 
+test("a limit cuts a plan to another one, and may be more than one plan holds", async () => {
+  await world.create(stale("a"), stale("b"), stale("c"), stale("d"));
+  const plan = async (...args) => JSON.parse((await run("--dry-run", "--json", ...args)).out);
+  const [whole, two, four] = [await plan(), await plan("--limit", "2"), await plan("--limit", "4")];
+  assert.deepEqual([two.plan_id === whole.plan_id, four.plan_id === whole.plan_id], [false, true]);
+  assert.equal((await plan("--limit", "2")).plan_id, two.plan_id);
+  assert.deepEqual([two.marked_as_failed, two.refunded_tokens, two.more], [2, 20, true]);
+  const applied = JSON.parse((await run("--apply", two.plan_id, "--json")).out);
+  assert.deepEqual(applied.creations.map(({ id }) => id).sort(), two.creations.map(({ id }) => id).sort());
+  assert.equal((await world.one("SELECT count(*) AS n FROM creations WHERE status = 'failed'")).n, 2);
+  // The id is the one that the Worker gives to just these.
+  const rest = await plan();
+  await world.create(stale("z", { created_at: NOW - 30 * HOUR }));
+  assert.equal((await plan("--limit", "2")).plan_id, rest.plan_id);
+
+  await world.create(...Array.from({ length: 5_300 }, (_, i) => stale(`n${String(i).padStart(4, "0")}`, { tokens: 1 })));
+  const { out, code } = await run("--limit", "5200", "--json");
+  const { marked_as_failed, plan_ids, more } = JSON.parse(out);
+  assert.deepEqual([code, marked_as_failed, plan_ids.length, more], [0, 5_200, 2, false]);
+  assert.equal((await world.one("SELECT count(*) AS n FROM creations WHERE status = 'failed'")).n, 5_202);
+});
+
+test("what was done is shown when a later preview fails, and it does not end as if all were done", async () => {
+  await world.create(...Array.from({ length: 5_100 }, (_, i) => stale(`c${String(i).padStart(4, "0")}`, { tokens: 1 })));
+  await run("--dry-run");
+  // The first plan has 5,000, in ten transactions of three calls each.
+  await world.order({ now: NOW, failBefore: (await world.calls()) + 31 });
+  const { out, err, code } = await run("--json");
+  assert.deepEqual([code, JSON.parse(out).marked_as_failed], [6, 5_000]);
+  assert.match(err, /error: .* the sweep stopped early/);
+});
+
 test("it goes on until nothing is left, a transaction at a time", async () => {
   await world.create(...Array.from({ length: 5_600 }, (_, i) => stale(`c${String(i).padStart(4, "0")}`, { tokens: 1, user_id: i % 2 ? "ada" : "bo" })));
   const { out, code } = await run("--json");
@@ -134,21 +166,29 @@ test("it goes on until nothing is left, a transaction at a time", async () => {
 
 test("Ctrl-C stops it after the transaction in hand, and what was done stands", async () => {
   await world.create(...Array.from({ length: 3_000 }, (_, i) => stale(`c${String(i).padStart(4, "0")}`, { tokens: 1 })));
+  await run("--dry-run");
+  // In hand when the signal comes: the second transaction, after the preview and the three calls of the first.
+  const held = (await world.calls()) + 3 + 2;
+  await world.order({ now: NOW, holdAt: held });
   const child = spawn(COMMAND, ["--json"], { cwd: home, env: environment() });
   let out = "";
   let err = "";
   child.stdout.on("data", (text) => { out += text; });
   child.stderr.on("data", (text) => { err += text; });
   const ended = new Promise((done) => child.on("close", done));
-  // Not by `world.one`, which waits for workerd without reading what it logs meanwhile.
-  while ((await world.ask("/api/sweeps")).sweeps.length === 0) await new Promise((done) => setTimeout(done, 5));
+  while ((await world.calls()) < held) {
+    assert.equal(child.exitCode, null, err);
+    await new Promise((done) => setTimeout(done, 5));
+  }
   child.kill("SIGINT");
+  // It is told at once, and long before the answer that it waits for.
+  await new Promise((done) => setTimeout(done, 200));
+  await world.order({ now: NOW });
   const code = await ended;
   const marked = (await world.one("SELECT count(*) AS n FROM creations WHERE status = 'failed'")).n;
   const answer = JSON.parse(out);
   assert.equal(answer.marked_as_failed, marked, "it reports exactly what was done");
-  assert.equal(marked % 500, 0, "whole transactions");
-  assert.deepEqual([code, answer.interrupted, marked < 3_000], [6, true, true]);
+  assert.deepEqual([code, answer.interrupted, marked], [6, true, 1_000]);
   assert.match(err, /Stopped between two transactions: run it again for the rest\.\n$/);
   assert.equal((await run()).code, 0);
   assert.equal((await world.one("SELECT count(*) AS n FROM creations WHERE status = 'failed'")).n, 3_000);
@@ -293,6 +333,10 @@ test("each failure has its exit code and a message that helps", async () => {
     [["doctor", "--url", "http://localhost:1"], 5, /`http:\/\/localhost:1` can't be reached .* Is `npm start` running\?/],
     [["doctor", "--url", "http://drafts.test"], 2, /the address is `http:\/\/drafts\.test`: expected an `https:\/\/` address, so that nobody on the way reads the token/],
     [["doctor", "--url", "http://localhost.evil.test"], 2, /expected an `https:\/\/` address/],
+    [["doctor", "--url", "http://localhost:1@evil.test"], 2, /expected an `https:\/\/` address/],
+    [["--user", "ada", "count"], 2, /`--user` before `count` is a sweep's: leave it out/],
+    [["--dry-run", "--yes", "replay", "--all"], 2, /`--dry-run` before `replay` is a sweep's/],
+    [["token", "--name", "a\\b", "--scope", "read"], 2, /expected text without quotes and backslashes/],
   ];
   for (const [args, code, message] of cases) {
     const result = await run(...args);
@@ -343,6 +387,12 @@ test("the token comes from a file, stdin, or the configuration file", async () =
   assert.match(open.err, /warning: others can read the token/);
   chmodSync(config, 0o600);
   assert.equal((await finish(COMMAND, ["sweeps"], { env })).err, "");
+  // What is given by hand comes before the environment.
+  const wrong = { MARK_STALE_DRAFTS_TOKEN: "wrong" };
+  for (const [args, code] of [[[], 4], [["--token-file", "token"], 0], [["--token", CLEANUP_TOKEN], 0]]) {
+    const found = await finish(COMMAND, ["sweeps", ...args], { env: wrong });
+    assert.equal(found.code, code, found.err);
+  }
   writeFileSync(config, `tokens = "x"\n`);
   assert.match((await finish(COMMAND, ["sweeps"], { env })).err, /unknown key `tokens`: expected `url` or `token`/);
 });

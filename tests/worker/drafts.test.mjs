@@ -37,8 +37,13 @@ test("opening the list sweeps the caller's creations and nobody else's", async (
 
 test("a page load that finds nothing stale writes nothing", async () => {
   await world.create({ id: "fresh", created_at: NOW });
-  await get("/drafts", "ada");
-  assert.deepEqual(await world.all("SELECT id FROM sweeps"), []);
+  // What watches has looked in this minute.
+  await world.cron();
+  await world.cost();
+  const page = await get("/drafts", "ada");
+  assert.equal(page.status, 200);
+  assert.equal((await world.cost()).rows_written, 0);
+  assert.equal((await world.one("SELECT count(*) AS n FROM sweeps")).n, 1);
 });
 
 test("what is shown is the verdict, even if the write failed", async () => {
@@ -135,6 +140,7 @@ test("nobody sees anything without a valid token", async () => {
     assert.ok(!(await page.text()).includes("wish"), name);
   }
   assert.equal(await world.status("mine"), "pending");
+  await world.logged(/"event":"unauthorized"/, 2 * Object.keys(refused).length);
   assert.ok(!world.logs.join().includes("eyJ"), "no token in the log");
 });
 
@@ -149,9 +155,14 @@ test("another user's drafts are not visible", async () => {
   assert.deepEqual(view.drafts, []);
   const everything = await (await get("/api/drafts", "bo")).json();
   const cursor = Buffer.from(`${NOW + HOUR}.zzz`).toString("base64url");
-  const paged = await (await get(`/api/drafts?cursor=${cursor}&user_id=ada`, "bo")).json();
+  const paged = await (await get(`/api/drafts?cursor=${cursor}`, "bo")).json();
   assert.deepEqual([everything.drafts, paged.drafts], [[], []]);
-  assert.ok(!(await (await get("/drafts", "bo")).text()).includes("wish"));
+  assert.equal((await (await get("/api/drafts?user_id=ada", "bo")).json()).error, "unknown parameter `user_id`: expected `cursor`, `limit`");
+  for (const path of ["/drafts", "/drafts?user_id=ada"]) {
+    const page = await get(path, "bo");
+    assert.equal(page.status, 200);
+    assert.ok(!(await page.text()).includes("wish"));
+  }
 });
 
 test("bad parameters get a message that quotes them, escaped on the page", async () => {

@@ -32,10 +32,23 @@ const points = [];
 let cost = { queries: 0, rows_read: 0, rows_written: 0 };
 const sleep = () => new Promise((done) => setTimeout(done, 0));
 let orders = { ...nothing };
+let counts = {};
+let spent = {};
 let now = ${NOW};
 Date.now = () => now;
 
 const lost = () => new Error("D1_ERROR: Network connection lost.", { cause: new Error("Network connection lost.") });
+
+/** The request, whose body breaks off in the middle. */
+const cut = ({ url, method, headers }) => {
+  const body = new ReadableStream({
+    start(controller) {
+      controller.enqueue(new TextEncoder().encode('{"'));
+      controller.error(new Error("Network connection lost."));
+    },
+  });
+  return new Request(url, { method, headers, body });
+};
 
 function watched(database, actor, die) {
   return new Proxy(database, {
@@ -53,16 +66,18 @@ function watched(database, actor, die) {
         }
       };
       async function call(statements) {
-        orders.call += 1;
-        if (orders.sqlBefore === orders.call) for (const sql of orders.sql) await target.prepare(sql).run();
-        if (orders.failBefore === orders.call) throw lost();
-        const dies = orders.dieAt === orders.call;
+        const number = (orders.call += 1);
+        counts[actor] = (counts[actor] ?? 0) + 1;
+        while (orders.holdAt === number) await sleep();
+        if (orders.sqlBefore === number) for (const sql of orders.sql) await target.prepare(sql).run();
+        if (orders.failBefore === number) throw lost();
+        const dies = orders.dieAt === number;
         if (dies && orders.dieHow === "before") await die();
         // The process is killed while the transaction is under way, at a moment that nobody chooses.
         if (dies && orders.dieHow === "during") void die();
         const result = await target.batch(statements);
         for (const { meta } of result) cost = { queries: cost.queries + 1, rows_read: cost.rows_read + meta.rows_read, rows_written: cost.rows_written + meta.rows_written };
-        if (orders.failAfter === orders.call) throw lost();
+        if (orders.failAfter === number) throw lost();
         if (dies) await die();
         return result;
       }
@@ -75,15 +90,18 @@ const made = (env, context, actor) => new Worker(context, { ...env, ...dataset(e
 export default {
   async fetch(request, env, context) {
     if (new URL(request.url).pathname === "/__stand") {
-      if (request.method === "GET") return Response.json({ received, cost, points, calls: orders.call });
+      if (request.method === "GET") return Response.json({ received, cost, points, calls: orders.call, spent });
       const { now: time, turns: list, ...rest } = await request.json();
       now = time ?? now;
       turns = list ?? null;
       orders = { ...nothing, ...rest };
+      counts = {};
+      spent = {};
       return new Response(null);
     }
     const actor = request.headers.get("X-Actor");
-    const answer = await made(env, context, actor).fetch(request);
+    const answer = await made(env, context, actor).fetch(request.headers.has("X-Cut") ? cut(request) : request);
+    spent[actor] = counts[actor];
     // Whoever is done leaves the turns to the other.
     if (turns && actor) turns = turns.filter((name) => name !== actor);
     return answer;
@@ -141,9 +159,9 @@ const worker = { name: "worker", sha256: createHash("sha256").update(WORKER_TOKE
  * Starts a Worker with an empty, migrated database. Stop it with `stop()`. What goes to `queues` comes back by
  * `received()`; what goes to `producers` is for one of `others`, which are Miniflare's options of further Workers. With
  * a folder as `registry`, the Workers of other Miniflares with the same one are found too. With a folder as `persist`, the
- * database outlives the runtime. `die` is called when an order says so.
+ * database outlives the runtime. `die` is called when an order says so. `outbound` answers what the Workers fetch.
  */
-export async function start({ config = {}, bindings = {}, migrate = true, ratelimits, queues = [], producers = [], others = [], registry, dashboard = false, persist, die } = {}) {
+export async function start({ config = {}, bindings = {}, migrate = true, ratelimits, queues = [], producers = [], others = [], registry, dashboard = false, persist, die, outbound } = {}) {
   const logs = [];
   let counted = {};
   const main = {
@@ -159,6 +177,7 @@ export async function start({ config = {}, bindings = {}, migrate = true, rateli
     compatibilityDate: "2026-04-20",
     d1Databases: { DB: "test" },
     ratelimits,
+    outboundService: outbound,
     analyticsEngineDatasets: { ANALYTICS: { dataset: "sweeps" } },
     assets: { directory: join(root, "www"), routerConfig: { has_user_worker: true } },
     // The brake would hold most of what is tried here: it has tests of its own.
@@ -174,6 +193,7 @@ export async function start({ config = {}, bindings = {}, migrate = true, rateli
     modulesRoot: join(root, "build-dashboard"),
     compatibilityDate: main.compatibilityDate,
     d1Databases: main.d1Databases,
+    outboundService: outbound,
     bindings: main.bindings,
   };
   if (dashboard) main.serviceBindings = { DASHBOARD: beside.name };
@@ -185,8 +205,14 @@ export async function start({ config = {}, bindings = {}, migrate = true, rateli
     d1Persist: persist,
     handleRuntimeStdio(stdout, stderr) {
       for (const stream of [stdout, stderr]) {
+        let rest = "";
         stream.setEncoding("utf8");
-        stream.on("data", (text) => { if (process.env.DEBUG) process.stderr.write(text); logs.push(...text.split("\n").filter(Boolean)); });
+        stream.on("data", (text) => {
+          if (process.env.DEBUG) process.stderr.write(text);
+          const lines = (rest + text).split("\n");
+          rest = lines.pop();
+          logs.push(...lines.filter(Boolean));
+        });
       }
     },
   });
@@ -208,10 +234,21 @@ export async function start({ config = {}, bindings = {}, migrate = true, rateli
   const fetch = (path, init) => fetchFrom(`http://localhost${path}`, init);
   return {
     logs,
+    /** The lines of the log that match, once there are so many: they come by another way than the answers. */
+    async logged(pattern, count = 1) {
+      for (let tries = 0; tries < 500; tries += 1) {
+        const found = logs.filter((line) => pattern.test(line));
+        if (found.length >= count) return found;
+        await new Promise((done) => setTimeout(done, 10));
+      }
+      throw new Error(`${count} of ${pattern} are not in the log:\n${logs.join("\n")}`);
+    },
     /** What the queues have delivered so far: `[queue, body]`. */
     received: async () => (await (await fetch("/__stand")).json()).received,
     /** How many database calls the Worker has made since the last order. */
     calls: async () => (await (await fetch("/__stand")).json()).calls,
+    /** How many database calls each actor's last request has made until it was answered. */
+    spent: async () => (await (await fetch("/__stand")).json()).spent,
     /** The data points that the Worker has written. */
     points: async () => (await (await fetch("/__stand")).json()).points,
     /** What the Worker's database calls have cost since the last question, as D1 bills it. */

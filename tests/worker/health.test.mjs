@@ -52,6 +52,9 @@ test("a schema that is missing or another one", async () => {
 test("secrets that are missing or weak", async () => {
   assert.match((await checks({ bindings: { JWT_SECRET: "" } })).secrets, /^secret `JWT_SECRET` is not set/);
   assert.match((await checks({ bindings: { JWT_SECRET: "secret" } })).secrets, /^secret `JWT_SECRET` is too weak/);
+  assert.match((await checks({ bindings: { CLEANUP_TOKEN_NEXT: "secret" } })).secrets, /^secret `CLEANUP_TOKEN_NEXT` is too weak/);
+  assert.match((await checks({ bindings: { REPORT_TOKEN: "change-me" } })).secrets, /^secret `REPORT_TOKEN` is a placeholder/);
+  assert.match((await checks({ config: { webhook_url: "https://app.test/hook" } })).secrets, /^secret `WEBHOOK_SECRET` is not set/);
 });
 
 test("with a configuration that is not understood nothing is swept, and it says which key", async () => {
@@ -67,7 +70,12 @@ test("with a configuration that is not understood nothing is swept, and it says 
     [{ auth: { algorithm: "RS256", jwks_url: "https://keys.test/" } }, "`auth.issuer` is missing: expected the `iss` of the tokens"],
     [{ auth: { algorithm: "RS256", jwks_url: "http://keys.test/" } }, "`auth.jwks_url` is `\"http://keys.test/\"`: expected an `https://` URL"],
     [{ auth: { preset: "firebase" } }, "`auth.project` is missing: expected the Firebase project's id"],
-    [{ tokens: {} }, "`tokens` is `{}`: expected a list of tables"],
+    [{ tokens: {} }, "`tokens` is something else: expected a list of tables"],
+    [{ tokens: ["n0t-Used-Anywhere-Else"] }, "`tokens[0]` is something else: expected a table"],
+    [{ webhook_url: "http://app.test/hook?key=n0t-Used-Anywhere-Else" }, "`webhook_url` is something else: expected an `https://` URL"],
+    [{ auth: { algorithm: "RS256", jwks_url: "http://localhost:1@keys.test/" } }, "`auth.jwks_url` is `\"http://localhost:1@keys.test/\"`: expected an `https://` URL"],
+    [{ issuers: Array(2).fill({ name: "access", preset: "cloudflare-access", team: "acme", audience: "tag", scopes: ["read"] }) }, "`issuers[1].name` is `access` a second time: give each its own"],
+    [{ issuers: [{ name: "g", preset: "google", team: "acme", audience: "a", emails: ["a@b"], scopes: ["sweep"] }] }, "`issuers[0].team` is of no use here: expected it beside `preset = \"cloudflare-access\"`"],
     [{ tokens: [{ name: "ops", sha256: "abc", scopes: ["read"] }] }, "`tokens[0].sha256` is no SHA-256 in hexadecimal: expected 64 digits, as `mark-stale-drafts token` prints"],
     [{ tokens: [{ name: "ops", sha256: "0".repeat(64), scopes: ["admin"] }] }, "`tokens[0].scopes` has `\"admin\"`: expected `\"read\"`, `\"sweep\"` or `\"report\"`"],
     [{ issuers: [{ preset: "google", name: "g", audience: "a", scopes: ["sweep"] }] }, "`issuers[0].emails` is missing: expected the service account that may call"],

@@ -93,8 +93,27 @@ test("a plan that is not understood changes nothing, and says what would be righ
   const both = await world.cleanup("?kind=image", CLEANUP_TOKEN, JSON.stringify(plan));
   assert.match((await both.json()).error, /^a plan says itself which creations it is for/);
   const huge = await world.cleanup("", CLEANUP_TOKEN, " ".repeat(4_000_001));
-  assert.deepEqual([huge.status, await huge.json()], [413, { error: "the body has 4000001 bytes: expected at most 4000000" }]);
+  assert.deepEqual([huge.status, await huge.json()], [413, { error: "the body has more than 4000000 bytes: expected at most 4000000" }]);
   assert.equal(await world.status("a"), "pending");
+});
+
+test("a body that breaks off changes nothing, though an empty one would mean everything", async () => {
+  await world.create({ id: "a" });
+  await world.all("INSERT INTO events (id, state, due_at, targets, created_at, creation_id, body) VALUES ('gone', 'dead', 0, 1, 0, 'a', '{}')");
+  const post = async (path, body, headers) => {
+    const response = await world.fetch(path, { method: "POST", body, duplex: "half", headers: { Authorization: `Bearer ${CLEANUP_TOKEN}`, ...headers } });
+    return [response.status, (await response.json()).error];
+  };
+  for (const path of ["/api/generate/cleanup-stale", "/api/events/replay"]) {
+    assert.deepEqual(await post(path, "{}", { "X-Cut": "1" }), [400, "the body can't be read to its end: send it again, whole"]);
+    assert.deepEqual(await post(path, Buffer.from([0xff, 0xfe])), [400, "the body is no text: expected UTF-8"]);
+    // One that says no length is measured as it comes.
+    const blanks = Buffer.alloc(1_000_000, " ");
+    const long = new ReadableStream({ pull: (controller) => controller.enqueue(blanks) });
+    assert.deepEqual(await post(path, long), [413, "the body has more than 4000000 bytes: expected at most 4000000"]);
+  }
+  assert.deepEqual([await world.status("a"), (await world.one("SELECT state FROM events")).state], ["pending", "dead"]);
+  await world.all("DELETE FROM events");
 });
 
 test("a sweep can be for one user, kind and status, and for no more than a number", async () => {
@@ -241,10 +260,12 @@ test("the doctor finds that cron, a sweep, the schema or rows are not in order",
   await world.database.exec("DELETE FROM stale_drafts_schema WHERE version = 99");
 });
 
-test("an operator's question writes nothing, and is bounded", async () => {
+test("an operator's question writes nothing", async () => {
   await world.create(...Array.from({ length: 3_000 }, (_, i) => ({ id: `c${i}`, tokens: 1 })));
   const before = await world.all("SELECT count(*) AS n, sum(tokens) AS t FROM ledger");
-  for (const path of ["/api/doctor", "/api/counts", "/api/sweeps", "/api/creations?user_id=ada", "/api/creations/c1"]) await world.ask(path);
+  for (const path of ["/api/doctor", "/api/counts", "/api/sweeps", "/api/creations?user_id=ada", "/api/creations/c1"]) {
+    assert.equal((await world.fetch(path, { headers: { Authorization: `Bearer ${CLEANUP_TOKEN}` } })).status, 200, path);
+  }
   assert.deepEqual(await world.all("SELECT count(*) AS n, sum(tokens) AS t FROM ledger"), before);
   assert.equal((await world.one("SELECT count(*) AS n FROM sweeps")).n, 0);
 });
@@ -252,6 +273,7 @@ test("an operator's question writes nothing, and is bounded", async () => {
 test("long URLs, other methods and unknown parameters are named", async () => {
   assert.equal(await text(`/api/sweeps?cursor=${"x".repeat(5_000)}`, 414), `the URL has ${"http://localhost/api/sweeps?cursor=".length + 5_000} bytes: expected at most 4096`);
   assert.equal(await text("/api/doctor?verbose=1", 400), "unknown parameter `verbose`: expected none");
+  assert.equal(await text("/api/sweeps?cursor=7", 400), "`cursor` is `7`: expected the `next_cursor` of the page before");
   const post = await world.fetch("/api/sweeps", { method: "POST", body: "" });
   assert.deepEqual([post.status, post.headers.get("Allow")], [405, "GET"]);
 });
@@ -261,7 +283,8 @@ test("callers who ask too often are told so, where a limiter is bound", async ()
   const ask = (address) => own.fetch("/api/doctor", { headers: { Authorization: `Bearer ${CLEANUP_TOKEN}`, "CF-Connecting-IP": address } });
   const statuses = [await ask("1.1.1.1"), await ask("1.1.1.1"), await ask("1.1.1.1"), await ask("2.2.2.2")].map(({ status }) => status);
   assert.deepEqual(statuses, [200, 200, 429, 200]);
-  assert.equal((await own.fetch("/healthz", { headers: { "CF-Connecting-IP": "1.1.1.1" } })).status, 200);
+  const from = async (path) => (await own.fetch(path, { headers: { "CF-Connecting-IP": "1.1.1.1" } })).status;
+  assert.deepEqual([await from("/healthz"), await from("/readyz")], [200, 429]);
   await own.stop();
 });
 

@@ -25,15 +25,15 @@ pub fn run(api: &Api, sweep: &Sweep, json: bool) -> Result<Code, Failure> {
         let plan = plans::load(plan_id)?;
         return carry_out(api, plan, sweep, json, false);
     }
-    let preview = preview(api, sweep)?;
+    let preview = preview(api, sweep, sweep.limit)?;
     if sweep.dry_run {
         return dry_run(&preview, json);
     }
     carry_out(api, preview, sweep, json, true)
 }
 
-/// A dry run by the Worker. The answer also keeps by which limits it was made.
-fn preview(api: &Api, sweep: &Sweep) -> Result<Value, Failure> {
+/// A dry run by the Worker, of no more than `limit` creations. The answer also keeps by which limits it was made.
+fn preview(api: &Api, sweep: &Sweep, limit: Option<u32>) -> Result<Value, Failure> {
     let mut query = vec![("dry_run", "true"), ("source", "tool")];
     if !sweep.policy {
         query.push(("max_age_hours", &sweep.max_age_hours));
@@ -44,7 +44,7 @@ fn preview(api: &Api, sweep: &Sweep) -> Result<Value, Failure> {
     if let Some(fields) = answer.as_object_mut() {
         let limits = if sweep.policy { Value::Null } else { Value::from(sweep.max_age_hours.as_str()) };
         fields.insert(String::from("max_age_hours"), limits);
-        if let Some(limit) = sweep.limit {
+        if let Some(limit) = limit {
             cut(fields, limit as usize);
         }
     }
@@ -182,7 +182,8 @@ fn carry_out(api: &Api, mut plan: Value, sweep: &Sweep, json: bool, all: bool) -
         anstream::eprintln!("Nothing is stale: nothing to do.");
         return Ok(Code::Done);
     }
-    let more = all && plan.get("more") == Some(&Value::Bool(true));
+    let mut left = sweep.limit.map(|limit| after(limit, creations));
+    let more = all && left != Some(0) && plan.get("more") == Some(&Value::Bool(true));
     if creations.len() > HANDFUL
         && !sweep.yes
         && std::io::stdin().is_terminal()
@@ -202,19 +203,23 @@ fn carry_out(api: &Api, mut plan: Value, sweep: &Sweep, json: bool, all: bool) -
         if let Err(failure) = apply(api, &plan, &stop, &mut done) {
             return Err(cut_short(&done, failure, json));
         }
-        let more = plan.get("more") == Some(&Value::Bool(true));
-        done.more = more && (!all || sweep.limit.is_some() || done.interrupted || done.done.len() == before);
-        if !more || done.more || done.interrupted {
+        // What a limit leaves is as it was asked for, and not something that failed.
+        let asked = left != Some(0) || done.interrupted;
+        let more = asked && plan.get("more") == Some(&Value::Bool(true));
+        done.more = more && (!all || done.interrupted || done.done.len() == before);
+        if !more || done.more {
             break;
         }
-        plan = preview(api, sweep).map_err(|failure| cut_short(&done, failure, json))?;
-    }
-    // What a limit leaves is as it was asked for, and not something that failed.
-    if sweep.limit.is_some() && all && !done.interrupted {
-        done.more = false;
+        plan = preview(api, sweep, left).map_err(|failure| cut_short(&done, failure, json))?;
+        left = left.map(|limit| after(limit, list(&plan, "creations")));
     }
     report(&done, json);
     Ok(if done.complete() { Code::Done } else { Code::PartlyDone })
+}
+
+/// What is left of a limit after these creations.
+fn after(limit: u32, creations: &[Value]) -> u32 {
+    limit.saturating_sub(u32::try_from(creations.len()).unwrap_or(u32::MAX))
 }
 
 /// Shows what was done before something failed, and what the command ends with.

@@ -5,8 +5,11 @@ use crate::output;
 
 /// Makes a random token. It is printed once, on stdout; the configuration keeps its hash.
 pub fn make(name: &str, scopes: &[String]) -> Result<Code, Failure> {
-    if name.is_empty() || name.chars().any(|character| character.is_control() || character == '"') {
-        let message = format!("the name is `{}`: expected text without quotes", output::one_line(name));
+    if name.is_empty()
+        || name.chars().any(|character| character.is_control() || matches!(character, '"' | '\\'))
+    {
+        let message =
+            format!("the name is `{}`: expected text without quotes and backslashes", output::one_line(name));
         return Err(Failure::new(Code::BadInput, message));
     }
     let mut random = [0; 32];
