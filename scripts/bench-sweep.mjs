@@ -8,7 +8,7 @@ import { parseArgs } from "node:util";
 import { LIVING, NAIVE, SET_BASED, audit, fillBase, fillStale } from "./bench-sweep/database.mjs";
 import { CONTENDERS, bytes, dashboardBytes, migrate, start, startup } from "./bench-sweep/runtime.mjs";
 import { build } from "./build.mjs";
-import { Help, note, root, run, step } from "./lib.mjs";
+import { Help, note, run, step } from "./lib.mjs";
 import { setup } from "./setup.mjs";
 
 const HELP = `Usage: npm run bench:sweep -- [--sizes 10000,100000,1000000] [--stale 0.1,1,10] [--most 10000] [--counts]
@@ -237,8 +237,12 @@ await run(async () => {
       ["the Worker, gzip", "≤ 200,000", size, 200_000],
       ["compiling it, ms", "≤ 1,000", compile, 1_000],
     ];
+    // docs/proof.md says why. Of the others a count that is missed is a failure; a time is the machine's.
+    const explained = ["an idle sweep's queries", "an idle sweep's rows read, whatever the size", "rows written, owners all different"];
+    const missed = targets.filter(([what, , value, bound]) => value > bound && !what.endsWith("ms") && !explained.includes(what));
+    if (missed.length > 0) process.exitCode = 1;
     console.log("\n## Targets\n");
-    table(["what", "target", "measured", "met"], targets.map(([what, target, value, bound]) => [what, target, number(value, Number.isInteger(value) ? 0 : 3), value <= bound ? "yes" : "no: docs/proof.md"]));
+    table(["what", "target", "measured", "met"], targets.map(([what, target, value, bound]) => [what, target, number(value, Number.isInteger(value) ? 0 : 3), value <= bound ? "yes" : explained.includes(what) ? "no: docs/proof.md" : "NO"]));
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }

@@ -1,4 +1,4 @@
-// Builds the npm package: the rules as WebAssembly, reduced to what is exported, in four flavours.
+// Builds the npm package: the rules as WebAssembly, reduced to what is exported, in five flavours.
 //
 // | folder | the rules are | for |
 // |---|---|---|
@@ -82,7 +82,7 @@ async function bundle(flavour) {
 
 export async function buildPackage() {
   const made = join(dist, "core.wasm");
-  if (existsSync(made) && newest(made) > newest("src/rules", "src/browser", "pkg/src", "pkg/types", "Cargo.toml", "Cargo.lock", "scripts/build-package.mjs")) return;
+  if (existsSync(made) && newest(made) > newest("src/rules", "src/browser", "pkg/src", "pkg/types", "Cargo.toml", "Cargo.lock", "package-lock.json", "scripts/build-package.mjs")) return;
   step("Building the npm package");
   rmSync(dist, { recursive: true, force: true });
   mkdirSync(work, { recursive: true });

@@ -1,6 +1,6 @@
 // Builds the npm package into pkg/dist and www/stale-drafts, and the Worker into build/, if anything that it is made of has changed.
 
-import { cpSync, existsSync, readFileSync, rmSync } from "node:fs";
+import { cpSync, existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { gzipSync } from "node:zlib";
@@ -30,8 +30,10 @@ const WORKERS = [
 ];
 
 async function buildWorker({ folder, feature, name, target }) {
-  const output = join(root, folder, "index.js");
-  if (existsSync(output) && newest(output) > newest("src", "Cargo.toml", "Cargo.lock", "scripts/build.mjs")) return;
+  // Written last: a build that was interrupted is none.
+  const stamp = join(root, folder, ".built");
+  if (existsSync(stamp) && newest(stamp) > newest("src", "Cargo.toml", "Cargo.lock", "package-lock.json", "scripts/build.mjs")) return;
+  rmSync(stamp, { force: true });
   step(`Building ${name} (the first time about 1½ minutes on two cores)`);
   await sh(tool("worker-build"), ["--out-dir", folder, "--release", "--no-default-features", "--features", feature], {
     quiet: true,
@@ -50,6 +52,7 @@ async function buildWorker({ folder, feature, name, target }) {
   await sh(bin("wasm-opt"), ["--strip-debug", "--enable-exception-handling", "--low-memory-unused", "-Oz", wasm, "-o", wasm], { quiet: true });
   const files = ["index.js", "index_bg.wasm"].map((file) => readFileSync(join(root, folder, file)));
   const size = files.reduce((sum, file) => sum + gzipSync(file, { level: 9 }).length, 0);
+  writeFileSync(stamp, "");
   note(`${folder}/ is ready: ${size.toLocaleString("en")} bytes, gzip`);
 }
 

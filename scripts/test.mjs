@@ -49,7 +49,7 @@ const SUITES = {
     before: async () => {
       await build();
       step("Building mark-stale-drafts");
-      await sh("cargo", ["build", "--locked", "--quiet", "--bin", "mark-stale-drafts"], { quiet: true });
+      await sh("cargo", ["build", "--locked", "--quiet", "--target-dir", "target", "--bin", "mark-stale-drafts"], { quiet: true });
     },
     commands: () => [node("tests/cli")],
   },
@@ -57,7 +57,7 @@ const SUITES = {
     before: async () => {
       await buildPackage();
       step("Building the native answers");
-      await sh("cargo", ["build", "--locked", "--quiet", "--no-default-features", "--example", "verdicts"], { quiet: true });
+      await sh("cargo", ["build", "--locked", "--quiet", "--target-dir", "target", "--no-default-features", "--example", "verdicts"], { quiet: true });
       process.env.CHROMIUM_BIN = await chromium();
     },
     commands: () => [node("tests/package")],

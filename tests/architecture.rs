@@ -89,13 +89,11 @@ const RINGS: [(&str, &[&str], &[&str]); 13] = [
             "js_sys",
             "serde",
             "serde_json",
-            "serde_wasm_bindgen",
             "sha2",
             "uuid",
             "wasm_bindgen",
             "wasm_bindgen_futures",
             "web_sys",
-            "worker",
         ],
     ),
 ];

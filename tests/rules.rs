@@ -1,5 +1,5 @@
 //! The rules on the shared cases, natively and as WebAssembly: `cargo test`, and `cargo test --target
-//! wasm32-unknown-unknown`. The same cases run through the Worker in `tests/worker/cases.test.mjs`.
+//! wasm32-unknown-unknown`. The same cases run through the Worker in `tests/worker/database.test.mjs`.
 
 #![allow(
     clippy::arithmetic_side_effects,

@@ -91,7 +91,7 @@ async function serve(folder, policy, use) {
 
 // The machine's own Node, of which 20 is the oldest that will do, and the newest, which this project brings.
 const path = process.env.PATH.split(delimiter).filter((folder) => !folder.includes("node_modules"));
-const nodes = new Set([which("node"), path.map((folder) => join(folder, "node")).find((file) => which(file.split("/").at(-1)) && readable(file))]);
+const nodes = new Set([which("node"), path.map((folder) => join(folder, "node")).find(readable)]);
 function readable(file) {
   try {
     return readFileSync(file).length > 0;
@@ -177,7 +177,7 @@ test("Next.js: server component, client component, edge route", async () => {
     await page.goto(url);
     assert.equal(await page.locator("#server").innerText(), EXPECTED);
     assert.equal(await page.locator("#badge").innerText(), "⏳ Pending");
-    await page.locator("#badge[data-verdict=stale]").waitFor({ timeout: 30_000 });
+    await page.locator("#badge[data-verdict=stale]").waitFor({ timeout: 60_000 });
     assert.deepEqual([await page.locator("#badge").innerText(), await page.locator("#verdict").innerText()], ["❌ Failed", "stale"]);
     assert.deepEqual(problems, []);
     await page.close();

@@ -186,7 +186,8 @@ proptest! {
             let same = matches!(classify(draft, now, &policy), Verdict::Stale(staleness)
                 if staleness.attempt == planned.attempt
                 && Some(staleness.stuck_status.status()) == planned.stuck_status
-                && staleness.last_sign_of_life.as_millis() == planned.last_sign_of_life);
+                && staleness.last_sign_of_life.as_millis() == planned.last_sign_of_life
+                && staleness.retries() == planned.retries);
             prop_assert_eq!(answer.is_ok(), same);
             if let Err(reason) = answer {
                 prop_assert!(!reason.to_string().is_empty() && !reason.code().is_empty());

@@ -58,6 +58,12 @@ test("only what failed is refunded, to its owner, with its price", async () => {
   await refuses(refund("ada", 30), /only a failed creation is refunded/);
   await refuses(refund("bo", 30), /only a failed creation is refunded/);
   await refuses(refund("ada", 31), /only a failed creation is refunded/);
+  await world.all("DROP TRIGGER creations_are_refunded");
+  await world.all("UPDATE creations SET status = 'failed', error = 'e', error_code = 'c', finished_at = 1 WHERE id = 'a'");
+  for (const [user, tokens] of [["bo", 30], ["ada", 31], ["ada", 29]]) await refuses(refund(user, tokens), /only a failed creation is refunded/);
+  assert.equal(await balance(), 970);
+  await world.all(refund("ada", 30));
+  assert.equal(await balance(), 1_000);
 });
 
 test("the ledger is append-only, and prices stay", async () => {

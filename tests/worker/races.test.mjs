@@ -43,6 +43,8 @@ async function stage({ kind, reach }) {
     await world.cleanup();
     await world.report(`/${id}/complete`, { fence, result_url: "https://cdn.example/late" });
   }
+  // What watches has looked in this minute, and makes no calls beside theirs.
+  await world.ask("/api/sweeps");
   return { id, fence };
 }
 
@@ -67,7 +69,7 @@ async function check(id, label) {
 
 const names = Object.keys(WRITERS);
 const pairs = names.flatMap((one, at) => names.slice(at).map((other) => [one, other]));
-// A sweep makes two calls, select and write; a report one; and a second look where it was refused.
+// A sweep makes two calls, select and write, and a third that notes what it cost, in which nobody else has a share; a report one.
 const calls = { sweep: 2, complete: 1, heartbeat: 1, fail: 1, start: 1, restore: 1 };
 
 for (const [scene, how] of Object.entries(SCENES)) {
@@ -79,6 +81,9 @@ for (const [scene, how] of Object.entries(SCENES)) {
         await world.order({ now: HOURS_LATER, turns: [...turns] });
         const codes = await Promise.all([WRITERS[one](creation)("A"), WRITERS[other](creation)("B")]);
         for (const code of codes) assert.ok([200, 402, 409].includes(code), `${label}: ${codes}`);
+        // Else there would be more orders than these.
+        const { A, B } = await world.spent();
+        for (const [writer, spent] of [[one, A], [other, B]]) assert.ok(spent >= 1 && spent <= calls[writer] + (writer === "sweep"), `${label}: ${writer} made ${spent} calls`);
         await world.order({ now: HOURS_LATER });
         await check(creation.id, label);
         // Whatever happened, what follows goes well: a sweep later it is settled, or waits for its next attempt.

@@ -27,7 +27,7 @@ export const FIXTURES = {
     "package.json": `{ "private": true, "dependencies": { "next": "*", "react": "*", "react-dom": "*" } }`,
     "app/layout.js": `export default function Layout({ children }) {\n  return <html lang="en"><body>{children}</body></html>;\n}\n`,
     "app/page.js": `import { check } from "stale-drafts";\nimport Client from "./client";\nexport const dynamic = "force-dynamic";\nexport default function Page() {\n  return <main><p id="server">{${call}}</p><Client now={Date.now()} /></main>;\n}\n`,
-    "app/client.js": `"use client";\nimport { StaleBadge, useVerdict } from "stale-drafts/react";\nexport default function Client({ now }) {\n  const draft = { status: "pending", created_at: now - 3_600_000 + 8_000 };\n  const { verdict } = useVerdict(draft, { now });\n  return <><StaleBadge id="badge" draft={draft} now={now} /><i id="verdict">{verdict}</i></>;\n}\n`,
+    "app/client.js": `"use client";\nimport { StaleBadge, useVerdict } from "stale-drafts/react";\nexport default function Client({ now }) {\n  const draft = { status: "pending", created_at: now - 3_600_000 + 20_000 };\n  const { verdict } = useVerdict(draft, { now });\n  return <><StaleBadge id="badge" draft={draft} now={now} /><i id="verdict">{verdict}</i></>;\n}\n`,
     "app/edge/route.js": `import { check } from "stale-drafts";\nexport const runtime = "edge";\nexport const GET = () => new Response(${call});\n`,
   },
   workers: {
