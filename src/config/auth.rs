@@ -361,9 +361,8 @@ fn scopes(key: &str, value: &Value) -> Result<Vec<Scope>, ConfigError> {
         .iter()
         .map(|word| {
             Scope::ALL.into_iter().find(|scope| scope.as_str() == word).ok_or_else(|| {
-                ConfigError(format!(
-                    "`{key}` has `\"{word}\"`: expected `\"read\"`, `\"sweep\"` or `\"report\"`"
-                ))
+                let word = quoted(key, &word.as_str().into());
+                ConfigError(format!("`{key}` has {word}: expected `\"read\"`, `\"sweep\"` or `\"report\"`"))
             })
         })
         .collect()

@@ -272,7 +272,7 @@ fn whole(key: &str, value: &Value, range: RangeInclusive<u32>) -> Result<u32, Co
 fn text(key: &str, value: &Value) -> Result<String, ConfigError> {
     match value {
         Value::String(text) if !text.is_empty() => Ok(text.clone()),
-        _ => Err(ConfigError(format!("`{key}` is `{value}`: expected text"))),
+        _ => Err(ConfigError(format!("`{key}` is {}: expected text", quoted(key, value)))),
     }
 }
 

@@ -15,7 +15,9 @@ pub(super) async fn text(request: &Request) -> Result<String, (u16, String)> {
     let body = body.map_err(|_| bad("the body can't be read to its end: send it again, whole"))?;
     let too_long = || format!("the body has more than {MAX_BYTES} bytes: expected at most {MAX_BYTES}");
     let body = body.ok_or_else(|| (413, too_long()))?;
-    String::from_utf8(body).map_err(|_| bad("the body is no text: expected UTF-8"))
+    let text = String::from_utf8(body).map_err(|_| bad("the body is no text: expected UTF-8"))?;
+    // Some write it before UTF-8, and it means nothing.
+    Ok(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))
 }
 
 /// The fields of a form, as a page sends it.

@@ -51,7 +51,9 @@ async fn operator(context: &Context, request: &Request, scope: Scope) -> Result<
     let assertion = caller::assertion(request);
     let by_token = caller::allowed(context, presented.as_deref(), None, scope).await;
     let (allowed, credential) = match (&by_token, &assertion) {
-        (Err(_), Some(_)) => (caller::allowed(context, None, assertion.as_deref(), scope).await, assertion),
+        (Err(caller::Refusal::Unauthorized(_)), Some(_)) => {
+            (caller::allowed(context, None, assertion.as_deref(), scope).await, assertion)
+        }
         _ => (by_token, presented.clone()),
     };
     match allowed {

@@ -49,6 +49,12 @@ function finish(command, args, { env, input, onData } = {}) {
 }
 const run = (...args) => finish(COMMAND, args);
 
+/** What watches looks in this minute, and makes no calls beside those that are counted from here on. */
+async function quiet() {
+  await world.ask("/api/sweeps");
+  await world.order({ now: NOW });
+}
+
 /** Runs it on a terminal of 80 columns, and types an answer where it asks. */
 async function onTerminal(args, answer = "", env = {}) {
   const line = `stty cols 80 rows 40; exec ${[COMMAND, ...args].map((arg) => `'${arg}'`).join(" ")}`;
@@ -131,7 +137,9 @@ test("a limit cuts a plan to another one, and may be more than one plan holds", 
   assert.deepEqual([two.plan_id === whole.plan_id, four.plan_id === whole.plan_id], [false, true]);
   assert.equal((await plan("--limit", "2")).plan_id, two.plan_id);
   assert.deepEqual([two.marked_as_failed, two.refunded_tokens, two.more], [2, 20, true]);
-  const applied = JSON.parse((await run("--apply", two.plan_id, "--json")).out);
+  const carried = await run("--apply", two.plan_id, "--json");
+  const applied = JSON.parse(carried.out);
+  assert.deepEqual([carried.code, applied.success, applied.more], [0, true, false]);
   assert.deepEqual(applied.creations.map(({ id }) => id).sort(), two.creations.map(({ id }) => id).sort());
   assert.equal((await world.one("SELECT count(*) AS n FROM creations WHERE status = 'failed'")).n, 2);
   // The id is the one that the Worker gives to just these.
@@ -148,11 +156,13 @@ test("a limit cuts a plan to another one, and may be more than one plan holds", 
 
 test("what was done is shown when a later preview fails, and it does not end as if all were done", async () => {
   await world.create(...Array.from({ length: 5_100 }, (_, i) => stale(`c${String(i).padStart(4, "0")}`, { tokens: 1 })));
+  await quiet();
   await run("--dry-run");
   // The first plan has 5,000, in ten transactions of three calls each.
   await world.order({ now: NOW, failBefore: (await world.calls()) + 31 });
   const { out, err, code } = await run("--json");
-  assert.deepEqual([code, JSON.parse(out).marked_as_failed], [6, 5_000]);
+  const { marked_as_failed, success, more } = JSON.parse(out);
+  assert.deepEqual([code, marked_as_failed, success, more], [6, 5_000, false, true]);
   assert.match(err, /error: .* the sweep stopped early/);
 });
 
@@ -166,6 +176,7 @@ test("it goes on until nothing is left, a transaction at a time", async () => {
 
 test("Ctrl-C stops it after the transaction in hand, and what was done stands", async () => {
   await world.create(...Array.from({ length: 3_000 }, (_, i) => stale(`c${String(i).padStart(4, "0")}`, { tokens: 1 })));
+  await quiet();
   await run("--dry-run");
   // In hand when the signal comes: the second transaction, after the preview and the three calls of the first.
   const held = (await world.calls()) + 3 + 2;
@@ -307,6 +318,16 @@ test("what is tried again is told apart from what is failed", async () => {
   assert.match(out, /Status        pending, attempt 2 of 2\n/);
   assert.match(out, /1\tretried\t/);
   await own.stop();
+});
+
+test("doctor that is turned away for asking too often does not say that the Worker can't work", async () => {
+  const server = createServer((_, response) => response.writeHead(429, { "Content-Type": "application/json" }).end('{"error":"too many requests: try again in a minute"}'));
+  await new Promise((done) => server.listen(0, "localhost", done));
+  const { code, out, err } = await run("doctor", "--url", `http://localhost:${server.address().port}`);
+  assert.deepEqual([code, out], [1, ""]);
+  assert.match(err, /answered 429: too many requests: try again in a minute/);
+  server.closeAllConnections();
+  server.close();
 });
 
 test("doctor says healthy or not by its exit code", async () => {

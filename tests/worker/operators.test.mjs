@@ -114,6 +114,8 @@ test("a body that breaks off changes nothing, though an empty one would mean eve
   }
   assert.deepEqual([await world.status("a"), (await world.one("SELECT state FROM events")).state], ["pending", "dead"]);
   await world.all("DELETE FROM events");
+  // A mark of the order of bytes is no part of the text.
+  assert.deepEqual(await post("/api/events/replay", "\ufeff{}"), [200, undefined]);
 });
 
 test("a sweep can be for one user, kind and status, and for no more than a number", async () => {

@@ -183,11 +183,16 @@ fn carry_out(api: &Api, mut plan: Value, sweep: &Sweep, json: bool, all: bool) -
         return Ok(Code::Done);
     }
     let mut left = sweep.limit.map(|limit| after(limit, creations));
-    let more = all && left != Some(0) && plan.get("more") == Some(&Value::Bool(true));
+    let more = plan.get("more") == Some(&Value::Bool(true));
+    let rest = match left {
+        None if all && more => String::from(" These are the first; whatever else is stale follows."),
+        Some(left @ 1..) if more => format!(" These are the first; up to {left} more follow."),
+        _ => String::new(),
+    };
     if creations.len() > HANDFUL
         && !sweep.yes
         && std::io::stdin().is_terminal()
-        && !confirmed(creations, more)?
+        && !confirmed(creations, &rest)?
     {
         anstream::eprintln!("Nothing was changed.");
         return Ok(Code::Done);
@@ -201,16 +206,16 @@ fn carry_out(api: &Api, mut plan: Value, sweep: &Sweep, json: bool, all: bool) -
     loop {
         let before = done.done.len();
         if let Err(failure) = apply(api, &plan, &stop, &mut done) {
-            return Err(cut_short(&done, failure, json));
+            return Err(cut_short(&mut done, failure, json));
         }
-        // What a limit leaves is as it was asked for, and not something that failed.
-        let asked = left != Some(0) || done.interrupted;
+        // What a limit or a plan leaves is as it was asked for, and not something that failed.
+        let asked = (all && left != Some(0)) || done.interrupted;
         let more = asked && plan.get("more") == Some(&Value::Bool(true));
-        done.more = more && (!all || done.interrupted || done.done.len() == before);
+        done.more = more && (done.interrupted || done.done.len() == before);
         if !more || done.more {
             break;
         }
-        plan = preview(api, sweep, left).map_err(|failure| cut_short(&done, failure, json))?;
+        plan = preview(api, sweep, left).map_err(|failure| cut_short(&mut done, failure, json))?;
         left = left.map(|limit| after(limit, list(&plan, "creations")));
     }
     report(&done, json);
@@ -223,13 +228,13 @@ fn after(limit: u32, creations: &[Value]) -> u32 {
 }
 
 /// Shows what was done before something failed, and what the command ends with.
-fn cut_short(done: &Done, failure: Failure, json: bool) -> Failure {
+fn cut_short(done: &mut Done, failure: Failure, json: bool) -> Failure {
+    done.more = true;
     report(done, json);
     if done.done.is_empty() { failure } else { Failure::new(Code::PartlyDone, failure.message) }
 }
 
-fn confirmed(creations: &[Value], more: bool) -> Result<bool, Failure> {
-    let rest = if more { " These are the first; whatever else is stale follows." } else { "" };
+fn confirmed(creations: &[Value], rest: &str) -> Result<bool, Failure> {
     anstream::eprintln!("{}.{rest}", summary(creations, "will be "));
     dialoguer::Confirm::new().with_prompt("Go on?").default(false).interact().map_err(|error| {
         Failure::new(Code::BadInput, format!("nobody answered ({error}): give --yes to go on without asking"))
