@@ -77,7 +77,7 @@ fn sweep_json(mut sweep: Row) -> Value {
 pub fn sweeps_json(now: Timestamp, mut rows: Vec<Row>, limit: usize) -> Value {
     let more = rows.len() > limit;
     rows.truncate(limit);
-    let next_cursor = rows.last().filter(|_| more).and_then(|row| row.get("id")).cloned();
+    let next_cursor = rows.last().filter(|_| more).and_then(|row| row.get("id")?.as_str()).map(str::to_owned);
     let sweeps: Vec<_> = rows.into_iter().map(sweep_json).collect();
     json!({ "now": now.as_millis(), "sweeps": sweeps, "next_cursor": next_cursor })
 }
