@@ -1,7 +1,6 @@
 use std::path::{Path, PathBuf};
 
 use etcetera::BaseStrategy as _;
-
 use ureq::http::Uri;
 
 use crate::api::Api;

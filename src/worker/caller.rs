@@ -106,13 +106,15 @@ async fn by_issuer<'a>(
     access: bool,
 ) -> Option<Result<(String, &'a [Scope]), String>> {
     let claimed = claimed_issuer(token)?;
-    let mut outcome = None;
-    for issuer in &context.config.issuers {
-        if issuer.access == access && issuer.issuer == claimed && !matches!(outcome, Some(Ok(_))) {
-            outcome = Some(vouched(context, token, issuer).await);
+    let issuers = &context.config.issuers;
+    let mut refused = None;
+    for issuer in issuers.iter().filter(|issuer| issuer.access == access && issuer.issuer == claimed) {
+        match vouched(context, token, issuer).await {
+            Ok(caller) => return Some(Ok(caller)),
+            Err(reason) => refused = Some(Err(reason)),
         }
     }
-    outcome
+    refused
 }
 
 async fn vouched<'a>(

@@ -227,7 +227,9 @@ test("behind Access, the dashboard's forms hang on who was let in, and on no coo
   const [, csrf] = (await page.text()).match(/name="csrf" value="([0-9a-f]{32})"/);
   // Whoever plants a cookie knows it, and so could make the token of a form that hangs on it.
   const planted = "a-cookie-of-another-subdomain";
-  const forged = createHmac("sha256", planted).update("stale-drafts csrf").digest("hex").slice(0, 32);
+  const tokenOf = (credential) => createHmac("sha256", credential).update("stale-drafts csrf").digest("hex").slice(0, 32);
+  assert.equal(csrf, tokenOf(assertion), "it is forged as it is made");
+  const forged = tokenOf(planted);
   const cookie = { Cookie: `operator=${planted}` };
   assert.equal((await ask("/pause", form({ csrf: forged }), cookie)).status, 403);
   assert.deepEqual(await own.all("SELECT name FROM controls"), []);
