@@ -31,7 +31,7 @@ fn arguments() -> Result<Arguments, clap::Error> {
         if let Some(flag) = sweep.get_arguments().find(|argument| given(argument.get_id().as_str())) {
             let flag = flag.get_long().unwrap_or_default();
             let message = format!(
-                "`--{flag}` before `{command}` is a sweep's: leave it out, or give it after `{command}` if that has it\n"
+                "`--{flag}` before `{command}` is a sweep's: leave it out, or give it after `{command}` if that has it"
             );
             return Err(program.error(ErrorKind::ArgumentConflict, message));
         }
