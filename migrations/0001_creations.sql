@@ -15,7 +15,7 @@ CREATE TABLE stale_drafts_schema (
 INSERT INTO stale_drafts_schema (version) VALUES (4);
 
 -- One row a sweep. The id is a UUIDv7, so the newest is the greatest, and no further index is needed.
-CREATE TABLE sweeps (
+CREATE TABLE stale_drafts_sweeps (
   id              TEXT    NOT NULL PRIMARY KEY CHECK (typeof(id) = 'text' AND id <> ''),
   source          TEXT    NOT NULL CHECK (source = 'cron' OR source = 'page' OR source = 'endpoint' OR source = 'tool'),
   actor           TEXT,                       -- who asked: a user's id, a token's name
@@ -23,10 +23,10 @@ CREATE TABLE sweeps (
   started_at      INTEGER NOT NULL,
   finished_at     INTEGER,                    -- NULL: running, or cut off
   examined        INTEGER NOT NULL DEFAULT 0 CHECK (examined >= 0),
-  marked          INTEGER NOT NULL DEFAULT 0 CHECK (marked >= 0),
+  failed          INTEGER NOT NULL DEFAULT 0 CHECK (failed >= 0),
   retried         INTEGER NOT NULL DEFAULT 0 CHECK (retried >= 0),
   raced           INTEGER NOT NULL DEFAULT 0 CHECK (raced >= 0),
-  refused         INTEGER NOT NULL DEFAULT 0 CHECK (refused >= 0),   -- the database refused the write
+  rejected         INTEGER NOT NULL DEFAULT 0 CHECK (rejected >= 0),   -- the database rejected the write
   unreadable      INTEGER NOT NULL DEFAULT 0 CHECK (unreadable >= 0),
   refunded_tokens INTEGER NOT NULL DEFAULT 0 CHECK (refunded_tokens >= 0),
   more            INTEGER NOT NULL DEFAULT 0 CHECK (more IN (0, 1)),
@@ -39,7 +39,7 @@ CREATE TABLE sweeps (
   counted         TEXT
 ) WITHOUT ROWID;
 
-CREATE TABLE creations (
+CREATE TABLE stale_drafts_creations (
   id           TEXT    NOT NULL PRIMARY KEY CHECK (typeof(id) = 'text' AND id <> ''),
   user_id      TEXT    NOT NULL CHECK (typeof(user_id) = 'text' AND user_id <> ''),
   kind         TEXT    NOT NULL CHECK (typeof(kind) = 'text'),
@@ -68,7 +68,7 @@ CREATE TABLE creations (
   deleted_at   INTEGER CHECK (typeof(deleted_at) IN ('integer', 'null')),
   -- The last event of it, and to whom it goes: see `events`.
   event        TEXT CHECK (event = 'failed' OR event = 'retried' OR event = 'restored'),
-  notify       INTEGER NOT NULL DEFAULT 0,
+  event_destinations       INTEGER NOT NULL DEFAULT 0,
 
   -- What a time-out was decided on; all five are set by a sweep, and only by one. `rule` is the entry of the policy.
   stuck_status TEXT    CHECK (stuck_status IN ('pending', 'processing')),
@@ -134,24 +134,24 @@ CREATE TABLE creations (
 
 -- What a sweep finds by: active creations with readable times, per phase and kind, the longest without a sign of life
 -- first. The condition is one that SQLite sees is met by `last_sign_of_life < ?`, bound or not, with statistics or without.
-CREATE INDEX creations_active ON creations (phase, kind, last_sign_of_life)
+CREATE INDEX stale_drafts_creations_active ON stale_drafts_creations (phase, kind, last_sign_of_life)
   WHERE last_sign_of_life IS NOT NULL;
 -- What a sweep finds by where the total time is limited. A heartbeat does not write it.
-CREATE INDEX creations_processing ON creations (kind, processing_since)
+CREATE INDEX stale_drafts_creations_processing ON stale_drafts_creations (kind, processing_since)
   WHERE processing_since IS NOT NULL;
 -- What a page load finds by. It holds nothing that a heartbeat changes, so a heartbeat does not write it.
-CREATE INDEX creations_active_of_user ON creations (user_id)
+CREATE INDEX stale_drafts_creations_active_of_user ON stale_drafts_creations (user_id)
   WHERE status IN ('pending', 'processing');
 -- Active creations whose times can't be read: normally empty.
-CREATE INDEX creations_unreadable ON creations (id)
+CREATE INDEX stale_drafts_creations_unreadable ON stale_drafts_creations (id)
   WHERE status IN ('pending', 'processing') AND last_sign_of_life IS NULL;
 -- The drafts list, newest first.
-CREATE INDEX creations_of_user ON creations (user_id, listed_at, id);
+CREATE INDEX stale_drafts_creations_of_user ON stale_drafts_creations (user_id, listed_at, id);
 
 -- What became of attempts that are over and were not the last word: those that a sweep put back to pending, and the
 -- failure that a restore undid. The present attempt stands in `creations`.
-CREATE TABLE attempts (
-  creation_id  TEXT    NOT NULL REFERENCES creations (id),
+CREATE TABLE stale_drafts_attempts (
+  creation_id  TEXT    NOT NULL REFERENCES stale_drafts_creations (id),
   attempt      INTEGER NOT NULL,
   outcome      TEXT    NOT NULL CHECK (outcome IN ('retried', 'restored')),
   worker       TEXT,
@@ -173,7 +173,7 @@ CREATE TABLE attempts (
 -- The status machine of `Status::next` (src/rules/status.rs): a late result can't overwrite a failure, whoever writes.
 -- The two ways back are a sweep's: to pending with the next attempt; and an operator's: a failed creation whose late
 -- result is restored.
-CREATE TRIGGER creations_status_machine AFTER UPDATE OF status ON creations
+CREATE TRIGGER stale_drafts_creations_status_machine AFTER UPDATE OF status ON stale_drafts_creations
 WHEN NEW.status <> OLD.status AND NOT (
   (OLD.status = 'pending' AND NEW.status IN ('processing', 'failed'))
   OR (OLD.status = 'processing' AND NEW.status IN ('draft', 'failed'))
@@ -185,13 +185,13 @@ WHEN NEW.status <> OLD.status AND NOT (
   SELECT RAISE(ABORT, 'illegal status transition: expected pending to processing or failed, processing to draft or failed, draft to published');
 END;
 -- Attempts go up by one, and each begins as pending: what was reported for the last one is no longer of it.
-CREATE TRIGGER creations_attempts_go_up AFTER UPDATE OF attempt ON creations
+CREATE TRIGGER stale_drafts_creations_attempts_go_up AFTER UPDATE OF attempt ON stale_drafts_creations
 WHEN NEW.attempt <> OLD.attempt
   AND NOT (NEW.attempt = OLD.attempt + 1 AND NEW.status = 'pending' AND NEW.fence IS NULL) BEGIN
   SELECT RAISE(ABORT, 'illegal attempt: expected the next one, in status pending and without a fence');
 END;
 -- What was charged can't be changed afterwards: the refund is the same number.
-CREATE TRIGGER creations_keep_their_price AFTER UPDATE OF id, user_id, tokens ON creations
+CREATE TRIGGER stale_drafts_creations_keep_their_price AFTER UPDATE OF id, user_id, tokens ON stale_drafts_creations
 WHEN NEW.id <> OLD.id OR NEW.user_id <> OLD.user_id OR NEW.tokens <> OLD.tokens BEGIN
   SELECT RAISE(ABORT, 'id, user_id and tokens of a creation can''t change: the ledger refers to them');
 END;

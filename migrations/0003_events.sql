@@ -1,10 +1,10 @@
 -- The outbox: what the rest of the app is told. A row is written in the transaction of what it tells, and removed when it
 -- has been delivered; what can't be delivered stays, as a dead letter.
-CREATE TABLE events (
+CREATE TABLE stale_drafts_events (
   id          TEXT    NOT NULL,                -- `<type>:<creation>:<attempt>`, `<type>:<alert>:<since>`: each happens once
   state       TEXT    NOT NULL DEFAULT 'due' CHECK (state IN ('due', 'dead')),
   due_at      INTEGER NOT NULL,                -- when it is next tried
-  targets     INTEGER NOT NULL CHECK (targets BETWEEN 1 AND 7),   -- to whom it has not gone yet: 1 queue, 2 webhook, 4 workers
+  destinations     INTEGER NOT NULL CHECK (destinations BETWEEN 1 AND 7),   -- to whom it has not gone yet: 1 queue, 2 webhook, 4 workers
   deliveries  INTEGER NOT NULL DEFAULT 0,      -- how often it was tried
   created_at  INTEGER NOT NULL,
   creation_id TEXT,                            -- NULL: it is about an alert
@@ -13,10 +13,10 @@ CREATE TABLE events (
   PRIMARY KEY (state, due_at, id)
 ) WITHOUT ROWID;
 
--- A statement that sets `event` and `notify` tells it. `retried` is about the attempt that was stale.
-CREATE TRIGGER creations_tell AFTER UPDATE OF event ON creations WHEN NEW.notify > 0 BEGIN
-  INSERT INTO events (id, due_at, targets, created_at, creation_id, body)
-  SELECT NEW.event || ':' || NEW.id || ':' || OLD.attempt, at, NEW.notify, at, NEW.id, json_object(
+-- A statement that sets `event` and `event_destinations` tells it. `retried` is about the attempt that was stale.
+CREATE TRIGGER stale_drafts_creations_emit AFTER UPDATE OF event ON stale_drafts_creations WHEN NEW.event_destinations > 0 BEGIN
+  INSERT INTO stale_drafts_events (id, due_at, destinations, created_at, creation_id, body)
+  SELECT NEW.event || ':' || NEW.id || ':' || OLD.attempt, at, NEW.event_destinations, at, NEW.id, json_object(
     'id', NEW.event || ':' || NEW.id || ':' || OLD.attempt,
     'type', 'creation.' || NEW.event,
     'created_at', at,

@@ -2,7 +2,7 @@
 
 -- What sweeps did, by hour and over all (hour 0), so that a dashboard reads as many rows as there are hours and reasons, whatever the
 -- table's size. `lag_0` to `lag_5` count by the time from the deadline to the mark: up to 1 minute, 5, 15, 1 hour, 6, and more.
-CREATE TABLE rollups (
+CREATE TABLE stale_drafts_rollups (
   hour         INTEGER NOT NULL,              -- when it begins, in epoch ms
   outcome      TEXT    NOT NULL CHECK (outcome = 'failed' OR outcome = 'retried'),
   kind         TEXT    NOT NULL,
@@ -20,8 +20,8 @@ CREATE TABLE rollups (
 ) WITHOUT ROWID;
 
 -- `sweeps.counted` is `[[outcome, kind, stuck_status, rule, creations, tokens, lag_0, … lag_5], …]`.
-CREATE TRIGGER sweeps_are_rolled_up_first AFTER INSERT ON sweeps WHEN NEW.counted IS NOT NULL BEGIN
-  INSERT INTO rollups
+CREATE TRIGGER stale_drafts_sweeps_are_rolled_up_first AFTER INSERT ON stale_drafts_sweeps WHEN NEW.counted IS NOT NULL BEGIN
+  INSERT INTO stale_drafts_rollups
   SELECT hour, value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5,
     value ->> 6, value ->> 7, value ->> 8, value ->> 9, value ->> 10, value ->> 11
   FROM (SELECT 0 AS hour UNION ALL SELECT NEW.started_at / 3600000 * 3600000) CROSS JOIN json_each(NEW.counted) WHERE true
@@ -29,8 +29,8 @@ CREATE TRIGGER sweeps_are_rolled_up_first AFTER INSERT ON sweeps WHEN NEW.counte
     lag_0 = lag_0 + excluded.lag_0, lag_1 = lag_1 + excluded.lag_1, lag_2 = lag_2 + excluded.lag_2,
     lag_3 = lag_3 + excluded.lag_3, lag_4 = lag_4 + excluded.lag_4, lag_5 = lag_5 + excluded.lag_5;
 END;
-CREATE TRIGGER sweeps_are_rolled_up AFTER UPDATE OF counted ON sweeps WHEN NEW.counted IS NOT NULL BEGIN
-  INSERT INTO rollups
+CREATE TRIGGER stale_drafts_sweeps_are_rolled_up AFTER UPDATE OF counted ON stale_drafts_sweeps WHEN NEW.counted IS NOT NULL BEGIN
+  INSERT INTO stale_drafts_rollups
   SELECT hour, value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5,
     value ->> 6, value ->> 7, value ->> 8, value ->> 9, value ->> 10, value ->> 11
   FROM (SELECT 0 AS hour UNION ALL SELECT NEW.started_at / 3600000 * 3600000) CROSS JOIN json_each(NEW.counted) WHERE true
@@ -39,16 +39,16 @@ CREATE TRIGGER sweeps_are_rolled_up AFTER UPDATE OF counted ON sweeps WHEN NEW.c
     lag_3 = lag_3 + excluded.lag_3, lag_4 = lag_4 + excluded.lag_4, lag_5 = lag_5 + excluded.lag_5;
 END;
 
--- What holds sweeps back: normally empty. `paused` is an operator's doing; `brake` a sweep's that would have failed abnormally many.
-CREATE TABLE controls (
-  name   TEXT    NOT NULL PRIMARY KEY CHECK (name = 'paused' OR name = 'brake'),
+-- What holds sweeps back: normally empty. `paused` is an operator's doing; `circuit_breaker` a sweep's that would have failed abnormally many.
+CREATE TABLE stale_drafts_controls (
+  name   TEXT    NOT NULL PRIMARY KEY CHECK (name = 'paused' OR name = 'circuit_breaker'),
   since  INTEGER NOT NULL CHECK (typeof(since) = 'integer'),
   actor  TEXT             CHECK (typeof(actor) IN ('text', 'null')),
   detail TEXT    NOT NULL CHECK (typeof(detail) = 'text')
 ) WITHOUT ROWID;
 
 -- Each episode of each alert. One that is not resolved is firing.
-CREATE TABLE alerts (
+CREATE TABLE stale_drafts_alerts (
   code        TEXT    NOT NULL,
   since       INTEGER NOT NULL,
   resolved_at INTEGER,
@@ -58,10 +58,10 @@ CREATE TABLE alerts (
   remedy      TEXT    NOT NULL,
   PRIMARY KEY (code, since)
 ) WITHOUT ROWID;
-CREATE UNIQUE INDEX alerts_firing ON alerts (code) WHERE resolved_at IS NULL;
+CREATE UNIQUE INDEX stale_drafts_alerts_firing ON stale_drafts_alerts (code) WHERE resolved_at IS NULL;
 
 -- What operators did, beside what stands in `sweeps`.
-CREATE TABLE audit (
+CREATE TABLE stale_drafts_audit (
   id     TEXT    NOT NULL PRIMARY KEY,         -- a UUIDv7
   at     INTEGER NOT NULL,
   actor  TEXT    NOT NULL,                     -- the token's name
@@ -70,9 +70,9 @@ CREATE TABLE audit (
 ) WITHOUT ROWID;
 
 -- How far the incremental check of ledger against balances is. One row.
-CREATE TABLE watch (
+CREATE TABLE stale_drafts_ledger_check (
   one     INTEGER NOT NULL PRIMARY KEY CHECK (one = 1),
   user_id TEXT    NOT NULL,                    -- the last user that was checked
   differs TEXT    NOT NULL DEFAULT '[]'        -- users whose balance is not the sum of their ledger
 ) WITHOUT ROWID;
-INSERT INTO watch (one, user_id) VALUES (1, '');
+INSERT INTO stale_drafts_ledger_check (one, user_id) VALUES (1, '');

@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { LIVING, NAIVE, SET_BASED, audit, fillBase, fillStale } from "./bench-sweep/database.mjs";
-import { CONTENDERS, bytes, dashboardBytes, migrate, start, startup } from "./bench-sweep/runtime.mjs";
+import { CONTENDERS, bytes, migrate, start, startup } from "./bench-sweep/runtime.mjs";
 import { build } from "./build.mjs";
 import { Help, note, run, step } from "./lib.mjs";
 import { setup } from "./setup.mjs";
@@ -120,7 +120,7 @@ async function scale(folder, { sizes, shares, most }) {
   return { rows, ours };
 }
 
-/** 1,000 swept at once, with the brake as it is by default, by how many owners they have. */
+/** 1,000 swept at once, with the circuit breaker as it is by default, by how many owners they have. */
 async function thousand(folder) {
   const base = join(folder, "small");
   mkdirSync(base);
@@ -146,9 +146,9 @@ async function thousand(folder) {
 }
 
 const REVIVE = [
-  "UPDATE balances SET tokens = balances.tokens - l.sum FROM (SELECT user_id, sum(tokens) AS sum FROM ledger WHERE type = 'refund' GROUP BY user_id) AS l WHERE balances.user_id = l.user_id",
-  "DELETE FROM ledger WHERE type = 'refund'",
-  "UPDATE creations SET status = 'pending', error = NULL, error_code = NULL, finished_at = NULL WHERE status = 'failed'",
+  "UPDATE stale_drafts_balances SET tokens = stale_drafts_balances.tokens - l.sum FROM (SELECT user_id, sum(tokens) AS sum FROM stale_drafts_ledger WHERE type = 'refund' GROUP BY user_id) AS l WHERE stale_drafts_balances.user_id = l.user_id",
+  "DELETE FROM stale_drafts_ledger WHERE type = 'refund'",
+  "UPDATE stale_drafts_creations SET status = 'pending', error = NULL, error_code = NULL, finished_at = NULL WHERE status = 'failed'",
 ];
 
 /**
@@ -173,7 +173,7 @@ async function own(folder) {
       // One query after another takes seconds a run.
       const runs = key === "naive" ? 8 : 60;
       fillStale(base, copy, { count: plain ? 1_000 : 1_000 * runs, further: FURTHER[key] });
-      const world = await start(key, copy, { brake: "off", rows_per_sweep: 1_000 });
+      const world = await start(key, copy, { circuit_breaker: "off", rows_per_sweep: 1_000 });
       const times = [];
       for (let at = 0; at < runs; at += 1) {
         const swept = await world.sweep({ limit: 1_000, cron: true, quiet });
@@ -209,11 +209,11 @@ await run(async () => {
     console.log(`\n## Cost and scale\n\n${number(LIVING)} creations of 5,000 owners are being generated beside those that are settled; the stale ones are added. For each creation swept,`);
     console.log("except the queries, which are for 1,000. From its deadline to failed: in the mean half of the longest wait, which is the time between two sweeps, for\neach sweep that it takes, and the last one's own time.\n");
     table(["creations, stale", "how", "queries per 1,000", "rows read", "written", "idle: queries", "read", "written", "sweep, s", "deadline to failed, s", "at the most"], rows);
-    console.log("\n## 1,000 swept at once\n\nFor each creation, with the brake as it is by default.\n");
+    console.log("\n## 1,000 swept at once\n\nFor each creation, with the circuit breaker as it is by default.\n");
     table(["owners", "events", "queries", "rows read", "written"], byOwners);
     const compile = await startup();
     if (!chosen.counts) {
-      console.log(`\n## The Worker\n\nBytes, gzip, of the whole Worker; the dashboard beside this one is another Worker of ${number(dashboardBytes())}. Its own time for 1,000 swept, in ms: all but what it`);
+      console.log(`\n## The Worker\n\nBytes, gzip, of the whole Worker. Its own time for 1,000 swept, in ms: all but what it`);
       console.log("waits for the database, without and with the 1,000 lines that it logs; the first sweep includes compiling. The platform's limit on starting is 1,000.\n");
       table(["how", "bytes", "own time, warm", "with the log", "first"], owned);
     }
@@ -229,7 +229,7 @@ await run(async () => {
       ["rows written, owners all different", "≤ 3", per("all different", "rows_written"), 3],
       ["rows written, one owner", "≤ 2.01", per("one owner", "rows_written"), 2.01],
       ["rows written for an event", "≤ 1", per("one owner, told", "rows_written") - per("one owner", "rows_written"), 1],
-      ["rows read, the brake's share included", "≤ 12", Math.max(...Object.values(found).map(({ rows_read }) => rows_read / 1_000)), 12],
+      ["rows read, the circuit breaker's share included", "≤ 12", Math.max(...Object.values(found).map(({ rows_read }) => rows_read / 1_000)), 12],
       ["rows read at any size and share, from 1,000 stale on: least", "", Math.min(...reads), 12],
       ["rows read at any size and share, from 1,000 stale on: most", "≤ 12", Math.max(...reads), 12],
       ["queries for 1,000", "≤ 5", found["one owner"].queries, 5],

@@ -23,7 +23,7 @@ const ENTRIES = ["index", "element", "react"];
 
 /** The rules as wasm-bindgen gives them, without what only its glue would need. */
 async function wasm() {
-  await sh("cargo", ["build", "--locked", "--quiet", "--profile", "browser", "--no-default-features", "--features", "browser", "--lib", "--target", TARGET, "--target-dir", "target/browser"], {
+  await sh("cargo", ["build", "--locked", "--quiet", "--profile", "browser", "-p", "stale-drafts", "--no-default-features", "--features", "browser", "--lib", "--target", TARGET, "--target-dir", "target/browser"], {
     // All is inlined, and no table is looked up, so the modules need no memory at all.
     env: { RUSTFLAGS: "-Clink-arg=-zstack-size=16384 -Cjump-tables=no" },
     quiet: true,

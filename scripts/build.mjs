@@ -20,25 +20,20 @@ function copyPackage() {
 export async function build() {
   await buildPackage();
   copyPackage();
-  for (const worker of WORKERS) await buildWorker(worker);
+  await buildWorker();
 }
 
-/** The Worker, and the dashboard beside it: two builds of one crate, each with its own folders, for they would overwrite one another. */
-const WORKERS = [
-  { folder: "build", feature: "worker", name: "the Worker", target: "target/worker" },
-  { folder: "build-dashboard", feature: "dashboard", name: "the dashboard", target: "target/dashboard" },
-];
-
-async function buildWorker({ folder, feature, name, target }) {
+async function buildWorker() {
+  const folder = "build";
   // Written last: a build that was interrupted is none.
   const stamp = join(root, folder, ".built");
   if (existsSync(stamp) && newest(stamp) > newest("src", "Cargo.toml", "Cargo.lock", "package-lock.json", "scripts/build.mjs")) return;
   rmSync(stamp, { force: true });
-  step(`Building ${name} (the first time about 1½ minutes on two cores)`);
-  await sh(tool("worker-build"), ["--out-dir", folder, "--release", "--no-default-features", "--features", feature], {
+  step("Building the Worker (the first time about 1½ minutes on two cores)");
+  await sh(tool("worker-build"), ["--out-dir", folder, "--release", "--no-default-features", "--features", "worker"], {
     quiet: true,
     env: {
-      CARGO_TARGET_DIR: join(root, target),
+      CARGO_TARGET_DIR: join(root, "target/worker"),
       // SHA-256 as a loop instead of unrolled: it hashes a token per request.
       RUSTFLAGS: '--cfg sha2_backend_soft="compact"',
       WASM_BINDGEN_BIN: tool("wasm-bindgen"),

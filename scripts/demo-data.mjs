@@ -63,24 +63,24 @@ export function demoStatements(now, seed = 20_260_101) {
     }
   }
 
-  for (const user_id of USERS) statements.push(`INSERT INTO ledger (entry_key, user_id, type, tokens, created_at) VALUES ('grant:demo:${user_id}', '${user_id}', 'grant', 10000, ${now - 61 * DAY})`);
+  for (const user_id of USERS) statements.push(`INSERT INTO stale_drafts_ledger (entry_key, user_id, type, tokens, created_at) VALUES ('grant:demo:${user_id}', '${user_id}', 'grant', 10000, ${now - 61 * DAY})`);
   creations.sort((a, b) => a.created_at - b.created_at);
   for (const creation of creations) {
     const id = Array.from({ length: 12 }, () => "0123456789abcdef"[Math.floor(next() * 16)]).join("");
     const { user_id, kind, prompt, tokens, created_at, status } = creation;
-    statements.push(`INSERT INTO creations (id, user_id, kind, prompt, status, tokens, created_at) VALUES (${[id, user_id, kind, prompt, "pending", tokens, created_at].map(quote).join(", ")})`);
+    statements.push(`INSERT INTO stale_drafts_creations (id, user_id, kind, prompt, status, tokens, created_at) VALUES (${[id, user_id, kind, prompt, "pending", tokens, created_at].map(quote).join(", ")})`);
     if (status === "pending") continue;
     const started_at = created_at + (creation.started_after ?? between(1_000, 30_000));
-    statements.push(`UPDATE creations SET status = 'processing', started_at = ${started_at}, heartbeat_at = ${creation.heartbeat ?? "NULL"} WHERE id = '${id}'`);
+    statements.push(`UPDATE stale_drafts_creations SET status = 'processing', started_at = ${started_at}, heartbeat_at = ${creation.heartbeat ?? "NULL"} WHERE id = '${id}'`);
     if (status === "processing") continue;
     const finished_at = started_at + between(5_000, 10 * MINUTE);
     if (status === "failed") {
       const [code, error] = creation.failure;
-      statements.push(`UPDATE creations SET status = 'failed', finished_at = ${finished_at}, error_code = ${quote(code)}, error = ${quote(error)} WHERE id = '${id}'`);
+      statements.push(`UPDATE stale_drafts_creations SET status = 'failed', finished_at = ${finished_at}, error_code = ${quote(code)}, error = ${quote(error)} WHERE id = '${id}'`);
       continue;
     }
-    statements.push(`UPDATE creations SET status = 'draft', finished_at = ${finished_at} WHERE id = '${id}'`);
-    if (status === "published") statements.push(`UPDATE creations SET status = 'published' WHERE id = '${id}'`);
+    statements.push(`UPDATE stale_drafts_creations SET status = 'draft', finished_at = ${finished_at} WHERE id = '${id}'`);
+    if (status === "published") statements.push(`UPDATE stale_drafts_creations SET status = 'published' WHERE id = '${id}'`);
   }
   statements.push(...outage(now, next));
   return statements;
@@ -99,7 +99,7 @@ function outage(now, next) {
     const user_id = USERS[3 + (at % 3)];
     const count = 4 + Math.floor(next() * 6);
     const tokens = KINDS.video;
-    statements.push(`INSERT INTO sweeps (id, source, started_at, finished_at, examined, marked, refunded_tokens, queries, rows_read, rows_written, counted)
+    statements.push(`INSERT INTO stale_drafts_sweeps (id, source, started_at, finished_at, examined, failed, refunded_tokens, queries, rows_read, rows_written, counted)
       VALUES ('${sweep_id}', 'cron', ${swept_at}, ${swept_at + 20}, ${count}, ${count}, ${count * tokens}, 5, ${12 * count + 15}, ${2 * count + 5},
       '${JSON.stringify([["failed", "video", "pending", "preset", count, count * tokens, count, 0, 0, 0, 0, 0]])}')`);
     for (let i = 0; i < count; i += 1) {
@@ -107,10 +107,10 @@ function outage(now, next) {
       const age_ms = HOUR + 1 + Math.floor(next() * 50_000);
       const prompt = `${SUBJECTS[(at + i) % SUBJECTS.length]}, ${STYLES[(at * i) % STYLES.length]}`;
       statements.push(
-        `INSERT INTO creations (id, user_id, kind, prompt, status, tokens, created_at) VALUES (${[id, user_id, "video", prompt, "pending", tokens, swept_at - age_ms].map(quote).join(", ")})`,
-        `UPDATE creations SET status = 'failed', finished_at = ${swept_at}, error = 'Generation timeout: Task stuck in pending status for 1.0 hours', error_code = 'generation_timeout',
+        `INSERT INTO stale_drafts_creations (id, user_id, kind, prompt, status, tokens, created_at) VALUES (${[id, user_id, "video", prompt, "pending", tokens, swept_at - age_ms].map(quote).join(", ")})`,
+        `UPDATE stale_drafts_creations SET status = 'failed', finished_at = ${swept_at}, error = 'Generation timeout: Task stuck in pending status for 1.0 hours', error_code = 'generation_timeout',
           stuck_status = 'pending', age_ms = ${age_ms}, max_age_ms = ${HOUR}, rule = 'preset', sweep_id = '${sweep_id}' WHERE id = '${id}'`,
-        `UPDATE balances SET tokens = tokens + ${tokens} WHERE user_id = '${user_id}'`,
+        `UPDATE stale_drafts_balances SET tokens = tokens + ${tokens} WHERE user_id = '${user_id}'`,
       );
     }
   }

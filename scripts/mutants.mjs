@@ -14,12 +14,12 @@ const exe = process.platform === "win32" ? ".exe" : "";
 const PARTS = {
   rules: {
     files: ["src/rules/**"],
-    build: ["--no-default-features"],
+    build: ["--package", "stale-drafts"],
     tests: ["rules", "properties", "diagnosis", "judgements"],
   },
   store: {
     files: ["src/store/**", "src/sweep.rs", "src/report.rs"],
-    build: ["--no-default-features", "--features", "simulate"],
+    build: ["--package", "stale-drafts"],
     // Without the simulator: it would double the time, and each statement has a test of its own.
     tests: ["store"],
   },

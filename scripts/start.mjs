@@ -59,7 +59,7 @@ async function prepareDatabase() {
   step("Migrating the local D1 database");
   await wrangler("d1", "migrations", "apply", "stale-drafts", "--local");
   if (!done.filled) {
-    const output = await wrangler("d1", "execute", "stale-drafts", "--local", "--json", "--command", "SELECT count(*) AS n FROM creations");
+    const output = await wrangler("d1", "execute", "stale-drafts", "--local", "--json", "--command", "SELECT count(*) AS n FROM stale_drafts_creations");
     if (/"n":\s*0\b/.test(output)) {
       const statements = demoStatements(Date.now());
       step("Filling it with demo creations");
@@ -85,7 +85,7 @@ await run(async () => {
   note(`See how it goes:           ${url}/dashboard`);
   note(`Run the cron trigger once: curl "${url}/cdn-cgi/handler/scheduled"`);
   note("Stop with Ctrl-C. Start over with an empty database: remove .wrangler/\n");
-  const child = spawn(bin("wrangler"), ["dev", "-c", "wrangler.toml", "-c", "wrangler.dashboard.toml", "--port", String(port), "--ip", "localhost", "--show-interactive-dev-session=false"], {
+  const child = spawn(bin("wrangler"), ["dev", "--port", String(port), "--ip", "localhost", "--show-interactive-dev-session=false"], {
     cwd: root,
     stdio: "inherit",
     env: { ...process.env, ...env },

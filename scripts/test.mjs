@@ -19,27 +19,21 @@ const SUITES = {
     commands: () => [
       ["cargo", ["fmt", "--check"]],
       ["cargo", ["fmt", "--check", "--manifest-path", FUZZ]],
-      ["cargo", ["clippy", "--locked", "--quiet", "--no-default-features", "--all-targets", "--", "-D", "warnings"]],
-      ["cargo", ["clippy", "--locked", "--quiet", "--no-default-features", "--features", "server", "--all-targets", "--", "-D", "warnings"]],
-      ["cargo", ["clippy", "--locked", "--quiet", "--bins", "--", "-D", "warnings"]],
-      ["cargo", ["clippy", "--locked", "--quiet", "--target", WASM, "--no-default-features", "--features", "browser", "--target-dir", "target/browser-lint", "--", "-D", "warnings"]],
-      ["cargo", ["clippy", "--locked", "--quiet", "--target", WASM, "--no-default-features", "--features", "worker", "--target-dir", "target/worker-lint", "--", "-D", "warnings"]],
-      ["cargo", ["clippy", "--locked", "--quiet", "--target", WASM, "--no-default-features", "--features", "dashboard", "--target-dir", "target/worker-lint", "--", "-D", "warnings"]],
-      ["cargo", ["clippy", "--locked", "--quiet", "--no-default-features", "--features", "simulate", "--all-targets", "--", "-D", "warnings"]],
+      ["cargo", ["clippy", "--locked", "--quiet", "--all-targets", "--", "-D", "warnings"]],
+      ["cargo", ["clippy", "--locked", "--quiet", "--target", WASM, "-p", "stale-drafts", "--no-default-features", "--features", "browser", "--target-dir", "target/browser-lint", "--", "-D", "warnings"]],
+      ["cargo", ["clippy", "--locked", "--quiet", "--target", WASM, "-p", "stale-drafts", "--no-default-features", "--features", "worker", "--target-dir", "target/worker-lint", "--", "-D", "warnings"]],
       ["cargo", ["clippy", "--locked", "--quiet", "--manifest-path", FUZZ, "--all-targets", "--target-dir", "target/fuzz", "--", "-D", "warnings"]],
     ],
   },
   native: {
     commands: () => [
-      ["cargo", ["test", "--locked", "--no-default-features"]],
-      ["cargo", ["test", "--locked", "--no-default-features", "--features", "server"]],
-      ["cargo", ["test", "--locked", "--no-default-features", "--features", "simulate", "--test", "store", "--test", "simulator", "--test", "agreement", "--bin", "simulate"]],
+      ["cargo", ["test", "--locked"]],
       ["cargo", ["test", "--locked", "--manifest-path", FUZZ, "--test", "corpus", "--target-dir", "target/fuzz"]],
     ],
   },
   wasm: {
     commands: () => [
-      ["cargo", ["test", "--locked", "--no-default-features", "--target", WASM, "--test", "rules", "--target-dir", "target/wasm-test"], {
+      ["cargo", ["test", "--locked", "-p", "stale-drafts", "--no-default-features", "--target", WASM, "--test", "rules", "--target-dir", "target/wasm-test"], {
         CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER: tool("wasm-bindgen-test-runner"),
       }],
     ],
@@ -49,7 +43,7 @@ const SUITES = {
     before: async () => {
       await build();
       step("Building mark-stale-drafts");
-      await sh("cargo", ["build", "--locked", "--quiet", "--target-dir", "target", "--bin", "mark-stale-drafts"], { quiet: true });
+      await sh("cargo", ["build", "--locked", "--quiet", "--target-dir", "target", "-p", "mark-stale-drafts"], { quiet: true });
     },
     commands: () => [node("tests/cli")],
   },
@@ -57,7 +51,7 @@ const SUITES = {
     before: async () => {
       await buildPackage();
       step("Building the native answers");
-      await sh("cargo", ["build", "--locked", "--quiet", "--target-dir", "target", "--no-default-features", "--example", "verdicts"], { quiet: true });
+      await sh("cargo", ["build", "--locked", "--quiet", "--target-dir", "target", "-p", "stale-drafts", "--example", "verdicts"], { quiet: true });
       process.env.CHROMIUM_BIN = await chromium();
     },
     commands: () => [node("tests/package")],

@@ -11,7 +11,7 @@
 //! | `auth` | `server` | who is calling: tokens and secrets |
 //! | `input` | `server` | what requests carry: bodies and parameters |
 //! | `view` | `server` | what is shown: pages, JSON, log lines |
-//! | `d1` | `d1` | runs the statements on Cloudflare D1 |
+//! | `d1` | `worker` | runs the statements on Cloudflare D1 |
 //! | `worker` | `worker` | the Cloudflare Worker: converts, calls, carries out |
 //! | `browser` | `browser` | the rules as functions of numbers, for the npm package |
 //!
@@ -29,8 +29,8 @@ pub mod auth;
 pub mod browser;
 #[cfg(feature = "server")]
 pub mod config;
-#[cfg(feature = "d1")]
-pub mod d1;
+#[cfg(feature = "worker")]
+mod d1;
 #[cfg(feature = "server")]
 pub mod input;
 #[cfg(feature = "server")]

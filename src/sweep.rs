@@ -6,8 +6,8 @@
 use std::collections::HashSet;
 
 use crate::rules::{
-    Active, Brake, Failure, Held, Plan, Planned, Policy, Rule, SkipReason, Staleness, Timestamp, Unqualified,
-    Unreadable, plan, recheck,
+    Active, CircuitBreaker, Failure, Plan, Planned, Policy, Rule, SkipReason, Staleness, Suspension,
+    Timestamp, Unqualified, Unreadable, plan, recheck,
 };
 use crate::store::{
     self, CandidateRow, Cost, Database, DatabaseError, FailureRow, Filter, SweepStart, SweepTotals, Window,
@@ -61,17 +61,17 @@ pub struct Request<'a> {
     pub policy: &'a Policy,
     /// Take the same path and write nothing.
     pub dry_run: bool,
-    /// Whom the rest of the app is told by: see `events.targets`.
+    /// Whom the rest of the app is told by: see `events.destinations`.
     pub notify: Notify,
-    /// When it is held, if nobody has confirmed what it does; `None` for never.
-    pub brake: Option<Brake>,
+    /// When it is suspended, if nobody has confirmed what it does; `None` for never.
+    pub breaker: Option<CircuitBreaker>,
     /// At most this many creations are marked in one transaction; from 1.
     pub rows_per_transaction: u32,
     /// At most this many creations are looked at, beside unreadable ones; from 1. A plan is not bounded by it.
     pub rows_per_sweep: u32,
 }
 
-/// Whom events go to, as `events.targets` has it; 0 is nobody, and then none is written.
+/// Whom events go to, as `events.destinations` has it; 0 is nobody, and then none is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Notify {
     /// Of a failure or a restore.
@@ -84,25 +84,25 @@ pub struct Notify {
 #[derive(Clone, Debug, Default)]
 pub struct Report {
     /// Marked failed and refunded; in a dry run, what would be.
-    pub marked: Vec<Marked>,
+    pub failed: Vec<Marked>,
     /// Put back for another attempt; in a dry run, what would be.
     pub retried: Vec<Marked>,
     /// How many had moved on between the decision and the write, and were left alone.
     pub raced: u32,
-    /// Those whose write the database refused, one by one, with its reason.
-    pub refused: Vec<Refused>,
+    /// Those whose write the database rejected, one by one, with its reason.
+    pub rejected: Vec<Rejected>,
     /// Active creations whose age can't be known; at most `rows_per_transaction` of each sort are listed.
     pub unreadable: Vec<Skipped>,
     /// Creations of the plan that were left alone, and why.
-    pub unqualified: Vec<(String, Unqualified)>,
+    pub skipped: Vec<(String, Unqualified)>,
     /// How many creations were looked at.
     pub examined: u32,
     /// What was refunded; in a dry run, what would be.
     pub refunded_tokens: u64,
     /// Whether stale creations remain beyond the bound.
     pub more: bool,
-    /// What held it back: then it wrote nothing, unless it was a dry run, which only says so.
-    pub held: Option<Held>,
+    /// What suspended it back: then it wrote nothing, unless it was a dry run, which only says so.
+    pub suspended: Option<Suspension>,
     /// What the sweep cost.
     pub cost: Cost,
 }
@@ -126,7 +126,7 @@ pub struct Marked {
 
 /// A creation that the database refused to mark.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refused {
+pub struct Rejected {
     /// The creation's id.
     pub id: String,
     /// The database's reason.
@@ -158,10 +158,10 @@ pub struct SweepError {
 ///   was decided on, and the ledger's key is unique.
 /// - A creation that moves on meanwhile is counted in [`Report::raced`]; the others of its transaction go through.
 /// - A transaction that a constraint refuses is halved until the row that it is about stands alone; that row is
-///   counted in [`Report::refused`], and the others go through.
+///   counted in [`Report::rejected`], and the others go through.
 /// - Creations that a sweep can't mark are passed over, so they don't keep it from those behind them.
-/// - A sweep that would do abnormally many is held by the [`Brake`], and so is every one while an operator has paused
-///   sweeping; a page load also while the brake holds. A plan that somebody has confirmed is carried out all the same.
+/// - A sweep that would do abnormally many is held by the [`CircuitBreaker`], and so is every one while an operator has paused
+///   sweeping; a page load also while the circuit breaker is open. A plan that somebody has confirmed is carried out all the same.
 /// - A row stays in `sweeps`, with the error if there was one. Only a page load that finds nothing to do leaves
 ///   none: it would be a write for every view.
 ///
@@ -179,8 +179,8 @@ pub async fn mark_stale_creations_as_failed(
     };
     let ended = match &outcome {
         Ok(()) => {
-            let held = run.report.held.as_ref().map(ToString::to_string);
-            run.end(held.as_deref()).await
+            let suspended = run.report.suspended.as_ref().map(ToString::to_string);
+            run.end(suspended.as_deref()).await
         }
         Err(error) => {
             // The first error is the one to report; that its record failed too would add nothing.
@@ -213,12 +213,13 @@ impl<D: Database> Run<'_, D> {
         let mut shown = HashSet::new();
         loop {
             let take = rows_per_transaction.min(rows_per_sweep.saturating_sub(seen));
-            // The brake judges how many are stale, however few of them one transaction would take.
-            let brake = self.request.brake.filter(|_| seen == 0 && self.decides());
-            let look = brake.map_or(take, |brake| take.max(brake.creations));
-            let Selected { mut rows, active, held } = self.select(look, passed_over, seen == 0).await?;
+            // The circuit breaker judges how many are stale, however few of them one transaction would take.
+            let breaker = self.request.breaker.filter(|_| seen == 0 && self.decides());
+            let look = breaker.map_or(take, |breaker| take.max(breaker.creations));
+            let Selected { mut rows, active, suspended } = self.select(look, passed_over, seen == 0).await?;
             self.report.more = rows.len() > take as usize;
-            if seen == 0 && self.is_held(count(rows.len()), active, held).await? && !self.request.dry_run {
+            if seen == 0 && self.is_held(count(rows.len()), active, suspended).await? && !self.request.dry_run
+            {
                 return Ok(());
             }
             rows.truncate(take as usize);
@@ -236,13 +237,13 @@ impl<D: Database> Run<'_, D> {
             let Plan { fail, retry, skip } = plan(rows.iter().map(CandidateRow::candidate), now, policy);
             self.note_unreadable(skip.into_iter().map(|skip| (skip.id, skip.reason)));
             let left = taken.saturating_sub(count(fail.len()).saturating_add(count(retry.len())));
-            let (refused, retried) = (self.report.refused.len(), self.report.retried.len());
+            let (rejected, retried) = (self.report.rejected.len(), self.report.retried.len());
             let last = !self.report.more || seen >= rows_per_sweep;
             self.carry_out_both(fail, retry, &rows, last).await?;
             if last {
                 return Ok(());
             }
-            let refused = self.report.refused.len().saturating_sub(refused);
+            let rejected = self.report.rejected.len().saturating_sub(rejected);
             // What is put back is not stale any more, but still among a user's active creations.
             let put_back = match self.request.user_id {
                 Some(_) => self.report.retried.len().saturating_sub(retried),
@@ -251,49 +252,49 @@ impl<D: Database> Run<'_, D> {
             let stay = if self.request.dry_run {
                 taken
             } else {
-                left.saturating_add(count(refused.saturating_add(put_back)))
+                left.saturating_add(count(rejected.saturating_add(put_back)))
             };
             passed_over = passed_over.saturating_add(stay);
         }
     }
 
-    /// Whether this sweep engages and releases the brake. A user's own creations say nothing of everybody's: a page load goes by
+    /// Whether this sweep engages and releases the breaker. A user's own creations say nothing of everybody's: a page load goes by
     /// what the last sweep of all has found.
     fn decides(&self) -> bool {
         self.request.source != Source::Page && self.request.user_id.is_none()
     }
 
-    /// Whether something holds this sweep back, that finds `stale` creations. A brake that holds no more is released.
+    /// Whether something holds this sweep back, that finds `stale` creations. A circuit breaker that holds no more is released.
     async fn is_held(
         &mut self,
         stale: u32,
         active: Option<u64>,
-        held: Option<Held>,
+        suspended: Option<Suspension>,
     ) -> Result<bool, DatabaseError> {
-        let Request { source, now, brake, dry_run, filter, .. } = self.request;
-        let was = matches!(held, Some(Held::Brake { .. }));
+        let Request { source, now, breaker, dry_run, filter, .. } = self.request;
+        let was = matches!(suspended, Some(Suspension::BreakerOpen { .. }));
         let decides = self.decides();
         let stale = u64::from(stale);
-        let check = |brake: Brake| brake.check(stale, active.unwrap_or(u64::MAX));
-        let holds = brake.filter(|_| decides).and_then(check);
-        self.report.held = match held {
-            Some(Held::Brake { .. }) if decides => holds.clone(),
-            Some(held) => Some(held),
+        let check = |breaker: CircuitBreaker| breaker.check(stale, active.unwrap_or(u64::MAX));
+        let holds = breaker.filter(|_| decides).and_then(check);
+        self.report.suspended = match suspended {
+            Some(Suspension::BreakerOpen { .. }) if decides => holds.clone(),
+            Some(suspended) => Some(suspended),
             None => holds.clone(),
         };
         if decides && !dry_run {
             match holds {
-                Some(Held::Brake { detail }) => {
-                    self.database.run(&[store::hold("brake", None, &detail, now)]).await?;
+                Some(Suspension::BreakerOpen { detail }) => {
+                    self.database.run(&[store::hold("circuit_breaker", None, &detail, now)]).await?;
                 }
                 // It takes a sweep of everything to say that there is nothing abnormal any more.
                 _ if was && filter.is_empty() && source != Source::Tool => {
-                    self.database.run(&[store::release("brake")]).await?;
+                    self.database.run(&[store::release("circuit_breaker")]).await?;
                 }
                 _ => {}
             }
         }
-        Ok(self.report.held.is_some())
+        Ok(self.report.suspended.is_some())
     }
 
     /// Carries out a plan that somebody has confirmed: exactly its creations, as far as they are still what it was
@@ -318,7 +319,7 @@ impl<D: Database> Run<'_, D> {
                 match recheck(planned, candidate.as_ref(), now, policy) {
                     Ok(failure) if failure.staleness.retries() => retry.push(failure),
                     Ok(failure) => fail.push(failure),
-                    Err(reason) => self.report.unqualified.push((planned.id.to_owned(), reason)),
+                    Err(reason) => self.report.skipped.push((planned.id.to_owned(), reason)),
                 }
             }
             self.carry_out_both(fail, retry, &rows, at == count_parts).await?;
@@ -328,16 +329,16 @@ impl<D: Database> Run<'_, D> {
 
     /// One candidate more than `take`, to know whether more remain. Unreadable ones are noted at the first select.
     async fn select(&mut self, take: u32, offset: u32, first: bool) -> Result<Selected, DatabaseError> {
-        let Request { now, policy, user_id, filter, rows_per_transaction, brake, .. } = self.request;
+        let Request { now, policy, user_id, filter, rows_per_transaction, breaker, .. } = self.request;
         let limit = take.saturating_add(1);
         let statement = match user_id {
             Some(user_id) => store::active_of_user(user_id, limit, offset),
             None => {
                 let unreadable = if first { rows_per_transaction } else { 0 };
-                // Only the first select asks for what the brake has to know.
-                let never = Brake { at_least: u32::MAX, ..Brake::default() };
-                let brake = brake.filter(|_| first).unwrap_or(never);
-                store::stale(policy, filter, now, Window { limit, offset, unreadable }, brake)
+                // Only the first select asks for what the circuit breaker has to know.
+                let never = CircuitBreaker { at_least: u32::MAX, ..CircuitBreaker::default() };
+                let breaker = breaker.filter(|_| first).unwrap_or(never);
+                store::stale(policy, filter, now, Window { limit, offset, unreadable }, breaker)
             }
         };
         let results = self.database.run(&[statement]).await?;
@@ -347,7 +348,11 @@ impl<D: Database> Run<'_, D> {
         let skips = plan(unreadable.iter().map(CandidateRow::candidate), now, policy).skip;
         self.note_unreadable(skips.into_iter().map(|skip| (skip.id, skip.reason)));
         let active = rows.first().and_then(|row| row.get("active")).and_then(serde_json::Value::as_u64);
-        Ok(Selected { active, held: store::held(rows), rows: store::candidates(rows, "candidates")? })
+        Ok(Selected {
+            active,
+            suspended: store::suspended(rows),
+            rows: store::candidates(rows, "candidates")?,
+        })
     }
 
     fn note_unreadable<'s>(&mut self, skips: impl Iterator<Item = (&'s str, SkipReason)>) {
@@ -365,7 +370,7 @@ impl<D: Database> Run<'_, D> {
             let list = match does {
                 Does::Fail => {
                     self.report.refunded_tokens = self.report.refunded_tokens.saturating_add(row.tokens);
-                    &mut self.report.marked
+                    &mut self.report.failed
                 }
                 Does::Retry => &mut self.report.retried,
             };
@@ -415,8 +420,8 @@ impl<D: Database> Run<'_, D> {
                 Err(error) if error.is_constraint() => {
                     if let [(failure, _)] = part {
                         self.report
-                            .refused
-                            .push(Refused { id: failure.id.to_owned(), error: error.to_string() });
+                            .rejected
+                            .push(Rejected { id: failure.id.to_owned(), error: error.to_string() });
                     } else {
                         let (head, tail) = part.split_at(part.len() / 2);
                         parts.extend([tail, head]);
@@ -445,7 +450,7 @@ impl<D: Database> Run<'_, D> {
         self.begun = true;
         self.ended = last;
         let answer = results.last().map(Vec::as_slice).unwrap_or_default();
-        let ids: Option<HashSet<String>> = store::marked_ids(answer)?.map(HashSet::from_iter);
+        let ids: Option<HashSet<String>> = store::failed_ids(answer)?.map(HashSet::from_iter);
         let marked = ids.as_ref().map_or(part.len(), HashSet::len);
         self.report.raced = self.report.raced.saturating_add(count(part.len().saturating_sub(marked)));
         self.note(does, part, ids.as_ref());
@@ -455,8 +460,8 @@ impl<D: Database> Run<'_, D> {
     /// Leaves the sweep's row, unless its last transaction did.
     async fn end(&mut self, error: Option<&str>) -> Result<(), DatabaseError> {
         let Request { dry_run, source, .. } = self.request;
-        let held = self.report.held.is_some();
-        let nothing_to_do = !self.begun && self.report.refused.is_empty() && (error.is_none() || held);
+        let suspended = self.report.suspended.is_some();
+        let nothing_to_do = !self.begun && self.report.rejected.is_empty() && (error.is_none() || suspended);
         if dry_run || (source == Source::Page && nothing_to_do) {
             return Ok(());
         }
@@ -479,10 +484,10 @@ impl<D: Database> Run<'_, D> {
     }
 
     fn totals(&self) -> SweepTotals {
-        let Report { examined, refused, unreadable, more, .. } = &self.report;
+        let Report { examined, rejected, unreadable, more, .. } = &self.report;
         SweepTotals {
             examined: *examined,
-            refused: count(refused.len()),
+            rejected: count(rejected.len()),
             unreadable: count(unreadable.len()),
             more: *more,
         }
@@ -492,9 +497,9 @@ impl<D: Database> Run<'_, D> {
 /// What a select has found.
 struct Selected {
     rows: Vec<CandidateRow>,
-    /// How many creations are active, where the brake wants to know.
+    /// How many creations are active, where the circuit breaker wants to know.
     active: Option<u64>,
-    held: Option<Held>,
+    suspended: Option<Suspension>,
 }
 
 /// What is done with creations that are stale.

@@ -1,4 +1,4 @@
-//! What operators are told: the findings of the doctor and of the watch, and the brake. Each at its boundary.
+//! What operators are told: the findings of the doctor and of the watch, and the circuit breaker. Each at its boundary.
 
 #![allow(
     clippy::arithmetic_side_effects,
@@ -10,8 +10,8 @@
 )]
 
 use stale_drafts::rules::{
-    Brake, DOMINANT_PERCENT, Evidence, FEW, Finding, GENERATION_TIMEOUT, Held, ONE_WINDOW_MS, Observed,
-    SILENT_AFTER_MS, START_EXPECTED_WITHIN_MS, Severity, Thresholds, Timestamp, diagnose, watch,
+    CircuitBreaker, DOMINANT_PERCENT, Evidence, FEW, Finding, GENERATION_TIMEOUT, ONE_WINDOW_MS, Observed,
+    SILENT_AFTER_MS, START_EXPECTED_WITHIN_MS, Severity, Suspension, Thresholds, Timestamp, diagnose, watch,
 };
 
 const MINUTE: u64 = 60_000;
@@ -82,7 +82,7 @@ fn critical_findings_come_first() {
     assert!(Severity::Critical > Severity::Warning);
 
     let mut observed = healthy();
-    observed.held = Some(Held::Paused { actor: String::from("anna"), since: now() });
+    observed.suspended = Some(Suspension::Paused { actor: String::from("anna"), since: now() });
     observed.given_up = 1;
     observed.overdue = Some((String::from("c1"), MINUTE));
     observed.evidence.last_good_sweep = None;
@@ -92,7 +92,7 @@ fn critical_findings_come_first() {
             "cron_not_running: it has never swept",
             "creations_overdue: `c1` has been stale for 1 minute and is not marked",
             "sweeping_paused: `anna` paused it",
-            "events_given_up: 1 event was given up",
+            "dead_letters: 1 event was given up",
         ]
     );
 }
@@ -223,15 +223,15 @@ fn the_outbox_is_stuck_beyond_15_minutes() {
 #[test]
 fn events_were_given_up() {
     let of = |given_up| watched(&Observed { given_up, ..healthy() });
-    assert_eq!(of(1), ["events_given_up: 1 event was given up"]);
-    assert_eq!(of(2), ["events_given_up: 2 events were given up"]);
+    assert_eq!(of(1), ["dead_letters: 1 event was given up"]);
+    assert_eq!(of(2), ["dead_letters: 2 events were given up"]);
 }
 
 #[test]
-fn the_brake_holds_beyond_a_number_and_beyond_a_share() {
-    let brake = Brake { creations: 100, percent: 50, at_least: 10 };
-    let detail = |stale, active| match brake.check(stale, active) {
-        Some(Held::Brake { detail }) => Some(detail),
+fn the_circuit_breaker_holds_beyond_a_number_and_beyond_a_share() {
+    let breaker = CircuitBreaker { creations: 100, percent: 50, at_least: 10 };
+    let detail = |stale, active| match breaker.check(stale, active) {
+        Some(Suspension::BreakerOpen { detail }) => Some(detail),
         other => {
             assert_eq!(other, None);
             None
@@ -244,19 +244,20 @@ fn the_brake_holds_beyond_a_number_and_beyond_a_share() {
     assert_eq!(detail(9, 9), None);
     assert_eq!(detail(10, 20), None);
     assert_eq!(detail(10, 19), Some(String::from("10 of 19 active creations are stale at once")));
-    assert_eq!(Brake::default(), Brake { creations: 1_000, percent: 50, at_least: 50 });
+    assert_eq!(CircuitBreaker::default(), CircuitBreaker { creations: 1_000, percent: 50, at_least: 50 });
 }
 
 #[test]
 fn what_holds_says_who_or_why() {
-    let paused = Held::Paused { actor: String::from("anna"), since: now() };
+    let paused = Suspension::Paused { actor: String::from("anna"), since: now() };
     assert_eq!(paused.to_string(), "sweeping is paused by `anna`");
-    let held = Held::Brake { detail: String::from("60 of 100 active creations are stale at once") };
+    let held =
+        Suspension::BreakerOpen { detail: String::from("60 of 100 active creations are stale at once") };
     assert_eq!(
         held.to_string(),
-        "the brake holds: 60 of 100 active creations are stale at once, and nothing was written; look for the cause, \
-         or carry out a plan"
+        "the circuit breaker is open: 60 of 100 active creations are stale at once, and nothing was written; find the cause, \
+         or preview and apply a plan"
     );
-    let text = "brake_engaged: 60 of 100 active creations are stale at once";
-    assert_eq!(watched(&Observed { held: Some(held), ..healthy() }), [text]);
+    let text = "circuit_breaker_open: 60 of 100 active creations are stale at once";
+    assert_eq!(watched(&Observed { suspended: Some(held), ..healthy() }), [text]);
 }

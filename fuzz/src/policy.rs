@@ -48,9 +48,9 @@ fn taken(config: &Config, table: &Map<String, Value>) {
     assert!((1..=1_440).contains(&config.max_minutes_since_sweep));
     let keep = config.keep;
     assert!([keep.sweeps, keep.events, keep.rollups].iter().all(|days| (1..=3_650).contains(days)));
-    if let Some(brake) = config.brake {
-        assert!((1..=1_000).contains(&brake.creations) && (1..=100).contains(&brake.percent));
-        assert!((1..=1_000).contains(&brake.at_least));
+    if let Some(breaker) = config.breaker {
+        assert!((1..=1_000).contains(&circuit_breaker.creations) && (1..=100).contains(&circuit_breaker.percent));
+        assert!((1..=1_000).contains(&circuit_breaker.at_least));
     }
     assert!(config.alerts.stale_percent <= 100 && (1..=100).contains(&config.alerts.error_percent));
 }
@@ -69,7 +69,7 @@ fn credentials(config: &Config) {
     }
     let urls = [&auth.jwks_url, &config.webhook_url].into_iter().flatten();
     assert!(urls.chain(config.issuers.iter().map(|issuer| &issuer.jwks_url)).all(|url| over_tls(url)));
-    assert!(config.tokens.iter().all(|token| !token.scopes.is_empty() && !token.name.is_empty()));
+    assert!(config.api_tokens.iter().all(|token| !token.scopes.is_empty() && !token.name.is_empty()));
     for issuer in &config.issuers {
         assert!(!issuer.scopes.is_empty() && !issuer.name.is_empty() && !issuer.audience.is_empty());
         assert!(!issuer.issuer.is_empty() && issuer.algorithm != Algorithm::Hs256);

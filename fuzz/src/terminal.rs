@@ -9,7 +9,7 @@ use self::plain::{
 };
 use crate::as_text;
 
-#[path = "../../src/cli/plain.rs"]
+#[path = "../../crates/cli/src/plain.rs"]
 mod plain;
 
 /// Panics if a law is broken.

@@ -12,17 +12,17 @@ const OWNERS = 5_000;
 
 /** What a team would write for itself: the same columns, no more indexes than its own sweep needs. */
 export const PLAIN = [
-  "CREATE TABLE creations (id TEXT NOT NULL PRIMARY KEY, user_id TEXT NOT NULL, kind TEXT NOT NULL, prompt TEXT NOT NULL, status TEXT NOT NULL, tokens INTEGER NOT NULL, created_at INTEGER, started_at INTEGER, heartbeat_at INTEGER, finished_at INTEGER, error TEXT, error_code TEXT, last_sign_of_life INTEGER GENERATED ALWAYS AS (max(created_at, ifnull(started_at, 0), ifnull(heartbeat_at, 0))) VIRTUAL)",
-  "CREATE TABLE balances (user_id TEXT NOT NULL PRIMARY KEY, tokens INTEGER NOT NULL) WITHOUT ROWID",
-  "CREATE TABLE ledger (entry_key TEXT NOT NULL PRIMARY KEY, user_id TEXT NOT NULL, type TEXT NOT NULL, creation_id TEXT, tokens INTEGER NOT NULL, created_at INTEGER NOT NULL) WITHOUT ROWID",
-  "CREATE INDEX creations_of_user ON creations (user_id, created_at)",
+  "CREATE TABLE stale_drafts_creations (id TEXT NOT NULL PRIMARY KEY, user_id TEXT NOT NULL, kind TEXT NOT NULL, prompt TEXT NOT NULL, status TEXT NOT NULL, tokens INTEGER NOT NULL, created_at INTEGER, started_at INTEGER, heartbeat_at INTEGER, finished_at INTEGER, error TEXT, error_code TEXT, last_sign_of_life INTEGER GENERATED ALWAYS AS (max(created_at, ifnull(started_at, 0), ifnull(heartbeat_at, 0))) VIRTUAL)",
+  "CREATE TABLE stale_drafts_balances (user_id TEXT NOT NULL PRIMARY KEY, tokens INTEGER NOT NULL) WITHOUT ROWID",
+  "CREATE TABLE stale_drafts_ledger (entry_key TEXT NOT NULL PRIMARY KEY, user_id TEXT NOT NULL, type TEXT NOT NULL, creation_id TEXT, tokens INTEGER NOT NULL, created_at INTEGER NOT NULL) WITHOUT ROWID",
+  "CREATE INDEX stale_drafts_creations_of_user ON stale_drafts_creations (user_id, created_at)",
 ];
-export const NAIVE = ["CREATE INDEX creations_by_status ON creations (status)"];
+export const NAIVE = ["CREATE INDEX creations_by_status ON stale_drafts_creations (status)"];
 export const SET_BASED = [
-  "CREATE INDEX creations_active ON creations (last_sign_of_life) WHERE status IN ('pending', 'processing')",
-  `CREATE TRIGGER creations_are_refunded AFTER UPDATE OF status ON creations WHEN NEW.status = 'failed' AND OLD.status <> 'failed' BEGIN
-     INSERT INTO ledger (entry_key, user_id, type, creation_id, tokens, created_at) VALUES ('refund:' || NEW.id, NEW.user_id, 'refund', NEW.id, NEW.tokens, NEW.finished_at);
-     UPDATE balances SET tokens = tokens + NEW.tokens WHERE user_id = NEW.user_id;
+  "CREATE INDEX stale_drafts_creations_active ON stale_drafts_creations (last_sign_of_life) WHERE status IN ('pending', 'processing')",
+  `CREATE TRIGGER stale_drafts_creations_are_refunded AFTER UPDATE OF status ON stale_drafts_creations WHEN NEW.status = 'failed' AND OLD.status <> 'failed' BEGIN
+     INSERT INTO stale_drafts_ledger (entry_key, user_id, type, creation_id, tokens, created_at) VALUES ('refund:' || NEW.id, NEW.user_id, 'refund', NEW.id, NEW.tokens, NEW.finished_at);
+     UPDATE stale_drafts_balances SET tokens = tokens + NEW.tokens WHERE user_id = NEW.user_id;
    END`,
 ];
 
@@ -51,23 +51,23 @@ function bulk(database, sorted, fill) {
 
 function insert(database, { prefix, count, owners, age, status, tokens = 10 }) {
   database.prepare(
-    `INSERT INTO creations (id, user_id, kind, prompt, status, tokens, created_at)
+    `INSERT INTO stale_drafts_creations (id, user_id, kind, prompt, status, tokens, created_at)
      WITH RECURSIVE n (at) AS (SELECT 0 UNION ALL SELECT at + 1 FROM n WHERE at + 1 < ?1)
      SELECT ?2 || printf('%010d', at), 'user-' || CAST(at * 7919 % ?3 AS INTEGER), iif(at % 3 = 0, 'video', 'image'), 'a lighthouse in a storm, as a watercolour', ?4, ?5, CAST(?6 - at % ?7 AS INTEGER) FROM n`,
   ).run(count, prefix, owners, status, tokens, NOW - age.from, Math.max(1, age.from === age.to ? 1 : age.to - age.from));
-  database.prepare("INSERT INTO ledger (entry_key, user_id, type, creation_id, tokens, created_at) SELECT 'charge:' || id, user_id, 'charge', id, -tokens, created_at FROM creations WHERE id >= ?1 AND id < ?1 || 'z' ORDER BY id").run(prefix);
+  database.prepare("INSERT INTO stale_drafts_ledger (entry_key, user_id, type, creation_id, tokens, created_at) SELECT 'charge:' || id, user_id, 'charge', id, -tokens, created_at FROM stale_drafts_creations WHERE id >= ?1 AND id < ?1 || 'z' ORDER BY id").run(prefix);
 }
 
 /** Settled creations and the living ones, in the migrated database below `folder`. */
 export function fillBase(folder, count) {
   const database = open(folder);
   bulk(database, true, () => {
-    database.prepare("INSERT INTO balances (user_id, tokens) WITH RECURSIVE n (at) AS (SELECT 0 UNION ALL SELECT at + 1 FROM n WHERE at + 1 < ?1) SELECT 'user-' || at, 0 FROM n ORDER BY 1").run(OWNERS);
+    database.prepare("INSERT INTO stale_drafts_balances (user_id, tokens) WITH RECURSIVE n (at) AS (SELECT 0 UNION ALL SELECT at + 1 FROM n WHERE at + 1 < ?1) SELECT 'user-' || at, 0 FROM n ORDER BY 1").run(OWNERS);
     insert(database, { prefix: "a", count, owners: OWNERS, age: { from: 2 * HOUR, to: 200 * HOUR }, status: "draft" });
     // Asked for within the last half hour.
     insert(database, { prefix: "b", count: LIVING, owners: OWNERS, age: { from: 0, to: HOUR / 2 }, status: "pending" });
     // What everybody was granted: the cost of all that they asked for.
-    database.exec(`INSERT INTO ledger (entry_key, user_id, type, tokens, created_at) SELECT 'grant:' || user_id, user_id, 'grant', -sum(tokens), 0 FROM ledger GROUP BY user_id`);
+    database.exec(`INSERT INTO stale_drafts_ledger (entry_key, user_id, type, tokens, created_at) SELECT 'grant:' || user_id, user_id, 'grant', -sum(tokens), 0 FROM stale_drafts_ledger GROUP BY user_id`);
   });
   database.exec("PRAGMA wal_checkpoint(TRUNCATE)");
   database.close();
@@ -85,7 +85,7 @@ export function fillStale(base, folder, { count, owners = OWNERS, further = [], 
     if (living > 0) insert(database, { prefix: "l", count: living, owners: OWNERS, age: { from: 0, to: HOUR / 2 }, status: "pending" });
     if (count > 0) insert(database, { prefix: "s", count, owners, age: { from: HOUR + 1, to: 3 * HOUR }, status: "pending" });
     // What they cost was granted beforehand.
-    database.exec("INSERT INTO ledger (entry_key, user_id, type, tokens, created_at) SELECT 'grant:later:' || user_id, user_id, 'grant', -sum(tokens), 0 FROM ledger WHERE type = 'charge' AND creation_id >= 'l' GROUP BY user_id");
+    database.exec("INSERT INTO stale_drafts_ledger (entry_key, user_id, type, tokens, created_at) SELECT 'grant:later:' || user_id, user_id, 'grant', -sum(tokens), 0 FROM stale_drafts_ledger WHERE type = 'charge' AND creation_id >= 'l' GROUP BY user_id");
   });
   for (const sql of further) database.exec(sql);
   database.exec("PRAGMA wal_checkpoint(TRUNCATE)");
@@ -97,9 +97,9 @@ export function audit(folder) {
   const database = open(folder);
   const value = (sql) => Object.values(database.prepare(sql).get())[0];
   const found = {
-    failed: value("SELECT count(*) FROM creations WHERE status = 'failed'"),
-    refunded: value("SELECT count(*) FROM ledger WHERE type = 'refund'"),
-    wrong: value("SELECT count(*) FROM (SELECT user_id, sum(tokens) AS sum FROM ledger GROUP BY user_id) FULL JOIN balances USING (user_id) WHERE ifnull(sum, 0) <> ifnull(tokens, 0)"),
+    failed: value("SELECT count(*) FROM stale_drafts_creations WHERE status = 'failed'"),
+    refunded: value("SELECT count(*) FROM stale_drafts_ledger WHERE type = 'refund'"),
+    wrong: value("SELECT count(*) FROM (SELECT user_id, sum(tokens) AS sum FROM stale_drafts_ledger GROUP BY user_id) FULL JOIN stale_drafts_balances USING (user_id) WHERE ifnull(sum, 0) <> ifnull(tokens, 0)"),
   };
   database.close();
   return found;

@@ -41,7 +41,7 @@ const worker = (key, config) => {
 };
 
 /** Starts a contender on the database below `folder`. */
-export async function start(key, folder, config = { brake: "off", rows_per_sweep: 100_000 }) {
+export async function start(key, folder, config = { circuit_breaker: "off", rows_per_sweep: 100_000 }) {
   const errors = [];
   const miniflare = new Miniflare({
     ...worker(key, config),
@@ -78,13 +78,4 @@ export async function migrate(folder, plain) {
 export function bytes(key) {
   if (key !== "stale-drafts") return gzipSync(transformSync(here(`${key}.js`), { minify: true, format: "esm" }).code, { level: 9 }).length;
   return ["index.js", "index_bg.wasm"].reduce((sum, name) => sum + gzipSync(built(name), { level: 9 }).length, 0);
-}
-
-/** The dashboard, which is deployed beside it. */
-export const dashboardBytes = () => ["index.js", "index_bg.wasm"].reduce((sum, name) => sum + gzipSync(built(name, "build-dashboard"), { level: 9 }).length, 0);
-
-/** Compiling the whole WebAssembly and making an instance of it, in ms, in a process that has not seen it before. */
-export async function startup() {
-  const script = "const { readFileSync } = require('node:fs'); const bytes = readFileSync(process.argv[1]); const begun = performance.now(); const module = new WebAssembly.Module(bytes); console.log(performance.now() - begun);";
-  return Number(await sh(process.execPath, ["--no-wasm-lazy-compilation", "-e", script, join(root, "build/index_bg.wasm")], { quiet: true }));
 }

@@ -162,7 +162,7 @@ pub(super) fn users(value: &Value) -> Result<AuthConfig, ConfigError> {
 
 pub(super) fn tokens(value: &Value) -> Result<Vec<ApiToken>, ConfigError> {
     let mut tokens: Vec<ApiToken> = Vec::new();
-    for (at, table) in tables("tokens", value)? {
+    for (at, table) in tables("api_tokens", value)? {
         let mut name = None;
         let mut sha256 = None;
         let mut allowed = None;
@@ -378,7 +378,7 @@ fn texts(key: &str, value: &Value) -> Result<Vec<String>, ConfigError> {
 /// A table and its place in the configuration.
 type Placed<'a> = (String, &'a Map<String, Value>);
 
-/// The tables of a list, each with its place, such as `tokens[0]`.
+/// The tables of a list, each with its place, such as `api_tokens[0]`.
 fn tables<'a>(key: &str, value: &'a Value) -> Result<Vec<Placed<'a>>, ConfigError> {
     let list = value.as_array().ok_or_else(|| {
         ConfigError(format!("`{key}` is {}: expected a list of tables", quoted(key, value)))

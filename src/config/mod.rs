@@ -18,7 +18,7 @@ use std::ops::RangeInclusive;
 
 use serde_json::{Map, Value};
 
-use crate::rules::{Brake, InvalidMaxAge, MaxAge, Policy, Setting, Thresholds};
+use crate::rules::{CircuitBreaker, InvalidMaxAge, MaxAge, Policy, Setting, Thresholds};
 
 pub use auth::{Algorithm, ApiToken, AuthConfig, Issuer, Scope};
 
@@ -41,7 +41,7 @@ pub struct Config {
     /// How the users' tokens are verified.
     pub auth: AuthConfig,
     /// The operators' and schedulers' own tokens.
-    pub tokens: Vec<ApiToken>,
+    pub api_tokens: Vec<ApiToken>,
     /// Who else vouches for operators and schedulers.
     pub issuers: Vec<Issuer>,
     /// Where events are sent.
@@ -49,7 +49,7 @@ pub struct Config {
     /// How often the delivery of an event is tried: 1 to 100, by default 12.
     pub max_deliveries: u32,
     /// When a sweep is held because it would fail abnormally many creations; `None` for never.
-    pub brake: Option<Brake>,
+    pub breaker: Option<CircuitBreaker>,
     /// From where on something is wrong.
     pub alerts: Thresholds,
     /// How many days rows are kept.
@@ -83,11 +83,11 @@ impl Default for Config {
             page_size: 20,
             max_minutes_since_sweep: 10,
             auth: AuthConfig::default(),
-            tokens: Vec::new(),
+            api_tokens: Vec::new(),
             issuers: Vec::new(),
             webhook_url: None,
             max_deliveries: 12,
-            brake: Some(Brake::default()),
+            breaker: Some(CircuitBreaker::default()),
             alerts: Thresholds::default(),
             keep: Keep::default(),
         }
@@ -113,16 +113,16 @@ impl Config {
                 "page_size" => config.page_size = whole(key, value, 1..=100)?,
                 "max_minutes_since_sweep" => config.max_minutes_since_sweep = whole(key, value, 1..=1_440)?,
                 "auth" => config.auth = auth::users(value)?,
-                "tokens" => config.tokens = auth::tokens(value)?,
+                "api_tokens" => config.api_tokens = auth::tokens(value)?,
                 "issuers" => config.issuers = auth::issuers(value)?,
                 "webhook_url" => config.webhook_url = Some(auth::url(key, value)?),
                 "max_deliveries" => config.max_deliveries = whole(key, value, 1..=100)?,
-                "brake" => config.brake = brake(value)?,
+                "circuit_breaker" => config.breaker = breaker(value)?,
                 "alerts" => config.alerts = thresholds(value)?,
                 "keep_days" => config.keep = keep(value)?,
                 _ => {
                     let keys = "`policy`, `rows_per_transaction`, `rows_per_sweep`, `page_size`, \
-                                `max_minutes_since_sweep`, `auth`, `tokens`, `issuers`, `webhook_url`, `max_deliveries`, `brake`, \
+                                `max_minutes_since_sweep`, `auth`, `api_tokens`, `issuers`, `webhook_url`, `max_deliveries`, `circuit_breaker`, \
                                 `alerts` or `keep_days`";
                     return Err(unknown(key, keys));
                 }
@@ -197,19 +197,20 @@ fn numbers<const N: usize>(
     Ok(numbers)
 }
 
-fn brake(value: &Value) -> Result<Option<Brake>, ConfigError> {
+fn breaker(value: &Value) -> Result<Option<CircuitBreaker>, ConfigError> {
     match value {
         Value::String(text) if text == "off" => return Ok(None),
         Value::Object(_) => {}
         _ => {
             let expected = "expected `\"off\"` or a table such as `{ creations = 1000, percent = 50 }`";
-            return Err(ConfigError(format!("`brake` is `{value}`: {expected}")));
+            return Err(ConfigError(format!("`circuit_breaker` is `{value}`: {expected}")));
         }
     }
-    let Brake { creations, percent, at_least } = Brake::default();
+    let CircuitBreaker { creations, percent, at_least } = CircuitBreaker::default();
     let keys = [("creations", 1..=1_000), ("percent", 1..=100), ("at_least", 1..=1_000)];
-    let [creations, percent, at_least] = numbers("brake", value, keys, [creations, percent, at_least])?;
-    Ok(Some(Brake { creations, percent, at_least }))
+    let [creations, percent, at_least] =
+        numbers("circuit_breaker", value, keys, [creations, percent, at_least])?;
+    Ok(Some(CircuitBreaker { creations, percent, at_least }))
 }
 
 fn thresholds(value: &Value) -> Result<Thresholds, ConfigError> {
@@ -248,7 +249,7 @@ fn table<'a>(key: &str, value: &'a Value) -> Result<&'a Map<String, Value>, Conf
 
 /// A value as an error quotes it. Not where a credential may stand by mistake: `/readyz` shows the error to everybody.
 fn quoted(key: &str, value: &Value) -> String {
-    if matches!(key, "STALE_DRAFTS" | "webhook_url") || key.starts_with("tokens") {
+    if matches!(key, "STALE_DRAFTS" | "webhook_url") || key.starts_with("api_tokens") {
         String::from("something else")
     } else {
         format!("`{value}`")

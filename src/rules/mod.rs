@@ -6,7 +6,7 @@
 //!
 //! [`classify`] answers for one creation, [`plan()`] for a sweep; [`Policy`] says after how long.
 
-mod brake;
+mod breaker;
 mod doctor;
 mod entry;
 mod limit;
@@ -20,7 +20,7 @@ mod time;
 mod verdict;
 mod watch;
 
-pub use brake::{Brake, Held};
+pub use breaker::{CircuitBreaker, Suspension};
 pub use doctor::{
     DOMINANT_PERCENT, Evidence, FEW, Finding, ONE_WINDOW_MS, SILENT_AFTER_MS, START_EXPECTED_WITHIN_MS,
     Severity, diagnose,

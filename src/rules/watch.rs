@@ -1,4 +1,4 @@
-use super::brake::Held;
+use super::breaker::Suspension;
 use super::doctor::{Evidence, FEW, Finding, Severity, critical_first, cron, one_error, share};
 use super::text::Age;
 use super::time::Timestamp;
@@ -19,7 +19,7 @@ pub struct Observed {
     /// Events that were given up.
     pub given_up: u64,
     /// What holds sweeps back.
-    pub held: Option<Held>,
+    pub suspended: Option<Suspension>,
 }
 
 /// From where on something is wrong.
@@ -48,12 +48,12 @@ impl Default for Thresholds {
 /// |---|---|
 /// | `cron_not_running` | the last good sweep by cron is older than it may be, or there is none |
 /// | `creations_overdue` | a creation is stale for longer than [`Thresholds::overdue_ms`], and not marked |
-/// | `brake_engaged` | the [`Brake`](super::Brake) holds sweeps back |
+/// | `circuit_breaker_open` | the [`CircuitBreaker`](super::CircuitBreaker) holds sweeps back |
 /// | `ledger_differs` | a user's balance is not the sum of their ledger |
 /// | `many_stale` | at least [`FEW`] of the finished creations, and more than [`Thresholds::stale_percent`] of them, timed out |
 /// | `one_error_dominates` | of at least [`FEW`] failures, [`Thresholds::error_percent`] have one code, time-outs aside |
 /// | `outbox_stuck` | an event is due for longer than [`Thresholds::outbox_ms`] |
-/// | `events_given_up` | an event was given up |
+/// | `dead_letters` | an event was given up |
 /// | `sweeping_paused` | an operator paused sweeping |
 ///
 /// ```
@@ -73,7 +73,7 @@ pub fn watch(observed: &Observed, thresholds: &Thresholds, now: Timestamp) -> Ve
     critical_first([
         cron(&observed.evidence, now),
         overdue(observed),
-        held(observed),
+        suspended(observed),
         ledger(observed),
         many_stale(observed, thresholds),
         one_error(&observed.evidence, thresholds.error_percent),
@@ -92,17 +92,17 @@ fn overdue(observed: &Observed) -> Option<Finding> {
     })
 }
 
-fn held(observed: &Observed) -> Option<Finding> {
-    let held = observed.held.as_ref()?;
-    Some(match held {
-        Held::Brake { detail } => Finding {
-            code: "brake_engaged",
+fn suspended(observed: &Observed) -> Option<Finding> {
+    let suspended = observed.suspended.as_ref()?;
+    Some(match suspended {
+        Suspension::BreakerOpen { detail } => Finding {
+            code: "circuit_breaker_open",
             severity: Severity::Critical,
             cause: String::from("a sweep would fail abnormally many creations, and was stopped"),
             evidence: detail.clone(),
             remedy: "look for the cause: a clock, the policy, the provider; if they are really stale, preview and apply the plan",
         },
-        Held::Paused { actor, .. } => Finding {
+        Suspension::Paused { actor, .. } => Finding {
             code: "sweeping_paused",
             severity: Severity::Warning,
             cause: String::from("sweeping is paused"),
@@ -153,7 +153,7 @@ fn outbox(observed: &Observed, thresholds: &Thresholds, now: Timestamp) -> Optio
 
 fn given_up(observed: &Observed) -> Option<Finding> {
     (observed.given_up > 0).then(|| Finding {
-        code: "events_given_up",
+        code: "dead_letters",
         severity: Severity::Warning,
         cause: String::from("the rest of the app was not told"),
         evidence: match observed.given_up {

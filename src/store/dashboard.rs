@@ -16,7 +16,7 @@ const LISTED: u32 = 15;
 
 const ROLLUPS: &str =
     "SELECT hour, outcome, kind, stuck_status, rule, creations, tokens, lag_0, lag_1, lag_2, lag_3, lag_4, lag_5
-     FROM rollups WHERE hour >= ?1 AND hour <= ?2 ORDER BY hour LIMIT ?3";
+     FROM stale_drafts_rollups WHERE hour >= ?1 AND hour <= ?2 ORDER BY hour LIMIT ?3";
 
 /// Active creations by phase, kind and quarter of their limit: the band is 4 beyond it, and `NULL` without a limit.
 const ACTIVE: &str = concat!(
@@ -24,7 +24,7 @@ const ACTIVE: &str = concat!(
      limits AS MATERIALIZED (SELECT phase, kind, ", cutoff!("phase", "kind"), " AS cutoff FROM pairs)
      SELECT phase, kind, CASE WHEN cutoff >= 0 THEN CAST(?2 - cutoff AS INTEGER) END AS max_age_ms,
        CASE WHEN cutoff >= 0 THEN CAST(min(4, max(0, ?2 - last_sign_of_life - 1) * 4 / (?2 - cutoff)) AS INTEGER) END AS band, count(*) AS creations
-     FROM (SELECT l.phase, l.kind, l.cutoff, c.last_sign_of_life FROM limits AS l CROSS JOIN creations AS c INDEXED BY creations_active
+     FROM (SELECT l.phase, l.kind, l.cutoff, c.last_sign_of_life FROM limits AS l CROSS JOIN stale_drafts_creations AS c INDEXED BY stale_drafts_creations_active
        ON c.phase = l.phase AND c.kind = l.kind WHERE c.last_sign_of_life IS NOT NULL LIMIT ?3)
      GROUP BY phase, kind, band ORDER BY phase, kind, band"
 );
@@ -33,30 +33,31 @@ const ACTIVE: &str = concat!(
 const OLDEST: &str = concat!(
     "WITH RECURSIVE ", pairs!(), "
      SELECT json_group_array(", candidate!(), ") AS candidates FROM (
-       SELECT c.* FROM pairs CROSS JOIN creations AS c INDEXED BY sqlite_autoindex_creations_1
-       ON c.id = (SELECT id FROM creations INDEXED BY creations_active
+       SELECT c.* FROM pairs CROSS JOIN stale_drafts_creations AS c INDEXED BY sqlite_autoindex_stale_drafts_creations_1
+       ON c.id = (SELECT id FROM stale_drafts_creations INDEXED BY stale_drafts_creations_active
          WHERE phase = pairs.phase AND kind = pairs.kind AND last_sign_of_life IS NOT NULL ORDER BY last_sign_of_life LIMIT 1))"
 );
 
 const RATES: &str = "SELECT count(*) AS newest, coalesce(sum(status = 'draft' OR status = 'published'), 0) AS completed,
        coalesce(sum(status = 'failed'), 0) AS failed, coalesce(sum(error_code = 'generation_timeout'), 0) AS timed_out,
        coalesce(sum(attempt > 1), 0) AS retried, coalesce(sum(status = 'pending' OR status = 'processing'), 0) AS active
-     FROM (SELECT status, attempt, error_code FROM creations ORDER BY rowid DESC LIMIT ?1)";
+     FROM (SELECT status, attempt, error_code FROM stale_drafts_creations ORDER BY rowid DESC LIMIT ?1)";
 
-const SWEEPS: &str = concat!("SELECT ", sweep_columns!(), "\n     FROM sweeps ORDER BY id DESC LIMIT ?1");
+const SWEEPS: &str =
+    concat!("SELECT ", sweep_columns!(), "\n     FROM stale_drafts_sweeps ORDER BY id DESC LIMIT ?1");
 
 /// The newest alerts: of each code as many as are shown, which the key finds, and then the newest of these.
 const ALERTS: &str = concat!(
     "WITH RECURSIVE ",
     alert_codes!(),
     "
-     SELECT a.code, since, resolved_at, severity, cause, evidence, remedy FROM codes CROSS JOIN alerts AS a
+     SELECT a.code, since, resolved_at, severity, cause, evidence, remedy FROM codes CROSS JOIN stale_drafts_alerts AS a
      ON a.code = codes.code AND a.since >= (SELECT min(since) FROM (
-       SELECT since FROM alerts WHERE code = codes.code ORDER BY since DESC LIMIT ?1))
+       SELECT since FROM stale_drafts_alerts WHERE code = codes.code ORDER BY since DESC LIMIT ?1))
      ORDER BY since DESC LIMIT ?1"
 );
 
-const AUDIT: &str = "SELECT at, actor, action, detail FROM audit ORDER BY id DESC LIMIT ?1";
+const AUDIT: &str = "SELECT at, actor, action, detail FROM stale_drafts_audit ORDER BY id DESC LIMIT ?1";
 
 /// What a dashboard shows beside what is watched, from `since` on: see [`Dashboard::read`].
 pub fn dashboard(policy: &Policy, now: Timestamp, since: Timestamp) -> [Statement; 8] {

@@ -1,4 +1,4 @@
-//! The outbox: events are written by the trigger `creations_tell`, claimed, delivered and removed.
+//! The outbox: events are written by the trigger `stale_drafts_creations_emit`, claimed, delivered and removed.
 
 use serde_json::Value;
 
@@ -9,25 +9,25 @@ use crate::rules::Timestamp;
 /// died, it is due again later. The wait doubles with every try, up to a bound. By the whole key, it reads what it takes and not
 /// all that is due.
 const CLAIM: &str =
-    "UPDATE events AS e SET deliveries = e.deliveries + 1, due_at = ?1 + min(?3, ?2 << min(e.deliveries, 20))
-     FROM (SELECT due_at, id FROM events WHERE state = 'due' AND due_at <= ?1 ORDER BY due_at, id LIMIT ?4) AS d
+    "UPDATE stale_drafts_events AS e SET deliveries = e.deliveries + 1, due_at = ?1 + min(?3, ?2 << min(e.deliveries, 20))
+     FROM (SELECT due_at, id FROM stale_drafts_events WHERE state = 'due' AND due_at <= ?1 ORDER BY due_at, id LIMIT ?4) AS d
      WHERE e.state = 'due' AND e.due_at = d.due_at AND e.id = d.id
-     RETURNING id, targets, due_at, body";
+     RETURNING id, destinations, due_at, body";
 
-const DELIVERED: &str = "DELETE FROM events WHERE (state, due_at, id) IN (
+const DELIVERED: &str = "DELETE FROM stale_drafts_events WHERE (state, due_at, id) IN (
        SELECT 'due', value ->> 0, value ->> 1 FROM json_each(?1))";
 
 /// Without `MATERIALIZED` SQLite may look through all that is due for each.
 const NOT_DELIVERED: &str =
     "WITH j AS MATERIALIZED (SELECT value FROM json_each(?1))
-     UPDATE events AS e SET targets = j.value ->> 2, last_error = j.value ->> 3, state = iif(deliveries >= ?2, 'dead', 'due')
+     UPDATE stale_drafts_events AS e SET destinations = j.value ->> 2, last_error = j.value ->> 3, state = iif(deliveries >= ?2, 'dead', 'due')
      FROM j WHERE e.state = 'due' AND e.due_at = j.value ->> 0 AND e.id = j.value ->> 1";
 
 const EVENTS: &str =
-    "SELECT id, state, due_at, targets, deliveries, created_at, creation_id, last_error FROM events
+    "SELECT id, state, due_at, destinations, deliveries, created_at, creation_id, last_error FROM stale_drafts_events
      WHERE state = ?1 AND (due_at, id) > (?2, ?3) ORDER BY due_at, id LIMIT ?4";
 
-const REPLAY: &str = "UPDATE events SET state = 'due', deliveries = 0, due_at = ?1
+const REPLAY: &str = "UPDATE stale_drafts_events SET state = 'due', deliveries = 0, due_at = ?1
      WHERE state = 'dead' AND (?2 IS NULL OR id IN (SELECT value FROM json_each(?2)))
      RETURNING id";
 
@@ -46,8 +46,8 @@ pub fn claim(now: Timestamp, limit: u32) -> Statement {
 pub struct Claimed {
     /// Its id, the same at every try.
     pub id: String,
-    /// To whom it has not gone yet: see [`mod@targets`].
-    pub targets: u32,
+    /// To whom it has not gone yet: see [`mod@destinations`].
+    pub destinations: u32,
     /// When it is due again.
     pub due_at: i64,
     /// The JSON that is delivered.
@@ -59,7 +59,7 @@ pub fn claimed(rows: &[Row]) -> Vec<Claimed> {
     let read = |row: &Row| {
         Some(Claimed {
             id: row.get("id")?.as_str()?.to_owned(),
-            targets: u32::try_from(row.get("targets")?.as_u64()?).ok()?,
+            destinations: u32::try_from(row.get("destinations")?.as_u64()?).ok()?,
             due_at: row.get("due_at")?.as_i64()?,
             body: row.get("body")?.as_str()?.to_owned(),
         })
@@ -103,8 +103,8 @@ pub fn replay(ids: Option<&[&str]>, now: Timestamp) -> Statement {
     Statement::new(REPLAY, [now.into(), ids.map_or(Param::Null, |ids| Param::Text(json(ids)))])
 }
 
-/// The bits of `events.targets`: to whom an event has not gone yet.
-pub mod targets {
+/// The bits of `events.destinations`: to whom an event has not gone yet.
+pub mod destinations {
     /// The app, by a queue.
     pub const QUEUE: u32 = 1;
     /// The app, by a webhook.
@@ -116,9 +116,9 @@ pub mod targets {
         [(QUEUE, "queue"), (WEBHOOK, "webhook"), (WORKERS, "generations")];
 }
 
-/// Who is named by the bits of `events.targets`.
+/// Who is named by the bits of `events.destinations`.
 pub fn events_of(bits: u64) -> Vec<Value> {
-    targets::NAMES
+    destinations::NAMES
         .into_iter()
         .filter(|(bit, _)| bits & u64::from(*bit) != 0)
         .map(|(_, name)| Value::from(name))

@@ -16,10 +16,10 @@ use serde::Serialize;
 use crate::rules::Timestamp;
 
 pub use dashboard::{ActiveBand, Dashboard, Rates, Rolled, dashboard};
-pub use events::{Claimed, Outcome, claim, claimed, events, events_of, replay, settle, targets};
+pub use events::{Claimed, Outcome, claim, claimed, destinations, events, events_of, replay, settle};
 pub use operators::{by_id, count, evidence, evidence_of, explain, sweeps};
 pub use reports::{Details, NewCreation, StandingRow, create, report, standing, standing_of};
-pub use rows::{CandidateRow, FailureRow, PageRow, candidates, held, marked_ids, page_rows};
+pub use rows::{CandidateRow, FailureRow, PageRow, candidates, failed_ids, page_rows, suspended};
 pub use statements::{
     Filter, SweepStart, SweepTotals, Window, active_of_user, balance, balances, end_sweep, mark_failed,
     overdue, page, page_of_all, readiness, retry, stale,
@@ -119,12 +119,12 @@ impl DatabaseError {
         DatabaseError { message: message.into() }
     }
 
-    /// Whether a constraint or a trigger refused a row: the others may go through without it.
+    /// Whether a constraint or a trigger rejected a row: the others may go through without it.
     pub fn is_constraint(&self) -> bool {
         self.message.contains("SQLITE_CONSTRAINT")
     }
 
-    /// Whether the trigger that charges refused, because the balance is too low.
+    /// Whether the trigger that charges rejected, because the balance is too low.
     pub fn is_insufficient(&self) -> bool {
         self.message.contains("insufficient tokens")
     }

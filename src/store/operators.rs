@@ -17,7 +17,7 @@ const BY_ID: &str = concat!(
     "SELECT json_group_array(",
     candidate!(),
     ") AS candidates, '[]' AS unreadable FROM (
-       SELECT c.* FROM json_each(?1) AS j CROSS JOIN creations AS c INDEXED BY sqlite_autoindex_creations_1
+       SELECT c.* FROM json_each(?1) AS j CROSS JOIN stale_drafts_creations AS c INDEXED BY sqlite_autoindex_stale_drafts_creations_1
        ON c.id = j.value)"
 );
 
@@ -26,15 +26,18 @@ const COUNT: &str = concat!(
     "SELECT status, kind, band, count(*) AS creations, sum(tokens) AS tokens FROM (
        SELECT status, kind, tokens, CASE WHEN last_sign_of_life IS NULL OR last_sign_of_life > ?1 THEN -1 ELSE
          (SELECT count(*) FROM json_each(?2) WHERE ?1 - last_sign_of_life > value) END AS band
-       FROM creations WHERE ",
+       FROM stale_drafts_creations WHERE ",
     active!(),
     " LIMIT ?3)
      GROUP BY status, kind, band ORDER BY status, kind, band"
 );
 
 /// The sweeps before ?1, the newest first.
-const SWEEPS: &str =
-    concat!("SELECT ", sweep_columns!(), "\n     FROM sweeps WHERE id < ?1 ORDER BY id DESC LIMIT ?2");
+const SWEEPS: &str = concat!(
+    "SELECT ",
+    sweep_columns!(),
+    "\n     FROM stale_drafts_sweeps WHERE id < ?1 ORDER BY id DESC LIMIT ?2"
+);
 
 /// One creation with everything that the list shows of it, as a list of one.
 const ONE: &str = concat!(
@@ -43,29 +46,29 @@ const ONE: &str = concat!(
     " AS page
      FROM (SELECT c.*, ",
     refunded!(),
-    " FROM creations AS c WHERE c.id = ?1)"
+    " FROM stale_drafts_creations AS c WHERE c.id = ?1)"
 );
 
-const LEDGER_OF: &str = "SELECT entry_key, type, tokens, created_at, sweep_id FROM ledger
+const LEDGER_OF: &str = "SELECT entry_key, type, tokens, created_at, sweep_id FROM stale_drafts_ledger
      WHERE entry_key IN ('charge:' || ?1, 'refund:' || ?1, 'restore:' || ?1) ORDER BY created_at, entry_key";
 
 const SWEEPS_OF: &str = concat!(
     "SELECT ",
     sweep_columns!(),
     "
-     FROM sweeps WHERE id IN (SELECT sweep_id FROM creations WHERE id = ?1
-       UNION ALL SELECT sweep_id FROM attempts WHERE creation_id = ?1) ORDER BY id"
+     FROM stale_drafts_sweeps WHERE id IN (SELECT sweep_id FROM stale_drafts_creations WHERE id = ?1
+       UNION ALL SELECT sweep_id FROM stale_drafts_attempts WHERE creation_id = ?1) ORDER BY id"
 );
 
 const ATTEMPTS_OF: &str =
     "SELECT attempt, outcome, worker, started_at, heartbeat_at, finished_at, stuck_status, age_ms, max_age_ms, rule,
        error, error_code, sweep_id
-     FROM attempts WHERE creation_id = ?1 ORDER BY attempt";
+     FROM stale_drafts_attempts WHERE creation_id = ?1 ORDER BY attempt";
 
 /// Looks at the newest 1,000 that are due and as many that are dead: an index to find them all by would be written with every event.
 const EVENTS_OF: &str = "SELECT id, state, due_at, deliveries, last_error FROM (
-       SELECT * FROM (SELECT * FROM events WHERE state = 'due' ORDER BY due_at DESC, id DESC LIMIT 1000)
-       UNION ALL SELECT * FROM (SELECT * FROM events WHERE state = 'dead' ORDER BY due_at DESC, id DESC LIMIT 1000))
+       SELECT * FROM (SELECT * FROM stale_drafts_events WHERE state = 'due' ORDER BY due_at DESC, id DESC LIMIT 1000)
+       UNION ALL SELECT * FROM (SELECT * FROM stale_drafts_events WHERE state = 'dead' ORDER BY due_at DESC, id DESC LIMIT 1000))
      WHERE creation_id = ?1 ORDER BY due_at, id LIMIT 20";
 
 /// One row of numbers; `rules::Evidence` says what they mean.
@@ -73,27 +76,27 @@ const EVIDENCE: &str = concat!(
     "WITH
      pending AS MATERIALIZED (
        SELECT count(*) AS n, min(last_sign_of_life) AS since FROM (
-         SELECT last_sign_of_life FROM creations INDEXED BY creations_active
+         SELECT last_sign_of_life FROM stale_drafts_creations INDEXED BY stale_drafts_creations_active
          WHERE phase = 'pending' AND last_sign_of_life IS NOT NULL AND last_sign_of_life <= ?1 LIMIT ?4)),
      progress AS MATERIALIZED (
        SELECT coalesce(sum(last_sign_of_life >= ?1 - ?2), 0) AS alive, coalesce(sum(last_sign_of_life < ?1 - ?2), 0) AS silent,
          min(last_sign_of_life) AS earliest, max(last_sign_of_life) AS latest FROM (
-         SELECT last_sign_of_life FROM creations INDEXED BY creations_active
+         SELECT last_sign_of_life FROM stale_drafts_creations INDEXED BY stale_drafts_creations_active
          WHERE phase IN ('processing', 'heartbeating') AND last_sign_of_life IS NOT NULL AND last_sign_of_life <= ?1 LIMIT ?4)),
      recent AS MATERIALIZED (
-       SELECT status, kind, started_at, finished_at, error_code FROM creations ORDER BY rowid DESC LIMIT ?5),
+       SELECT status, kind, started_at, finished_at, error_code FROM stale_drafts_creations ORDER BY rowid DESC LIMIT ?5),
      finished AS MATERIALIZED (
        SELECT status, kind, error_code FROM recent WHERE typeof(finished_at) = 'integer' AND finished_at BETWEEN ?1 - ?3 AND ?1),
      errors AS (SELECT error_code, count(*) AS n FROM finished WHERE status = 'failed' AND error_code IS NOT NULL
        GROUP BY error_code ORDER BY n DESC LIMIT 1),
      kinds AS (SELECT kind, sum(status = 'failed') AS failed, count(*) AS n FROM finished
        GROUP BY kind ORDER BY failed DESC LIMIT 1),
-     newest AS (SELECT error FROM sweeps ORDER BY id DESC LIMIT 1)
+     newest AS (SELECT error FROM stale_drafts_sweeps ORDER BY id DESC LIMIT 1)
      SELECT pending.n AS waiting, since AS waiting_since, alive, silent, earliest, latest,
        (SELECT max(started_at) FROM recent WHERE typeof(started_at) = 'integer' AND started_at <= ?1) AS last_start,
-       (SELECT count(*) FROM (SELECT 1 FROM creations INDEXED BY creations_unreadable
+       (SELECT count(*) FROM (SELECT 1 FROM stale_drafts_creations INDEXED BY stale_drafts_creations_unreadable
          WHERE ", active!(), " AND last_sign_of_life IS NULL LIMIT ?5))
-       + (SELECT count(*) FROM (SELECT 1 FROM creations INDEXED BY creations_active
+       + (SELECT count(*) FROM (SELECT 1 FROM stale_drafts_creations INDEXED BY stale_drafts_creations_active
          WHERE phase IN ('pending', 'processing', 'heartbeating') AND last_sign_of_life IS NOT NULL AND last_sign_of_life > ?1 LIMIT ?5)) AS unreadable,
        (SELECT count(*) FROM finished) AS finished,
        (SELECT count(*) FROM finished WHERE status = 'failed') AS failed,

@@ -7,51 +7,53 @@ use super::statements::candidate;
 use super::{CandidateRow, DatabaseError, Param, Row, Statement};
 use crate::rules::{Report, Standing, Status, Timestamp};
 
-const CREATE: &str = "INSERT INTO creations (id, user_id, kind, prompt, status, tokens, created_at)
+const CREATE: &str =
+    "INSERT INTO stale_drafts_creations (id, user_id, kind, prompt, status, tokens, created_at)
      VALUES (?1, ?2, ?3, ?4, 'pending', ?5, ?6) ON CONFLICT (id) DO NOTHING";
 
 const START: &str =
-    "UPDATE creations SET status = 'processing', started_at = ?2, heartbeat_at = NULL, progress = NULL, worker = ?3,
+    "UPDATE stale_drafts_creations SET status = 'processing', started_at = ?2, heartbeat_at = NULL, progress = NULL, worker = ?3,
        fence = attempt || '.' || ?4
      WHERE id = ?1 AND status = 'pending'";
 
-const HEARTBEAT: &str = "UPDATE creations SET heartbeat_at = ?2, progress = ifnull(?4, progress)
+const HEARTBEAT: &str = "UPDATE stale_drafts_creations SET heartbeat_at = ?2, progress = ifnull(?4, progress)
      WHERE id = ?1 AND status = 'processing' AND fence = ?3";
 
-const COMPLETE: &str = "UPDATE creations SET status = 'draft', finished_at = ?2, result_url = ?4
+const COMPLETE: &str = "UPDATE stale_drafts_creations SET status = 'draft', finished_at = ?2, result_url = ?4
      WHERE id = ?1 AND status = 'processing' AND fence = ?3";
 
 /// A result that comes too late is kept, the first of them: of the attempt that failed, or of one before.
-const KEEP: &str = "UPDATE creations SET late_result_url = ?4, late_at = ?2
+const KEEP: &str = "UPDATE stale_drafts_creations SET late_result_url = ?4, late_at = ?2
      WHERE id = ?1 AND late_at IS NULL AND deleted_at IS NULL
        AND ((status = 'failed' AND fence = ?3)
          OR (status IN ('pending', 'processing', 'failed')
-           AND EXISTS (SELECT 1 FROM attempts WHERE creation_id = ?1 AND fence = ?3)))";
+           AND EXISTS (SELECT 1 FROM stale_drafts_attempts WHERE creation_id = ?1 AND fence = ?3)))";
 
-const FAIL: &str = "UPDATE creations SET status = 'failed', finished_at = ?2, error_code = ?4, error = ?5,
-       event = 'failed', notify = ?6
+const FAIL: &str =
+    "UPDATE stale_drafts_creations SET status = 'failed', finished_at = ?2, error_code = ?4, error = ?5,
+       event = 'failed', event_destinations = ?6
      WHERE id = ?1 AND ((status = 'processing' AND fence = ?3) OR (status = 'pending' AND ?3 IS NULL))";
 
-const PUBLISH: &str = "UPDATE creations SET status = 'published'
+const PUBLISH: &str = "UPDATE stale_drafts_creations SET status = 'published'
      WHERE id = ?1 AND status = 'draft' AND deleted_at IS NULL AND user_id = ?2";
 
 /// What is the owner's goes; what the ledger refers to stays.
 const DELETE: &str =
-    "UPDATE creations SET deleted_at = ?3, prompt = '', result_url = NULL, late_result_url = NULL,
+    "UPDATE stale_drafts_creations SET deleted_at = ?3, prompt = '', result_url = NULL, late_result_url = NULL,
        late_at = NULL
      WHERE id = ?1 AND status IN ('draft', 'published', 'failed') AND deleted_at IS NULL AND user_id = ?2";
 
 /// The failure that a restore is about to undo.
-const RECORD_FAILURE: &str = "INSERT INTO attempts (creation_id, attempt, outcome, worker, fence, started_at, heartbeat_at,
+const RECORD_FAILURE: &str = "INSERT INTO stale_drafts_attempts (creation_id, attempt, outcome, worker, fence, started_at, heartbeat_at,
        finished_at, error, error_code, stuck_status, age_ms, max_age_ms, rule, sweep_id)
      SELECT id, attempt, 'restored', worker, fence, started_at, heartbeat_at, ifnull(finished_at, ?2), error, error_code,
        stuck_status, age_ms, max_age_ms, rule, sweep_id
-     FROM creations WHERE id = ?1 AND status = 'failed' AND late_at IS NOT NULL AND deleted_at IS NULL";
+     FROM stale_drafts_creations WHERE id = ?1 AND status = 'failed' AND late_at IS NOT NULL AND deleted_at IS NULL";
 
-/// The trigger `creations_are_charged_again` charges.
-const RESTORE: &str = "UPDATE creations SET status = 'draft', result_url = late_result_url, finished_at = late_at,
+/// The trigger `stale_drafts_creations_are_charged_again` charges.
+const RESTORE: &str = "UPDATE stale_drafts_creations SET status = 'draft', result_url = late_result_url, finished_at = late_at,
        restored_at = ?2, error = NULL, error_code = NULL, stuck_status = NULL, age_ms = NULL, max_age_ms = NULL,
-       rule = NULL, sweep_id = NULL, event = 'restored', notify = ?3
+       rule = NULL, sweep_id = NULL, event = 'restored', event_destinations = ?3
      WHERE id = ?1 AND status = 'failed' AND late_at IS NOT NULL AND deleted_at IS NULL";
 
 const STANDING: &str = concat!(
@@ -59,7 +61,7 @@ const STANDING: &str = concat!(
     candidate!(),
     ", worker, fence, prompt, error_code, result_url, late_at, restored_at, deleted_at,
        CASE typeof(finished_at) WHEN 'integer' THEN finished_at END) AS standing
-     FROM creations WHERE id = ?1"
+     FROM stale_drafts_creations WHERE id = ?1"
 );
 
 /// What is asked for.
@@ -98,7 +100,7 @@ pub struct Details<'a> {
     pub user_id: &'a str,
     /// Whether a result that comes too late is kept.
     pub keep: bool,
-    /// Whom a failure or a restore is told: see `events.targets`.
+    /// Whom a failure or a restore is told: see `events.destinations`.
     pub notify: u32,
 }
 

@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::{DatabaseError, Row};
-use crate::rules::{Candidate, Draft, Held, Time, Timestamp};
+use crate::rules::{Candidate, Draft, Suspension, Time, Timestamp};
 
 /// A creation as the sweep reads it: `[id, user_id, kind, status, attempt, tokens, created_at, started_at,
 /// heartbeat_at, queued_at, progress]`.
@@ -197,17 +197,17 @@ pub fn candidates(rows: &[Row], column: &str) -> Result<Vec<CandidateRow>, Datab
     list(rows, column, CandidateRow::read)
 }
 
-/// What holds sweeps back, from `held` of the only row of a result; `None` if nothing does.
+/// What holds sweeps back, from `suspended` of the only row of a result; `None` if nothing does.
 ///
 /// A safety switch fails closed: whatever can't be read of it, it holds. What can't be told from a pause is one, and a
 /// beginning that can't be read is the epoch.
-pub fn held(rows: &[Row]) -> Option<Held> {
-    let cell = rows.first()?.get("held")?.as_str()?;
+pub fn suspended(rows: &[Row]) -> Option<Suspension> {
+    let cell = rows.first()?.get("suspended")?.as_str()?;
     let value: Value = serde_json::from_str(cell).unwrap_or_default();
     let words = |at: usize| value.get(at).and_then(text).unwrap_or_default();
     Some(match value.get(0).and_then(Value::as_str) {
-        Some("brake") => Held::Brake { detail: words(3) },
-        _ => Held::Paused {
+        Some("circuit_breaker") => Suspension::BreakerOpen { detail: words(3) },
+        _ => Suspension::Paused {
             actor: words(2),
             since: value
                 .get(1)
@@ -227,15 +227,15 @@ pub fn page_rows(rows: &[Row]) -> Result<Vec<PageRow>, DatabaseError> {
     list(rows, "page", PageRow::read)
 }
 
-/// The ids in `marked_ids` of the only row of a result; `None` if it is `NULL`, for all of the plan.
+/// The ids in `failed_ids` of the only row of a result; `None` if it is `NULL`, for all of the plan.
 ///
 /// # Errors
 ///
 /// As [`candidates`].
-pub fn marked_ids(rows: &[Row]) -> Result<Option<Vec<String>>, DatabaseError> {
-    match rows.first().and_then(|row| row.get("marked_ids")) {
+pub fn failed_ids(rows: &[Row]) -> Result<Option<Vec<String>>, DatabaseError> {
+    match rows.first().and_then(|row| row.get("failed_ids")) {
         Some(Value::Null) => Ok(None),
-        _ => list(rows, "marked_ids", |id| text(id)).map(Some),
+        _ => list(rows, "failed_ids", |id| text(id)).map(Some),
     }
 }
 

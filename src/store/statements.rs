@@ -1,5 +1,5 @@
 use super::{FailureRow, Page, Param, Statement};
-use crate::rules::{Active, Brake, Limit, Phase, Policy, Timestamp};
+use crate::rules::{Active, CircuitBreaker, Limit, Phase, Policy, Timestamp};
 
 /// What the rules need of a creation, as one JSON array: see [`super::CandidateRow`]. A time that is not an
 /// integer becomes the text `malformed`, because JSON can't hold every SQL value and one bad row must not stop
@@ -41,26 +41,26 @@ macro_rules! cutoff {
     };
 }
 
-/// What holds sweeps back, a pause before a brake: `[name, since, actor, detail]`, or `NULL`. A sweep that finds nothing does not
+/// What holds sweeps back, a pause before a breaker: `[name, since, actor, detail]`, or `NULL`. A sweep that finds nothing does not
 /// ask.
-macro_rules! held {
+macro_rules! suspended {
     () => {
-        "(SELECT json_array(name, since, actor, detail) FROM controls ORDER BY name DESC LIMIT 1)"
+        "(SELECT json_array(name, since, actor, detail) FROM stale_drafts_controls ORDER BY name DESC LIMIT 1)"
     };
 }
 
-pub(super) use held;
+pub(super) use suspended;
 
 /// The pairs of phase and kind that are in use: it hops over the index from one to the next. They are in order, whichever there
 /// are: a sweep's offset relies on it.
 macro_rules! pairs {
     () => {
         "pairs (phase, kind) AS MATERIALIZED (
-       SELECT s.column1, (SELECT kind FROM creations INDEXED BY creations_active
+       SELECT s.column1, (SELECT kind FROM stale_drafts_creations INDEXED BY stale_drafts_creations_active
          WHERE phase = s.column1 AND last_sign_of_life IS NOT NULL ORDER BY kind LIMIT 1) AS kind
        FROM (VALUES ('pending'), ('processing'), ('heartbeating')) AS s WHERE kind IS NOT NULL
        UNION ALL
-       SELECT phase, (SELECT kind FROM creations INDEXED BY creations_active
+       SELECT phase, (SELECT kind FROM stale_drafts_creations INDEXED BY stale_drafts_creations_active
          WHERE phase = pairs.phase AND kind > pairs.kind AND last_sign_of_life IS NOT NULL ORDER BY kind LIMIT 1) AS next
        FROM pairs WHERE next IS NOT NULL
        ORDER BY 1, 2)"
@@ -69,7 +69,7 @@ macro_rules! pairs {
 
 pub(super) use {cutoff, pairs};
 
-/// How many creations are active, as far as the brake has to know: so many that the share of the `n` stale ones is within bounds,
+/// How many creations are active, as far as the circuit breaker has to know: so many that the share of the `n` stale ones is within bounds,
 /// and no more. Numbers are bound as doubles, and a `LIMIT` that is not whole is an error, so it is cast.
 macro_rules! share {
     ($less:literal) => {
@@ -88,7 +88,7 @@ macro_rules! stale {
             $totals,
             "
      stale AS NOT MATERIALIZED (
-       SELECT c.* FROM pairs CROSS JOIN creations AS c INDEXED BY creations_active
+       SELECT c.* FROM pairs CROSS JOIN stale_drafts_creations AS c INDEXED BY stale_drafts_creations_active
        ON c.phase = pairs.phase AND c.kind = pairs.kind
          AND c.last_sign_of_life < ",
             cutoff!("pairs.phase", "pairs.kind"),
@@ -97,13 +97,13 @@ macro_rules! stale {
        LIMIT ?3 OFFSET ?4),
      unreadable AS (
        SELECT * FROM (
-         SELECT * FROM creations INDEXED BY creations_unreadable
+         SELECT * FROM stale_drafts_creations INDEXED BY stale_drafts_creations_unreadable
          WHERE ",
             active!(),
             " AND last_sign_of_life IS NULL LIMIT ?5)
        UNION ALL
        SELECT * FROM (
-         SELECT c.* FROM pairs CROSS JOIN creations AS c INDEXED BY creations_active
+         SELECT c.* FROM pairs CROSS JOIN stale_drafts_creations AS c INDEXED BY stale_drafts_creations_active
          ON c.phase = pairs.phase AND c.kind = pairs.kind AND c.last_sign_of_life > ?2
          LIMIT ?5)),
      found AS MATERIALIZED (SELECT json_group_array(",
@@ -113,8 +113,8 @@ macro_rules! stale {
             candidate!(),
             ") FROM unreadable) AS unreadable,
             CASE WHEN n > 0 THEN ",
-            held!(),
-            " END AS held,
+            suspended!(),
+            " END AS suspended,
             CASE WHEN n >= ?6 THEN ",
             $active,
             " END AS active
@@ -134,7 +134,7 @@ const STALE: &str = stale!(
     "",
     concat!(
         "n + (SELECT count(*) FROM (
-              SELECT 1 FROM pairs CROSS JOIN creations AS c INDEXED BY creations_active
+              SELECT 1 FROM pairs CROSS JOIN stale_drafts_creations AS c INDEXED BY stale_drafts_creations_active
               ON c.phase = pairs.phase AND c.kind = pairs.kind AND c.last_sign_of_life >= ",
         cutoff!("pairs.phase", "pairs.kind"),
         "
@@ -149,16 +149,16 @@ const STALE: &str = stale!(
 const STALE_BY_TOTAL: &str = stale!(
     "
      totals (kind) AS MATERIALIZED (
-       SELECT (SELECT kind FROM creations INDEXED BY creations_processing
+       SELECT (SELECT kind FROM stale_drafts_creations INDEXED BY stale_drafts_creations_processing
          WHERE processing_since IS NOT NULL ORDER BY kind LIMIT 1) AS first WHERE first IS NOT NULL
        UNION ALL
-       SELECT (SELECT kind FROM creations INDEXED BY creations_processing
+       SELECT (SELECT kind FROM stale_drafts_creations INDEXED BY stale_drafts_creations_processing
          WHERE kind > totals.kind AND processing_since IS NOT NULL ORDER BY kind LIMIT 1) AS next
        FROM totals WHERE next IS NOT NULL),",
     concat!(
         "
        UNION ALL
-       SELECT c.* FROM totals CROSS JOIN creations AS c INDEXED BY creations_processing
+       SELECT c.* FROM totals CROSS JOIN stale_drafts_creations AS c INDEXED BY stale_drafts_creations_processing
        ON c.kind = totals.kind AND c.processing_since < ",
         cutoff!("'total'", "totals.kind"),
         "
@@ -167,7 +167,7 @@ const STALE_BY_TOTAL: &str = stale!(
     ),
     concat!(
         "(SELECT count(*) FROM (
-              SELECT 1 FROM creations INDEXED BY creations_active WHERE last_sign_of_life IS NOT NULL
+              SELECT 1 FROM stale_drafts_creations INDEXED BY stale_drafts_creations_active WHERE last_sign_of_life IS NOT NULL
               LIMIT ",
         share!(""),
         "))"
@@ -179,9 +179,9 @@ const ACTIVE_OF_USER: &str = concat!(
     "SELECT json_group_array(",
     candidate!(),
     ") AS candidates, '[]' AS unreadable, CASE WHEN count(*) > 0 THEN ",
-    held!(),
-    " END AS held FROM (
-       SELECT * FROM creations INDEXED BY creations_active_of_user
+    suspended!(),
+    " END AS suspended FROM (
+       SELECT * FROM stale_drafts_creations INDEXED BY stale_drafts_creations_active_of_user
        WHERE ",
     active!(),
     " AND user_id = ?1 ORDER BY rowid LIMIT ?2 OFFSET ?3)"
@@ -201,40 +201,40 @@ macro_rules! as_planned {
 
 /// Credits each owner with the sum of what is about to be refunded: one write per user.
 const CREDIT_BALANCES: &str = concat!(
-    "INSERT INTO balances (user_id, tokens)
-     SELECT c.user_id, sum(c.tokens) FROM json_each(?1) AS j CROSS JOIN creations AS c INDEXED BY sqlite_autoindex_creations_1 ON ",
+    "INSERT INTO stale_drafts_balances (user_id, tokens)
+     SELECT c.user_id, sum(c.tokens) FROM json_each(?1) AS j CROSS JOIN stale_drafts_creations AS c INDEXED BY sqlite_autoindex_stale_drafts_creations_1 ON ",
     as_planned!(),
     "
      WHERE c.tokens > 0 GROUP BY c.user_id
      ON CONFLICT (user_id) DO UPDATE SET tokens = tokens + excluded.tokens"
 );
 
-/// Marks the creations failed; the trigger `creations_are_refunded` writes the ledger, and `creations_tell` the event.
+/// Marks the creations failed; the trigger `stale_drafts_creations_are_refunded` writes the ledger, and `stale_drafts_creations_emit` the event.
 const MARK_FAILED: &str = concat!(
     "WITH j AS MATERIALIZED (SELECT value FROM json_each(?1))
-     UPDATE creations AS c INDEXED BY sqlite_autoindex_creations_1
+     UPDATE stale_drafts_creations AS c INDEXED BY sqlite_autoindex_stale_drafts_creations_1
      SET status = 'failed', finished_at = ?2, error_code = 'generation_timeout',
        error = j.value ->> 4, stuck_status = j.value ->> 1, age_ms = j.value ->> 5, max_age_ms = j.value ->> 6,
-       rule = j.value ->> 7, sweep_id = ?3, event = 'failed', notify = ?4
+       rule = j.value ->> 7, sweep_id = ?3, event = 'failed', event_destinations = ?4
      FROM j WHERE ", as_planned!()
 );
 
 /// Records the attempts that are about to be over.
 const RECORD_ATTEMPTS: &str = concat!(
-    "INSERT INTO attempts (creation_id, attempt, outcome, worker, fence, started_at, heartbeat_at, finished_at,
+    "INSERT INTO stale_drafts_attempts (creation_id, attempt, outcome, worker, fence, started_at, heartbeat_at, finished_at,
        error, error_code, stuck_status, age_ms, max_age_ms, rule, sweep_id)
      SELECT c.id, c.attempt, 'retried', c.worker, c.fence, c.started_at, c.heartbeat_at, ?2,
        j.value ->> 4, 'generation_timeout', j.value ->> 1, j.value ->> 5, j.value ->> 6, j.value ->> 7, ?3
-     FROM json_each(?1) AS j CROSS JOIN creations AS c INDEXED BY sqlite_autoindex_creations_1 ON ",
+     FROM json_each(?1) AS j CROSS JOIN stale_drafts_creations AS c INDEXED BY sqlite_autoindex_stale_drafts_creations_1 ON ",
     as_planned!()
 );
 
 /// Puts the creations back to pending, for their next attempt.
 const RETRY: &str = concat!(
     "WITH j AS MATERIALIZED (SELECT value FROM json_each(?1))
-     UPDATE creations AS c INDEXED BY sqlite_autoindex_creations_1
+     UPDATE stale_drafts_creations AS c INDEXED BY sqlite_autoindex_stale_drafts_creations_1
      SET status = 'pending', attempt = c.attempt + 1, queued_at = ?2, started_at = NULL, heartbeat_at = NULL,
-       worker = NULL, fence = NULL, progress = NULL, event = 'retried', notify = ?3
+       worker = NULL, fence = NULL, progress = NULL, event = 'retried', event_destinations = ?3
      FROM j WHERE ",
     as_planned!()
 );
@@ -246,70 +246,70 @@ macro_rules! lags {
     };
 }
 
-/// The parts of [`COUNT_MARKED`] and [`COUNT_RETRIED`]: into which column it counts, and, where a creation of the plan had
+/// The parts of [`COUNT_FAILED`] and [`COUNT_RETRIED`]: into which column it counts, and, where a creation of the plan had
 /// moved on, from what it reads back the tokens that were refunded, the ids, and what is rolled up.
 macro_rules! count {
     ($column:literal, $tokens:literal, $ids:literal, $counted:expr) => {
         concat!(
-            "INSERT INTO sweeps (id, source, actor, plan_id, started_at, ", $column, ", raced, refunded_tokens,
-       examined, refused, unreadable, more, finished_at, counted)
+            "INSERT INTO stale_drafts_sweeps (id, source, actor, plan_id, started_at, ", $column, ", raced, refunded_tokens,
+       examined, rejected, unreadable, more, finished_at, counted)
      VALUES (?1, ?2, ?3, ?4, ?5, changes(), ?7 - changes(), ", $tokens, ",
        ?9, ?10, ?11, ?12, CASE WHEN ?13 THEN max(?5, CAST(unixepoch('subsec') * 1000 AS INTEGER)) END,
        CASE WHEN changes() = ?7 THEN ?14 ELSE (", $counted, ") END)
      ON CONFLICT (id) DO UPDATE SET ", $column, " = ", $column, " + excluded.", $column, ", raced = raced + excluded.raced,
-       refunded_tokens = refunded_tokens + excluded.refunded_tokens, examined = excluded.examined, refused = excluded.refused,
+       refunded_tokens = refunded_tokens + excluded.refunded_tokens, examined = excluded.examined, rejected = excluded.rejected,
        unreadable = excluded.unreadable, more = excluded.more, finished_at = excluded.finished_at, counted = excluded.counted
-     RETURNING CASE WHEN changes() <> ?7 THEN (", $ids, ") END AS marked_ids"
+     RETURNING CASE WHEN changes() <> ?7 THEN (", $ids, ") END AS failed_ids"
         )
     };
 }
 
 /// Counts what [`MARK_FAILED`] just did, in the same transaction: `changes()` is its number of rows. What it was about is
-/// read back only if a creation had moved on; otherwise it is the plan, and `marked_ids` is `NULL`. The first
+/// read back only if a creation had moved on; otherwise it is the plan, and `failed_ids` is `NULL`. The first
 /// transaction of a sweep makes its row, and the last one ends it. A trigger rolls `counted` up.
-const COUNT_MARKED: &str = count!(
-    "marked",
+const COUNT_FAILED: &str = count!(
+    "failed",
     "CASE WHEN changes() = ?7 THEN ?8 ELSE (SELECT coalesce(sum(l.tokens), 0) FROM json_each(?6) AS j
-         CROSS JOIN ledger AS l ON l.entry_key = 'refund:' || (j.value ->> 0) WHERE l.sweep_id = ?1) END",
+         CROSS JOIN stale_drafts_ledger AS l ON l.entry_key = 'refund:' || (j.value ->> 0) WHERE l.sweep_id = ?1) END",
     "SELECT json_group_array(c.id) FROM json_each(?6) AS j
-       CROSS JOIN creations AS c INDEXED BY sqlite_autoindex_creations_1
+       CROSS JOIN stale_drafts_creations AS c INDEXED BY sqlite_autoindex_stale_drafts_creations_1
        ON c.id = j.value ->> 0 WHERE +c.sweep_id = ?1",
     concat!(
         "SELECT json_group_array(json_array('failed', c.kind, c.stuck_status, c.rule, 1, c.tokens, ",
         lags!(),
-        ")) FROM json_each(?6) AS j CROSS JOIN creations AS c INDEXED BY sqlite_autoindex_creations_1
+        ")) FROM json_each(?6) AS j CROSS JOIN stale_drafts_creations AS c INDEXED BY sqlite_autoindex_stale_drafts_creations_1
        ON c.id = j.value ->> 0 WHERE +c.sweep_id = ?1"
     )
 );
 
-/// Counts what [`RETRY`] just did, as [`COUNT_MARKED`] does; nothing is refunded.
+/// Counts what [`RETRY`] just did, as [`COUNT_FAILED`] does; nothing is refunded.
 const COUNT_RETRIED: &str = count!(
     "retried",
     "0 * ?8",
     "SELECT json_group_array(a.creation_id) FROM json_each(?6) AS j
-       CROSS JOIN attempts AS a ON a.creation_id = j.value ->> 0 AND a.attempt = j.value ->> 2
+       CROSS JOIN stale_drafts_attempts AS a ON a.creation_id = j.value ->> 0 AND a.attempt = j.value ->> 2
        WHERE a.sweep_id = ?1",
     concat!(
         "SELECT json_group_array(json_array('retried', c.kind, a.stuck_status, a.rule, 1, 0, ",
         lags!(),
         ")) FROM json_each(?6) AS j
-       CROSS JOIN attempts AS a ON a.creation_id = j.value ->> 0 AND a.attempt = j.value ->> 2
-       CROSS JOIN creations AS c INDEXED BY sqlite_autoindex_creations_1 ON c.id = a.creation_id
+       CROSS JOIN stale_drafts_attempts AS a ON a.creation_id = j.value ->> 0 AND a.attempt = j.value ->> 2
+       CROSS JOIN stale_drafts_creations AS c INDEXED BY sqlite_autoindex_stale_drafts_creations_1 ON c.id = a.creation_id
        WHERE a.sweep_id = ?1"
     )
 );
 
 /// Ends a sweep's row. An error that is there already stays.
-const END_SWEEP: &str = "INSERT INTO sweeps
-       (id, source, actor, plan_id, started_at, finished_at, examined, refused, unreadable, more, error,
+const END_SWEEP: &str = "INSERT INTO stale_drafts_sweeps
+       (id, source, actor, plan_id, started_at, finished_at, examined, rejected, unreadable, more, error,
         queries, rows_read, rows_written)
      VALUES (?1, ?2, ?3, ?4, ?5, max(?5, CAST(unixepoch('subsec') * 1000 AS INTEGER)), ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)
      ON CONFLICT (id) DO UPDATE SET finished_at = excluded.finished_at, examined = excluded.examined,
-       refused = excluded.refused, unreadable = excluded.unreadable, more = excluded.more,
+       rejected = excluded.rejected, unreadable = excluded.unreadable, more = excluded.more,
        error = ifnull(error, excluded.error),
        queries = excluded.queries, rows_read = excluded.rows_read, rows_written = excluded.rows_written";
 
-const BALANCE: &str = "SELECT tokens FROM balances WHERE user_id = ?1";
+const BALANCE: &str = "SELECT tokens FROM stale_drafts_balances WHERE user_id = ?1";
 
 /// What a list shows of a creation: see [`super::PageRow`].
 macro_rules! listed {
@@ -327,7 +327,7 @@ macro_rules! listed {
 /// What went back for a creation; a restore takes it again.
 macro_rules! refunded {
     () => {
-        "(SELECT tokens FROM ledger WHERE entry_key = 'refund:' || c.id AND c.restored_at IS NULL) AS refunded_tokens"
+        "(SELECT tokens FROM stale_drafts_ledger WHERE entry_key = 'refund:' || c.id AND c.restored_at IS NULL) AS refunded_tokens"
     };
 }
 
@@ -344,7 +344,7 @@ macro_rules! page {
        SELECT c.*, ",
             refunded!(),
             "
-       FROM creations AS c INDEXED BY creations_of_user
+       FROM stale_drafts_creations AS c INDEXED BY stale_drafts_creations_of_user
        WHERE user_id = ?1 AND (listed_at, id) < (?2, ?3) AND ",
             $condition,
             "
@@ -363,7 +363,7 @@ const PAGE_BY_STATUS: &str = page!("status = ?5");
 /// What is shown of a sweep.
 macro_rules! sweep_columns {
     () => {
-        "id, source, actor, plan_id, started_at, finished_at, examined, marked, retried, raced, refused,
+        "id, source, actor, plan_id, started_at, finished_at, examined, failed, retried, raced, rejected,
        unreadable, refunded_tokens, more, error, queries, rows_read, rows_written"
     };
 }
@@ -375,7 +375,7 @@ macro_rules! last_good_sweep {
         concat!(
             "(SELECT ",
             $column,
-            " FROM (SELECT source, started_at, finished_at, error FROM sweeps ORDER BY id DESC LIMIT 1000)
+            " FROM (SELECT source, started_at, finished_at, error FROM stale_drafts_sweeps ORDER BY id DESC LIMIT 1000)
         WHERE source = 'cron' AND finished_at IS NOT NULL AND error IS NULL LIMIT 1) AS last_good_sweep"
         )
     };
@@ -385,9 +385,9 @@ macro_rules! last_good_sweep {
 macro_rules! alert_codes {
     () => {
         "codes (code) AS MATERIALIZED (
-       SELECT * FROM (SELECT code FROM alerts ORDER BY code LIMIT 1)
+       SELECT * FROM (SELECT code FROM stale_drafts_alerts ORDER BY code LIMIT 1)
        UNION ALL
-       SELECT (SELECT code FROM alerts WHERE code > codes.code ORDER BY code LIMIT 1) AS next FROM codes WHERE next IS NOT NULL)"
+       SELECT (SELECT code FROM stale_drafts_alerts WHERE code > codes.code ORDER BY code LIMIT 1) AS next FROM codes WHERE next IS NOT NULL)"
     };
 }
 
@@ -431,18 +431,24 @@ pub struct Window {
     pub unreadable: u32,
 }
 
-/// Creations that are stale at `now` under `policy`. One row: `candidates`, `unreadable`, what holds sweeps back as `held`, and
-/// `active`: how many creations are active, where the brake wants to know; no more are counted than it takes to see that
+/// Creations that are stale at `now` under `policy`. One row: `candidates`, `unreadable`, what holds sweeps back as `suspended`, and
+/// `active`: how many creations are active, where the circuit breaker wants to know; no more are counted than it takes to see that
 /// the share of the stale ones is within bounds.
-pub fn stale(policy: &Policy, filter: Filter<'_>, now: Timestamp, window: Window, brake: Brake) -> Statement {
-    stale_for(0, policy, filter, now, window, brake)
+pub fn stale(
+    policy: &Policy,
+    filter: Filter<'_>,
+    now: Timestamp,
+    window: Window,
+    breaker: CircuitBreaker,
+) -> Statement {
+    stale_for(0, policy, filter, now, window, breaker)
 }
 
 /// One creation that has been stale for more than `overdue_ms`, if there is one. The same row as [`stale`].
 pub fn overdue(policy: &Policy, now: Timestamp, overdue_ms: u64) -> Statement {
     let one = Window { limit: 1, offset: 0, unreadable: 0 };
-    // Nobody asks for the brake's share, and it counts from more than one on.
-    stale_for(overdue_ms, policy, Filter::default(), now, one, Brake::default())
+    // Nobody asks for the breaker's share, and it counts from more than one on.
+    stale_for(overdue_ms, policy, Filter::default(), now, one, CircuitBreaker::default())
 }
 
 fn stale_for(
@@ -451,11 +457,11 @@ fn stale_for(
     filter: Filter<'_>,
     now: Timestamp,
     window: Window,
-    brake: Brake,
+    breaker: CircuitBreaker,
 ) -> Statement {
     let cutoffs = cutoffs(policy, filter, now.saturating_sub(millis));
     let Window { limit, offset, unreadable } = window;
-    let Brake { at_least, percent, .. } = brake;
+    let CircuitBreaker { at_least, percent, .. } = breaker;
     let window = [limit, offset, unreadable, at_least, percent.max(1)].map(Param::from);
     let params: Vec<_> = [Param::Text(cutoffs), now.into()].into_iter().chain(window).collect();
     Statement::new(if policy.limits_total() { STALE_BY_TOTAL } else { STALE }, params)
@@ -492,8 +498,8 @@ pub fn active_of_user(user_id: &str, limit: u32, offset: u32) -> Statement {
 }
 
 /// The writes of one transaction of a sweep that fails creations, in order: credit, mark, count. The last one answers
-/// with `marked_ids`, a JSON array, or `NULL` if all of them were marked. `last` ends the sweep's row. `notify` says
-/// whom it is told: see `events.targets`.
+/// with `failed_ids`, a JSON array, or `NULL` if all of them were failed. `last` ends the sweep's row. `event_destinations` says
+/// whom it is told: see `events.destinations`.
 pub fn mark_failed(
     start: SweepStart<'_>,
     failures: &[FailureRow<'_>],
@@ -507,7 +513,7 @@ pub fn mark_failed(
     [
         Statement::new(CREDIT_BALANCES, [Param::Text(plan.clone())]),
         Statement::new(MARK_FAILED, [Param::Text(plan.clone()), now.into(), sweep_id.into(), notify.into()]),
-        Statement::new(COUNT_MARKED, counts(start, plan, failures, totals, last, counted)),
+        Statement::new(COUNT_FAILED, counts(start, plan, failures, totals, last, counted)),
     ]
 }
 
@@ -580,7 +586,7 @@ pub struct SweepTotals {
     /// Candidates looked at.
     pub examined: u32,
     /// Candidates that the database refused to mark.
-    pub refused: u32,
+    pub rejected: u32,
     /// Creations whose age can't be known.
     pub unreadable: u32,
     /// Whether stale creations remain.
@@ -589,7 +595,7 @@ pub struct SweepTotals {
 
 impl SweepTotals {
     fn params(self) -> [Param; 4] {
-        [self.examined.into(), self.refused.into(), self.unreadable.into(), u32::from(self.more).into()]
+        [self.examined.into(), self.rejected.into(), self.unreadable.into(), u32::from(self.more).into()]
     }
 }
 
@@ -617,7 +623,10 @@ fn noted(cost: super::Cost) -> [Param; 3] {
 
 /// The users with the first `limit` balances in alphabetical order: rows of `user_id`, `tokens`.
 pub fn balances(limit: u32) -> Statement {
-    Statement::new("SELECT user_id, tokens FROM balances ORDER BY user_id LIMIT ?1", [limit.into()])
+    Statement::new(
+        "SELECT user_id, tokens FROM stale_drafts_balances ORDER BY user_id LIMIT ?1",
+        [limit.into()],
+    )
 }
 
 /// A user's balance: one row with `tokens`, or none.

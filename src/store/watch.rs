@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use super::statements::{alert_codes, held, last_good_sweep};
+use super::statements::{alert_codes, last_good_sweep, suspended};
 use super::{DatabaseError, Param, Row, Statement, json, rows};
 use crate::rules::{Evidence, Finding, Observed, Timestamp};
 
@@ -17,7 +17,7 @@ const TRIMMED: u32 = 500;
 
 const OBSERVE: &str = concat!(
     "WITH newest AS MATERIALIZED (
-       SELECT status, error_code FROM (SELECT status, error_code, finished_at FROM creations ORDER BY rowid DESC LIMIT ?2)
+       SELECT status, error_code FROM (SELECT status, error_code, finished_at FROM stale_drafts_creations ORDER BY rowid DESC LIMIT ?2)
        WHERE typeof(finished_at) = 'integer' AND finished_at BETWEEN ?1 - ?3 AND ?1),
      errors AS (SELECT error_code, count(*) AS n FROM newest WHERE status = 'failed' AND error_code IS NOT NULL
        GROUP BY error_code ORDER BY n DESC LIMIT 1)
@@ -28,68 +28,68 @@ const OBSERVE: &str = concat!(
        ",
     last_good_sweep!("started_at"),
     ",
-       (SELECT due_at FROM events WHERE state = 'due' ORDER BY due_at LIMIT 1) AS due_since,
-       (SELECT count(*) FROM (SELECT 1 FROM events WHERE state = 'dead' LIMIT 100)) AS given_up,
-       (SELECT differs FROM watch) AS differs, ",
-    held!(),
-    " AS held"
+       (SELECT due_at FROM stale_drafts_events WHERE state = 'due' ORDER BY due_at LIMIT 1) AS due_since,
+       (SELECT count(*) FROM (SELECT 1 FROM stale_drafts_events WHERE state = 'dead' LIMIT 100)) AS given_up,
+       (SELECT differs FROM stale_drafts_ledger_check) AS differs, ",
+    suspended!(),
+    " AS suspended"
 );
 
 /// The next user's balance beside the sum of their ledger, which is found by their grants and their creations.
-const CHECK: &str = "WITH next AS (SELECT user_id, tokens FROM balances WHERE user_id > (SELECT user_id FROM watch) ORDER BY user_id LIMIT 1),
-     own AS MATERIALIZED (SELECT c.id FROM next CROSS JOIN creations AS c INDEXED BY creations_of_user ON c.user_id = next.user_id LIMIT ?1)
+const CHECK: &str = "WITH next AS (SELECT user_id, tokens FROM stale_drafts_balances WHERE user_id > (SELECT user_id FROM stale_drafts_ledger_check) ORDER BY user_id LIMIT 1),
+     own AS MATERIALIZED (SELECT c.id FROM next CROSS JOIN stale_drafts_creations AS c INDEXED BY stale_drafts_creations_of_user ON c.user_id = next.user_id LIMIT ?1)
      SELECT user_id, tokens, (SELECT count(*) FROM own) AS creations,
-       (SELECT coalesce(sum(l.tokens), 0) FROM ledger AS l INDEXED BY ledger_grants WHERE l.type = 'grant' AND l.user_id = next.user_id)
-       + (SELECT coalesce(sum(l.tokens), 0) FROM own CROSS JOIN ledger AS l
+       (SELECT coalesce(sum(l.tokens), 0) FROM stale_drafts_ledger AS l INDEXED BY stale_drafts_ledger_grants WHERE l.type = 'grant' AND l.user_id = next.user_id)
+       + (SELECT coalesce(sum(l.tokens), 0) FROM own CROSS JOIN stale_drafts_ledger AS l
           ON l.entry_key IN ('charge:' || own.id, 'refund:' || own.id, 'restore:' || own.id)) AS sum
      FROM next";
 
-const FIRING: &str = "SELECT code, since, severity, cause, evidence, remedy FROM alerts WHERE resolved_at IS NULL ORDER BY since";
+const FIRING: &str = "SELECT code, since, severity, cause, evidence, remedy FROM stale_drafts_alerts WHERE resolved_at IS NULL ORDER BY since";
 
 /// Tells of alerts that fire; of one that does already, nothing is told again.
-const TELL_FIRED: &str = "INSERT INTO events (id, due_at, targets, created_at, body)
+const TELL_FIRED: &str = "INSERT INTO stale_drafts_events (id, due_at, destinations, created_at, body)
      SELECT 'alert.fired:' || (value ->> 0) || ':' || CAST(?2 AS INTEGER), ?2, ?3, ?2, json_object(
        'id', 'alert.fired:' || (value ->> 0) || ':' || CAST(?2 AS INTEGER), 'type', 'alert.fired', 'created_at', CAST(?2 AS INTEGER),
        'data', json_object('code', value ->> 0, 'severity', value ->> 1, 'cause', value ->> 2, 'evidence', value ->> 3,
          'remedy', value ->> 4))
      FROM json_each(?1) WHERE ?3 > 0
-       AND NOT EXISTS (SELECT 1 FROM alerts WHERE code = value ->> 0 AND resolved_at IS NULL)";
+       AND NOT EXISTS (SELECT 1 FROM stale_drafts_alerts WHERE code = value ->> 0 AND resolved_at IS NULL)";
 
-const FIRE: &str = "INSERT INTO alerts (code, since, severity, cause, evidence, remedy)
+const FIRE: &str = "INSERT INTO stale_drafts_alerts (code, since, severity, cause, evidence, remedy)
      SELECT value ->> 0, ?2, value ->> 1, value ->> 2, value ->> 3, value ->> 4 FROM json_each(?1) WHERE true
      ON CONFLICT DO NOTHING";
 
-const TELL_RESOLVED: &str = "INSERT INTO events (id, due_at, targets, created_at, body)
+const TELL_RESOLVED: &str = "INSERT INTO stale_drafts_events (id, due_at, destinations, created_at, body)
      SELECT 'alert.resolved:' || code || ':' || since, ?2, ?3, ?2, json_object(
        'id', 'alert.resolved:' || code || ':' || since, 'type', 'alert.resolved', 'created_at', CAST(?2 AS INTEGER),
        'data', json_object('code', code, 'severity', severity, 'cause', cause, 'since', since))
-     FROM alerts WHERE resolved_at IS NULL AND ?3 > 0 AND code IN (SELECT value FROM json_each(?1))";
+     FROM stale_drafts_alerts WHERE resolved_at IS NULL AND ?3 > 0 AND code IN (SELECT value FROM json_each(?1))";
 
-const RESOLVE: &str = "UPDATE alerts SET resolved_at = ?2
+const RESOLVE: &str = "UPDATE stale_drafts_alerts SET resolved_at = ?2
      WHERE resolved_at IS NULL AND code IN (SELECT value FROM json_each(?1))";
 
-const CHECKED: &str = "UPDATE watch SET user_id = ?1, differs = ?2";
+const CHECKED: &str = "UPDATE stale_drafts_ledger_check SET user_id = ?1, differs = ?2";
 
-const HOLD: &str = "INSERT INTO controls (name, since, actor, detail) VALUES (?1, ?2, ?3, ?4)
+const HOLD: &str = "INSERT INTO stale_drafts_controls (name, since, actor, detail) VALUES (?1, ?2, ?3, ?4)
      ON CONFLICT (name) DO UPDATE SET detail = excluded.detail";
 
-const RELEASE: &str = "DELETE FROM controls WHERE name = ?1";
+const RELEASE: &str = "DELETE FROM stale_drafts_controls WHERE name = ?1";
 
-const AUDIT: &str = "INSERT INTO audit (id, at, actor, action, detail) VALUES (?1, ?2, ?3, ?4, ?5)";
+const AUDIT: &str =
+    "INSERT INTO stale_drafts_audit (id, at, actor, action, detail) VALUES (?1, ?2, ?3, ?4, ?5)";
 
-const TRIM_SWEEPS: &str =
-    "DELETE FROM sweeps WHERE id IN (SELECT id FROM sweeps WHERE id < ?1 ORDER BY id LIMIT ?2)";
-const TRIM_EVENTS: &str = "DELETE FROM events WHERE (state, due_at, id) IN (
-       SELECT state, due_at, id FROM events WHERE state = 'dead' AND due_at < ?1 ORDER BY due_at LIMIT ?2)";
-const TRIM_ROLLUPS: &str = "DELETE FROM rollups WHERE (hour, outcome, kind, stuck_status, rule) IN (
-       SELECT hour, outcome, kind, stuck_status, rule FROM rollups WHERE hour > 0 AND hour < ?1 ORDER BY hour LIMIT ?2)";
+const TRIM_SWEEPS: &str = "DELETE FROM stale_drafts_sweeps WHERE id IN (SELECT id FROM stale_drafts_sweeps WHERE id < ?1 ORDER BY id LIMIT ?2)";
+const TRIM_EVENTS: &str = "DELETE FROM stale_drafts_events WHERE (state, due_at, id) IN (
+       SELECT state, due_at, id FROM stale_drafts_events WHERE state = 'dead' AND due_at < ?1 ORDER BY due_at LIMIT ?2)";
+const TRIM_ROLLUPS: &str = "DELETE FROM stale_drafts_rollups WHERE (hour, outcome, kind, stuck_status, rule) IN (
+       SELECT hour, outcome, kind, stuck_status, rule FROM stale_drafts_rollups WHERE hour > 0 AND hour < ?1 ORDER BY hour LIMIT ?2)";
 /// What was resolved before an instant fired before it too, and the key finds that.
 const TRIM_ALERTS: &str = concat!(
     "WITH RECURSIVE ",
     alert_codes!(),
     "
-     DELETE FROM alerts WHERE (code, since) IN (
-       SELECT a.code, a.since FROM codes CROSS JOIN alerts AS a ON a.code = codes.code AND a.since < ?1
+     DELETE FROM stale_drafts_alerts WHERE (code, since) IN (
+       SELECT a.code, a.since FROM codes CROSS JOIN stale_drafts_alerts AS a ON a.code = codes.code AND a.since < ?1
        WHERE a.resolved_at < ?1 LIMIT ?2)"
 );
 
@@ -168,7 +168,7 @@ pub fn observed(results: &[Vec<Row>]) -> Result<Seen, DatabaseError> {
         differs,
         due_since: at("due_since"),
         given_up: number("given_up"),
-        held: rows::held(seen),
+        suspended: rows::suspended(seen),
     };
     let firing = firing.iter().map(|row| Firing {
         code: text(row, "code"),
@@ -185,8 +185,8 @@ fn text(row: &Row, column: &str) -> String {
     row.get(column).and_then(Value::as_str).unwrap_or_default().to_owned()
 }
 
-/// Writes what has changed: alerts that fire, and those that are resolved. `notify` says whom it is told: see
-/// `events.targets`. Nothing is written for what fires already.
+/// Writes what has changed: alerts that fire, and those that are resolved. `event_destinations` says whom it is told: see
+/// `events.destinations`. Nothing is written for what fires already.
 pub fn alerts(fired: &[&Finding], resolved: &[&str], now: Timestamp, notify: u32) -> Vec<Statement> {
     let list = |finding: &&Finding| {
         json!([finding.code, finding.severity.as_str(), finding.cause, finding.evidence, finding.remedy])
@@ -207,7 +207,7 @@ pub fn checked(user_id: &str, differs: &[String]) -> Statement {
     Statement::new(CHECKED, [user_id.into(), Param::Text(json(differs))])
 }
 
-/// Holds sweeps back: `name` is `paused` or `brake`. One that holds already keeps its beginning.
+/// Holds sweeps back: `name` is `paused` or `circuit_breaker`. One that holds already keeps its beginning.
 pub fn hold(name: &str, actor: Option<&str>, detail: &str, now: Timestamp) -> Statement {
     Statement::new(HOLD, [name.into(), now.into(), actor.into(), detail.into()])
 }

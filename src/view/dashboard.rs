@@ -2,7 +2,7 @@ use maud::{Markup, html};
 use serde_json::Value;
 
 use super::page::{dashboard_layout, rfc3339, tokens};
-use crate::rules::{Age, Finding, Held, LAGS, Policy, Severity, Timestamp, Verdict, badge, classify};
+use crate::rules::{Age, Finding, LAGS, Policy, Severity, Suspension, Timestamp, Verdict, badge, classify};
 use crate::store::{ActiveBand, CandidateRow, Dashboard, Firing, Rates, Rolled, Row};
 
 /// How it goes, as the watch sees it.
@@ -13,7 +13,7 @@ pub struct Health {
     /// The alerts that are firing.
     pub firing: Vec<Firing>,
     /// What holds sweeps back.
-    pub held: Option<Held>,
+    pub suspended: Option<Suspension>,
     /// When the last good sweep of the cron trigger began.
     pub last_good_sweep: Option<Timestamp>,
 }
@@ -331,7 +331,7 @@ fn sweeps(rows: &[Row]) -> Markup {
         vec![
             minute(number("started_at").unwrap_or(0)),
             [text("source"), text("actor")].join(" "),
-            shown("marked"),
+            shown("failed"),
             shown("retried"),
             shown("refunded_tokens"),
             shown("rows_read"),
@@ -368,7 +368,7 @@ fn alerts(rows: &[Row]) -> Markup {
 }
 
 fn actions(view: &DashboardView<'_>) -> Markup {
-    let paused = matches!(view.health.held, Some(Held::Paused { .. }));
+    let paused = matches!(view.health.suspended, Some(Suspension::Paused { .. }));
     let cells = |row: &Row| {
         let text = |key: &str| row.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
         vec![
@@ -428,7 +428,7 @@ pub fn preview_page(plan: &Value, csrf: &str) -> String {
                     strong { (text(plan, "marked_as_failed")) } " would be marked failed and refunded, "
                     strong { (text(plan, "retried")) } " tried again. Nothing has been changed."
                 }
-                @if let Some(held) = plan.get("held").and_then(Value::as_str) { p .error { (held) } }
+                @if let Some(suspended) = plan.get("suspended").and_then(Value::as_str) { p .error { (suspended) } }
                 @if creations.is_empty() { p .muted { "Nothing is stale." } }
                 @else {
                     (form("apply", "Apply exactly this", csrf, Some(&sent)))

@@ -50,7 +50,7 @@ pub fn sweep_lines(report: &Report, sweep_id: &str, source: Source) -> Vec<Strin
         };
         serde_json::to_string(&line).unwrap_or_default()
     };
-    let marked = report.marked.iter().map(|marked| {
+    let marked = report.failed.iter().map(|marked| {
         let message = MarkedMessage { id: &marked.id, age_ms: marked.staleness.age_ms };
         of(marked, "creation_marked", &message, Some(marked.tokens), None)
     });
@@ -64,25 +64,25 @@ pub fn sweep_lines(report: &Report, sweep_id: &str, source: Source) -> Vec<Strin
             Some(attempt),
         )
     });
-    let refused = report.refused.iter().map(|refused| {
-        let fields = json!({ "creation_id": refused.id, "error": refused.error, "sweep_id": sweep_id });
+    let rejected = report.rejected.iter().map(|rejected| {
+        let fields = json!({ "creation_id": rejected.id, "error": rejected.error, "sweep_id": sweep_id });
         line("error", "creation_refused", "The database refused to mark a stale creation as failed", fields)
     });
-    let message = SweepMessage { marked: report.marked.len() as u64 }.to_string();
+    let message = SweepMessage { marked: report.failed.len() as u64 }.to_string();
     let fields = json!({
         "sweep_id": sweep_id,
         "source": source.as_str(),
         "examined": report.examined,
-        "marked": report.marked.len(),
+        "marked": report.failed.len(),
         "retried": report.retried.len(),
         "raced": report.raced,
-        "refused": report.refused.len(),
+        "rejected": report.rejected.len(),
         "unreadable": report.unreadable.len(),
         "refunded_tokens": report.refunded_tokens,
         "more": report.more,
         "cost": report.cost,
     });
-    marked.chain(retried).chain(refused).chain([line("info", "sweep", &message, fields)]).collect()
+    marked.chain(retried).chain(rejected).chain([line("info", "sweep", &message, fields)]).collect()
 }
 
 /// The line of a sweep that stopped early.
@@ -91,9 +91,9 @@ pub fn failed_sweep_line(sweep_id: &str, source: Source, error: &str) -> String 
     line("error", "sweep_failed", "Auto-cleanup: The sweep stopped early; the next one carries on", fields)
 }
 
-/// The line of a caller who was refused: the reason, and nothing of the credential.
+/// The line of a caller who was rejected: the reason, and nothing of the credential.
 pub fn refused_caller_line(path: &str, reason: &str) -> String {
-    line("warn", "unauthorized", "Refused a caller", json!({ "path": path, "reason": reason }))
+    line("warn", "unauthorized", "Rejected a caller", json!({ "path": path, "reason": reason }))
 }
 
 /// The line of a creation that an operator restored.

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::Health;
-use crate::rules::{Held, LAGS};
+use crate::rules::{LAGS, Suspension};
 use crate::store::{Dashboard, Rolled};
 
 /// All of them. Counters are over all time; gauges of creations look at as many rows as the dashboard does.
@@ -58,15 +58,20 @@ pub fn metrics(health: &Health, data: &Dashboard) -> String {
     for finding in &health.findings {
         sample(&mut text, firing, &[("code", finding.code), ("severity", finding.severity.as_str())], 1);
     }
-    let held = "stale_drafts_sweeping_held";
-    family(&mut text, held, "gauge", "1 if sweeps are held back, by an operator or by the brake.");
+    let suspended = "stale_drafts_sweeping_held";
+    family(&mut text, suspended, "gauge", "1 if sweeps are held back, by an operator or by the breaker.");
     sample(
         &mut text,
-        held,
+        suspended,
         &[("by", "operator")],
-        u64::from(matches!(health.held, Some(Held::Paused { .. }))),
+        u64::from(matches!(health.suspended, Some(Suspension::Paused { .. }))),
     );
-    sample(&mut text, held, &[("by", "brake")], u64::from(matches!(health.held, Some(Held::Brake { .. }))));
+    sample(
+        &mut text,
+        suspended,
+        &[("by", "circuit_breaker")],
+        u64::from(matches!(health.suspended, Some(Suspension::BreakerOpen { .. }))),
+    );
     let good = "stale_drafts_last_good_sweep_timestamp_seconds";
     family(&mut text, good, "gauge", "When the last good sweep of the cron trigger began.");
     if let Some(at) = health.last_good_sweep {

@@ -58,11 +58,11 @@ pub fn explanation_json(now: Timestamp, explained: Explained, policy: &Policy) -
     })
 }
 
-/// One row of `sweeps`. `skipped` are those that a sweep could not mark: unreadable, or refused by the database.
+/// One row of `sweeps`. `skipped` are those that a sweep could not mark: unreadable, or rejected by the database.
 fn sweep_json(mut sweep: Row) -> Value {
     let number = |row: &Row, key: &str| row.get(key).and_then(Value::as_i64);
     let skipped =
-        number(&sweep, "unreadable").unwrap_or(0).saturating_add(number(&sweep, "refused").unwrap_or(0));
+        number(&sweep, "unreadable").unwrap_or(0).saturating_add(number(&sweep, "rejected").unwrap_or(0));
     let duration = number(&sweep, "finished_at")
         .zip(number(&sweep, "started_at"))
         .map(|(finished, started)| finished.saturating_sub(started).max(0));

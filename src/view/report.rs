@@ -21,10 +21,10 @@ pub struct ReportJson<'a> {
     raced: u32,
     refunded_tokens: u64,
     more: bool,
-    held: Option<String>,
+    suspended: Option<String>,
     cost: Cost,
-    refused: Value,
-    unqualified: Value,
+    rejected: Value,
+    skipped: Value,
     unreadable: Value,
     creations: Vec<CreationJson<'a>>,
 }
@@ -38,7 +38,7 @@ pub fn report_json<'a>(
 ) -> ReportJson<'a> {
     ReportJson {
         success: true,
-        marked_as_failed: report.marked.len(),
+        marked_as_failed: report.failed.len(),
         retried: report.retried.len(),
         dry_run,
         sweep_id: (!dry_run).then_some(sweep_id),
@@ -48,15 +48,15 @@ pub fn report_json<'a>(
         raced: report.raced,
         refunded_tokens: report.refunded_tokens,
         more: report.more,
-        held: report.held.as_ref().map(ToString::to_string),
+        suspended: report.suspended.as_ref().map(ToString::to_string),
         cost: report.cost,
-        refused: report
-            .refused
+        rejected: report
+            .rejected
             .iter()
-            .map(|refused| json!({ "id": refused.id, "error": refused.error }))
+            .map(|rejected| json!({ "id": rejected.id, "error": rejected.error }))
             .collect(),
-        unqualified: report
-            .unqualified
+        skipped: report
+            .skipped
             .iter()
             .map(|(id, reason)| json!({ "id": id, "reason": reason.code(), "message": reason.to_string() }))
             .collect(),
@@ -65,14 +65,14 @@ pub fn report_json<'a>(
             .iter()
             .map(|Skipped { id, reason }| json!({ "id": id, "reason": reason.code(), "message": reason.to_string() }))
             .collect(),
-        creations: report.marked.iter().chain(&report.retried).map(CreationJson::new).collect(),
+        creations: report.failed.iter().chain(&report.retried).map(CreationJson::new).collect(),
     }
 }
 
 /// The name of a dry run's plan: the same for the same creations and what was decided on. 12 hexadecimal digits.
 pub fn plan_id(report: &Report) -> String {
     let mut hash = Sha256::new();
-    for Marked { id, attempt, staleness, .. } in report.marked.iter().chain(&report.retried) {
+    for Marked { id, attempt, staleness, .. } in report.failed.iter().chain(&report.retried) {
         let Staleness { stuck_status, last_sign_of_life, .. } = staleness;
         let decided =
             json!([id, attempt, stuck_status.as_str(), last_sign_of_life.as_millis(), action(staleness)]);

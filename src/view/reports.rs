@@ -89,8 +89,8 @@ pub fn events_json(now: Timestamp, mut rows: Vec<Row>, limit: usize) -> Value {
     };
     let next_cursor = rows.last().filter(|_| more).and_then(cursor);
     for row in &mut rows {
-        let targets = row.get("targets").and_then(Value::as_u64).unwrap_or(0);
-        row.insert(String::from("targets"), events_of(targets).into());
+        let destinations = row.get("destinations").and_then(Value::as_u64).unwrap_or(0);
+        row.insert(String::from("destinations"), events_of(destinations).into());
     }
     json!({ "now": now.as_millis(), "events": rows, "next_cursor": next_cursor })
 }

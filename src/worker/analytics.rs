@@ -30,10 +30,10 @@ fn try_note(context: &Context, report: &Report, source: Source) -> Result<(), Js
     }
     // docs/dashboard.md says what each place holds.
     let doubles: Array = [
-        report.marked.len() as u64,
+        report.failed.len() as u64,
         report.retried.len() as u64,
         u64::from(report.raced),
-        report.refused.len() as u64,
+        report.rejected.len() as u64,
         report.unreadable.len() as u64,
         report.refunded_tokens,
         report.cost.queries,
@@ -43,8 +43,8 @@ fn try_note(context: &Context, report: &Report, source: Source) -> Result<(), Js
     .map(|number| JsValue::from_f64(number as f64))
     .iter()
     .collect();
-    let held = report.held.as_ref().map(ToString::to_string).unwrap_or_default();
-    let blobs = Array::of2(&source.as_str().into(), &held.into());
+    let suspended = report.suspended.as_ref().map(ToString::to_string).unwrap_or_default();
+    let blobs = Array::of2(&source.as_str().into(), &suspended.into());
     let point = Object::new();
     Reflect::set(&point, &"indexes".into(), &Array::of1(&source.as_str().into()))?;
     Reflect::set(&point, &"blobs".into(), &blobs)?;

@@ -64,7 +64,6 @@ pub(super) async fn allowed(
 }
 
 /// The token of somebody at the dashboard: from the header or the dashboard's cookie.
-#[cfg(feature = "dashboard")]
 pub(super) fn at_dashboard(request: &Request, name: &str) -> Option<String> {
     let header = header(request, "Authorization");
     let cookies = self::header(request, "Cookie").unwrap_or_default();
@@ -78,7 +77,7 @@ async fn identify<'a>(
     assertion: Option<&str>,
 ) -> Result<(String, &'a [Scope]), String> {
     if let Some(presented) = presented {
-        if let Some(token) = find(&context.config.tokens, presented) {
+        if let Some(token) = find(&context.config.api_tokens, presented) {
             return Ok((token.name.clone(), &token.scopes));
         }
         if let Some((name, scopes)) = secret(context, presented) {
@@ -151,7 +150,7 @@ fn secret(context: &Context, presented: &str) -> Option<(&'static str, &'static 
 
 /// Whether there is any credential at all that could open the door; otherwise what is wrong with the secrets.
 fn configured(context: &Context) -> Result<(), String> {
-    if !context.config.tokens.is_empty() || !context.config.issuers.is_empty() {
+    if !context.config.api_tokens.is_empty() || !context.config.issuers.is_empty() {
         return Ok(());
     }
     let faults: Vec<_> = SECRETS.iter().filter_map(|(name, _)| context.secret(name).err()).collect();

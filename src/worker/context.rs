@@ -72,10 +72,7 @@ impl Context {
     pub(super) fn secret(&self, name: &'static str) -> Result<Secret, SecretError> {
         Secret::new(name, text(&self.env, name).as_deref())
     }
-}
 
-#[cfg(feature = "dashboard")]
-impl Context {
     /// A variable or secret, as it is.
     pub(super) fn text(&self, name: &str) -> Option<String> {
         text(&self.env, name)

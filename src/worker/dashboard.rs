@@ -237,7 +237,7 @@ async fn apply(context: &Context, actor: &str, text: &str) -> Result<String, (u1
     };
     let (_, report) =
         sweeping::run(context, ask).await.map_err(|_| (503, String::from(sweeping::STOPPED)))?;
-    Ok(format!("{}+marked+failed,+{}+retried", report.marked.len(), report.retried.len()))
+    Ok(format!("{}+marked+failed,+{}+retried", report.failed.len(), report.retried.len()))
 }
 
 async fn control(context: &Context, actor: &str, pause: bool) -> Result<String, (u16, String)> {

@@ -107,7 +107,7 @@ async fn list(
     };
     let swept = sweeping::run(context, ask).await;
     let batch = [store::balance(user_id), store::page(user_id, after, limit.saturating_add(1))];
-    read(context, user_id, limit, swept.map(|(_, report)| report.marked.len()), &batch)
+    read(context, user_id, limit, swept.map(|(_, report)| report.failed.len()), &batch)
         .await
         .inspect_err(|error| console::error(&failed_sweep_line("", Source::Page, &error.to_string())))
 }

@@ -1,4 +1,4 @@
-//! What is refused before anything is looked at: URLs without end, and callers who ask too often.
+//! What is rejected before anything is looked at: URLs without end, and callers who ask too often.
 
 use js_sys::{Object, Promise, Reflect};
 use wasm_bindgen::prelude::wasm_bindgen;

@@ -43,11 +43,6 @@ impl Request {
         Request { request, url, path }
     }
 
-    #[cfg(not(feature = "dashboard"))]
-    pub(super) fn inner(&self) -> &web_sys::Request {
-        &self.request
-    }
-
     /// `GET`, `POST`, …
     pub(super) fn method(&self) -> String {
         self.request.method()

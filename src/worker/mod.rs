@@ -1,25 +1,13 @@
 //! The Cloudflare Worker: converts what comes in, calls, carries out. It decides nothing.
-//!
-//! There are two of it, each a build of this module: the Worker, and with the feature `dashboard` the operators' dashboard. The
-//! Worker hands on what is the dashboard's, where it is bound; so each stays small, and the dashboard can be left out.
-
-#![cfg_attr(
-    feature = "dashboard",
-    allow(dead_code, reason = "the dashboard's build uses a part of this module")
-)]
 
 mod analytics;
 mod body;
 mod caller;
 mod console;
 mod context;
-#[cfg(feature = "dashboard")]
 mod dashboard;
-#[cfg(not(feature = "dashboard"))]
 mod demo;
 mod drafts;
-#[cfg(not(feature = "dashboard"))]
-mod hand_on;
 mod health;
 mod http;
 mod jwks;
@@ -27,7 +15,6 @@ mod limits;
 mod message;
 mod operators;
 mod outbox;
-#[cfg(not(feature = "dashboard"))]
 mod reports;
 mod respond;
 mod start;
@@ -40,7 +27,6 @@ use wasm_bindgen::prelude::wasm_bindgen;
 
 use self::context::Context;
 use self::message::{Answered, ExecutionContext, Request};
-#[cfg(not(feature = "dashboard"))]
 use crate::sweep::Source;
 
 /// Answers a request.
@@ -86,20 +72,6 @@ pub async fn fetch(
     answer
 }
 
-#[cfg(feature = "dashboard")]
-async fn route(context: &Context, request: &Request, method: &str, path: &str) -> Answered {
-    match (method, path) {
-        ("GET", "/") => respond::see_other("/dashboard"),
-        ("GET", "/metrics") => dashboard::metrics(context, request).await,
-        (_, "/" | "/metrics" | "/healthz" | "/readyz") => respond::method_not_allowed("GET"),
-        _ => match dashboard::answer(context, request, method).await {
-            Some(answer) => answer,
-            None => respond::not_found(path),
-        },
-    }
-}
-
-#[cfg(not(feature = "dashboard"))]
 async fn route(context: &Context, request: &Request, method: &str, path: &str) -> Answered {
     match (method, path) {
         ("GET", "/") => respond::see_other("/drafts"),
@@ -109,12 +81,13 @@ async fn route(context: &Context, request: &Request, method: &str, path: &str) -
         ("POST", "/api/generate/cleanup-stale") => sweeping::endpoint(context, request).await,
         ("GET", "/demo") if context.demo => demo::page(context).await,
         ("POST", "/demo") if context.demo => demo::sign_in(context, request).await,
-        (_, "/" | "/drafts" | "/api/drafts" | "/api/drafts/active" | "/healthz" | "/readyz") => {
+        ("GET", "/metrics") => dashboard::metrics(context, request).await,
+        (_, "/" | "/drafts" | "/api/drafts" | "/api/drafts/active" | "/healthz" | "/readyz" | "/metrics") => {
             respond::method_not_allowed("GET")
         }
         (_, "/api/generate/cleanup-stale") => respond::method_not_allowed("POST"),
         _ => {
-            if let Some(answer) = hand_on::answer(context, request).await {
+            if let Some(answer) = dashboard::answer(context, request, method).await {
                 return answer;
             }
             if let Some(answer) = reports::answer(context, request, method).await {
@@ -130,7 +103,6 @@ async fn route(context: &Context, request: &Request, method: &str, path: &str) -
 
 /// Runs a sweep. Written by hand, because the `scheduled` macro drops the error, and a failed sweep would look
 /// like a good one.
-#[cfg(not(feature = "dashboard"))]
 #[wasm_bindgen(js_name = scheduled)]
 pub async fn scheduled(_event: JsValue, env: JsValue, _context: JsValue) -> Result<(), JsValue> {
     let context = Context::scheduled(&env).map_err(|error| {

@@ -153,7 +153,7 @@ async fn doctor(context: &Context, request: &Request) -> Answer {
     let dry_run = Ask { dry_run: true, ..Ask::new(context, Source::Endpoint) };
     let (_, report) =
         sweeping::run(context, dry_run).await.map_err(|error| unavailable(DatabaseError::new(error)))?;
-    let stale = report.marked.len().saturating_add(report.retried.len()) as u64;
+    let stale = report.failed.len().saturating_add(report.retried.len()) as u64;
     let (health, _) = watch::look_with(context, Some(stale)).await.map_err(unavailable)?;
     let (mut findings, warnings): (Vec<_>, Vec<_>) = health
         .findings

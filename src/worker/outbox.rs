@@ -10,7 +10,7 @@ use wasm_bindgen_futures::JsFuture;
 use super::console;
 use super::context::Context;
 use super::http;
-use crate::store::targets::{QUEUE, WEBHOOK, WORKERS};
+use crate::store::destinations::{QUEUE, WEBHOOK, WORKERS};
 use crate::store::{self, Claimed, Database as _, Outcome};
 use crate::sweep::Notify;
 use crate::view;
@@ -72,8 +72,10 @@ async fn try_deliver(context: &Context) -> Result<(), store::DatabaseError> {
     if events.is_empty() {
         return Ok(());
     }
-    let mut outcomes: Vec<_> =
-        events.iter().map(|event| Outcome { event, left: event.targets, error: String::new() }).collect();
+    let mut outcomes: Vec<_> = events
+        .iter()
+        .map(|event| Outcome { event, left: event.destinations, error: String::new() })
+        .collect();
     to_queue(context, EVENTS, QUEUE, &mut outcomes).await;
     to_queue(context, GENERATIONS, WORKERS, &mut outcomes).await;
     for outcome in outcomes.iter_mut().filter(|outcome| outcome.left & WEBHOOK != 0) {

@@ -52,7 +52,6 @@ pub(super) fn html(status: u16, body: String) -> Answered {
     answer(status, "text/html; charset=utf-8", &headers, Some(&body))
 }
 
-#[cfg(feature = "dashboard")]
 pub(super) fn open_metrics(body: &str) -> Answered {
     answer(200, "application/openmetrics-text; version=1.0.0; charset=utf-8", &[], Some(body))
 }

@@ -4,7 +4,7 @@ use super::message::{Answered, Request};
 use super::{analytics, body, caller, respond, url};
 use crate::config::Scope;
 use crate::input::{Options, Plan};
-use crate::rules::{Held, Planned, Policy};
+use crate::rules::{Planned, Policy, Suspension};
 use crate::store::Filter;
 use crate::sweep::{self, Report, Source, mark_stale_creations_as_failed};
 use crate::view;
@@ -59,7 +59,7 @@ pub(super) async fn run(context: &Context, ask: Ask<'_>) -> Result<(String, Repo
         policy,
         dry_run,
         notify: context.notify(),
-        brake: context.config.brake,
+        breaker: context.config.breaker,
         rows_per_transaction: context.config.rows_per_transaction,
         rows_per_sweep,
     };
@@ -67,12 +67,12 @@ pub(super) async fn run(context: &Context, ask: Ask<'_>) -> Result<(String, Repo
         Ok(report) => (report, None),
         Err(stopped) => (stopped.report, Some(stopped.error.to_string())),
     };
-    let changed = !report.marked.is_empty() || !report.retried.is_empty();
+    let changed = !report.failed.is_empty() || !report.retried.is_empty();
     if changed && !dry_run {
         context.tell.set(true);
     }
     // A dry run marks nothing, and a page load that finds nothing is no sweep: neither writes a line.
-    let idle_page = source == Source::Page && !changed && report.refused.is_empty();
+    let idle_page = source == Source::Page && !changed && report.rejected.is_empty();
     if !dry_run && !idle_page {
         for line in view::sweep_lines(&report, &sweep_id, source) {
             console::log(&line);
@@ -90,13 +90,13 @@ pub(super) async fn run(context: &Context, ask: Ask<'_>) -> Result<(String, Repo
     }
 }
 
-/// The cron trigger: everybody's creations. A sweep that is held by the brake is an error of the platform's events too.
+/// The cron trigger: everybody's creations. A sweep that is held by the breaker is an error of the platform's events too.
 pub(super) async fn cron(context: &Context) -> Result<(), String> {
     let (sweep_id, report) = run(context, Ask::new(context, Source::Cron)).await?;
-    match report.held {
-        Some(held @ Held::Brake { .. }) => {
-            console::error(&view::failed_sweep_line(&sweep_id, Source::Cron, &held.to_string()));
-            Err(held.to_string())
+    match report.suspended {
+        Some(suspended @ Suspension::BreakerOpen { .. }) => {
+            console::error(&view::failed_sweep_line(&sweep_id, Source::Cron, &suspended.to_string()));
+            Err(suspended.to_string())
         }
         _ => Ok(()),
     }
@@ -133,8 +133,8 @@ pub(super) async fn endpoint(context: &Context, request: &Request) -> Answered {
         rows_per_sweep: options.limit,
     };
     match run(context, ask).await {
-        Ok((_, Report { held: Some(held), .. })) if !options.dry_run => {
-            respond::error(409, &held.to_string())
+        Ok((_, Report { suspended: Some(suspended), .. })) if !options.dry_run => {
+            respond::error(409, &suspended.to_string())
         }
         Ok((sweep_id, report)) => {
             respond::json(200, &view::report_json(&report, &sweep_id, context.now, options.dry_run))

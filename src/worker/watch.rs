@@ -44,7 +44,7 @@ pub(super) async fn look_with(
     let health = Health {
         findings,
         firing: seen.firing.clone(),
-        held: seen.observed.held.clone(),
+        suspended: seen.observed.suspended.clone(),
         last_good_sweep: seen.observed.evidence.last_good_sweep,
     };
     Ok((health, seen))
@@ -62,7 +62,7 @@ pub(super) enum Occasion {
     },
 }
 
-/// Looks, and has alerts fire or be resolved. By cron it also goes on checking the ledger, trims, and releases a brake that the
+/// Looks, and has alerts fire or be resolved. By cron it also goes on checking the ledger, trims, and releases a circuit breaker that the
 /// sweep before has not needed.
 pub(super) async fn run(context: &Context, occasion: Occasion) {
     WATCHED.set(context.now.as_millis());
@@ -78,7 +78,7 @@ pub(super) fn is_due(context: &Context) -> bool {
 
 async fn try_run(context: &Context, occasion: Occasion) -> Result<(), DatabaseError> {
     if occasion == (Occasion::Cron { swept: true }) {
-        context.database.run(&[store::release("brake")]).await?;
+        context.database.run(&[store::release("circuit_breaker")]).await?;
     }
     let (Health { findings, firing, .. }, seen) = look(context).await?;
     let is_firing = |code: &str| firing.iter().any(|alert| alert.code == code);

@@ -29,10 +29,10 @@ enum Meanwhile {
 
 fn meanwhile() -> impl Strategy<Value = Meanwhile> {
     let columns = vec![
-        "UPDATE creations SET created_at = ?2 WHERE id = ?1",
-        "UPDATE creations SET queued_at = ?2 WHERE id = ?1",
-        "UPDATE creations SET started_at = ?2 WHERE id = ?1",
-        "UPDATE creations SET heartbeat_at = ?2 WHERE id = ?1",
+        "UPDATE stale_drafts_creations SET created_at = ?2 WHERE id = ?1",
+        "UPDATE stale_drafts_creations SET queued_at = ?2 WHERE id = ?1",
+        "UPDATE stale_drafts_creations SET started_at = ?2 WHERE id = ?1",
+        "UPDATE stale_drafts_creations SET heartbeat_at = ?2 WHERE id = ?1",
     ];
     prop_oneof![
         6 => (select(columns), cell()).prop_map(|(sql, cell)| Meanwhile::Set(sql, cell)),
@@ -51,14 +51,14 @@ impl Meanwhile {
         let id = &row.id;
         match self {
             Meanwhile::Set(sql, cell) => sqlite.write(sql, &[id, &value(cell)]),
-            Meanwhile::Kind(kind) => sqlite.write("UPDATE creations SET kind = ?2 WHERE id = ?1", &[id, kind]),
+            Meanwhile::Kind(kind) => sqlite.write("UPDATE stale_drafts_creations SET kind = ?2 WHERE id = ?1", &[id, kind]),
             Meanwhile::Start(cell) => {
-                sqlite.write("UPDATE creations SET status = 'processing', started_at = ?2 WHERE id = ?1", &[id, &value(cell)])
+                sqlite.write("UPDATE stale_drafts_creations SET status = 'processing', started_at = ?2 WHERE id = ?1", &[id, &value(cell)])
             }
-            Meanwhile::Complete => sqlite.write("UPDATE creations SET status = 'draft' WHERE id = ?1", &[id]),
-            Meanwhile::Fail => sqlite.write("UPDATE creations SET status = 'failed' WHERE id = ?1", &[id]),
+            Meanwhile::Complete => sqlite.write("UPDATE stale_drafts_creations SET status = 'draft' WHERE id = ?1", &[id]),
+            Meanwhile::Fail => sqlite.write("UPDATE stale_drafts_creations SET status = 'failed' WHERE id = ?1", &[id]),
             Meanwhile::PutBack(cell) => sqlite.write(
-                "UPDATE creations SET status = 'pending', attempt = attempt + 1, queued_at = ?2, started_at = NULL,
+                "UPDATE stale_drafts_creations SET status = 'pending', attempt = attempt + 1, queued_at = ?2, started_at = NULL,
                    heartbeat_at = NULL WHERE id = ?1",
                 &[id, &value(cell)],
             ),
@@ -210,7 +210,7 @@ fn a_beginning_that_was_corrected_meanwhile_is_one() {
             let decided = sqlite.standing();
             let plan = planned(&decided, &table);
             assert_eq!(plan.fail.len(), 1);
-            sqlite.write("UPDATE creations SET started_at = ?1", &[&corrected]);
+            sqlite.write("UPDATE stale_drafts_creations SET started_at = ?1", &[&corrected]);
             carry_out(sqlite, &plan, &decided, now);
             assert_eq!(sqlite.standing()[0].status, expected);
         });

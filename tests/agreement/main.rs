@@ -10,9 +10,9 @@
     clippy::unwrap_used,
     reason = "a test fails by panicking"
 )]
-#![cfg(feature = "simulate")]
+#![cfg(not(target_arch = "wasm32"))]
 
-#[path = "../../src/simulate/as_d1.rs"]
+#[path = "../../crates/simulator/src/as_d1.rs"]
 #[allow(dead_code, reason = "the tests of the statements use all of it")]
 mod as_d1;
 #[path = "../properties/generate.rs"]

@@ -6,8 +6,8 @@ use proptest::prelude::{Strategy, prop_assert_eq, proptest};
 use proptest::sample::select;
 use proptest::test_runner::TestCaseError;
 use stale_drafts::rules::{
-    Active, Brake, Candidate, Phase, Plan, SILENT_AFTER_MS, SkipReason, Status, Time, Unreadable, Verdict,
-    classify, plan,
+    Active, Candidate, CircuitBreaker, Phase, Plan, SILENT_AFTER_MS, SkipReason, Status, Time, Unreadable,
+    Verdict, classify, plan,
 };
 use stale_drafts::store::{self, CandidateRow, Filter, Row, Window};
 
@@ -94,7 +94,7 @@ proptest! {
         with(&table.rows, |sqlite| {
             let standing = sqlite.standing();
             let Plan { fail, retry, skip } = planned(&standing, &table);
-            let statement = store::stale(&table.policy, Filter::default(), table.now, ALL, Brake::default());
+            let statement = store::stale(&table.policy, Filter::default(), table.now, ALL, CircuitBreaker::default());
             let found = sqlite.run(&statement);
             let mut stale: Vec<_> = fail.iter().chain(&retry).map(|failure| failure.id).collect();
             stale.sort_unstable();
@@ -121,7 +121,7 @@ proptest! {
             };
             let mut expected: Vec<_> = standing.iter().filter(asked).map(|row| row.id.as_str()).collect();
             expected.sort_unstable();
-            let statement = store::stale(&table.policy, filter, table.now, ALL, Brake::default());
+            let statement = store::stale(&table.policy, filter, table.now, ALL, CircuitBreaker::default());
             prop_assert_eq!(sorted(ids(&sqlite.run(&statement), "candidates")), expected);
             Ok(())
         })?;
@@ -130,7 +130,7 @@ proptest! {
     #[test]
     fn pages_of_a_sweep_are_the_whole(table in table(), limit in 1..8_u32) {
         with(&table.rows, |sqlite| {
-            let page = |window| sqlite.run(&store::stale(&table.policy, Filter::default(), table.now, window, Brake::default()));
+            let page = |window| sqlite.run(&store::stale(&table.policy, Filter::default(), table.now, window, CircuitBreaker::default()));
             let whole = ids(&page(ALL), "candidates");
             let mut pages = Vec::new();
             for offset in (0..).step_by(limit as usize) {
@@ -146,19 +146,19 @@ proptest! {
     }
 
     #[test]
-    fn the_brake_is_told_how_many_are_active(table in table(), at_least in 0..20_u32, percent in 1..=100_u32) {
+    fn the_circuit_breaker_is_told_how_many_are_active(table in table(), at_least in 0..20_u32, percent in 1..=100_u32) {
         with(&table.rows, |sqlite| {
-            let brake = Brake { at_least, percent, ..Brake::default() };
-            let found = sqlite.run(&store::stale(&table.policy, Filter::default(), table.now, ALL, brake));
+            let breaker = CircuitBreaker { at_least, percent, ..CircuitBreaker::default() };
+            let found = sqlite.run(&store::stale(&table.policy, Filter::default(), table.now, ALL, breaker));
             let stale = ids(&found, "candidates").len() as u64;
             let active = sqlite.standing().iter().filter(|row| row.last_sign_of_life.is_some()).count() as u64;
             match found[0]["active"].as_u64() {
-                None => prop_assert_eq!(brake.check(stale, u64::MAX), None),
+                None => prop_assert_eq!(breaker.check(stale, u64::MAX), None),
                 // Fewer are counted where more would change nothing.
-                Some(counted) => prop_assert_eq!(brake.check(stale, counted), brake.check(stale, active).map(|held| {
+                Some(counted) => prop_assert_eq!(breaker.check(stale, counted), breaker.check(stale, active).map(|held| {
                     let share = format!("{stale} of {active} ");
                     match held {
-                        stale_drafts::rules::Held::Brake { detail } => stale_drafts::rules::Held::Brake {
+                        stale_drafts::rules::Suspension::BreakerOpen { detail } => stale_drafts::rules::Suspension::BreakerOpen {
                             detail: detail.replace(&share, &format!("{stale} of {counted} ")),
                         },
                         held => held,

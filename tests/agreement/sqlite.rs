@@ -41,11 +41,11 @@ impl Standing {
 }
 
 const INSERT: &str =
-    "INSERT INTO creations (id, user_id, kind, prompt, status, attempt, tokens, created_at, queued_at,
+    "INSERT INTO stale_drafts_creations (id, user_id, kind, prompt, status, attempt, tokens, created_at, queued_at,
     started_at, heartbeat_at) VALUES (?1, ?2, ?3, 'a fox', ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
 const STANDING: &str =
     "SELECT id, user_id, kind, status, attempt, tokens, created_at, queued_at, started_at, heartbeat_at,
-    last_sign_of_life, phase, processing_since FROM creations ORDER BY rowid";
+    last_sign_of_life, phase, processing_since FROM stale_drafts_creations ORDER BY rowid";
 
 thread_local! {
     static DATABASE: Sqlite = Sqlite::new();
@@ -64,7 +64,7 @@ pub fn with<T>(rows: &[Stored], test: impl FnOnce(&Sqlite) -> T) -> T {
         sqlite.0.execute_batch("BEGIN").unwrap();
         let end = End(sqlite);
         for user in ["ada", "bob"] {
-            let grant = "INSERT INTO ledger (entry_key, user_id, type, tokens, created_at) VALUES (?1, ?2, 'grant', 1000000, 0)";
+            let grant = "INSERT INTO stale_drafts_ledger (entry_key, user_id, type, tokens, created_at) VALUES (?1, ?2, 'grant', 1000000, 0)";
             sqlite.write(grant, &[&format!("grant:{user}"), &user]);
         }
         let mut insert = sqlite.0.prepare_cached(INSERT).unwrap();

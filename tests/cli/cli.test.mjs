@@ -27,9 +27,9 @@ after(async () => {
 });
 beforeEach(async () => {
   await world.order({ now: NOW });
-  await world.database.exec("DROP TRIGGER ledger_is_append_only_delete");
-  for (const table of ["ledger", "balances", "events", "attempts", "creations", "sweeps"]) await world.database.exec(`DELETE FROM ${table}`);
-  await world.database.exec("CREATE TRIGGER ledger_is_append_only_delete BEFORE DELETE ON ledger BEGIN SELECT RAISE(ABORT, 'append-only'); END");
+  await world.database.exec("DROP TRIGGER stale_drafts_ledger_is_append_only_delete");
+  for (const table of ["ledger", "balances", "events", "attempts", "creations", "sweeps"]) await world.database.exec(`DELETE FROM stale_drafts_${table}`);
+  await world.database.exec("CREATE TRIGGER stale_drafts_ledger_is_append_only_delete BEFORE DELETE ON stale_drafts_ledger BEGIN SELECT RAISE(ABORT, 'append-only'); END");
   for (const user of ["ada", "bo"]) await world.grant(user, 10_000);
 });
 
@@ -87,13 +87,13 @@ test("a dry run shows each creation with its rule and text, and a plan; it chang
   ]);
   assert.match(err, /^left alone: garbage: it has no time\n2 creations of 2 users would be marked failed, 90 tokens refunded\.\nNothing was changed\.\nCarry out exactly this: mark-stale-drafts --apply [0-9a-f]{12}\n$/);
   assert.equal(await world.status("one"), "pending");
-  assert.equal((await world.one("SELECT count(*) AS n FROM sweeps")).n, 0);
+  assert.equal((await world.one("SELECT count(*) AS n FROM stale_drafts_sweeps")).n, 0);
 });
 
 test("a plan leaves alone what completed since, and says so", async () => {
   await world.create(stale("stays"), stale("completes", { status: "processing", started_at: NOW - 30 * HOUR }));
   const plan = (await run("--dry-run")).err.match(/--apply (\w+)/)[1];
-  await world.database.exec("UPDATE creations SET status = 'draft' WHERE id = 'completes'");
+  await world.database.exec("UPDATE stale_drafts_creations SET status = 'draft' WHERE id = 'completes'");
   await world.create(stale("came-later"));
   const { out, err, code } = await run("--apply", plan);
   assert.equal(code, 6);
@@ -127,7 +127,7 @@ test("filters, limit and the Worker's own policy", async () => {
   const limited = await run("--limit", "2", "--json");
   const answer = JSON.parse(limited.out);
   assert.deepEqual([limited.code, answer.marked_as_failed, answer.creations.length], [0, 2, 2]);
-  assert.equal((await world.one("SELECT count(*) AS n FROM creations WHERE status = 'failed'")).n, 2);
+  assert.equal((await world.one("SELECT count(*) AS n FROM stale_drafts_creations WHERE status = 'failed'")).n, 2);
 });
 
 test("a limit cuts a plan to another one, and may be more than one plan holds", async () => {
@@ -141,7 +141,7 @@ test("a limit cuts a plan to another one, and may be more than one plan holds", 
   const applied = JSON.parse(carried.out);
   assert.deepEqual([carried.code, applied.success, applied.more], [0, true, false]);
   assert.deepEqual(applied.creations.map(({ id }) => id).sort(), two.creations.map(({ id }) => id).sort());
-  assert.equal((await world.one("SELECT count(*) AS n FROM creations WHERE status = 'failed'")).n, 2);
+  assert.equal((await world.one("SELECT count(*) AS n FROM stale_drafts_creations WHERE status = 'failed'")).n, 2);
   // The id is the one that the Worker gives to just these.
   const rest = await plan();
   await world.create(stale("z", { created_at: NOW - 30 * HOUR }));
@@ -151,7 +151,7 @@ test("a limit cuts a plan to another one, and may be more than one plan holds", 
   const { out, code } = await run("--limit", "5200", "--json");
   const { marked_as_failed, plan_ids, more } = JSON.parse(out);
   assert.deepEqual([code, marked_as_failed, plan_ids.length, more], [0, 5_200, 2, false]);
-  assert.equal((await world.one("SELECT count(*) AS n FROM creations WHERE status = 'failed'")).n, 5_202);
+  assert.equal((await world.one("SELECT count(*) AS n FROM stale_drafts_creations WHERE status = 'failed'")).n, 5_202);
 });
 
 test("what was done is shown when a later preview fails, and it does not end as if all were done", async () => {
@@ -196,13 +196,13 @@ test("Ctrl-C stops it after the transaction in hand, and what was done stands", 
   await new Promise((done) => setTimeout(done, 200));
   await world.order({ now: NOW });
   const code = await ended;
-  const marked = (await world.one("SELECT count(*) AS n FROM creations WHERE status = 'failed'")).n;
+  const marked = (await world.one("SELECT count(*) AS n FROM stale_drafts_creations WHERE status = 'failed'")).n;
   const answer = JSON.parse(out);
   assert.equal(answer.marked_as_failed, marked, "it reports exactly what was done");
   assert.deepEqual([code, answer.interrupted, marked], [6, true, 1_000]);
   assert.match(err, /Stopped between two transactions: run it again for the rest\.\n$/);
   assert.equal((await run()).code, 0);
-  assert.equal((await world.one("SELECT count(*) AS n FROM creations WHERE status = 'failed'")).n, 3_000);
+  assert.equal((await world.one("SELECT count(*) AS n FROM stale_drafts_creations WHERE status = 'failed'")).n, 3_000);
   assert.deepEqual(await world.wrongBalances(), []);
 });
 
@@ -267,7 +267,7 @@ test("restore charges for a late result and gives it to its owner, or says why n
   assert.match((await run("explain", id)).out, new RegExp(`Late result   2023-11-15 00:13:20\n.*the late result is kept: mark-stale-drafts restore ${id}`));
   const { out, err, code } = await run("restore", id);
   assert.deepEqual([code, out, err], [0, "https://cdn.example/fox.mp4\n", `\`${id}\` is a draft now, and 30 tokens charged again.\n`]);
-  assert.equal((await world.one("SELECT tokens FROM balances WHERE user_id = 'ada'")).tokens, 9_970);
+  assert.equal((await world.one("SELECT tokens FROM stale_drafts_balances WHERE user_id = 'ada'")).tokens, 9_970);
   const { out: explained } = await run("explain", id);
   assert.match(explained, /Restored      2023-11-15 00:13:20/);
   assert.match(explained, /1\trestored\t2023-11-15 00:13:20\tw1\tmax_age_hours\tGeneration timeout: Task stuck in processing status for 2\.0 hours\n/);
@@ -423,7 +423,7 @@ test("a token that it makes opens the Worker, by its hash", async () => {
   assert.equal(code, 0);
   const sha256 = err.match(/sha256 = "([0-9a-f]{64})"/)[1];
   assert.ok(!err.includes(out.trim()));
-  const own = await start({ config: { tokens: [{ name: "night shift", sha256, scopes: ["read", "sweep"] }] } });
+  const own = await start({ config: { api_tokens: [{ name: "night shift", sha256, scopes: ["read", "sweep"] }] } });
   const result = await finish(COMMAND, ["--json", "--url", `http://localhost:${(await own.url()).port}`], { env: { MARK_STALE_DRAFTS_TOKEN: out.trim() } });
   assert.equal(result.code, 0, result.err);
   await own.stop();

@@ -178,8 +178,8 @@ async function browse(user) {
 }
 const text = (html) => html.replace(/<[^>]*>/g, " ").replace(/\s+/g, " ").trim();
 
-const created = (prompt) => world.one("SELECT * FROM creations WHERE prompt = ?", prompt);
-const inLedger = async (id) => (await world.all("SELECT type, tokens FROM ledger WHERE creation_id = ? ORDER BY type", id)).map(({ type, tokens }) => [type, tokens]);
+const created = (prompt) => world.one("SELECT * FROM stale_drafts_creations WHERE prompt = ?", prompt);
+const inLedger = async (id) => (await world.all("SELECT type, tokens FROM stale_drafts_ledger WHERE creation_id = ? ORDER BY type", id)).map(({ type, tokens }) => [type, tokens]);
 /** It is being generated, and its worker has said how far it is. */
 const underWay = (prompt) => until(`"${prompt}" is under way`, async () => {
   const row = await created(prompt);
@@ -221,7 +221,7 @@ test("a draft is asked for on the page, generated with signs of life, and charge
 
   // The second task is told so, and stops without a fuss.
   await until("the other task is told to stop", () => celery.log.includes(`creation ${id}: not begun: `));
-  assert.equal((await world.all("SELECT id FROM creations")).length, 1);
+  assert.equal((await world.all("SELECT id FROM stale_drafts_creations")).length, 1);
   await sound();
 });
 
@@ -243,7 +243,7 @@ test("answers are lost and the network breaks: all is repeated, and nothing happ
   await until("the task is done", () => new RegExp(`Task tasks\\.generate\\[.*\\] succeeded .*${id}`).test(celery.log));
   const times = (verb) => asked.filter((url) => url === `/api/creations${verb}`).length;
   assert.deepEqual([times(""), times(`/${id}/start`), times(`/${id}/complete`)], [2, 2, 2], "each is repeated until there is an answer");
-  const made = await world.all("SELECT id, attempt, fence FROM creations WHERE prompt = 'a fox in a tunnel'");
+  const made = await world.all("SELECT id, attempt, fence FROM stale_drafts_creations WHERE prompt = 'a fox in a tunnel'");
   assert.deepEqual(made, [{ id, attempt: 1, fence }]);
   assert.deepEqual([await ada.balance(), await inLedger(id)], [before - 10, [["charge", -10]]]);
   await sound();

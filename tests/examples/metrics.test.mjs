@@ -12,7 +12,7 @@ print(json.dumps([[f.name, f.type, [[s.name, s.labels, s.value] for s in f.sampl
 `;
 
 test("a real parser understands them, whatever a kind is called", async () => {
-  const world = await start({ dashboard: true });
+  const world = await start();
   try {
     await world.grant("ada", 1_000);
     const odd = 'a "kind"\nof \\ its own';

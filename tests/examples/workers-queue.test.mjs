@@ -115,10 +115,10 @@ function hold() {
   return release;
 }
 
-const row = (id) => world.one("SELECT * FROM creations WHERE id = ?", id);
+const row = (id) => world.one("SELECT * FROM stale_drafts_creations WHERE id = ?", id);
 const becomes = (id, status) => until(async () => (await world.status(id)) === status, `${id} becomes ${status}`);
-const balance = async (user = "ada") => (await world.one("SELECT tokens FROM balances WHERE user_id = ?", user)).tokens;
-const ledger = async (id) => (await world.all("SELECT type, tokens FROM ledger WHERE creation_id = ? ORDER BY created_at, entry_key", id)).map(({ type, tokens }) => [type, tokens]);
+const balance = async (user = "ada") => (await world.one("SELECT tokens FROM stale_drafts_balances WHERE user_id = ?", user)).tokens;
+const ledger = async (id) => (await world.all("SELECT type, tokens FROM stale_drafts_ledger WHERE creation_id = ? ORDER BY created_at, entry_key", id)).map(({ type, tokens }) => [type, tokens]);
 const shown = async (id) => (await (await world.as("ada", "/api/drafts")).json()).drafts.find((draft) => draft.id === id);
 const logged = (pattern) => until(() => world.logs.some((line) => pattern.test(line)), `${pattern} in the log`);
 const sound = async () => assert.deepEqual(await world.wrongBalances(), []);
@@ -268,7 +268,7 @@ test("a consumer that is killed in the middle: the sweep puts it back, and anoth
   assert.notEqual((await row(id)).worker, worker);
   assert.deepEqual([await ledger(id), await balance()], [[["charge", -30]], 970]);
   assert.deepEqual((await world.ask(`/api/creations/${id}`)).attempts.map((one) => [one.attempt, one.outcome, one.worker]), [[1, "retried", worker]]);
-  assert.deepEqual(await world.all("SELECT * FROM events"), []);
+  assert.deepEqual(await world.all("SELECT * FROM stale_drafts_events"), []);
   await sound();
 });
 

@@ -172,16 +172,16 @@ const CHECKS = {
     return counted;
   },
   "each sweep ended, and none was refused a row": (world, { held, cutPages }) => {
-    const brake = (error) => error?.startsWith("the brake holds");
+    const breaker = (error) => error?.startsWith("the circuit breaker is open");
     // A page that was closed before it came may have taken its sweep with it, between two transactions.
     let cut = cutPages;
     const ended = each(world.sweeps, ({ id, source, finished_at, refused, unreadable, error }) => {
       const running = finished_at === null && (source !== "page" || (cut -= 1) < 0);
-      if (running || refused > 0 || unreadable > 0 || (error !== null && !brake(error))) return `the ${source} sweep ${id}: ${JSON.stringify({ finished_at, refused, unreadable, error })}`;
+      if (running || refused > 0 || unreadable > 0 || (error !== null && !breaker(error))) return `the ${source} sweep ${id}: ${JSON.stringify({ finished_at, refused, unreadable, error })}`;
     });
     for (const source of ["cron", "endpoint"]) {
-      const stand = world.sweeps.filter((row) => row.source === source && brake(row.error)).length;
-      if (stand !== held[source]) ended.found.push(`${held[source]} sweeps by ${source} were answered as held by the brake, and ${stand} stand so`);
+      const stand = world.sweeps.filter((row) => row.source === source && breaker(row.error)).length;
+      if (stand !== held[source]) ended.found.push(`${held[source]} sweeps by ${source} were answered as stopped by the circuit breaker, and ${stand} stand so`);
     }
     return ended;
   },

@@ -36,10 +36,10 @@ export const ACTIONS = Object.keys(EXPECTED);
 const AFTER_DELETION = { complete: "illegal_transition", publish: "deleted", restore: "deleted" };
 const AFTER_RESTORE = { complete: "illegal_transition" };
 
-/** `good`, `refused` as may be, `held` by the brake, or `wrong`. The flags say what has been asked for the creation by then. */
+/** `good`, `refused` as may be, `held` by the circuit breaker, or `wrong`. The flags say what has been asked for the creation by then. */
 export function judge(action, { status, code, text = "" }, { deleting = false, restoring = false } = {}) {
   // A sweep that is held says so to a scheduler, and fails as an invocation; how often is compared with `sweeps` in the end.
-  if (action === "sweep" && status === 409 && text.includes("the brake holds")) return "held";
+  if (action === "sweep" && status === 409 && text.includes("the circuit breaker is open")) return "held";
   if (action === "cron" && status === 500 && text === "exception") return "held";
   const expected = EXPECTED[action][status];
   if (expected === true) return status < 400 ? "good" : "refused";

@@ -9,7 +9,7 @@ const CLEANUP = "/api/generate/cleanup-stale";
 export function operators({ journal, agenda }) {
   async function sweep(session) {
     const answer = await session.once("sweep", { path: CLEANUP, token });
-    // The brake goes on once somebody has confirmed what it holds.
+    // The circuit breaker goes on once somebody has confirmed what it holds.
     if (answer.is === "held") await plan(session);
     return answer;
   }

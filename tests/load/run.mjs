@@ -42,8 +42,8 @@ const MIX = [
   [2, "removeAny"],
 ];
 
-/** What the Worker's log may tell of here: a webhook that is not well, the brake, and alerts of what is done on purpose. */
-const MEANT = [/"event":"delivery_failed".*"target":"webhook"/, /the brake holds/, /"code":"(many_stale|one_error_dominates|brake_engaged)","event":"alert_fired"/];
+/** What the Worker's log may tell of here: a webhook that is not well, the circuit breaker, and alerts of what is done on purpose. */
+const MEANT = [/"event":"delivery_failed".*"target":"webhook"/, /the circuit breaker is open/, /"code":"(many_stale|one_error_dominates|circuit_breaker_open)","event":"alert_fired"/];
 
 /** The lines of a log that tell of something else. */
 export const unmeant = (lines) => lines.filter((line) => !MEANT.some((meant) => meant.test(line)));
@@ -59,7 +59,7 @@ function pacer(rate) {
 }
 
 async function grant(stand, names) {
-  const sql = "INSERT INTO ledger (entry_key, user_id, type, tokens, created_at) VALUES ('grant:' || ?1, ?1, 'grant', ?2, ?3)";
+  const sql = "INSERT INTO stale_drafts_ledger (entry_key, user_id, type, tokens, created_at) VALUES ('grant:' || ?1, ?1, 'grant', ?2, ?3)";
   await stand.batch(names.map((name, at) => [sql, name, at % POOR === 0 ? 60 : 1_000_000, Date.now()]));
 }
 
@@ -73,7 +73,7 @@ async function drain({ stand, session, operators, limits, pause }) {
   const begun = Date.now();
   // Two attempts at most, each of which waits for the longest limit; and once more for a slow machine.
   const latest = begun + 3 * Math.max(limits.silence, limits.total) + 30_000;
-  const left = async () => (await stand.all("SELECT (SELECT count(*) FROM creations WHERE status IN ('pending', 'processing')) AS active, (SELECT count(*) FROM events WHERE state = 'due' AND due_at <= ?1) AS due", Date.now()))[0];
+  const left = async () => (await stand.all("SELECT (SELECT count(*) FROM stale_drafts_creations WHERE status IN ('pending', 'processing')) AS active, (SELECT count(*) FROM stale_drafts_events WHERE state = 'due' AND due_at <= ?1) AS due", Date.now()))[0];
   for (let last = await left(); last.active > 0 || last.due > 0; last = await left()) {
     if (Date.now() > latest) break;
     await Promise.all([operators.sweep(session), operators.cron(session)]);

@@ -1,4 +1,4 @@
-// The built Worker and its dashboard on workerd, with a real D1 in a folder, the real clock, and the brake at its default.
+// The built Worker and its dashboard on workerd, with a real D1 in a folder, the real clock, and the circuit breaker at its default.
 
 import { readFileSync, readdirSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
@@ -69,7 +69,7 @@ export async function stand({ folder, policy, webhook_url }) {
       return response.json();
     };
     const all = async (...statement) => (await batch([statement]))[0];
-    if ((await all("SELECT name FROM sqlite_schema WHERE name = 'creations'")).length === 0) {
+    if ((await all("SELECT name FROM sqlite_schema WHERE name = 'stale_drafts_creations'")).length === 0) {
       for (const name of readdirSync(join(root, "migrations")).sort()) {
         await batch(statements(readFileSync(join(root, "migrations", name)).toString()).map((sql) => [sql]));
       }

@@ -14,7 +14,7 @@ let browser;
 let address;
 
 before(async () => {
-  world = await start({ bindings: { DEMO_SIGN_IN: "local" }, dashboard: true });
+  world = await start({ bindings: { DEMO_SIGN_IN: "local" } });
   const statements = demoStatements(NOW);
   for (let at = 0; at < statements.length; at += 100) {
     await world.database.batch(statements.slice(at, at + 100).map((sql) => world.database.prepare(sql)));
@@ -60,7 +60,7 @@ test("it makes the outage obvious, in light, dark and on a phone, and an accessi
   const heights = await page.locator(".chart rect").evaluateAll((bars) => bars.map((bar) => [Number(bar.getAttribute("x")), Number(bar.getAttribute("height"))]));
   assert.ok(new Set(heights.filter(([, height]) => height > 40).map(([x]) => x)).size >= 3, JSON.stringify(heights));
   const tile = (name) => page.locator(".tile", { hasText: name }).locator(".value").innerText();
-  const { tokens, creations } = await world.one("SELECT sum(tokens) AS tokens, sum(creations) AS creations FROM rollups WHERE hour = 0");
+  const { tokens, creations } = await world.one("SELECT sum(tokens) AS tokens, sum(creations) AS creations FROM stale_drafts_rollups WHERE hour = 0");
   assert.deepEqual([await tile("Timed out"), await tile("Refunded")], [creations.toLocaleString("en"), tokens.toLocaleString("en")]);
   assert.match(await page.locator("#health").innerText(), /many creations time out/);
   for (const colorScheme of ["light", "dark"]) {

@@ -45,16 +45,16 @@ async function signIn(user, options = {}) {
 const shot = (page, name) => page.screenshot({ path: new URL(`../output/${name}.png`, import.meta.url).pathname, fullPage: true });
 
 test("the demo holds every status and kind, and its balances are the sums of the ledger", async () => {
-  const found = await world.all("SELECT status, count(*) AS n FROM creations GROUP BY status ORDER BY status");
+  const found = await world.all("SELECT status, count(*) AS n FROM stale_drafts_creations GROUP BY status ORDER BY status");
   assert.deepEqual(found.map(({ status }) => status), ["draft", "failed", "pending", "processing", "published"]);
   assert.ok(found.reduce((sum, { n }) => sum + n, 0) > 250);
-  assert.equal((await world.all("SELECT DISTINCT kind FROM creations")).length, 3);
+  assert.equal((await world.all("SELECT DISTINCT kind FROM stale_drafts_creations")).length, 3);
   assert.deepEqual(await world.wrongBalances(), []);
 });
 
 test("on the first load stale drafts are failed, with their text and the refund", async () => {
-  const before = (await world.one("SELECT tokens FROM balances WHERE user_id = 'ada'")).tokens;
-  const due = (await world.one("SELECT sum(tokens) AS tokens FROM creations WHERE user_id = 'ada' AND status IN ('pending', 'processing') AND last_sign_of_life < ?", NOW - 3_600_000)).tokens;
+  const before = (await world.one("SELECT tokens FROM stale_drafts_balances WHERE user_id = 'ada'")).tokens;
+  const due = (await world.one("SELECT sum(tokens) AS tokens FROM stale_drafts_creations WHERE user_id = 'ada' AND status IN ('pending', 'processing') AND last_sign_of_life < ?", NOW - 3_600_000)).tokens;
   const { page, problems, close } = await signIn("ada", { viewport: { width: 1_280, height: 900 } });
   // Two of the three creations that are named in the demo stand on later pages, by their age.
   const older = page.getByRole("link", { name: "Older" });
@@ -88,7 +88,7 @@ test("on the first load stale drafts are failed, with their text and the refund"
 });
 
 test("a second load changes nothing", async () => {
-  const dump = () => world.all("SELECT id, status, finished_at FROM creations UNION ALL SELECT entry_key, tokens, created_at FROM ledger");
+  const dump = () => world.all("SELECT id, status, finished_at FROM stale_drafts_creations UNION ALL SELECT entry_key, tokens, created_at FROM stale_drafts_ledger");
   const { page, close } = await signIn("ada");
   const before = await dump();
   await page.reload();
@@ -97,7 +97,7 @@ test("a second load changes nothing", async () => {
 });
 
 test("the other users' stale drafts wait for the cron trigger", async () => {
-  const stale = async () => (await world.one("SELECT count(*) AS n FROM creations WHERE status IN ('pending', 'processing') AND last_sign_of_life < ?", NOW - 3_600_000)).n;
+  const stale = async () => (await world.one("SELECT count(*) AS n FROM stale_drafts_creations WHERE status IN ('pending', 'processing') AND last_sign_of_life < ?", NOW - 3_600_000)).n;
   assert.ok((await stale()) > 0);
   assert.equal(await world.cron(), "ok");
   assert.equal(await stale(), 0);
@@ -195,7 +195,7 @@ test("an open page follows the workers without a reload", async () => {
   assert.equal(await card.getByRole("link", { name: "Open the result" }).getAttribute("href"), "https://cdn.example/fox.mp4");
   assert.equal(await page.locator("#news").innerText(), "a fox on the move: 📝 Draft");
   const other = page.locator(".card", { hasText: "a hen at rest" });
-  const { id: second } = await world.one("SELECT id FROM creations WHERE prompt = 'a hen at rest'");
+  const { id: second } = await world.one("SELECT id FROM stale_drafts_creations WHERE prompt = 'a hen at rest'");
   await world.report(`/${second}/fail`, { error_code: "provider_error", error: "The provider is out" });
   await other.locator(".badge.failed").waitFor({ timeout: 35_000 });
   assert.equal(await page.locator("#balance").innerText(), "970 tokens");

@@ -1,17 +1,17 @@
-//! The brake, the watch and the doctor: an answer for any evidence.
+//! The circuit breaker, the watch and the doctor: an answer for any evidence.
 
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::{Just, Strategy, any, prop_assert, prop_assert_eq, prop_oneof, proptest};
 use stale_drafts::rules::{
-    Brake, Evidence, Finding, Held, Observed, Severity, Thresholds, Timestamp, diagnose, watch,
+    CircuitBreaker, Evidence, Finding, Observed, Severity, Suspension, Thresholds, Timestamp, diagnose, watch,
 };
 
 use crate::generate::{now, passes};
 
-fn brake() -> impl Strategy<Value = Brake> {
+fn breaker() -> impl Strategy<Value = CircuitBreaker> {
     let number = || prop_oneof![0..=100_u32, any::<u32>()];
-    (number(), number(), number()).prop_map(|(creations, percent, at_least)| Brake {
+    (number(), number(), number()).prop_map(|(creations, percent, at_least)| CircuitBreaker {
         creations,
         percent,
         at_least,
@@ -61,24 +61,24 @@ fn evidence() -> impl Strategy<Value = Evidence> {
     })
 }
 
-fn held() -> impl Strategy<Value = Held> {
+fn suspended() -> impl Strategy<Value = Suspension> {
     prop_oneof![
-        (".*", now()).prop_map(|(actor, since)| Held::Paused { actor, since }),
-        ".*".prop_map(|detail| Held::Brake { detail }),
+        (".*", now()).prop_map(|(actor, since)| Suspension::Paused { actor, since }),
+        ".*".prop_map(|detail| Suspension::BreakerOpen { detail }),
     ]
 }
 
 fn observed() -> impl Strategy<Value = Observed> {
     let overdue = option::of((".*", any::<u64>()));
-    (evidence(), number(), overdue, vec(".*", 0..3), at(), number(), option::of(held())).prop_map(
-        |(evidence, timed_out, overdue, differs, due_since, given_up, held)| Observed {
+    (evidence(), number(), overdue, vec(".*", 0..3), at(), number(), option::of(suspended())).prop_map(
+        |(evidence, timed_out, overdue, differs, due_since, given_up, suspended)| Observed {
             evidence,
             timed_out,
             overdue,
             differs,
             due_since,
             given_up,
-            held,
+            suspended,
         },
     )
 }
@@ -105,12 +105,12 @@ const DIAGNOSED: [&str; 6] = [
 const WATCHED: [&str; 9] = [
     "cron_not_running",
     "creations_overdue",
-    "brake_engaged",
+    "circuit_breaker_open",
     "ledger_differs",
     "many_stale",
     "one_error_dominates",
     "outbox_stuck",
-    "events_given_up",
+    "dead_letters",
     "sweeping_paused",
 ];
 
@@ -138,11 +138,11 @@ proptest! {
     fn every_watch_is_in_order(observed in observed(), thresholds in thresholds(), now in now()) {
         let findings = watch(&observed, &thresholds, now);
         prop_assert!(in_order(&findings, &WATCHED));
-        let held = has(&findings, "brake_engaged") || has(&findings, "sweeping_paused");
-        prop_assert_eq!(held, observed.held.is_some());
+        let suspended = has(&findings, "circuit_breaker_open") || has(&findings, "sweeping_paused");
+        prop_assert_eq!(suspended, observed.suspended.is_some());
         prop_assert_eq!(has(&findings, "creations_overdue"), observed.overdue.is_some());
         prop_assert_eq!(has(&findings, "ledger_differs"), !observed.differs.is_empty());
-        prop_assert_eq!(has(&findings, "events_given_up"), observed.given_up > 0);
+        prop_assert_eq!(has(&findings, "dead_letters"), observed.given_up > 0);
     }
 
     #[test]
@@ -164,36 +164,36 @@ proptest! {
     }
 
     #[test]
-    fn a_brake_holds_more_of_fewer(brake in brake(), stale in number(), active in number(), more in number()) {
-        let held = brake.check(stale, active).is_some();
+    fn a_circuit_breaker_holds_more_of_fewer(breaker in breaker(), stale in number(), active in number(), more in number()) {
+        let suspended = breaker.check(stale, active).is_some();
         // More stale ones, or fewer active ones, never release it.
-        prop_assert!(!held || brake.check(stale.saturating_add(more), active).is_some());
-        prop_assert!(!held || brake.check(stale, active.saturating_sub(more)).is_some());
+        prop_assert!(!suspended || breaker.check(stale.saturating_add(more), active).is_some());
+        prop_assert!(!suspended || breaker.check(stale, active.saturating_sub(more)).is_some());
         // Nothing to do is nothing to hold.
-        prop_assert_eq!(brake.check(0, active), None);
+        prop_assert_eq!(breaker.check(0, active), None);
     }
 
     #[test]
-    fn a_brake_holds_by_the_number_or_by_the_share(brake in brake(), stale in number(), active in number()) {
-        let Brake { creations, percent, at_least } = brake;
+    fn a_circuit_breaker_holds_by_the_number_or_by_the_share(breaker in breaker(), stale in number(), active in number()) {
+        let CircuitBreaker { creations, percent, at_least } = breaker;
         let (stale_, active_) = (u128::from(stale), u128::from(active));
         let many = stale > u64::from(creations);
         let share = stale >= u64::from(at_least) && stale_ * 100 > active_ * u128::from(percent);
         // No database holds so many that the products don't fit.
         if stale < 1 << 57 && active < 1 << 31 {
-            prop_assert_eq!(brake.check(stale, active).is_some(), many || share);
+            prop_assert_eq!(breaker.check(stale, active).is_some(), many || share);
         }
-        if let Some(held) = brake.check(stale, active) {
-            prop_assert!(held.to_string().starts_with("the brake holds: "));
+        if let Some(suspended) = breaker.check(stale, active) {
+            prop_assert!(suspended.to_string().starts_with("the circuit breaker is open: "));
         }
     }
 
     #[test]
-    fn what_holds_is_said(held in held()) {
-        let text = held.to_string();
-        let (said, by_whom) = match held {
-            Held::Paused { actor, .. } => (text.contains(&format!("`{actor}`")), text.contains("paused")),
-            Held::Brake { detail } => (text.contains(&detail), text.contains("brake")),
+    fn what_holds_is_said(suspended in suspended()) {
+        let text = suspended.to_string();
+        let (said, by_whom) = match suspended {
+            Suspension::Paused { actor, .. } => (text.contains(&format!("`{actor}`")), text.contains("paused")),
+            Suspension::BreakerOpen { detail } => (text.contains(&detail), text.contains("circuit breaker")),
         };
         prop_assert!(said && by_whom);
     }

@@ -13,7 +13,7 @@ fn ids(rows: &[Row]) -> Vec<String> {
 #[test]
 fn the_balances() {
     let database = database();
-    database.write("UPDATE balances SET tokens = 7 WHERE user_id = 'ben'");
+    database.write("UPDATE stale_drafts_balances SET tokens = 7 WHERE user_id = 'ben'");
     let [anna, ben] =
         [("anna", 1_000), ("ben", 7)].map(|(user, tokens)| row(json!({ "user_id": user, "tokens": tokens })));
     assert_eq!(database.one(store::balances(1)), std::slice::from_ref(&anna));
@@ -89,10 +89,10 @@ fn a_page_says_everything_of_a_creation() {
     );
     assert_eq!(page.rule.as_deref(), Some("max_age_hours"));
     // A restore takes again what went back.
-    database.write("UPDATE creations SET restored_at = 3");
+    database.write("UPDATE stale_drafts_creations SET restored_at = 3");
     let page = read();
     assert_eq!((page.restored_at, page.refunded_tokens), (Some(3), None));
     // A finish that is no time is none.
-    database.write("UPDATE creations SET finished_at = 'soon'");
+    database.write("UPDATE stale_drafts_creations SET finished_at = 'soon'");
     assert_eq!(read().finished_at, None);
 }

@@ -10,9 +10,9 @@
     clippy::unwrap_used,
     reason = "a test fails by panicking"
 )]
-#![cfg(feature = "simulate")]
+#![cfg(not(target_arch = "wasm32"))]
 
-#[path = "../../src/simulate/as_d1.rs"]
+#[path = "../../crates/simulator/src/as_d1.rs"]
 mod as_d1;
 mod lists;
 mod operators;
@@ -44,7 +44,7 @@ fn database() -> Sqlite {
     let database = Sqlite::new();
     for user in ["anna", "ben"] {
         database.write(&format!(
-            "INSERT INTO ledger (entry_key, user_id, type, tokens, created_at)
+            "INSERT INTO stale_drafts_ledger (entry_key, user_id, type, tokens, created_at)
              VALUES ('grant:{user}', '{user}', 'grant', 1000, 0)"
         ));
     }
@@ -64,7 +64,11 @@ fn add(database: &Sqlite, id: &str, columns: Value) {
     };
     let names: Vec<_> = row.keys().map(String::as_str).collect();
     let values: Vec<_> = row.values().map(literal).collect();
-    database.write(&format!("INSERT INTO creations ({}) VALUES ({})", names.join(", "), values.join(", ")));
+    database.write(&format!(
+        "INSERT INTO stale_drafts_creations ({}) VALUES ({})",
+        names.join(", "),
+        values.join(", ")
+    ));
 }
 
 /// A policy from its numbers; a number below zero is `"never"`.

@@ -10,7 +10,7 @@ use crate::{HOUR, MINUTE, NOW, add, at, database, now, policy, row};
 fn sweep(database: &Sqlite, id: &str, source: &str, started_at: u64, error: Option<&str>) {
     let error = error.map_or(String::from("NULL"), |error| format!("'{error}'"));
     database.write(&format!(
-        "INSERT INTO sweeps (id, source, started_at, finished_at, error)
+        "INSERT INTO stale_drafts_sweeps (id, source, started_at, finished_at, error)
          VALUES ('{id}', '{source}', {started_at}, {started_at}, {error})"
     ));
 }
@@ -75,8 +75,8 @@ fn everything_about_one_creation() {
         sweep(&database, id, "cron", NOW, None);
     }
     database.write(
-        "INSERT INTO attempts (creation_id, attempt, outcome, finished_at, sweep_id) VALUES ('c', 1, 'retried', 1, '1');
-         INSERT INTO events (id, due_at, targets, created_at, creation_id, body)
+        "INSERT INTO stale_drafts_attempts (creation_id, attempt, outcome, finished_at, sweep_id) VALUES ('c', 1, 'retried', 1, '1');
+         INSERT INTO stale_drafts_events (id, due_at, destinations, created_at, creation_id, body)
          VALUES ('e1', 1, 1, 1, 'c', '{}'), ('e2', 1, 1, 1, 'another', '{}')",
     );
     let [page, ledger, sweeps, attempts, events] = database.all(&store::explain("c")).try_into().unwrap();
@@ -98,14 +98,14 @@ fn the_newest_alerts_of_all_codes_are_shown() {
     // Codes take turns, but for one that has the most, and one that is old.
     database.write(
         "WITH RECURSIVE n (n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM n WHERE n < 60)
-         INSERT INTO alerts (code, since, resolved_at, severity, cause, evidence, remedy)
+         INSERT INTO stale_drafts_alerts (code, since, resolved_at, severity, cause, evidence, remedy)
          SELECT CASE WHEN n = 0 THEN 'old' WHEN n < 40 THEN 'many' ELSE 'code ' || n % 2 END, n, 99, 'warning', 'c', 'e', 'r' FROM n",
     );
     let expected: Vec<_> = (46..=60).rev().map(Value::from).collect();
     assert_eq!(column(&shown(), "since"), expected);
     // What is older than the instant goes, of whichever code; what is resolved after it stays.
     database.write(
-        "UPDATE alerts SET resolved_at = since + 1; UPDATE alerts SET resolved_at = NULL WHERE since = 7",
+        "UPDATE stale_drafts_alerts SET resolved_at = since + 1; UPDATE stale_drafts_alerts SET resolved_at = NULL WHERE since = 7",
     );
     database.all(&store::trim(at(0), at(0), at(50)));
     assert_eq!(
@@ -213,7 +213,7 @@ fn a_dashboard_reads_everything() {
     let database = database();
     for (hour, creations) in [(0, 99), (NOW - 2 * HOUR, 2), (NOW - HOUR, 3), (NOW, 4), (NOW + 1, 5)] {
         database.write(&format!(
-            "INSERT INTO rollups VALUES ({hour}, 'failed', 'image', 'pending', 'max_age_hours', {creations}, 5, 10, 11, 12, 13, 14, 15)"
+            "INSERT INTO stale_drafts_rollups VALUES ({hour}, 'failed', 'image', 'pending', 'max_age_hours', {creations}, 5, 10, 11, 12, 13, 14, 15)"
         ));
     }
     for (id, ago) in [("old", HOUR + 1), ("at its limit", HOUR), ("half", HOUR / 2 + 1), ("new", 0)] {
@@ -233,8 +233,8 @@ fn a_dashboard_reads_everything() {
     sweep(&database, "1", "cron", NOW, None);
     sweep(&database, "2", "cron", NOW, None);
     database.write(
-        "INSERT INTO alerts VALUES ('a', 1, 2, 'critical', 'c', 'e', 'r'), ('b', 2, NULL, 'warning', 'c', 'e', 'r');
-         INSERT INTO audit VALUES ('1', 1, 'ops', 'pause', ''), ('2', 2, 'ops', 'resume', '')",
+        "INSERT INTO stale_drafts_alerts VALUES ('a', 1, 2, 'critical', 'c', 'e', 'r'), ('b', 2, NULL, 'warning', 'c', 'e', 'r');
+         INSERT INTO stale_drafts_audit VALUES ('1', 1, 'ops', 'pause', ''), ('2', 2, 'ops', 'resume', '')",
     );
     let policy = policy(&[(&["kinds", "film", "max_age_hours"], -1.0)]);
     let results = database.all(&store::dashboard(&policy, now(), at(NOW - HOUR)));
@@ -266,7 +266,7 @@ fn a_dashboard_is_all_of_its_results_or_an_error() {
     // From the beginning on is all but what stands over all.
     let database = database();
     database
-        .write("INSERT INTO rollups VALUES (0, 'failed', 'image', 'pending', 'x', 1, 1, 0, 0, 0, 0, 0, 0)");
+        .write("INSERT INTO stale_drafts_rollups VALUES (0, 'failed', 'image', 'pending', 'x', 1, 1, 0, 0, 0, 0, 0, 0)");
     let results = database.all(&store::dashboard(&policy(&[]), now(), at(0)));
     let read = Dashboard::read(results).unwrap();
     assert_eq!((read.hours.len(), read.totals.len()), (0, 1));

@@ -14,7 +14,7 @@ use crate::{HOUR, NOW, add, at, database, now, row};
 
 const STANDS: &str =
     "SELECT status, attempt, worker, fence, started_at, heartbeat_at, progress, finished_at, error,
-    error_code, result_url FROM creations";
+    error_code, result_url FROM stale_drafts_creations";
 
 fn new(tokens: u64) -> NewCreation<'static> {
     NewCreation { id: "c", user_id: "anna", kind: "image", prompt: "a fox", tokens }
@@ -41,10 +41,13 @@ fn a_creation_is_made_and_charged_once() {
         database.all(&store::create(NewCreation { prompt, ..new(7) }, now));
     }
     assert_eq!(
-        database.read("SELECT id, user_id, kind, prompt, status, attempt, tokens, created_at FROM creations"),
+        database.read("SELECT id, user_id, kind, prompt, status, attempt, tokens, created_at FROM stale_drafts_creations"),
         [json!(["c", "anna", "image", "a fox", "pending", 1, 7, NOW])]
     );
-    assert_eq!(database.read("SELECT tokens FROM balances WHERE user_id = 'anna'"), [json!([993])]);
+    assert_eq!(
+        database.read("SELECT tokens FROM stale_drafts_balances WHERE user_id = 'anna'"),
+        [json!([993])]
+    );
     let row = standing(&database);
     assert_eq!((row.creation.id.as_str(), row.creation.tokens, row.prompt.as_str()), ("c", 7, "a fox"));
     assert_eq!((row.worker, row.fence, row.error_code, row.result_url), (None, None, None, None));
@@ -64,7 +67,10 @@ fn a_creation_goes_its_way_by_reports() {
     // A heartbeat that says nothing of progress keeps it.
     let silent = Details { progress: None, ..details() };
     database.all(&store::report("c", &Report::Heartbeat { fence: "1.abc" }, &silent, at(NOW + 1)));
-    assert_eq!(database.read("SELECT heartbeat_at, progress FROM creations"), [json!([NOW + 1, 40])]);
+    assert_eq!(
+        database.read("SELECT heartbeat_at, progress FROM stale_drafts_creations"),
+        [json!([NOW + 1, 40])]
+    );
     for stranger in [
         Report::Heartbeat { fence: "1.xyz" },
         Report::Complete { fence: "1.xyz", result_url: "https://r/1" },
@@ -77,7 +83,7 @@ fn a_creation_goes_its_way_by_reports() {
     ] {
         report(&database, stranger);
         assert_eq!(
-            database.read("SELECT status, worker, heartbeat_at FROM creations"),
+            database.read("SELECT status, worker, heartbeat_at FROM stale_drafts_creations"),
             [json!(["processing", "w", NOW + 1])]
         );
     }
@@ -89,7 +95,10 @@ fn a_creation_goes_its_way_by_reports() {
     let of_ben = Details { user_id: "ben", ..details() };
     for owners in [Report::Publish, Report::Delete] {
         database.all(&store::report("c", &owners, &of_ben, now()));
-        assert_eq!(database.read("SELECT status, deleted_at FROM creations"), [json!(["draft", null])]);
+        assert_eq!(
+            database.read("SELECT status, deleted_at FROM stale_drafts_creations"),
+            [json!(["draft", null])]
+        );
     }
     let row = report(&database, Report::Publish);
     assert_eq!(row.creation.status, "published");
@@ -106,9 +115,18 @@ fn a_failure_is_refunded_and_told() {
         let row = report(&database, Report::Fail { fence, error_code: "broken" });
         assert_eq!((row.error_code.as_deref(), row.finished_at), (Some("broken"), Some(NOW)));
         let failed = json!(["failed", NOW, "it broke", "broken"]);
-        assert_eq!(database.read("SELECT status, finished_at, error, error_code FROM creations"), [failed]);
-        assert_eq!(database.read("SELECT tokens FROM balances WHERE user_id = 'anna'"), [json!([1_000])]);
-        assert_eq!(database.read("SELECT id, targets FROM events"), [json!(["failed:c:1", 3])]);
+        assert_eq!(
+            database.read("SELECT status, finished_at, error, error_code FROM stale_drafts_creations"),
+            [failed]
+        );
+        assert_eq!(
+            database.read("SELECT tokens FROM stale_drafts_balances WHERE user_id = 'anna'"),
+            [json!([1_000])]
+        );
+        assert_eq!(
+            database.read("SELECT id, destinations FROM stale_drafts_events"),
+            [json!(["failed:c:1", 3])]
+        );
     }
 }
 
@@ -136,11 +154,11 @@ fn a_result_that_comes_too_late_is_kept_and_can_be_restored() {
     assert_eq!(database.read(STANDS), [restored]);
     let none = json!([null, null, null, null, null]);
     assert_eq!(
-        database.read("SELECT stuck_status, age_ms, max_age_ms, rule, sweep_id FROM creations"),
+        database.read("SELECT stuck_status, age_ms, max_age_ms, rule, sweep_id FROM stale_drafts_creations"),
         [none]
     );
     assert_eq!(
-        database.read("SELECT * FROM attempts"),
+        database.read("SELECT * FROM stale_drafts_attempts"),
         [json!([
             "c",
             2,
@@ -159,8 +177,14 @@ fn a_result_that_comes_too_late_is_kept_and_can_be_restored() {
             "s",
         ])]
     );
-    assert_eq!(database.read("SELECT tokens FROM balances WHERE user_id = 'anna'"), [json!([995])]);
-    assert_eq!(database.read("SELECT id, targets, due_at FROM events"), [json!(["restored:c:2", 3, NOW])]);
+    assert_eq!(
+        database.read("SELECT tokens FROM stale_drafts_balances WHERE user_id = 'anna'"),
+        [json!([995])]
+    );
+    assert_eq!(
+        database.read("SELECT id, destinations, due_at FROM stale_drafts_events"),
+        [json!(["restored:c:2", 3, NOW])]
+    );
 }
 
 #[test]
@@ -168,13 +192,13 @@ fn a_late_result_of_an_attempt_before_is_kept_too() {
     let database = database();
     add(&database, "c", json!({ "attempt": 2 }));
     database.write(&format!(
-        "INSERT INTO attempts (creation_id, attempt, outcome, fence, finished_at) VALUES ('c', 1, 'retried', '1.abc', {NOW})"
+        "INSERT INTO stale_drafts_attempts (creation_id, attempt, outcome, fence, finished_at) VALUES ('c', 1, 'retried', '1.abc', {NOW})"
     ));
     report(&database, Report::Complete { fence: "2.abc", result_url: "https://r/2" });
-    assert_eq!(database.read("SELECT late_result_url FROM creations"), [json!([null])]);
+    assert_eq!(database.read("SELECT late_result_url FROM stale_drafts_creations"), [json!([null])]);
     report(&database, Report::Complete { fence: "1.abc", result_url: "https://r/1" });
     let kept = json!(["pending", "https://r/1", NOW]);
-    assert_eq!(database.read("SELECT status, late_result_url, late_at FROM creations"), [kept]);
+    assert_eq!(database.read("SELECT status, late_result_url, late_at FROM stale_drafts_creations"), [kept]);
 }
 
 #[test]
@@ -198,7 +222,7 @@ fn what_stands_is_read_as_the_rules_take_it() {
     assert!(stands.late && stands.restored && stands.deleted);
 
     database.write(
-        "UPDATE creations SET late_at = NULL, late_result_url = NULL, restored_at = NULL, deleted_at = NULL",
+        "UPDATE stale_drafts_creations SET late_at = NULL, late_result_url = NULL, restored_at = NULL, deleted_at = NULL",
     );
     let row = standing(&database);
     let stands = row.standing().unwrap();
@@ -247,7 +271,7 @@ fn creating_is_answered_alike_when_it_is_repeated() {
         assert!(matches!(error, ReportError::Different), "{error:?}");
     }
     // What its owner has deleted has no prompt any more.
-    database.write("UPDATE creations SET status = 'failed', prompt = '', deleted_at = 1");
+    database.write("UPDATE stale_drafts_creations SET status = 'failed', prompt = '', deleted_at = 1");
     assert_eq!(create(new(5)).unwrap().deleted_at, Some(1));
     let error = create(NewCreation { id: "d", ..new(1_001) }).unwrap_err();
     assert!(matches!(error, ReportError::InsufficientTokens { balance: 1_000, tokens: 1_001 }), "{error:?}");
@@ -294,10 +318,10 @@ fn a_restore_that_the_balance_does_not_cover() {
     let database = database();
     let failed = json!({ "status": "failed", "tokens": 5, "late_at": NOW, "late_result_url": "https://r/1" });
     add(&database, "c", failed);
-    database.write("UPDATE balances SET tokens = 4 WHERE user_id = 'anna'");
+    database.write("UPDATE stale_drafts_balances SET tokens = 4 WHERE user_id = 'anna'");
     let error = refused(&database, Report::Restore, details());
     assert!(matches!(error, ReportError::InsufficientTokens { balance: 4, tokens: 5 }), "{error:?}");
-    assert_eq!(database.read("SELECT status FROM creations"), [json!(["failed"])]);
+    assert_eq!(database.read("SELECT status FROM stale_drafts_creations"), [json!(["failed"])]);
     let error = wait(report::report(&database, "d", Report::Restore, details(), now())).unwrap_err();
     assert!(matches!(error, ReportError::NotFound), "{error:?}");
 }

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 
 use serde_json::{Value, json};
-use stale_drafts::rules::{Active, Brake, Held, Planned, Policy, Status, Unqualified};
+use stale_drafts::rules::{Active, CircuitBreaker, Planned, Policy, Status, Suspension, Unqualified};
 use stale_drafts::store::{self, Cost, Database, DatabaseError, Filter, Param, Row, Statement};
 use stale_drafts::sweep::{
     Marked, Notify, Report, Request, Source, SweepError, mark_stale_creations_as_failed,
@@ -70,7 +70,7 @@ fn request(policy: &Policy) -> Request<'_> {
         policy,
         dry_run: false,
         notify: Notify { app: 1, retry: 4 },
-        brake: None,
+        breaker: None,
         rows_per_transaction: 100,
         rows_per_sweep: 1_000,
     }
@@ -84,8 +84,8 @@ fn sweep(database: &Sqlite, request: Request<'_>) -> Report {
     try_sweep(database, request).unwrap()
 }
 
-fn ids(marked: &[Marked]) -> Vec<&str> {
-    marked.iter().map(|marked| marked.id.as_str()).collect()
+fn ids(failed: &[Marked]) -> Vec<&str> {
+    failed.iter().map(|failed| failed.id.as_str()).collect()
 }
 
 /// Brings in creations that are stale since one hour, the first for longest.
@@ -96,15 +96,19 @@ fn add_stale(database: &Sqlite, ids: &[&str]) {
 }
 
 fn statuses(database: &Sqlite) -> Vec<Value> {
-    database.read("SELECT status FROM creations ORDER BY id").into_iter().map(|row| row[0].clone()).collect()
+    database
+        .read("SELECT status FROM stale_drafts_creations ORDER BY id")
+        .into_iter()
+        .map(|row| row[0].clone())
+        .collect()
 }
 
-const ROW: &str = "SELECT source, examined, marked, retried, refused, more, finished_at IS NOT NULL, error, queries FROM sweeps";
+const ROW: &str = "SELECT source, examined, failed, retried, rejected, more, finished_at IS NOT NULL, error, queries FROM stale_drafts_sweeps";
 
 /// The database refuses to write this creation.
 fn refuse(database: &Sqlite, id: &str) {
     database.write(&format!(
-        "CREATE TRIGGER refuse AFTER UPDATE ON creations WHEN NEW.id = '{id}' BEGIN SELECT RAISE(ABORT, 'no'); END"
+        "CREATE TRIGGER refuse AFTER UPDATE ON stale_drafts_creations WHEN NEW.id = '{id}' BEGIN SELECT RAISE(ABORT, 'no'); END"
     ));
 }
 
@@ -116,16 +120,19 @@ fn a_sweep_asks_writes_and_notes_its_cost() {
     let watched = Watched::new(&database, whatever);
     let report = try_sweep(&watched, request(&Policy::default())).unwrap();
     assert_eq!(watched.lengths(), [1, 3, 1]);
-    assert_eq!((ids(&report.marked), report.retried.len(), report.raced), (vec!["a", "b"], 0, 0));
-    assert_eq!((report.examined, report.refunded_tokens, report.more, report.held), (2, 10, false, None));
+    assert_eq!((ids(&report.failed), report.retried.len(), report.raced), (vec!["a", "b"], 0, 0));
+    assert_eq!(
+        (report.examined, report.refunded_tokens, report.more, report.suspended),
+        (2, 10, false, None)
+    );
     assert_eq!(report.cost, Cost { queries: 5, rows_read: 50, rows_written: 500 });
-    let Marked { user_id, kind, attempt, tokens, staleness, .. } = &report.marked[0];
+    let Marked { user_id, kind, attempt, tokens, staleness, .. } = &report.failed[0];
     assert_eq!((user_id.as_str(), kind.as_str(), *attempt, *tokens), ("anna", "image", 1, 5));
     assert_eq!((staleness.age_ms, staleness.stuck_status), (2 * HOUR, Active::Pending));
     // What the cost is noted with is counted by the database itself.
     assert_eq!(database.read(ROW), [json!(["cron", 2, 2, 0, 0, 0, 1, null, 5])]);
     assert_eq!(
-        database.read("SELECT id, targets FROM events"),
+        database.read("SELECT id, destinations FROM stale_drafts_events"),
         [json!(["failed:a:1", 1]), json!(["failed:b:1", 1])]
     );
 }
@@ -150,7 +157,7 @@ fn what_is_rolled_up_is_grouped_by_kind_status_and_rule() {
     sweep(&database, request(&policy));
     let rolled = database.read(
         "SELECT outcome, kind, stuck_status, rule, creations, tokens, lag_0, lag_1, lag_2, lag_3, lag_4, lag_5
-         FROM rollups WHERE hour = 0",
+         FROM stale_drafts_rollups WHERE hour = 0",
     );
     let rows = [
         json!(["failed", "image", "pending", "max_age_hours", 2, 10, 0, 0, 0, 2, 0, 0]),
@@ -169,7 +176,7 @@ fn an_idle_page_load_leaves_no_row_and_every_other_idle_sweep_does() {
     for source in [Source::Page, Source::Cron, Source::Endpoint, Source::Tool] {
         let database = database();
         sweep(&database, Request { source, ..request(&policy) });
-        rows.push(database.read("SELECT source FROM sweeps").len());
+        rows.push(database.read("SELECT source FROM stale_drafts_sweeps").len());
     }
     assert_eq!(rows, [0, 1, 1, 1]);
 }
@@ -181,10 +188,10 @@ fn a_page_load_costs_what_it_writes_and_no_statement_more() {
     add(&database, "another's", json!({ "user_id": "ben", "created_at": 0 }));
     let policy = policy(&[(&["attempts"], 2.0)]);
     let of_anna = Request { source: Source::Page, user_id: Some("anna"), ..request(&policy) };
-    database.write("UPDATE creations SET attempt = 2, queued_at = 1 WHERE id = 'b'");
+    database.write("UPDATE stale_drafts_creations SET attempt = 2, queued_at = 1 WHERE id = 'b'");
     let watched = Watched::new(&database, whatever);
     let report = try_sweep(&watched, of_anna).unwrap();
-    assert_eq!((ids(&report.marked), ids(&report.retried)), (vec!["b"], vec!["a", "c"]));
+    assert_eq!((ids(&report.failed), ids(&report.retried)), (vec!["b"], vec!["a", "c"]));
     assert_eq!(watched.lengths(), [1, 3, 3]);
     assert_eq!(database.read(ROW), [json!(["page", 3, 1, 2, 0, 0, 1, null, null])]);
     assert_eq!(statuses(&database), ["pending", "pending", "failed", "pending"]);
@@ -199,7 +206,7 @@ fn a_filter_holds_for_a_users_creations_too() {
     let policy = Policy::default();
     let filter = Filter { kind: Some("image"), status: Some(Active::Pending) };
     let report = sweep(&database, Request { user_id: Some("anna"), filter, ..request(&policy) });
-    assert_eq!((ids(&report.marked), report.examined), (vec!["a"], 1));
+    assert_eq!((ids(&report.failed), report.examined), (vec!["a"], 1));
 }
 
 #[test]
@@ -213,7 +220,7 @@ fn a_dry_run_says_the_same_and_writes_nothing() {
     let preview = try_sweep(&watched, dry).unwrap();
     assert_eq!(watched.lengths(), [1, 1]);
     let report = sweep(&database, Request { dry_run: false, ..dry });
-    assert_eq!(preview.marked, report.marked);
+    assert_eq!(preview.failed, report.failed);
     assert_eq!((preview.examined, preview.refunded_tokens), (report.examined, report.refunded_tokens));
     assert_eq!((report.examined, report.refunded_tokens, report.unreadable.len()), (3, 10, 1));
     assert_eq!(preview.unreadable, report.unreadable);
@@ -233,7 +240,7 @@ fn a_dry_run_lists_nothing_twice_if_another_comes_before_it_meanwhile() {
     let policy = Policy::default();
     let report =
         try_sweep(&watched, Request { dry_run: true, rows_per_transaction: 1, ..request(&policy) }).unwrap();
-    assert_eq!((ids(&report.marked), report.examined), (vec!["b", "c"], 2));
+    assert_eq!((ids(&report.failed), report.examined), (vec!["b", "c"], 2));
 }
 
 #[test]
@@ -245,9 +252,9 @@ fn a_sweep_goes_on_until_its_bound_and_says_whether_more_remain() {
         let watched = Watched::new(&database, whatever);
         let request = Request { rows_per_transaction, rows_per_sweep, ..request(&policy) };
         let report = try_sweep(&watched, request).unwrap();
-        let row = database.read("SELECT marked, more, finished_at IS NOT NULL FROM sweeps");
-        assert_eq!(row, [json!([report.marked.len(), u8::from(report.more), 1])]);
-        (ids(&report.marked).join(" "), report.more, watched.lengths())
+        let row = database.read("SELECT failed, more, finished_at IS NOT NULL FROM stale_drafts_sweeps");
+        assert_eq!(row, [json!([report.failed.len(), u8::from(report.more), 1])]);
+        (ids(&report.failed).join(" "), report.more, watched.lengths())
     };
     assert_eq!(bounded(9, 9), (String::from("a b c d"), false, vec![1, 3, 1]));
     assert_eq!(bounded(4, 4), (String::from("a b c d"), false, vec![1, 3, 1]));
@@ -257,13 +264,13 @@ fn a_sweep_goes_on_until_its_bound_and_says_whether_more_remain() {
 }
 
 #[test]
-fn only_the_first_select_asks_for_what_is_unreadable_and_what_the_brake_has_to_know() {
+fn only_the_first_select_asks_for_what_is_unreadable_and_what_the_circuit_breaker_has_to_know() {
     let database = database();
     add_stale(&database, &["a", "b"]);
     let watched = Watched::new(&database, whatever);
     let policy = Policy::default();
-    let brake = Brake { creations: 3, at_least: 7, ..Brake::default() };
-    let request = Request { rows_per_transaction: 1, brake: Some(brake), ..request(&policy) };
+    let breaker = CircuitBreaker { creations: 3, at_least: 7, ..CircuitBreaker::default() };
+    let request = Request { rows_per_transaction: 1, breaker: Some(breaker), ..request(&policy) };
     try_sweep(&watched, request).unwrap();
     // Limit, offset, how many that can't be read, and from how many on active ones are counted.
     let asked = |call: usize| watched.calls.borrow()[call][0].params[2..6].to_vec();
@@ -282,13 +289,16 @@ fn what_the_database_refuses_is_found_by_halves_and_passed_over() {
         let watched = Watched::new(&database, whatever);
         let report =
             try_sweep(&watched, Request { source, rows_per_transaction: 4, ..request(&policy) }).unwrap();
-        let [refused] = report.refused.as_slice() else { panic!("one is refused: {report:?}") };
-        assert_eq!((refused.id.as_str(), refused.error.as_str()), ("bad", "D1_ERROR: no: SQLITE_CONSTRAINT"));
-        assert_eq!(ids(&report.marked), ["a", "b", "d", "e"]);
+        let [rejected] = report.rejected.as_slice() else { panic!("one is rejected: {report:?}") };
+        assert_eq!(
+            (rejected.id.as_str(), rejected.error.as_str()),
+            ("bad", "D1_ERROR: no: SQLITE_CONSTRAINT")
+        );
+        assert_eq!(ids(&report.failed), ["a", "b", "d", "e"]);
         // Select; four, two, two, one, one; select what is behind the one that is passed over; one, which ends the row.
         assert_eq!(watched.lengths().len(), if notes { 9 } else { 8 });
         assert_eq!(
-            database.read("SELECT examined, marked, refused, more FROM sweeps"),
+            database.read("SELECT examined, failed, rejected, more FROM stale_drafts_sweeps"),
             [json!([5, 4, 1, 0])]
         );
         assert_eq!(statuses(&database), ["failed", "failed", "pending", "failed", "failed"]);
@@ -303,9 +313,9 @@ fn a_sweep_by_halves_is_ended_by_a_statement_of_its_own() {
         add_stale(&database, &["a", "bad"]);
         refuse(&database, "bad");
         let report = sweep(&database, Request { source, ..request(&policy) });
-        assert_eq!((ids(&report.marked), report.refused.len()), (vec!["a"], 1));
+        assert_eq!((ids(&report.failed), report.rejected.len()), (vec!["a"], 1));
         assert_eq!(
-            database.read("SELECT marked, refused, finished_at IS NOT NULL FROM sweeps"),
+            database.read("SELECT failed, rejected, finished_at IS NOT NULL FROM stale_drafts_sweeps"),
             [json!([1, 1, 1])]
         );
     }
@@ -319,7 +329,7 @@ fn a_page_load_that_could_only_be_refused_leaves_a_row() {
     let policy = Policy::default();
     sweep(&database, Request { source: Source::Page, ..request(&policy) });
     assert_eq!(
-        database.read("SELECT marked, refused, finished_at IS NOT NULL FROM sweeps"),
+        database.read("SELECT failed, rejected, finished_at IS NOT NULL FROM stale_drafts_sweeps"),
         [json!([0, 1, 1])]
     );
 }
@@ -333,7 +343,7 @@ fn a_sweep_whose_connection_is_lost_says_what_it_did_and_why_it_stopped() {
     let watched = Watched::new(&database, |calls| if calls == 3 { lost() } else { Ok(()) });
     let error = try_sweep(&watched, request).unwrap_err();
     assert_eq!(
-        (ids(&error.report.marked), error.error.to_string().as_str()),
+        (ids(&error.report.failed), error.error.to_string().as_str()),
         (vec!["a"], "the connection was lost")
     );
     assert_eq!(error.report.cost.queries, 9);
@@ -347,12 +357,13 @@ fn a_page_load_whose_connection_is_lost_leaves_a_row_too() {
     let policy = Policy::default();
     let watched = Watched::new(&database, |calls| if calls == 0 { lost() } else { Ok(()) });
     try_sweep(&watched, Request { source: Source::Page, ..request(&policy) }).unwrap_err();
-    assert_eq!(database.read("SELECT error FROM sweeps"), [json!(["the connection was lost"])]);
+    assert_eq!(database.read("SELECT error FROM stale_drafts_sweeps"), [json!(["the connection was lost"])]);
 }
 
 #[test]
 fn a_row_is_not_ended_before_the_sweep_is() {
-    let finished = |database: &Sqlite| database.read("SELECT finished_at IS NOT NULL, error FROM sweeps");
+    let finished =
+        |database: &Sqlite| database.read("SELECT finished_at IS NOT NULL, error FROM stale_drafts_sweeps");
     let unfinished = [json!([0, null])];
     // After the first of two transactions nothing goes through any more: the row shows that it was cut off.
     let cut_off = |database: &Sqlite, request: Request<'_>, after: usize| {
@@ -369,7 +380,7 @@ fn a_row_is_not_ended_before_the_sweep_is() {
 
         let database = crate::database();
         add_stale(&database, &["a", "b"]);
-        database.write("UPDATE creations SET attempt = 2, queued_at = 1 WHERE id = 'a'");
+        database.write("UPDATE stale_drafts_creations SET attempt = 2, queued_at = 1 WHERE id = 'a'");
         cut_off(&database, Request { source, ..request(&policy) }, 2);
         assert_eq!(finished(&database), unfinished, "the retry is lost");
 
@@ -390,65 +401,68 @@ fn that_the_cost_can_not_be_noted_is_no_failure_but_that_the_row_can_not_be_is()
     add_stale(&database, &["a"]);
     let watched = Watched::new(&database, |calls| if calls == 2 { lost() } else { Ok(()) });
     let report = try_sweep(&watched, request(&policy)).unwrap();
-    assert_eq!(ids(&report.marked), ["a"]);
+    assert_eq!(ids(&report.failed), ["a"]);
     assert_eq!(database.read(ROW), [json!(["cron", 1, 1, 0, 0, 0, 1, null, null])]);
 }
 
-const BRAKE: Option<Brake> = Some(Brake { creations: 2, percent: 50, at_least: 50 });
+const BREAKER: Option<CircuitBreaker> = Some(CircuitBreaker { creations: 2, percent: 50, at_least: 50 });
 const MANY: &str = "more than 2 creations are stale at once";
 
 fn controls(database: &Sqlite) -> Vec<Value> {
-    database.read("SELECT name, detail FROM controls")
+    database.read("SELECT name, detail FROM stale_drafts_controls")
 }
 
 #[test]
-fn a_brake_holds_a_sweep_of_all_until_it_would_do_few() {
+fn a_circuit_breaker_holds_a_sweep_of_all_until_it_would_do_few() {
     let database = database();
     add_stale(&database, &["a", "b", "c"]);
     let policy = Policy::default();
-    let braked = Request { brake: BRAKE, ..request(&policy) };
-    let held = Some(Held::Brake { detail: String::from(MANY) });
-    let report = sweep(&database, braked);
-    assert_eq!((report.held.clone(), report.marked.len()), (held.clone(), 0));
-    assert_eq!(controls(&database), [json!(["brake", MANY])]);
-    let text = held.as_ref().unwrap().to_string();
-    assert_eq!(database.read("SELECT marked, error FROM sweeps"), [json!([0, text])]);
+    let with_breaker = Request { breaker: BREAKER, ..request(&policy) };
+    let suspended = Some(Suspension::BreakerOpen { detail: String::from(MANY) });
+    let report = sweep(&database, with_breaker);
+    assert_eq!((report.suspended.clone(), report.failed.len()), (suspended.clone(), 0));
+    assert_eq!(controls(&database), [json!(["circuit_breaker", MANY])]);
+    let text = suspended.as_ref().unwrap().to_string();
+    assert_eq!(database.read("SELECT failed, error FROM stale_drafts_sweeps"), [json!([0, text])]);
     // The sweep of one user's creations goes by what that one has found, and changes nothing about it.
     for source in [Source::Page, Source::Endpoint] {
-        let one = Request { source, user_id: Some("anna"), sweep_id: "2", ..braked };
-        assert_eq!(sweep(&database, one).held, held);
+        let one = Request { source, user_id: Some("anna"), sweep_id: "2", ..with_breaker };
+        assert_eq!(sweep(&database, one).suspended, suspended);
     }
-    assert_eq!(controls(&database), [json!(["brake", MANY])]);
-    // A page load that is held leaves no row.
-    assert_eq!(database.read("SELECT source FROM sweeps"), [json!(["cron"]), json!(["endpoint"])]);
-    database.write("UPDATE creations SET heartbeat_at = created_at + 7200000 WHERE id = 'c'");
+    assert_eq!(controls(&database), [json!(["circuit_breaker", MANY])]);
+    // A page load that is suspended leaves no row.
+    assert_eq!(
+        database.read("SELECT source FROM stale_drafts_sweeps"),
+        [json!(["cron"]), json!(["endpoint"])]
+    );
+    database.write("UPDATE stale_drafts_creations SET heartbeat_at = created_at + 7200000 WHERE id = 'c'");
     let watched = Watched::new(&database, whatever);
-    let report = try_sweep(&watched, Request { sweep_id: "3", ..braked }).unwrap();
-    assert_eq!((ids(&report.marked), report.held), (vec!["a", "b"], None));
+    let report = try_sweep(&watched, Request { sweep_id: "3", ..with_breaker }).unwrap();
+    assert_eq!((ids(&report.failed), report.suspended), (vec!["a", "b"], None));
     assert_eq!(controls(&database), [json!(null); 0]);
     // Once it is released, nothing is asked for it.
     assert_eq!(watched.lengths(), [1, 1, 3, 1]);
 }
 
 #[test]
-fn a_brake_sees_all_that_it_has_to_know_however_few_a_transaction_or_a_sweep_takes() {
+fn a_circuit_breaker_sees_all_that_it_has_to_know_however_few_a_transaction_or_a_sweep_takes() {
     let policy = Policy::default();
     for (rows_per_transaction, rows_per_sweep) in [(1, 100), (2, 2), (100, 1)] {
         let few = Request { rows_per_transaction, rows_per_sweep, ..request(&policy) };
         let many = database();
         add_stale(&many, &["a", "b", "c"]);
-        assert!(sweep(&many, Request { brake: BRAKE, ..few }).held.is_some());
+        assert!(sweep(&many, Request { breaker: BREAKER, ..few }).suspended.is_some());
         // It takes no more for that: what it has seen beyond its bound is left for the next one.
         let two = database();
         add_stale(&two, &["a", "b"]);
-        let report = sweep(&two, Request { brake: BRAKE, ..few });
+        let report = sweep(&two, Request { breaker: BREAKER, ..few });
         let taken = rows_per_sweep.min(2) as usize;
-        assert_eq!((report.held.is_some(), report.marked.len(), report.more), (false, taken, taken < 2));
+        assert_eq!((report.suspended.is_some(), report.failed.len(), report.more), (false, taken, taken < 2));
     }
 }
 
 #[test]
-fn a_brake_is_released_by_a_sweep_of_everything_only() {
+fn a_circuit_breaker_is_released_by_a_sweep_of_everything_only() {
     let policy = Policy::default();
     let image = Filter { kind: Some("image"), status: None };
     let pending = Filter { kind: None, status: Some(Active::Pending) };
@@ -461,11 +475,11 @@ fn a_brake_is_released_by_a_sweep_of_everything_only() {
         (Source::Cron, all, true),
     ] {
         let database = database();
-        database.one(store::hold("brake", None, MANY, now()));
+        database.one(store::hold("circuit_breaker", None, MANY, now()));
         add_stale(&database, &["a"]);
-        let report = sweep(&database, Request { source, filter, brake: BRAKE, ..request(&policy) });
-        // What it does itself is not abnormal, so it is not held.
-        assert_eq!((report.held.is_some(), report.marked.len()), (false, 1));
+        let report = sweep(&database, Request { source, filter, breaker: BREAKER, ..request(&policy) });
+        // What it does itself is not abnormal, so it is not suspended.
+        assert_eq!((report.suspended.is_some(), report.failed.len()), (false, 1));
         assert_eq!(controls(&database).is_empty(), released, "{source:?} {filter:?}");
     }
 }
@@ -481,7 +495,7 @@ fn what_a_users_sweep_puts_back_is_not_looked_at_again() {
         let two = Request { source, user_id: Some("anna"), rows_per_transaction: 2, ..request(&policy) };
         let report = sweep(&database, two);
         if source == Source::Page {
-            assert_eq!((ids(&report.retried), ids(&report.marked)), (vec!["a"], vec!["c"]));
+            assert_eq!((ids(&report.retried), ids(&report.failed)), (vec!["a"], vec!["c"]));
             assert_eq!(report.examined, 3);
         }
         let unreadable: Vec<_> = report.unreadable.iter().map(|skipped| skipped.id.as_str()).collect();
@@ -490,35 +504,35 @@ fn what_a_users_sweep_puts_back_is_not_looked_at_again() {
 }
 
 #[test]
-fn a_brake_is_not_for_a_users_own_creations() {
+fn a_circuit_breaker_is_not_for_a_users_own_creations() {
     let policy = Policy::default();
     for source in [Source::Page, Source::Endpoint] {
         let database = database();
         add_stale(&database, &["a", "b", "c"]);
         let report =
-            sweep(&database, Request { source, user_id: Some("anna"), brake: BRAKE, ..request(&policy) });
-        assert_eq!((report.marked.len(), report.held), (3, None));
+            sweep(&database, Request { source, user_id: Some("anna"), breaker: BREAKER, ..request(&policy) });
+        assert_eq!((report.failed.len(), report.suspended), (3, None));
     }
     // A page load of nobody in particular does not decide either.
     let database = database();
     add_stale(&database, &["a", "b", "c"]);
-    let report = sweep(&database, Request { source: Source::Page, brake: BRAKE, ..request(&policy) });
-    assert_eq!((report.marked.len(), report.held), (3, None));
+    let report = sweep(&database, Request { source: Source::Page, breaker: BREAKER, ..request(&policy) });
+    assert_eq!((report.failed.len(), report.suspended), (3, None));
 }
 
 #[test]
 fn a_share_holds_by_the_number_of_active_ones() {
     let policy = Policy::default();
-    let brake = Some(Brake { creations: 100, percent: 60, at_least: 2 });
-    let held = |fresh: u64| {
+    let breaker = Some(CircuitBreaker { creations: 100, percent: 60, at_least: 2 });
+    let suspended = |fresh: u64| {
         let database = database();
         add_stale(&database, &["a", "b"]);
         for at in 0..fresh {
             add(&database, &format!("f{at}"), json!({}));
         }
-        sweep(&database, Request { brake, ..request(&policy) }).held.is_some()
+        sweep(&database, Request { breaker, ..request(&policy) }).suspended.is_some()
     };
-    assert_eq!([held(0), held(1), held(2)], [true, true, false]);
+    assert_eq!([suspended(0), suspended(1), suspended(2)], [true, true, false]);
 }
 
 #[test]
@@ -526,15 +540,18 @@ fn a_dry_run_says_what_would_hold_it_and_changes_nothing() {
     let database = database();
     add_stale(&database, &["a", "b", "c"]);
     let policy = Policy::default();
-    let dry = Request { dry_run: true, brake: BRAKE, ..request(&policy) };
+    let dry = Request { dry_run: true, breaker: BREAKER, ..request(&policy) };
     let report = sweep(&database, dry);
-    assert_eq!((report.held, report.marked.len()), (Some(Held::Brake { detail: String::from(MANY) }), 3));
+    assert_eq!(
+        (report.suspended, report.failed.len()),
+        (Some(Suspension::BreakerOpen { detail: String::from(MANY) }), 3)
+    );
     assert_eq!(controls(&database), [json!(null); 0]);
-    // Nor does it release a brake that holds no more.
-    database.one(store::hold("brake", None, "many", now()));
-    let report = sweep(&database, Request { brake: None, ..dry });
-    assert_eq!((report.held, report.marked.len()), (None, 3));
-    assert_eq!(controls(&database), [json!(["brake", "many"])]);
+    // Nor does it release a breaker that holds no more.
+    database.one(store::hold("circuit_breaker", None, "many", now()));
+    let report = sweep(&database, Request { breaker: None, ..dry });
+    assert_eq!((report.suspended, report.failed.len()), (None, 3));
+    assert_eq!(controls(&database), [json!(["circuit_breaker", "many"])]);
 }
 
 #[test]
@@ -543,19 +560,19 @@ fn a_pause_holds_everything_but_a_plan_that_somebody_has_confirmed() {
     add_stale(&database, &["a", "b"]);
     database.one(store::hold("paused", Some("ops"), "", now()));
     let policy = Policy::default();
-    let paused = Some(Held::Paused { actor: String::from("ops"), since: now() });
+    let paused = Some(Suspension::Paused { actor: String::from("ops"), since: now() });
     for source in [Source::Cron, Source::Page, Source::Endpoint, Source::Tool] {
         let report = sweep(&database, Request { source, sweep_id: source.as_str(), ..request(&policy) });
-        assert_eq!((report.held, report.marked.len()), (paused.clone(), 0));
+        assert_eq!((report.suspended, report.failed.len()), (paused.clone(), 0));
     }
     assert_eq!(controls(&database), [json!(["paused", ""])]);
-    let rows = database.read("SELECT source, error FROM sweeps");
+    let rows = database.read("SELECT source, error FROM stale_drafts_sweeps");
     let row = |source| json!([source, "sweeping is paused by `ops`"]);
     assert_eq!(rows, [row("cron"), row("endpoint"), row("tool")]);
     let planned = [planned("a", 0)];
     let report =
         sweep(&database, Request { source: Source::Tool, planned: Some(&planned), ..request(&policy) });
-    assert_eq!((ids(&report.marked), report.held), (vec!["a"], None));
+    assert_eq!((ids(&report.failed), report.suspended), (vec!["a"], None));
 }
 
 /// What a preview said of a creation of [`add_stale`].
@@ -576,7 +593,7 @@ fn a_plan_is_carried_out_once_for_each_creation_that_is_still_what_it_was_made_f
     for id in ["song", "tune"] {
         add(&database, id, json!({ "kind": "song", "created_at": NOW - 2 * HOUR }));
     }
-    database.write("UPDATE creations SET status = 'processing', started_at = 1 WHERE id = 'c'");
+    database.write("UPDATE stale_drafts_creations SET status = 'processing', started_at = 1 WHERE id = 'c'");
     let policy = policy(&[(&["kinds", "song", "attempts"], 2.0)]);
     let plan = [
         planned("a", 0),
@@ -597,16 +614,18 @@ fn a_plan_is_carried_out_once_for_each_creation_that_is_still_what_it_was_made_f
         ..request(&policy)
     };
     let report = try_sweep(&watched, request).unwrap();
-    assert_eq!((ids(&report.marked), ids(&report.retried)), (vec!["a", "b"], vec!["song"]));
+    assert_eq!((ids(&report.failed), ids(&report.retried)), (vec!["a", "b"], vec!["song"]));
     // Whoever confirmed the plan confirmed that `tune` would fail.
     let left = [("c", Unqualified::Started), ("gone", Unqualified::Gone), ("tune", Unqualified::Otherwise)];
     let left = left.map(|(id, reason)| (String::from(id), reason));
-    assert_eq!((report.unqualified, report.examined, report.refunded_tokens), (left.to_vec(), 6, 10));
+    assert_eq!((report.skipped, report.examined, report.refunded_tokens), (left.to_vec(), 6, 10));
     // Two, two, two: the second two are left alone.
     assert_eq!(watched.lengths(), [1, 3, 1, 1, 3, 1]);
     let row = json!(["tool", "ops", "p1", 2, 1, 1]);
     assert_eq!(
-        database.read("SELECT source, actor, plan_id, marked, retried, finished_at IS NOT NULL FROM sweeps"),
+        database.read(
+            "SELECT source, actor, plan_id, failed, retried, finished_at IS NOT NULL FROM stale_drafts_sweeps"
+        ),
         [row]
     );
     assert_eq!(statuses(&database), ["failed", "failed", "processing", "pending", "pending", "pending"]);
@@ -627,7 +646,7 @@ fn the_last_part_of_a_plan_ends_the_row() {
             ..request(&policy)
         };
         let went_through = try_sweep(&watched, request).is_ok();
-        (went_through, database.read("SELECT marked, finished_at IS NOT NULL FROM sweeps"))
+        (went_through, database.read("SELECT failed, finished_at IS NOT NULL FROM stale_drafts_sweeps"))
     };
     // Select, write, select, write, note the cost.
     assert_eq!(carried_out(2), (false, vec![json!([1, 0])]));
@@ -640,11 +659,11 @@ fn what_moves_on_between_the_select_and_the_write_is_left_alone_and_counted() {
     add_stale(&database, &["a", "b"]);
     let watched = Watched::new(&database, |calls| {
         if calls == 1 {
-            database.write(&format!("UPDATE creations SET heartbeat_at = {NOW} WHERE id = 'a'"));
+            database.write(&format!("UPDATE stale_drafts_creations SET heartbeat_at = {NOW} WHERE id = 'a'"));
         }
         Ok(())
     });
     let report = try_sweep(&watched, request(&Policy::default())).unwrap();
-    assert_eq!((ids(&report.marked), report.raced, report.refunded_tokens), (vec!["b"], 1, 5));
-    assert_eq!(database.read("SELECT marked, raced FROM sweeps"), [json!([1, 1])]);
+    assert_eq!((ids(&report.failed), report.raced, report.refunded_tokens), (vec!["b"], 1, 5));
+    assert_eq!(database.read("SELECT failed, raced FROM stale_drafts_sweeps"), [json!([1, 1])]);
 }

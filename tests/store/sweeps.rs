@@ -1,7 +1,7 @@
 //! What a sweep reads and writes.
 
 use serde_json::{Value, json};
-use stale_drafts::rules::{Active, Brake, Held, Policy, Time, Timestamp};
+use stale_drafts::rules::{Active, CircuitBreaker, Policy, Suspension, Time, Timestamp};
 use stale_drafts::store::{
     self, Cost, DatabaseError, FailureRow, Filter, Page, Row, Statement, SweepStart, SweepTotals, Window,
 };
@@ -13,7 +13,7 @@ const ALL: Window = Window { limit: 100, offset: 0, unreadable: 100 };
 const ID: &str = "01890a5d-ac96-774b-bcce-b302099a8057";
 
 fn stale(database: &Sqlite, policy: &Policy, filter: Filter<'_>, window: Window) -> Row {
-    let mut rows = database.one(store::stale(policy, filter, now(), window, Brake::default()));
+    let mut rows = database.one(store::stale(policy, filter, now(), window, CircuitBreaker::default()));
     assert_eq!(rows.len(), 1);
     rows.remove(0)
 }
@@ -144,15 +144,15 @@ fn a_window_bounds_what_is_found() {
 }
 
 #[test]
-fn active_creations_are_counted_where_the_brake_wants_to_know() {
+fn active_creations_are_counted_where_the_circuit_breaker_wants_to_know() {
     let database = database();
     for at in 0..3 {
         add(&database, &format!("s{at}"), json!({ "created_at": 0 }));
         add(&database, &format!("f{at}"), json!({}));
     }
     let active = |at_least, percent| {
-        let brake = Brake { creations: 0, percent, at_least };
-        let rows = database.one(store::stale(&Policy::default(), Filter::default(), now(), ALL, brake));
+        let breaker = CircuitBreaker { creations: 0, percent, at_least };
+        let rows = database.one(store::stale(&Policy::default(), Filter::default(), now(), ALL, breaker));
         rows[0]["active"].clone()
     };
     assert_eq!(active(4, 50), Value::Null);
@@ -235,13 +235,13 @@ fn what_is_not_of_the_shape_is_an_error() {
 }
 
 #[test]
-fn marked_ids_are_none_a_list_or_an_error() {
-    let read = |rows: &[Row]| store::marked_ids(rows).map_err(|error| error.to_string());
-    let with = |cell: Value| read(&[row(json!({ "marked_ids": cell }))]);
+fn failed_ids_are_none_a_list_or_an_error() {
+    let read = |rows: &[Row]| store::failed_ids(rows).map_err(|error| error.to_string());
+    let with = |cell: Value| read(&[row(json!({ "failed_ids": cell }))]);
     assert_eq!(with(json!(null)), Ok(None));
     assert_eq!(with(json!("[]")), Ok(Some(vec![])));
     assert_eq!(with(json!(r#"["a","b"]"#)), Ok(Some(vec![String::from("a"), String::from("b")])));
-    let wrong = Err(String::from("`marked_ids` of the result is not what was asked for"));
+    let wrong = Err(String::from("`failed_ids` of the result is not what was asked for"));
     assert_eq!(with(json!("[1]")), wrong);
     assert_eq!(read(&[]), wrong);
 }
@@ -249,49 +249,50 @@ fn marked_ids_are_none_a_list_or_an_error() {
 #[test]
 fn what_holds_sweeps_back_is_read_where_something_is_stale() {
     let database = database();
-    let held = || store::held(&[stale(&database, &Policy::default(), Filter::default(), ALL)]);
-    let of_anna = || store::held(&database.one(store::active_of_user("anna", 9, 0)));
-    database.one(store::hold("brake", None, "many at once", at(NOW - 2)));
-    assert_eq!((held(), of_anna()), (None, None));
+    let suspended = || store::suspended(&[stale(&database, &Policy::default(), Filter::default(), ALL)]);
+    let of_anna = || store::suspended(&database.one(store::active_of_user("anna", 9, 0)));
+    database.one(store::hold("circuit_breaker", None, "many at once", at(NOW - 2)));
+    assert_eq!((suspended(), of_anna()), (None, None));
     add(&database, "c", json!({ "created_at": 0 }));
-    let brake = Some(Held::Brake { detail: String::from("many at once") });
-    assert_eq!((held(), of_anna()), (brake.clone(), brake.clone()));
-    // A brake that holds already keeps its beginning, and says what is so now.
-    database.one(store::hold("brake", None, "more still", now()));
-    assert_eq!(held(), Some(Held::Brake { detail: String::from("more still") }));
-    assert_eq!(database.read("SELECT since FROM controls"), [json!([NOW - 2])]);
-    // A pause comes before a brake.
+    let breaker = Some(Suspension::BreakerOpen { detail: String::from("many at once") });
+    assert_eq!((suspended(), of_anna()), (breaker.clone(), breaker.clone()));
+    // A breaker that holds already keeps its beginning, and says what is so now.
+    database.one(store::hold("circuit_breaker", None, "more still", now()));
+    assert_eq!(suspended(), Some(Suspension::BreakerOpen { detail: String::from("more still") }));
+    assert_eq!(database.read("SELECT since FROM stale_drafts_controls"), [json!([NOW - 2])]);
+    // A pause comes before a breaker.
     database.one(store::hold("paused", Some("ops"), "", at(NOW - 1)));
-    let paused = Some(Held::Paused { actor: String::from("ops"), since: at(NOW - 1) });
-    assert_eq!((held(), of_anna()), (paused.clone(), paused));
+    let paused = Some(Suspension::Paused { actor: String::from("ops"), since: at(NOW - 1) });
+    assert_eq!((suspended(), of_anna()), (paused.clone(), paused));
     database.one(store::release("paused"));
-    assert_eq!(held(), Some(Held::Brake { detail: String::from("more still") }));
-    database.one(store::release("brake"));
-    assert_eq!((held(), of_anna()), (None, None));
+    assert_eq!(suspended(), Some(Suspension::BreakerOpen { detail: String::from("more still") }));
+    database.one(store::release("circuit_breaker"));
+    assert_eq!((suspended(), of_anna()), (None, None));
 }
 
 #[test]
 fn a_pause_holds_whatever_can_not_be_read_of_it() {
-    let held = |cell: &str| store::held(&[row(json!({ "held": cell }))]);
+    let suspended = |cell: &str| store::suspended(&[row(json!({ "suspended": cell }))]);
     let epoch = at(0);
     for since in ["-1", "1.5", "9.0e+999", "null", "\"yesterday\""] {
         let cell = format!("[\"paused\",{since},\"ops\",\"\"]");
-        let is = held(&cell);
-        assert!(matches!(is, Some(Held::Paused { since, .. }) if since == epoch), "{cell}: {is:?}");
+        let is = suspended(&cell);
+        assert!(matches!(is, Some(Suspension::Paused { since, .. }) if since == epoch), "{cell}: {is:?}");
     }
     assert_eq!(
-        held("[\"paused\",\"yesterday\",\"ops\",\"\"]"),
-        Some(Held::Paused { actor: String::from("ops"), since: epoch })
+        suspended("[\"paused\",\"yesterday\",\"ops\",\"\"]"),
+        Some(Suspension::Paused { actor: String::from("ops"), since: epoch })
     );
-    assert_eq!(held("[\"brake\"]"), Some(Held::Brake { detail: String::new() }));
+    assert_eq!(suspended("[\"circuit_breaker\"]"), Some(Suspension::BreakerOpen { detail: String::new() }));
     // Nothing holds where there is no row.
-    assert_eq!(store::held(&[row(json!({ "held": null }))]), None);
+    assert_eq!(store::suspended(&[row(json!({ "suspended": null }))]), None);
     // Nor can one be written.
     let database = database();
     for since in ["'yesterday'", "1.5", "9e999", "x'00'", "NULL"] {
         assert!(
-            !database
-                .takes(&format!("INSERT INTO controls (name, since, detail) VALUES ('paused', {since}, '')")),
+            !database.takes(&format!(
+                "INSERT INTO stale_drafts_controls (name, since, detail) VALUES ('paused', {since}, '')"
+            )),
             "{since}"
         );
     }
@@ -320,15 +321,14 @@ fn planned(id: &str) -> FailureRow<'_> {
     }
 }
 
-const TOTALS: SweepTotals = SweepTotals { examined: 9, refused: 2, unreadable: 3, more: true };
+const TOTALS: SweepTotals = SweepTotals { examined: 9, rejected: 2, unreadable: 3, more: true };
 const SWEEP: &str =
-    "SELECT source, actor, plan_id, started_at, finished_at, examined, marked, retried, raced, refused,
-    unreadable, refunded_tokens, more, error, queries, rows_read, rows_written FROM sweeps";
-const ROLLUPS: &str =
-    "SELECT hour, outcome, kind, stuck_status, rule, creations, tokens, lag_2, lag_3 FROM rollups";
+    "SELECT source, actor, plan_id, started_at, finished_at, examined, failed, retried, raced, rejected,
+    unreadable, refunded_tokens, more, error, queries, rows_read, rows_written FROM stale_drafts_sweeps";
+const ROLLUPS: &str = "SELECT hour, outcome, kind, stuck_status, rule, creations, tokens, lag_2, lag_3 FROM stale_drafts_rollups";
 
-fn marked(rows: &[Vec<Row>]) -> Option<Vec<String>> {
-    store::marked_ids(rows.last().unwrap()).unwrap()
+fn failed_ids(rows: &[Vec<Row>]) -> Option<Vec<String>> {
+    store::failed_ids(rows.last().unwrap()).unwrap()
 }
 
 #[test]
@@ -341,7 +341,7 @@ fn a_plan_is_marked_refunded_told_and_counted_in_one_transaction() {
     let counted =
         json!([["failed", "image", "pending", "max_age_hours", 3, 15, 0, 0, 0, 3, 0, 0]]).to_string();
     let batch = store::mark_failed(start(ID), &plan, TOTALS, 3, true, counted);
-    assert_eq!(marked(&database.all(&batch)), None);
+    assert_eq!(failed_ids(&database.all(&batch)), None);
     let failed = |id, user| {
         json!([
             id,
@@ -360,18 +360,21 @@ fn a_plan_is_marked_refunded_told_and_counted_in_one_transaction() {
     assert_eq!(
         database.read(
             "SELECT id, user_id, status, finished_at, error, error_code, stuck_status, age_ms, max_age_ms, rule, sweep_id
-             FROM creations"
+             FROM stale_drafts_creations"
         ),
         [failed("a", "anna"), failed("b", "anna"), failed("c", "ben")]
     );
-    let balances = database.read("SELECT user_id, tokens FROM balances");
+    let balances = database.read("SELECT user_id, tokens FROM stale_drafts_balances");
     assert_eq!(balances, [json!(["anna", 1_000]), json!(["ben", 1_000])]);
     let refund = |id| json!([format!("refund:{id}"), 5, NOW, ID]);
     assert_eq!(
-        database.read("SELECT entry_key, tokens, created_at, sweep_id FROM ledger WHERE type = 'refund'"),
+        database.read(
+            "SELECT entry_key, tokens, created_at, sweep_id FROM stale_drafts_ledger WHERE type = 'refund'"
+        ),
         [refund("a"), refund("b"), refund("c")]
     );
-    let events = database.read("SELECT id, state, due_at, targets, creation_id FROM events");
+    let events =
+        database.read("SELECT id, state, due_at, destinations, creation_id FROM stale_drafts_events");
     let event = |id| json!([format!("failed:{id}:1"), "due", NOW, 3, id]);
     assert_eq!(events, [event("a"), event("b"), event("c")]);
     let row = json!(["tool", "ops", "p1", NOW, CLOCK, 9, 3, 0, 0, 2, 3, 15, 1, null, null, null, null]);
@@ -380,10 +383,10 @@ fn a_plan_is_marked_refunded_told_and_counted_in_one_transaction() {
     assert_eq!(database.read(ROLLUPS), [rolled(0), rolled(NOW / HOUR * HOUR)]);
     // Once more: nothing is left to be done.
     let again = store::mark_failed(start("another"), &plan, TOTALS, 3, true, String::from("[]"));
-    assert_eq!(marked(&database.all(&again)), Some(vec![]));
-    assert_eq!(database.read("SELECT user_id, tokens FROM balances"), balances);
+    assert_eq!(failed_ids(&database.all(&again)), Some(vec![]));
+    assert_eq!(database.read("SELECT user_id, tokens FROM stale_drafts_balances"), balances);
     let [_, second] = database
-        .read("SELECT marked, raced, refunded_tokens FROM sweeps ORDER BY source, id")
+        .read("SELECT failed, raced, refunded_tokens FROM stale_drafts_sweeps ORDER BY source, id")
         .try_into()
         .unwrap();
     assert_eq!(second, json!([0, 3, 0]));
@@ -401,12 +404,18 @@ fn what_has_moved_on_is_left_alone_and_not_counted() {
     );
     let plan = ["a", "b", "moved"].map(planned);
     let batch = store::mark_failed(start(ID), &plan, TOTALS, 0, false, String::from("[]"));
-    assert_eq!(marked(&database.all(&batch)), Some(vec![String::from("a"), String::from("b")]));
+    assert_eq!(failed_ids(&database.all(&batch)), Some(vec![String::from("a"), String::from("b")]));
     let row = json!(["tool", "ops", "p1", NOW, null, 9, 2, 0, 1, 2, 3, 5, 1, null, null, null, null]);
     assert_eq!(database.read(SWEEP), [row]);
-    assert_eq!(database.read("SELECT status FROM creations WHERE id = 'moved'"), [json!(["processing"])]);
-    assert_eq!(database.read("SELECT tokens FROM balances WHERE user_id = 'anna'"), [json!([995])]);
-    assert_eq!(database.read("SELECT count(*) FROM events"), [json!([0])]);
+    assert_eq!(
+        database.read("SELECT status FROM stale_drafts_creations WHERE id = 'moved'"),
+        [json!(["processing"])]
+    );
+    assert_eq!(
+        database.read("SELECT tokens FROM stale_drafts_balances WHERE user_id = 'anna'"),
+        [json!([995])]
+    );
+    assert_eq!(database.read("SELECT count(*) FROM stale_drafts_events"), [json!([0])]);
     let rolled = |hour: u64| json!([hour, "failed", "image", "pending", "max_age_hours", 2, 5, 0, 2]);
     assert_eq!(database.read(ROLLUPS), [rolled(0), rolled(NOW / HOUR * HOUR)]);
 }
@@ -430,16 +439,16 @@ fn a_plan_is_put_back_recorded_told_and_counted_in_one_transaction() {
     };
     let plan = ["a", "moved"].map(row);
     let batch = store::retry(start(ID), &plan, TOTALS, 4, true, String::from("[]"));
-    assert_eq!(marked(&database.all(&batch)), Some(vec![String::from("a")]));
+    assert_eq!(failed_ids(&database.all(&batch)), Some(vec![String::from("a")]));
     assert_eq!(
         database.read(
-            "SELECT status, attempt, queued_at, started_at, heartbeat_at, worker, fence, progress FROM creations
+            "SELECT status, attempt, queued_at, started_at, heartbeat_at, worker, fence, progress FROM stale_drafts_creations
              WHERE id = 'a'"
         ),
         [json!(["pending", 3, NOW, null, null, null, null, null])]
     );
     assert_eq!(
-        database.read("SELECT * FROM attempts"),
+        database.read("SELECT * FROM stale_drafts_attempts"),
         [json!([
             "a",
             2,
@@ -458,9 +467,12 @@ fn a_plan_is_put_back_recorded_told_and_counted_in_one_transaction() {
             ID,
         ])]
     );
-    let events = database.read("SELECT id, targets FROM events");
+    let events = database.read("SELECT id, destinations FROM stale_drafts_events");
     assert_eq!(events, [json!(["retried:a:2", 4])]);
-    assert_eq!(database.read("SELECT tokens FROM balances WHERE user_id = 'anna'"), [json!([990])]);
+    assert_eq!(
+        database.read("SELECT tokens FROM stale_drafts_balances WHERE user_id = 'anna'"),
+        [json!([990])]
+    );
     let row = json!(["tool", "ops", "p1", NOW, CLOCK, 9, 0, 1, 1, 2, 3, 0, 1, null, null, null, null]);
     assert_eq!(database.read(SWEEP), [row]);
     let rolled = |hour: u64| json!([hour, "retried", "image", "processing", "max_age_hours", 1, 0, 0, 1]);
@@ -476,11 +488,11 @@ fn transactions_of_one_sweep_add_up_in_its_row() {
     let counted = |outcome, tokens| {
         json!([[outcome, "image", "pending", "max_age_hours", 1, tokens, 0, 0, 0, 1, 0, 0]]).to_string()
     };
-    let first = SweepTotals { examined: 1, refused: 0, unreadable: 0, more: true };
+    let first = SweepTotals { examined: 1, rejected: 0, unreadable: 0, more: true };
     database.all(&store::mark_failed(start(ID), &[planned("a")], first, 0, false, counted("failed", 5)));
-    assert_eq!(database.read("SELECT finished_at, more FROM sweeps"), [json!([null, 1])]);
+    assert_eq!(database.read("SELECT finished_at, more FROM stale_drafts_sweeps"), [json!([null, 1])]);
     database.all(&store::mark_failed(start(ID), &[planned("b")], first, 0, false, counted("failed", 5)));
-    let last = SweepTotals { examined: 3, refused: 1, unreadable: 2, more: false };
+    let last = SweepTotals { examined: 3, rejected: 1, unreadable: 2, more: false };
     database.all(&store::retry(start(ID), &[planned("c")], last, 0, true, counted("retried", 0)));
     let row = |cost: [Value; 3], error: Value| {
         let [queries, read, written] = cost;
@@ -562,6 +574,7 @@ fn each_part_of_the_precondition_keeps_a_write_back_alone() {
     ];
     let everything = |database: &Sqlite| {
         ["creations", "balances", "ledger", "attempts", "events", "rollups"]
+            .map(|name| format!("stale_drafts_{name}"))
             .map(|table| database.read(&format!("SELECT * FROM {table}")))
     };
     for (becomes, build) in builds {
@@ -571,13 +584,16 @@ fn each_part_of_the_precondition_keeps_a_write_back_alone() {
             add(&database, "c", since);
             let before = everything(&database);
             let batch = build(&[wrong]);
-            assert_eq!(marked(&database.all(&batch)), Some(vec![]), "{becomes}: {guard}");
+            assert_eq!(failed_ids(&database.all(&batch)), Some(vec![]), "{becomes}: {guard}");
             assert_eq!(everything(&database), before, "{becomes}: {guard}");
-            assert_eq!(database.read("SELECT marked, retried, raced FROM sweeps"), [json!([0, 0, 1])]);
+            assert_eq!(
+                database.read("SELECT failed, retried, raced FROM stale_drafts_sweeps"),
+                [json!([0, 0, 1])]
+            );
 
-            database.write("DELETE FROM sweeps");
+            database.write("DELETE FROM stale_drafts_sweeps");
             database.all(&without(&batch, guard));
-            let status = database.read("SELECT status FROM creations");
+            let status = database.read("SELECT status FROM stale_drafts_creations");
             assert_eq!(status, [json!([becomes])], "{guard}: something else keeps the write back");
         }
     }
@@ -604,7 +620,7 @@ fn the_newest_good_sweep_by_cron_is_what_counts_for_readiness() {
 #[test]
 fn errors_are_told_apart_by_the_databases_words() {
     let database = database();
-    database.write("UPDATE balances SET tokens = 4 WHERE user_id = 'anna'");
+    database.write("UPDATE stale_drafts_balances SET tokens = 4 WHERE user_id = 'anna'");
     let create = |id, tokens, now| {
         let new = store::NewCreation { id, user_id: "anna", kind: "image", prompt: "a fox", tokens };
         database.transaction(&store::create(new, now)).unwrap_err()

@@ -1,7 +1,7 @@
 //! The watch, its alerts, and the outbox.
 
 use serde_json::json;
-use stale_drafts::rules::{Finding, Held, Severity};
+use stale_drafts::rules::{Finding, Severity, Suspension};
 use stale_drafts::store::{self, Claimed, Outcome, Row, Seen};
 
 use crate::sqlite::Sqlite;
@@ -29,9 +29,9 @@ fn what_is_observed() {
     })));
     add(&database, "timed out", timed_out);
     database.write(&format!(
-        "INSERT INTO sweeps (id, source, started_at, finished_at, error)
+        "INSERT INTO stale_drafts_sweeps (id, source, started_at, finished_at, error)
          VALUES ('1', 'cron', {}, 1, NULL), ('2', 'cron', {NOW}, 1, 'lost'), ('3', 'tool', {NOW}, 1, NULL), ('4', 'cron', {NOW}, NULL, NULL);
-         INSERT INTO events (id, state, due_at, targets, created_at, body)
+         INSERT INTO stale_drafts_events (id, state, due_at, destinations, created_at, body)
          VALUES ('e1', 'due', {}, 1, 1, '{{}}'), ('e2', 'due', {NOW}, 1, 1, '{{}}'), ('e3', 'dead', 1, 1, 1, '{{}}')",
         NOW - 9,
         NOW - 7
@@ -43,7 +43,10 @@ fn what_is_observed() {
     assert_eq!(evidence.top_error, Some((String::from("broken"), 2)));
     assert_eq!(evidence.last_good_sweep, Some(at(NOW - 9)));
     assert_eq!((observed.due_since, observed.given_up), (Some(at(NOW - 7)), 1));
-    assert_eq!(observed.held, Some(Held::Paused { actor: String::from("ops"), since: at(NOW - 5) }));
+    assert_eq!(
+        observed.suspended,
+        Some(Suspension::Paused { actor: String::from("ops"), since: at(NOW - 5) })
+    );
     assert_eq!((checked.as_str(), firing.len(), observed.overdue), ("anna", 0, None));
 }
 
@@ -59,17 +62,17 @@ fn the_check_of_the_ledger_goes_from_user_to_user() {
         (user.to_owned(), differs.iter().map(ToString::to_string).collect::<Vec<_>>())
     };
     add(&database, "c", json!({}));
-    database.write("UPDATE balances SET tokens = tokens + 1 WHERE user_id = 'anna'");
+    database.write("UPDATE stale_drafts_balances SET tokens = tokens + 1 WHERE user_id = 'anna'");
     assert_eq!(check(), is("anna", &["anna"]));
     // What was found of others stays until their turn.
     assert_eq!(check(), is("ben", &["anna"]));
     assert_eq!(check(), is("", &["anna"]));
     assert_eq!(check(), is("anna", &["anna"]));
     database.write(
-        "UPDATE balances SET tokens = tokens - 1 WHERE user_id = 'anna'; UPDATE watch SET user_id = ''",
+        "UPDATE stale_drafts_balances SET tokens = tokens - 1 WHERE user_id = 'anna'; UPDATE stale_drafts_ledger_check SET user_id = ''",
     );
     assert_eq!(check(), is("anna", &[]));
-    database.write("UPDATE balances SET tokens = tokens + 1 WHERE user_id = 'ben'");
+    database.write("UPDATE stale_drafts_balances SET tokens = tokens + 1 WHERE user_id = 'ben'");
     assert_eq!(check(), is("ben", &["ben"]));
 }
 
@@ -79,13 +82,13 @@ fn a_user_with_more_than_500_creations_is_left_out_of_the_check() {
     let some = |from, to| {
         database.write(&format!(
             "WITH RECURSIVE n (n) AS (VALUES ({from}) UNION ALL SELECT n + 1 FROM n WHERE n < {to})
-             INSERT INTO creations (id, user_id, kind, prompt, status, tokens, created_at)
+             INSERT INTO stale_drafts_creations (id, user_id, kind, prompt, status, tokens, created_at)
              SELECT 'c' || n, 'anna', 'image', '', 'draft', 1, 1 FROM n"
         ));
     };
     some(1, 500);
     assert_eq!(seen(&database).observed.differs, [""; 0]);
-    database.write("UPDATE balances SET tokens = tokens + 1 WHERE user_id = 'anna'");
+    database.write("UPDATE stale_drafts_balances SET tokens = tokens + 1 WHERE user_id = 'anna'");
     assert_eq!(seen(&database).observed.differs, ["anna"]);
     some(501, 501);
     assert_eq!(seen(&database).observed.differs, [""; 0]);
@@ -125,16 +128,19 @@ fn an_alert_fires_once_and_is_resolved_once() {
     assert_eq!(firing(), [text("a"), text("b")]);
     database.all(&store::alerts(&[], &["a", "other"], at(5), 2));
     assert_eq!(firing(), [text("b")]);
-    assert_eq!(database.read("SELECT code, resolved_at FROM alerts"), [json!(["a", 5]), json!(["b", null])]);
+    assert_eq!(
+        database.read("SELECT code, resolved_at FROM stale_drafts_alerts"),
+        [json!(["a", 5]), json!(["b", null])]
+    );
     let told = database.read(
-        "SELECT id, due_at, targets, created_at, body ->> '$.data.code', body ->> '$.type' FROM events",
+        "SELECT id, due_at, destinations, created_at, body ->> '$.data.code', body ->> '$.type' FROM stale_drafts_events",
     );
     let fired = |code| json!([format!("alert.fired:{code}:1"), 1, 3, 1, code, "alert.fired"]);
     assert_eq!(told, [fired("a"), fired("b"), json!(["alert.resolved:a:1", 5, 2, 5, "a", "alert.resolved"])]);
     // It may fire again, and nobody need be told.
     database.all(&store::alerts(&[&a], &["b"], at(6), 0));
     assert_eq!(firing(), ["a, 6, critical, a cause, it shows, do this"]);
-    assert_eq!(database.read("SELECT count(*) FROM events"), [json!([3])]);
+    assert_eq!(database.read("SELECT count(*) FROM stale_drafts_events"), [json!([3])]);
 }
 
 #[test]
@@ -149,7 +155,7 @@ fn a_row_of_the_audit() {
     let database = database();
     database.one(store::audit("1", "ops", "pause", "for the migration", now()));
     assert_eq!(
-        database.read("SELECT * FROM audit"),
+        database.read("SELECT * FROM stale_drafts_audit"),
         [json!(["1", NOW, "ops", "pause", "for the migration"])]
     );
 }
@@ -160,19 +166,22 @@ fn what_is_older_than_its_instant_is_trimmed() {
     // 0x018bcfe56800 is NOW: a UUIDv7 begins with its time.
     assert_eq!(NOW, 0x018b_cfe5_6800);
     database.write(&format!(
-        "INSERT INTO sweeps (id, source, started_at) VALUES ('018bcfe5-67ff-7fff', 'cron', 1), ('018bcfe5-6800-7000', 'cron', 1);
-         INSERT INTO events (id, state, due_at, targets, created_at, body)
+        "INSERT INTO stale_drafts_sweeps (id, source, started_at) VALUES ('018bcfe5-67ff-7fff', 'cron', 1), ('018bcfe5-6800-7000', 'cron', 1);
+         INSERT INTO stale_drafts_events (id, state, due_at, destinations, created_at, body)
          VALUES ('old', 'dead', 1, 1, 1, ''), ('new', 'dead', 2, 1, 1, ''), ('due', 'due', 1, 1, 1, '');
-         INSERT INTO rollups SELECT column1, 'failed', 'image', 'pending', 'x', 1, 1, 0, 0, 0, 0, 0, 0
+         INSERT INTO stale_drafts_rollups SELECT column1, 'failed', 'image', 'pending', 'x', 1, 1, 0, 0, 0, 0, 0, 0
          FROM (VALUES (0), ({HOUR}), (2 * {HOUR}));
-         INSERT INTO alerts VALUES ('a', 1, 2 * {HOUR} - 1, '', '', '', ''), ('b', 1, 2 * {HOUR}, '', '', '', ''), ('c', 1, NULL, '', '', '', '')"
+         INSERT INTO stale_drafts_alerts VALUES ('a', 1, 2 * {HOUR} - 1, '', '', '', ''), ('b', 1, 2 * {HOUR}, '', '', '', ''), ('c', 1, NULL, '', '', '', '')"
     ));
     database.all(&store::trim(now(), at(2), at(2 * HOUR)));
-    assert_eq!(database.read("SELECT id FROM sweeps"), [json!(["018bcfe5-6800-7000"])]);
-    assert_eq!(database.read("SELECT id FROM events ORDER BY id"), [json!(["due"]), json!(["new"])]);
-    assert_eq!(database.read("SELECT hour FROM rollups"), [json!([0]), json!([2 * HOUR])]);
-    assert_eq!(database.read("SELECT code FROM alerts"), [json!(["b"]), json!(["c"])]);
-    assert_eq!(database.read("SELECT count(*) FROM ledger"), [json!([2])]);
+    assert_eq!(database.read("SELECT id FROM stale_drafts_sweeps"), [json!(["018bcfe5-6800-7000"])]);
+    assert_eq!(
+        database.read("SELECT id FROM stale_drafts_events ORDER BY id"),
+        [json!(["due"]), json!(["new"])]
+    );
+    assert_eq!(database.read("SELECT hour FROM stale_drafts_rollups"), [json!([0]), json!([2 * HOUR])]);
+    assert_eq!(database.read("SELECT code FROM stale_drafts_alerts"), [json!(["b"]), json!(["c"])]);
+    assert_eq!(database.read("SELECT count(*) FROM stale_drafts_ledger"), [json!([2])]);
 }
 
 #[test]
@@ -180,17 +189,17 @@ fn at_most_500_rows_are_trimmed_at_once() {
     let database = database();
     database.write(
         "WITH RECURSIVE n (n) AS (VALUES (1) UNION ALL SELECT n + 1 FROM n WHERE n < 501)
-         INSERT INTO sweeps (id, source, started_at) SELECT printf('00%03d', n), 'cron', 1 FROM n",
+         INSERT INTO stale_drafts_sweeps (id, source, started_at) SELECT printf('00%03d', n), 'cron', 1 FROM n",
     );
     database.all(&store::trim(now(), now(), now()));
-    assert_eq!(database.read("SELECT id FROM sweeps"), [json!(["00501"])]);
+    assert_eq!(database.read("SELECT id FROM stale_drafts_sweeps"), [json!(["00501"])]);
 }
 
 /// Events that are due at 1, 2 and 3.
 fn outbox() -> Sqlite {
     let database = database();
     database.write(
-        "INSERT INTO events (id, due_at, targets, created_at, creation_id, body)
+        "INSERT INTO stale_drafts_events (id, due_at, destinations, created_at, creation_id, body)
          VALUES ('a', 1, 3, 1, 'c', '{\"n\":1}'), ('b', 2, 1, 1, NULL, '{\"n\":2}'), ('c', 3, 7, 1, NULL, '{\"n\":3}')",
     );
     database
@@ -213,12 +222,14 @@ fn what_is_due_is_claimed_for_one_try() {
     assert_eq!(ids(&claim(&database, 3, 1)), ["a"]);
     let claimed = claim(&database, 3, 9);
     assert_eq!(ids(&claimed), ["b", "c"]);
-    let Claimed { targets, due_at, body, .. } = &claimed[1];
-    assert_eq!((*targets, *due_at, body.as_str()), (7, 3 + MINUTE as i64 / 2, "{\"n\":3}"));
+    let Claimed { destinations, due_at, body, .. } = &claimed[1];
+    assert_eq!((*destinations, *due_at, body.as_str()), (7, 3 + MINUTE as i64 / 2, "{\"n\":3}"));
     assert_eq!(ids(&claim(&database, 3, 9)), [""; 0]);
     let row = json!(["c", "due", 3 + MINUTE / 2, 7, 1]);
     assert_eq!(
-        database.read("SELECT id, state, due_at, targets, deliveries FROM events WHERE id = 'c'"),
+        database.read(
+            "SELECT id, state, due_at, destinations, deliveries FROM stale_drafts_events WHERE id = 'c'"
+        ),
         [row]
     );
 }
@@ -226,7 +237,7 @@ fn what_is_due_is_claimed_for_one_try() {
 #[test]
 fn the_wait_between_tries_doubles_up_to_an_hour() {
     let database = outbox();
-    database.write("DELETE FROM events WHERE id > 'a'");
+    database.write("DELETE FROM stale_drafts_events WHERE id > 'a'");
     let mut now = 1;
     let waits: Vec<_> = (0..9)
         .map(|_| {
@@ -253,8 +264,11 @@ fn what_was_delivered_goes_and_what_was_not_stays_until_it_is_given_up() {
             .collect();
         database.all(&store::settle(&outcomes, max));
     };
-    let stands =
-        || database.read("SELECT id, state, targets, deliveries, last_error FROM events ORDER BY id");
+    let stands = || {
+        database.read(
+            "SELECT id, state, destinations, deliveries, last_error FROM stale_drafts_events ORDER BY id",
+        )
+    };
     let claimed = claim(&database, 3, 9);
     settle(&claimed, 1, 2);
     let row = |id, state, deliveries| json!([id, state, 1, deliveries, "no answer"]);
@@ -269,22 +283,25 @@ fn what_was_delivered_goes_and_what_was_not_stays_until_it_is_given_up() {
     let replay = |ids: Option<&[&str]>| database.one(store::replay(ids, at(9))).len();
     assert_eq!([replay(Some(&["c", "other"])), replay(Some(&["b"])), replay(Some(&["b"]))], [0, 1, 0]);
     let due = json!(["b", "due", 9, 0]);
-    assert_eq!(database.read("SELECT id, state, due_at, deliveries FROM events WHERE id = 'b'"), [due]);
-    database.write("UPDATE events SET state = 'dead'");
+    assert_eq!(
+        database.read("SELECT id, state, due_at, deliveries FROM stale_drafts_events WHERE id = 'b'"),
+        [due]
+    );
+    database.write("UPDATE stale_drafts_events SET state = 'dead'");
     assert_eq!(replay(None), 2);
 }
 
 #[test]
 fn events_are_listed_by_state_and_place() {
     let database = outbox();
-    database.write("UPDATE events SET state = 'dead', last_error = 'no answer' WHERE id = 'c'");
+    database.write("UPDATE stale_drafts_events SET state = 'dead', last_error = 'no answer' WHERE id = 'c'");
     let list = |state, after, limit| database.one(store::events(state, after, limit));
     let ids = |rows: &[Row]| rows.iter().map(|row| row["id"].clone()).collect::<Vec<_>>();
     assert_eq!(ids(&list("due", (0, ""), 9)), ["a", "b"]);
     assert_eq!(ids(&list("due", (0, ""), 1)), ["a"]);
     assert_eq!(ids(&list("due", (1, "a"), 9)), ["b"]);
     let expected = crate::row(json!({
-        "id": "c", "state": "dead", "due_at": 3, "targets": 7, "deliveries": 0, "created_at": 1, "creation_id": null,
+        "id": "c", "state": "dead", "due_at": 3, "destinations": 7, "deliveries": 0, "created_at": 1, "creation_id": null,
         "last_error": "no answer",
     }));
     assert_eq!(list("dead", (0, ""), 9), [expected]);
@@ -292,9 +309,9 @@ fn events_are_listed_by_state_and_place() {
 
 #[test]
 fn the_bits_of_targets_have_names() {
-    let of = |targets| {
+    let of = |destinations| {
         let names: Vec<_> =
-            store::events_of(targets).iter().map(|name| name.as_str().unwrap().to_owned()).collect();
+            store::events_of(destinations).iter().map(|name| name.as_str().unwrap().to_owned()).collect();
         names.join(" ")
     };
     assert_eq!(

@@ -26,7 +26,7 @@ test("each contender does the work, and the rows and queries are those that are 
   assert.deepEqual(cells(stdout, "10,000, 10 %", "Stale Drafts").slice(0, 6), ["5", "10.02", "3.006", "2", "18", "1"]);
   assert.deepEqual(cells(stdout, "one owner", "no events"), ["5", "11.03", "2.007"]);
   assert.deepEqual(cells(stdout, "all different", "an event for each"), ["5", "11.03", "4.006"]);
-  for (const target of ["rows written, one owner", "rows written for an event", "rows read, the brake's share included", "queries for 1,000", "the Worker, gzip"]) {
+  for (const target of ["rows written, one owner", "rows written for an event", "rows read, the circuit breaker's share included", "queries for 1,000", "the Worker, gzip"]) {
     assert.equal(cells(stdout, target).at(-1), "yes", target);
   }
 });

@@ -34,7 +34,7 @@ before(async () => {
   await new Promise((done) => server.listen(0, "127.0.0.1", done));
   const url = `http://127.0.0.1:${server.address().port}`;
   config = {
-    tokens: [
+    api_tokens: [
       { name: "ops", sha256: sha256(tokens.ops), scopes: ["read", "sweep"] },
       { name: "viewer", sha256: sha256(tokens.viewer), scopes: ["read"] },
       { name: "next", sha256: sha256(tokens.next), scopes: ["sweep"] },
@@ -72,7 +72,7 @@ const get = (credential) => world.fetch("/api/sweeps", { headers: { Authorizatio
 async function actor(credential, headers = {}) {
   const response = await world.fetch("/api/generate/cleanup-stale?kind=none", { method: "POST", headers: { Authorization: `Bearer ${credential}`, ...headers } });
   assert.equal(response.status, 200, await response.clone().text());
-  return (await world.one("SELECT actor FROM sweeps WHERE id = ?", (await response.json()).sweep_id)).actor;
+  return (await world.one("SELECT actor FROM stale_drafts_sweeps WHERE id = ?", (await response.json()).sweep_id)).actor;
 }
 
 const refused = async (response) => {
@@ -216,7 +216,7 @@ test("behind Access, the dashboard's forms hang on who was let in, and on no coo
     return Response.json({ keys: keys.published });
   };
   const config = { issuers: [{ name: "access", preset: "cloudflare-access", team: "acme", audience: "tag", scopes: ["read", "sweep"] }] };
-  const own = await start({ config, dashboard: true, outbound });
+  const own = await start({ config, outbound });
   const assertion = sign({ iss: "https://acme.cloudflareaccess.com", aud: "tag" });
   const form = (fields) => ({ method: "POST", body: new URLSearchParams(fields).toString() });
   const type = { "Content-Type": "application/x-www-form-urlencoded" };
@@ -232,11 +232,11 @@ test("behind Access, the dashboard's forms hang on who was let in, and on no coo
   const forged = tokenOf(planted);
   const cookie = { Cookie: `operator=${planted}` };
   assert.equal((await ask("/pause", form({ csrf: forged }), cookie)).status, 403);
-  assert.deepEqual(await own.all("SELECT name FROM controls"), []);
+  assert.deepEqual(await own.all("SELECT name FROM stale_drafts_controls"), []);
   const signedIn = await ask("/sign-in", form({ token: planted }));
   assert.deepEqual([signedIn.status, signedIn.headers.get("Set-Cookie")], [401, null]);
   assert.equal((await ask("/pause", form({ csrf }), cookie)).status, 303);
-  assert.deepEqual(await own.all("SELECT name, actor FROM controls"), [{ name: "paused", actor: `access:${EMAIL}` }]);
+  assert.deepEqual(await own.all("SELECT name, actor FROM stale_drafts_controls"), [{ name: "paused", actor: `access:${EMAIL}` }]);
   await own.stop();
 });
 

@@ -13,7 +13,7 @@ beforeEach(async () => {
 afterEach(() => world.stop());
 
 const refuses = (sql, expected) => assert.rejects(world.all(sql), expected, sql);
-const balance = async () => (await world.one("SELECT tokens FROM balances WHERE user_id = 'ada'")).tokens;
+const balance = async () => (await world.one("SELECT tokens FROM stale_drafts_balances WHERE user_id = 'ada'")).tokens;
 
 test("its status machine is the rules' status machine", async () => {
   // The legal ones, as tests/rules.rs has them.
@@ -23,7 +23,7 @@ test("its status machine is the rules' status machine", async () => {
     for (const to of statuses) {
       const id = `${from}-${to}`;
       await world.create({ id, status: from });
-      const change = world.all(`UPDATE creations SET status = '${to}', finished_at = ${NOW} WHERE id = '${id}'`);
+      const change = world.all(`UPDATE stale_drafts_creations SET status = '${to}', finished_at = ${NOW} WHERE id = '${id}'`);
       if (from === to || legal.includes(`${from} ${to}`)) await change;
       else await assert.rejects(change, /illegal status transition/, id);
     }
@@ -34,11 +34,11 @@ test("its status machine is the rules' status machine", async () => {
 test("whoever makes a creation is charged, and whoever fails one refunds it, once", async () => {
   await world.create({ id: "a", tokens: 30 });
   assert.equal(await balance(), 970);
-  await world.all("UPDATE creations SET status = 'failed', error = 'provider', error_code = 'provider_error' WHERE id = 'a'");
+  await world.all("UPDATE stale_drafts_creations SET status = 'failed', error = 'provider', error_code = 'provider_error' WHERE id = 'a'");
   assert.equal(await balance(), 1_000);
-  await world.all("UPDATE creations SET status = 'failed' WHERE id = 'a'");
-  await refuses("INSERT INTO ledger (entry_key, user_id, type, creation_id, tokens, created_at) VALUES ('refund:a', 'ada', 'refund', 'a', 30, 0)", /append-only: there is an entry with this key already/);
-  await refuses("INSERT INTO ledger (entry_key, user_id, type, creation_id, tokens, created_at) VALUES ('refund:again', 'ada', 'refund', 'a', 30, 0)", /CHECK/);
+  await world.all("UPDATE stale_drafts_creations SET status = 'failed' WHERE id = 'a'");
+  await refuses("INSERT INTO stale_drafts_ledger (entry_key, user_id, type, creation_id, tokens, created_at) VALUES ('refund:a', 'ada', 'refund', 'a', 30, 0)", /append-only: there is an entry with this key already/);
+  await refuses("INSERT INTO stale_drafts_ledger (entry_key, user_id, type, creation_id, tokens, created_at) VALUES ('refund:again', 'ada', 'refund', 'a', 30, 0)", /CHECK/);
   assert.equal(await balance(), 1_000);
   await world.create({ id: "imported", status: "failed", tokens: 5 });
   assert.equal(await balance(), 1_000);
@@ -54,12 +54,12 @@ test("nobody spends more than there is", async () => {
 
 test("only what failed is refunded, to its owner, with its price", async () => {
   await world.create({ id: "a", tokens: 30 });
-  const refund = (user, tokens) => `INSERT INTO ledger (entry_key, user_id, type, creation_id, tokens, created_at) VALUES ('refund:a', '${user}', 'refund', 'a', ${tokens}, 0)`;
+  const refund = (user, tokens) => `INSERT INTO stale_drafts_ledger (entry_key, user_id, type, creation_id, tokens, created_at) VALUES ('refund:a', '${user}', 'refund', 'a', ${tokens}, 0)`;
   await refuses(refund("ada", 30), /only a failed creation is refunded/);
   await refuses(refund("bo", 30), /only a failed creation is refunded/);
   await refuses(refund("ada", 31), /only a failed creation is refunded/);
-  await world.all("DROP TRIGGER creations_are_refunded");
-  await world.all("UPDATE creations SET status = 'failed', error = 'e', error_code = 'c', finished_at = 1 WHERE id = 'a'");
+  await world.all("DROP TRIGGER stale_drafts_creations_are_refunded");
+  await world.all("UPDATE stale_drafts_creations SET status = 'failed', error = 'e', error_code = 'c', finished_at = 1 WHERE id = 'a'");
   for (const [user, tokens] of [["bo", 30], ["ada", 31], ["ada", 29]]) await refuses(refund(user, tokens), /only a failed creation is refunded/);
   assert.equal(await balance(), 970);
   await world.all(refund("ada", 30));
@@ -68,17 +68,17 @@ test("only what failed is refunded, to its owner, with its price", async () => {
 
 test("the ledger is append-only, and prices stay", async () => {
   await world.create({ id: "a" });
-  await refuses("UPDATE ledger SET tokens = 1", /append-only/);
-  await refuses("DELETE FROM ledger", /append-only/);
-  await refuses("UPDATE creations SET tokens = 1 WHERE id = 'a'", /can't change/);
-  await refuses("UPDATE creations SET user_id = 'bo' WHERE id = 'a'", /can't change/);
-  await refuses("DELETE FROM creations WHERE id = 'a'", /FOREIGN KEY/);
+  await refuses("UPDATE stale_drafts_ledger SET tokens = 1", /append-only/);
+  await refuses("DELETE FROM stale_drafts_ledger", /append-only/);
+  await refuses("UPDATE stale_drafts_creations SET tokens = 1 WHERE id = 'a'", /can't change/);
+  await refuses("UPDATE stale_drafts_creations SET user_id = 'bo' WHERE id = 'a'", /can't change/);
+  await refuses("DELETE FROM stale_drafts_creations WHERE id = 'a'", /FOREIGN KEY/);
 });
 
 test("a REPLACE, which fires no trigger that guards a removal, changes no money", async () => {
-  const money = async () => [await balance(), await world.all("SELECT entry_key, tokens FROM ledger ORDER BY entry_key"), await world.all("SELECT id, status, tokens FROM creations ORDER BY id")];
-  const grant = (key, tokens) => `INSERT OR REPLACE INTO ledger (entry_key, user_id, type, tokens, created_at) VALUES ('grant:${key}', 'ada', 'grant', ${tokens}, 0)`;
-  const create = (id, tokens, status = "pending") => `INSERT OR REPLACE INTO creations (id, user_id, kind, prompt, status, tokens) VALUES ('${id}', 'ada', 'image', 'a fox', '${status}', ${tokens})`;
+  const money = async () => [await balance(), await world.all("SELECT entry_key, tokens FROM stale_drafts_ledger ORDER BY entry_key"), await world.all("SELECT id, status, tokens FROM stale_drafts_creations ORDER BY id")];
+  const grant = (key, tokens) => `INSERT OR REPLACE INTO stale_drafts_ledger (entry_key, user_id, type, tokens, created_at) VALUES ('grant:${key}', 'ada', 'grant', ${tokens}, 0)`;
+  const create = (id, tokens, status = "pending") => `INSERT OR REPLACE INTO stale_drafts_creations (id, user_id, kind, prompt, status, tokens) VALUES ('${id}', 'ada', 'image', 'a fox', '${status}', ${tokens})`;
   // The first of each is like any other insert.
   await world.all(grant("order-17", 100));
   await world.all(create("a", 30));
@@ -94,7 +94,7 @@ test("a REPLACE, which fires no trigger that guards a removal, changes no money"
   }
   for (const policy of ["ABORT", "FAIL", "IGNORE", "ROLLBACK"]) await refuses(grant("order-17", 1).replace("REPLACE", policy), /append-only/);
   assert.deepEqual(await money(), before);
-  await world.all("UPDATE creations SET status = 'failed' WHERE id = 'a'");
+  await world.all("UPDATE stale_drafts_creations SET status = 'failed' WHERE id = 'a'");
   assert.equal(await balance(), 1_100);
   assert.deepEqual(await world.wrongBalances(), []);
 });
@@ -102,24 +102,24 @@ test("a REPLACE, which fires no trigger that guards a removal, changes no money"
 test("no row holds what JSON can't, which would stop every sweep and its owner's list", async () => {
   await world.create({ id: "a", status: "processing" }, { id: "b", status: "processing" });
   for (const column of ["kind", "prompt", "error", "error_code", "worker", "fence", "result_url", "rule", "sweep_id", "stuck_status", "event"]) {
-    await refuses(`UPDATE creations SET ${column} = x'ff' WHERE id = 'a'`, /CHECK/);
+    await refuses(`UPDATE stale_drafts_creations SET ${column} = x'ff' WHERE id = 'a'`, /CHECK/);
   }
-  await refuses("UPDATE creations SET late_result_url = x'ff', late_at = 0 WHERE id = 'a'", /CHECK/);
+  await refuses("UPDATE stale_drafts_creations SET late_result_url = x'ff', late_at = 0 WHERE id = 'a'", /CHECK/);
   for (const value of ["x'ff'", "9e999"]) {
-    for (const column of ["progress", "restored_at", "deleted_at"]) await refuses(`UPDATE creations SET ${column} = ${value} WHERE id = 'a'`, /CHECK/);
-    await refuses(`UPDATE creations SET late_result_url = 'x', late_at = ${value} WHERE id = 'a'`, /CHECK/);
+    for (const column of ["progress", "restored_at", "deleted_at"]) await refuses(`UPDATE stale_drafts_creations SET ${column} = ${value} WHERE id = 'a'`, /CHECK/);
+    await refuses(`UPDATE stale_drafts_creations SET late_result_url = 'x', late_at = ${value} WHERE id = 'a'`, /CHECK/);
   }
-  await world.all("UPDATE creations SET worker = 7, result_url = 'https://cdn.example/a' WHERE id = 'a'");
+  await world.all("UPDATE stale_drafts_creations SET worker = 7, result_url = 'https://cdn.example/a' WHERE id = 'a'");
   assert.equal((await (await world.cleanup()).json()).marked_as_failed, 2);
   assert.equal((await (await world.as("ada", "/api/drafts")).json()).drafts.length, 2);
 });
 
 test("a time-out carries all that it was decided on, and only a sweep makes one", async () => {
   await world.create({ id: "a" });
-  await refuses("UPDATE creations SET status = 'failed', error_code = 'generation_timeout' WHERE id = 'a'", /CHECK/);
-  await world.all("INSERT INTO sweeps (id, source, started_at) VALUES ('s', 'cron', 0)");
-  await refuses("UPDATE creations SET status = 'failed', sweep_id = 's' WHERE id = 'a'", /CHECK/);
-  const without = "UPDATE creations SET status = 'failed', sweep_id = 's', error = 'x', error_code = 'generation_timeout', stuck_status = 'pending'";
+  await refuses("UPDATE stale_drafts_creations SET status = 'failed', error_code = 'generation_timeout' WHERE id = 'a'", /CHECK/);
+  await world.all("INSERT INTO stale_drafts_sweeps (id, source, started_at) VALUES ('s', 'cron', 0)");
+  await refuses("UPDATE stale_drafts_creations SET status = 'failed', sweep_id = 's' WHERE id = 'a'", /CHECK/);
+  const without = "UPDATE stale_drafts_creations SET status = 'failed', sweep_id = 's', error = 'x', error_code = 'generation_timeout', stuck_status = 'pending'";
   await refuses(`${without}, age_ms = 2, max_age_ms = 1 WHERE id = 'a'`, /CHECK/);
   await refuses(`${without}, rule = 'preset', age_ms = 1, max_age_ms = 1 WHERE id = 'a'`, /CHECK/);
 });

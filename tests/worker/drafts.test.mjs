@@ -30,7 +30,7 @@ test("opening the list sweeps the caller's creations and nobody else's", async (
   });
   assert.equal(await world.status("mine"), "failed");
   assert.equal(await world.status("theirs"), "pending");
-  const sweep = await world.one("SELECT source, actor, marked FROM sweeps");
+  const sweep = await world.one("SELECT source, actor, marked FROM stale_drafts_sweeps");
   assert.deepEqual({ ...sweep }, { source: "page", actor: "ada", marked: 1 });
   assert.deepEqual(await world.wrongBalances(), []);
 });
@@ -43,7 +43,7 @@ test("a page load that finds nothing stale writes nothing", async () => {
   const page = await get("/drafts", "ada");
   assert.equal(page.status, 200);
   assert.equal((await world.cost()).rows_written, 0);
-  assert.equal((await world.one("SELECT count(*) AS n FROM sweeps")).n, 1);
+  assert.equal((await world.one("SELECT count(*) AS n FROM stale_drafts_sweeps")).n, 1);
 });
 
 test("what is shown is the verdict, even if the write failed", async () => {

@@ -48,7 +48,7 @@ async function stage(world) {
 }
 
 const outcomes = async (world, ids) => {
-  const rows = await world.all("SELECT status, attempt, typeof(created_at) AS type FROM creations WHERE id IN (SELECT value FROM json_each(?))", JSON.stringify(ids));
+  const rows = await world.all("SELECT status, attempt, typeof(created_at) AS type FROM stale_drafts_creations WHERE id IN (SELECT value FROM json_each(?))", JSON.stringify(ids));
   const counts = {};
   for (const { status, attempt, type } of rows) {
     const key = `${status}${attempt > 1 ? ` ${attempt}` : ""}${type === "text" ? " unreadable" : ""}`;
@@ -63,7 +63,7 @@ for (const [name, prepare] of Object.entries(SWEEPS)) {
     const world = await start({ config: CONFIG, bindings: BINDINGS });
     try {
       await world.grant("ada", 1_000_000);
-      await world.database.exec("CREATE TRIGGER refused BEFORE UPDATE OF status ON creations WHEN NEW.status = 'failed' AND OLD.prompt = 'refused' BEGIN SELECT RAISE(ABORT, 'constraint: the prompt is refused'); END");
+      await world.database.exec("CREATE TRIGGER refused BEFORE UPDATE OF status ON stale_drafts_creations WHEN NEW.status = 'failed' AND OLD.prompt = 'refused' BEGIN SELECT RAISE(ABORT, 'constraint: the prompt is refused'); END");
       let reached = 0;
       let stopped = 0;
       for (let call = 1; ; call += 1) {
@@ -84,10 +84,10 @@ for (const [name, prepare] of Object.entries(SWEEPS)) {
           await world.cleanup();
           assert.deepEqual(await outcomes(world, ids), DONE, label);
           await check(world, `${label}, swept again`, told);
-          await world.all("UPDATE creations SET prompt = 'a fox' WHERE prompt = 'refused'");
-          await world.all("UPDATE creations SET status = 'processing', started_at = ? WHERE kind = 'video' AND status = 'pending'", NOW);
-          await world.all("UPDATE creations SET status = 'draft' WHERE kind = 'video' AND status = 'processing'");
-          await world.all("UPDATE creations SET status = 'failed', error_code = 'cancelled' WHERE created_at = 'soon' AND status = 'pending'");
+          await world.all("UPDATE stale_drafts_creations SET prompt = 'a fox' WHERE prompt = 'refused'");
+          await world.all("UPDATE stale_drafts_creations SET status = 'processing', started_at = ? WHERE kind = 'video' AND status = 'pending'", NOW);
+          await world.all("UPDATE stale_drafts_creations SET status = 'draft' WHERE kind = 'video' AND status = 'processing'");
+          await world.all("UPDATE stale_drafts_creations SET status = 'failed', error_code = 'cancelled' WHERE created_at = 'soon' AND status = 'pending'");
           await world.cleanup();
         }
         if (calls < call) break;
@@ -199,9 +199,9 @@ test("two runtimes sweep one database", { timeout: 600_000 }, async () => {
       await check({ all: patient(other) }, `round ${round}, as the second sees it`, told);
     }
     assert.equal((await one.cleanup()).status, 200);
-    const [stale] = await patient(one)("SELECT count(*) AS n FROM creations WHERE status IN ('pending', 'processing') AND last_sign_of_life < ?", NOW - HOUR);
+    const [stale] = await patient(one)("SELECT count(*) AS n FROM stale_drafts_creations WHERE status IN ('pending', 'processing') AND last_sign_of_life < ?", NOW - HOUR);
     assert.equal(stale.n, 0);
-    const shares = await patient(one)("SELECT source, sum(marked) AS marked FROM sweeps WHERE marked > 0 GROUP BY source ORDER BY source");
+    const shares = await patient(one)("SELECT source, sum(marked) AS marked FROM stale_drafts_sweeps WHERE marked > 0 GROUP BY source ORDER BY source");
     assert.deepEqual(shares.map(({ source }) => source), ["endpoint", "tool"], "both had a share");
     assert.ok(answers[200] > 0);
     for (const status of Object.keys(answers)) assert.ok(["200", "503", "gaveUp"].includes(status), JSON.stringify(answers));
@@ -219,21 +219,21 @@ test("the checker finds what it is for", async () => {
     await world.create({ id: "a" }, { id: "b", created_at: NOW }, { id: "v", kind: "video", status: "processing", started_at: NOW - 2 * HOUR });
     await world.cleanup();
     await check(world, "before", told);
-    await world.database.exec("DROP TRIGGER ledger_is_append_only_delete");
-    await world.database.exec("DROP TRIGGER ledger_is_append_only_update");
+    await world.database.exec("DROP TRIGGER stale_drafts_ledger_is_append_only_delete");
+    await world.database.exec("DROP TRIGGER stale_drafts_ledger_is_append_only_update");
     const faults = {
-      "every balance is the sum of its ledger": ["UPDATE balances SET tokens = tokens + 10", "UPDATE balances SET tokens = tokens - 10"],
-      "refunded once if it failed or was restored, and never else": ["UPDATE ledger SET tokens = 9 WHERE entry_key = 'refund:a'", "UPDATE ledger SET tokens = 10 WHERE entry_key = 'refund:a'"],
-      "charged once": ["UPDATE ledger SET tokens = -9 WHERE entry_key = 'charge:b'", "UPDATE ledger SET tokens = -10 WHERE entry_key = 'charge:b'"],
-      "each sweep counts what it marked and refunded": ["UPDATE sweeps SET marked = marked + 1", "UPDATE sweeps SET marked = marked - 1"],
-      "each sweep counts what it put back": ["UPDATE sweeps SET retried = retried + 1", "UPDATE sweeps SET retried = retried - 1"],
-      "the roll-ups count what the sweeps did": ["UPDATE rollups SET creations = creations + 1 WHERE outcome = 'failed'", "UPDATE rollups SET creations = creations - 1 WHERE outcome = 'failed'"],
-      "each attempt before this one is recorded": ["UPDATE attempts SET attempt = 7", "UPDATE attempts SET attempt = 1"],
-      "a time-out names a sweep that has a row": ["UPDATE creations SET sweep_id = 'x' || sweep_id WHERE id = 'a'", "UPDATE creations SET sweep_id = substr(sweep_id, 2) WHERE id = 'a'"],
-      "each failure is told": ["UPDATE events SET id = 'x' || id WHERE id LIKE 'failed:%'", "UPDATE events SET id = substr(id, 2) WHERE id LIKE 'xfailed:%'"],
-      "each further attempt is told": ["UPDATE events SET id = 'x' || id WHERE id LIKE 'retried:%'", "UPDATE events SET id = substr(id, 2) WHERE id LIKE 'xretried:%'"],
-      "nothing else is told": ["INSERT INTO events (id, due_at, targets, created_at, creation_id, body) VALUES ('failed:b:1', 0, 1, 0, 'b', '{}')", "DELETE FROM events WHERE id = 'failed:b:1'"],
-      "nothing is told twice": ["INSERT INTO events SELECT id, 'dead', due_at, targets, deliveries, created_at, creation_id, body, last_error FROM events WHERE id = 'failed:a:1'", "DELETE FROM events WHERE id = 'failed:a:1' AND state = 'dead'"],
+      "every balance is the sum of its ledger": ["UPDATE stale_drafts_balances SET tokens = tokens + 10", "UPDATE stale_drafts_balances SET tokens = tokens - 10"],
+      "refunded once if it failed or was restored, and never else": ["UPDATE stale_drafts_ledger SET tokens = 9 WHERE entry_key = 'refund:a'", "UPDATE stale_drafts_ledger SET tokens = 10 WHERE entry_key = 'refund:a'"],
+      "charged once": ["UPDATE stale_drafts_ledger SET tokens = -9 WHERE entry_key = 'charge:b'", "UPDATE stale_drafts_ledger SET tokens = -10 WHERE entry_key = 'charge:b'"],
+      "each sweep counts what it marked and refunded": ["UPDATE stale_drafts_sweeps SET marked = marked + 1", "UPDATE stale_drafts_sweeps SET marked = marked - 1"],
+      "each sweep counts what it put back": ["UPDATE stale_drafts_sweeps SET retried = retried + 1", "UPDATE stale_drafts_sweeps SET retried = retried - 1"],
+      "the roll-ups count what the sweeps did": ["UPDATE stale_drafts_rollups SET creations = creations + 1 WHERE outcome = 'failed'", "UPDATE stale_drafts_rollups SET creations = creations - 1 WHERE outcome = 'failed'"],
+      "each attempt before this one is recorded": ["UPDATE stale_drafts_attempts SET attempt = 7", "UPDATE stale_drafts_attempts SET attempt = 1"],
+      "a time-out names a sweep that has a row": ["UPDATE stale_drafts_creations SET sweep_id = 'x' || sweep_id WHERE id = 'a'", "UPDATE stale_drafts_creations SET sweep_id = substr(sweep_id, 2) WHERE id = 'a'"],
+      "each failure is told": ["UPDATE stale_drafts_events SET id = 'x' || id WHERE id LIKE 'failed:%'", "UPDATE stale_drafts_events SET id = substr(id, 2) WHERE id LIKE 'xfailed:%'"],
+      "each further attempt is told": ["UPDATE stale_drafts_events SET id = 'x' || id WHERE id LIKE 'retried:%'", "UPDATE stale_drafts_events SET id = substr(id, 2) WHERE id LIKE 'xretried:%'"],
+      "nothing else is told": ["INSERT INTO stale_drafts_events (id, due_at, destinations, created_at, creation_id, body) VALUES ('failed:b:1', 0, 1, 0, 'b', '{}')", "DELETE FROM stale_drafts_events WHERE id = 'failed:b:1'"],
+      "nothing is told twice": ["INSERT INTO stale_drafts_events SELECT id, 'dead', due_at, destinations, deliveries, created_at, creation_id, body, last_error FROM stale_drafts_events WHERE id = 'failed:a:1'", "DELETE FROM stale_drafts_events WHERE id = 'failed:a:1' AND state = 'dead'"],
     };
     for (const [promise, [plant, mend]] of Object.entries(faults)) {
       await world.all(plant);

@@ -100,7 +100,14 @@ export default {
       return new Response(null);
     }
     const actor = request.headers.get("X-Actor");
-    const answer = await made(env, context, actor).fetch(request.headers.has("X-Cut") ? cut(request) : request);
+    // A request may say what the time is.
+    now = Number(request.headers.get("X-Now")) || now;
+    const before = cost.rows_read;
+    let answer = await made(env, context, actor).fetch(request.headers.has("X-Cut") ? cut(request) : request);
+    if (/^\\/(dashboard|metrics)/.test(new URL(request.url).pathname)) {
+      answer = new Response(answer.body, answer);
+      answer.headers.set("X-Rows-Read", cost.rows_read - before);
+    }
     spent[actor] = counts[actor];
     // Whoever is done leaves the turns to the other.
     if (turns && actor) turns = turns.filter((name) => name !== actor);
@@ -109,29 +116,6 @@ export default {
   scheduled: (event, env, context) => made(env, context).scheduled(event),
   queue: (batch) => {
     for (const { body } of batch.messages) received.push([batch.queue, body]);
-  },
-};
-`;
-
-/** Stands before the dashboard: its clock stands too, where a request says otherwise than the test. An answer says what it has read. */
-const DASHBOARD_STAND = `
-import Worker from "./index.js";
-
-export default {
-  async fetch(request, env, context) {
-    const now = Number(request.headers.get("X-Now")) || ${NOW};
-    Date.now = () => now;
-    let read = 0;
-    const batch = async (statements) => {
-      const results = await env.DB.batch(statements);
-      for (const { meta } of results) read += meta.rows_read;
-      return results;
-    };
-    const DB = { prepare: (sql) => env.DB.prepare(sql), batch };
-    const answer = await new Worker(context, { ...env, DB }).fetch(request);
-    const counted = new Response(answer.body, answer);
-    counted.headers.set("X-Rows-Read", read);
-    return counted;
   },
 };
 `;
@@ -161,7 +145,7 @@ const worker = { name: "worker", sha256: createHash("sha256").update(WORKER_TOKE
  * a folder as `registry`, the Workers of other Miniflares with the same one are found too. With a folder as `persist`, the
  * database outlives the runtime. `die` is called when an order says so. `outbound` answers what the Workers fetch.
  */
-export async function start({ config = {}, bindings = {}, migrate = true, ratelimits, queues = [], producers = [], others = [], registry, dashboard = false, persist, die, outbound } = {}) {
+export async function start({ config = {}, bindings = {}, migrate = true, ratelimits, queues = [], producers = [], others = [], registry, persist, die, outbound } = {}) {
   const logs = [];
   let counted = {};
   const main = {
@@ -180,26 +164,12 @@ export async function start({ config = {}, bindings = {}, migrate = true, rateli
     outboundService: outbound,
     analyticsEngineDatasets: { ANALYTICS: { dataset: "sweeps" } },
     assets: { directory: join(root, "www"), routerConfig: { has_user_worker: true } },
-    // The brake would hold most of what is tried here: it has tests of its own.
-    bindings: { STALE_DRAFTS: { auth: { cookie: "session" }, tokens: [worker], brake: "off", ...config }, JWT_SECRET, CLEANUP_TOKEN, ...bindings },
+    // The circuit breaker would hold most of what is tried here: it has tests of its own.
+    bindings: { STALE_DRAFTS: { auth: { cookie: "session" }, api_tokens: [worker], circuit_breaker: "off", ...config }, JWT_SECRET, CLEANUP_TOKEN, ...bindings },
   };
-  const beside = {
-    name: "dashboard",
-    modules: [
-      { type: "ESModule", path: join(root, "build-dashboard/stand.js"), contents: DASHBOARD_STAND },
-      { type: "ESModule", path: join(root, "build-dashboard/index.js"), contents: read("build-dashboard/index.js").toString() },
-      { type: "CompiledWasm", path: join(root, "build-dashboard/index_bg.wasm"), contents: read("build-dashboard/index_bg.wasm") },
-    ],
-    modulesRoot: join(root, "build-dashboard"),
-    compatibilityDate: main.compatibilityDate,
-    d1Databases: main.d1Databases,
-    outboundService: outbound,
-    bindings: main.bindings,
-  };
-  if (dashboard) main.serviceBindings = { DASHBOARD: beside.name };
-  if (die) main.serviceBindings = { ...main.serviceBindings, DIE: die };
+  if (die) main.serviceBindings = { DIE: die };
   const miniflare = new Miniflare({
-    workers: [main, ...(dashboard ? [beside] : []), ...others],
+    workers: [main, ...others],
     cf: false,
     unsafeDevRegistryPath: registry,
     d1Persist: persist,
@@ -275,7 +245,7 @@ export async function start({ config = {}, bindings = {}, migrate = true, rateli
     all: async (sql, ...values) => (await database.prepare(sql).bind(...values).all()).results,
     one: (sql, ...values) => database.prepare(sql).bind(...values).first(),
     grant: (user, tokens) =>
-      database.prepare("INSERT INTO ledger (entry_key, user_id, type, tokens, created_at) VALUES ('grant:' || ?1, ?1, 'grant', ?2, 0)").bind(user, tokens).run(),
+      database.prepare("INSERT INTO stale_drafts_ledger (entry_key, user_id, type, tokens, created_at) VALUES ('grant:' || ?1, ?1, 'grant', ?2, 0)").bind(user, tokens).run(),
     /** Inserts creations; what is left out has a default. */
     async create(...creations) {
       const columns = ["id", "user_id", "kind", "prompt", "status", "attempt", "tokens", "created_at", "queued_at", "started_at", "heartbeat_at"];
@@ -283,19 +253,19 @@ export async function start({ config = {}, bindings = {}, migrate = true, rateli
       const rows = creations.map((creation) => columns.map((column) => (column in creation ? creation[column] : defaults[column])));
       const list = columns.map((_, at) => `value ->> ${at}`).join(", ");
       for (let at = 0; at < rows.length; at += 1_000) {
-        await database.prepare(`INSERT INTO creations (${columns.join(", ")}) SELECT ${list} FROM json_each(?1)`).bind(JSON.stringify(rows.slice(at, at + 1_000))).run();
+        await database.prepare(`INSERT INTO stale_drafts_creations (${columns.join(", ")}) SELECT ${list} FROM json_each(?1)`).bind(JSON.stringify(rows.slice(at, at + 1_000))).run();
       }
     },
     /** Users whose balance is not the sum of their ledger, or who have only one of the two. */
     wrongBalances: async () =>
-      (await database.prepare("SELECT user_id FROM (SELECT user_id, sum(tokens) AS sum FROM ledger GROUP BY user_id) FULL JOIN balances USING (user_id) WHERE sum IS NOT tokens").all()).results,
+      (await database.prepare("SELECT user_id FROM (SELECT user_id, sum(tokens) AS sum FROM stale_drafts_ledger GROUP BY user_id) FULL JOIN stale_drafts_balances USING (user_id) WHERE sum IS NOT tokens").all()).results,
     /** Reports as a worker does; gives the status and the JSON of the answer. */
     async report(path, body, headers = {}) {
       const response = await fetch(`/api/creations${path}`, { method: "POST", body: JSON.stringify(body), headers: { Authorization: `Bearer ${WORKER_TOKEN}`, ...headers } });
       return { http: response.status, ...(await response.json()) };
     },
     async status(id) {
-      return (await database.prepare("SELECT status FROM creations WHERE id = ?").bind(id).first())?.status;
+      return (await database.prepare("SELECT status FROM stale_drafts_creations WHERE id = ?").bind(id).first())?.status;
     },
   };
 }

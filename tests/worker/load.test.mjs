@@ -59,7 +59,7 @@ const FAULTS = {
   "a roll-up that counts too little": ["each sweep counts what the ledger says", (rows) => (rows.rollups[0].creations -= 1)],
   "a sweep that never ended": ["each sweep ended, and none was refused a row", (rows) => (rows.sweeps.find(({ source }) => source === "cron").finished_at = null)],
   "a sweep that failed": ["each sweep ended, and none was refused a row", (rows) => (rows.sweeps[0].error = "D1_ERROR: database is locked: SQLITE_BUSY")],
-  "a brake that nobody was told of": ["each sweep ended, and none was refused a row", (rows) => (rows.sweeps.find(({ source }) => source === "cron").error = "the brake holds: …")],
+  "a circuit breaker that nobody was told of": ["each sweep ended, and none was refused a row", (rows) => (rows.sweeps.find(({ source }) => source === "cron").error = "the circuit breaker is open: …")],
   "a lost event": ["each event is told, or still in the outbox", (rows, of, told) => { const id = [...told.keys()].find((key) => key.startsWith("failed:")); told.delete(id); rows.events = rows.events.filter((event) => event.id !== id); }],
   "an event of what did not happen": ["each event is told, or still in the outbox", (rows) => rows.events.push({ id: "failed:forged:1", state: "due" })],
   "an event that was given up": ["each event is told, or still in the outbox", (rows, of, told) => { const id = [...told.keys()][0]; rows.events.push({ id, state: "dead" }); }],
@@ -104,21 +104,21 @@ test("a broken invariant is found while it runs", async () => {
   try {
     await world.grant("ada", 100);
     await world.create({ id: "a" }, { id: "b" });
-    await world.database.prepare("UPDATE creations SET status = 'failed' WHERE id = 'a'").run();
+    await world.database.prepare("UPDATE stale_drafts_creations SET status = 'failed' WHERE id = 'a'").run();
     assert.deepEqual(await look(batch), []);
     const broken = async (sql) => {
       await world.database.prepare(sql).run();
       return (await look(batch)).map((text) => text.split(": ").at(-2));
     };
-    assert.deepEqual(await broken("UPDATE balances SET tokens = tokens + 1"), ["each balance is the sum of its ledger"]);
-    await world.database.prepare("UPDATE balances SET tokens = tokens - 1").run();
-    await world.database.prepare("DROP TRIGGER creations_are_refunded").run();
-    assert.deepEqual(await broken("UPDATE creations SET status = 'failed' WHERE id = 'b'"), ["what failed is refunded, and nothing else, unless it was restored"]);
-    await world.database.prepare("DROP TRIGGER ledger_refunds_failures").run();
-    await world.database.prepare("INSERT INTO ledger (entry_key, user_id, type, creation_id, tokens, created_at) VALUES ('refund:b', 'ada', 'refund', 'b', 10, 0)").run();
+    assert.deepEqual(await broken("UPDATE stale_drafts_balances SET tokens = tokens + 1"), ["each balance is the sum of its ledger"]);
+    await world.database.prepare("UPDATE stale_drafts_balances SET tokens = tokens - 1").run();
+    await world.database.prepare("DROP TRIGGER stale_drafts_creations_are_refunded").run();
+    assert.deepEqual(await broken("UPDATE stale_drafts_creations SET status = 'failed' WHERE id = 'b'"), ["what failed is refunded, and nothing else, unless it was restored"]);
+    await world.database.prepare("DROP TRIGGER stale_drafts_ledger_refunds_failures").run();
+    await world.database.prepare("INSERT INTO stale_drafts_ledger (entry_key, user_id, type, creation_id, tokens, created_at) VALUES ('refund:b', 'ada', 'refund', 'b', 10, 0)").run();
     assert.deepEqual(await look(batch), []);
-    await world.database.prepare("DROP TRIGGER ledger_is_append_only_update").run();
-    assert.ok((await broken("UPDATE ledger SET tokens = 9 WHERE entry_key = 'refund:b'")).includes("a refund is its charge, once"));
+    await world.database.prepare("DROP TRIGGER stale_drafts_ledger_is_append_only_update").run();
+    assert.ok((await broken("UPDATE stale_drafts_ledger SET tokens = 9 WHERE entry_key = 'refund:b'")).includes("a refund is its charge, once"));
   } finally {
     await world.stop();
   }
@@ -137,7 +137,7 @@ test("an answer is judged by what was asked", () => {
     ["heartbeat", { status: 503 }, {}, "wrong"],
     ["heartbeat", { status: 401 }, {}, "wrong"],
     ["publish", { status: 409, code: "deleted" }, {}, "wrong"],
-    ["sweep", { status: 409, text: '{"error":"the brake holds: …"}' }, {}, "held"],
+    ["sweep", { status: 409, text: '{"error":"the circuit breaker is open: …"}' }, {}, "held"],
     ["sweep", { status: 409, text: '{"error":"sweeping is paused"}' }, {}, "wrong"],
     ["sweep", { status: 503 }, {}, "wrong"],
     ["cron", { status: 500, text: "exception" }, {}, "held"],

@@ -12,9 +12,9 @@ before(async () => {
 after(() => world?.stop());
 beforeEach(async () => {
   await world.order({ now: NOW });
-  await world.database.exec("DROP TRIGGER ledger_is_append_only_delete");
-  for (const table of ["ledger", "balances", "creations", "sweeps"]) await world.database.exec(`DELETE FROM ${table}`);
-  await world.database.exec("CREATE TRIGGER ledger_is_append_only_delete BEFORE DELETE ON ledger BEGIN SELECT RAISE(ABORT, 'append-only'); END");
+  await world.database.exec("DROP TRIGGER stale_drafts_ledger_is_append_only_delete");
+  for (const table of ["ledger", "balances", "creations", "sweeps"]) await world.database.exec(`DELETE FROM stale_drafts_${table}`);
+  await world.database.exec("CREATE TRIGGER stale_drafts_ledger_is_append_only_delete BEFORE DELETE ON stale_drafts_ledger BEGIN SELECT RAISE(ABORT, 'append-only'); END");
   for (const user of ["ada", "bo"]) await world.grant(user, 10_000);
 });
 
@@ -37,17 +37,17 @@ test("a plan is carried out exactly, and what has changed since is left alone wi
   await world.create({ id: "later" });
   assert.notEqual((await preview()).plan_id, plan.plan_id);
   for (const sql of [
-    "UPDATE creations SET status = 'draft', finished_at = 5 WHERE id = 'completed'",
-    `UPDATE creations SET status = 'processing', started_at = ${NOW - 90 * MINUTE} WHERE id = 'started'`,
-    `UPDATE creations SET heartbeat_at = ${NOW - 70 * MINUTE} WHERE id = 'alive'`,
-    `UPDATE creations SET heartbeat_at = ${NOW - 5} WHERE id = 'fresh'`,
-    "UPDATE creations SET attempt = 2 WHERE id = 'again'",
-    "DELETE FROM creations WHERE id = 'deleted'",
-    "UPDATE creations SET created_at = 'soon' WHERE id = 'garbled'",
+    "UPDATE stale_drafts_creations SET status = 'draft', finished_at = 5 WHERE id = 'completed'",
+    `UPDATE stale_drafts_creations SET status = 'processing', started_at = ${NOW - 90 * MINUTE} WHERE id = 'started'`,
+    `UPDATE stale_drafts_creations SET heartbeat_at = ${NOW - 70 * MINUTE} WHERE id = 'alive'`,
+    `UPDATE stale_drafts_creations SET heartbeat_at = ${NOW - 5} WHERE id = 'fresh'`,
+    "UPDATE stale_drafts_creations SET attempt = 2 WHERE id = 'again'",
+    "DELETE FROM stale_drafts_creations WHERE id = 'deleted'",
+    "UPDATE stale_drafts_creations SET created_at = 'soon' WHERE id = 'garbled'",
   ]) await world.database.exec(sql);
   const report = await apply(plan);
   assert.deepEqual([ids(report), report.marked_as_failed, report.refunded_tokens, report.examined], [["same"], 1, 10, 8]);
-  assert.deepEqual(Object.fromEntries(report.unqualified.map(({ id, reason, message }) => [id, [reason, message]])), {
+  assert.deepEqual(Object.fromEntries(report.skipped.map(({ id, reason, message }) => [id, [reason, message]])), {
     completed: ["settled", "it is `draft` now"],
     started: ["started", "a worker has begun since"],
     alive: ["alive", "it showed a sign of life since"],
@@ -60,7 +60,7 @@ test("a plan is carried out exactly, and what has changed since is left alone wi
   const [sweep] = (await world.ask("/api/sweeps")).sweeps;
   assert.deepEqual([sweep.source, sweep.actor, sweep.plan_id, sweep.marked, sweep.refunded_tokens], ["tool", "CLEANUP_TOKEN", plan.plan_id, 1, 10]);
   const again = await apply(plan);
-  assert.deepEqual([again.marked_as_failed, again.unqualified.find(({ id }) => id === "same").message], [0, "it is `failed` now"]);
+  assert.deepEqual([again.marked_as_failed, again.skipped.find(({ id }) => id === "same").message], [0, "it is `failed` now"]);
   assert.deepEqual(await world.wrongBalances(), []);
 });
 
@@ -71,7 +71,7 @@ test("a plan may be larger than a transaction, and may be previewed again", asyn
   const dry = await (await world.cleanup("?dry_run=true", CLEANUP_TOKEN, JSON.stringify(plan))).json();
   assert.deepEqual([dry.marked_as_failed, dry.plan_id, dry.cost.rows_written], [1_200, plan.plan_id, 0]);
   const report = await apply(plan);
-  assert.deepEqual([report.marked_as_failed, report.refunded_tokens, report.unqualified.length], [1_200, 1_200, 0]);
+  assert.deepEqual([report.marked_as_failed, report.refunded_tokens, report.skipped.length], [1_200, 1_200, 0]);
   assert.deepEqual(await world.wrongBalances(), []);
 });
 
@@ -99,7 +99,7 @@ test("a plan that is not understood changes nothing, and says what would be righ
 
 test("a body that breaks off changes nothing, though an empty one would mean everything", async () => {
   await world.create({ id: "a" });
-  await world.all("INSERT INTO events (id, state, due_at, targets, created_at, creation_id, body) VALUES ('gone', 'dead', 0, 1, 0, 'a', '{}')");
+  await world.all("INSERT INTO stale_drafts_events (id, state, due_at, destinations, created_at, creation_id, body) VALUES ('gone', 'dead', 0, 1, 0, 'a', '{}')");
   const post = async (path, body, headers) => {
     const response = await world.fetch(path, { method: "POST", body, duplex: "half", headers: { Authorization: `Bearer ${CLEANUP_TOKEN}`, ...headers } });
     return [response.status, (await response.json()).error];
@@ -112,8 +112,8 @@ test("a body that breaks off changes nothing, though an empty one would mean eve
     const long = new ReadableStream({ pull: (controller) => controller.enqueue(blanks) });
     assert.deepEqual(await post(path, long), [413, "the body has more than 4000000 bytes: expected at most 4000000"]);
   }
-  assert.deepEqual([await world.status("a"), (await world.one("SELECT state FROM events")).state], ["pending", "dead"]);
-  await world.all("DELETE FROM events");
+  assert.deepEqual([await world.status("a"), (await world.one("SELECT state FROM stale_drafts_events")).state], ["pending", "dead"]);
+  await world.all("DELETE FROM stale_drafts_events");
   // A mark of the order of bytes is no part of the text.
   assert.deepEqual(await post("/api/events/replay", "\ufeff{}"), [200, undefined]);
 });
@@ -134,7 +134,7 @@ test("a sweep can be for one user, kind and status, and for no more than a numbe
   assert.deepEqual([limited.marked_as_failed, limited.more], [2, true]);
   const report = await (await world.cleanup("?kind=song")).json();
   assert.deepEqual([ids(report), report.more], [["bo-song"], false]);
-  assert.deepEqual((await world.all("SELECT id FROM creations WHERE status = 'failed'")).map(({ id }) => id), ["bo-song"]);
+  assert.deepEqual((await world.all("SELECT id FROM stale_drafts_creations WHERE status = 'failed'")).map(({ id }) => id), ["bo-song"]);
 });
 
 test("a kind of its own in the policy is filtered by as well", async () => {
@@ -234,7 +234,7 @@ test("the doctor finds when a worker died", async () => {
 
 test("the doctor finds a kind and an error that dominate", async () => {
   await world.cron();
-  const done = (id, fields) => world.database.prepare("INSERT INTO creations (id, user_id, kind, prompt, status, tokens, created_at, finished_at, error_code, error) VALUES (?, 'ada', ?, '', ?, 0, ?, ?, ?, ?)").bind(id, fields.kind, fields.status, NOW - HOUR, NOW - MINUTE, fields.code ?? null, fields.code ?? null).run();
+  const done = (id, fields) => world.database.prepare("INSERT INTO stale_drafts_creations (id, user_id, kind, prompt, status, tokens, created_at, finished_at, error_code, error) VALUES (?, 'ada', ?, '', ?, 0, ?, ?, ?, ?)").bind(id, fields.kind, fields.status, NOW - HOUR, NOW - MINUTE, fields.code ?? null, fields.code ?? null).run();
   for (let i = 0; i < 5; i += 1) await done(`f${i}`, { kind: "video", status: "failed", code: "provider_error" });
   for (let i = 0; i < 3; i += 1) await done(`g${i}`, { kind: "image", status: "draft" });
   const { healthy, findings } = await world.ask("/api/doctor");
@@ -264,12 +264,12 @@ test("the doctor finds that cron, a sweep, the schema or rows are not in order",
 
 test("an operator's question writes nothing", async () => {
   await world.create(...Array.from({ length: 3_000 }, (_, i) => ({ id: `c${i}`, tokens: 1 })));
-  const before = await world.all("SELECT count(*) AS n, sum(tokens) AS t FROM ledger");
+  const before = await world.all("SELECT count(*) AS n, sum(tokens) AS t FROM stale_drafts_ledger");
   for (const path of ["/api/doctor", "/api/counts", "/api/sweeps", "/api/creations?user_id=ada", "/api/creations/c1"]) {
     assert.equal((await world.fetch(path, { headers: { Authorization: `Bearer ${CLEANUP_TOKEN}` } })).status, 200, path);
   }
-  assert.deepEqual(await world.all("SELECT count(*) AS n, sum(tokens) AS t FROM ledger"), before);
-  assert.equal((await world.one("SELECT count(*) AS n FROM sweeps")).n, 0);
+  assert.deepEqual(await world.all("SELECT count(*) AS n, sum(tokens) AS t FROM stale_drafts_ledger"), before);
+  assert.equal((await world.one("SELECT count(*) AS n FROM stale_drafts_sweeps")).n, 0);
 });
 
 test("long URLs, other methods and unknown parameters are named", async () => {
@@ -304,9 +304,9 @@ test("a plan fails nothing that it would have given another attempt, and the oth
   await world.create({ id: "song", kind: "song" }, { id: "image" });
   const plan = await preview();
   assert.deepEqual(plan.creations.map(({ id, action }) => [id, action]).sort(), [["image", "fail"], ["song", "retry"]]);
-  await world.database.exec("UPDATE creations SET kind = iif(kind = 'song', 'image', 'song')");
+  await world.database.exec("UPDATE stale_drafts_creations SET kind = iif(kind = 'song', 'image', 'song')");
   assert.notEqual((await preview()).plan_id, plan.plan_id);
   const report = await apply(plan);
   assert.deepEqual([report.marked_as_failed, report.retried, report.refunded_tokens], [0, 0, 0]);
-  assert.deepEqual(report.unqualified.map(({ reason, message }) => [reason, message]), Array(2).fill(["otherwise", "the policy would do something else with it now"]));
+  assert.deepEqual(report.skipped.map(({ reason, message }) => [reason, message]), Array(2).fill(["otherwise", "the policy would do something else with it now"]));
 });

@@ -40,7 +40,7 @@ const open = async (config = {}, options = {}) => {
   });
   await world.grant("ada", 1_000);
 };
-const events = () => world.all("SELECT id, state, targets, deliveries, due_at, last_error FROM events WHERE creation_id IS NOT NULL ORDER BY id");
+const events = () => world.all("SELECT id, state, destinations, deliveries, due_at, last_error FROM stale_drafts_events WHERE creation_id IS NOT NULL ORDER BY id");
 const until = async (condition) => {
   for (let tries = 0; tries < 200; tries += 1) {
     if (await condition()) return;
@@ -56,7 +56,7 @@ test("a failure is told as Standard Webhooks has it, and then is gone from the o
   await world.cron();
   assert.equal(requests.length, 1);
   const [{ headers, body }] = requests;
-  const { sweep_id } = await world.one("SELECT sweep_id FROM creations");
+  const { sweep_id } = await world.one("SELECT sweep_id FROM stale_drafts_creations");
   assert.deepEqual(JSON.parse(body), {
     id: "failed:a:1", type: "creation.failed", created_at: NOW,
     data: {
@@ -122,7 +122,7 @@ test("what is not taken is tried again, ever later, with the same id, and in the
   assert.equal(new Set(requests.map(({ headers }) => headers["webhook-id"])).size, 1);
 
   const list = await world.ask("/api/events");
-  assert.deepEqual(list.events, [{ id: "failed:a:1", state: "dead", due_at: NOW + 210_000, deliveries: 3, created_at: NOW, creation_id: "a", last_error: "webhook: it answered 302", targets: ["webhook"] }]);
+  assert.deepEqual(list.events, [{ id: "failed:a:1", state: "dead", due_at: NOW + 210_000, deliveries: 3, created_at: NOW, creation_id: "a", last_error: "webhook: it answered 302", destinations: ["webhook"] }]);
   assert.equal((await world.ask("/api/creations/a")).events[0].state, "dead");
   answer = 200;
   assert.deepEqual(await post("/api/events/replay", { ids: ["another"] }), { replayed: 0 });
@@ -153,7 +153,7 @@ test("a queue gets each event, and a webhook that fails does not keep it from it
   await world.create({ id: "a" }, { id: "b" });
   await world.cron();
   await until(async () => (await world.received()).length === 2);
-  assert.deepEqual((await events()).map(({ id, targets }) => [id, targets]), [["failed:a:1", 2], ["failed:b:1", 2]]);
+  assert.deepEqual((await events()).map(({ id, destinations }) => [id, destinations]), [["failed:a:1", 2], ["failed:b:1", 2]]);
   answer = 200;
   await world.order({ now: NOW + MINUTE });
   await world.cron();
@@ -173,7 +173,7 @@ test("nobody to tell, no event, and nothing more to pay for", async () => {
 test("an event is written in the transaction of what it tells, or neither is", async () => {
   await open();
   await world.create({ id: "a" });
-  await world.all("CREATE TRIGGER broken BEFORE INSERT ON events BEGIN SELECT RAISE(ABORT, 'broken'); END");
+  await world.all("CREATE TRIGGER broken BEFORE INSERT ON stale_drafts_events BEGIN SELECT RAISE(ABORT, 'broken'); END");
   await world.cron();
   assert.equal(await world.status("a"), "pending");
   await world.all("DROP TRIGGER broken");

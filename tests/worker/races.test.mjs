@@ -53,9 +53,9 @@ const interleavings = (a, b) => (a === 0 || b === 0 ? ["A".repeat(a) + "B".repea
 
 async function check(id, label) {
   assert.deepEqual(await world.wrongBalances(), [], label);
-  const creation = await world.one("SELECT status, attempt, error, error_code, sweep_id, result_url, late_result_url, restored_at FROM creations WHERE id = ?", id);
-  const ledger = (await world.all("SELECT type, tokens FROM ledger WHERE creation_id = ? ORDER BY created_at, entry_key", id)).map(({ type }) => type).sort().join();
-  const attempts = await world.all("SELECT attempt, outcome FROM attempts WHERE creation_id = ? ORDER BY attempt", id);
+  const creation = await world.one("SELECT status, attempt, error, error_code, sweep_id, result_url, late_result_url, restored_at FROM stale_drafts_creations WHERE id = ?", id);
+  const ledger = (await world.all("SELECT type, tokens FROM stale_drafts_ledger WHERE creation_id = ? ORDER BY created_at, entry_key", id)).map(({ type }) => type).sort().join();
+  const attempts = await world.all("SELECT attempt, outcome FROM stale_drafts_attempts WHERE creation_id = ? ORDER BY attempt", id);
   const { status, restored_at } = creation;
   // Refunded if and only if it failed; never twice; charged again only by a restore.
   const expected = restored_at !== null ? "charge,refund,restore" : status === "failed" ? "charge,refund" : "charge";
@@ -93,7 +93,7 @@ for (const [scene, how] of Object.entries(SCENES)) {
         await check(creation.id, `${label}, swept after`);
       }
     }
-    const left = await world.one("SELECT count(*) AS n FROM creations WHERE status = 'processing'");
+    const left = await world.one("SELECT count(*) AS n FROM stale_drafts_creations WHERE status = 'processing'");
     assert.equal(left.n, 0);
   });
 }

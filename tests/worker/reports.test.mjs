@@ -14,8 +14,8 @@ afterEach(() => world.stop());
 
 const NEW = { user_id: "ada", kind: "video", prompt: "a fox", tokens: 30 };
 const URL = "https://cdn.example/fox.mp4";
-const row = (id) => world.one("SELECT * FROM creations WHERE id = ?", id);
-const balance = async (user = "ada") => (await world.one("SELECT tokens FROM balances WHERE user_id = ?", user)).tokens;
+const row = (id) => world.one("SELECT * FROM stale_drafts_creations WHERE id = ?", id);
+const balance = async (user = "ada") => (await world.one("SELECT tokens FROM stale_drafts_balances WHERE user_id = ?", user)).tokens;
 const operator = async (path, body, credential = CLEANUP_TOKEN) => {
   const response = await world.fetch(path, { method: "POST", body: body && JSON.stringify(body), headers: { Authorization: `Bearer ${credential}` } });
   return { http: response.status, ...(await response.json()) };
@@ -33,7 +33,7 @@ const begun = async (worker = "w1") => {
 /** Everything that is true of money, after whatever happened. */
 const sound = async () => {
   assert.deepEqual(await world.wrongBalances(), []);
-  const odd = await world.all(`SELECT c.id, c.status, c.restored_at, group_concat(l.type) AS types FROM creations AS c LEFT JOIN ledger AS l ON l.creation_id = c.id
+  const odd = await world.all(`SELECT c.id, c.status, c.restored_at, group_concat(l.type) AS types FROM stale_drafts_creations AS c LEFT JOIN stale_drafts_ledger AS l ON l.creation_id = c.id
     WHERE c.tokens > 0 GROUP BY c.id HAVING (c.status = 'failed') <> (coalesce(sum(l.tokens), 0) = 0)`);
   assert.deepEqual(odd, [], "what failed has cost nothing, and all else its price");
 };
@@ -66,7 +66,7 @@ test("repeating a request that took effect answers as the first time did, and do
   const twice = async (path, body, headers) => {
     const first = await world.report(path, body, headers);
     await world.order({ now: NOW + 60_000 });
-    const all = async () => [await world.all("SELECT * FROM creations ORDER BY id"), await world.all("SELECT * FROM ledger ORDER BY entry_key")];
+    const all = async () => [await world.all("SELECT * FROM stale_drafts_creations ORDER BY id"), await world.all("SELECT * FROM stale_drafts_ledger ORDER BY entry_key")];
     const before = await all();
     assert.deepEqual(await world.report(path, body, headers), first, path);
     assert.deepEqual(await all(), before);
@@ -85,7 +85,7 @@ test("repeating a request that took effect answers as the first time did, and do
 
   const other = await begun();
   await twice(`/${other.id}/fail`, { fence: other.fence, error_code: "provider_error", error: "502" });
-  assert.equal((await world.one("SELECT count(*) AS n FROM ledger WHERE type = 'refund'")).n, 1);
+  assert.equal((await world.one("SELECT count(*) AS n FROM stale_drafts_ledger WHERE type = 'refund'")).n, 1);
   await sound();
 });
 
@@ -111,7 +111,7 @@ test("too few tokens: 402, and nothing is created", async () => {
   assert.deepEqual(answer, { http: 402, error: "insufficient tokens: the balance does not cover the charge", balance: 1_000, tokens: 1_001 });
   const stranger = await world.report("", { ...NEW, user_id: "stranger" });
   assert.deepEqual([stranger.http, stranger.balance], [402, 0]);
-  assert.deepEqual(await world.all("SELECT id FROM creations"), []);
+  assert.deepEqual(await world.all("SELECT id FROM stale_drafts_creations"), []);
   await sound();
 });
 
@@ -136,7 +136,7 @@ test("input that is not understood: 400 that quotes it, and nothing is done", as
   const raw = await world.fetch(`/api/creations/${id}/start`, { method: "POST", body: "{", headers: { Authorization: `Bearer ${WORKER_TOKEN}` } });
   assert.match((await raw.json()).error, /^the body is no JSON \(.*\): expected an object$/);
   assert.deepEqual(await world.report("/nothing/start", { worker: "w" }), { http: 404, error: "there is no such creation" });
-  assert.equal((await world.all("SELECT id FROM creations")).length, 1);
+  assert.equal((await world.all("SELECT id FROM stale_drafts_creations")).length, 1);
   const wrong = await world.fetch(`/api/creations/${id}/start`, { headers: { Authorization: `Bearer ${WORKER_TOKEN}` } });
   assert.deepEqual([wrong.status, wrong.headers.get("Allow")], [405, "POST"]);
 });
@@ -294,7 +294,7 @@ test("a restore that the balance does not cover, or whose owner deleted the draf
   const refused = await restore(poor.id);
   assert.deepEqual([refused.http, refused.error, refused.balance], [402, "insufficient tokens: the balance does not cover the charge", 20]);
   assert.deepEqual(await row(poor.id), before);
-  assert.deepEqual(await world.all("SELECT * FROM attempts"), []);
+  assert.deepEqual(await world.all("SELECT * FROM stale_drafts_attempts"), []);
   await own("DELETE", `/api/drafts/${gone.id}`);
   assert.equal((await restore(gone.id)).error, "its owner has deleted it");
   await sound();
@@ -323,7 +323,7 @@ test("attempts that are left are taken before a creation fails, and it is refund
   assert.deepEqual([answer.marked_as_failed, answer.retried, answer.creations.map(({ id, action }) => [id, action])], [1, 1, [["image", "fail"], [id, "retry"]]]);
   const put = await row(id);
   assert.deepEqual([put.status, put.attempt, put.queued_at, put.started_at, put.heartbeat_at, put.fence, put.worker, put.error], ["pending", 2, NOW + 2 * HOUR, null, null, null, null, null]);
-  assert.deepEqual([await balance(), (await world.one("SELECT retried FROM sweeps")).retried], [970, 1]);
+  assert.deepEqual([await balance(), (await world.one("SELECT retried FROM stale_drafts_sweeps")).retried], [970, 1]);
   await world.logged(new RegExp(`Put stale creation ${id.slice(0, 6)}\\.{3} back for attempt 2 \\(age: 2\\.0h\\)`));
   // It has a fresh deadline.
   await world.order({ now: NOW + 3 * HOUR });
@@ -375,7 +375,7 @@ test("a living worker is never failed, a silent one soon, and one that takes too
     assert.equal((await world.report(`/${alive.id}/heartbeat`, { fence: alive.fence })).http, 200);
     if (at % 3 === 0) await world.cron();
   }
-  const failed = async () => (await world.all("SELECT id, error, max_age_ms FROM creations WHERE status = 'failed' ORDER BY finished_at")).map(({ id, error, max_age_ms }) => [id, error, max_age_ms]);
+  const failed = async () => (await world.all("SELECT id, error, max_age_ms FROM stale_drafts_creations WHERE status = 'failed' ORDER BY finished_at")).map(({ id, error, max_age_ms }) => [id, error, max_age_ms]);
   assert.deepEqual(await failed(), [[silent.id, "Generation timeout: Task stuck in processing status for 3 minutes", 2 * MINUTE]]);
   const explained = await world.ask(`/api/creations/${alive.id}`);
   assert.deepEqual([explained.rule, explained.creation.max_age_ms, explained.creation.deadline], ["heartbeat_minutes", 2 * MINUTE, NOW + 42 * MINUTE]);

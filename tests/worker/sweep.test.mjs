@@ -26,7 +26,7 @@ test("marks what is stale failed, refunds it, and leaves everything else alone",
   );
   assert.equal(await world.cron(), "ok");
 
-  const failed = await world.all("SELECT * FROM creations WHERE status = 'failed' ORDER BY id");
+  const failed = await world.all("SELECT * FROM stale_drafts_creations WHERE status = 'failed' ORDER BY id");
   assert.deepEqual(failed.map(({ id }) => id), ["free", "one-ms-after", "stale-pending", "stale-processing"]);
   const row = failed.find(({ id }) => id === "stale-pending");
   const { sweep_id } = row;
@@ -38,13 +38,13 @@ test("marks what is stale failed, refunds it, and leaves everything else alone",
     error: "Generation timeout: Task stuck in pending status for 18.2 hours", error_code: "generation_timeout",
     stuck_status: "pending", age_ms: 65_520_000, max_age_ms: HOUR, rule: "max_age_hours", sweep_id, event: "failed", notify: 0,
   });
-  const refunds = await world.all("SELECT entry_key, user_id, tokens, sweep_id, created_at FROM ledger WHERE type = 'refund' ORDER BY entry_key");
+  const refunds = await world.all("SELECT entry_key, user_id, tokens, sweep_id, created_at FROM stale_drafts_ledger WHERE type = 'refund' ORDER BY entry_key");
   assert.deepEqual(refunds.map((row) => ({ ...row })), [
     { entry_key: "refund:one-ms-after", user_id: "bo", tokens: 10, sweep_id, created_at: NOW },
     { entry_key: "refund:stale-pending", user_id: "ada", tokens: 7, sweep_id, created_at: NOW },
     { entry_key: "refund:stale-processing", user_id: "ada", tokens: 10, sweep_id, created_at: NOW },
   ]);
-  const sweep = await world.one("SELECT * FROM sweeps");
+  const sweep = await world.one("SELECT * FROM stale_drafts_sweeps");
   assert.equal(sweep.id, sweep_id);
   const { source, actor, examined, marked, raced, refused, unreadable, refunded_tokens, more } = sweep;
   assert.deepEqual(
@@ -58,12 +58,12 @@ test("marks what is stale failed, refunds it, and leaves everything else alone",
 test("a second sweep changes nothing and records itself", async () => {
   await world.create({ id: "a" }, { id: "b", user_id: "bo" });
   assert.equal(await world.cron(), "ok");
-  const dump = () => world.all("SELECT id, status, error, finished_at, sweep_id FROM creations UNION ALL SELECT entry_key, user_id, tokens, created_at, sweep_id FROM ledger UNION ALL SELECT user_id, tokens, 0, 0, 0 FROM balances");
+  const dump = () => world.all("SELECT id, status, error, finished_at, sweep_id FROM stale_drafts_creations UNION ALL SELECT entry_key, user_id, tokens, created_at, sweep_id FROM stale_drafts_ledger UNION ALL SELECT user_id, tokens, 0, 0, 0 FROM stale_drafts_balances");
   const before = await dump();
   await world.order({ now: NOW + 1 });
   assert.equal(await world.cron(), "ok");
   assert.deepEqual(await dump(), before);
-  const sweeps = await world.all("SELECT marked, finished_at IS NOT NULL AS finished FROM sweeps ORDER BY id");
+  const sweeps = await world.all("SELECT marked, finished_at IS NOT NULL AS finished FROM stale_drafts_sweeps ORDER BY id");
   assert.deepEqual(sweeps.map(({ marked, finished }) => [marked, finished]), [[2, 1], [0, 1]]);
 });
 
@@ -71,10 +71,10 @@ test("eight sweeps at once refund each creation once", async () => {
   await world.create(...Array.from({ length: 60 }, (_, n) => ({ id: `c${n}`, user_id: n % 2 ? "ada" : "bo" })));
   const answers = await Promise.all(Array.from({ length: 8 }, async () => (await world.cleanup()).json()));
   assert.equal(answers.reduce((sum, { marked_as_failed }) => sum + marked_as_failed, 0), 60);
-  const { n } = await world.one("SELECT count(*) AS n FROM ledger WHERE type = 'refund'");
+  const { n } = await world.one("SELECT count(*) AS n FROM stale_drafts_ledger WHERE type = 'refund'");
   assert.equal(n, 60);
   assert.deepEqual(await world.wrongBalances(), []);
-  const { tokens } = await world.one("SELECT sum(refunded_tokens) AS tokens FROM sweeps");
+  const { tokens } = await world.one("SELECT sum(refunded_tokens) AS tokens FROM stale_drafts_sweeps");
   assert.equal(tokens, 600);
 });
 
@@ -89,10 +89,10 @@ test("a creation that moves on between decision and write is left alone, and the
   await world.order({
     sqlBefore: 2,
     sql: [
-      `UPDATE creations SET status = 'draft', finished_at = ${NOW} WHERE id = 'completed' AND status = 'processing'`,
-      `UPDATE creations SET status = 'processing', started_at = ${NOW} WHERE id = 'started'`,
-      `UPDATE creations SET heartbeat_at = ${NOW} WHERE id = 'alive'`,
-      `UPDATE creations SET status = 'pending', attempt = 2 WHERE id = 'retried'`,
+      `UPDATE stale_drafts_creations SET status = 'draft', finished_at = ${NOW} WHERE id = 'completed' AND status = 'processing'`,
+      `UPDATE stale_drafts_creations SET status = 'processing', started_at = ${NOW} WHERE id = 'started'`,
+      `UPDATE stale_drafts_creations SET heartbeat_at = ${NOW} WHERE id = 'alive'`,
+      `UPDATE stale_drafts_creations SET status = 'pending', attempt = 2 WHERE id = 'retried'`,
     ],
   });
   const answer = await (await world.cleanup()).json();
@@ -100,11 +100,11 @@ test("a creation that moves on between decision and write is left alone, and the
   assert.equal(answer.raced, 4);
   assert.equal(answer.refunded_tokens, 10);
   assert.deepEqual(answer.creations.map(({ id }) => id), ["stale"]);
-  const statuses = await world.all("SELECT id, status FROM creations ORDER BY id");
+  const statuses = await world.all("SELECT id, status FROM stale_drafts_creations ORDER BY id");
   assert.deepEqual(Object.fromEntries(statuses.map(({ id, status }) => [id, status])), {
     alive: "processing", completed: "draft", retried: "pending", stale: "failed", started: "processing",
   });
-  const { marked, raced, refunded_tokens } = await world.one("SELECT * FROM sweeps");
+  const { marked, raced, refunded_tokens } = await world.one("SELECT * FROM stale_drafts_sweeps");
   assert.deepEqual([marked, raced, refunded_tokens], [1, 4, 10]);
   assert.deepEqual(await world.wrongBalances(), []);
 });
@@ -112,17 +112,17 @@ test("a creation that moves on between decision and write is left alone, and the
 test("a late completion that is not guarded can't overwrite a failure", async () => {
   await world.create({ id: "late", status: "processing", started_at: NOW - 2 * HOUR });
   await world.cron();
-  await assert.rejects(world.all("UPDATE creations SET status = 'draft' WHERE id = 'late'"), /illegal status transition/);
+  await assert.rejects(world.all("UPDATE stale_drafts_creations SET status = 'draft' WHERE id = 'late'"), /illegal status transition/);
   assert.equal(await world.status("late"), "failed");
 });
 
 test("a transaction that fails half-way writes nothing, and the next sweep does the work", async () => {
   await world.create({ id: "a" }, { id: "b", user_id: "bo" });
   // The third statement of the batch, after the balances were credited.
-  await world.all("CREATE TRIGGER broken BEFORE INSERT ON sweeps WHEN NEW.marked > 0 BEGIN SELECT RAISE(ABORT, 'broken'); END");
+  await world.all("CREATE TRIGGER broken BEFORE INSERT ON stale_drafts_sweeps WHEN NEW.marked > 0 BEGIN SELECT RAISE(ABORT, 'broken'); END");
   await world.cron();
   assert.equal(await world.status("a"), "pending");
-  assert.deepEqual((await world.one("SELECT count(*) AS n FROM ledger WHERE type = 'refund'")).n, 0);
+  assert.deepEqual((await world.one("SELECT count(*) AS n FROM stale_drafts_ledger WHERE type = 'refund'")).n, 0);
   assert.deepEqual(await world.wrongBalances(), []);
   await world.all("DROP TRIGGER broken");
   assert.equal(await world.cron(), "ok");
@@ -138,7 +138,7 @@ for (const call of [1, 2]) {
       assert.equal(await world.cron(), "exception");
       const committed = when === "failAfter" && call === 2;
       assert.equal(await world.status("a"), committed ? "failed" : "pending");
-      const sweep = await world.one("SELECT * FROM sweeps");
+      const sweep = await world.one("SELECT * FROM stale_drafts_sweeps");
       assert.match(sweep.error, /Network connection lost/);
       assert.equal(sweep.marked, committed ? 2 : 0);
       assert.deepEqual(await world.wrongBalances(), []);
@@ -147,20 +147,20 @@ for (const call of [1, 2]) {
       assert.equal(await world.cron(), "ok");
       assert.equal(await world.status("a"), "failed");
       assert.deepEqual(await world.wrongBalances(), []);
-      assert.equal((await world.one("SELECT tokens FROM balances WHERE user_id = 'ada'")).tokens, 1_000);
+      assert.equal((await world.one("SELECT tokens FROM stale_drafts_balances WHERE user_id = 'ada'")).tokens, 1_000);
     });
   }
 }
 
 test("a row that the database refuses does not keep the others from being swept", async () => {
   await world.create(...Array.from({ length: 9 }, (_, n) => ({ id: `c${n}`, tokens: n })));
-  await world.all("CREATE TRIGGER poison BEFORE UPDATE OF status ON creations WHEN OLD.id = 'c4' BEGIN SELECT RAISE(ABORT, 'poison'); END");
+  await world.all("CREATE TRIGGER poison BEFORE UPDATE OF status ON stale_drafts_creations WHEN OLD.id = 'c4' BEGIN SELECT RAISE(ABORT, 'poison'); END");
   const answer = await (await world.cleanup()).json();
   assert.equal(answer.marked_as_failed, 8);
   assert.deepEqual(answer.refused.map(({ id }) => id), ["c4"]);
   assert.match(answer.refused[0].error, /poison/);
   assert.equal(await world.status("c4"), "pending");
-  const { marked, refused, refunded_tokens, finished_at } = await world.one("SELECT * FROM sweeps");
+  const { marked, refused, refunded_tokens, finished_at } = await world.one("SELECT * FROM stale_drafts_sweeps");
   assert.deepEqual([marked, refused, refunded_tokens], [8, 1, 32]);
   assert.ok(finished_at);
   assert.deepEqual(await world.wrongBalances(), []);
@@ -176,7 +176,7 @@ test("garbage is counted, listed with its reason, and never failed", async () =>
     { id: "bad-heartbeat", status: "processing", heartbeat_at: "x" },
     { id: "stale" },
   );
-  await world.all("UPDATE creations SET created_at = x'ff' WHERE id = 'text'");
+  await world.all("UPDATE stale_drafts_creations SET created_at = x'ff' WHERE id = 'text'");
   const answer = await (await world.cleanup()).json();
   assert.equal(answer.marked_as_failed, 1);
   const reasons = Object.fromEntries(answer.unreadable.map(({ id, reason }) => [id, reason]));
@@ -184,8 +184,8 @@ test("garbage is counted, listed with its reason, and never failed", async () =>
     "bad-heartbeat": "time_malformed", fraction: "time_malformed", future: "time_in_future",
     negative: "time_malformed", none: "time_missing", text: "time_malformed",
   });
-  assert.equal((await world.one("SELECT unreadable FROM sweeps")).unreadable, 6);
-  assert.equal((await world.one("SELECT count(*) AS n FROM creations WHERE status = 'failed'")).n, 1);
+  assert.equal((await world.one("SELECT unreadable FROM stale_drafts_sweeps")).unreadable, 6);
+  assert.equal((await world.one("SELECT count(*) AS n FROM stale_drafts_creations WHERE status = 'failed'")).n, 1);
 });
 
 test("a sweep is bounded, says that more remain, and is not held up by rows that it passes over", async () => {
@@ -193,7 +193,7 @@ test("a sweep is bounded, says that more remain, and is not held up by rows that
   world = await start({ config: { rows_per_transaction: 4, rows_per_sweep: 10 } });
   await world.grant("ada", 1_000);
   await world.create(...Array.from({ length: 25 }, (_, n) => ({ id: `c${String(n).padStart(2, "0")}`, created_at: NOW - 3 * HOUR + n })));
-  await world.all("CREATE TRIGGER poison BEFORE UPDATE OF status ON creations WHEN OLD.id < 'c06' BEGIN SELECT RAISE(ABORT, 'poison'); END");
+  await world.all("CREATE TRIGGER poison BEFORE UPDATE OF status ON stale_drafts_creations WHEN OLD.id < 'c06' BEGIN SELECT RAISE(ABORT, 'poison'); END");
   const first = await (await world.cleanup()).json();
   assert.deepEqual([first.examined, first.marked_as_failed, first.refused.length, first.more], [10, 4, 6, true]);
   for (const [marked, more] of [[4, true], [4, true], [4, true], [3, false]]) {
@@ -205,7 +205,7 @@ test("a sweep is bounded, says that more remain, and is not held up by rows that
 
 test("a dry run says what would be done and writes nothing", async () => {
   await world.create({ id: "a", kind: "video" }, { id: "garbage", created_at: null });
-  const dump = () => world.all("SELECT id, status, sweep_id FROM creations UNION ALL SELECT entry_key, tokens, sweep_id FROM ledger UNION ALL SELECT id, marked, error FROM sweeps");
+  const dump = () => world.all("SELECT id, status, sweep_id FROM stale_drafts_creations UNION ALL SELECT entry_key, tokens, sweep_id FROM stale_drafts_ledger UNION ALL SELECT id, marked, error FROM stale_drafts_sweeps");
   const before = await dump();
   const answer = await (await world.cleanup("?dry_run=true")).json();
   assert.deepEqual(await dump(), before);
@@ -214,7 +214,7 @@ test("a dry run says what would be done and writes nothing", async () => {
   assert.match(plan_id, /^[0-9a-f]{12}$/);
   assert.deepEqual(rest, {
     success: true, marked_as_failed: 1, retried: 0, dry_run: true, sweep_id: null, now: NOW, examined: 2, raced: 0,
-    refunded_tokens: 10, more: false, held: null, refused: [], unqualified: [],
+    refunded_tokens: 10, more: false, held: null, refused: [], skipped: [],
     unreadable: [{ id: "garbage", reason: "time_missing", message: "it has no time" }],
     creations: [{
       id: "a", user_id: "ada", kind: "video", attempt: 1, stuck_status: "pending", last_sign_of_life: NOW - 2 * HOUR, deadline: NOW - HOUR,
@@ -245,7 +245,7 @@ test("the endpoint refuses whoever has no valid credential, and does nothing for
   const bad = await world.cleanup("?max_age_hours=nonsense", "wrong");
   assert.equal(bad.status, 401);
   assert.equal(await world.status("a"), "pending");
-  assert.deepEqual(await world.all("SELECT id FROM sweeps"), []);
+  assert.deepEqual(await world.all("SELECT id FROM stale_drafts_sweeps"), []);
   const refusals = await world.logged(/"event":"unauthorized"/, 8);
   assert.equal(refusals.length, 8);
   assert.ok(!world.logs.join().includes(CLEANUP_TOKEN.slice(1)));

@@ -19,7 +19,7 @@ const world = await start({
     process.kill(-process.pid, "SIGKILL");
   },
 });
-const active = async () => (await world.one("SELECT count(*) AS n FROM creations WHERE status IN ('pending', 'processing')")).n;
+const active = async () => (await world.one("SELECT count(*) AS n FROM stale_drafts_creations WHERE status IN ('pending', 'processing')")).n;
 say({ active: at === 0 ? 0 : await active(), broken: at === 0 ? {} : await broken(world.all, { told: true }) });
 
 /** Completes the work that is left. */
@@ -29,7 +29,7 @@ async function finish() {
 
 if (at > 0) await finish();
 if (create > 0) {
-  await world.database.prepare("INSERT INTO ledger (entry_key, user_id, type, tokens, created_at) VALUES (?1, 'ada', 'grant', ?2, 0)").bind(`grant:${at}`, create * 10).run();
+  await world.database.prepare("INSERT INTO stale_drafts_ledger (entry_key, user_id, type, tokens, created_at) VALUES (?1, 'ada', 'grant', ?2, 0)").bind(`grant:${at}`, create * 10).run();
   await world.create(...Array.from({ length: create }, (_, n) => ({ id: `k${at}-${n}`, created_at: NOW - 2 * HOUR - n })));
   const plan = what === "plan" ? await (await world.cleanup("?dry_run=true&limit=100000")).text() : undefined;
   await world.order({ dieAt, dieHow: how });
@@ -45,5 +45,5 @@ if (create > 0) {
   process.exit(1);
 }
 await finish();
-say({ active: await active(), broken: await broken(world.all, { told: true }), failed: (await world.one("SELECT count(*) AS n FROM creations WHERE status = 'failed' AND sweep_id IS NOT NULL")).n });
+say({ active: await active(), broken: await broken(world.all, { told: true }), failed: (await world.one("SELECT count(*) AS n FROM stale_drafts_creations WHERE status = 'failed' AND sweep_id IS NOT NULL")).n });
 await world.stop();

@@ -1,4 +1,4 @@
-// Who watches the sweeper: roll-ups, the brake, alerts, retention, and the dashboard's routes.
+// Who watches the sweeper: roll-ups, the circuit breaker, alerts, retention, and the dashboard's routes.
 
 import assert from "node:assert/strict";
 import { afterEach, test } from "node:test";
@@ -8,10 +8,10 @@ let world;
 afterEach(() => world.stop());
 
 const DAY = 24 * HOUR;
-const BRAKE = { brake: { creations: 100, percent: 50, at_least: 20 } };
+const BREAKER = { circuit_breaker: { creations: 100, percent: 50, at_least: 20 } };
 const many = (count, fields = {}) => Array.from({ length: count }, (_, n) => ({ id: `s${fields.kind ?? ""}${n}`, ...fields }));
-const failed = async () => (await world.one("SELECT count(*) AS n FROM creations WHERE status = 'failed'")).n;
-const firing = async () => (await world.all("SELECT code FROM alerts WHERE resolved_at IS NULL ORDER BY code")).map(({ code }) => code);
+const failed = async () => (await world.one("SELECT count(*) AS n FROM stale_drafts_creations WHERE status = 'failed'")).n;
+const firing = async () => (await world.all("SELECT code FROM stale_drafts_alerts WHERE resolved_at IS NULL ORDER BY code")).map(({ code }) => code);
 const open = async (options = {}) => {
   world = await start(options);
   await world.grant("ada", 1_000_000);
@@ -21,7 +21,7 @@ test("what sweeps did is rolled up by the hour and over all, whether or not a cr
   await open({ config: { policy: { kinds: { song: { attempts: 2 } } } } });
   await world.create({ id: "a", created_at: NOW - HOUR - 30_000 }, { id: "b", kind: "video", status: "processing", created_at: NOW - 9 * HOUR, started_at: NOW - 9 * HOUR, tokens: 7 }, { id: "c", kind: "song", created_at: NOW - 2 * HOUR });
   await world.cron();
-  const rows = (hour) => world.all("SELECT outcome, kind, stuck_status, rule, creations, tokens, lag_0, lag_3, lag_5 FROM rollups WHERE (hour = 0) = ? ORDER BY kind", hour === 0 ? 1 : 0);
+  const rows = (hour) => world.all("SELECT outcome, kind, stuck_status, rule, creations, tokens, lag_0, lag_3, lag_5 FROM stale_drafts_rollups WHERE (hour = 0) = ? ORDER BY kind", hour === 0 ? 1 : 0);
   const expected = [
     { outcome: "failed", kind: "image", stuck_status: "pending", rule: "max_age_hours", creations: 1, tokens: 10, lag_0: 1, lag_3: 0, lag_5: 0 },
     { outcome: "retried", kind: "song", stuck_status: "pending", rule: "max_age_hours", creations: 1, tokens: 0, lag_0: 0, lag_3: 1, lag_5: 0 },
@@ -31,9 +31,9 @@ test("what sweeps did is rolled up by the hour and over all, whether or not a cr
   assert.deepEqual(await rows(1), expected);
   // One of two completes between the decision and the write: only the other is counted.
   await world.create({ id: "d", status: "processing", started_at: NOW - 2 * HOUR }, { id: "e", status: "processing", started_at: NOW - 2 * HOUR });
-  await world.order({ sqlBefore: 2, sql: ["UPDATE creations SET status = 'draft' WHERE id = 'd'"] });
+  await world.order({ sqlBefore: 2, sql: ["UPDATE stale_drafts_creations SET status = 'draft' WHERE id = 'd'"] });
   await world.cron();
-  assert.deepEqual(await world.all("SELECT creations, tokens, lag_3 FROM rollups WHERE hour = 0 AND stuck_status = 'processing' AND kind = 'image'"), [{ creations: 1, tokens: 10, lag_3: 1 }]);
+  assert.deepEqual(await world.all("SELECT creations, tokens, lag_3 FROM stale_drafts_rollups WHERE hour = 0 AND stuck_status = 'processing' AND kind = 'image'"), [{ creations: 1, tokens: 10, lag_3: 1 }]);
 });
 
 test("a sweep notes what it cost", async () => {
@@ -42,12 +42,12 @@ test("a sweep notes what it cost", async () => {
   for (const marked of [3, 0]) {
     const { cost, sweep_id, marked_as_failed } = await (await world.cleanup()).json();
     assert.equal(marked_as_failed, marked);
-    assert.deepEqual({ ...(await world.one("SELECT queries, rows_read, rows_written FROM sweeps WHERE id = ?", sweep_id)) }, cost);
+    assert.deepEqual({ ...(await world.one("SELECT queries, rows_read, rows_written FROM stale_drafts_sweeps WHERE id = ?", sweep_id)) }, cost);
   }
 });
 
 test("each sweep but a page's is a data point, and so is one that is held", async () => {
-  await open({ config: BRAKE });
+  await open({ config: BREAKER });
   await world.create({ id: "a" }, { id: "b", tokens: 7 });
   await world.cron();
   await world.create(...many(30));
@@ -55,39 +55,39 @@ test("each sweep but a page's is a data point, and so is one that is held", asyn
   await world.as("ada", "/api/drafts");
   const [swept, held, ...more] = await world.points();
   assert.deepEqual([swept.indexes, swept.blobs, swept.doubles.slice(0, 7)], [["cron"], ["cron", ""], [2, 0, 0, 0, 0, 17, 5]]);
-  assert.deepEqual([held.doubles[0], held.blobs[1].slice(0, 15), more], [0, "the brake holds", []]);
+  assert.deepEqual([held.doubles[0], held.blobs[1].slice(0, 27), more], [0, "the circuit breaker is open", []]);
 });
 
-test("the brake stops a sweep that would fail abnormally many, says so, and lets it go on once the plan is confirmed", async () => {
+test("the circuit breaker stops a sweep that would fail abnormally many, says so, and lets it go on once the plan is confirmed", async () => {
   // Half of what is being generated has just begun; a policy of a second fails it all.
-  await open({ config: { ...BRAKE, policy: { max_age_hours: 0.000278 } } });
+  await open({ config: { ...BREAKER, policy: { max_age_hours: 0.000278 } } });
   await world.create(...many(30, { created_at: NOW - MINUTE }));
   assert.equal(await world.cron(), "exception");
   assert.equal(await failed(), 0);
-  assert.deepEqual(await world.all("SELECT id FROM ledger WHERE type = 'refund'".replace("id", "entry_key")), []);
-  const { error, marked } = await world.one("SELECT error, marked FROM sweeps");
-  assert.deepEqual([error, marked], ["the brake holds: 30 of 30 active creations are stale at once, and nothing was written; look for the cause, or carry out a plan", 0]);
-  assert.ok((await firing()).includes("brake_engaged"));
-  await world.logged(/(?=.*"event":"alert_fired").*brake_engaged/);
+  assert.deepEqual(await world.all("SELECT id FROM stale_drafts_ledger WHERE type = 'refund'".replace("id", "entry_key")), []);
+  const { error, marked } = await world.one("SELECT error, marked FROM stale_drafts_sweeps");
+  assert.deepEqual([error, marked], ["the circuit breaker is open: 30 of 30 active creations are stale at once, and nothing was written; look for the cause, or carry out a plan", 0]);
+  assert.ok((await firing()).includes("circuit_breaker_open"));
+  await world.logged(/(?=.*"event":"alert_fired").*circuit_breaker_open/);
   // A scheduler is told; a page neither sweeps nor hides what is stale.
   const refused = await world.cleanup();
-  assert.deepEqual([refused.status, (await refused.json()).error.slice(0, 15)], [409, "the brake holds"]);
+  assert.deepEqual([refused.status, (await refused.json()).error.slice(0, 27)], [409, "the circuit breaker is open"]);
   const page = await (await world.as("ada", "/api/drafts")).json();
   assert.deepEqual([page.drafts[0].status, page.drafts[0].verdict, await failed()], ["failed", "stale", 0]);
   // A dry run shows the plan, and what would hold it; who carries it out has confirmed it.
   const plan = await (await world.cleanup("?dry_run=true")).json();
   assert.equal(plan.creations.length, 30);
-  assert.match(plan.held, /^the brake holds/);
+  assert.match(plan.held, /^the circuit breaker is open/);
   const applied = await (await world.cleanup("", CLEANUP_TOKEN, JSON.stringify(plan))).json();
   assert.deepEqual([applied.marked_as_failed, await failed()], [30, 30]);
   await world.order({ now: NOW + 2 * MINUTE });
   assert.equal(await world.cron(), "ok");
-  assert.ok(!(await firing()).includes("brake_engaged"));
+  assert.ok(!(await firing()).includes("circuit_breaker_open"));
   assert.deepEqual(await world.wrongBalances(), []);
 });
 
-test("the brake lets go by itself once the cause is gone, and few or a small share never engage it", async () => {
-  await open({ config: BRAKE });
+test("the circuit breaker lets go by itself once the cause is gone, and few or a small share never engage it", async () => {
+  await open({ config: BREAKER });
   await world.create(...many(19));
   assert.equal(await world.cron(), "ok");
   assert.equal(await failed(), 19);
@@ -95,20 +95,20 @@ test("the brake lets go by itself once the cause is gone, and few or a small sha
   assert.equal(await world.cron(), "ok", "30 of 61 are no majority");
   await world.create(...many(101, { kind: "c" }));
   assert.equal(await world.cron(), "exception");
-  await world.all("UPDATE creations SET status = 'processing', started_at = ? WHERE kind = 'c'", NOW);
+  await world.all("UPDATE stale_drafts_creations SET status = 'processing', started_at = ? WHERE kind = 'c'", NOW);
   await world.order({ now: NOW + MINUTE });
   assert.equal(await world.cron(), "ok");
-  assert.deepEqual(await world.all("SELECT name FROM controls"), []);
+  assert.deepEqual(await world.all("SELECT name FROM stale_drafts_controls"), []);
 });
 
-test("the share that engages the brake may be any whole number of percent", async () => {
-  await open({ config: { brake: { ...BRAKE.brake, percent: 30 } } });
+test("the share that engages the circuit breaker may be any whole number of percent", async () => {
+  await open({ config: { circuit_breaker: { ...BREAKER.circuit_breaker, percent: 30 } } });
   await world.create(...many(20), ...Array.from({ length: 60 }, (_, n) => ({ id: `f${n}`, created_at: NOW })));
   assert.equal(await world.cron(), "ok", "20 of 80 are less than 30 percent");
   assert.equal(await failed(), 20);
   await world.create(...many(26, { kind: "b" }));
   assert.equal(await world.cron(), "exception");
-  assert.match((await world.one("SELECT error FROM sweeps WHERE error IS NOT NULL")).error, /^the brake holds: 26 of 86 active creations/);
+  assert.match((await world.one("SELECT error FROM stale_drafts_sweeps WHERE error IS NOT NULL")).error, /^the circuit breaker is open: 26 of 86 active creations/);
 });
 
 test("when cron stops, whatever else comes in raises the alert, once; when it goes on, the alert is resolved", async () => {
@@ -128,12 +128,12 @@ test("when cron stops, whatever else comes in raises the alert, once; when it go
     for (let tries = 0; (await world.calls()) < calls && tries < 500; tries += 1) await new Promise((done) => setTimeout(done, 10));
     assert.equal(await world.calls(), calls);
     assert.deepEqual(await firing(), ["cron_not_running"]);
-    assert.equal((await world.one("SELECT count(*) AS n FROM alerts")).n, 1);
+    assert.equal((await world.one("SELECT count(*) AS n FROM stale_drafts_alerts")).n, 1);
   }
   await world.order({ now: NOW + 30 * MINUTE });
   await world.cron();
   assert.deepEqual(await firing(), []);
-  const { since, resolved_at } = await world.one("SELECT since, resolved_at FROM alerts");
+  const { since, resolved_at } = await world.one("SELECT since, resolved_at FROM stale_drafts_alerts");
   assert.deepEqual([since, resolved_at], [NOW + 20 * MINUTE, NOW + 30 * MINUTE]);
 });
 
@@ -141,14 +141,14 @@ test("a balance that is not the sum of its ledger is found within as many minute
   await open();
   await world.grant("bo", 50);
   await world.create({ id: "a", created_at: NOW });
-  await world.database.prepare("UPDATE balances SET tokens = tokens + 1 WHERE user_id = 'bo'").run();
+  await world.database.prepare("UPDATE stale_drafts_balances SET tokens = tokens + 1 WHERE user_id = 'bo'").run();
   for (const minute of [0, 1, 2]) {
     await world.order({ now: NOW + minute * MINUTE });
     await world.cron();
   }
   assert.deepEqual(await firing(), ["ledger_differs"]);
-  assert.equal((await world.one("SELECT evidence FROM alerts")).evidence, "that of `bo`");
-  await world.database.prepare("UPDATE balances SET tokens = tokens - 1 WHERE user_id = 'bo'").run();
+  assert.equal((await world.one("SELECT evidence FROM stale_drafts_alerts")).evidence, "that of `bo`");
+  await world.database.prepare("UPDATE stale_drafts_balances SET tokens = tokens - 1 WHERE user_id = 'bo'").run();
   for (const minute of [3, 4, 5, 6]) {
     await world.order({ now: NOW + minute * MINUTE });
     await world.cron();
@@ -163,11 +163,11 @@ test("old sweeps, events, alerts and roll-ups are trimmed, at most 500 of each a
   const uuid = (at, n) => `${at.toString(16).padStart(12, "0").replace(/(.{8})/, "$1-")}-7000-8000-${String(n).padStart(12, "0")}`;
   const sweep = (at, n) => `('${uuid(at, n)}', 'cron', ${at}, ${at})`;
   const rows = Array.from({ length: 600 }, (_, n) => sweep(onTheHour - 2 * DAY, n));
-  await world.all(`INSERT INTO sweeps (id, source, started_at, finished_at) VALUES ${[...rows, sweep(onTheHour - HOUR, 1)].join(",")}`);
-  await world.all("INSERT INTO events (id, state, due_at, targets, created_at, body) VALUES ('old', 'dead', ?1, 1, 1, '{}'), ('new', 'dead', ?2, 1, 1, '{}')", onTheHour - 3 * DAY, onTheHour - DAY);
-  await world.all("INSERT INTO rollups VALUES (?1, 'failed', 'image', 'pending', 'preset', 1, 1, 1, 0, 0, 0, 0, 0), (0, 'failed', 'image', 'pending', 'preset', 1, 1, 1, 0, 0, 0, 0, 0)", onTheHour - 4 * DAY);
+  await world.all(`INSERT INTO stale_drafts_sweeps (id, source, started_at, finished_at) VALUES ${[...rows, sweep(onTheHour - HOUR, 1)].join(",")}`);
+  await world.all("INSERT INTO stale_drafts_events (id, state, due_at, destinations, created_at, body) VALUES ('old', 'dead', ?1, 1, 1, '{}'), ('new', 'dead', ?2, 1, 1, '{}')", onTheHour - 3 * DAY, onTheHour - DAY);
+  await world.all("INSERT INTO stale_drafts_rollups VALUES (?1, 'failed', 'image', 'pending', 'preset', 1, 1, 1, 0, 0, 0, 0, 0), (0, 'failed', 'image', 'pending', 'preset', 1, 1, 1, 0, 0, 0, 0, 0)", onTheHour - 4 * DAY);
   await world.cron();
-  const count = async (table) => (await world.one(`SELECT count(*) AS n FROM ${table}`)).n;
+  const count = async (table) => (await world.one(`SELECT count(*) AS n FROM stale_drafts_${table}`)).n;
   assert.deepEqual([await count("sweeps"), await count("events WHERE creation_id IS NULL AND state = 'dead'"), await count("rollups")], [102, 1, 1]);
   await world.order({ now: onTheHour + HOUR });
   await world.cron();
@@ -176,7 +176,7 @@ test("old sweeps, events, alerts and roll-ups are trimmed, at most 500 of each a
 });
 
 test("the dashboard and the metrics show what they should, to those who may", async () => {
-  await open({ dashboard: true });
+  await open();
   await world.create({ id: "a", kind: "vi\"deo" }, { id: "b", status: "processing", started_at: NOW - 60_000, prompt: "<script>" });
   await world.cron();
   const as = (credential) => ({ headers: { Authorization: `Bearer ${credential}` } });
@@ -199,7 +199,7 @@ test("the dashboard and the metrics show what they should, to those who may", as
 });
 
 test("a view of the dashboard reads as much beside a larger table, and counts no more than 5,000 active creations", async () => {
-  await open({ dashboard: true });
+  await open();
   const some = (name, count, fields) => world.create(...Array.from({ length: count }, (_, n) => ({ id: `${name}${n}`, tokens: 0, created_at: NOW - MINUTE, ...fields })));
   const VIEWS = ["/dashboard", "/dashboard/creations/first0", "/metrics"];
   const read = async () => {
@@ -227,14 +227,14 @@ test("a view of the dashboard reads as much beside a larger table, and counts no
 test("what watches, answers and delivers reads as much beside a larger backlog of sweeps, events and alerts", async () => {
   const credential = { headers: { Authorization: `Bearer ${CLEANUP_TOKEN}` } };
   const read = async (backlog) => {
-    await open({ dashboard: true, queues: ["EVENTS"] });
+    await open({ queues: ["EVENTS"] });
     await world.create({ id: "a", status: "draft" });
-    const add = (sql) => world.all(`WITH RECURSIVE n (n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM n WHERE n + 1 < ?1) INSERT INTO ${sql} FROM n`, backlog);
+    const add = (sql) => world.all(`WITH RECURSIVE n (n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM n WHERE n + 1 < ?1) INSERT INTO stale_drafts_${sql} FROM n`, backlog);
     // None of these sweeps is a good one by cron.
     await add("sweeps (id, source, started_at, finished_at) SELECT printf('00-%06d', n), 'tool', n, n");
     // As one sweep leaves them: due at one instant.
     for (const state of ["due", "dead"]) {
-      await add(`events (id, state, due_at, targets, created_at, creation_id, body) SELECT 'failed:o' || n || ':1', '${state}', ${NOW - HOUR}, 1, 0, 'o' || n, '{}'`);
+      await add(`events (id, state, due_at, destinations, created_at, creation_id, body) SELECT 'failed:o' || n || ':1', '${state}', ${NOW - HOUR}, 1, 0, 'o' || n, '{}'`);
     }
     await add(`alerts (code, since, resolved_at, severity, cause, evidence, remedy) SELECT 'code_' || n % 3, ${NOW - HOUR} + n, ${NOW}, 'warning', 'c', 'e', 'r'`);
     const rows = {};
@@ -250,7 +250,7 @@ test("what watches, answers and delivers reads as much beside a larger backlog o
     };
     for (const path of ["/readyz", "/api/doctor", "/api/creations/a"]) await asked(path, async () => (await world.fetch(path, credential)).arrayBuffer());
     await asked("cron", () => world.cron());
-    assert.equal((await world.one("SELECT count(*) AS n FROM events WHERE state = 'due' AND creation_id IS NOT NULL")).n, backlog - 50);
+    assert.equal((await world.one("SELECT count(*) AS n FROM stale_drafts_events WHERE state = 'due' AND creation_id IS NOT NULL")).n, backlog - 50);
     await world.stop();
     return rows;
   };
@@ -260,7 +260,7 @@ test("what watches, answers and delivers reads as much beside a larger backlog o
 });
 
 test("an act at the dashboard that fails says whether it was the request or the database", async () => {
-  await open({ dashboard: true });
+  await open();
   await world.create({ id: "a" });
   const headers = { Authorization: `Bearer ${CLEANUP_TOKEN}`, "Content-Type": "application/x-www-form-urlencoded" };
   const csrf = (await (await world.fetch("/dashboard", { headers })).text()).match(/name="csrf" value="([0-9a-f]{32})"/)[1];
@@ -276,7 +276,7 @@ test("an act at the dashboard that fails says whether it was the request or the 
   await fails(400, "there is no plan: preview first", "apply", {});
   await fails(400, "the body is no JSON", "apply", { plan: "{" });
   const plan = JSON.stringify(await (await world.cleanup("?dry_run=true")).json());
-  await world.database.exec("ALTER TABLE sweeps RENAME TO elsewhere; ALTER TABLE controls RENAME TO others");
+  await world.database.exec("ALTER TABLE stale_drafts_sweeps RENAME TO elsewhere; ALTER TABLE stale_drafts_controls RENAME TO others");
   await fails(503, "the sweep stopped early; what it did stands, and the next one carries on", "apply", { plan });
   await fails(503, "The database did not answer", "pause", {});
   await world.database.exec("ALTER TABLE elsewhere RENAME TO sweeps; ALTER TABLE others RENAME TO controls");
@@ -284,13 +284,13 @@ test("an act at the dashboard that fails says whether it was the request or the 
 });
 
 test("an operator's act needs the form's own token and the scope, and is in the audit; a pause holds every sweep but a plan", async () => {
-  await open({ dashboard: true });
+  await open();
   await world.create({ id: "a" });
   const post = (path, fields, credential = CLEANUP_TOKEN) => world.fetch(`/dashboard/${path}`, { method: "POST", body: new URLSearchParams(fields).toString(), headers: { Authorization: `Bearer ${credential}`, "Content-Type": "application/x-www-form-urlencoded" } });
   const csrf = (await (await world.fetch("/dashboard", { headers: { Authorization: `Bearer ${CLEANUP_TOKEN}` } })).text()).match(/name="csrf" value="([0-9a-f]{32})"/)[1];
   for (const fields of [{}, { csrf: "0".repeat(32) }]) assert.equal((await post("pause", fields)).status, 403);
   assert.equal((await post("pause", { csrf }, WORKER_TOKEN)).status, 403);
-  assert.deepEqual(await world.all("SELECT name FROM controls"), []);
+  assert.deepEqual(await world.all("SELECT name FROM stale_drafts_controls"), []);
   assert.equal((await post("pause", { csrf })).status, 303);
   assert.equal(await world.cron(), "ok");
   assert.equal(await world.status("a"), "pending");
@@ -303,6 +303,6 @@ test("an operator's act needs the form's own token and the scope, and is in the 
   await world.order({ now: NOW + MINUTE });
   await world.cron();
   assert.deepEqual(await firing(), []);
-  assert.deepEqual((await world.all("SELECT actor, action FROM audit ORDER BY action")).map(({ actor, action }) => [actor, action]), [["CLEANUP_TOKEN", "pause"], ["CLEANUP_TOKEN", "resume"]]);
-  assert.equal((await world.one("SELECT actor FROM sweeps WHERE marked = 1")).actor, "CLEANUP_TOKEN");
+  assert.deepEqual((await world.all("SELECT actor, action FROM stale_drafts_audit ORDER BY action")).map(({ actor, action }) => [actor, action]), [["CLEANUP_TOKEN", "pause"], ["CLEANUP_TOKEN", "resume"]]);
+  assert.equal((await world.one("SELECT actor FROM stale_drafts_sweeps WHERE marked = 1")).actor, "CLEANUP_TOKEN");
 });

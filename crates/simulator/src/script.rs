@@ -19,7 +19,7 @@ pub enum Op {
     },
     /// From now on this is the policy. Who has begun keeps the one that was.
     Policy(Settings),
-    /// From now on the rest of the app is told of failures and restores, and of retries, by these targets.
+    /// From now on the rest of the app is told of failures and restores, and of retries, by these destinations.
     Notify {
         /// Of a failure or a restore.
         app: u32,
@@ -55,7 +55,7 @@ pub enum Op {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// The database refuses it for the moment: nothing is written, and an error is answered.
-    Refused,
+    Rejected,
     /// It is committed, and the answer is lost: an error is answered.
     AnswerLost,
     /// The caller dies before it.
@@ -67,7 +67,7 @@ pub enum Fault {
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Fault::Refused => "is refused by the database",
+            Fault::Rejected => "is rejected by the database",
             Fault::AnswerLost => "is committed, and its answer is lost",
             Fault::DiesBefore => "is never made: its caller dies",
             Fault::DiesAfter => "is committed, and its caller dies",
@@ -416,7 +416,7 @@ impl fmt::Display for Op {
             Op::Advance(millis) => write!(f, "{millis} ms pass"),
             Op::Skew { host, millis } => write!(f, "the clock of host {host} is {millis} ms ahead"),
             Op::Policy(settings) => write!(f, "the policy is {settings}"),
-            Op::Notify { app, retry } => write!(f, "events go to targets {app}, retries to {retry}"),
+            Op::Notify { app, retry } => write!(f, "events go to destinations {app}, retries to {retry}"),
             Op::App(write) => write.fmt(f),
             Op::Spawn { actor, host, role } => write!(f, "a{actor} begins on host {host}: {role}"),
             Op::Fault { actor, fault } => write!(f, "the next call of a{actor} {fault}"),

@@ -21,7 +21,7 @@ pub fn make(name: &str, scopes: &[String]) -> Result<Code, Failure> {
     output::say(&token);
     anstream::eprintln!(
         "\nKeep it where only its user can read it; it can't be shown again. Add this to wrangler.toml and deploy:\n\n\
-         [[vars.STALE_DRAFTS.tokens]]\nname = \"{name}\"\nsha256 = \"{}\"\nscopes = [{}]\n\n\
+         [[vars.STALE_DRAFTS.api_tokens]]\nname = \"{name}\"\nsha256 = \"{}\"\nscopes = [{}]\n\n\
          To replace a token, add the new one, deploy, change over, and then remove the old one.",
         hex(&Sha256::digest(&token)),
         scopes.join(", ")

@@ -40,7 +40,7 @@ pub struct History {
 
 #[derive(Debug, Default)]
 struct Done {
-    marked: BTreeSet<String>,
+    failed: BTreeSet<String>,
     retried: BTreeSet<(String, u32)>,
     refunded: u64,
 }
@@ -75,12 +75,12 @@ pub fn transaction(
 /// Counts what a transaction reached.
 pub fn count(before: &Image, after: &Image, world: &World) {
     let changed = after.creations.iter().filter_map(|(id, now)| Some((before.creations.get(id)?, now)));
-    let (mut marked, mut retried, mut failed, mut completed, mut restored, mut kept, mut deleted) =
+    let (mut swept, mut retried, mut failed, mut completed, mut restored, mut kept, mut deleted) =
         (0_usize, 0_usize, 0_usize, 0_usize, 0_usize, 0_usize, 0_usize);
     let add = |count: &mut usize, yes: bool| *count = count.saturating_add(usize::from(yes));
     for (then, now) in changed {
         let turned = now.status != then.status;
-        add(&mut marked, turned && now.status == Status::Failed && now.sweep_id.is_some());
+        add(&mut swept, turned && now.status == Status::Failed && now.sweep_id.is_some());
         add(&mut failed, turned && now.status == Status::Failed && now.sweep_id.is_none());
         add(&mut retried, now.attempt != then.attempt);
         add(&mut completed, turned && now.status == Status::Draft && now.restored_at.is_none());
@@ -89,7 +89,7 @@ pub fn count(before: &Image, after: &Image, world: &World) {
         add(&mut deleted, now.deleted_at != then.deleted_at);
     }
     for (name, count) in [
-        ("creations that a sweep failed", marked),
+        ("creations that a sweep failed", swept),
         ("creations that a sweep put back", retried),
         ("creations that somebody else failed", failed),
         ("results", completed),

@@ -79,7 +79,7 @@ impl Sqlite {
     ///
     /// # Errors
     ///
-    /// SQLite's words; with `SQLITE_CONSTRAINT` where a constraint or trigger refused, as D1 says it.
+    /// SQLite's words; with `SQLITE_CONSTRAINT` where a constraint or trigger rejected, as D1 says it.
     pub fn transaction(&self, batch: &[Statement]) -> Result<Vec<Vec<Row>>, DatabaseError> {
         self.step(sql::BEGIN)?;
         let results: Result<Vec<_>, _> = batch.iter().map(|statement| self.run(statement)).collect();

@@ -16,8 +16,8 @@ pub fn list(api: &Api, due: bool, rows: u32, cursor: Option<&str>, json: bool) -
         return Ok(Code::Done);
     }
     let events = output::list(&answer, "events");
-    let targets = |row: &Value| {
-        let names: Vec<_> = output::list(row, "targets").iter().filter_map(Value::as_str).collect();
+    let destinations = |row: &Value| {
+        let names: Vec<_> = output::list(row, "destinations").iter().filter_map(Value::as_str).collect();
         names.join(", ")
     };
     let lines: Vec<_> = events
@@ -25,7 +25,7 @@ pub fn list(api: &Api, due: bool, rows: u32, cursor: Option<&str>, json: bool) -
         .map(|row| Line {
             cells: vec![
                 text(row, "id"),
-                targets(row),
+                destinations(row),
                 minute(row, "created_at"),
                 text(row, "deliveries"),
                 minute(row, "due_at"),

@@ -10,7 +10,6 @@
     clippy::unwrap_used,
     reason = "a test fails by panicking"
 )]
-#![cfg(feature = "simulate")]
 
 use std::process::Command;
 
@@ -66,7 +65,7 @@ fn seeds_run_clean_and_reach_everything() {
         "dry runs",
         "events delivered",
         "late results kept",
-        "refused by a constraint",
+        "rejected by a constraint",
         "reports of an attempt that was over",
         "results restored",
     ] {

@@ -112,7 +112,7 @@ pub async fn sweep(
         dry_run: call.dry_run,
         notify,
         // It would hold most of what is played here, and holds nothing that is unsafe.
-        brake: None,
+        breaker: None,
         rows_per_transaction: asked.rows_per_transaction,
         rows_per_sweep: asked.rows_per_sweep,
     };
@@ -122,8 +122,8 @@ pub async fn sweep(
         world.reach(if call.dry_run { "dry runs" } else { "sweeps" }, 1);
         world.reach("creations that moved on meanwhile", report.raced as usize);
         world.reach("creations that can't be read", report.unreadable.len());
-        world.reach("creations that a sweep could not write", report.refused.len());
-        world.reach("creations of a plan left alone", report.unqualified.len());
+        world.reach("creations that a sweep could not write", report.rejected.len());
+        world.reach("creations of a plan left alone", report.skipped.len());
     }
     outcome
 }
@@ -151,14 +151,14 @@ fn with_hours(policy: Policy, hours: Option<f64>) -> Policy {
 /// A dry run, and the plan that it makes.
 async fn preview(link: &Link, asked: &Sweep) -> Result<Vec<PlannedRow>, Box<SweepError>> {
     let report = sweep(link, &Sweep { dry_run: true, ..asked.clone() }, None).await?;
-    let planned = |marked: &Marked| PlannedRow {
-        id: marked.id.clone(),
-        status: marked.staleness.stuck_status.status(),
-        attempt: marked.attempt,
-        last_sign_of_life: marked.staleness.last_sign_of_life.as_millis(),
-        retries: marked.staleness.retries(),
+    let planned = |failed: &Marked| PlannedRow {
+        id: failed.id.clone(),
+        status: failed.staleness.stuck_status.status(),
+        attempt: failed.attempt,
+        last_sign_of_life: failed.staleness.last_sign_of_life.as_millis(),
+        retries: failed.staleness.retries(),
     };
-    Ok(report.marked.iter().chain(&report.retried).map(planned).collect())
+    Ok(report.failed.iter().chain(&report.retried).map(planned).collect())
 }
 
 /// Later, exactly what a preview showed.
@@ -168,7 +168,7 @@ async fn carry_out(link: &Link, asked: &Sweep, list: &[PlannedRow]) {
         link.world.reach("plans carried out", 1);
         link.world.reach(
             "creations of a plan that it failed or put back",
-            report.marked.len().saturating_add(report.retried.len()),
+            report.failed.len().saturating_add(report.retried.len()),
         );
     }
 }
@@ -238,7 +238,7 @@ async fn report_once(
     let outcome = report::report(link, id, call.what.report(), details, call.now).await;
     world.check(invariants::report(&call, &outcome, link));
     if let Err(ReportError::Refused { refusal, .. }) = &outcome {
-        world.reach("reports refused", 1);
+        world.reach("reports rejected", 1);
         world.reach("reports of an attempt that was over", usize::from(refusal.code() == "attempt_over"));
     }
     outcome
@@ -288,7 +288,7 @@ async fn courier(link: &Link, limit: u32, delivers: bool) {
         .iter()
         .map(|event| Outcome {
             event,
-            left: if delivers { 0 } else { event.targets },
+            left: if delivers { 0 } else { event.destinations },
             error: if delivers { String::new() } else { String::from("503") },
         })
         .collect();

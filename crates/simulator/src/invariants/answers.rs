@@ -36,13 +36,13 @@ pub fn report(
         Err(ReportError::Refused { refusal, .. })
             if link.wrote() && !matches!(call.what, Reported::Complete { .. }) =>
         {
-            wrong(&format!("it was refused ({}), and took effect", refusal.code()))
+            wrong(&format!("it was rejected ({}), and took effect", refusal.code()))
         }
         Err(ReportError::Refused { refusal, .. }) => match row {
-            None => wrong("it was refused, and there is no such creation"),
+            None => wrong("it was rejected, and there is no such creation"),
             // A late result may have been kept; that is all.
             Some(row) if link.wrote() && row.late_at != Some(reference::millis(call.now)) => {
-                wrong(&format!("it was refused ({}), and took effect", refusal.code()))
+                wrong(&format!("it was rejected ({}), and took effect", refusal.code()))
             }
             Some(_) => Ok(()),
         },
@@ -111,7 +111,7 @@ fn insufficient(
 
 /// An error is only answered where the database gave one.
 fn failed(what: &str, error: &DatabaseError, link: &Link) -> Result<(), Violation> {
-    // A refund beyond the greatest balance there can be is refused by a constraint.
+    // A refund beyond the greatest balance there can be is rejected by a constraint.
     if link.faulted() || error.is_constraint() {
         return Ok(());
     }
@@ -182,29 +182,29 @@ fn recorded(
     history: &History,
 ) -> Result<(), Violation> {
     let done = history.sweeps.get(&call.sweep_id);
-    let marked: BTreeSet<_> = report.marked.iter().map(|marked| marked.id.clone()).collect();
+    let failed: BTreeSet<_> = report.failed.iter().map(|failed| failed.id.clone()).collect();
     let retried: BTreeSet<_> =
-        report.retried.iter().map(|marked| (marked.id.clone(), marked.attempt)).collect();
+        report.retried.iter().map(|failed| (failed.id.clone(), failed.attempt)).collect();
     let (really_marked, really_retried) =
-        done.map(|done| (done.marked.clone(), done.retried.clone())).unwrap_or_default();
+        done.map(|done| (done.failed.clone(), done.retried.clone())).unwrap_or_default();
     let true_ = if whole {
-        marked == really_marked && retried == really_retried
+        failed == really_marked && retried == really_retried
     } else {
         // An answer may have been lost: then less is known than was done, and never more.
-        marked.is_subset(&really_marked) && retried.is_subset(&really_retried)
+        failed.is_subset(&really_marked) && retried.is_subset(&really_retried)
     };
     if !true_ {
         return Err(untrue(
             what,
             format!(
-                "it says {marked:?} and {retried:?}, and it was {really_marked:?} and {really_retried:?}"
+                "it says {failed:?} and {retried:?}, and it was {really_marked:?} and {really_retried:?}"
             ),
         ));
     }
     if !whole {
         return Ok(());
     }
-    let idle = report.marked.is_empty() && report.retried.is_empty() && report.refused.is_empty();
+    let idle = report.failed.is_empty() && report.retried.is_empty() && report.rejected.is_empty();
     let Some(row) = image.sweeps.get(&call.sweep_id) else {
         // A page load that found nothing leaves no row; one that only raced has begun, and leaves one.
         let may = call.source == Source::Page && idle;
@@ -213,17 +213,17 @@ fn recorded(
     let count = |len: usize| u32::try_from(len).unwrap_or(u32::MAX);
     let says = (
         report.raced,
-        count(report.refused.len()),
+        count(report.rejected.len()),
         count(report.unreadable.len()),
         report.examined,
         report.more,
     );
-    let stands = (row.raced, row.refused, row.unreadable, row.examined, row.more);
+    let stands = (row.raced, row.rejected, row.unreadable, row.examined, row.more);
     if says != stands || row.refunded_tokens != report.refunded_tokens {
         return Err(untrue(
             what,
             format!(
-                "it says {says:?} (raced, refused, unreadable, examined, more), and its row says {stands:?}"
+                "it says {says:?} (raced, rejected, unreadable, examined, more), and its row says {stands:?}"
             ),
         ));
     }
@@ -238,11 +238,11 @@ fn complete(call: &SweepCall, report: &Report, what: &str, image: &Image) -> Res
     let first = call.first.borrow();
     let Some(first) = first.as_ref() else { return Ok(()) };
     let done: BTreeSet<_> =
-        report.marked.iter().chain(&report.retried).map(|marked| marked.id.as_str()).collect();
-    let refused: BTreeSet<_> = report.refused.iter().map(|refused| refused.id.as_str()).collect();
+        report.failed.iter().chain(&report.retried).map(|failed| failed.id.as_str()).collect();
+    let rejected: BTreeSet<_> = report.rejected.iter().map(|rejected| rejected.id.as_str()).collect();
     if call.planned.is_none() && !report.more {
         for row in first.creations.values().filter(|row| reference::stale(row, call).is_some()) {
-            if !done.contains(row.id.as_str()) && !refused.contains(row.id.as_str()) {
+            if !done.contains(row.id.as_str()) && !rejected.contains(row.id.as_str()) {
                 let found =
                     format!("{what} found nothing to do for {}, which was stale: {}", row.id, state(row));
                 return Err(Violation::new("nobody-is-passed-over", found));
@@ -250,8 +250,8 @@ fn complete(call: &SweepCall, report: &Report, what: &str, image: &Image) -> Res
         }
     }
     let mut once = BTreeSet::new();
-    let listed = report.marked.iter().chain(&report.retried).map(|marked| marked.id.as_str());
-    let listed = listed.chain(report.refused.iter().map(|refused| refused.id.as_str()));
+    let listed = report.failed.iter().chain(&report.retried).map(|failed| failed.id.as_str());
+    let listed = listed.chain(report.rejected.iter().map(|rejected| rejected.id.as_str()));
     if let Some(id) = listed.into_iter().find(|id| !once.insert(*id)) {
         return Err(untrue(what, format!("nobody else wrote, and it lists {id} twice")));
     }
@@ -289,7 +289,7 @@ pub fn ended(call: &SweepCall, report: &Report, image: &Image, sweeps: u32) -> R
         let why = match classify(&row.draft(), call.now, &call.policy) {
             Verdict::Settled(_) | Verdict::Fresh { deadline: None, .. } => continue,
             Verdict::Unreadable(reason) if listed(report, &row.id, reason) => continue,
-            Verdict::Stale(_) if report.refused.iter().any(|refused| refused.id == row.id) => continue,
+            Verdict::Stale(_) if report.rejected.iter().any(|rejected| rejected.id == row.id) => continue,
             Verdict::Unreadable(reason) => format!("hidden, though {reason}"),
             Verdict::Stale(_) => String::from("stale"),
             Verdict::Fresh { .. } => String::from("waiting for yet another attempt"),

@@ -249,7 +249,7 @@ impl World {
         *self.image.borrow_mut() = Rc::clone(&after);
         invariants::count(&before, &after, self);
         if result.as_ref().is_err_and(DatabaseError::is_constraint) {
-            self.reach("refused by a constraint", 1);
+            self.reach("rejected by a constraint", 1);
         }
         if let Some(sql) = self.plant.and_then(Plant::afterwards) {
             // The bug's second transaction; what stood between the two has been judged.
@@ -360,7 +360,7 @@ impl Link {
             world.reach(if dies { "callers that died" } else { "calls that failed" }, 1);
             world.note(|| format!("{}: {call}, call {}, {fault}", self.name(), run.saturating_add(1)));
         }
-        if matches!(fault, Some(Fault::Refused | Fault::DiesBefore)) {
+        if matches!(fault, Some(Fault::Rejected | Fault::DiesBefore)) {
             return Err(DatabaseError::new("D1_ERROR: the database is overloaded"));
         }
         let writes = world.writes.get();

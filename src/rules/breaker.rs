@@ -9,17 +9,17 @@ use super::time::Timestamp;
 /// gone.
 ///
 /// ```
-/// use stale_drafts::rules::Brake;
+/// use stale_drafts::rules::CircuitBreaker;
 ///
-/// let brake = Brake::default();
-/// assert!(brake.check(1_001, 1_000_000).is_some());
-/// assert!(brake.check(60, 100).is_some());
+/// let breaker = CircuitBreaker::default();
+/// assert!(breaker.check(1_001, 1_000_000).is_some());
+/// assert!(breaker.check(60, 100).is_some());
 /// // Few are no sign of anything, whatever their share.
-/// assert!(brake.check(49, 49).is_none());
-/// assert!(brake.check(50, 100).is_none());
+/// assert!(breaker.check(49, 49).is_none());
+/// assert!(breaker.check(50, 100).is_none());
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Brake {
+pub struct CircuitBreaker {
     /// More than so many are abnormal.
     pub creations: u32,
     /// More than this share of the active ones is, in percent.
@@ -28,21 +28,21 @@ pub struct Brake {
     pub at_least: u32,
 }
 
-impl Default for Brake {
+impl Default for CircuitBreaker {
     /// 1,000 creations; half of the active ones, from 50 on.
     fn default() -> Self {
-        Brake { creations: 1_000, percent: 50, at_least: 50 }
+        CircuitBreaker { creations: 1_000, percent: 50, at_least: 50 }
     }
 }
 
-impl Brake {
+impl CircuitBreaker {
     /// Why a sweep that would fail `stale` of `active` creations is held; `None` if it goes on.
-    pub fn check(self, stale: u64, active: u64) -> Option<Held> {
-        let Brake { creations, percent, at_least } = self;
+    pub fn check(self, stale: u64, active: u64) -> Option<Suspension> {
+        let CircuitBreaker { creations, percent, at_least } = self;
         let many = stale > u64::from(creations);
         let share = stale >= u64::from(at_least)
             && stale.saturating_mul(100) > active.saturating_mul(u64::from(percent));
-        (many || share).then(|| Held::Brake {
+        (many || share).then(|| Suspension::BreakerOpen {
             detail: if many {
                 format!("more than {creations} creations are stale at once")
             } else {
@@ -54,7 +54,7 @@ impl Brake {
 
 /// What holds a sweep back.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Held {
+pub enum Suspension {
     /// An operator paused sweeping.
     Paused {
         /// Who: a token's name.
@@ -62,21 +62,21 @@ pub enum Held {
         /// Since when.
         since: Timestamp,
     },
-    /// See [`Brake`].
-    Brake {
+    /// See [`CircuitBreaker`].
+    BreakerOpen {
         /// How many are stale.
         detail: String,
     },
 }
 
-impl fmt::Display for Held {
+impl fmt::Display for Suspension {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Held::Paused { actor, .. } => write!(f, "sweeping is paused by `{actor}`"),
-            Held::Brake { detail } => {
+            Suspension::Paused { actor, .. } => write!(f, "sweeping is paused by `{actor}`"),
+            Suspension::BreakerOpen { detail } => {
                 write!(
                     f,
-                    "the brake holds: {detail}, and nothing was written; look for the cause, or carry out a plan"
+                    "the circuit breaker is open: {detail}, and nothing was written; find the cause, or preview and apply a plan"
                 )
             }
         }

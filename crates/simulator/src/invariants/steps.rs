@@ -189,18 +189,18 @@ fn swept(
         return Err(Violation::new("a-sweep-does-what-it-says", found));
     }
     let done = history.sweeps.entry(sweep_id.clone()).or_default();
-    let (event, targets) = if staleness.retries() {
+    let (event, destinations) = if staleness.retries() {
         done.retried.insert((row.id.clone(), then.attempt));
         let attempt = reference::retried(then, sweep, &staleness);
         expected.attempts.insert((row.id.clone(), then.attempt), attempt);
         ("retried", sweep.notify.retry)
     } else {
-        done.marked.insert(row.id.clone());
+        done.failed.insert(row.id.clone());
         done.refunded = done.refunded.saturating_add(row.tokens.unsigned_abs());
         ("failed", sweep.notify.app)
     };
-    if targets > 0 {
-        expected.events.insert(format!("{event}:{}:{}", row.id, then.attempt), targets);
+    if destinations > 0 {
+        expected.events.insert(format!("{event}:{}:{}", row.id, then.attempt), destinations);
     }
     Ok(())
 }
@@ -244,7 +244,7 @@ fn events(
     let new: BTreeMap<_, _> = now
         .iter()
         .filter(|(id, _)| !then.contains_key(*id))
-        .map(|(id, event)| (id.clone(), event.targets))
+        .map(|(id, event)| (id.clone(), event.destinations))
         .collect();
     if new != expected {
         return fail(format!("{call} told {new:?}: expected {expected:?}"));
@@ -310,11 +310,11 @@ fn counted(before: &Image, after: &Image, call: &Call, history: &History) -> Res
             ));
         }
         let done = history.sweeps.get(id).unwrap_or(&nothing);
-        let right = (done.marked.len(), done.retried.len(), done.refunded);
-        let found = (row.marked as usize, row.retried as usize, row.refunded_tokens);
+        let right = (done.failed.len(), done.retried.len(), done.refunded);
+        let found = (row.failed as usize, row.retried as usize, row.refunded_tokens);
         if found != right {
             let found = format!(
-                "sweep {id} counts {} marked, {} retried and {} tokens refunded, and it was {}, {} and {}",
+                "sweep {id} counts {} failed, {} retried and {} tokens refunded, and it was {}, {} and {}",
                 found.0, found.1, found.2, right.0, right.1, right.2
             );
             return Err(Violation::new("a-sweep-counts-what-it-did", found));

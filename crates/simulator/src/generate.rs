@@ -11,7 +11,7 @@ use crate::script::{End, Fault, Op, Role, Settings, Stamp, Sweep, Value, Write};
 pub const CREATIONS: u64 = 12;
 const USERS: u64 = 4;
 const HOSTS: u64 = 4;
-/// The greatest balance that there can be; a refund to one who has nearly that much is refused.
+/// The greatest balance that there can be; a refund to one who has nearly that much is rejected.
 const MAX_TOKENS: i64 = 9_007_199_254_740_991;
 const KINDS: [&str; 3] = ["image", "video", "song"];
 
@@ -190,7 +190,7 @@ impl Maker {
     fn fault(&mut self, actor: usize) {
         if self.random.percent(self.faulty) {
             let fault = self.random.pick([
-                Fault::Refused,
+                Fault::Rejected,
                 Fault::AnswerLost,
                 Fault::AnswerLost,
                 Fault::DiesBefore,

@@ -50,8 +50,8 @@ const NO_GUARD: Edits = &[
     ("\n         AND +c.kind = j.value ->> 11", ""),
 ];
 const NO_MACHINE: (&str, &str) = (
-    "AFTER UPDATE OF status ON creations\nWHEN NEW.status <> OLD.status AND NOT (",
-    "AFTER UPDATE OF status ON creations\nWHEN false AND NOT (",
+    "AFTER UPDATE OF status ON stale_drafts_creations\nWHEN NEW.status <> OLD.status AND NOT (",
+    "AFTER UPDATE OF status ON stale_drafts_creations\nWHEN false AND NOT (",
 );
 
 impl Plant {
@@ -166,9 +166,9 @@ fn samples() -> Vec<Statement> {
     let policy = stale_drafts::rules::Policy::default();
     let details = Details::default();
     let window = store::Window { limit: 1, offset: 0, unreadable: 1 };
-    let brake = stale_drafts::rules::Brake::default();
+    let breaker = stale_drafts::rules::CircuitBreaker::default();
     let start = store::SweepStart { sweep_id: "s", source: "cron", actor: None, plan_id: None, now };
-    let mut list = vec![store::stale(&policy, store::Filter::default(), now, window, brake)];
+    let mut list = vec![store::stale(&policy, store::Filter::default(), now, window, breaker)];
     list.extend(store::mark_failed(start, &[], SweepTotals::default(), 0, false, String::new()));
     list.extend(store::retry(start, &[], SweepTotals::default(), 0, false, String::new()));
     list.extend(store::report("c", &Report::Heartbeat { fence: "" }, &details, now));

@@ -14,46 +14,45 @@ pub const ROLL_BACK: &str = "ROLLBACK TO run";
 
 pub const CREATIONS: &str = "SELECT id, user_id, kind, prompt, status, attempt, tokens, created_at, queued_at, started_at,
        heartbeat_at, finished_at, error, error_code, worker, fence, progress, result_url, late_result_url, late_at,
-       restored_at, deleted_at, event, notify, stuck_status, age_ms, max_age_ms, rule, sweep_id, last_sign_of_life
-     FROM creations";
+       restored_at, deleted_at, event, event_destinations, stuck_status, age_ms, max_age_ms, rule, sweep_id, last_sign_of_life
+     FROM stale_drafts_creations";
 pub const LEDGER: &str =
-    "SELECT entry_key, user_id, type, creation_id, sweep_id, tokens, created_at FROM ledger";
-pub const BALANCES: &str = "SELECT user_id, tokens FROM balances";
+    "SELECT entry_key, user_id, type, creation_id, sweep_id, tokens, created_at FROM stale_drafts_ledger";
+pub const BALANCES: &str = "SELECT user_id, tokens FROM stale_drafts_balances";
 pub const ATTEMPTS: &str =
     "SELECT creation_id, attempt, outcome, worker, fence, started_at, heartbeat_at, finished_at, error,
-       error_code, stuck_status, age_ms, max_age_ms, rule, sweep_id FROM attempts";
+       error_code, stuck_status, age_ms, max_age_ms, rule, sweep_id FROM stale_drafts_attempts";
 pub const SWEEPS: &str =
-    "SELECT id, source, actor, plan_id, started_at, finished_at, examined, marked, retried, raced,
-       refused, unreadable, refunded_tokens, more, error FROM sweeps";
-pub const EVENTS: &str =
-    "SELECT id, state, due_at, targets, deliveries, created_at, creation_id, body, last_error FROM events";
+    "SELECT id, source, actor, plan_id, started_at, finished_at, examined, failed, retried, raced,
+       rejected, unreadable, refunded_tokens, more, error FROM stale_drafts_sweeps";
+pub const EVENTS: &str = "SELECT id, state, due_at, destinations, deliveries, created_at, creation_id, body, last_error FROM stale_drafts_events";
 
-const GRANT: &str = "INSERT INTO ledger (entry_key, user_id, type, tokens, created_at) VALUES ('grant:' || ?1, ?2, 'grant', ?3, ?4)";
+const GRANT: &str = "INSERT INTO stale_drafts_ledger (entry_key, user_id, type, tokens, created_at) VALUES ('grant:' || ?1, ?2, 'grant', ?3, ?4)";
 const IMPORT: &str =
-    "INSERT INTO creations (id, user_id, kind, prompt, status, tokens, created_at, started_at, heartbeat_at,
+    "INSERT INTO stale_drafts_creations (id, user_id, kind, prompt, status, tokens, created_at, started_at, heartbeat_at,
        finished_at, error, error_code)
      VALUES (?1, ?2, ?3, 'a fox', ?4, ?5, ?6, ?7, ?8, iif(?4 IN ('draft', 'failed'), ?9, NULL),
        iif(?4 = 'failed', 'it broke', NULL), iif(?4 = 'failed', 'provider_error', NULL))";
-const START: &str =
-    "UPDATE creations SET status = 'processing', started_at = ?2 WHERE id = ?1 AND status = 'pending'";
-const HEARTBEAT: &str = "UPDATE creations SET heartbeat_at = ?2 WHERE id = ?1 AND status = 'processing'";
-const COMPLETE: &str =
-    "UPDATE creations SET status = 'draft', finished_at = ?2 WHERE id = ?1 AND status = 'processing'";
-const FAIL: &str = "UPDATE creations SET status = 'failed', finished_at = ?2, error = 'it broke', error_code = 'provider_error'
+const START: &str = "UPDATE stale_drafts_creations SET status = 'processing', started_at = ?2 WHERE id = ?1 AND status = 'pending'";
+const HEARTBEAT: &str =
+    "UPDATE stale_drafts_creations SET heartbeat_at = ?2 WHERE id = ?1 AND status = 'processing'";
+const COMPLETE: &str = "UPDATE stale_drafts_creations SET status = 'draft', finished_at = ?2 WHERE id = ?1 AND status = 'processing'";
+const FAIL: &str = "UPDATE stale_drafts_creations SET status = 'failed', finished_at = ?2, error = 'it broke', error_code = 'provider_error'
      WHERE id = ?1 AND status IN ('pending', 'processing')";
-const COMPLETE_UNGUARDED: &str = "UPDATE creations SET status = 'draft', finished_at = ?2 WHERE id = ?1";
-const GARBLE: &str =
-    "UPDATE creations SET heartbeat_at = ?2 WHERE id = ?1 AND status IN ('pending', 'processing')";
-const REFUND_BY_HAND: &str = "INSERT INTO ledger (entry_key, user_id, type, creation_id, tokens, created_at)
-     SELECT 'refund:' || id, user_id, 'refund', id, tokens, ?2 FROM creations WHERE id = ?1";
-const FORGET: &str = "DELETE FROM ledger WHERE entry_key = 'charge:' || ?1";
-const REPRICE: &str = "UPDATE creations SET tokens = tokens + 1 WHERE id = ?1";
-const REKIND: &str = "UPDATE creations SET kind = ?2 WHERE id = ?1";
+const COMPLETE_UNGUARDED: &str =
+    "UPDATE stale_drafts_creations SET status = 'draft', finished_at = ?2 WHERE id = ?1";
+const GARBLE: &str = "UPDATE stale_drafts_creations SET heartbeat_at = ?2 WHERE id = ?1 AND status IN ('pending', 'processing')";
+const REFUND_BY_HAND: &str =
+    "INSERT INTO stale_drafts_ledger (entry_key, user_id, type, creation_id, tokens, created_at)
+     SELECT 'refund:' || id, user_id, 'refund', id, tokens, ?2 FROM stale_drafts_creations WHERE id = ?1";
+const FORGET: &str = "DELETE FROM stale_drafts_ledger WHERE entry_key = 'charge:' || ?1";
+const REPRICE: &str = "UPDATE stale_drafts_creations SET tokens = tokens + 1 WHERE id = ?1";
+const REKIND: &str = "UPDATE stale_drafts_creations SET kind = ?2 WHERE id = ?1";
 
 /// The second transaction of the plant `ledger-in-second-transaction`.
-pub const REFUND_AFTERWARDS: &str = "INSERT INTO ledger (entry_key, user_id, type, creation_id, sweep_id, tokens, created_at)
-     SELECT 'refund:' || id, user_id, 'refund', id, sweep_id, tokens, finished_at FROM creations
-     WHERE status = 'failed' AND tokens > 0 AND id NOT IN (SELECT creation_id FROM ledger WHERE type = 'refund')";
+pub const REFUND_AFTERWARDS: &str = "INSERT INTO stale_drafts_ledger (entry_key, user_id, type, creation_id, sweep_id, tokens, created_at)
+     SELECT 'refund:' || id, user_id, 'refund', id, sweep_id, tokens, finished_at FROM stale_drafts_creations
+     WHERE status = 'failed' AND tokens > 0 AND id NOT IN (SELECT creation_id FROM stale_drafts_ledger WHERE type = 'refund')";
 
 /// The statement of a direct write at the instant `now`. `number` is unique, for a grant's key.
 pub fn write(write: &Write, now: i64, number: u64) -> Statement {

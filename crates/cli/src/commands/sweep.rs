@@ -145,8 +145,8 @@ struct Done {
     /// Creations marked failed or put back.
     done: Vec<Value>,
     raced: u64,
-    refused: Vec<Value>,
-    unqualified: Vec<Value>,
+    rejected: Vec<Value>,
+    skipped: Vec<Value>,
     sweep_ids: Vec<Value>,
     plan_ids: Vec<Value>,
     interrupted: bool,
@@ -157,8 +157,8 @@ impl Done {
     fn add(&mut self, report: &Value) {
         self.done.extend_from_slice(list(report, "creations"));
         self.raced = self.raced.saturating_add(number(report, "raced"));
-        self.refused.extend_from_slice(list(report, "refused"));
-        self.unqualified.extend_from_slice(list(report, "unqualified"));
+        self.rejected.extend_from_slice(list(report, "rejected"));
+        self.skipped.extend_from_slice(list(report, "skipped"));
         self.sweep_ids.extend(report.get("sweep_id").cloned());
     }
 
@@ -166,8 +166,8 @@ impl Done {
         !self.interrupted
             && !self.more
             && self.raced == 0
-            && self.refused.is_empty()
-            && self.unqualified.is_empty()
+            && self.rejected.is_empty()
+            && self.skipped.is_empty()
     }
 }
 
@@ -281,8 +281,8 @@ fn result(done: &Done) -> Value {
         "retried": retried.len(),
         "refunded_tokens": tokens,
         "raced": done.raced,
-        "refused": done.refused,
-        "unqualified": done.unqualified,
+        "rejected": done.rejected,
+        "skipped": done.skipped,
         "creations": done.done,
         "sweep_ids": done.sweep_ids,
         "plan_ids": done.plan_ids,
@@ -298,7 +298,7 @@ fn report(done: &Done, json: bool) {
         show(&done.done);
     }
     for (rows, what, key) in
-        [(&done.unqualified, "left alone:", "message"), (&done.refused, "refused by the database:", "error")]
+        [(&done.skipped, "left alone:", "message"), (&done.rejected, "rejected by the database:", "error")]
     {
         for row in rows {
             anstream::eprintln!("{} {}: {}", styled(WARNING, what), text(row, "id"), text(row, key));
