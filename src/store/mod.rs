@@ -3,6 +3,8 @@
 //! Building a statement is pure; a shell runs it. What the statements rely on (indexes, triggers, constraints)
 //! stands in `migrations/`.
 
+#[cfg(feature = "worker")]
+mod d1;
 mod dashboard;
 mod events;
 mod operators;
@@ -15,6 +17,8 @@ use serde::Serialize;
 
 use crate::rules::Timestamp;
 
+#[cfg(feature = "worker")]
+pub use d1::D1;
 pub use dashboard::{ActiveBand, Dashboard, Rates, Rolled, dashboard};
 pub use events::{Claimed, Outcome, claim, claimed, destinations, events, events_of, replay, settle};
 pub use operators::{by_id, count, evidence, evidence_of, explain, sweeps};
