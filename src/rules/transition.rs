@@ -2,9 +2,9 @@ use std::fmt;
 
 use super::status::{IllegalTransition, Status};
 
-/// What stands in the database about a creation, as far as a report depends on it.
+/// A creation as the database has it now, as far as a report depends on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Standing<'a> {
+pub struct Snapshot<'a> {
     /// Its status.
     pub status: Status,
     /// The present attempt, from 1.
@@ -96,70 +96,70 @@ pub enum Refusal {
 }
 
 impl Report<'_> {
-    /// Decides what becomes of a report, given what stands. The statements that carry it out repeat the same condition;
+    /// Decides what becomes of a report, given the creation as it is now. The statements that carry it out repeat the same condition;
     /// `tests/worker/reports.test.mjs` compares the two on every status.
-    pub fn judge(&self, standing: &Standing<'_>) -> Judgement {
-        let Standing { status, worker, error_code, result_url, .. } = *standing;
+    pub fn judge(&self, snapshot: &Snapshot<'_>) -> Judgement {
+        let Snapshot { status, worker, error_code, result_url, .. } = *snapshot;
         match *self {
             Report::Start { worker: who } => match status {
                 Status::Pending => Judgement::Accept,
                 _ if worker == Some(who) => Judgement::Repeat,
                 Status::Processing => Judgement::Refuse(Refusal::Taken),
-                _ => standing.illegal(Status::Processing),
+                _ => snapshot.illegal(Status::Processing),
             },
-            Report::Heartbeat { fence } => match (standing.check(fence), status) {
+            Report::Heartbeat { fence } => match (snapshot.check(fence), status) {
                 (Err(refusal), _) => Judgement::Refuse(refusal),
                 (Ok(()), Status::Processing) => Judgement::Accept,
                 (Ok(()), _) => Judgement::Refuse(Refusal::Over),
             },
-            Report::Complete { fence, result_url: url } => match (standing.check(fence), status) {
+            Report::Complete { fence, result_url: url } => match (snapshot.check(fence), status) {
                 (Err(refusal), _) => Judgement::Refuse(refusal),
                 (Ok(()), Status::Processing) => Judgement::Accept,
                 (Ok(()), Status::Draft | Status::Published)
-                    if result_url == Some(url) && !standing.restored =>
+                    if result_url == Some(url) && !snapshot.restored =>
                 {
                     Judgement::Repeat
                 }
                 (Ok(()), Status::Failed) => Judgement::Refuse(Refusal::Over),
-                (Ok(()), _) => standing.illegal(Status::Draft),
+                (Ok(()), _) => snapshot.illegal(Status::Draft),
             },
-            Report::Fail { fence: None, error_code: code } => match (status, standing.fence) {
+            Report::Fail { fence: None, error_code: code } => match (status, snapshot.fence) {
                 (Status::Pending, _) => Judgement::Accept,
                 (Status::Failed, None) if error_code == Some(code) => Judgement::Repeat,
                 (Status::Processing, _) => Judgement::Refuse(Refusal::FenceMissing),
-                _ => standing.illegal(Status::Failed),
+                _ => snapshot.illegal(Status::Failed),
             },
-            Report::Fail { fence: Some(fence), error_code: code } => match (standing.check(fence), status) {
+            Report::Fail { fence: Some(fence), error_code: code } => match (snapshot.check(fence), status) {
                 (Err(refusal), _) => Judgement::Refuse(refusal),
                 (Ok(()), Status::Processing) => Judgement::Accept,
                 (Ok(()), Status::Failed) if error_code == Some(code) => Judgement::Repeat,
                 (Ok(()), Status::Failed) => Judgement::Refuse(Refusal::Over),
-                (Ok(()), _) => standing.illegal(Status::Failed),
+                (Ok(()), _) => snapshot.illegal(Status::Failed),
             },
             Report::Publish => match status {
-                _ if standing.deleted => Judgement::Refuse(Refusal::Deleted),
+                _ if snapshot.deleted => Judgement::Refuse(Refusal::Deleted),
                 Status::Draft => Judgement::Accept,
                 Status::Published => Judgement::Repeat,
-                _ => standing.illegal(Status::Published),
+                _ => snapshot.illegal(Status::Published),
             },
             Report::Delete => match status {
                 Status::Pending | Status::Processing => Judgement::Refuse(Refusal::Active),
-                _ if standing.deleted => Judgement::Repeat,
+                _ if snapshot.deleted => Judgement::Repeat,
                 _ => Judgement::Accept,
             },
             Report::Restore => match status {
-                _ if standing.deleted => Judgement::Refuse(Refusal::Deleted),
-                Status::Draft | Status::Published if standing.restored => Judgement::Repeat,
+                _ if snapshot.deleted => Judgement::Refuse(Refusal::Deleted),
+                Status::Draft | Status::Published if snapshot.restored => Judgement::Repeat,
                 Status::Pending | Status::Processing => Judgement::Refuse(Refusal::Active),
-                Status::Failed if standing.late => Judgement::Accept,
+                Status::Failed if snapshot.late => Judgement::Accept,
                 Status::Failed => Judgement::Refuse(Refusal::NothingKept),
-                _ => standing.illegal(Status::Draft),
+                _ => snapshot.illegal(Status::Draft),
             },
         }
     }
 }
 
-impl Standing<'_> {
+impl Snapshot<'_> {
     fn illegal(&self, to: Status) -> Judgement {
         Judgement::Refuse(Refusal::Illegal(IllegalTransition { from: self.status, to }))
     }
