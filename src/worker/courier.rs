@@ -1,73 +1,63 @@
-//! Delivers the outbox: to Cloudflare Queues and to a webhook.
+//! Carries events: to Cloudflare Queues and to a webhook.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use js_sys::{Array, Function, JSON, Object, Promise, Reflect};
-use serde_json::Value;
-use wasm_bindgen::{JsCast as _, JsValue};
-use wasm_bindgen_futures::JsFuture;
+use js_sys::JSON;
+use serde_json::{Value, json};
+use worker::{
+    AbortSignal, Fetch, Headers, Method, QueueContentType, RawMessageBuilder, Request, RequestInit,
+    RequestRedirect, console_error,
+};
 
-use super::console;
-use super::context::Context;
-use super::http;
+use super::app::Context;
+use super::log;
 use crate::store::destinations::{QUEUE, WEBHOOK, WORKERS};
 use crate::store::{self, Claimed, Database as _, Outcome};
 use crate::sweep::Notify;
-use crate::view;
 
-/// The bindings.
+/// The bindings of the queues.
 const EVENTS: &str = "EVENTS";
 const GENERATIONS: &str = "GENERATIONS";
 
-/// At most this many are delivered by one invocation.
-const BATCH: u32 = 50;
+/// At most so many events are delivered by one invocation.
+const EVENTS_PER_RUN: u32 = 50;
 const TIMEOUT_MS: u32 = 10_000;
 
-fn binding(env: &JsValue, name: &str) -> Option<Object> {
-    Reflect::get(env, &name.into()).ok()?.dyn_into().ok()
+/// Where events go.
+pub(super) fn destinations(context: &Context) -> Notify {
+    let bit = |there: bool, bit| if there { bit } else { 0 };
+    let bound = |name| context.env.queue(name).is_ok();
+    let app = bit(bound(EVENTS), QUEUE) | bit(context.config.webhook_url.is_some(), WEBHOOK);
+    Notify { app, retry: app | bit(bound(GENERATIONS), WORKERS) }
 }
 
-impl Context {
-    /// To whom events go.
-    pub(super) fn notify(&self) -> Notify {
-        let bit = |there: bool, bit| if there { bit } else { 0 };
-        let app = bit(binding(&self.env, EVENTS).is_some(), QUEUE)
-            | bit(self.config.webhook_url.is_some(), WEBHOOK);
-        Notify { app, retry: app | bit(binding(&self.env, GENERATIONS).is_some(), WORKERS) }
+/// Offers a new creation to the workers. Nothing depends on it: one that is lost here is found by the sweep.
+pub(super) async fn offer(context: &Context, mut data: Value) {
+    if context.env.queue(GENERATIONS).is_err() {
+        return;
     }
-}
-
-/// Offers a new creation to the workers. Nothing depends on it: what is lost here is found by the sweep.
-pub(super) async fn offer(context: &Context, creation: &Value) {
-    let body = serde_json::json!({ "type": "creation.created", "data": creation_data(creation) });
-    if let Some(queue) = binding(&context.env, GENERATIONS)
-        && let Err(error) = send(&queue, &[&serde_json::to_string(&body).unwrap_or_default()]).await
-    {
-        console::error(&view::failed_delivery_line("generations", &text(&error)));
-    }
-}
-
-fn creation_data(creation: &Value) -> Value {
-    let mut data = creation.clone();
     if let Value::Object(data) = &mut data {
         let id = data.remove("id").unwrap_or_default();
         data.insert(String::from("creation_id"), id);
     }
-    data
+    let body = json!({ "type": "creation.created", "data": data }).to_string();
+    if let Err(error) = enqueue(context, GENERATIONS, &[&body]).await {
+        console_error!("{}", log::failed_delivery("generations", &error));
+    }
 }
 
 /// Delivers what is due.
 pub(super) async fn deliver(context: &Context) {
-    if context.notify().retry == 0 {
+    if destinations(context).retry == 0 {
         return;
     }
     if let Err(error) = try_deliver(context).await {
-        console::error(&view::failed_delivery_line("outbox", &error.to_string()));
+        console_error!("{}", log::failed_delivery("outbox", &error.to_string()));
     }
 }
 
 async fn try_deliver(context: &Context) -> Result<(), store::DatabaseError> {
-    let results = context.database.run(&[store::claim(context.now, BATCH)]).await?;
+    let results = context.database.run(&[store::claim(context.now, EVENTS_PER_RUN)]).await?;
     let events = store::claimed(results.first().map(Vec::as_slice).unwrap_or_default());
     if events.is_empty() {
         return Ok(());
@@ -89,7 +79,7 @@ fn note(outcome: &mut Outcome<'_>, bit: u32, target: &str, sent: Result<(), Stri
     match sent {
         Ok(()) => outcome.left &= !bit,
         Err(error) => {
-            console::error(&view::failed_delivery_line(target, &error));
+            console_error!("{}", log::failed_delivery(target, &error));
             outcome.error = format!("{target}: {error}");
         }
     }
@@ -104,31 +94,30 @@ async fn to_queue(context: &Context, name: &str, bit: u32, outcomes: &mut [Outco
     if bodies.is_empty() {
         return;
     }
-    let sent = match binding(&context.env, name) {
-        Some(queue) => send(&queue, &bodies).await.map_err(|error| text(&error)),
-        None => Err(format!("there is no binding `{name}`")),
-    };
+    let sent = enqueue(context, name, &bodies).await;
     for outcome in outcomes.iter_mut().filter(|outcome| outcome.left & bit != 0) {
         note(outcome, bit, name, sent.clone());
     }
 }
 
-/// `queue.sendBatch([{ body, contentType: "json" }])`
-async fn send(queue: &Object, bodies: &[&str]) -> Result<(), JsValue> {
-    let messages = Array::new();
-    for body in bodies {
-        let message = Object::new();
-        Reflect::set(&message, &"body".into(), &JSON::parse(body)?)?;
-        Reflect::set(&message, &"contentType".into(), &"json".into())?;
-        messages.push(&message);
-    }
-    let send: Function = Reflect::get(queue, &"sendBatch".into())?.dyn_into()?;
-    let promise: Promise = send.call1(queue, &messages)?.dyn_into()?;
-    JsFuture::from(promise).await.map(drop)
+/// Sends each body, a JSON text, as a message of its own.
+async fn enqueue(context: &Context, name: &str, bodies: &[&str]) -> Result<(), String> {
+    let queue = context.env.queue(name).map_err(|_| format!("there is no binding `{name}`"))?;
+    let message = |body: &&str| {
+        // Parsed by the runtime: serde would make a `Map` of an object, which a queue delivers empty.
+        let body = JSON::parse(body)?;
+        Ok(RawMessageBuilder::new(body).build_with_content_type(QueueContentType::Json))
+    };
+    let messages = bodies.iter().map(message).collect::<worker::Result<Vec<_>>>().map_err(text)?;
+    queue.send_raw_batch(messages).await.map_err(text)
 }
 
-fn text(error: &JsValue) -> String {
-    error.dyn_ref::<js_sys::Error>().map_or_else(|| String::from("it failed"), |error| error.message().into())
+/// An error's own words.
+fn text(error: worker::Error) -> String {
+    match error {
+        worker::Error::UnknownJsError { message, .. } => message,
+        error => error.to_string(),
+    }
 }
 
 /// Sends an event as Standard Webhooks has it: <https://www.standardwebhooks.com>.
@@ -139,17 +128,26 @@ async fn post(context: &Context, event: &Claimed) -> Result<(), String> {
     let secret = context.secret("WEBHOOK_SECRET").map_err(|error| error.to_string())?;
     let seconds = (context.now.as_millis() / 1_000).to_string();
     let signature = STANDARD.encode(secret.sign(&[&event.id, ".", &seconds, ".", &event.body]));
-    let signature = format!("v1,{signature}");
     let headers = [
         ("Content-Type", "application/json"),
-        ("webhook-id", &*event.id),
-        ("webhook-timestamp", &*seconds),
-        ("webhook-signature", &*signature),
+        ("webhook-id", &event.id),
+        ("webhook-timestamp", &seconds),
+        ("webhook-signature", &format!("v1,{signature}")),
     ];
-    let post = http::Post { headers: &headers, body: &event.body };
-    let response = http::fetch(url, Some(post), TIMEOUT_MS).await.map_err(|error| text(&error))?;
-    match response.status() {
+    match send(url, &headers, &event.body).await.map_err(text)? {
         200..=299 => Ok(()),
         status => Err(format!("it answered {status}")),
     }
+}
+
+/// The status of the answer. A redirect is not followed: what is meant for one address goes nowhere else.
+async fn send(url: &str, headers: &[(&str, &str)], body: &str) -> worker::Result<u16> {
+    let mut init = RequestInit::new();
+    init.with_method(Method::Post)
+        .with_headers(Headers::from_iter(headers.iter().copied()))
+        .with_redirect(RequestRedirect::Manual)
+        .with_body(Some(body.into()));
+    let signal = AbortSignal::from(web_sys::AbortSignal::timeout_with_u32(TIMEOUT_MS));
+    let request = Request::new_with_init(url, &init)?;
+    Ok(Fetch::Request(request).send_with_signal(&signal).await?.status_code())
 }

@@ -1,10 +1,12 @@
+//! The lines of the log: one JSON object each.
+
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::rules::{Finding, MarkedMessage, RetriedMessage, Staleness, SweepMessage};
 use crate::sweep::{Marked, Report, Source};
 
-/// A line for the log and its severity. One JSON object a line; no prompt and no credential is in it, and of users only the one whose ledger differs.
+/// A line for the log. No prompt and no credential is in it, and of users only one whose ledger differs.
 fn line(level: &str, event: &str, message: &str, fields: Value) -> String {
     let mut line = json!({ "level": level, "event": event, "message": message });
     if let (Value::Object(line), Value::Object(fields)) = (&mut line, fields) {
@@ -13,7 +15,7 @@ fn line(level: &str, event: &str, message: &str, fields: Value) -> String {
     serde_json::to_string(&line).unwrap_or_default()
 }
 
-/// A line for a creation of a sweep. There are thousands of them, so they are written as they stand.
+/// A line for a creation of a sweep. There may be thousands, so they are written without a JSON value between.
 #[derive(Serialize)]
 struct CreationLine<'a> {
     level: &'static str,
@@ -32,7 +34,7 @@ struct CreationLine<'a> {
 }
 
 /// A line for each creation that a sweep marked or could not mark, then one for the sweep.
-pub fn sweep_lines(report: &Report, sweep_id: &str, source: Source) -> Vec<String> {
+pub fn sweep(report: &Report, sweep_id: &str, source: Source) -> Vec<String> {
     let of = |marked: &Marked, event, message: &dyn ToString, refunded_tokens, attempt| {
         let Staleness { stuck_status, age_ms, max_age_ms, .. } = marked.staleness;
         let line = CreationLine {
@@ -66,14 +68,14 @@ pub fn sweep_lines(report: &Report, sweep_id: &str, source: Source) -> Vec<Strin
     });
     let rejected = report.rejected.iter().map(|rejected| {
         let fields = json!({ "creation_id": rejected.id, "error": rejected.error, "sweep_id": sweep_id });
-        line("error", "creation_refused", "The database refused to mark a stale creation as failed", fields)
+        line("error", "creation_rejected", "The database rejected the write of a stale creation", fields)
     });
     let message = SweepMessage { marked: report.failed.len() as u64 }.to_string();
     let fields = json!({
         "sweep_id": sweep_id,
         "source": source.as_str(),
         "examined": report.examined,
-        "marked": report.failed.len(),
+        "failed": report.failed.len(),
         "retried": report.retried.len(),
         "raced": report.raced,
         "rejected": report.rejected.len(),
@@ -85,43 +87,43 @@ pub fn sweep_lines(report: &Report, sweep_id: &str, source: Source) -> Vec<Strin
     marked.chain(retried).chain(rejected).chain([line("info", "sweep", &message, fields)]).collect()
 }
 
-/// The line of a sweep that stopped early.
-pub fn failed_sweep_line(sweep_id: &str, source: Source, error: &str) -> String {
+/// A sweep that stopped early.
+pub fn failed_sweep(sweep_id: &str, source: Source, error: &str) -> String {
     let fields = json!({ "sweep_id": sweep_id, "source": source.as_str(), "error": error });
     line("error", "sweep_failed", "Auto-cleanup: The sweep stopped early; the next one carries on", fields)
 }
 
-/// The line of a caller who was rejected: the reason, and nothing of the credential.
-pub fn refused_caller_line(path: &str, reason: &str) -> String {
+/// A caller who was turned away: the reason, and nothing of the credential.
+pub fn refused_caller(path: &str, reason: &str) -> String {
     line("warn", "unauthorized", "Rejected a caller", json!({ "path": path, "reason": reason }))
 }
 
-/// The line of a creation that an operator restored.
-pub fn restored_line(creation_id: &str, actor: &str) -> String {
+/// A creation that an operator restored.
+pub fn restored(creation_id: &str, actor: &str) -> String {
     let fields = json!({ "creation_id": creation_id, "actor": actor });
     line("info", "creation_restored", "Restored a result that came too late, and charged for it", fields)
 }
 
-/// The line of an alert that fires.
-pub fn alert_line(finding: &Finding) -> String {
+/// An alert that fires.
+pub fn alert_fired(finding: &Finding) -> String {
     let Finding { code, severity, evidence, remedy, .. } = finding;
     let fields =
         json!({ "code": code, "severity": severity.as_str(), "evidence": evidence, "remedy": remedy });
     line("error", "alert_fired", &finding.cause, fields)
 }
 
-/// The line of an alert that is resolved.
-pub fn resolved_line(code: &str) -> String {
+/// An alert that is resolved.
+pub fn alert_resolved(code: &str) -> String {
     line("info", "alert_resolved", "An alert is resolved", json!({ "code": code }))
 }
 
-/// The line of what an operator did on the dashboard.
-pub fn action_line(actor: &str, action: &str) -> String {
+/// What an operator did on the dashboard.
+pub fn operator_action(actor: &str, action: &str) -> String {
     line("info", "operator", "An operator acted", json!({ "actor": actor, "action": action }))
 }
 
-/// The line of an event that could not be delivered now.
-pub fn failed_delivery_line(target: &str, error: &str) -> String {
+/// An event that could not be delivered now.
+pub fn failed_delivery(target: &str, error: &str) -> String {
     line(
         "error",
         "delivery_failed",
@@ -130,7 +132,12 @@ pub fn failed_delivery_line(target: &str, error: &str) -> String {
     )
 }
 
-/// The line of a question that the database did not answer.
-pub fn failed_read_line(error: &str) -> String {
+/// A question that the database did not answer.
+pub fn failed_read(error: &str) -> String {
     line("error", "read_failed", "The database did not answer", json!({ "error": error }))
+}
+
+/// A request that meets a configuration that is not understood.
+pub fn misconfigured(path: &str, reason: &str) -> String {
+    line("error", "misconfigured", reason, json!({ "path": path }))
 }

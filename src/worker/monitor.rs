@@ -2,11 +2,12 @@
 
 use std::cell::Cell;
 
-use super::console;
-use super::context::Context;
+use worker::{console_error, console_log};
+
+use super::app::Context;
+use super::{courier, log};
 use crate::rules::{plan, watch};
 use crate::store::{self, CandidateRow, Database as _, DatabaseError, Seen};
-use crate::view::{self, Health};
 
 const MINUTE_MS: u64 = 60_000;
 const DAY_MS: u64 = 86_400_000;
@@ -67,7 +68,7 @@ pub(super) enum Occasion {
 pub(super) async fn run(context: &Context, occasion: Occasion) {
     WATCHED.set(context.now.as_millis());
     if let Err(error) = try_run(context, occasion).await {
-        console::error(&view::failed_read_line(&error.to_string()));
+        console_error!("{}", log::failed_read(&error.to_string()));
     }
 }
 
@@ -87,14 +88,14 @@ async fn try_run(context: &Context, occasion: Occasion) -> Result<(), DatabaseEr
     let resolved: Vec<_> =
         firing.iter().map(|alert| alert.code.as_str()).filter(|code| !is_found(code)).collect();
     for finding in &fired {
-        console::error(&view::alert_line(finding));
+        console_error!("{}", log::alert_fired(finding));
     }
     for code in &resolved {
-        console::log(&view::resolved_line(code));
+        console_log!("{}", log::alert_resolved(code));
     }
-    let notify = context.notify().app;
+    let notify = courier::destinations(context).app;
     let mut batch = store::alerts(&fired, &resolved, context.now, notify);
-    context.tell.set(context.tell.get() || (notify > 0 && !batch.is_empty()));
+    context.emitted.set(context.emitted.get() || (notify > 0 && !batch.is_empty()));
     if occasion != Occasion::Request {
         batch.push(store::checked(&seen.checked, &seen.observed.differs));
         batch.extend(trims(context));
