@@ -7,6 +7,7 @@
 //! | `store` | `server` | all SQL, and the rows that it answers with |
 //! | `sweep` | `server` | the one function that sweeps, over any database |
 //! | `report` | `server` | what workers, owners and operators report, over any database |
+//! | `read` | `server` | what others wrote, read into types, with errors that help |
 //! | `config` | `server` | the configuration table, validated |
 //! | `auth` | `server` | who is calling: tokens and secrets |
 //! | `worker` | `worker` | the Cloudflare Worker: routes, pages, log; converts, calls, carries out |
@@ -26,6 +27,8 @@ pub mod auth;
 pub mod browser;
 #[cfg(feature = "server")]
 pub mod config;
+#[cfg(feature = "server")]
+pub mod read;
 #[cfg(feature = "server")]
 pub mod report;
 #[cfg(feature = "server")]
