@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::extract::{FromRequestParts, Request};
 use axum::http::request::Parts;
 use axum::middleware::Next;
-use axum::response::{IntoResponse as _, Response};
+use axum::response::Response;
 use serde_json::Value;
 use worker::Env;
 use worker::send::SendWrapper;
@@ -72,9 +72,13 @@ impl<S: Sync> FromRequestParts<S> for Invocation {
 
 /// The layer that gives the routes their [`App`], or answers that the configuration is not valid. What may wait runs after the
 /// answer.
-pub(super) async fn provide(invocation: Invocation, mut request: Request, next: Next) -> Result<Response, Problem> {
-    let mut context =
-        Context::new(&invocation.env).map_err(|error| Problem::misconfigured(request.uri().path(), &error))?;
+pub(super) async fn provide(
+    invocation: Invocation,
+    mut request: Request,
+    next: Next,
+) -> Result<Response, Problem> {
+    let mut context = Context::new(&invocation.env)
+        .map_err(|error| Problem::misconfigured(request.uri().path(), &error))?;
     let host = request.uri().host().unwrap_or_default();
     context.local = matches!(host, "localhost" | "127.0.0.1" | "[::1]");
     // Two conditions, and neither is met by a deployed configuration left at its defaults.

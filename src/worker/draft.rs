@@ -1,12 +1,13 @@
+//! A creation as its owner and operators see it, and pages of them.
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde::Serialize;
-use serde_json::{Value, json};
+use serde::de::{Error as _, Unexpected};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
 
-use crate::rules::{
-    Action, Age, GENERATION_TIMEOUT, Policy, Status, Time, Timestamp, Verdict, badge, classify,
-};
-use crate::store::{CandidateRow, Page, PageRow};
+use crate::rules::{Action, Age, GENERATION_TIMEOUT, Policy, Status, Timestamp, Verdict, badge, classify};
+use crate::store::{self, DatabaseError, Page, PageRow, Row};
 
 /// One creation as its owner sees it: what the JSON of `GET /api/drafts` holds, and what the page is made from.
 ///
@@ -155,45 +156,67 @@ pub struct DraftsView {
     pub swept: bool,
 }
 
-/// The answer of `GET /api/drafts/active`, without the server's `now`: what a page that is open asks for again and
-/// again. Its ETag is a hash of it.
-pub fn active_json(user_id: &str, balance: u64, rows: &[CandidateRow]) -> Value {
-    let millis = |time: Time| time.instant().map(Timestamp::as_millis);
-    let drafts: Vec<_> = rows
-        .iter()
-        .map(|row| {
-            json!({
-                "id": row.id,
-                "kind": row.kind,
-                "status": row.status,
-                "attempt": row.attempt,
-                "created_at": millis(row.created_at),
-                "queued_at": millis(row.queued_at),
-                "started_at": millis(row.started_at),
-                "heartbeat_at": millis(row.heartbeat_at),
-                "progress": row.progress,
-            })
-        })
-        .collect();
-    json!({ "user_id": user_id, "balance": balance, "drafts": drafts })
-}
-
-/// A place in the list, as text that is safe in a URL.
-pub fn cursor(page: &Page) -> String {
+/// Its place in the list, as text that is safe in a URL.
+fn cursor(page: &Page) -> String {
     URL_SAFE_NO_PAD.encode(format!("{}.{}", page.listed_at, page.id))
 }
 
-/// The place that [`cursor`] wrote.
-///
-/// # Errors
-///
-/// A text that quotes the input and says what would be right.
-pub fn parse_cursor(text: &str) -> Result<Page, String> {
-    let read = || {
+/// The place that a `next_cursor` stands for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cursor(pub Page);
+
+impl Cursor {
+    fn parse(text: &str) -> Option<Self> {
         let text = String::from_utf8(URL_SAFE_NO_PAD.decode(text).ok()?).ok()?;
         let (listed_at, id) = text.split_once('.')?;
         let listed_at = listed_at.parse::<i64>().ok()?;
-        (listed_at.unsigned_abs() <= 1 << 53).then(|| Page { listed_at, id: id.to_owned() })
-    };
-    read().ok_or_else(|| format!("`cursor` is `{text}`: expected the `next_cursor` of the page before"))
+        (listed_at.unsigned_abs() <= 1 << 53).then(|| Cursor(Page { listed_at, id: id.to_owned() }))
+    }
+}
+
+impl<'de> Deserialize<'de> for Cursor {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let expected = "the `next_cursor` of the page before";
+        Cursor::parse(&text).ok_or_else(|| D::Error::invalid_value(Unexpected::Str(&text), &expected))
+    }
+}
+
+/// One page of a user's creations.
+#[derive(Clone, Debug)]
+pub struct Listing {
+    /// The user's balance, in tokens.
+    pub balance: u64,
+    /// The creations, the newest first.
+    pub drafts: Vec<DraftView>,
+    /// Where the next page begins; `None` at the end.
+    pub next_cursor: Option<String>,
+}
+
+impl Listing {
+    /// From the results of a batch that asks for the balance, and for one creation more than `limit`, to know whether there is a
+    /// next page.
+    ///
+    /// # Errors
+    ///
+    /// [`DatabaseError`] if they are not of the shape that was asked for.
+    pub fn read(
+        results: &[Vec<Row>],
+        limit: u32,
+        now: Timestamp,
+        policy: &Policy,
+    ) -> Result<Self, DatabaseError> {
+        let [balance, page] = results else {
+            return Err(DatabaseError::new("expected two results"));
+        };
+        let balance = balance.first().and_then(|row| row.get("tokens")).and_then(Value::as_u64);
+        let mut rows = store::page_rows(page)?;
+        let more = rows.len() > limit as usize;
+        rows.truncate(limit as usize);
+        let last = rows.last().filter(|_| more);
+        let place = |row: &PageRow| Page { listed_at: row.listed_at, id: row.creation.id.clone() };
+        let next_cursor = last.map(|row| cursor(&place(row)));
+        let drafts = rows.into_iter().map(|row| DraftView::new(row, now, policy)).collect();
+        Ok(Listing { balance: balance.unwrap_or(0), drafts, next_cursor })
+    }
 }

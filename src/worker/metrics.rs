@@ -2,12 +2,12 @@
 
 use std::fmt::Write as _;
 
-use super::Health;
+use super::pages::Health;
 use crate::rules::{LAGS, Suspension};
 use crate::store::{Dashboard, Rolled};
 
 /// All of them. Counters are over all time; gauges of creations look at as many rows as the dashboard does.
-pub fn metrics(health: &Health, data: &Dashboard) -> String {
+pub fn text(health: &Health, data: &Dashboard) -> String {
     let mut text = String::new();
     let swept = "stale_drafts_swept_creations";
     family(

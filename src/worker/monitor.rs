@@ -1,13 +1,14 @@
-//! Watches the sweeper: at every cron, and while cron does not run, beside whatever else comes in.
+//! Evaluates the health rules, and fires and resolves alerts: at every cron, and while cron does not run, beside requests.
 
 use std::cell::Cell;
 
 use worker::{console_error, console_log};
 
 use super::app::Context;
+use super::pages::Health;
 use super::{courier, log};
-use crate::rules::{plan, watch};
-use crate::store::{self, CandidateRow, Database as _, DatabaseError, Seen};
+use crate::rules::{Timestamp, decide, watch};
+use crate::store::{self, CandidateRow, Dashboard, Database as _, DatabaseError, Seen};
 
 const MINUTE_MS: u64 = 60_000;
 const DAY_MS: u64 = 86_400_000;
@@ -17,12 +18,15 @@ thread_local! {
     static WATCHED: Cell<u64> = const { Cell::new(0) };
 }
 
-/// Looks, and writes nothing.
-pub(super) async fn look(context: &Context) -> Result<(Health, Seen), DatabaseError> {
-    look_with(context, None).await
+/// What the dashboard shows from `since` on, and the metrics.
+pub(super) async fn read(context: &Context, since: Timestamp) -> Result<(Health, Dashboard), DatabaseError> {
+    let batch = store::dashboard(&context.config.policy, context.now, since);
+    let results = context.database.run(&batch).await?;
+    let (health, _) = look_with(context, None).await?;
+    Ok((health, Dashboard::read(results)?))
 }
 
-/// The same, where it is known how many creations are stale.
+/// Evaluates the rules and writes nothing. `known` is how many creations are stale, if that is known.
 pub(super) async fn look_with(
     context: &Context,
     known: Option<u64>,
@@ -34,7 +38,7 @@ pub(super) async fn look_with(
     let stale = results.pop().unwrap_or_default();
     let mut seen = store::observed(&results)?;
     let rows = store::candidates(&stale, "candidates")?;
-    let found = plan(rows.iter().map(CandidateRow::candidate), context.now, &config.policy);
+    let found = decide(rows.iter().map(CandidateRow::candidate), context.now, &config.policy);
     let late = found.fail.iter().chain(&found.retry).next();
     seen.observed.overdue =
         late.map(|failure| (failure.id.to_owned(), context.now.millis_since(failure.staleness.deadline())));
@@ -81,7 +85,7 @@ async fn try_run(context: &Context, occasion: Occasion) -> Result<(), DatabaseEr
     if occasion == (Occasion::Cron { swept: true }) {
         context.database.run(&[store::release("circuit_breaker")]).await?;
     }
-    let (Health { findings, firing, .. }, seen) = look(context).await?;
+    let (Health { findings, firing, .. }, seen) = look_with(context, None).await?;
     let is_firing = |code: &str| firing.iter().any(|alert| alert.code == code);
     let is_found = |code: &str| findings.iter().any(|finding| finding.code == code);
     let fired: Vec<_> = findings.iter().filter(|finding| !is_firing(finding.code)).collect();

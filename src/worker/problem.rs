@@ -121,7 +121,8 @@ pub(super) fn json(status: StatusCode, body: &impl Serialize) -> Response {
 
 /// JSON with the server's `now` and an ETag, which is of what does not change with every question; 304 if the caller has it.
 pub(super) fn tagged(body: &impl Serialize, now: u64, headers: &HeaderMap) -> Answer {
-    let invalid = |error: serde_json::Error| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string());
+    let invalid =
+        |error: serde_json::Error| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string());
     let mut body = serde_json::to_value(body).map_err(invalid)?;
     let hash = Sha256::digest(serde_json::to_string(&body).map_err(invalid)?);
     let tag: String = hash.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
@@ -156,5 +157,8 @@ pub(super) async fn nothing_here(uri: axum::http::Uri) -> Problem {
 
 /// 405: axum adds `Allow`.
 pub(super) async fn method_not_allowed() -> Problem {
-    Problem::new(StatusCode::METHOD_NOT_ALLOWED, format!("method not allowed: expected one of the header `{ALLOW}`"))
+    Problem::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        format!("method not allowed: expected one of the header `{ALLOW}`"),
+    )
 }

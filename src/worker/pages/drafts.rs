@@ -1,35 +1,7 @@
-use chrono::DateTime;
-use maud::{DOCTYPE, Markup, html};
+use maud::{Markup, html};
 
-use super::draft::{DraftView, DraftsView};
-
-fn layout(title: &str, script: bool, body: &Markup) -> String {
-    document(title, &["/drafts.css"], script.then_some("/drafts.js"), body)
-}
-
-/// The pages of operators.
-pub(super) fn dashboard_layout(title: &str, script: bool, body: &Markup) -> String {
-    document(title, &["/drafts.css", "/dashboard.css"], script.then_some("/dashboard.js"), body)
-}
-
-fn document(title: &str, styles: &[&str], script: Option<&str>, body: &Markup) -> String {
-    html! {
-        (DOCTYPE)
-        html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                meta name="color-scheme" content="light dark";
-                title { (title) }
-                link rel="icon" href="data:,";
-                @for style in styles { link rel="stylesheet" href=(style); }
-                @if let Some(script) = script { script type="module" src=(script) {} }
-            }
-            body { (body) }
-        }
-    }
-    .into_string()
-}
+use super::layout::{layout, rfc3339, tokens};
+use crate::worker::draft::{DraftView, DraftsView};
 
 /// The drafts list as a page. Complete without JavaScript.
 pub fn drafts_page(view: &DraftsView, policy: &str, first_page: bool, demo: bool) -> String {
@@ -137,32 +109,6 @@ fn badge(draft: &DraftView, look: &str) -> Markup {
             created-at=[draft.created_at] queued-at=[draft.queued_at] started-at=[draft.started_at]
             heartbeat-at=[draft.heartbeat_at] { (words) }
     }
-}
-
-pub(super) fn tokens(count: u64) -> String {
-    let digits = count.to_string();
-    let grouped: Vec<_> = digits.as_bytes().rchunks(3).rev().map(String::from_utf8_lossy).collect();
-    format!("{} token{}", grouped.join(","), if count == 1 { "" } else { "s" })
-}
-
-pub(super) fn rfc3339(millis: u64) -> String {
-    i64::try_from(millis)
-        .ok()
-        .and_then(DateTime::from_timestamp_millis)
-        .map(|time| time.to_rfc3339_opts(chrono::SecondsFormat::Secs, true))
-        .unwrap_or_default()
-}
-
-/// A page with one message: an error, or a refusal.
-pub fn message_page(title: &str, message: &str, demo: bool) -> String {
-    let body = html! {
-        main .message {
-            h1 { (title) }
-            p { (message) }
-            @if demo { p { a .button href="/demo" { "Sign in as a demo user" } } }
-        }
-    };
-    layout(title, false, &body)
 }
 
 /// A user whom the local demo can sign in.

@@ -1,275 +1,294 @@
 //! The operators' page. It is read with the scope `read`; what it does needs `sweep`, and the form's own token.
 
-use js_sys::JSON;
-use wasm_bindgen::JsValue;
+use std::marker::PhantomData;
 
-use super::body::Form;
-use super::console;
-use super::context::Context;
-use super::message::{Answered, Request, failure};
-use super::sweeping::{self, Ask};
-use super::{caller, operators, respond, url, watch};
+use axum::extract::FromRequestParts;
+use axum::http::header::SET_COOKIE;
+use axum::http::request::Parts;
+use axum::http::{StatusCode, Uri};
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+use worker::console_log;
+
 use crate::auth::{csrf, csrf_matches};
 use crate::config::Scope;
-use crate::input::{Plan, whole};
-use crate::rules::Timestamp;
-use crate::store::{self, Dashboard, Database as _, DatabaseError};
+use crate::read::{self, whole};
+use crate::store::{self, Database as _, DatabaseError};
 use crate::sweep::Source;
-use crate::view::{self, DashboardView, Health, message_page};
+use crate::worker::app::{App, Context};
+use crate::worker::caller::{Denial, Needed, Read, Sweep, allowed, assertion, at_dashboard};
+use crate::worker::explanation::Explanation;
+use crate::worker::extract::{Form, Path, pairs};
+use crate::worker::pages::{
+    DashboardView, dashboard_page, explanation_page, message_page, operator_sign_in, preview_page,
+};
+use crate::worker::plan::Plan;
+use crate::worker::problem::{Problem, html, see_other};
+use crate::worker::sweep_json::SweepJson;
+use crate::worker::sweeping::{self, Stopped, SweepOptions};
+use crate::worker::{log, monitor};
 
 /// The cookie with an operator's credential: for this page only, and never for another site's request.
 const COOKIE: &str = "operator";
 const COOKIE_SECONDS: u32 = 43_200;
 const HOUR_MS: u64 = 3_600_000;
 
-/// Answers below `/dashboard`; `None` if there is no such route.
-pub(super) async fn answer(context: &Context, request: &Request, method: &str) -> Option<Answered> {
-    let path = request.path();
-    let part = path.strip_prefix("/dashboard")?;
-    Some(match (method, part) {
-        ("GET", "") => page(context, request).await,
-        ("POST", "/sign-in") => sign_in(context, request).await,
-        ("POST", "/sign-out") => signed_out(),
-        ("POST", "/preview" | "/apply" | "/pause" | "/resume") => act(context, request, part).await,
-        ("GET", part) if part.starts_with("/creations/") => {
-            explain(context, request, part.trim_start_matches("/creations/")).await
-        }
-        (_, "" | "/creations") => respond::method_not_allowed("GET"),
-        (_, "/sign-in" | "/sign-out" | "/preview" | "/apply" | "/pause" | "/resume") => {
-            respond::method_not_allowed("POST")
-        }
-        _ => return None,
-    })
+type Answer = Result<Response, Page>;
+
+/// What is wrong, as a page.
+pub(in crate::worker) struct Page {
+    title: &'static str,
+    problem: Problem,
 }
 
-/// The operator at the dashboard and the credential that stands for them; otherwise the answer: the page to sign in, or a refusal.
+impl IntoResponse for Page {
+    fn into_response(self) -> Response {
+        html(self.problem.status(), message_page(self.title, self.problem.message(), false))
+    }
+}
+
+impl From<Problem> for Page {
+    fn from(problem: Problem) -> Self {
+        Page { title: "Not done", problem }
+    }
+}
+
+impl From<DatabaseError> for Page {
+    fn from(error: DatabaseError) -> Self {
+        let message = "The database does not answer right now. Nothing is lost; /readyz says more.";
+        Page { title: "Dashboard", problem: Problem::database(&error, message) }
+    }
+}
+
+/// The operator at the dashboard whose credential allows `N`, and that credential; otherwise the page to sign in, or a refusal.
 ///
-/// Forms carry what is made of that credential. So each is tried by itself: a cookie that somebody else has set may not sign
-/// the forms of whom Cloudflare Access lets in.
-async fn operator(context: &Context, request: &Request, scope: Scope) -> Result<(String, String), Answered> {
-    let presented = caller::at_dashboard(request, COOKIE);
-    let assertion = caller::assertion(request);
-    let by_token = caller::allowed(context, presented.as_deref(), None, scope).await;
-    let (allowed, credential) = match (&by_token, &assertion) {
-        (Err(caller::Refusal::Unauthorized(_)), Some(_)) => {
-            (caller::allowed(context, None, assertion.as_deref(), scope).await, assertion)
-        }
-        _ => (by_token, presented.clone()),
-    };
-    match allowed {
-        Ok(actor) => Ok((actor, credential.unwrap_or_default())),
-        Err(caller::Refusal::Unauthorized(reason)) => {
-            console::log(&view::refused_caller_line("/dashboard", &reason));
-            let wrong = presented.is_some();
-            Err(respond::html(401, view::operator_sign_in(context.demo, wrong)))
-        }
-        Err(caller::Refusal::Forbidden(reason)) => {
-            console::log(&view::refused_caller_line("/dashboard", &reason));
-            Err(respond::html(403, message_page("Not allowed", &reason, false)))
+/// Forms carry what is made of that credential. So each is tried by itself: a cookie that somebody else has set may not sign the
+/// forms of whom Cloudflare Access lets in.
+pub(in crate::worker) struct AtDashboard<N> {
+    name: String,
+    credential: String,
+    scope: PhantomData<N>,
+}
+
+impl<S: Sync, N: Needed> FromRequestParts<S> for AtDashboard<N> {
+    type Rejection = Response;
+
+    #[worker::send]
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Response> {
+        let app = App::from_request_parts(parts, state).await.map_err(Problem::into_response)?;
+        let presented = at_dashboard(&parts.headers, COOKIE);
+        let assertion = assertion(&parts.headers);
+        let by_token = allowed(&app, presented.as_deref(), None, N::SCOPE).await;
+        let wrong = presented.is_some();
+        let (allowed, credential) = match (&by_token, &assertion) {
+            (Err(Denial::Unauthorized(_)), Some(_)) => {
+                (allowed(&app, None, assertion.as_deref(), N::SCOPE).await, assertion)
+            }
+            _ => (by_token, presented),
+        };
+        match allowed {
+            Ok(name) => {
+                Ok(AtDashboard { name, credential: credential.unwrap_or_default(), scope: PhantomData })
+            }
+            Err(denial) => Err(turned_away(&app, &parts.uri, denial, wrong)),
         }
     }
 }
 
-/// What is shown from `since` on.
-pub(super) async fn read(context: &Context, since: Timestamp) -> Result<(Health, Dashboard), DatabaseError> {
-    let batch = store::dashboard(&context.config.policy, context.now, since);
-    let results = context.database.run(&batch).await?;
-    let (health, _) = watch::look(context).await?;
-    Ok((health, Dashboard::read(results)?))
+/// The page for who is not let in; `wrong` if a credential was presented.
+fn turned_away(app: &App, uri: &Uri, denial: Denial, wrong: bool) -> Response {
+    match denial {
+        Denial::Unauthorized(reason) => {
+            let problem = Problem::unauthorized(uri.path(), &reason);
+            html(problem.status(), operator_sign_in(app.demo, wrong))
+        }
+        Denial::Forbidden(reason) => {
+            let problem = Problem::forbidden(uri.path(), reason);
+            Page { title: "Not allowed", problem }.into_response()
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct PageQuery {
+    #[serde(default = "a_day", deserialize_with = "whole::<1, 720, _>")]
+    hours: u32,
+    #[serde(default)]
+    done: String,
+}
+
+const fn a_day() -> u32 {
+    24
 }
 
 /// `GET /dashboard?hours=24`
-async fn page(context: &Context, request: &Request) -> Answered {
-    let (actor, credential) = match operator(context, request, Scope::Read).await {
-        Ok(operator) => operator,
-        Err(answer) => return answer,
+#[worker::send]
+pub(in crate::worker) async fn page(app: App, operator: AtDashboard<Read>, uri: Uri) -> Answer {
+    // Links gather parameters of other people's.
+    let own = pairs(&uri).into_iter().filter(|(key, _)| ["hours", "done"].contains(&key.as_str()));
+    let query = read::query::<PageQuery>(own);
+    let no_page = |invalid: read::Invalid| Page { title: "There is no such page", problem: invalid.into() };
+    let PageQuery { hours, done } = query.map_err(no_page)?;
+    let since = app.now.saturating_sub(u64::from(hours).saturating_mul(HOUR_MS));
+    let (health, data) = monitor::read(&app, since).await?;
+    let view = DashboardView {
+        now: app.now,
+        hours,
+        actor: &operator.name,
+        csrf: &csrf(&operator.credential),
+        notice: &done,
+        policy: &app.config.policy,
+        health: &health,
+        data: &data,
     };
-    let mut hours = 24;
-    let mut notice = String::new();
-    for (key, value) in url::query(request) {
-        match key.as_str() {
-            "hours" => match whole(&key, &value, 1..=720) {
-                Ok(number) => hours = number,
-                Err(error) => {
-                    return respond::html(400, message_page("There is no such page", &error, false));
-                }
-            },
-            "done" => notice = value,
-            _ => {}
-        }
-    }
-    let since = context.now.saturating_sub(u64::from(hours).saturating_mul(HOUR_MS));
-    match read(context, since).await {
-        Ok((health, data)) => {
-            let view = DashboardView {
-                now: context.now,
-                hours,
-                actor: &actor,
-                csrf: &csrf(&credential),
-                notice: &notice,
-                policy: &context.config.policy,
-                health: &health,
-                data: &data,
-            };
-            respond::html(200, view::dashboard_page(&view))
-        }
-        Err(error) => unavailable(&error),
-    }
-}
-
-fn unavailable(error: &DatabaseError) -> Answered {
-    console::error(&view::failed_read_line(&error.to_string()));
-    let message = "The database does not answer right now. Nothing is lost; /readyz says more.";
-    respond::html(503, message_page("Dashboard", message, false))
+    Ok(html(StatusCode::OK, dashboard_page(&view)))
 }
 
 /// `GET /dashboard/creations/{id}`: all about one creation.
-async fn explain(context: &Context, request: &Request, id: &str) -> Answered {
-    if let Err(answer) = operator(context, request, Scope::Read).await {
-        return answer;
-    }
-    match operators::explanation(context, id).await {
-        Ok(explanation) => {
-            // Indented by the runtime: another writer of JSON would be 2 kB of the Worker.
-            let text = serde_json::to_string(&explanation).map_err(failure)?;
-            let value = JSON::parse(&text)?;
-            let pretty = JSON::stringify_with_replacer_and_space(&value, &JsValue::NULL, &2.into())?;
-            respond::html(200, view::explanation_page(&explanation, &String::from(pretty)))
+#[worker::send]
+pub(in crate::worker) async fn explain(app: App, _: AtDashboard<Read>, Path(id): Path) -> Answer {
+    let results = app.database.run(&store::explain(&id)).await?;
+    match Explanation::read(results, app.now, &app.config.policy)? {
+        Some(explanation) => Ok(html(StatusCode::OK, explanation_page(&explanation))),
+        None => {
+            let problem = Problem::not_found(format!("there is no creation `{id}`"));
+            Err(Page { title: "Dashboard", problem })
         }
-        Err((status, error)) => respond::html(status, message_page("Dashboard", &error, false)),
     }
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(in crate::worker) struct SignInForm {
+    token: String,
+    /// Beside `npm start`, whose secrets are this machine's only, a button is enough.
+    demo: String,
 }
 
 /// `POST /dashboard/sign-in`: keeps the credential in a cookie that no script can read and no other site can use.
-async fn sign_in(context: &Context, request: &Request) -> Answered {
-    let form = match Form::read(request).await {
-        Ok(form) => form,
-        Err(unread) => return not_done(unread),
-    };
-    // Beside `npm start`, whose secrets are this machine's only, a button is enough.
-    let demo = context.demo && !form.field("demo").is_empty();
-    let token = if demo { context.text("CLEANUP_TOKEN").unwrap_or_default() } else { form.field("token") };
-    // Not by what comes with the request: what is kept in the cookie has to stand for itself.
-    match caller::allowed(context, Some(token.trim()), None, Scope::Read).await {
-        Ok(_) => {
-            let secure = if context.local { "" } else { " Secure;" };
-            let token = token.trim();
-            let cookie = format!(
-                "{COOKIE}={token}; Path=/dashboard; HttpOnly;{secure} SameSite=Strict; Max-Age={COOKIE_SECONDS}"
-            );
-            let response = respond::see_other("/dashboard")?;
-            response.headers().set("Set-Cookie", &cookie)?;
-            Ok(response)
-        }
-        Err(caller::Refusal::Unauthorized(reason)) => {
-            console::log(&view::refused_caller_line("/dashboard/sign-in", &reason));
-            respond::html(401, view::operator_sign_in(context.demo, true))
-        }
-        Err(caller::Refusal::Forbidden(reason)) => {
-            respond::html(403, message_page("Not allowed", &reason, false))
-        }
+#[worker::send]
+pub(in crate::worker) async fn sign_in(
+    app: App,
+    uri: Uri,
+    form: Result<Form<SignInForm>, Problem>,
+) -> Answer {
+    let Form(form) = form?;
+    let demo = app.demo && !form.demo.is_empty();
+    let token = if demo { app.text("CLEANUP_TOKEN").unwrap_or_default() } else { form.token };
+    let token = token.trim();
+    // Not by what comes with the request: what is kept in the cookie has to vouch for itself.
+    if let Err(denial) = allowed(&app, Some(token), None, Scope::Read).await {
+        return Ok(turned_away(&app, &uri, denial, true));
     }
+    let secure = if app.local { "" } else { " Secure;" };
+    let cookie = format!(
+        "{COOKIE}={token}; Path=/dashboard; HttpOnly;{secure} SameSite=Strict; Max-Age={COOKIE_SECONDS}"
+    );
+    Ok(([(SET_COOKIE, cookie)], see_other("/dashboard")).into_response())
 }
 
-fn signed_out() -> Answered {
-    let response = respond::see_other("/dashboard")?;
-    response
-        .headers()
-        .set("Set-Cookie", &format!("{COOKIE}=; Path=/dashboard; HttpOnly; SameSite=Strict; Max-Age=0"))?;
-    Ok(response)
+/// `POST /dashboard/sign-out`
+pub(in crate::worker) async fn sign_out() -> Response {
+    let cookie = format!("{COOKIE}=; Path=/dashboard; HttpOnly; SameSite=Strict; Max-Age=0");
+    ([(SET_COOKIE, cookie)], see_other("/dashboard")).into_response()
 }
 
-/// What an operator does: preview, apply a plan, pause, resume.
-async fn act(context: &Context, request: &Request, action: &str) -> Answered {
-    let (actor, credential) = match operator(context, request, Scope::Sweep).await {
-        Ok(operator) => operator,
-        Err(answer) => return answer,
-    };
-    let form = match Form::read(request).await {
-        Ok(form) => form,
-        Err(unread) => return not_done(unread),
-    };
-    if !csrf_matches(&credential, &form.field("csrf")) {
-        let message =
-            "This form was not made for you, or is too old. Go back to the dashboard and try again.";
-        return not_done((403, String::from(message)));
+/// What the buttons send.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(in crate::worker) struct ActionForm {
+    csrf: String,
+    plan: String,
+}
+
+/// The form, if it was made for this operator.
+fn own_form(
+    operator: &AtDashboard<Sweep>,
+    form: Result<Form<ActionForm>, Problem>,
+) -> Result<ActionForm, Problem> {
+    let Form(form) = form?;
+    if csrf_matches(&operator.credential, &form.csrf) {
+        return Ok(form);
     }
-    let done = match action {
-        "/preview" => return preview(context, &credential).await,
-        "/apply" => apply(context, &actor, &form.field("plan")).await,
-        "/pause" => control(context, &actor, true).await,
-        _ => control(context, &actor, false).await,
-    };
-    match done {
-        Ok(notice) => respond::see_other(&format!("/dashboard?done={notice}")),
-        Err(refusal) => not_done(refusal),
-    }
+    let message = "This form was not made for you, or is too old. Go back to the dashboard and try again.";
+    Err(Problem::new(StatusCode::FORBIDDEN, message))
 }
 
-/// The page for what was not done, or not wholly, with its status.
-fn not_done((status, why): (u16, String)) -> Answered {
-    respond::html(status, message_page("Not done", &why, false))
-}
-
-async fn preview(context: &Context, credential: &str) -> Answered {
-    let mut ask = Ask { dry_run: true, ..Ask::new(context, Source::Tool) };
+/// `POST /dashboard/preview`: what a sweep would do, with a button to do exactly that.
+#[worker::send]
+pub(in crate::worker) async fn preview(
+    app: App,
+    operator: AtDashboard<Sweep>,
+    form: Result<Form<ActionForm>, Problem>,
+) -> Answer {
+    own_form(&operator, form)?;
+    let mut options = SweepOptions { dry_run: true, ..SweepOptions::new(&app, Source::Tool) };
     // What is shown can be applied as it is.
-    ask.rows_per_sweep = ask.rows_per_sweep.min(Plan::MAX);
-    match sweeping::run(context, ask).await {
-        Ok((sweep_id, report)) => {
-            let plan = serde_json::to_value(view::report_json(&report, &sweep_id, context.now, true));
-            let plan = plan.map_err(failure)?;
-            respond::html(200, view::preview_page(&plan, &csrf(credential)))
-        }
-        Err(error) => unavailable(&DatabaseError::new(error)),
-    }
+    options.limit = options.limit.min(Plan::MAX);
+    let swept = sweeping::run(&app, options).await;
+    let (sweep_id, report) = swept.map_err(|Stopped(error)| Page::from(DatabaseError::new(error)))?;
+    let plan = SweepJson::new(&report, &sweep_id, app.now, true);
+    Ok(html(StatusCode::OK, preview_page(&plan, &csrf(&operator.credential))))
 }
 
-async fn apply(context: &Context, actor: &str, text: &str) -> Result<String, (u16, String)> {
-    let plan = Plan::read(text, false).map_err(|error| (400, error))?;
-    let plan = plan.ok_or_else(|| (400, String::from("there is no plan: preview first")))?;
+/// `POST /dashboard/apply`: carries out the plan of a preview.
+#[worker::send]
+pub(in crate::worker) async fn apply(
+    app: App,
+    operator: AtDashboard<Sweep>,
+    form: Result<Form<ActionForm>, Problem>,
+) -> Answer {
+    let form = own_form(&operator, form)?;
+    let plan = Plan::read(form.plan.as_bytes()).map_err(Problem::from)?;
+    let plan = plan.ok_or_else(|| Problem::bad_request("there is no plan: preview first"))?;
     let planned = plan.planned();
-    let ask = Ask {
-        actor: Some(actor),
+    let options = SweepOptions {
+        actor: Some(&operator.name),
         planned: Some(&planned),
-        plan_id: plan.plan_id.as_deref(),
-        ..Ask::new(context, Source::Tool)
+        plan_id: plan.id(),
+        ..SweepOptions::new(&app, Source::Tool)
     };
-    let (_, report) =
-        sweeping::run(context, ask).await.map_err(|_| (503, String::from(sweeping::STOPPED)))?;
-    Ok(format!("{}+marked+failed,+{}+retried", report.failed.len(), report.retried.len()))
+    let (_, report) = sweeping::run(&app, options).await.map_err(Problem::from)?;
+    let (failed, retried) = (report.failed.len(), report.retried.len());
+    Ok(see_other(&format!("/dashboard?done={failed}+marked+failed,+{retried}+retried")))
 }
 
-async fn control(context: &Context, actor: &str, pause: bool) -> Result<String, (u16, String)> {
-    let action = if pause { "pause" } else { "resume" };
-    let id = context.new_id().map_err(|error| (503, error))?;
-    let write = if pause {
-        store::hold("paused", Some(actor), "by an operator", context.now)
-    } else {
-        store::release("paused")
-    };
+/// `POST /dashboard/pause`: no sweep runs until an operator resumes, but for confirmed plans.
+#[worker::send]
+pub(in crate::worker) async fn pause(
+    app: App,
+    operator: AtDashboard<Sweep>,
+    form: Result<Form<ActionForm>, Problem>,
+) -> Answer {
+    own_form(&operator, form)?;
+    let write = store::hold("paused", Some(&operator.name), "by an operator", app.now);
+    control(&app, &operator.name, "pause", write).await?;
+    Ok(see_other("/dashboard?done=sweeping+is+paused"))
+}
+
+/// `POST /dashboard/resume`
+#[worker::send]
+pub(in crate::worker) async fn resume(
+    app: App,
+    operator: AtDashboard<Sweep>,
+    form: Result<Form<ActionForm>, Problem>,
+) -> Answer {
+    own_form(&operator, form)?;
+    control(&app, &operator.name, "resume", store::release("paused")).await?;
+    Ok(see_other("/dashboard?done=sweeping+goes+on"))
+}
+
+/// Pauses or resumes, with a row of the audit.
+async fn control(
+    context: &Context,
+    actor: &str,
+    action: &str,
+    write: store::Statement,
+) -> Result<(), Problem> {
+    let id = context.new_id()?;
     let batch = [write, store::audit(&id, actor, action, "sweeping", context.now)];
-    if let Err(error) = context.database.run(&batch).await {
-        console::error(&view::failed_read_line(&error.to_string()));
-        return Err((
-            503,
-            String::from("The database did not answer: look whether it was done, and try again."),
-        ));
-    }
-    console::log(&view::action_line(actor, action));
-    Ok(String::from(if pause { "sweeping+is+paused" } else { "sweeping+goes+on" }))
-}
-
-/// `GET /metrics`: for machines, as OpenMetrics has it.
-pub(super) async fn metrics(context: &Context, request: &Request) -> Answered {
-    if let Err(refusal) = caller::operator(context, request, Scope::Read).await {
-        return respond::refused("/metrics", refusal);
-    }
-    match read(context, context.now).await {
-        Ok((health, data)) => respond::open_metrics(&view::metrics(&health, &data)),
-        Err(error) => {
-            console::error(&view::failed_read_line(&error.to_string()));
-            respond::error(503, "the database does not answer right now: see /readyz")
-        }
-    }
+    let message = "The database did not answer: look whether it was done, and try again.";
+    context.database.run(&batch).await.map_err(|error| Problem::database(&error, message))?;
+    console_log!("{}", log::operator_action(actor, action));
+    Ok(())
 }

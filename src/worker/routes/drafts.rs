@@ -1,128 +1,98 @@
-use super::console;
-use super::context::Context;
-use super::message::{Answered, Request};
-use super::{caller, respond, sweeping, url};
-use crate::input::{parameters, whole};
-use crate::store::{self, Database as _, DatabaseError, Page};
-use crate::sweep::Source;
-use crate::view::{
-    self, DraftView, DraftsView, cursor, drafts_page, failed_sweep_line, message_page, parse_cursor,
-};
+use axum::http::{HeaderMap, StatusCode, Uri};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use worker::console_error;
+
+use crate::read::{self, whole};
+use crate::rules::{Report, Status, Time, Timestamp};
+use crate::store::{self, CandidateRow, Database as _, DatabaseError, Details, Page};
+use crate::sweep::Source;
+use crate::worker::app::{App, Context};
+use crate::worker::caller::{Owner, User};
+use crate::worker::draft::{Cursor, DraftsView, Listing};
+use crate::worker::extract::{Json, Nothing, Path, Query, pairs};
+use crate::worker::log;
+use crate::worker::pages::{drafts_page, message_page};
+use crate::worker::problem::{Answer, Problem, html, json, tagged};
+use crate::worker::reporting::carry_out;
+use crate::worker::sweeping::{self, SweepOptions};
+
+/// Which page of the list.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(in crate::worker) struct ListQuery {
+    cursor: Option<Cursor>,
+    limit: Option<Limit>,
+}
+
+#[derive(Deserialize)]
+struct Limit(#[serde(deserialize_with = "whole::<1, 100, _>")] u32);
 
 /// `GET /drafts`: the caller's drafts, as a page.
-pub(super) async fn page(context: &Context, request: &Request) -> Answered {
-    let user_id = match caller::user(context, request).await {
-        Ok(user_id) => user_id,
-        Err(reason) => return respond::sign_in("/drafts", &reason, context.demo),
+#[worker::send]
+pub(in crate::worker) async fn page(app: App, user: Result<User, Problem>, uri: Uri) -> Answer {
+    let user_id = match user {
+        Ok(User(user_id)) => user_id,
+        Err(problem) => {
+            let (title, message) =
+                ("Sign in to see your drafts", "You are signed out, or your session has ended.");
+            let demo = app.demo && problem.status() == StatusCode::UNAUTHORIZED;
+            return Ok(html(problem.status(), message_page(title, message, demo)));
+        }
     };
     // Links to a page gather parameters of other people's.
-    let mut own = url::query(request);
-    own.retain(|(key, _)| PLACE.contains(&key.as_str()));
-    let (after, limit) = match place(context, own) {
-        Ok(place) => place,
-        Err(error) => return respond::html(400, message_page("There is no such page", &error, false)),
+    let own = pairs(&uri).into_iter().filter(|(key, _)| ["cursor", "limit"].contains(&key.as_str()));
+    let query: ListQuery = match read::query(own) {
+        Ok(query) => query,
+        Err(invalid) => {
+            let page = message_page("There is no such page", &invalid.message, false);
+            return Ok(html(StatusCode::BAD_REQUEST, page));
+        }
     };
-    match list(context, &user_id, &after, limit).await {
-        Ok(view) => respond::html(
-            200,
-            drafts_page(&view, &context.config.policy_json, after == Page::first(), context.demo),
-        ),
+    let first_page = query.cursor.is_none();
+    Ok(match swept_list(&app, user_id, query).await {
+        Ok(view) => html(StatusCode::OK, drafts_page(&view, &app.config.policy_json, first_page, app.demo)),
         Err(_) => {
             let message = "Your drafts can't be loaded right now. Nothing is lost; try again in a minute.";
-            respond::html(503, message_page("Drafts", message, false))
+            html(StatusCode::SERVICE_UNAVAILABLE, message_page("Drafts", message, false))
         }
-    }
+    })
 }
+
+const NOT_LOADED: &str = "the drafts can't be loaded right now";
 
 /// `GET /api/drafts`: the same as JSON.
-pub(super) async fn api(context: &Context, request: &Request) -> Answered {
-    let user_id = match caller::user(context, request).await {
-        Ok(user_id) => user_id,
-        Err(reason) => return respond::unauthorized("/api/drafts", &reason),
-    };
-    let (after, limit) = match place(context, url::query(request)) {
-        Ok(place) => place,
-        Err(error) => return respond::bad_request(&error),
-    };
-    match list(context, &user_id, &after, limit).await {
-        Ok(view) => respond::json(200, &view),
-        Err(_) => respond::error(503, "the drafts can't be loaded right now"),
-    }
+#[worker::send]
+pub(in crate::worker) async fn list(app: App, User(user_id): User, Query(query): Query<ListQuery>) -> Answer {
+    let view = swept_list(&app, user_id, query).await;
+    let view = view.map_err(|_| Problem::new(StatusCode::SERVICE_UNAVAILABLE, NOT_LOADED))?;
+    Ok(json(StatusCode::OK, &view))
 }
 
-/// At most this many drafts are followed by a page that is open.
-const FOLLOWED: u32 = 100;
-
-/// `GET /api/drafts/active`: what is being generated for the caller. It sweeps nothing and reads little, and answers 304
-/// while nothing has changed.
-pub(super) async fn active(context: &Context, request: &Request) -> Answered {
-    let user_id = match caller::user(context, request).await {
-        Ok(user_id) => user_id,
-        Err(reason) => return respond::unauthorized("/api/drafts/active", &reason),
-    };
-    let batch = [store::balance(&user_id), store::active_of_user(&user_id, FOLLOWED, 0)];
-    let rows = context.database.run(&batch).await.and_then(|results| match results.as_slice() {
-        [balance, active] => {
-            let tokens = balance.first().and_then(|row| row.get("tokens")).and_then(Value::as_u64);
-            Ok((tokens.unwrap_or(0), store::candidates(active, "candidates")?))
-        }
-        _ => Err(DatabaseError::new("expected two results")),
-    });
-    match rows {
-        Ok((balance, rows)) => {
-            let known = request.header("If-None-Match");
-            respond::tagged(&view::active_json(&user_id, balance, &rows), context.now, known.as_deref())
-        }
-        Err(error) => {
-            console::error(&view::failed_read_line(&error.to_string()));
-            respond::error(503, "the drafts can't be loaded right now")
-        }
-    }
-}
-
-/// The parameters that say which page of the list.
-const PLACE: [&str; 2] = ["cursor", "limit"];
-
-fn place(context: &Context, pairs: Vec<(String, String)>) -> Result<(Page, u32), String> {
-    let [cursor, limit] = parameters(pairs, PLACE)?;
-    Ok((
-        cursor.map_or_else(|| Ok(Page::first()), |text| parse_cursor(&text))?,
-        limit.map_or(Ok(context.config.page_size), |limit| whole("limit", &limit, 1..=100))?,
-    ))
-}
-
-/// Sweeps the user's creations, then lists them. A sweep that fails does not keep the list from showing: what
-/// is shown is the verdict.
-async fn list(
+/// Sweeps the user's creations, then lists them. A sweep that fails does not keep the list from showing: it shows the verdicts.
+async fn swept_list(
     context: &Context,
-    user_id: &str,
-    after: &Page,
-    limit: u32,
+    user_id: String,
+    query: ListQuery,
 ) -> Result<DraftsView, DatabaseError> {
-    let ask = sweeping::Ask {
-        actor: Some(user_id),
-        user_id: Some(user_id),
-        ..sweeping::Ask::new(context, Source::Page)
+    let options = SweepOptions {
+        actor: Some(&user_id),
+        user_id: Some(&user_id),
+        ..SweepOptions::new(context, Source::Page)
     };
-    let swept = sweeping::run(context, ask).await;
-    let batch = [store::balance(user_id), store::page(user_id, after, limit.saturating_add(1))];
-    read(context, user_id, limit, swept.map(|(_, report)| report.failed.len()), &batch)
-        .await
-        .inspect_err(|error| console::error(&failed_sweep_line("", Source::Page, &error.to_string())))
-}
-
-async fn read(
-    context: &Context,
-    user_id: &str,
-    limit: u32,
-    swept: Result<usize, String>,
-    batch: &[store::Statement],
-) -> Result<DraftsView, DatabaseError> {
-    let Listing { balance, drafts, next_cursor } = listing(context, limit, batch).await?;
+    let swept = sweeping::run(context, options).await.map(|(_, report)| report.failed.len());
+    let limit = query.limit.map_or(context.config.page_size, |limit| limit.0);
+    let after = query.cursor.map_or_else(Page::first, |cursor| cursor.0);
+    let batch = [store::balance(&user_id), store::page(&user_id, &after, limit.saturating_add(1))];
+    let results = context.database.run(&batch).await;
+    let listing =
+        results.and_then(|results| Listing::read(&results, limit, context.now, &context.config.policy));
+    let Listing { balance, drafts, next_cursor } = listing.inspect_err(|error| {
+        console_error!("{}", log::failed_read(&error.to_string()));
+    })?;
     Ok(DraftsView {
         now: context.now.as_millis(),
-        user_id: user_id.to_owned(),
+        user_id,
         balance,
         drafts,
         next_cursor,
@@ -131,30 +101,107 @@ async fn read(
     })
 }
 
-/// One page of a user's creations.
-pub(super) struct Listing {
-    pub(super) balance: u64,
-    pub(super) drafts: Vec<DraftView>,
-    pub(super) next_cursor: Option<String>,
+/// At most this many drafts are followed by a page that is open.
+const FOLLOWED: u32 = 100;
+
+/// The answer of `GET /api/drafts/active`, without the server's `now`.
+#[derive(Serialize)]
+struct ActiveDrafts {
+    user_id: String,
+    balance: u64,
+    drafts: Vec<ActiveDraft>,
 }
 
-/// Reads a page: `batch` asks for the balance, and for one creation more than `limit`, to know whether there is a next
-/// page.
-pub(super) async fn listing(
-    context: &Context,
-    limit: u32,
-    batch: &[store::Statement],
-) -> Result<Listing, DatabaseError> {
-    let results = context.database.run(batch).await?;
-    let [balance, page] = results.as_slice() else {
-        return Err(DatabaseError::new("expected two results"));
-    };
-    let balance = balance.first().and_then(|row| row.get("tokens")).and_then(Value::as_u64);
-    let mut rows = store::page_rows(page)?;
-    let more = rows.len() > limit as usize;
-    rows.truncate(limit as usize);
-    let last = rows.last().filter(|_| more);
-    let next_cursor = last.map(|row| cursor(&Page { listed_at: row.listed_at, id: row.creation.id.clone() }));
-    let view = |row| DraftView::new(row, context.now, &context.config.policy);
-    Ok(Listing { balance: balance.unwrap_or(0), drafts: rows.into_iter().map(view).collect(), next_cursor })
+#[derive(Serialize)]
+struct ActiveDraft {
+    id: String,
+    kind: String,
+    status: String,
+    attempt: u32,
+    created_at: Option<u64>,
+    queued_at: Option<u64>,
+    started_at: Option<u64>,
+    heartbeat_at: Option<u64>,
+    progress: Option<u64>,
+}
+
+impl ActiveDraft {
+    fn new(row: CandidateRow) -> Self {
+        let millis = |time: Time| time.instant().map(Timestamp::as_millis);
+        ActiveDraft {
+            id: row.id,
+            kind: row.kind,
+            status: row.status,
+            attempt: row.attempt,
+            created_at: millis(row.created_at),
+            queued_at: millis(row.queued_at),
+            started_at: millis(row.started_at),
+            heartbeat_at: millis(row.heartbeat_at),
+            progress: row.progress,
+        }
+    }
+}
+
+/// `GET /api/drafts/active`: what is being generated for the caller. It sweeps nothing and reads little, and answers 304
+/// while nothing has changed.
+#[worker::send]
+pub(in crate::worker) async fn active(app: App, User(user_id): User, headers: HeaderMap) -> Answer {
+    let batch = [store::balance(&user_id), store::active_of_user(&user_id, FOLLOWED, 0)];
+    let rows = app.database.run(&batch).await.and_then(|results| match results.as_slice() {
+        [balance, active] => {
+            let tokens = balance.first().and_then(|row| row.get("tokens")).and_then(Value::as_u64);
+            Ok((tokens.unwrap_or(0), store::candidates(active, "candidates")?))
+        }
+        _ => Err(DatabaseError::new("expected two results")),
+    });
+    let (balance, rows) = rows.map_err(|error| Problem::database(&error, NOT_LOADED))?;
+    let drafts = rows.into_iter().map(ActiveDraft::new).collect();
+    tagged(&ActiveDrafts { user_id, balance, drafts }, app.now.as_millis(), &headers)
+}
+
+#[derive(Serialize)]
+struct Published<'a> {
+    id: &'a str,
+    status: &'static str,
+    attempt: u32,
+}
+
+/// `POST /api/drafts/{id}/publish`
+#[worker::send]
+pub(in crate::worker) async fn publish(
+    app: App,
+    Owner(user_id): Owner,
+    Path(id): Path,
+    Query(Nothing {}): Query<Nothing>,
+    Json(Nothing {}): Json<Nothing>,
+) -> Answer {
+    let details = Details { user_id: &user_id, ..Details::default() };
+    let row = carry_out(&app, &id, Report::Publish, details).await?;
+    let status = Status::Published.as_str();
+    Ok(json(StatusCode::OK, &Published { id: &row.creation.id, status, attempt: row.creation.attempt }))
+}
+
+#[derive(Serialize)]
+struct Deleted<'a> {
+    id: &'a str,
+    status: &'static str,
+    attempt: u32,
+    deleted_at: Option<u64>,
+}
+
+/// `DELETE /api/drafts/{id}`
+#[worker::send]
+pub(in crate::worker) async fn delete(
+    app: App,
+    Owner(user_id): Owner,
+    Path(id): Path,
+    Query(Nothing {}): Query<Nothing>,
+    Json(Nothing {}): Json<Nothing>,
+) -> Answer {
+    let details = Details { user_id: &user_id, ..Details::default() };
+    let row = carry_out(&app, &id, Report::Delete, details).await?;
+    let status = row.creation.draft().status.unwrap_or(Status::Failed).as_str();
+    let deleted =
+        Deleted { id: &row.creation.id, status, attempt: row.creation.attempt, deleted_at: row.deleted_at };
+    Ok(json(StatusCode::OK, &deleted))
 }

@@ -1,20 +1,24 @@
-use serde_json::{Value, json};
-use wasm_bindgen::JsValue;
+use axum::http::StatusCode;
+use axum::response::Response;
+use serde_json::{Map, Value, json};
 
-use super::context::{Context, config};
-use super::message::Answered;
-use super::{caller, respond};
 use crate::store::{self, Database as _, SCHEMA_VERSION};
+use crate::worker::app::{Context, Invocation, config};
+use crate::worker::caller;
+use crate::worker::problem::json;
+
+type Check = Result<(), String>;
 
 /// `GET /healthz`: the Worker runs.
-pub(super) fn alive() -> Answered {
-    respond::json(200, &json!({ "status": "ok", "version": env!("CARGO_PKG_VERSION") }))
+pub(in crate::worker) async fn alive() -> Response {
+    json(StatusCode::OK, &json!({ "status": "ok", "version": env!("CARGO_PKG_VERSION") }))
 }
 
 /// `GET /readyz`: whether it can do its work; 503 names each thing that is in the way.
-pub(super) async fn ready(env: &JsValue) -> Answered {
-    let configuration = config(env).map(drop).map_err(|error| error.to_string());
-    let (secrets, schema, sweep) = match Context::scheduled(env) {
+#[worker::send]
+pub(in crate::worker) async fn ready(Invocation { env, .. }: Invocation) -> Response {
+    let configuration = config(&env).map(drop).map_err(|error| error.to_string());
+    let (secrets, schema, sweep) = match Context::new(&env) {
         Ok(context) => {
             let (schema, sweep) = database(&context).await;
             (caller::secrets_are_fit(&context), schema, sweep)
@@ -24,15 +28,13 @@ pub(super) async fn ready(env: &JsValue) -> Answered {
     let checks =
         [("configuration", configuration), ("secrets", secrets), ("schema", schema), ("sweep", sweep)];
     let ready = checks.iter().all(|(_, check)| check.is_ok());
-    let checks: serde_json::Map<_, _> = checks
-        .into_iter()
-        .map(|(name, check)| (name.to_owned(), check.map_or_else(Value::from, |()| Value::from("ok"))))
-        .collect();
-    respond::json(if ready { 200 } else { 503 }, &json!({ "ready": ready, "checks": checks }))
+    let text = |check: Check| check.map_or_else(Value::from, |()| Value::from("ok"));
+    let checks: Map<_, _> = checks.into_iter().map(|(name, check)| (name.to_owned(), text(check))).collect();
+    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    json(status, &json!({ "ready": ready, "checks": checks }))
 }
 
-type Check = Result<(), String>;
-
+/// Whether the schema is current, and whether the last good sweep is recent.
 async fn database(context: &Context) -> (Check, Check) {
     let rows = match context.database.run(&[store::readiness()]).await {
         Ok(results) => results.into_iter().next().unwrap_or_default(),

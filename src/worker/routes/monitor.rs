@@ -1,183 +1,149 @@
-//! What operators read: every route here needs the scope `read`, and none writes.
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::IntoResponse as _;
+use serde::de::{Error as _, Unexpected};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::{Value, json};
 
-use super::console;
-use super::context::Context;
-use super::drafts::{Listing, listing};
-use super::message::{Answered, Request};
-use super::sweeping::{self, Ask};
-use super::{caller, respond, url, watch};
-use crate::config::Scope;
-use crate::input::whole;
-use crate::rules::{Severity, Status, diagnose};
-use crate::store::{self, Database as _, DatabaseError, Page, Row};
+use crate::rules::{Active, Limit, Policy, Severity, diagnose};
+use crate::store::{self, Database as _, DatabaseError, Row};
 use crate::sweep::Source;
-use crate::view::{self, Explained, parse_cursor};
+use crate::worker::app::App;
+use crate::worker::caller::{Operator, Read};
+use crate::worker::extract::{Nothing, Query};
+use crate::worker::problem::{Answer, Problem, json};
+use crate::worker::sweeping::{self, Stopped, SweepOptions};
+use crate::worker::{metrics, monitor};
 
-/// The bands of age that are counted by, in minutes, if none are given.
-const BANDS: &str = "30,60,1440";
 const MINUTE_MS: u64 = 60_000;
 
-/// An answer, or the status and text of an error.
-pub(super) type Answer = Result<serde_json::Value, (u16, String)>;
-
-/// Answers a `GET` below `/api/`; `None` if there is no such route.
-pub(super) async fn answer(context: &Context, request: &Request, method: &str) -> Option<Answered> {
-    let path = request.path();
-    let id = path.strip_prefix("/api/creations/").filter(|id| !id.is_empty() && !id.contains('/'));
-    let known = ["/api/creations", "/api/counts", "/api/sweeps", "/api/doctor", "/api/events"];
-    if id.is_none() && !known.contains(&path) {
-        return None;
-    }
-    if method != "GET" {
-        let allow = if path == "/api/creations" { "GET, POST" } else { "GET" };
-        return Some(respond::method_not_allowed(allow));
-    }
-    if let Err(refusal) = caller::operator(context, request, Scope::Read).await {
-        return Some(respond::refused(path, refusal));
-    }
-    let answer = match (path, id) {
-        (_, Some(id)) => explain(context, request, id).await,
-        ("/api/creations", _) => creations(context, request).await,
-        ("/api/counts", _) => counts(context, request).await,
-        ("/api/sweeps", _) => sweeps(context, request).await,
-        ("/api/events", _) => events(context, request).await,
-        _ => doctor(context, request).await,
-    };
-    Some(match answer {
-        Ok(body) => respond::json(200, &body),
-        Err((status, error)) => respond::error(status, &error),
-    })
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(in crate::worker) struct CountsQuery {
+    #[serde(default)]
+    bands: Bands,
 }
 
-/// `GET /api/creations?user_id=`: one user's creations, the newest first, without sweeping.
-async fn creations(context: &Context, request: &Request) -> Answer {
-    let known = ["user_id", "status", "limit", "cursor"];
-    let [user_id, status, limit, after] = url::parameters(request, known).map_err(bad)?;
-    let user_id = user_id.ok_or_else(|| bad(String::from("`user_id` is missing: expected a user's id")))?;
-    let status =
-        status.map(|status| status.parse::<Status>()).transpose().map_err(|error| bad(error.to_string()))?;
-    let limit =
-        limit.map_or(Ok(context.config.page_size), |limit| whole("limit", &limit, 1..=100)).map_err(bad)?;
-    let after = after.map_or_else(|| Ok(Page::first()), |text| parse_cursor(&text)).map_err(bad)?;
-    let one_more = limit.saturating_add(1);
-    let page = store::page_of_all(&user_id, status.map(Status::as_str), &after, one_more);
-    let Listing { balance, drafts, next_cursor } =
-        listing(context, limit, &[store::balance(&user_id), page]).await.map_err(unavailable)?;
-    Ok(view::creations_json(context.now, &user_id, balance, &drafts, next_cursor))
-}
+/// Limits of age in milliseconds, ascending.
+struct Bands(Vec<u64>);
 
-/// `GET /api/creations/{id}`: all about one creation.
-async fn explain(context: &Context, request: &Request, id: &str) -> Answer {
-    url::parameters(request, []).map_err(bad)?;
-    explanation(context, id).await
-}
-
-/// All about one creation.
-pub(super) async fn explanation(context: &Context, id: &str) -> Answer {
-    let id = url::decode(id);
-    let results = context.database.run(&store::explain(&id)).await.map_err(unavailable)?;
-    let mut results = results.into_iter();
-    let mut next = || results.next().unwrap_or_default();
-    let rows = store::page_rows(&next()).map_err(unavailable)?;
-    let creation = rows.into_iter().next().ok_or_else(|| (404, format!("there is no creation `{id}`")))?;
-    let explained = Explained { creation, ledger: next(), sweeps: next(), attempts: next(), events: next() };
-    Ok(view::explanation_json(context.now, explained, &context.config.policy))
-}
-
-/// `GET /api/counts?bands=30,60,1440`: active creations by age.
-async fn counts(context: &Context, request: &Request) -> Answer {
-    let [bands] = url::parameters(request, ["bands"]).map_err(bad)?;
-    let bands = bands.as_deref().unwrap_or(BANDS);
-    let wrong = || {
-        bad(format!(
-            "`bands` is `{bands}`: expected up to 10 ascending numbers of minutes, such as `{BANDS}`"
-        ))
-    };
-    let minutes: Vec<u64> = bands
-        .split(',')
-        .map(|band| band.parse::<u32>().map(u64::from))
-        .collect::<Result<_, _>>()
-        .map_err(|_| wrong())?;
-    let ascending = minutes.is_sorted_by(|one, next| one < next) && minutes.first() != Some(&0);
-    if !ascending || minutes.len() > 10 {
-        return Err(wrong());
+impl Default for Bands {
+    fn default() -> Self {
+        Bands([30, 60, 1_440].map(|minutes: u64| minutes.saturating_mul(MINUTE_MS)).into())
     }
-    let bands: Vec<_> = minutes.into_iter().map(|minutes| minutes.saturating_mul(MINUTE_MS)).collect();
-    let rows = only(context.database.run(&[store::count(context.now, &bands)]).await.map_err(unavailable)?);
-    Ok(view::counts_json(context.now, &bands, &rows, &context.config.policy))
 }
 
-/// `GET /api/sweeps`: what ran, the newest first.
-async fn sweeps(context: &Context, request: &Request) -> Answer {
-    let [limit, cursor] = url::parameters(request, ["limit", "cursor"]).map_err(bad)?;
-    let limit = limit.map_or(Ok(20), |limit| whole("limit", &limit, 1..=100)).map_err(bad)?;
-    let id =
-        |text: &String| text.len() == 36 && text.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-');
-    if let Some(cursor) = cursor.as_ref().filter(|cursor| !id(cursor)) {
-        return Err(bad(format!("`cursor` is `{cursor}`: expected the `next_cursor` of the page before")));
+impl Bands {
+    fn parse(text: &str) -> Option<Self> {
+        let minutes: Vec<u32> = text.split(',').map(|band| band.parse().ok()).collect::<Option<_>>()?;
+        let ascending = minutes.is_sorted_by(|one, next| one < next) && minutes.first() != Some(&0);
+        let bands = minutes.iter().map(|minutes| u64::from(*minutes).saturating_mul(MINUTE_MS));
+        (ascending && minutes.len() <= 10).then(|| Bands(bands.collect()))
     }
-    let statement = store::sweeps(cursor.as_deref(), limit.saturating_add(1));
-    let rows = only(context.database.run(&[statement]).await.map_err(unavailable)?);
-    Ok(view::sweeps_json(context.now, rows, limit as usize))
 }
 
-/// `GET /api/events?state=dead`: what has not been delivered, the first due first.
-async fn events(context: &Context, request: &Request) -> Answer {
-    let [state, limit, cursor] = url::parameters(request, ["state", "limit", "cursor"]).map_err(bad)?;
-    let state = state.unwrap_or_else(|| String::from("dead"));
-    if state != "dead" && state != "due" {
-        return Err(bad(format!("`state` is `{state}`: expected `dead` or `due`")));
+impl<'de> Deserialize<'de> for Bands {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let expected = "up to 10 ascending numbers of minutes, such as `30,60,1440`";
+        Bands::parse(&text).ok_or_else(|| D::Error::invalid_value(Unexpected::Str(&text), &expected))
     }
-    let limit = limit.map_or(Ok(20), |limit| whole("limit", &limit, 1..=100)).map_err(bad)?;
-    let after = match &cursor {
-        None => (-1, ""),
-        Some(text) => {
-            text.split_once('.').and_then(|(due_at, id)| Some((due_at.parse().ok()?, id))).ok_or_else(
-                || bad(format!("`cursor` is `{text}`: expected the `next_cursor` of the page before")),
-            )?
+}
+
+/// Active creations of a status and kind in a band of age: above one limit and up to the next, in milliseconds.
+#[derive(Serialize)]
+struct Count {
+    status: String,
+    kind: String,
+    readable: bool,
+    above_ms: Option<u64>,
+    up_to_ms: Option<u64>,
+    max_age_ms: Option<u64>,
+    creations: Value,
+    tokens: Value,
+}
+
+impl Count {
+    fn new(row: &Row, bands: &[u64], policy: &Policy) -> Self {
+        let band = row.get("band").and_then(Value::as_i64).and_then(|band| usize::try_from(band).ok());
+        let text = |key: &str| row.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let (status, kind) = (text("status"), text("kind"));
+        let active = Active::ALL.into_iter().find(|active| active.as_str() == status);
+        let max_age_ms = active.and_then(|active| match policy.limit(active, &kind).0 {
+            Limit::After(max_age) => Some(max_age.as_millis()),
+            Limit::Never => None,
+        });
+        let above =
+            |band: usize| band.checked_sub(1).and_then(|below| bands.get(below)).copied().unwrap_or(0);
+        Count {
+            status,
+            kind,
+            readable: band.is_some(),
+            above_ms: band.map(above),
+            up_to_ms: band.and_then(|band| bands.get(band)).copied(),
+            max_age_ms,
+            creations: row.get("creations").cloned().unwrap_or_default(),
+            tokens: row.get("tokens").cloned().unwrap_or_default(),
         }
-    };
-    let statement = store::events(&state, after, limit.saturating_add(1));
-    let rows = only(context.database.run(&[statement]).await.map_err(unavailable)?);
-    Ok(view::events_json(context.now, rows, limit as usize))
-}
-
-/// `GET /api/doctor`: likely root causes, with their evidence.
-async fn doctor(context: &Context, request: &Request) -> Answer {
-    url::parameters(request, []).map_err(bad)?;
-    let results = context.database.run(&[store::evidence(context.now)]).await.map_err(unavailable)?;
-    let row = only(results).into_iter().next();
-    let evidence = row.as_ref().and_then(store::evidence_of);
-    let evidence = evidence.ok_or_else(|| unavailable(DatabaseError::new("the evidence can't be read")))?;
-    // What a sweep would do is known by asking for one that writes nothing.
-    let dry_run = Ask { dry_run: true, ..Ask::new(context, Source::Endpoint) };
-    let (_, report) =
-        sweeping::run(context, dry_run).await.map_err(|error| unavailable(DatabaseError::new(error)))?;
-    let stale = report.failed.len().saturating_add(report.retried.len()) as u64;
-    let (health, _) = watch::look_with(context, Some(stale)).await.map_err(unavailable)?;
-    let (mut findings, warnings): (Vec<_>, Vec<_>) = health
-        .findings
-        .into_iter()
-        .chain(diagnose(&evidence, context.now))
-        .partition(|finding| finding.severity == Severity::Critical);
-    findings.extend(warnings);
-    // With another schema, all else may be wrong by that.
-    if let Some(at) = findings.iter().position(|finding| finding.code == "schema_not_current") {
-        let schema = findings.remove(at);
-        findings.insert(0, schema);
     }
-    Ok(view::diagnosis_json(context.now, &findings))
 }
 
-fn only(results: Vec<Vec<Row>>) -> Vec<Row> {
-    results.into_iter().next().unwrap_or_default()
+/// `GET /api/counts?bands=30,60,1440`: active creations by status, kind and band of age.
+#[worker::send]
+pub(in crate::worker) async fn counts(
+    app: App,
+    _: Operator<Read>,
+    Query(CountsQuery { bands: Bands(bands) }): Query<CountsQuery>,
+) -> Answer {
+    let results = app.database.run(&[store::count(app.now, &bands)]).await?;
+    let rows = results.into_iter().next().unwrap_or_default();
+    let counts: Vec<_> = rows.iter().map(|row| Count::new(row, &bands, &app.config.policy)).collect();
+    let now = app.now.as_millis();
+    Ok(json(StatusCode::OK, &json!({ "now": now, "bands_ms": bands, "counts": counts })))
 }
 
-const fn bad(error: String) -> (u16, String) {
-    (400, error)
+/// `GET /api/doctor`: likely root causes, with their evidence. It is healthy if nothing is critical.
+#[worker::send]
+pub(in crate::worker) async fn doctor(
+    app: App,
+    _: Operator<Read>,
+    Query(Nothing {}): Query<Nothing>,
+) -> Answer {
+    let results = app.database.run(&[store::evidence(app.now)]).await?;
+    let evidence = results.first().and_then(|rows| rows.first()).and_then(store::evidence_of);
+    let evidence = evidence.ok_or_else(|| DatabaseError::new("the evidence can't be read"))?;
+    // What a sweep would do is known by asking for one that writes nothing.
+    let dry_run = SweepOptions { dry_run: true, ..SweepOptions::new(&app, Source::Endpoint) };
+    let swept = sweeping::run(&app, dry_run).await;
+    let (_, report) = swept.map_err(|Stopped(error)| Problem::from(DatabaseError::new(error)))?;
+    let stale = report.failed.len().saturating_add(report.retried.len()) as u64;
+    let (health, _) = monitor::look_with(&app, Some(stale)).await?;
+    let mut findings: Vec<_> = health.findings.into_iter().chain(diagnose(&evidence, app.now)).collect();
+    // With another schema, all else may be wrong by that.
+    findings.sort_by_key(|finding| {
+        (finding.code != "schema_not_current", finding.severity != Severity::Critical)
+    });
+    let healthy = findings.iter().all(|finding| finding.severity < Severity::Critical);
+    let list: Vec<_> = findings
+        .iter()
+        .map(|finding| {
+            json!({
+                "code": finding.code,
+                "severity": finding.severity.as_str(),
+                "cause": finding.cause,
+                "evidence": finding.evidence,
+                "remedy": finding.remedy,
+            })
+        })
+        .collect();
+    let now = app.now.as_millis();
+    Ok(json(StatusCode::OK, &json!({ "now": now, "healthy": healthy, "findings": list })))
 }
 
-fn unavailable(error: DatabaseError) -> (u16, String) {
-    console::error(&view::failed_read_line(&error.to_string()));
-    (503, String::from("the database does not answer right now: see /readyz"))
+/// `GET /metrics`: for machines, as OpenMetrics has it.
+#[worker::send]
+pub(in crate::worker) async fn metrics(app: App, _: Operator<Read>) -> Answer {
+    let (health, data) = monitor::read(&app, app.now).await?;
+    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    Ok(([(CONTENT_TYPE, kind)], metrics::text(&health, &data)).into_response())
 }
