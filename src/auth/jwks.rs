@@ -1,6 +1,6 @@
 use serde_json::Value;
 
-use crate::config::Algorithm;
+use super::Algorithm;
 use crate::rules::Timestamp;
 
 /// Keys are fetched anew when they are older than this.
