@@ -100,7 +100,7 @@ impl fmt::Display for SecretError {
             Fault::Missing => "is not set",
             Fault::Placeholder => "is a placeholder",
             Fault::Weak => "is too weak",
-            Fault::Spaced => "begins or ends with white space",
+            Fault::Spaced => "is surrounded by white space",
         };
         write!(
             f,

@@ -147,7 +147,7 @@ fn weak_secrets_and_placeholders_are_refused() {
     assert_eq!(error(Some("short")), format!("secret `CLEANUP_TOKEN` is too weak: {expected}"));
     assert_eq!(error(Some(&"a".repeat(64))), format!("secret `CLEANUP_TOKEN` is too weak: {expected}"));
     for spaced in [format!("{SECRET}\n"), format!(" {SECRET}")] {
-        let text = "secret `CLEANUP_TOKEN` begins or ends with white space";
+        let text = "secret `CLEANUP_TOKEN` is surrounded by white space";
         assert_eq!(error(Some(&spaced)), format!("{text}: {expected}"));
     }
     let placeholder = "replace-this-CHANGE-ME-with-32-random-bytes";
