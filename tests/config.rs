@@ -123,8 +123,11 @@ fn an_unknown_key_suggests_the_nearest_one() {
 #[test]
 fn the_rules_say_what_is_wrong_with_a_policy() {
     check(json!({ "policy": 1 }), "`policy` is `1`: expected a table");
-    for policy in [json!({ "max_age_hours": 0 }), json!({ "preset": "prod" }), json!({ "kinds": { "": { "pending": 1 } } })]
-    {
+    for policy in [
+        json!({ "max_age_hours": 0 }),
+        json!({ "preset": "prod" }),
+        json!({ "kinds": { "": { "pending": 1 } } }),
+    ] {
         let error = Config::from_json(&json!({ "policy": policy })).unwrap_err().to_string();
         assert!(error.starts_with("policy: ") && error.contains('`'), "{error}");
     }
@@ -281,6 +284,10 @@ fn an_issuer_says_whose_tokens_may_call() {
     issuers(
         json!([with(own.clone(), json!({ "email_verified": 1 }))]),
         "`issuers[0].email_verified` is `1`: expected `true` or `false`",
+    );
+    issuers(
+        json!([with(own.clone(), json!({ "scopes": ["all"] }))]),
+        "`issuers[0].scopes[0]` is `\"all\"`: expected `\"read\"`, `\"sweep\"` or `\"report\"`",
     );
     let config = read(json!({ "issuers": [access, google, own] }));
     let [access, google, own] = config.issuers.as_slice() else { panic!("there are three") };

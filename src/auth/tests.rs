@@ -263,6 +263,9 @@ fn keys_are_fetched_when_they_are_needed_and_no_oftener() {
     cache.fetching(at(3_610));
     cache.fetched(Some("<html>"), at(3_610));
     assert_eq!(look(&cache, Some("1"), 3_611), "use");
+    // A fetch that failed is soon repeated: whoever has just got a new key is not locked out for a minute.
+    assert_eq!(look(&cache, Some("new"), 3_619), "refuse");
+    assert_eq!(look(&cache, Some("new"), 3_620), "fetch");
     cache.fetching(at(90_000));
     assert_eq!(look(&cache, Some("1"), 90_000), "refuse");
 }

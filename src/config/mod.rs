@@ -108,7 +108,7 @@ impl Config {
 fn may_hold_a_secret(path: &str) -> bool {
     let credential = path.starts_with("api_tokens") || path.ends_with("_url");
     // Where a table belongs, anything may be.
-    let table = ["", "auth", "issuers"].contains(&path) || path.ends_with(']');
+    let table = ["", "auth", "issuers"].contains(&path) || (path.ends_with(']') && !path.contains('.'));
     credential || table
 }
 
