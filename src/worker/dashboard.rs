@@ -10,7 +10,7 @@ use super::message::{Answered, Request, failure};
 use super::sweeping::{self, Ask};
 use super::{caller, operators, respond, url, watch};
 use crate::auth::{csrf, csrf_matches};
-use crate::config::Scope;
+use crate::auth::Scope;
 use crate::input::{Plan, whole};
 use crate::rules::Timestamp;
 use crate::store::{self, Dashboard, Database as _, DatabaseError};
