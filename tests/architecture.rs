@@ -20,8 +20,8 @@ const RINGS: [(&str, &[&str], &[&str]); 12] = [
     ("sweep.rs", &["rules", "store"], &["serde_json"]),
     ("report.rs", &["rules", "store"], &["serde_json"]),
     ("read", &["read"], &["serde", "serde_json"]),
-    ("config", &["rules", "config"], &["serde_json"]),
-    ("auth", &["rules", "config", "auth"], &["base64", "hmac", "serde_json", "sha2", "subtle"]),
+    ("config", &["rules", "auth", "read", "config"], &["serde", "serde_json"]),
+    ("auth", &["rules", "read", "auth"], &["base64", "hmac", "serde", "serde_json", "sha2", "subtle"]),
     ("input", &["rules", "config", "sweep", "input"], &["serde_json"]),
     (
         "view",

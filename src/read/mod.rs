@@ -34,7 +34,7 @@ use serde_json::Value;
 use serde_path_to_error::{Path, Segment};
 
 use input::{Fault, Form, Input};
-pub use values::{Text, Whole, whole};
+pub use values::{Text, Whole, parsed, whole};
 
 /// More characters than these are not quoted: a body may be long, and the answer need not be.
 const LONGEST_QUOTE: usize = 40;
@@ -76,11 +76,11 @@ pub fn table<T: DeserializeOwned>(name: &str, value: &Value, secret: fn(&str) ->
 ///
 /// [`Invalid`]
 pub fn json<T: DeserializeOwned>(text: &[u8]) -> Result<T, Invalid> {
-    let text = text.trim_ascii();
-    let value = strict::parse(if text.is_empty() { b"{}" } else { text }).map_err(|error| Invalid {
-        path: String::new(),
-        message: format!("the body is not valid JSON ({error}): expected an object"),
-    })?;
+    let value =
+        strict::parse(if text.trim_ascii().is_empty() { b"{}" } else { text }).map_err(|error| Invalid {
+            path: String::new(),
+            message: format!("the body is not valid JSON ({error}): expected an object"),
+        })?;
     Reader { form: Form::Body, root: "the body", value: &value, secret: |_| false }.read()
 }
 

@@ -11,6 +11,12 @@ impl<const MIN: u64, const MAX: u64> Whole<MIN, MAX> {
     pub const fn get(self) -> u64 {
         self.0
     }
+
+    /// The same, where `MAX` fits.
+    pub const fn get_u32(self) -> u32 {
+        const { assert!(MAX <= 0xffff_ffff) };
+        self.0 as u32
+    }
 }
 
 impl<'de, const MIN: u64, const MAX: u64> Deserialize<'de> for Whole<MIN, MAX> {
@@ -98,5 +104,35 @@ impl<const MAX: usize> Visitor<'_> for TextVisitor<MAX> {
         } else {
             Err(E::invalid_value(Unexpected::Str(text), &self))
         }
+    }
+}
+
+/// Reads text of a form of its own: what `parse` makes of it. `expected` says which text would be right.
+///
+/// # Errors
+///
+/// Where it is not text, or `parse` makes nothing of it.
+pub fn parsed<'de, D: Deserializer<'de>, T>(
+    deserializer: D,
+    expected: &'static str,
+    parse: fn(&str) -> Option<T>,
+) -> Result<T, D::Error> {
+    deserializer.deserialize_str(ParsedVisitor { expected, parse })
+}
+
+struct ParsedVisitor<T> {
+    expected: &'static str,
+    parse: fn(&str) -> Option<T>,
+}
+
+impl<T> Visitor<'_> for ParsedVisitor<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.expected)
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<T, E> {
+        (self.parse)(text).ok_or_else(|| E::invalid_value(Unexpected::Str(text), &self))
     }
 }

@@ -11,8 +11,9 @@ use axum::http::request::Parts;
 use super::app::{App, Context};
 use super::jwks;
 use super::problem::Problem;
-use crate::auth::{Signed, TokenError, Unverified, bearer, claimed_issuer, cookie, find};
-use crate::config::{Algorithm, Issuer, Scope};
+use crate::auth::{
+    Algorithm, Issuer, Scope, Signed, TokenError, Unverified, bearer, claimed_issuer, cookie, find,
+};
 
 /// The user whose token is in the `Authorization` header or in the configured cookie.
 pub(super) struct User(pub(super) String);

@@ -58,9 +58,9 @@ impl<S: Send + Sync> FromRequestParts<S> for Path {
 }
 
 /// The whole body. One that can't be read to its end is an error, for an empty one may mean everything.
-pub(super) struct Bytes(pub(super) Vec<u8>);
+pub(super) struct Body(pub(super) String);
 
-impl<S: Sync> FromRequest<S> for Bytes {
+impl<S: Sync> FromRequest<S> for Body {
     type Rejection = Problem;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
@@ -73,8 +73,10 @@ impl<S: Sync> FromRequest<S> for Bytes {
                 Problem::bad_request("the body can't be read to its end: send it again, whole")
             }
         })?;
-        // Some write a mark before UTF-8, and it means nothing.
-        Ok(Bytes(body.strip_prefix("\u{feff}".as_bytes()).unwrap_or(&body).to_vec()))
+        let text = String::from_utf8(body.into());
+        let text = text.map_err(|_| Problem::bad_request("the body is not text: expected UTF-8"))?;
+        // Some write a mark before it, and it means nothing.
+        Ok(Body(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text)))
     }
 }
 
@@ -85,8 +87,8 @@ impl<S: Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        let Bytes(body) = Bytes::from_request(request, state).await?;
-        Ok(Json(read::json(&body)?))
+        let Body(body) = Body::from_request(request, state).await?;
+        Ok(Json(read::json(body.as_bytes())?))
     }
 }
 
@@ -97,8 +99,8 @@ impl<S: Sync, T: DeserializeOwned> FromRequest<S> for Form<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        let Bytes(body) = Bytes::from_request(request, state).await?;
+        let Body(body) = Body::from_request(request, state).await?;
         let invalid = |error| Problem::bad_request(format!("the form is not valid: {error}"));
-        serde_urlencoded::from_bytes(&body).map(Form).map_err(invalid)
+        serde_urlencoded::from_str(&body).map(Form).map_err(invalid)
     }
 }

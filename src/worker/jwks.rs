@@ -10,7 +10,7 @@ use web_sys::{CryptoKey, WorkerGlobalScope};
 use worker::{AbortSignal, Fetch, RequestInit, RequestRedirect};
 
 use crate::auth::{KeyCache, Lookup, Signed, TokenError, Unverified};
-use crate::config::Algorithm;
+use crate::auth::Algorithm;
 use crate::rules::Timestamp;
 
 /// No key set that was meant for this is longer.

@@ -67,7 +67,7 @@ pub(super) async fn run(context: &Context, options: SweepOptions<'_>) -> Result<
         dry_run,
         notify: courier::destinations(context),
         breaker: context.config.breaker,
-        rows_per_transaction: context.config.rows_per_transaction,
+        rows_per_transaction: context.config.rows_per_sweep,
         rows_per_sweep: limit,
     };
     let (report, error) = match mark_stale_creations_as_failed(&context.database, request).await {

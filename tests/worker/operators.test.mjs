@@ -106,7 +106,7 @@ test("a body that breaks off changes nothing, though an empty one would mean eve
   };
   for (const path of ["/api/generate/cleanup-stale", "/api/events/replay"]) {
     assert.deepEqual(await post(path, "{}", { "X-Cut": "1" }), [400, "the body can't be read to its end: send it again, whole"]);
-    assert.deepEqual(await post(path, Buffer.from([0xff, 0xfe])), [400, "the body is no text: expected UTF-8"]);
+    assert.deepEqual(await post(path, Buffer.from([0xff, 0xfe])), [400, "the body is not text: expected UTF-8"]);
     // One that says no length is measured as it comes.
     const blanks = Buffer.alloc(1_000_000, " ");
     const long = new ReadableStream({ pull: (controller) => controller.enqueue(blanks) });
@@ -156,8 +156,8 @@ test("a user's creations are listed by status, page by page, without sweeping", 
   assert.deepEqual([second.creations.map(({ id }) => id), second.next_cursor, second.balance], [["c3", "c4"], null, 9_950]);
   assert.equal(await world.status("c0"), "pending");
   assert.deepEqual((await world.ask("/api/creations?user_id=ada&status=failed")).creations, []);
-  assert.equal(await text("/api/creations", 400), "`user_id` is missing: expected a user's id");
-  assert.equal(await text("/api/creations?user_id=ada&status=stuck", 400), "unknown status `stuck`: expected `pending`, `processing`, `draft`, `published` or `failed`");
+  assert.equal(await text("/api/creations", 400), "`user_id` is missing: expected text of 1 to 200 bytes");
+  assert.equal(await text("/api/creations?user_id=ada&status=stuck", 400), "`status` is `stuck`: expected `pending`, `processing`, `draft`, `published` or `failed`");
 });
 
 test("explain tells what a creation is, by which rule, and everything that touched it", async () => {
@@ -169,7 +169,7 @@ test("explain tells what a creation is, by which rule, and everything that touch
   const after = await world.ask("/api/creations/a%2Fb%20c");
   assert.deepEqual([after.creation.verdict, after.creation.error, after.rule], ["settled", "Generation timeout: Task stuck in pending status for 2.0 hours", "max_age_hours"]);
   assert.deepEqual(after.ledger.map(({ type, tokens }) => [type, tokens]), [["charge", -7], ["refund", 7]]);
-  assert.deepEqual(after.sweeps.map(({ id, source, marked }) => [id, source, marked]), [[after.ledger[1].sweep_id, "cron", 1]]);
+  assert.deepEqual(after.sweeps.map(({ id, source, failed }) => [id, source, failed]), [[after.ledger[1].sweep_id, "cron", 1]]);
   assert.equal(await text("/api/creations/nothing", 404), "there is no creation `nothing`");
 });
 
@@ -308,5 +308,5 @@ test("a plan fails nothing that it would have given another attempt, and the oth
   assert.notEqual((await preview()).plan_id, plan.plan_id);
   const report = await apply(plan);
   assert.deepEqual([report.marked_as_failed, report.retried, report.refunded_tokens], [0, 0, 0]);
-  assert.deepEqual(report.skipped.map(({ reason, message }) => [reason, message]), Array(2).fill(["otherwise", "the policy would do something else with it now"]));
+  assert.deepEqual(report.skipped.map(({ reason, message }) => [reason, message]), Array(2).fill(["action_changed", "the planned action no longer matches the policy"]));
 });

@@ -29,7 +29,7 @@ const MAX_TOKENS: u64 = 9_007_199_254_740_991;
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(in crate::worker) struct ListQuery {
-    user_id: String,
+    user_id: Text<MAX_NAME>,
     status: Option<StatusWord>,
     limit: Option<PageSize>,
     cursor: Option<Cursor>,
@@ -67,7 +67,7 @@ pub(in crate::worker) async fn list(
     _: Operator<caller::Read>,
     Query(query): Query<ListQuery>,
 ) -> Answer {
-    let user_id = query.user_id;
+    let user_id = query.user_id.into_string();
     let status = query.status.map(|status| status.status().as_str());
     let limit = query.limit.map_or(app.config.page_size, |limit| limit.0);
     let after = query.cursor.map_or_else(Page::first, |cursor| cursor.0);

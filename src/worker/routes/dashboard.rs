@@ -10,8 +10,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use worker::console_log;
 
-use crate::auth::{csrf, csrf_matches};
-use crate::config::Scope;
+use crate::auth::{Scope, csrf, csrf_matches};
 use crate::read::{self, whole};
 use crate::store::{self, Database as _, DatabaseError};
 use crate::sweep::Source;

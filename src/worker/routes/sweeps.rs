@@ -13,7 +13,7 @@ use crate::sweep::Source;
 use crate::worker::app::App;
 use crate::worker::caller::{Operator, Read, Sweep};
 use crate::worker::explanation::SweepRow;
-use crate::worker::extract::{Bytes, Query};
+use crate::worker::extract::{Body, Query};
 use crate::worker::plan::Plan;
 use crate::worker::problem::{Answer, Problem, json};
 use crate::worker::sweep_json::SweepJson;
@@ -117,9 +117,9 @@ pub(in crate::worker) async fn cleanup_stale(
     app: App,
     operator: Operator<Sweep>,
     Query(query): Query<CleanupQuery>,
-    Bytes(body): Bytes,
+    Body(body): Body,
 ) -> Answer {
-    let plan = Plan::read(&body)?;
+    let plan = Plan::read(body.as_bytes())?;
     if plan.is_some() && query.chooses() {
         return Err(Problem::bad_request(
             "a plan says itself which creations it is for: leave out `user_id`, `kind`, `status` and `limit`",
