@@ -221,7 +221,7 @@ fn thresholds(value: &Value) -> Result<Thresholds, ConfigError> {
         ("error_percent", 1..=100),
         ("outbox_minutes", 1..=1_440),
     ];
-    let [overdue, stale, error, outbox] = numbers("alerts", value, keys, [1, 20, 80, 15])?.map(u64::from);
+    let [overdue, stale, error, outbox] = numbers("alerts", value, keys, [3, 20, 80, 15])?.map(u64::from);
     Ok(Thresholds {
         overdue_ms: overdue.saturating_mul(MINUTE_MS),
         stale_percent: stale,

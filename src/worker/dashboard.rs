@@ -13,9 +13,10 @@ use crate::auth::{csrf, csrf_matches};
 use crate::config::Scope;
 use crate::input::{Plan, whole};
 use crate::rules::Timestamp;
+use crate::service::monitor::Health;
 use crate::store::{self, Dashboard, Database as _, DatabaseError};
 use crate::sweep::Source;
-use crate::view::{self, DashboardView, Health, message_page};
+use crate::view::{self, DashboardView, message_page};
 
 /// The cookie with an operator's credential: for this page only, and never for another site's request.
 const COOKIE: &str = "operator";
@@ -74,7 +75,7 @@ async fn operator(context: &Context, request: &Request, scope: Scope) -> Result<
 pub(super) async fn read(context: &Context, since: Timestamp) -> Result<(Health, Dashboard), DatabaseError> {
     let batch = store::dashboard(&context.config.policy, context.now, since);
     let results = context.database.run(&batch).await?;
-    let (health, _) = watch::look(context).await?;
+    let health = watch::look(context).await?;
     Ok((health, Dashboard::read(results)?))
 }
 
@@ -244,7 +245,7 @@ async fn control(context: &Context, actor: &str, pause: bool) -> Result<String, 
     let action = if pause { "pause" } else { "resume" };
     let id = context.new_id().map_err(|error| (503, error))?;
     let write = if pause {
-        store::hold("paused", Some(actor), "by an operator", context.now)
+        store::suspend("paused", Some(actor), "by an operator", context.now)
     } else {
         store::release("paused")
     };

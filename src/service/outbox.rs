@@ -1,0 +1,304 @@
+//! Delivers events at least once: to queues and to a webhook.
+
+use futures_util::stream::{self, StreamExt as _};
+
+use crate::rules::Timestamp;
+use crate::store::{self, Database, DatabaseError, Destination, Event, Settlement};
+
+/// So many events are claimed by one run at most. Each may take a query of its own to settle, and the platform has 1,000 an
+/// invocation.
+pub const EVENTS_PER_RUN: u32 = 500;
+/// How long a run by cron may take. With it the next one, a minute later, rarely finds this one at work.
+pub const CRON_MS: u64 = 50_000;
+/// How long a run beside a request may take: the platform ends it 30 s after the answer.
+pub const REQUEST_MS: u64 = 20_000;
+/// A send ends within this time: a [`Courier`] sees to it.
+pub const TIMEOUT_MS: u64 = 10_000;
+
+/// So many webhooks are sent side by side.
+const SIDE_BY_SIDE: usize = 6;
+/// A claim holds at most so many events for each that is sent side by side.
+const ROUNDS: u64 = 4;
+/// What a lease has left for settling after the last send has ended.
+const SETTLING_MS: u64 = 5_000;
+/// The wait after a first failure. It doubles with every further one,
+const WAIT_MS: u64 = 30_000;
+/// up to this.
+const MAX_WAIT_MS: u64 = 3_600_000;
+/// What a queue takes at once: bytes and messages a batch, bytes a message. Of each message it counts some 100 bytes of its own.
+const QUEUE_BATCH_BYTES: usize = 256_000;
+const QUEUE_BATCH_MESSAGES: usize = 100;
+const QUEUE_MESSAGE_BYTES: usize = 128_000;
+const QUEUE_OVERHEAD_BYTES: usize = 100;
+
+/// What is sent.
+#[derive(Clone, Copy, Debug)]
+pub struct Message<'a> {
+    /// The event's id, the same at every delivery.
+    pub id: &'a str,
+    /// The JSON.
+    pub body: &'a str,
+    /// Now: a receiver refuses what was signed minutes ago.
+    pub sent_at: Timestamp,
+}
+
+/// What carries events to their destinations.
+pub trait Courier {
+    /// The present time.
+    fn now(&self) -> Timestamp;
+
+    /// Whether a destination is configured.
+    ///
+    /// # Errors
+    ///
+    /// What is missing. An event that only has such destinations left becomes a dead letter with this reason.
+    fn configured(&self, to: Destination) -> Result<(), String>;
+
+    /// Sends messages: several to a queue, all of them or none; one to a webhook. It must end within [`TIMEOUT_MS`].
+    ///
+    /// # Errors
+    ///
+    /// Why they were not taken, or why that is not known. They are sent again later.
+    fn send(&self, to: Destination, messages: &[Message<'_>]) -> impl Future<Output = Result<(), String>>;
+}
+
+/// What a run did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Deliveries {
+    /// Events that every destination has.
+    pub delivered: u32,
+    /// Events that are tried again later.
+    pub failed: u32,
+    /// Events that became dead letters.
+    pub dead: u32,
+    /// Each error with its destination, and how many messages it was of.
+    pub errors: Vec<(Destination, String, u32)>,
+    /// Whether the run ended with events still due: the next one carries on.
+    pub more: bool,
+    /// Why it stopped early. What it had claimed is due again when the lease ends.
+    pub stopped: Option<DatabaseError>,
+}
+
+/// Delivers what is due, until nothing is or `time_ms` is over: [`CRON_MS`] or [`REQUEST_MS`]. An event that failed `max_deliveries`
+/// times becomes a dead letter.
+///
+/// No event is in two senders' hands: a claim leases no more than can be sent within it, and nothing is sent after it.
+pub async fn deliver(
+    database: &impl Database,
+    courier: &impl Courier,
+    max_deliveries: u32,
+    time_ms: u64,
+) -> Deliveries {
+    let end = courier.now().saturating_add(time_ms);
+    let mut done = Deliveries::default();
+    let mut claimed = 0;
+    loop {
+        let now = courier.now();
+        // One slot of time is for the queues.
+        let slots = (end.millis_since(now) / TIMEOUT_MS).min(ROUNDS.saturating_add(1));
+        let in_time = slots.saturating_sub(1).saturating_mul(SIDE_BY_SIDE as u64);
+        let limit = EVENTS_PER_RUN.saturating_sub(claimed).min(u32::try_from(in_time).unwrap_or(0));
+        if limit == 0 {
+            done.more = true;
+            return done;
+        }
+        let lease_ms = slots.saturating_mul(TIMEOUT_MS).saturating_add(SETTLING_MS);
+        let claim = store::claim(now, now.saturating_add(lease_ms), limit);
+        match deliver_claim(database, courier, max_deliveries, claim, &mut done).await {
+            // Less than was asked for: nothing else is due.
+            Ok(count) if count < limit => return done,
+            Ok(count) => claimed = claimed.saturating_add(count),
+            Err(error) => {
+                done.stopped = Some(error);
+                return done;
+            }
+        }
+    }
+}
+
+async fn deliver_claim(
+    database: &impl Database,
+    courier: &impl Courier,
+    max_deliveries: u32,
+    claim: store::Statement,
+    done: &mut Deliveries,
+) -> Result<u32, DatabaseError> {
+    let rows = database.run(&[claim]).await?.into_iter().next().unwrap_or_default();
+    let events = store::claimed(rows)?;
+    let mut letters: Vec<_> = events.iter().map(Letter::new).collect();
+    for letter in &mut letters {
+        letter.leave_out_unconfigured(courier);
+    }
+    for queue in [Destination::Queue, Destination::Workers] {
+        send_to_queue(courier, queue, &mut letters).await;
+    }
+    let (mixed, mut ended): (Vec<_>, Vec<_>) =
+        letters.into_iter().partition(|letter| letter.waits_for(Destination::Webhook));
+    // What the queues have taken is noted before the webhook is asked, which may be slow.
+    let partly = mixed.iter().filter(|letter| letter.left != letter.event.destinations);
+    let partly = partly.map(|letter| (letter.event, Settlement::Partly { left: letter.left })).collect();
+    settle(database, courier, max_deliveries, partly, &mut ended, done).await?;
+    let mut sent = stream::iter(mixed)
+        .map(|letter| post(courier, letter))
+        .buffer_unordered(SIDE_BY_SIDE)
+        // Those that end together are settled together.
+        .ready_chunks(SIDE_BY_SIDE);
+    while let Some(mut ended) = sent.next().await {
+        settle(database, courier, max_deliveries, Vec::new(), &mut ended, done).await?;
+    }
+    Ok(u32::try_from(events.len()).unwrap_or(u32::MAX))
+}
+
+async fn settle<'a>(
+    database: &impl Database,
+    courier: &impl Courier,
+    max_deliveries: u32,
+    mut settlements: Vec<(&'a Event, Settlement)>,
+    ended: &mut Vec<Letter<'a>>,
+    done: &mut Deliveries,
+) -> Result<(), DatabaseError> {
+    let now = courier.now();
+    for letter in ended.drain(..) {
+        let settlement = letter.settlement(max_deliveries, now);
+        let count = match settlement {
+            Settlement::Delivered => &mut done.delivered,
+            Settlement::Retry { .. } => &mut done.failed,
+            Settlement::Dead { .. } => &mut done.dead,
+            Settlement::Partly { .. } | Settlement::Unsent { .. } => &mut 0,
+        };
+        *count = count.saturating_add(1);
+        for (to, error) in letter.errors {
+            done.note(to, error);
+        }
+        settlements.push((letter.event, settlement));
+    }
+    if settlements.is_empty() {
+        return Ok(());
+    }
+    database.run(&store::settle(&settlements, now)).await.map(drop)
+}
+
+impl Deliveries {
+    fn note(&mut self, to: Destination, error: String) {
+        match self.errors.iter_mut().find(|(other, text, _)| (*other, &*text) == (to, &error)) {
+            Some((_, _, count)) => *count = count.saturating_add(1),
+            None => self.errors.push((to, error, 1)),
+        }
+    }
+}
+
+/// A claimed event on its way.
+struct Letter<'a> {
+    event: &'a Event,
+    /// Where it still has to go,
+    left: u32,
+    /// and of these, where it never will.
+    hopeless: u32,
+    errors: Vec<(Destination, String)>,
+}
+
+impl<'a> Letter<'a> {
+    fn new(event: &'a Event) -> Self {
+        Letter { event, left: event.destinations, hopeless: 0, errors: Vec::new() }
+    }
+
+    fn waits_for(&self, to: Destination) -> bool {
+        self.left & !self.hopeless & to.bit() != 0
+    }
+
+    fn leave_out_unconfigured(&mut self, courier: &impl Courier) {
+        for to in Destination::ALL {
+            if self.waits_for(to)
+                && let Err(error) = courier.configured(to)
+            {
+                self.give_up(to, error);
+            }
+        }
+    }
+
+    fn give_up(&mut self, to: Destination, error: String) {
+        self.hopeless |= to.bit();
+        self.errors.push((to, error));
+    }
+
+    fn note(&mut self, to: Destination, sent: Result<(), String>) {
+        match sent {
+            Ok(()) => self.left &= !to.bit(),
+            Err(error) => self.errors.push((to, error)),
+        }
+    }
+
+    /// Whether a send that begins now ends within the lease.
+    fn has_time(&self, now: Timestamp) -> bool {
+        now.saturating_add(TIMEOUT_MS.saturating_add(SETTLING_MS)) <= self.event.leased_until
+    }
+
+    fn message(&self, sent_at: Timestamp) -> Message<'_> {
+        Message { id: &self.event.id, body: &self.event.body, sent_at }
+    }
+
+    fn settlement(&self, max_deliveries: u32, now: Timestamp) -> Settlement {
+        let left = self.left;
+        let error = self.errors.last().map(|(to, error)| format!("{}: {error}", to.name()));
+        match error {
+            _ if left == 0 => Settlement::Delivered,
+            Some(error) if left == self.hopeless || self.event.delivery >= max_deliveries => {
+                Settlement::Dead { left, error }
+            }
+            Some(error) => {
+                let doublings = self.event.delivery.saturating_sub(1).min(20);
+                let wait = WAIT_MS.saturating_mul(1 << doublings).min(MAX_WAIT_MS);
+                Settlement::Retry { left, at: now.saturating_add(wait), error }
+            }
+            None => Settlement::Unsent { left },
+        }
+    }
+}
+
+async fn post<'a>(courier: &impl Courier, mut letter: Letter<'a>) -> Letter<'a> {
+    let now = courier.now();
+    if letter.has_time(now) {
+        let sent = courier.send(Destination::Webhook, &[letter.message(now)]).await;
+        letter.note(Destination::Webhook, sent);
+    }
+    letter
+}
+
+async fn send_to_queue(courier: &impl Courier, queue: Destination, letters: &mut [Letter<'_>]) {
+    for batch in batches(queue, letters) {
+        let now = courier.now();
+        let those = || batch.iter().filter_map(|at| letters.get(*at));
+        if !those().all(|letter| letter.has_time(now)) {
+            return;
+        }
+        let messages: Vec<_> = those().map(|letter| letter.message(now)).collect();
+        let sent = courier.send(queue, &messages).await;
+        for at in batch {
+            if let Some(letter) = letters.get_mut(at) {
+                letter.note(queue, sent.clone());
+            }
+        }
+    }
+}
+
+/// The places of the letters for a queue, in batches that it takes. One that no queue takes is given up.
+fn batches(queue: Destination, letters: &mut [Letter<'_>]) -> Vec<Vec<usize>> {
+    let mut batches: Vec<Vec<usize>> = Vec::new();
+    let mut bytes = 0_usize;
+    for (at, letter) in letters.iter_mut().enumerate().filter(|(_, letter)| letter.waits_for(queue)) {
+        let size = letter.event.body.len().saturating_add(QUEUE_OVERHEAD_BYTES);
+        if size > QUEUE_MESSAGE_BYTES {
+            letter.give_up(queue, format!("it has {size} bytes, and a queue takes {QUEUE_MESSAGE_BYTES}"));
+            continue;
+        }
+        bytes = bytes.saturating_add(size);
+        match batches.last_mut() {
+            Some(batch) if bytes <= QUEUE_BATCH_BYTES && batch.len() < QUEUE_BATCH_MESSAGES => batch.push(at),
+            _ => {
+                batches.push(vec![at]);
+                bytes = size;
+            }
+        }
+    }
+    batches
+}
