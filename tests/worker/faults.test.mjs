@@ -201,7 +201,7 @@ test("two runtimes sweep one database", { timeout: 600_000 }, async () => {
     assert.equal((await one.cleanup()).status, 200);
     const [stale] = await patient(one)("SELECT count(*) AS n FROM stale_drafts_creations WHERE status IN ('pending', 'processing') AND last_sign_of_life < ?", NOW - HOUR);
     assert.equal(stale.n, 0);
-    const shares = await patient(one)("SELECT source, sum(marked) AS marked FROM stale_drafts_sweeps WHERE marked > 0 GROUP BY source ORDER BY source");
+    const shares = await patient(one)("SELECT source, sum(failed) AS failed FROM stale_drafts_sweeps WHERE failed > 0 GROUP BY source ORDER BY source");
     assert.deepEqual(shares.map(({ source }) => source), ["endpoint", "tool"], "both had a share");
     assert.ok(answers[200] > 0);
     for (const status of Object.keys(answers)) assert.ok(["200", "503", "gaveUp"].includes(status), JSON.stringify(answers));
@@ -225,7 +225,7 @@ test("the checker finds what it is for", async () => {
       "every balance is the sum of its ledger": ["UPDATE stale_drafts_balances SET tokens = tokens + 10", "UPDATE stale_drafts_balances SET tokens = tokens - 10"],
       "refunded once if it failed or was restored, and never else": ["UPDATE stale_drafts_ledger SET tokens = 9 WHERE entry_key = 'refund:a'", "UPDATE stale_drafts_ledger SET tokens = 10 WHERE entry_key = 'refund:a'"],
       "charged once": ["UPDATE stale_drafts_ledger SET tokens = -9 WHERE entry_key = 'charge:b'", "UPDATE stale_drafts_ledger SET tokens = -10 WHERE entry_key = 'charge:b'"],
-      "each sweep counts what it marked and refunded": ["UPDATE stale_drafts_sweeps SET marked = marked + 1", "UPDATE stale_drafts_sweeps SET marked = marked - 1"],
+      "each sweep counts what it failed and refunded": ["UPDATE stale_drafts_sweeps SET failed = failed + 1", "UPDATE stale_drafts_sweeps SET failed = failed - 1"],
       "each sweep counts what it put back": ["UPDATE stale_drafts_sweeps SET retried = retried + 1", "UPDATE stale_drafts_sweeps SET retried = retried - 1"],
       "the roll-ups count what the sweeps did": ["UPDATE stale_drafts_rollups SET creations = creations + 1 WHERE outcome = 'failed'", "UPDATE stale_drafts_rollups SET creations = creations - 1 WHERE outcome = 'failed'"],
       "each attempt before this one is recorded": ["UPDATE stale_drafts_attempts SET attempt = 7", "UPDATE stale_drafts_attempts SET attempt = 1"],

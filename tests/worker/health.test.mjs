@@ -67,7 +67,7 @@ test("with a configuration that is not understood nothing is swept, and it says 
     [{ auth: { cookie: "" } }, "`auth.cookie` is `\"\"`: expected text"],
     [{ policy: 1 }, "`policy` is `1`: expected a table"],
     [{ auth: { algorithm: "RS256" } }, "`auth.jwks_url` is missing: expected where the issuer publishes its keys"],
-    [{ auth: { algorithm: "RS256", jwks_url: "https://keys.test/" } }, "`auth.issuer` is missing: expected the `iss` of the api_tokens"],
+    [{ auth: { algorithm: "RS256", jwks_url: "https://keys.test/" } }, "`auth.issuer` is missing: expected the `iss` of the tokens"],
     [{ auth: { algorithm: "RS256", jwks_url: "http://keys.test/" } }, "`auth.jwks_url` is `\"http://keys.test/\"`: expected an `https://` URL"],
     [{ auth: { preset: "firebase" } }, "`auth.project` is missing: expected the Firebase project's id"],
     [{ api_tokens: {} }, "`api_tokens` is something else: expected a list of tables"],
