@@ -286,7 +286,7 @@ impl<D: Database> Run<'_, D> {
         if decides && !dry_run {
             match holds {
                 Some(Suspension::BreakerOpen { detail }) => {
-                    self.database.run(&[store::suspend("circuit_breaker", None, &detail, now)]).await?;
+                    self.database.run(&[store::hold("circuit_breaker", None, &detail, now)]).await?;
                 }
                 // It takes a sweep of everything to say that there is nothing abnormal any more.
                 _ if was && filter.is_empty() && source != Source::Tool => {

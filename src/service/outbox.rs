@@ -19,6 +19,8 @@ pub const TIMEOUT_MS: u64 = 10_000;
 const SIDE_BY_SIDE: usize = 6;
 /// A claim holds at most so many events for each that is sent side by side.
 const ROUNDS: u64 = 4;
+/// A claim's time: for its rounds, and one more for the queues.
+const CLAIM_MS: u64 = TIMEOUT_MS.saturating_mul(ROUNDS.saturating_add(1));
 /// What a lease has left for settling after the last send has ended.
 const SETTLING_MS: u64 = 5_000;
 /// The wait after a first failure. It doubles with every further one,
@@ -94,16 +96,16 @@ pub async fn deliver(
     let mut claimed = 0;
     loop {
         let now = courier.now();
-        // One slot of time is for the queues.
-        let slots = (end.millis_since(now) / TIMEOUT_MS).min(ROUNDS.saturating_add(1));
-        let in_time = slots.saturating_sub(1).saturating_mul(SIDE_BY_SIDE as u64);
-        let limit = EVENTS_PER_RUN.saturating_sub(claimed).min(u32::try_from(in_time).unwrap_or(0));
+        let time_ms = end.millis_since(now).min(CLAIM_MS);
+        let rounds = (time_ms / TIMEOUT_MS).min(ROUNDS);
+        let in_time = u32::try_from(rounds.saturating_mul(SIDE_BY_SIDE as u64)).unwrap_or(0);
+        let limit = EVENTS_PER_RUN.saturating_sub(claimed).min(in_time);
         if limit == 0 {
             done.more = true;
             return done;
         }
-        let lease_ms = slots.saturating_mul(TIMEOUT_MS).saturating_add(SETTLING_MS);
-        let claim = store::claim(now, now.saturating_add(lease_ms), limit);
+        let leased_until = now.saturating_add(time_ms.saturating_add(SETTLING_MS));
+        let claim = store::claim(now, leased_until, limit);
         match deliver_claim(database, courier, max_deliveries, claim, &mut done).await {
             // Less than was asked for: nothing else is due.
             Ok(count) if count < limit => return done,

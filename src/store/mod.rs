@@ -18,7 +18,7 @@ use crate::rules::Timestamp;
 
 pub use dashboard::{ActiveBand, Audited, Dashboard, Rates, Rolled, dashboard};
 pub use monitor::{
-    Alert, Observed, audit, causes, checked, observe, observed, record_alerts, release, suspend, take_turn,
+    Alert, Observed, audit, causes, checked, hold, observe, observed, record_alerts, release, take_turn,
     trim, turn,
 };
 pub use operators::{by_id, count, explain, sweeps};

@@ -133,7 +133,7 @@ const RESOLVE: &str = "UPDATE stale_drafts_alerts SET resolved_at = ?2
 
 const CHECKED: &str = "UPDATE stale_drafts_ledger_check SET user_id = ?1, differs = ?2";
 
-const SUSPEND: &str = "INSERT INTO stale_drafts_controls (name, since, actor, detail) VALUES (?1, ?2, ?3, ?4)
+const HOLD: &str = "INSERT INTO stale_drafts_controls (name, since, actor, detail) VALUES (?1, ?2, ?3, ?4)
      ON CONFLICT (name) DO UPDATE SET detail = excluded.detail";
 
 const RELEASE: &str = "DELETE FROM stale_drafts_controls WHERE name = ?1";
@@ -383,8 +383,8 @@ pub fn checked(user_id: &str, differs: &[String]) -> Statement {
 }
 
 /// Suspends sweeping: `name` is `paused` or `circuit_breaker`. One that suspends it already keeps its beginning.
-pub fn suspend(name: &str, actor: Option<&str>, detail: &str, now: Timestamp) -> Statement {
-    Statement::new(SUSPEND, [name.into(), now.into(), actor.into(), detail.into()])
+pub fn hold(name: &str, actor: Option<&str>, detail: &str, now: Timestamp) -> Statement {
+    Statement::new(HOLD, [name.into(), now.into(), actor.into(), detail.into()])
 }
 
 /// Ends a suspension.

@@ -245,7 +245,7 @@ async fn control(context: &Context, actor: &str, pause: bool) -> Result<String, 
     let action = if pause { "pause" } else { "resume" };
     let id = context.new_id().map_err(|error| (503, error))?;
     let write = if pause {
-        store::suspend("paused", Some(actor), "by an operator", context.now)
+        store::hold("paused", Some(actor), "by an operator", context.now)
     } else {
         store::release("paused")
     };

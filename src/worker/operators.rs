@@ -151,8 +151,9 @@ async fn doctor(context: &Context, request: &Request) -> Answer {
     let (_, report) =
         sweeping::run(context, dry_run).await.map_err(|error| unavailable(DatabaseError::new(error)))?;
     let stale = report.failed.len().saturating_add(report.retried.len()) as u64;
-    let health = monitor::diagnose(&context.database, &watch::settings(context), context.now, Some(stale));
-    let findings = health.await.map_err(unavailable)?.findings;
+    let settings = watch::settings(context);
+    let health = monitor::diagnose(&context.database, &settings, context.now, Some(stale)).await;
+    let findings = health.map_err(unavailable)?.findings;
     Ok(view::diagnosis_json(context.now, &findings))
 }
 

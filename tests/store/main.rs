@@ -19,8 +19,9 @@ mod operators;
 mod reports;
 mod sqlite;
 mod sweeping;
+mod monitor;
+mod outbox;
 mod sweeps;
-mod watch;
 
 use serde_json::{Map, Value, json};
 use sqlite::Sqlite;

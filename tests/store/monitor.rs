@@ -1,14 +1,15 @@
-//! The watch, its alerts, and the outbox.
+//! The monitor: what it observes, its alerts, and its runs.
 
-use serde_json::json;
-use stale_drafts::rules::{Finding, Severity, Suspension};
-use stale_drafts::store::{self, Claimed, Outcome, Row, Seen};
+use serde_json::{Value, json};
+use stale_drafts::rules::{Finding, Policy, Severity, Suspension, Thresholds};
+use stale_drafts::service::monitor::{self, KeepDays, Occasion, Settings};
+use stale_drafts::store::{self, Alert, Observed, Row};
 
-use crate::sqlite::Sqlite;
+use crate::sqlite::{Sqlite, wait};
 use crate::{HOUR, MINUTE, NOW, add, at, database, now};
 
-fn seen(database: &Sqlite) -> Seen {
-    store::observed(&database.all(&store::observe(now()))).unwrap()
+fn seen(database: &Sqlite) -> Observed {
+    store::observed(database.all(&store::observe(now()))).unwrap()
 }
 
 #[test]
@@ -31,32 +32,33 @@ fn what_is_observed() {
     database.write(&format!(
         "INSERT INTO stale_drafts_sweeps (id, source, started_at, finished_at, error)
          VALUES ('1', 'cron', {}, 1, NULL), ('2', 'cron', {NOW}, 1, 'lost'), ('3', 'tool', {NOW}, 1, NULL), ('4', 'cron', {NOW}, NULL, NULL);
-         INSERT INTO stale_drafts_events (id, state, due_at, destinations, created_at, body)
-         VALUES ('e1', 'due', {}, 1, 1, '{{}}'), ('e2', 'due', {NOW}, 1, 1, '{{}}'), ('e3', 'dead', 1, 1, 1, '{{}}')",
+         INSERT INTO stale_drafts_events (id, state, due_at, destinations, created_at, body, failing_since)
+         VALUES ('e1', 'due', {}, 1, 1, '{{}}', NULL), ('e2', 'due', {NOW}, 1, 1, '{{}}', 5), ('e3', 'due', {NOW}, 1, 1, '{{}}', 4),
+           ('e4', 'dead', 1, 1, 1, '{{}}', 1)",
         NOW - 9,
         NOW - 7
     ));
     database.one(store::hold("paused", Some("ops"), "", at(NOW - 5)));
-    let Seen { observed, checked, firing } = seen(&database);
-    let evidence = &observed.evidence;
-    assert_eq!((evidence.finished, evidence.failed, observed.timed_out), (4, 3, 1));
+    let Observed { evidence, checked, firing, next_event_at } = seen(&database);
+    assert_eq!((evidence.finished, evidence.failed, evidence.timed_out), (4, 3, 1));
     assert_eq!(evidence.top_error, Some((String::from("broken"), 2)));
     assert_eq!(evidence.last_good_sweep, Some(at(NOW - 9)));
-    assert_eq!((observed.due_since, observed.given_up), (Some(at(NOW - 7)), 1));
+    assert_eq!(next_event_at, Some(at(NOW - 7)));
+    assert_eq!((evidence.events_failing_since, evidence.dead_letters), (Some(at(4)), 1));
     assert_eq!(
-        observed.suspended,
+        evidence.suspended,
         Some(Suspension::Paused { actor: String::from("ops"), since: at(NOW - 5) })
     );
-    assert_eq!((checked.as_str(), firing.len(), observed.overdue), ("anna", 0, None));
+    assert_eq!((checked.as_str(), firing.len(), evidence.overdue), ("anna", 0, None));
 }
 
 #[test]
 fn the_check_of_the_ledger_goes_from_user_to_user() {
     let database = database();
     let check = || {
-        let Seen { observed, checked, .. } = seen(&database);
-        database.one(store::checked(&checked, &observed.differs));
-        (checked, observed.differs)
+        let Observed { evidence, checked, .. } = seen(&database);
+        database.one(store::checked(&checked, &evidence.differs));
+        (checked, evidence.differs)
     };
     let is = |user: &str, differs: &[&str]| {
         (user.to_owned(), differs.iter().map(ToString::to_string).collect::<Vec<_>>())
@@ -87,18 +89,25 @@ fn a_user_with_more_than_500_creations_is_left_out_of_the_check() {
         ));
     };
     some(1, 500);
-    assert_eq!(seen(&database).observed.differs, [""; 0]);
+    assert_eq!(seen(&database).evidence.differs, [""; 0]);
     database.write("UPDATE stale_drafts_balances SET tokens = tokens + 1 WHERE user_id = 'anna'");
-    assert_eq!(seen(&database).observed.differs, ["anna"]);
+    assert_eq!(seen(&database).evidence.differs, ["anna"]);
     some(501, 501);
-    assert_eq!(seen(&database).observed.differs, [""; 0]);
+    assert_eq!(seen(&database).evidence.differs, [""; 0]);
 }
 
 #[test]
 fn what_is_observed_is_all_of_its_results_or_an_error() {
-    let error = |results: &[Vec<Row>]| store::observed(results).unwrap_err().to_string();
-    assert_eq!(error(&[]), "expected three results");
-    assert_eq!(error(&[vec![], vec![], vec![]]), "nothing was observed");
+    let error = |results: Vec<Vec<Row>>| store::observed(results).unwrap_err().to_string();
+    assert_eq!(error(vec![]), "expected three results");
+    assert_eq!(error(vec![vec![], vec![], vec![]]), "a result has no row");
+    // A column that has another name or type is named.
+    let mut results = database().all(&store::observe(now()));
+    results[0][0].insert(String::from("finished"), "many".into());
+    let wrong = error(results.clone());
+    assert!(wrong.starts_with("column `finished` of a result: invalid type: string \"many\""), "{wrong}");
+    results[0][0].remove("finished");
+    assert_eq!(error(results), "column `.` of a result: missing field `finished`");
 }
 
 fn finding(code: &'static str) -> Finding {
@@ -116,17 +125,17 @@ fn an_alert_fires_once_and_is_resolved_once() {
     let database = database();
     let (a, b) = (finding("a"), finding("b"));
     let firing = || {
-        let of = |alert: store::Firing| {
+        let of = |alert: Alert| {
             [alert.code, alert.since.to_string(), alert.severity, alert.cause, alert.evidence, alert.remedy]
                 .join(", ")
         };
         seen(&database).firing.into_iter().map(of).collect::<Vec<_>>()
     };
-    database.all(&store::alerts(&[&a, &b], &[], at(1), 3));
-    database.all(&store::alerts(&[&a], &[], at(2), 3));
+    database.all(&store::record_alerts(&[&a, &b], &[], at(1), 3));
+    database.all(&store::record_alerts(&[&a], &[], at(2), 3));
     let text = |code| format!("{code}, 1, critical, a cause, it shows, do this");
     assert_eq!(firing(), [text("a"), text("b")]);
-    database.all(&store::alerts(&[], &["a", "other"], at(5), 2));
+    database.all(&store::record_alerts(&[], &["a", "other"], at(5), 2));
     assert_eq!(firing(), [text("b")]);
     assert_eq!(
         database.read("SELECT code, resolved_at FROM stale_drafts_alerts"),
@@ -138,7 +147,7 @@ fn an_alert_fires_once_and_is_resolved_once() {
     let fired = |code| json!([format!("alert.fired:{code}:1"), 1, 3, 1, code, "alert.fired"]);
     assert_eq!(told, [fired("a"), fired("b"), json!(["alert.resolved:a:1", 5, 2, 5, "a", "alert.resolved"])]);
     // It may fire again, and nobody need be told.
-    database.all(&store::alerts(&[&a], &["b"], at(6), 0));
+    database.all(&store::record_alerts(&[&a], &["b"], at(6), 0));
     assert_eq!(firing(), ["a, 6, critical, a cause, it shows, do this"]);
     assert_eq!(database.read("SELECT count(*) FROM stale_drafts_events"), [json!([3])]);
 }
@@ -146,7 +155,7 @@ fn an_alert_fires_once_and_is_resolved_once() {
 #[test]
 fn nothing_is_written_where_no_alert_has_changed() {
     let a = finding("a");
-    let count = |fired: &[&Finding], resolved: &[&str]| store::alerts(fired, resolved, now(), 1).len();
+    let count = |fired: &[&Finding], resolved: &[&str]| store::record_alerts(fired, resolved, now(), 1).len();
     assert_eq!([count(&[], &[]), count(&[&a], &[]), count(&[], &["a"]), count(&[&a], &["b"])], [0, 2, 2, 4]);
 }
 
@@ -195,136 +204,154 @@ fn at_most_500_rows_are_trimmed_at_once() {
     assert_eq!(database.read("SELECT id FROM stale_drafts_sweeps"), [json!(["00501"])]);
 }
 
-/// Events that are due at 1, 2 and 3.
-fn outbox() -> Sqlite {
+fn settings<'a>(policy: &'a Policy, thresholds: &'a Thresholds) -> Settings<'a> {
+    Settings {
+        policy,
+        thresholds,
+        max_ms_since_sweep: 10 * MINUTE,
+        keep: KeepDays { sweeps: 30, events: 30, rollups: 400 },
+        destinations: 1,
+    }
+}
+
+/// A run of the monitor with the default policy: what it says changed.
+fn run(database: &Sqlite, millis: u64, occasion: Occasion) -> Option<(Vec<&'static str>, Vec<String>, bool)> {
+    let (policy, thresholds) = (Policy::default(), Thresholds::default());
+    let changes =
+        wait(monitor::run(database, &settings(&policy, &thresholds), at(millis), occasion)).unwrap()?;
+    let fired = changes.fired.iter().map(|finding| finding.code).collect();
+    Some((fired, changes.resolved, changes.events_due))
+}
+
+fn good_sweep(database: &Sqlite, id: &str, millis: u64) {
+    database.write(&format!(
+        "INSERT INTO stale_drafts_sweeps (id, source, started_at, finished_at) VALUES ('{id}', 'cron', {millis}, {millis})"
+    ));
+}
+
+/// Everything that the database holds of the monitor.
+fn stands(database: &Sqlite) -> Vec<Value> {
+    let tables = ["sweeps", "events", "alerts", "controls", "monitor", "ledger_check", "rollups"];
+    tables.iter().flat_map(|table| database.read(&format!("SELECT * FROM stale_drafts_{table}"))).collect()
+}
+
+const CRON: Occasion = Occasion::Cron { swept: true };
+
+#[test]
+fn a_run_fires_what_is_wrong_and_resolves_what_is_not_any_more() {
     let database = database();
-    database.write(
-        "INSERT INTO stale_drafts_events (id, due_at, destinations, created_at, creation_id, body)
-         VALUES ('a', 1, 3, 1, 'c', '{\"n\":1}'), ('b', 2, 1, 1, NULL, '{\"n\":2}'), ('c', 3, 7, 1, NULL, '{\"n\":3}')",
-    );
-    database
-}
-
-fn claim(database: &Sqlite, now: u64, limit: u32) -> Vec<Claimed> {
-    let mut claimed = store::claimed(&database.one(store::claim(at(now), limit)));
-    claimed.sort_by(|a, b| a.id.cmp(&b.id));
-    claimed
-}
-
-fn ids(claimed: &[Claimed]) -> Vec<&str> {
-    claimed.iter().map(|event| event.id.as_str()).collect()
+    assert_eq!(run(&database, NOW, CRON), Some((vec!["cron_not_running"], vec![], true)));
+    // It fires already. Its event is due.
+    assert_eq!(run(&database, NOW + 1, CRON), Some((vec![], vec![], true)));
+    database.write("DELETE FROM stale_drafts_events");
+    assert_eq!(run(&database, NOW + 2, CRON), Some((vec![], vec![], false)));
+    good_sweep(&database, "1", NOW + 3);
+    let resolved = vec![String::from("cron_not_running")];
+    assert_eq!(run(&database, NOW + 3, CRON), Some((vec![], resolved, true)));
+    assert_eq!(run(&database, NOW + 4, CRON), Some((vec![], vec![], true)));
 }
 
 #[test]
-fn what_is_due_is_claimed_for_one_try() {
-    let database = outbox();
-    assert_eq!(ids(&claim(&database, 0, 9)), [""; 0]);
-    assert_eq!(ids(&claim(&database, 3, 1)), ["a"]);
-    let claimed = claim(&database, 3, 9);
-    assert_eq!(ids(&claimed), ["b", "c"]);
-    let Claimed { destinations, due_at, body, .. } = &claimed[1];
-    assert_eq!((*destinations, *due_at, body.as_str()), (7, 3 + MINUTE as i64 / 2, "{\"n\":3}"));
-    assert_eq!(ids(&claim(&database, 3, 9)), [""; 0]);
-    let row = json!(["c", "due", 3 + MINUTE / 2, 7, 1]);
-    assert_eq!(
-        database.read(
-            "SELECT id, state, due_at, destinations, deliveries FROM stale_drafts_events WHERE id = 'c'"
-        ),
-        [row]
-    );
+fn beside_requests_one_isolate_looks_in_a_minute_and_all_others_do_not() {
+    let database = database();
+    good_sweep(&database, "1", NOW);
+    assert!(run(&database, NOW, Occasion::Request).is_some());
+    for later in [0, 1, MINUTE - 1] {
+        assert_eq!(run(&database, NOW + later, Occasion::Request), None);
+    }
+    assert!(run(&database, NOW + MINUTE, Occasion::Request).is_some());
+    // Cron always looks, and requests need not for a minute.
+    assert!(run(&database, NOW + MINUTE + 1, CRON).is_some());
+    assert_eq!(run(&database, NOW + 2 * MINUTE, Occasion::Request), None);
+    // A clock that was ahead does not stop it.
+    database.write(&format!("UPDATE stale_drafts_monitor SET looked_at = {}", NOW + 60 * MINUTE));
+    assert!(run(&database, NOW + 2 * MINUTE, Occasion::Request).is_some());
 }
 
 #[test]
-fn the_wait_between_tries_doubles_up_to_an_hour() {
-    let database = outbox();
-    database.write("DELETE FROM stale_drafts_events WHERE id > 'a'");
-    let mut now = 1;
-    let waits: Vec<_> = (0..9)
-        .map(|_| {
-            let due_at = claim(&database, now, 1)[0].due_at as u64;
-            let wait = due_at - now;
-            now = due_at;
-            wait
-        })
-        .collect();
-    assert_eq!(waits, [30, 60, 120, 240, 480, 960, 1_920, 3_600, 3_600].map(|seconds: u64| seconds * 1_000));
-}
-
-#[test]
-fn what_was_delivered_goes_and_what_was_not_stays_until_it_is_given_up() {
-    let database = outbox();
-    let settle = |claimed: &[Claimed], left: u32, max| {
-        let outcomes: Vec<_> = claimed
-            .iter()
-            .map(|event| Outcome {
-                event,
-                left: if event.id == "a" { 0 } else { left },
-                error: if event.id == "a" { String::new() } else { String::from("no answer") },
-            })
-            .collect();
-        database.all(&store::settle(&outcomes, max));
+fn old_rows_are_removed_when_that_is_due_at_whichever_minute_and_occasion() {
+    let database = database();
+    let old = || {
+        database.write("INSERT INTO stale_drafts_sweeps (id, source, started_at) VALUES ('0', 'tool', 1)");
     };
-    let stands = || {
-        database.read(
-            "SELECT id, state, destinations, deliveries, last_error FROM stale_drafts_events ORDER BY id",
-        )
-    };
-    let claimed = claim(&database, 3, 9);
-    settle(&claimed, 1, 2);
-    let row = |id, state, deliveries| json!([id, state, 1, deliveries, "no answer"]);
-    assert_eq!(stands(), [row("b", "due", 1), row("c", "due", 1)]);
-    let again = claim(&database, NOW, 1);
-    // What another sender has claimed since is not settled by an old claim.
-    settle(&claimed, 4, 2);
-    assert_eq!(stands(), [row("b", "due", 2), json!(["c", "due", 4, 1, "no answer"])]);
-    settle(&again, 1, 2);
-    assert_eq!(stands(), [row("b", "dead", 2), json!(["c", "due", 4, 1, "no answer"])]);
-
-    let replay = |ids: Option<&[&str]>| database.one(store::replay(ids, at(9))).len();
-    assert_eq!([replay(Some(&["c", "other"])), replay(Some(&["b"])), replay(Some(&["b"]))], [0, 1, 0]);
-    let due = json!(["b", "due", 9, 0]);
-    assert_eq!(
-        database.read("SELECT id, state, due_at, deliveries FROM stale_drafts_events WHERE id = 'b'"),
-        [due]
-    );
-    database.write("UPDATE stale_drafts_events SET state = 'dead'");
-    assert_eq!(replay(None), 2);
+    let left = || database.read("SELECT id FROM stale_drafts_sweeps WHERE id = '0'").len();
+    good_sweep(&database, "1", NOW);
+    old();
+    let odd = NOW + 17 * MINUTE;
+    run(&database, odd, Occasion::Request);
+    assert_eq!(left(), 0);
+    old();
+    run(&database, odd + 10 * MINUTE - 1, CRON);
+    assert_eq!(left(), 1);
+    run(&database, odd + 10 * MINUTE, CRON);
+    assert_eq!(left(), 0);
 }
 
 #[test]
-fn events_are_listed_by_state_and_place() {
-    let database = outbox();
-    database.write("UPDATE stale_drafts_events SET state = 'dead', last_error = 'no answer' WHERE id = 'c'");
-    let list = |state, after, limit| database.one(store::events(state, after, limit));
-    let ids = |rows: &[Row]| rows.iter().map(|row| row["id"].clone()).collect::<Vec<_>>();
-    assert_eq!(ids(&list("due", (0, ""), 9)), ["a", "b"]);
-    assert_eq!(ids(&list("due", (0, ""), 1)), ["a"]);
-    assert_eq!(ids(&list("due", (1, "a"), 9)), ["b"]);
-    let expected = crate::row(json!({
-        "id": "c", "state": "dead", "due_at": 3, "destinations": 7, "deliveries": 0, "created_at": 1, "creation_id": null,
-        "last_error": "no answer",
-    }));
-    assert_eq!(list("dead", (0, ""), 9), [expected]);
+fn the_ledger_is_checked_in_every_run() {
+    let database = database();
+    good_sweep(&database, "1", NOW);
+    database.write("UPDATE stale_drafts_balances SET tokens = tokens + 1 WHERE user_id = 'ben'");
+    assert_eq!(run(&database, NOW, Occasion::Request).unwrap().0, [""; 0]);
+    assert_eq!(run(&database, NOW + MINUTE, Occasion::Request).unwrap().0, ["ledger_differs"]);
 }
 
 #[test]
-fn the_bits_of_targets_have_names() {
-    let of = |destinations| {
-        let names: Vec<_> =
-            store::events_of(destinations).iter().map(|name| name.as_str().unwrap().to_owned()).collect();
-        names.join(" ")
+fn an_open_breaker_is_released_by_a_cron_sweep_that_went_well_only() {
+    let database = database();
+    good_sweep(&database, "1", NOW);
+    database.one(store::hold("circuit_breaker", None, "many", now()));
+    assert_eq!(run(&database, NOW, Occasion::Request).unwrap().0, ["circuit_breaker_open"]);
+    assert_eq!(run(&database, NOW, Occasion::Cron { swept: false }).unwrap().0, [""; 0]);
+    assert_eq!(run(&database, NOW, CRON).unwrap().1, ["circuit_breaker_open"]);
+    assert_eq!(database.read("SELECT count(*) FROM stale_drafts_controls"), [json!([0])]);
+}
+
+#[test]
+fn a_pause_of_an_hour_is_one_warning() {
+    let database = database();
+    good_sweep(&database, "1", NOW - HOUR);
+    add(&database, "late", json!({ "created_at": NOW - 3 * HOUR }));
+    database.write(&format!(
+        "INSERT INTO stale_drafts_sweeps (id, source, started_at, finished_at, error) VALUES ('2', 'cron', {NOW}, {NOW}, 'sweeping is paused')"
+    ));
+    let (policy, thresholds) = (Policy::default(), Thresholds::default());
+    let codes = || {
+        let health =
+            wait(monitor::diagnose(&database, &settings(&policy, &thresholds), now(), Some(1))).unwrap();
+        health.findings.iter().map(|finding| finding.code).collect::<Vec<_>>()
     };
-    assert_eq!(
-        [0, 1, 2, 3, 4, 5, 6, 7].map(of),
-        [
-            "",
-            "queue",
-            "webhook",
-            "queue webhook",
-            "generations",
-            "queue generations",
-            "webhook generations",
-            "queue webhook generations"
-        ]
-    );
+    let waits = "no_worker_running";
+    assert_eq!(codes(), ["cron_not_running", "creations_overdue", "sweep_failing", waits]);
+    database.one(store::hold("paused", Some("ops"), "", now()));
+    assert_eq!(codes(), [waits, "sweeping_paused"]);
+}
+
+#[test]
+fn a_look_and_a_diagnosis_write_nothing() {
+    let database = database();
+    add(&database, "late", json!({ "created_at": NOW - 3 * HOUR }));
+    let before = stands(&database);
+    let (policy, thresholds) = (Policy::default(), Thresholds::default());
+    let settings = settings(&policy, &thresholds);
+    let looked = wait(monitor::look(&database, &settings, now())).unwrap();
+    assert_eq!(looked.findings.len(), 2);
+    wait(monitor::diagnose(&database, &settings, now(), None)).unwrap();
+    assert_eq!(stands(&database), before);
+}
+
+#[test]
+fn what_is_overdue_is_said_with_its_delay() {
+    let database = database();
+    good_sweep(&database, "1", NOW);
+    let look = || {
+        let (policy, thresholds) = (Policy::default(), Thresholds::default());
+        let health = wait(monitor::look(&database, &settings(&policy, &thresholds), now())).unwrap();
+        health.findings.into_iter().map(|finding| finding.evidence).collect::<Vec<_>>()
+    };
+    // A cron that is four seconds late is no alert.
+    add(&database, "late", json!({ "created_at": NOW - HOUR - 3 * MINUTE }));
+    assert_eq!(look(), [""; 0]);
+    add(&database, "later", json!({ "created_at": NOW - HOUR - 3 * MINUTE - 1 }));
+    assert_eq!(look(), ["`later` has been stale for 3 minutes, and no sweep has failed it"]);
 }
