@@ -17,4 +17,4 @@ mod policies;
 mod reports;
 mod texts;
 mod verdicts;
-mod watching;
+mod diagnosis;
