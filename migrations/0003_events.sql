@@ -5,7 +5,7 @@ INSERT INTO stale_drafts_schema (version) VALUES (3);
 -- A sender claims due events by moving `due_at` to the end of its lease and counting `deliveries`. Until then no other sender takes
 -- them. It settles a claim by both: after the lease is over and the event claimed again, an old settlement matches nothing.
 CREATE TABLE stale_drafts_events (
-  id            TEXT    NOT NULL,                -- `<type>:<creation>:<attempt>`, `<type>:<alert>:<since>`: who emits it makes sure that there is one
+  id            TEXT    NOT NULL,                -- `<type>:<creation>:<attempt>` or `<type>:<alert>:<since>`: each is emitted once
   state         TEXT    NOT NULL DEFAULT 'due' CHECK (state = 'due' OR state = 'dead'),
   due_at        INTEGER NOT NULL,                -- when it may be claimed
   destinations  INTEGER NOT NULL CHECK (destinations BETWEEN 1 AND 7),   -- where it still has to go: 1 queue, 2 webhook, 4 workers' queue

@@ -21,8 +21,8 @@ CREATE TABLE stale_drafts_rollups (
 ) WITHOUT ROWID;
 
 -- `stale_drafts_sweeps.counted` is `[[outcome, kind, stuck_status, rule, creations, tokens, lag_0, … lag_5], …]`: what the sweep's last
--- transaction did. The first one of a sweep inserts its row, each later one updates it. SQLite has no trigger for both, so the insert
--- hands its value on as an update, and the body stands once.
+-- transaction did. The first one of a sweep inserts its row, each later one updates it. SQLite has no trigger for both, so the trigger
+-- of the insert repeats it as an update.
 CREATE TRIGGER stale_drafts_sweeps_are_counted_first AFTER INSERT ON stale_drafts_sweeps WHEN NEW.counted IS NOT NULL BEGIN
   UPDATE stale_drafts_sweeps SET counted = NEW.counted WHERE id = NEW.id;
 END;

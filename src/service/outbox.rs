@@ -127,21 +127,21 @@ async fn deliver_claim(
 ) -> Result<u32, DatabaseError> {
     let rows = database.run(&[claim]).await?.into_iter().next().unwrap_or_default();
     let events = store::claimed(rows)?;
-    let mut letters: Vec<_> = events.iter().map(Letter::new).collect();
-    for letter in &mut letters {
-        letter.leave_out_unconfigured(courier);
+    let mut parcels: Vec<_> = events.iter().map(Parcel::new).collect();
+    for parcel in &mut parcels {
+        parcel.leave_out_unconfigured(courier);
     }
     for queue in [Destination::Queue, Destination::Workers] {
-        send_to_queue(courier, queue, &mut letters).await;
+        send_to_queue(courier, queue, &mut parcels).await;
     }
     let (mixed, mut ended): (Vec<_>, Vec<_>) =
-        letters.into_iter().partition(|letter| letter.waits_for(Destination::Webhook));
+        parcels.into_iter().partition(|parcel| parcel.waits_for(Destination::Webhook));
     // What the queues have taken is noted before the webhook is asked, which may be slow.
-    let partly = mixed.iter().filter(|letter| letter.left != letter.event.destinations);
-    let partly = partly.map(|letter| (letter.event, Settlement::Partly { left: letter.left })).collect();
+    let partly = mixed.iter().filter(|parcel| parcel.left != parcel.event.destinations);
+    let partly = partly.map(|parcel| (parcel.event, Settlement::Partly { left: parcel.left })).collect();
     settle(database, courier, max_deliveries, partly, &mut ended, done).await?;
     let mut sent = stream::iter(mixed)
-        .map(|letter| post(courier, letter))
+        .map(|parcel| post(courier, parcel))
         .buffer_unordered(SIDE_BY_SIDE)
         // Those that end together are settled together.
         .ready_chunks(SIDE_BY_SIDE);
@@ -156,23 +156,22 @@ async fn settle<'a>(
     courier: &impl Courier,
     max_deliveries: u32,
     mut settlements: Vec<(&'a Event, Settlement)>,
-    ended: &mut Vec<Letter<'a>>,
+    ended: &mut Vec<Parcel<'a>>,
     done: &mut Deliveries,
 ) -> Result<(), DatabaseError> {
     let now = courier.now();
-    for letter in ended.drain(..) {
-        let settlement = letter.settlement(max_deliveries, now);
-        let count = match settlement {
-            Settlement::Delivered => &mut done.delivered,
-            Settlement::Retry { .. } => &mut done.failed,
-            Settlement::Dead { .. } => &mut done.dead,
-            Settlement::Partly { .. } | Settlement::Unsent { .. } => &mut 0,
-        };
-        *count = count.saturating_add(1);
-        for (to, error) in letter.errors {
+    for parcel in ended.drain(..) {
+        let settlement = parcel.settlement(max_deliveries, now);
+        match settlement {
+            Settlement::Delivered => done.delivered = done.delivered.saturating_add(1),
+            Settlement::Retry { .. } => done.failed = done.failed.saturating_add(1),
+            Settlement::Dead { .. } => done.dead = done.dead.saturating_add(1),
+            Settlement::Partly { .. } | Settlement::Unsent { .. } => done.more = true,
+        }
+        for (to, error) in parcel.errors {
             done.note(to, error);
         }
-        settlements.push((letter.event, settlement));
+        settlements.push((parcel.event, settlement));
     }
     if settlements.is_empty() {
         return Ok(());
@@ -182,30 +181,30 @@ async fn settle<'a>(
 
 impl Deliveries {
     fn note(&mut self, to: Destination, error: String) {
-        match self.errors.iter_mut().find(|(other, text, _)| (*other, &*text) == (to, &error)) {
+        match self.errors.iter_mut().find(|(other, text, _)| *other == to && *text == error) {
             Some((_, _, count)) => *count = count.saturating_add(1),
             None => self.errors.push((to, error, 1)),
         }
     }
 }
 
-/// A claimed event on its way.
-struct Letter<'a> {
+/// A claimed event while it is delivered.
+struct Parcel<'a> {
     event: &'a Event,
     /// Where it still has to go,
     left: u32,
     /// and of these, where it never will.
-    hopeless: u32,
+    undeliverable: u32,
     errors: Vec<(Destination, String)>,
 }
 
-impl<'a> Letter<'a> {
+impl<'a> Parcel<'a> {
     fn new(event: &'a Event) -> Self {
-        Letter { event, left: event.destinations, hopeless: 0, errors: Vec::new() }
+        Parcel { event, left: event.destinations, undeliverable: 0, errors: Vec::new() }
     }
 
     fn waits_for(&self, to: Destination) -> bool {
-        self.left & !self.hopeless & to.bit() != 0
+        self.left & !self.undeliverable & to.bit() != 0
     }
 
     fn leave_out_unconfigured(&mut self, courier: &impl Courier) {
@@ -213,13 +212,13 @@ impl<'a> Letter<'a> {
             if self.waits_for(to)
                 && let Err(error) = courier.configured(to)
             {
-                self.give_up(to, error);
+                self.mark_undeliverable(to, error);
             }
         }
     }
 
-    fn give_up(&mut self, to: Destination, error: String) {
-        self.hopeless |= to.bit();
+    fn mark_undeliverable(&mut self, to: Destination, error: String) {
+        self.undeliverable |= to.bit();
         self.errors.push((to, error));
     }
 
@@ -244,7 +243,7 @@ impl<'a> Letter<'a> {
         let error = self.errors.last().map(|(to, error)| format!("{}: {error}", to.name()));
         match error {
             _ if left == 0 => Settlement::Delivered,
-            Some(error) if left == self.hopeless || self.event.delivery >= max_deliveries => {
+            Some(error) if left == self.undeliverable || self.event.delivery >= max_deliveries => {
                 Settlement::Dead { left, error }
             }
             Some(error) => {
@@ -257,40 +256,43 @@ impl<'a> Letter<'a> {
     }
 }
 
-async fn post<'a>(courier: &impl Courier, mut letter: Letter<'a>) -> Letter<'a> {
+async fn post<'a>(courier: &impl Courier, mut parcel: Parcel<'a>) -> Parcel<'a> {
     let now = courier.now();
-    if letter.has_time(now) {
-        let sent = courier.send(Destination::Webhook, &[letter.message(now)]).await;
-        letter.note(Destination::Webhook, sent);
+    if parcel.has_time(now) {
+        let sent = courier.send(Destination::Webhook, &[parcel.message(now)]).await;
+        parcel.note(Destination::Webhook, sent);
     }
-    letter
+    parcel
 }
 
-async fn send_to_queue(courier: &impl Courier, queue: Destination, letters: &mut [Letter<'_>]) {
-    for batch in batches(queue, letters) {
+async fn send_to_queue(courier: &impl Courier, queue: Destination, parcels: &mut [Parcel<'_>]) {
+    for batch in batches(queue, parcels) {
         let now = courier.now();
-        let those = || batch.iter().filter_map(|at| letters.get(*at));
-        if !those().all(|letter| letter.has_time(now)) {
+        let those = || batch.iter().filter_map(|at| parcels.get(*at));
+        if !those().all(|parcel| parcel.has_time(now)) {
             return;
         }
-        let messages: Vec<_> = those().map(|letter| letter.message(now)).collect();
+        let messages: Vec<_> = those().map(|parcel| parcel.message(now)).collect();
         let sent = courier.send(queue, &messages).await;
         for at in batch {
-            if let Some(letter) = letters.get_mut(at) {
-                letter.note(queue, sent.clone());
+            if let Some(parcel) = parcels.get_mut(at) {
+                parcel.note(queue, sent.clone());
             }
         }
     }
 }
 
-/// The places of the letters for a queue, in batches that it takes. One that no queue takes is given up.
-fn batches(queue: Destination, letters: &mut [Letter<'_>]) -> Vec<Vec<usize>> {
+/// The places of the parcels for a queue, in batches that it takes. One that no queue takes is undeliverable.
+fn batches(queue: Destination, parcels: &mut [Parcel<'_>]) -> Vec<Vec<usize>> {
     let mut batches: Vec<Vec<usize>> = Vec::new();
     let mut bytes = 0_usize;
-    for (at, letter) in letters.iter_mut().enumerate().filter(|(_, letter)| letter.waits_for(queue)) {
-        let size = letter.event.body.len().saturating_add(QUEUE_OVERHEAD_BYTES);
+    for (at, parcel) in parcels.iter_mut().enumerate().filter(|(_, parcel)| parcel.waits_for(queue)) {
+        let size = parcel.event.body.len().saturating_add(QUEUE_OVERHEAD_BYTES);
         if size > QUEUE_MESSAGE_BYTES {
-            letter.give_up(queue, format!("it has {size} bytes, and a queue takes {QUEUE_MESSAGE_BYTES}"));
+            parcel.mark_undeliverable(
+                queue,
+                format!("it has {size} bytes, and a queue takes {QUEUE_MESSAGE_BYTES}"),
+            );
             continue;
         }
         bytes = bytes.saturating_add(size);

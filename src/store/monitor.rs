@@ -41,25 +41,25 @@ const OBSERVE: &str = concat!(
        (SELECT started_at FROM (SELECT source, started_at, finished_at, error FROM stale_drafts_sweeps ORDER BY id DESC LIMIT 1000)
         WHERE source = 'cron' AND finished_at IS NOT NULL AND error IS NULL LIMIT 1) AS last_good_sweep,
        (SELECT due_at FROM stale_drafts_events WHERE state = 'due' ORDER BY due_at LIMIT 1) AS next_event_at,
-       (SELECT failing_since FROM stale_drafts_events WHERE state = 'due' AND failing_since IS NOT NULL
-        ORDER BY failing_since LIMIT 1) AS events_failing_since,
+       (SELECT failing_since FROM stale_drafts_events INDEXED BY stale_drafts_events_failing
+        WHERE state = 'due' AND failing_since IS NOT NULL ORDER BY failing_since LIMIT 1) AS events_failing_since,
        (SELECT count(*) FROM (SELECT 1 FROM stale_drafts_events WHERE state = 'dead' LIMIT 100)) AS dead_letters,
        (SELECT differs FROM stale_drafts_ledger_check) AS differs, ",
     suspended!(),
     " AS suspended"
 );
 
-/// One row of numbers; [`Evidence`] says what they mean. A time up to a minute ahead counts as now.
+/// One row of numbers; [`Evidence`] says what they mean.
 const CAUSES: &str = "WITH
      pending AS MATERIALIZED (
        SELECT count(*) AS n, min(last_sign_of_life) AS since FROM (
          SELECT last_sign_of_life FROM stale_drafts_creations INDEXED BY stale_drafts_creations_active
-         WHERE phase = 'pending' AND last_sign_of_life IS NOT NULL AND last_sign_of_life <= ?1 + 60000 LIMIT ?4)),
+         WHERE phase = 'pending' AND last_sign_of_life IS NOT NULL AND last_sign_of_life <= ?1 LIMIT ?4)),
      heartbeats AS MATERIALIZED (
        SELECT coalesce(sum(last_sign_of_life >= ?1 - ?2), 0) AS alive, coalesce(sum(last_sign_of_life < ?1 - ?2), 0) AS silent,
          min(last_sign_of_life) AS earliest, max(last_sign_of_life) AS latest FROM (
          SELECT last_sign_of_life FROM stale_drafts_creations INDEXED BY stale_drafts_creations_active
-         WHERE phase = 'heartbeating' AND last_sign_of_life IS NOT NULL AND last_sign_of_life <= ?1 + 60000 LIMIT ?4)),
+         WHERE phase = 'heartbeating' AND last_sign_of_life IS NOT NULL AND last_sign_of_life <= ?1 LIMIT ?4)),
      in_progress AS MATERIALIZED (
        SELECT max(processing_since) AS last_start FROM (
          SELECT processing_since FROM stale_drafts_creations INDEXED BY stale_drafts_creations_processing
@@ -81,7 +81,7 @@ const CAUSES: &str = "WITH
           WHERE status IN ('pending', 'processing') AND last_sign_of_life IS NULL LIMIT ?5))
        + (SELECT count(*) FROM (SELECT 1 FROM stale_drafts_creations INDEXED BY stale_drafts_creations_active
           WHERE phase IN ('pending', 'processing', 'heartbeating') AND last_sign_of_life IS NOT NULL
-            AND last_sign_of_life > ?1 + 60000 LIMIT ?5)) AS unreadable,
+            AND last_sign_of_life > ?1 LIMIT ?5)) AS unreadable,
        (SELECT count(*) FROM finished) AS finished,
        (SELECT count(*) FROM finished WHERE status = 'failed') AS failed,
        (SELECT count(*) FROM finished WHERE error_code = 'generation_timeout') AS timed_out,

@@ -15,12 +15,12 @@
 #[path = "../../crates/simulator/src/as_d1.rs"]
 mod as_d1;
 mod lists;
+mod monitor;
 mod operators;
+mod outbox;
 mod reports;
 mod sqlite;
 mod sweeping;
-mod monitor;
-mod outbox;
 mod sweeps;
 
 use serde_json::{Map, Value, json};
