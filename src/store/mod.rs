@@ -3,6 +3,7 @@
 //! Building a statement is pure; a shell runs it. What the statements rely on (indexes, triggers, constraints)
 //! stands in `migrations/`.
 
+mod alerts;
 mod dashboard;
 mod monitor;
 mod operators;
@@ -16,10 +17,10 @@ use serde::Serialize;
 
 use crate::rules::Timestamp;
 
+pub use alerts::{Alert, record_alerts};
 pub use dashboard::{ActiveBand, Audited, Dashboard, Rates, Rolled, dashboard};
 pub use monitor::{
-    Alert, Observed, audit, causes, checked, hold, observe, observed, record_alerts, release, take_turn,
-    trim, turn,
+    Observed, audit, causes, checked, hold, observe, observed, release, take_turn, trim, turn,
 };
 pub use operators::{by_id, count, explain, sweeps};
 pub use outbox::{Destination, Event, Settlement, claim, claimed, destination_names, events, replay, settle};

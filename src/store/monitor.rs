@@ -3,10 +3,11 @@
 
 use serde::Deserialize;
 
+use super::alerts::{Alert, firing};
 use super::statements::suspended;
 use super::typed::{instant_if_any, json_text, only, typed, typed_rows};
 use super::{DatabaseError, Param, Row, Statement, json, rows};
-use crate::rules::{Evidence, FEW, Finding, SILENT_AFTER_MS, Timestamp};
+use crate::rules::{Evidence, FEW, SILENT_AFTER_MS, Timestamp};
 
 /// So many of the newest creations are looked at,
 const NEWEST: u32 = 200;
@@ -103,34 +104,6 @@ const NEXT_BALANCE: &str = "WITH next AS (SELECT user_id, tokens FROM stale_draf
           ON l.entry_key IN ('charge:' || own.id, 'refund:' || own.id, 'restore:' || own.id)) AS ledger
      FROM next";
 
-const FIRING: &str =
-    "SELECT code, since, resolved_at, severity, cause, evidence, remedy FROM stale_drafts_alerts
-     WHERE resolved_at IS NULL ORDER BY since";
-
-/// Emits the alerts that fire; of one that fires already, nothing is emitted again.
-const EMIT_FIRED: &str = "INSERT INTO stale_drafts_events (id, due_at, destinations, created_at, body)
-     SELECT 'alert.fired:' || (value ->> 'code') || ':' || CAST(?2 AS INTEGER), ?2, ?3, ?2, json_object(
-       'id', 'alert.fired:' || (value ->> 'code') || ':' || CAST(?2 AS INTEGER), 'type', 'alert.fired',
-       'created_at', CAST(?2 AS INTEGER),
-       'data', json_object('code', value ->> 'code', 'severity', value ->> 'severity', 'cause', value ->> 'cause',
-         'evidence', value ->> 'evidence', 'remedy', value ->> 'remedy'))
-     FROM json_each(?1) WHERE ?3 > 0
-       AND NOT EXISTS (SELECT 1 FROM stale_drafts_alerts WHERE code = value ->> 'code' AND resolved_at IS NULL)";
-
-const FIRE: &str = "INSERT INTO stale_drafts_alerts (code, since, severity, cause, evidence, remedy)
-     SELECT value ->> 'code', ?2, value ->> 'severity', value ->> 'cause', value ->> 'evidence', value ->> 'remedy'
-     FROM json_each(?1) WHERE true
-     ON CONFLICT DO NOTHING";
-
-const EMIT_RESOLVED: &str = "INSERT INTO stale_drafts_events (id, due_at, destinations, created_at, body)
-     SELECT 'alert.resolved:' || code || ':' || since, ?2, ?3, ?2, json_object(
-       'id', 'alert.resolved:' || code || ':' || since, 'type', 'alert.resolved', 'created_at', CAST(?2 AS INTEGER),
-       'data', json_object('code', code, 'severity', severity, 'cause', cause, 'since', since))
-     FROM stale_drafts_alerts WHERE resolved_at IS NULL AND ?3 > 0 AND code IN (SELECT value FROM json_each(?1))";
-
-const RESOLVE: &str = "UPDATE stale_drafts_alerts SET resolved_at = ?2
-     WHERE resolved_at IS NULL AND code IN (SELECT value FROM json_each(?1))";
-
 const CHECKED: &str = "UPDATE stale_drafts_ledger_check SET user_id = ?1, differs = ?2";
 
 const HOLD: &str = "INSERT INTO stale_drafts_controls (name, since, actor, detail) VALUES (?1, ?2, ?3, ?4)
@@ -181,7 +154,7 @@ pub fn observe(now: Timestamp) -> [Statement; 3] {
     [
         Statement::new(OBSERVE, [now.into(), NEWEST.into(), millis(HOUR_MS)]),
         Statement::new(NEXT_BALANCE, [CREATIONS_OF_A_USER.saturating_add(1).into()]),
-        Statement::new(FIRING, []),
+        firing(),
     ]
 }
 
@@ -194,25 +167,6 @@ pub fn causes(now: Timestamp) -> Statement {
 
 fn millis(duration: u64) -> Param {
     Param::Integer(i64::try_from(duration).unwrap_or(i64::MAX))
-}
-
-/// An episode of an alert.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-pub struct Alert {
-    /// Its code.
-    pub code: String,
-    /// When it fired, in epoch milliseconds.
-    pub since: u64,
-    /// When it was resolved; `None`: it is firing.
-    pub resolved_at: Option<u64>,
-    /// `critical` or `warning`.
-    pub severity: String,
-    /// What is wrong.
-    pub cause: String,
-    /// What showed it when it fired.
-    pub evidence: String,
-    /// What to do about it.
-    pub remedy: String,
 }
 
 /// What [`observe`] has found.
@@ -287,7 +241,7 @@ struct CausesRow {
 /// [`DatabaseError`] if they are not what was asked for.
 pub fn observed(results: Vec<Vec<Row>>) -> Result<Observed, DatabaseError> {
     let results = <[_; 3]>::try_from(results).map_err(|_| DatabaseError::new("expected three results"))?;
-    let [row, balance, firing] = results;
+    let [row, balance, alerts] = results;
     let suspended = rows::suspended(&row);
     let row: ObservedRow = only(row)?;
     let mut differs = row.differs;
@@ -313,8 +267,12 @@ pub fn observed(results: Vec<Vec<Row>>) -> Result<Observed, DatabaseError> {
         expected_schema_version: super::SCHEMA_VERSION,
         ..Evidence::default()
     };
-    let firing = typed_rows(firing)?;
-    Ok(Observed { evidence, checked: checked.unwrap_or_default(), firing, next_event_at: row.next_event_at })
+    Ok(Observed {
+        evidence,
+        checked: checked.unwrap_or_default(),
+        firing: typed_rows(alerts)?,
+        next_event_at: row.next_event_at,
+    })
 }
 
 impl Observed {
@@ -347,34 +305,6 @@ impl Observed {
         };
         Ok(())
     }
-}
-
-/// Writes what has changed: alerts that fire, and those that are resolved, with their events for `destinations`: bits of
-/// [`super::Destination`]. Nothing is written for what fires already.
-pub fn record_alerts(
-    fired: &[&Finding],
-    resolved: &[&str],
-    now: Timestamp,
-    destinations: u32,
-) -> Vec<Statement> {
-    let list = |finding: &&Finding| {
-        serde_json::json!({
-            "code": finding.code,
-            "severity": finding.severity.as_str(),
-            "cause": finding.cause,
-            "evidence": finding.evidence,
-            "remedy": finding.remedy,
-        })
-    };
-    let fired: Vec<_> = fired.iter().map(list).collect();
-    let both = |list: String, emit, write| {
-        let params = [Param::Text(list), now.into()];
-        let emitted: Vec<_> = params.iter().cloned().chain([destinations.into()]).collect();
-        [Statement::new(emit, emitted), Statement::new(write, params)]
-    };
-    let fire = (!fired.is_empty()).then(|| both(json(&fired), EMIT_FIRED, FIRE));
-    let resolve = (!resolved.is_empty()).then(|| both(json(resolved), EMIT_RESOLVED, RESOLVE));
-    fire.into_iter().chain(resolve).flatten().collect()
 }
 
 /// Notes how far the check of the ledger is, and whose balance differs.
