@@ -15,6 +15,8 @@ use super::{courier, monitor};
 use crate::auth::{Secret, SecretError};
 use crate::config::{Config, ConfigError};
 use crate::rules::Timestamp;
+use crate::service::monitor::Occasion;
+use crate::service::outbox::REQUEST_MS;
 use crate::store::D1;
 
 /// What one invocation works with: one clock reading, one configuration, one database.
@@ -90,10 +92,10 @@ pub(super) async fn provide(
     if monitor || app.emitted.get() {
         invocation.context.wait_until(async move {
             if monitor {
-                monitor::run(&app, monitor::Occasion::Request).await;
+                monitor::run(&app, Occasion::Request).await;
             }
             if app.emitted.get() {
-                courier::deliver(&app).await;
+                courier::deliver(&app, REQUEST_MS).await;
             }
         });
     }
@@ -153,7 +155,7 @@ fn random<const N: usize>() -> Result<[u8; N], Problem> {
 
 /// The one place where the Worker reads the clock.
 #[expect(clippy::disallowed_methods, reason = "every shell reads the clock in one place, and this is it")]
-fn now() -> Timestamp {
+pub(super) fn now() -> Timestamp {
     // A Date is a whole number of milliseconds far below 2^53.
     Timestamp::from_millis(js_sys::Date::now() as i64).unwrap_or(Timestamp::MAX)
 }

@@ -5,30 +5,26 @@ use base64::engine::general_purpose::STANDARD;
 use js_sys::JSON;
 use serde_json::{Value, json};
 use worker::{
-    AbortSignal, Fetch, Headers, Method, QueueContentType, RawMessageBuilder, Request, RequestInit,
+    AbortSignal, Fetch, Headers, Method, Queue, QueueContentType, RawMessageBuilder, Request, RequestInit,
     RequestRedirect, console_error,
 };
 
-use super::app::Context;
+use super::app::{Context, now};
 use super::log;
-use crate::store::destinations::{QUEUE, WEBHOOK, WORKERS};
-use crate::store::{self, Claimed, Database as _, Outcome};
+use crate::rules::Timestamp;
+use crate::service::outbox::{self, Courier, Message, TIMEOUT_MS};
+use crate::store::Destination;
 use crate::sweep::Notify;
 
 /// The bindings of the queues.
 const EVENTS: &str = "EVENTS";
 const GENERATIONS: &str = "GENERATIONS";
 
-/// At most so many events are delivered by one invocation.
-const EVENTS_PER_RUN: u32 = 50;
-const TIMEOUT_MS: u32 = 10_000;
-
 /// Where events go.
 pub(super) fn destinations(context: &Context) -> Notify {
-    let bit = |there: bool, bit| if there { bit } else { 0 };
-    let bound = |name| context.env.queue(name).is_ok();
-    let app = bit(bound(EVENTS), QUEUE) | bit(context.config.webhook_url.is_some(), WEBHOOK);
-    Notify { app, retry: app | bit(bound(GENERATIONS), WORKERS) }
+    let bit = |to: Destination| if context.configured(to).is_ok() { to.bit() } else { 0 };
+    let app = bit(Destination::Queue) | bit(Destination::Webhook);
+    Notify { app, retry: app | bit(Destination::Workers) }
 }
 
 /// Offers a new creation to the workers. Nothing depends on it: one that is lost here is found by the sweep.
@@ -46,63 +42,51 @@ pub(super) async fn offer(context: &Context, mut data: Value) {
     }
 }
 
-/// Delivers what is due.
-pub(super) async fn deliver(context: &Context) {
-    if destinations(context).retry == 0 {
-        return;
+/// Delivers what is due, for as long as `time_ms`, and writes the log.
+pub(super) async fn deliver(context: &Context, time_ms: u64) {
+    let done = outbox::deliver(&context.database, context, context.config.max_deliveries, time_ms).await;
+    for (to, error, count) in &done.errors {
+        console_error!("{}", log::failed_delivery(to.name(), &format!("{error} ({count} times)")));
     }
-    if let Err(error) = try_deliver(context).await {
+    if let Some(error) = done.stopped {
         console_error!("{}", log::failed_delivery("outbox", &error.to_string()));
     }
 }
 
-async fn try_deliver(context: &Context) -> Result<(), store::DatabaseError> {
-    let results = context.database.run(&[store::claim(context.now, EVENTS_PER_RUN)]).await?;
-    let events = store::claimed(results.first().map(Vec::as_slice).unwrap_or_default());
-    if events.is_empty() {
-        return Ok(());
+impl Courier for Context {
+    fn now(&self) -> Timestamp {
+        now()
     }
-    let mut outcomes: Vec<_> = events
-        .iter()
-        .map(|event| Outcome { event, left: event.destinations, error: String::new() })
-        .collect();
-    to_queue(context, EVENTS, QUEUE, &mut outcomes).await;
-    to_queue(context, GENERATIONS, WORKERS, &mut outcomes).await;
-    for outcome in outcomes.iter_mut().filter(|outcome| outcome.left & WEBHOOK != 0) {
-        let sent = post(context, outcome.event).await;
-        note(outcome, WEBHOOK, "webhook", sent);
-    }
-    context.database.run(&store::settle(&outcomes, context.config.max_deliveries)).await.map(drop)
-}
 
-fn note(outcome: &mut Outcome<'_>, bit: u32, target: &str, sent: Result<(), String>) {
-    match sent {
-        Ok(()) => outcome.left &= !bit,
-        Err(error) => {
-            console_error!("{}", log::failed_delivery(target, &error));
-            outcome.error = format!("{target}: {error}");
+    fn configured(&self, to: Destination) -> Result<(), String> {
+        match to {
+            Destination::Queue => queue(self, EVENTS).map(drop),
+            Destination::Workers => queue(self, GENERATIONS).map(drop),
+            Destination::Webhook if self.config.webhook_url.is_some() => Ok(()),
+            Destination::Webhook => Err(String::from(NO_WEBHOOK)),
+        }
+    }
+
+    async fn send(&self, to: Destination, messages: &[Message<'_>]) -> Result<(), String> {
+        let bodies: Vec<_> = messages.iter().map(|message| message.body).collect();
+        match (to, messages) {
+            (Destination::Queue, _) => enqueue(self, EVENTS, &bodies).await,
+            (Destination::Workers, _) => enqueue(self, GENERATIONS, &bodies).await,
+            (Destination::Webhook, [message]) => post(self, message).await,
+            (Destination::Webhook, _) => Err(String::from("a webhook takes one message at once")),
         }
     }
 }
 
-async fn to_queue(context: &Context, name: &str, bit: u32, outcomes: &mut [Outcome<'_>]) {
-    let bodies: Vec<_> = outcomes
-        .iter()
-        .filter(|outcome| outcome.left & bit != 0)
-        .map(|outcome| outcome.event.body.as_str())
-        .collect();
-    if bodies.is_empty() {
-        return;
-    }
-    let sent = enqueue(context, name, &bodies).await;
-    for outcome in outcomes.iter_mut().filter(|outcome| outcome.left & bit != 0) {
-        note(outcome, bit, name, sent.clone());
-    }
+const NO_WEBHOOK: &str = "`webhook_url` is not set";
+
+fn queue(context: &Context, name: &str) -> Result<Queue, String> {
+    context.env.queue(name).map_err(|_| format!("there is no binding `{name}`"))
 }
 
 /// Sends each body, a JSON text, as a message of its own.
 async fn enqueue(context: &Context, name: &str, bodies: &[&str]) -> Result<(), String> {
-    let queue = context.env.queue(name).map_err(|_| format!("there is no binding `{name}`"))?;
+    let queue = queue(context, name)?;
     let message = |body: &&str| {
         // Parsed by the runtime: serde would make a `Map` of an object, which a queue delivers empty.
         let body = JSON::parse(body)?;
@@ -121,20 +105,18 @@ fn text(error: worker::Error) -> String {
 }
 
 /// Sends an event as Standard Webhooks has it: <https://www.standardwebhooks.com>.
-async fn post(context: &Context, event: &Claimed) -> Result<(), String> {
-    let Some(url) = &context.config.webhook_url else {
-        return Err(String::from("`webhook_url` is not set"));
-    };
+async fn post(context: &Context, message: &Message<'_>) -> Result<(), String> {
+    let url = context.config.webhook_url.as_ref().ok_or(NO_WEBHOOK)?;
     let secret = context.secret("WEBHOOK_SECRET").map_err(|error| error.to_string())?;
-    let seconds = (context.now.as_millis() / 1_000).to_string();
-    let signature = STANDARD.encode(secret.sign(&[&event.id, ".", &seconds, ".", &event.body]));
+    let seconds = (message.sent_at.as_millis() / 1_000).to_string();
+    let signature = STANDARD.encode(secret.sign(&[message.id, ".", &seconds, ".", message.body]));
     let headers = [
         ("Content-Type", "application/json"),
-        ("webhook-id", &event.id),
+        ("webhook-id", message.id),
         ("webhook-timestamp", &seconds),
         ("webhook-signature", &format!("v1,{signature}")),
     ];
-    match send(url, &headers, &event.body).await.map_err(text)? {
+    match send(url, &headers, message.body).await.map_err(text)? {
         200..=299 => Ok(()),
         status => Err(format!("it answered {status}")),
     }
@@ -147,7 +129,7 @@ async fn send(url: &str, headers: &[(&str, &str)], body: &str) -> worker::Result
         .with_headers(Headers::from_iter(headers.iter().copied()))
         .with_redirect(RequestRedirect::Manual)
         .with_body(Some(body.into()));
-    let signal = AbortSignal::from(web_sys::AbortSignal::timeout_with_u32(TIMEOUT_MS));
+    let signal = AbortSignal::from(web_sys::AbortSignal::timeout_with_u32(TIMEOUT_MS as u32));
     let request = Request::new_with_init(url, &init)?;
     Ok(Fetch::Request(request).send_with_signal(&signal).await?.status_code())
 }

@@ -37,6 +37,8 @@ use worker::{Env, console_error, event, web_sys};
 
 use self::app::{Context, Invocation};
 use self::problem::Problem;
+use crate::service::monitor::Occasion;
+use crate::service::outbox::CRON_MS;
 use crate::sweep::Source;
 
 thread_local! {
@@ -87,8 +89,8 @@ pub async fn scheduled(_event: ScheduledEvent, env: Env, _context: ScheduleConte
         JsError::new(&error)
     })?;
     let swept = sweeping::cron(&context).await;
-    monitor::run(&context, monitor::Occasion::Cron { swept: swept.is_ok() }).await;
+    monitor::run(&context, Occasion::Cron { swept: swept.is_ok() }).await;
     // Whatever became of the sweep: what is due is due.
-    courier::deliver(&context).await;
+    courier::deliver(&context, CRON_MS).await;
     swept.map_err(|error| JsError::new(&error))
 }

@@ -6,7 +6,7 @@ mod drafts;
 mod layout;
 mod operators;
 
-pub use dashboard::{DashboardView, Health, dashboard_page};
+pub use dashboard::{DashboardView, dashboard_page};
 pub use drafts::{DemoUser, demo_page, drafts_page};
 pub use layout::message_page;
 pub use operators::{explanation_page, operator_sign_in, preview_page};

@@ -70,7 +70,7 @@ pub(in crate::worker) async fn list(
     let next_cursor = rows.last().filter(|_| more).and_then(cursor);
     for row in &mut rows {
         let destinations = row.get("destinations").and_then(Value::as_u64).unwrap_or(0);
-        row.insert(String::from("destinations"), store::events_of(destinations).into());
+        row.insert(String::from("destinations"), store::destination_names(destinations).into());
     }
     let now = app.now.as_millis();
     Ok(json(StatusCode::OK, &json!({ "now": now, "events": rows, "next_cursor": next_cursor })))

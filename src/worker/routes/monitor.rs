@@ -5,7 +5,8 @@ use serde::de::{Error as _, Unexpected};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Value, json};
 
-use crate::rules::{Active, Limit, Policy, Severity, diagnose};
+use crate::rules::{Active, Limit, Policy, Severity};
+use crate::service::monitor::diagnose;
 use crate::store::{self, Database as _, DatabaseError, Row};
 use crate::sweep::Source;
 use crate::worker::app::App;
@@ -109,20 +110,13 @@ pub(in crate::worker) async fn doctor(
     _: Operator<Read>,
     Query(Nothing {}): Query<Nothing>,
 ) -> Answer {
-    let results = app.database.run(&[store::evidence(app.now)]).await?;
-    let evidence = results.first().and_then(|rows| rows.first()).and_then(store::evidence_of);
-    let evidence = evidence.ok_or_else(|| DatabaseError::new("the evidence can't be read"))?;
     // What a sweep would do is known by asking for one that writes nothing.
     let dry_run = SweepOptions { dry_run: true, ..SweepOptions::new(&app, Source::Endpoint) };
     let swept = sweeping::run(&app, dry_run).await;
     let (_, report) = swept.map_err(|Stopped(error)| Problem::from(DatabaseError::new(error)))?;
     let stale = report.failed.len().saturating_add(report.retried.len()) as u64;
-    let (health, _) = monitor::look_with(&app, Some(stale)).await?;
-    let mut findings: Vec<_> = health.findings.into_iter().chain(diagnose(&evidence, app.now)).collect();
-    // With another schema, all else may be wrong by that.
-    findings.sort_by_key(|finding| {
-        (finding.code != "schema_not_current", finding.severity != Severity::Critical)
-    });
+    let settings = monitor::settings(&app);
+    let findings = diagnose(&app.database, &settings, app.now, Some(stale)).await?.findings;
     let healthy = findings.iter().all(|finding| finding.severity < Severity::Critical);
     let list: Vec<_> = findings
         .iter()
