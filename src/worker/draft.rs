@@ -1,5 +1,7 @@
 //! A creation as its owner and operators see it, and pages of them.
 
+use std::fmt;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::de::{Error as _, Unexpected};
@@ -156,14 +158,15 @@ pub struct DraftsView {
     pub swept: bool,
 }
 
-/// Its place in the list, as text that is safe in a URL.
-fn cursor(page: &Page) -> String {
-    URL_SAFE_NO_PAD.encode(format!("{}.{}", page.listed_at, page.id))
-}
-
-/// The place that a `next_cursor` stands for.
+/// A place in the list, as text that is safe in a URL: what is given as `?cursor=` for the next page.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cursor(pub Page);
+
+impl fmt::Display for Cursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&URL_SAFE_NO_PAD.encode(format!("{}.{}", self.0.listed_at, self.0.id)))
+    }
+}
 
 impl Cursor {
     fn parse(text: &str) -> Option<Self> {
@@ -214,8 +217,8 @@ impl Listing {
         let more = rows.len() > limit as usize;
         rows.truncate(limit as usize);
         let last = rows.last().filter(|_| more);
-        let place = |row: &PageRow| Page { listed_at: row.listed_at, id: row.creation.id.clone() };
-        let next_cursor = last.map(|row| cursor(&place(row)));
+        let place = |row: &PageRow| Cursor(Page { listed_at: row.listed_at, id: row.creation.id.clone() });
+        let next_cursor = last.map(|row| place(row).to_string());
         let drafts = rows.into_iter().map(|row| DraftView::new(row, now, policy)).collect();
         Ok(Listing { balance: balance.unwrap_or(0), drafts, next_cursor })
     }

@@ -110,6 +110,19 @@ pub struct CreateBody {
     tokens: Whole<0, MAX_TOKENS>,
 }
 
+impl CreateBody {
+    /// What is made, with this id.
+    pub fn creation<'a>(&'a self, id: &'a str) -> NewCreation<'a> {
+        NewCreation {
+            id,
+            user_id: self.user_id.as_str(),
+            kind: self.kind.as_str(),
+            prompt: self.prompt.as_str(),
+            tokens: self.tokens.get(),
+        }
+    }
+}
+
 #[derive(Serialize)]
 struct Created {
     id: String,
@@ -138,14 +151,7 @@ pub(in crate::worker) async fn create(
             return Err(Problem::bad_request(message));
         }
     };
-    let new = NewCreation {
-        id: &id,
-        user_id: body.user_id.as_str(),
-        kind: body.kind.as_str(),
-        prompt: body.prompt.as_str(),
-        tokens: body.tokens.get(),
-    };
-    let row = crate::report::create(&app.database, new, app.now).await;
+    let row = crate::report::create(&app.database, body.creation(&id), app.now).await;
     let row = row.map_err(|error| problem(error, false))?.creation;
     // What was made, whatever has become of it since.
     let created = Created {
