@@ -26,9 +26,9 @@ test("marks what is stale failed, refunds it, and leaves everything else alone",
   );
   assert.equal(await world.cron(), "ok");
 
-  const failed = await world.all("SELECT * FROM stale_drafts_creations WHERE status = 'failed' ORDER BY id");
-  assert.deepEqual(failed.map(({ id }) => id), ["free", "one-ms-after", "stale-pending", "stale-processing"]);
-  const row = failed.find(({ id }) => id === "stale-pending");
+  const rows = await world.all("SELECT * FROM stale_drafts_creations WHERE status = 'failed' ORDER BY id");
+  assert.deepEqual(rows.map(({ id }) => id), ["free", "one-ms-after", "stale-pending", "stale-processing"]);
+  const row = rows.find(({ id }) => id === "stale-pending");
   const { sweep_id } = row;
   // Every column: what is not named stays as it was.
   assert.deepEqual(row, {
