@@ -6,7 +6,7 @@ use super::drafts::{Listing, listing};
 use super::message::{Answered, Request};
 use super::sweeping::{self, Ask};
 use super::{caller, respond, url, watch};
-use crate::config::Scope;
+use crate::auth::Scope;
 use crate::input::whole;
 use crate::rules::Status;
 use crate::service::monitor;

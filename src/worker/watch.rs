@@ -4,7 +4,7 @@ use std::cell::Cell;
 
 use super::console;
 use super::context::Context;
-use crate::service::monitor::{self, Health, INTERVAL_MS, KeepDays, Occasion, Settings};
+use crate::service::monitor::{self, Health, INTERVAL_MS, Occasion, Settings};
 use crate::store::DatabaseError;
 use crate::view;
 
@@ -16,12 +16,11 @@ thread_local! {
 }
 
 pub(super) fn settings(context: &Context) -> Settings<'_> {
-    let keep = context.config.keep;
     Settings {
         policy: &context.config.policy,
         thresholds: &context.config.alerts,
         max_ms_since_sweep: u64::from(context.config.max_minutes_since_sweep).saturating_mul(MINUTE_MS),
-        keep: KeepDays { sweeps: keep.sweeps, events: keep.events, rollups: keep.rollups },
+        keep: context.config.keep,
         destinations: context.notify().app,
     }
 }

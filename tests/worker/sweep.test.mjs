@@ -190,7 +190,7 @@ test("garbage is counted, listed with its reason, and never failed", async () =>
 
 test("a sweep is bounded, says that more remain, and is not held up by rows that it passes over", async () => {
   await world.stop();
-  world = await start({ config: { rows_per_transaction: 4, rows_per_sweep: 10 } });
+  world = await start({ config: { rows_per_sweep: 10 } });
   await world.grant("ada", 1_000);
   await world.create(...Array.from({ length: 25 }, (_, n) => ({ id: `c${String(n).padStart(2, "0")}`, created_at: NOW - 3 * HOUR + n })));
   await world.all("CREATE TRIGGER poison BEFORE UPDATE OF status ON stale_drafts_creations WHEN OLD.id < 'c06' BEGIN SELECT RAISE(ABORT, 'poison'); END");
