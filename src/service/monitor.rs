@@ -1,5 +1,6 @@
 //! The monitor: evaluates the health rules, and fires or resolves alerts. It also checks the ledger and removes old rows.
 
+use crate::config::Keep;
 use crate::rules::{
     Evidence, Finding, Policy, Suspension, Thresholds, Timestamp, alerts, decide, diagnose as causes_of,
 };
@@ -19,20 +20,9 @@ pub struct Settings<'a> {
     /// How old the last good sweep by cron may be.
     pub max_ms_since_sweep: u64,
     /// How long old rows are kept.
-    pub keep: KeepDays,
+    pub keep: Keep,
     /// Where the events of alerts go: bits of [`store::Destination`].
     pub destinations: u32,
-}
-
-/// For how many days rows are kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct KeepDays {
-    /// Sweeps.
-    pub sweeps: u32,
-    /// Dead letters.
-    pub events: u32,
-    /// Roll-ups, and alerts that are resolved.
-    pub rollups: u32,
 }
 
 /// The current health.
@@ -180,7 +170,7 @@ pub async fn run(
     batch.push(store::checked(&observed.checked, &observed.evidence.differs));
     if trims {
         let before = |days: u32| now.saturating_sub(u64::from(days).saturating_mul(DAY_MS));
-        let KeepDays { sweeps, events, rollups } = settings.keep;
+        let Keep { sweeps, events, rollups } = settings.keep;
         batch.extend(store::trim(before(sweeps), before(events), before(rollups)));
     }
     database.run(&batch).await?;

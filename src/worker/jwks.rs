@@ -9,8 +9,7 @@ use wasm_bindgen::{JsCast as _, JsValue};
 use web_sys::{CryptoKey, WorkerGlobalScope};
 use worker::{AbortSignal, Fetch, RequestInit, RequestRedirect};
 
-use crate::auth::{KeyCache, Lookup, Signed, TokenError, Unverified};
-use crate::auth::Algorithm;
+use crate::auth::{Algorithm, KeyCache, Lookup, Signed, TokenError, Unverified};
 use crate::rules::Timestamp;
 
 /// No key set that was meant for this is longer.

@@ -7,7 +7,7 @@ use worker::{console_error, console_log};
 use super::app::Context;
 use super::{courier, log};
 use crate::rules::Timestamp;
-use crate::service::monitor::{self, Health, INTERVAL_MS, KeepDays, Occasion, Settings};
+use crate::service::monitor::{self, Health, INTERVAL_MS, Occasion, Settings};
 use crate::store::{self, Dashboard, Database as _, DatabaseError};
 
 const MINUTE_MS: u64 = 60_000;
@@ -18,12 +18,11 @@ thread_local! {
 }
 
 pub(super) fn settings(context: &Context) -> Settings<'_> {
-    let keep = context.config.keep;
     Settings {
         policy: &context.config.policy,
         thresholds: &context.config.alerts,
         max_ms_since_sweep: u64::from(context.config.max_minutes_since_sweep).saturating_mul(MINUTE_MS),
-        keep: KeepDays { sweeps: keep.sweeps, events: keep.events, rollups: keep.rollups },
+        keep: context.config.keep,
         destinations: courier::destinations(context).app,
     }
 }

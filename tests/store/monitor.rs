@@ -1,8 +1,9 @@
 //! The monitor: what it observes, its alerts, and its runs.
 
 use serde_json::{Value, json};
+use stale_drafts::config::Keep;
 use stale_drafts::rules::{Finding, Policy, Severity, Suspension, Thresholds};
-use stale_drafts::service::monitor::{self, KeepDays, Occasion, Settings};
+use stale_drafts::service::monitor::{self, Occasion, Settings};
 use stale_drafts::store::{self, Alert, Observed, Row};
 
 use crate::sqlite::{Sqlite, wait};
@@ -205,13 +206,7 @@ fn at_most_500_rows_are_trimmed_at_once() {
 }
 
 fn settings<'a>(policy: &'a Policy, thresholds: &'a Thresholds) -> Settings<'a> {
-    Settings {
-        policy,
-        thresholds,
-        max_ms_since_sweep: 10 * MINUTE,
-        keep: KeepDays { sweeps: 30, events: 30, rollups: 400 },
-        destinations: 1,
-    }
+    Settings { policy, thresholds, max_ms_since_sweep: 10 * MINUTE, keep: Keep::default(), destinations: 1 }
 }
 
 /// A run of the monitor with the default policy: what it says changed.
