@@ -16,7 +16,7 @@ use std::path::Path;
 /// Folder or file of `src/`, the modules of this crate that it may use, and the crates beside std.
 const RINGS: [(&str, &[&str], &[&str]); 13] = [
     ("rules", &["rules"], &[]),
-    ("store", &["rules", "store"], &["serde", "serde_json", "serde_path_to_error"]),
+    ("store", &["rules", "read", "store"], &["serde", "serde_json"]),
     ("service", &["rules", "store", "config", "service"], &["futures_util"]),
     ("sweep.rs", &["rules", "store"], &["serde_json"]),
     ("report.rs", &["rules", "store"], &["serde_json"]),
