@@ -27,3 +27,5 @@ CREATE TRIGGER stale_drafts_creations_emit AFTER UPDATE OF event ON stale_drafts
   FROM (SELECT CASE NEW.event WHEN 'failed' THEN NEW.finished_at WHEN 'retried' THEN NEW.queued_at
     ELSE NEW.restored_at END AS at);
 END;
+
+INSERT INTO stale_drafts_schema (version) VALUES (3);

@@ -76,3 +76,5 @@ CREATE TABLE stale_drafts_ledger_check (
   differs TEXT    NOT NULL DEFAULT '[]'        -- users whose balance is not the sum of their ledger
 ) WITHOUT ROWID;
 INSERT INTO stale_drafts_ledger_check (one, user_id) VALUES (1, '');
+
+INSERT INTO stale_drafts_schema (version) VALUES (4);

@@ -3,14 +3,15 @@
 //! Select candidates by the index → the rules decide → one transaction writes, and repeats in every write what
 //! was decided on.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet, VecDeque};
 
 use crate::rules::{
     Action, Active, CircuitBreaker, Decision, Decisions, Planned, Policy, Rule, SkipReason, Staleness,
     Suspension, Timestamp, Unreadable, decide, recheck,
 };
 use crate::store::{
-    self, CandidateRow, Cost, Database, DatabaseError, FailureRow, Filter, SweepStart, SweepTotals, Window,
+    self, CandidateRow, Cost, Count, Database, DatabaseError, Filter, PlanRow, Row, SetAside, SweepStart,
+    SweepTotals, Window,
 };
 
 /// Who asked for a sweep.
@@ -40,7 +41,7 @@ impl Source {
 
 /// What a sweep may touch, and how much of it.
 #[derive(Clone, Copy, Debug)]
-pub struct Request<'a> {
+pub struct SweepRequest<'a> {
     /// The sweep's id: a UUIDv7, so that sweeps are ordered by it.
     pub sweep_id: &'a str,
     /// What asked.
@@ -65,11 +66,22 @@ pub struct Request<'a> {
     pub notify: Notify,
     /// When it is suspended, if nobody has confirmed what it does; `None` for never.
     pub breaker: Option<CircuitBreaker>,
-    /// At most this many creations are marked in one transaction; from 1.
-    pub rows_per_transaction: u32,
-    /// At most this many creations are looked at, beside unreadable ones; from 1. A plan is not bounded by it.
-    pub rows_per_sweep: u32,
+    /// At most this many creations are failed or retried, in one transaction; from 1 to [`MAX_ROWS`].
+    pub limit: u32,
 }
+
+/// The most that one sweep does, and the longest plan that it carries out: one transaction's worth. Who wants more calls again.
+pub const MAX_ROWS: u32 = 1_000;
+
+/// Where the database rejects rows, a sweep tries no further transactions after so many statements: D1's free plan has 50 for a
+/// request.
+const MAX_STATEMENTS: usize = 40;
+/// The statements that fail the creations of a transaction, and those that retry them.
+const STATEMENTS: usize = 3;
+/// After this time a sweep tries again what was rejected by itself.
+const REJECTED_FOR_MS: u64 = 3_600_000;
+/// After this time it tries again what was only rejected together with others.
+const REJECTED_TOGETHER_FOR_MS: u64 = 300_000;
 
 /// Whom events go to, as `events.destinations` has it; 0 is nobody, and then none is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -82,26 +94,26 @@ pub struct Notify {
 
 /// What a sweep did, or would do.
 #[derive(Clone, Debug, Default)]
-pub struct Report {
+pub struct SweepOutcome {
     /// Marked failed and refunded; in a dry run, what would be.
-    pub failed: Vec<Marked>,
+    pub failed: Vec<SweptCreation>,
     /// Put back for another attempt; in a dry run, what would be.
-    pub retried: Vec<Marked>,
+    pub retried: Vec<SweptCreation>,
     /// How many had moved on between the decision and the write, and were left alone.
     pub raced: u32,
-    /// Those whose write the database rejected, one by one, with its reason.
+    /// Those whose write the database rejected, each by itself, with its reason. They are set aside, and tried again later.
     pub rejected: Vec<Rejected>,
-    /// Active creations whose age can't be known; at most `rows_per_transaction` of each sort are listed.
-    pub unreadable: Vec<Skipped>,
+    /// Active creations whose age can't be known; at most [`MAX_ROWS`] of each sort are listed.
+    pub unreadable: Vec<UnreadableCreation>,
     /// Creations of the plan that were left alone, and why.
     pub skipped: Vec<(String, SkipReason)>,
     /// How many creations were looked at.
     pub examined: u32,
     /// What was refunded; in a dry run, what would be.
     pub refunded_tokens: u64,
-    /// Whether stale creations remain beyond the bound.
+    /// Whether stale creations remain beyond the limit.
     pub more: bool,
-    /// What suspended it back: then it wrote nothing, unless it was a dry run, which only says so.
+    /// What suspended it: then it wrote nothing, unless it was a dry run, which only says so.
     pub suspended: Option<Suspension>,
     /// What the sweep cost.
     pub cost: Cost,
@@ -109,7 +121,7 @@ pub struct Report {
 
 /// A creation that was marked failed, or put back for another attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Marked {
+pub struct SweptCreation {
     /// The creation's id.
     pub id: String,
     /// Its owner.
@@ -124,7 +136,7 @@ pub struct Marked {
     pub staleness: Staleness,
 }
 
-/// A creation that the database refused to mark.
+/// A creation whose write the database rejected.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rejected {
     /// The creation's id.
@@ -135,7 +147,7 @@ pub struct Rejected {
 
 /// A creation that was left alone because its age can't be known.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Skipped {
+pub struct UnreadableCreation {
     /// The creation's id.
     pub id: String,
     /// Why.
@@ -146,7 +158,7 @@ pub struct Skipped {
 #[derive(Clone, Debug)]
 pub struct SweepError {
     /// What was done before.
-    pub report: Report,
+    pub outcome: SweepOutcome,
     /// Why it stopped.
     pub error: DatabaseError,
 }
@@ -156,11 +168,11 @@ pub struct SweepError {
 ///
 /// - Each creation is failed at most once per attempt and refunded at most once: the writes are guarded by what
 ///   was decided on, and the ledger's key is unique.
-/// - A creation that moves on meanwhile is counted in [`Report::raced`]; the others of its transaction go through.
-/// - A transaction that a constraint refuses is halved until the row that it is about stands alone; that row is
-///   counted in [`Report::rejected`], and the others go through.
-/// - Creations that a sweep can't mark are passed over, so they don't keep it from those behind them.
-/// - A sweep that would do abnormally many is held by the [`CircuitBreaker`], and so is every one while an operator has paused
+/// - A creation that moves on meanwhile is counted in [`SweepOutcome::raced`]; the others of its transaction go through.
+/// - A transaction that the database rejects is halved, and each row that is rejected by itself is counted in
+///   [`SweepOutcome::rejected`] and set aside for an hour, so that it keeps nothing from its turn. After a bounded number of
+///   transactions what is left is set aside for five minutes, good rows and bad.
+/// - A sweep that would fail abnormally many is suspended by the [`CircuitBreaker`], and so is every one while an operator has paused
 ///   sweeping; a page load also while the circuit breaker is open. A plan that somebody has confirmed is carried out all the same.
 /// - A row stays in `sweeps`, with the error if there was one. Only a page load that finds nothing to do leaves
 ///   none: it would be a write for every view.
@@ -170,16 +182,16 @@ pub struct SweepError {
 /// [`SweepError`] if the database failed otherwise.
 pub async fn mark_stale_creations_as_failed(
     database: &impl Database,
-    request: Request<'_>,
-) -> Result<Report, Box<SweepError>> {
-    let mut run = Run { database, request, report: Report::default(), begun: false, ended: false };
-    let outcome = match request.planned {
+    request: SweepRequest<'_>,
+) -> Result<SweepOutcome, Box<SweepError>> {
+    let mut run = Run { database, request, outcome: SweepOutcome::default(), begun: false, ended: false };
+    let result = match request.planned {
         Some(planned) => run.apply(planned).await,
         None => run.sweep().await,
     };
-    let ended = match &outcome {
+    let ended = match &result {
         Ok(()) => {
-            let suspended = run.report.suspended.as_ref().map(ToString::to_string);
+            let suspended = run.outcome.suspended.as_ref().map(ToString::to_string);
             run.end(suspended.as_deref()).await
         }
         Err(error) => {
@@ -188,286 +200,241 @@ pub async fn mark_stale_creations_as_failed(
             Ok(())
         }
     };
-    run.report.cost = database.cost();
-    match outcome.and(ended) {
-        Ok(()) => Ok(run.report),
-        Err(error) => Err(Box::new(SweepError { report: run.report, error })),
+    run.outcome.cost = database.cost();
+    match result.and(ended) {
+        Ok(()) => Ok(run.outcome),
+        Err(error) => Err(Box::new(SweepError { outcome: run.outcome, error })),
     }
 }
 
 struct Run<'a, D> {
     database: &'a D,
-    request: Request<'a>,
-    report: Report,
+    request: SweepRequest<'a>,
+    outcome: SweepOutcome,
     begun: bool,
     ended: bool,
 }
 
+/// A decision with the row that it is about.
+#[derive(Clone, Copy)]
+struct Step<'a> {
+    decision: Decision<'a>,
+    row: &'a CandidateRow,
+}
+
 impl<D: Database> Run<'_, D> {
     async fn sweep(&mut self) -> Result<(), DatabaseError> {
-        let Request { rows_per_transaction, rows_per_sweep, now, policy, filter, .. } = self.request;
-        let mut seen = 0_u32;
-        // Candidates that stay where they are: the next select begins behind them.
-        let mut passed_over = 0_u32;
-        // A dry run passes over all of them, and meets one again if another comes before it meanwhile.
-        let mut shown = HashSet::new();
-        loop {
-            let take = rows_per_transaction.min(rows_per_sweep.saturating_sub(seen));
-            // The circuit breaker judges how many are stale, however few of them one transaction would take.
-            let breaker = self.request.breaker.filter(|_| seen == 0 && self.decides());
-            let look = breaker.map_or(take, |breaker| take.max(breaker.creations));
-            let Selected { mut rows, active, suspended } = self.select(look, passed_over, seen == 0).await?;
-            self.report.more = rows.len() > take as usize;
-            if seen == 0 && self.is_held(count(rows.len()), active, suspended).await? && !self.request.dry_run
-            {
-                return Ok(());
-            }
-            rows.truncate(take as usize);
-            let taken = count(rows.len());
-            seen = seen.saturating_add(taken);
-            rows.retain(|row| {
-                row.draft()
-                    .status
-                    .and_then(|status| status.active())
-                    .is_none_or(|status| filter.matches(status, &row.kind))
-            });
-            rows.retain(|row| !self.request.dry_run || shown.insert(row.id.clone()));
-            self.report.examined = self.report.examined.saturating_add(count(rows.len()));
-
-            let Decisions { fail, retry, unreadable } =
-                decide(rows.iter().map(CandidateRow::candidate), now, policy);
-            self.note_unreadable(unreadable);
-            let left = taken.saturating_sub(count(fail.len()).saturating_add(count(retry.len())));
-            let (rejected, retried) = (self.report.rejected.len(), self.report.retried.len());
-            let last = !self.report.more || seen >= rows_per_sweep;
-            self.carry_out_both(fail, retry, &rows, last).await?;
-            if last {
-                return Ok(());
-            }
-            let rejected = self.report.rejected.len().saturating_sub(rejected);
-            // What is put back is not stale any more, but still among a user's active creations.
-            let put_back = match self.request.user_id {
-                Some(_) => self.report.retried.len().saturating_sub(retried),
-                None => 0,
-            };
-            let stay = if self.request.dry_run {
-                taken
-            } else {
-                left.saturating_add(count(rejected.saturating_add(put_back)))
-            };
-            passed_over = passed_over.saturating_add(stay);
+        let SweepRequest { now, policy, dry_run, .. } = self.request;
+        let limit = self.request.limit.clamp(1, MAX_ROWS);
+        let Found { mut rows, unreadable, active, suspended } = self.select(limit).await?;
+        let stale = count(rows.len());
+        self.outcome.more = stale > limit;
+        rows.truncate(limit as usize);
+        self.outcome.examined = count(rows.len().saturating_add(unreadable.len()));
+        let candidates = rows.iter().chain(&unreadable).map(CandidateRow::candidate);
+        let Decisions { fail, retry, unreadable } = decide(candidates, now, policy);
+        let listed = |(id, reason): (&str, Unreadable)| UnreadableCreation { id: id.to_owned(), reason };
+        self.outcome.unreadable = unreadable.into_iter().map(listed).collect();
+        if self.is_suspended(stale, active, suspended).await? && !dry_run {
+            return Ok(());
         }
-    }
-
-    /// Whether this sweep engages and releases the breaker. A user's own creations say nothing of everybody's: a page load goes by
-    /// what the last sweep of all has found.
-    fn decides(&self) -> bool {
-        self.request.source != Source::Page && self.request.user_id.is_none()
-    }
-
-    /// Whether something holds this sweep back, that finds `stale` creations. A circuit breaker that holds no more is released.
-    async fn is_held(
-        &mut self,
-        stale: u32,
-        active: Option<u64>,
-        suspended: Option<Suspension>,
-    ) -> Result<bool, DatabaseError> {
-        let Request { source, now, breaker, dry_run, filter, .. } = self.request;
-        let was = matches!(suspended, Some(Suspension::BreakerOpen { .. }));
-        let decides = self.decides();
-        let stale = u64::from(stale);
-        let check = |breaker: CircuitBreaker| breaker.check(stale, active.unwrap_or(u64::MAX));
-        let holds = breaker.filter(|_| decides).and_then(check);
-        self.report.suspended = match suspended {
-            Some(Suspension::BreakerOpen { .. }) if decides => holds.clone(),
-            Some(suspended) => Some(suspended),
-            None => holds.clone(),
-        };
-        if decides && !dry_run {
-            match holds {
-                Some(Suspension::BreakerOpen { detail }) => {
-                    self.database.run(&[store::hold("circuit_breaker", None, &detail, now)]).await?;
-                }
-                // It takes a sweep of everything to say that there is nothing abnormal any more.
-                _ if was && filter.is_empty() && source != Source::Tool => {
-                    self.database.run(&[store::release("circuit_breaker")]).await?;
-                }
-                _ => {}
-            }
-        }
-        Ok(self.report.suspended.is_some())
+        self.carry_out(&steps(fail.into_iter().chain(retry), &rows)).await
     }
 
     /// Carries out a plan that somebody has confirmed: exactly its creations, as far as they are still what it was
     /// made for.
     async fn apply(&mut self, planned: &[Planned<'_>]) -> Result<(), DatabaseError> {
-        let Request { rows_per_transaction, now, policy, .. } = self.request;
-        // A creation that the plan lists twice would be credited twice in one transaction.
+        let SweepRequest { now, policy, .. } = self.request;
+        // A creation that the plan lists twice would be credited twice.
         let mut listed = HashSet::new();
-        let planned: Vec<_> =
-            planned.iter().filter(|planned| listed.insert(planned.id.to_owned())).copied().collect();
-        let parts = planned.chunks(rows_per_transaction.max(1) as usize);
-        let count_parts = parts.len();
-        for (part, at) in parts.zip(1_usize..) {
-            let ids: Vec<_> = part.iter().map(|planned| planned.id).collect();
-            let results = self.database.run(&[store::by_id(&ids)]).await?;
-            let rows =
-                store::candidates(results.first().map(Vec::as_slice).unwrap_or_default(), "candidates")?;
-            self.report.examined = self.report.examined.saturating_add(count(part.len()));
-            let (mut fail, mut retry) = (Vec::new(), Vec::new());
-            for planned in part {
-                let candidate = rows.iter().map(CandidateRow::candidate).find(|row| row.id == planned.id);
-                match recheck(planned, candidate.as_ref(), now, policy) {
-                    Ok(decision) if matches!(decision.staleness.action(), Action::Retry) => {
-                        retry.push(decision)
-                    }
-                    Ok(decision) => fail.push(decision),
-                    Err(reason) => self.report.skipped.push((planned.id.to_owned(), reason)),
-                }
+        let planned: Vec<_> = planned.iter().filter(|planned| listed.insert(planned.id)).collect();
+        self.outcome.more = planned.len() > MAX_ROWS as usize;
+        let planned: Vec<_> = planned.into_iter().take(MAX_ROWS as usize).collect();
+        self.outcome.examined = count(planned.len());
+        let ids: Vec<_> = planned.iter().map(|planned| planned.id).collect();
+        let results = self.database.run(&[store::by_id(&ids)]).await?;
+        let rows = store::candidates(only(&results), "candidates")?;
+        let candidates: HashMap<_, _> = rows.iter().map(|row| (row.id.as_str(), row.candidate())).collect();
+        let mut decisions = Vec::new();
+        for planned in planned {
+            match recheck(planned, candidates.get(planned.id), now, policy) {
+                Ok(decision) => decisions.push(decision),
+                Err(reason) => self.outcome.skipped.push((planned.id.to_owned(), reason)),
             }
-            self.carry_out_both(fail, retry, &rows, at == count_parts).await?;
         }
-        Ok(())
+        self.carry_out(&steps(decisions, &rows)).await
     }
 
-    /// One candidate more than `take`, to know whether more remain. Unreadable ones are noted at the first select.
-    async fn select(&mut self, take: u32, offset: u32, first: bool) -> Result<Selected, DatabaseError> {
-        let Request { now, policy, user_id, filter, rows_per_transaction, breaker, .. } = self.request;
-        let limit = take.saturating_add(1);
+    /// Whether this sweep opens and closes the breaker. A user's own creations say nothing of everybody's: a page load goes by
+    /// what the last sweep of all has found.
+    fn decides(&self) -> bool {
+        self.request.source != Source::Page && self.request.user_id.is_none()
+    }
+
+    /// Whether something suspends this sweep, which finds `stale` creations. A circuit breaker that would not open now is closed.
+    async fn is_suspended(
+        &mut self,
+        stale: u32,
+        active: Option<u64>,
+        suspended: Option<Suspension>,
+    ) -> Result<bool, DatabaseError> {
+        let SweepRequest { source, now, breaker, dry_run, filter, .. } = self.request;
+        let was_open = matches!(suspended, Some(Suspension::BreakerOpen { .. }));
+        let decides = self.decides();
+        let check = |breaker: CircuitBreaker| breaker.check(stale.into(), active.unwrap_or(u64::MAX));
+        let opens = breaker.filter(|_| decides).and_then(check);
+        self.outcome.suspended = match suspended {
+            Some(Suspension::BreakerOpen { .. }) if decides => opens.clone(),
+            Some(suspended) => Some(suspended),
+            None => opens.clone(),
+        };
+        if decides && !dry_run {
+            match opens {
+                Some(Suspension::BreakerOpen { detail }) => {
+                    self.database.run(&[store::hold("circuit_breaker", None, &detail, now)]).await?;
+                }
+                // It takes a sweep of everything to say that there is nothing abnormal any more.
+                _ if was_open && filter.is_empty() && source != Source::Tool => {
+                    self.database.run(&[store::release("circuit_breaker")]).await?;
+                }
+                _ => {}
+            }
+        }
+        Ok(self.outcome.suspended.is_some())
+    }
+
+    /// One candidate more than `limit`, to know whether more remain; or as many as the circuit breaker has to know of, since it
+    /// judges how many are stale, however few of them the sweep would take.
+    async fn select(&self, limit: u32) -> Result<Found, DatabaseError> {
+        let SweepRequest { now, policy, user_id, filter, breaker, .. } = self.request;
+        let breaker = breaker.filter(|_| self.decides());
+        let look = breaker.map_or(limit, |breaker| limit.max(breaker.creations)).saturating_add(1);
+        let window = Window { limit: look, unreadable: MAX_ROWS };
         let statement = match user_id {
-            Some(user_id) => store::active_of_user(user_id, limit, offset),
+            Some(user_id) => store::stale_of_user(user_id, policy, filter, now, window),
             None => {
-                let unreadable = if first { rows_per_transaction } else { 0 };
-                // Only the first select asks for what the circuit breaker has to know.
                 let never = CircuitBreaker { at_least: u32::MAX, ..CircuitBreaker::default() };
-                let breaker = breaker.filter(|_| first).unwrap_or(never);
-                store::stale(policy, filter, now, Window { limit, offset, unreadable }, breaker)
+                store::stale(policy, filter, now, window, breaker.unwrap_or(never))
             }
         };
         let results = self.database.run(&[statement]).await?;
-        let rows = results.first().map(Vec::as_slice).unwrap_or_default();
-        let unreadable = store::candidates(rows, "unreadable")?;
-        self.report.examined = self.report.examined.saturating_add(count(unreadable.len()));
-        let decisions = decide(unreadable.iter().map(CandidateRow::candidate), now, policy);
-        self.note_unreadable(decisions.unreadable);
-        let active = rows.first().and_then(|row| row.get("active")).and_then(serde_json::Value::as_u64);
-        Ok(Selected {
-            active,
-            suspended: store::suspended(rows),
+        let rows = only(&results);
+        Ok(Found {
             rows: store::candidates(rows, "candidates")?,
+            unreadable: store::candidates(rows, "unreadable")?,
+            active: rows.first().and_then(|row| row.get("active")).and_then(serde_json::Value::as_u64),
+            suspended: store::suspended(rows),
         })
     }
 
-    fn note_unreadable(&mut self, found: Vec<(&str, Unreadable)>) {
-        let skipped = found.into_iter().map(|(id, reason)| Skipped { id: id.to_owned(), reason });
-        self.report.unreadable.extend(skipped);
-    }
-
-    /// Notes the creations of `plan` that are among `ids`; all of them if `ids` is `None`.
-    fn note(
-        &mut self,
-        action: Action,
-        plan: &[(Decision<'_>, &CandidateRow)],
-        ids: Option<&HashSet<String>>,
-    ) {
-        for (failure, row) in
-            plan.iter().filter(|(failure, _)| ids.is_none_or(|ids| ids.contains(failure.id)))
-        {
-            let list = match action {
-                Action::Fail => {
-                    self.report.refunded_tokens = self.report.refunded_tokens.saturating_add(row.tokens);
-                    &mut self.report.failed
-                }
-                Action::Retry => &mut self.report.retried,
-            };
-            list.push(Marked {
-                id: row.id.clone(),
-                user_id: row.user_id.clone(),
-                kind: row.kind.clone(),
-                attempt: row.attempt,
-                tokens: row.tokens,
-                staleness: failure.staleness,
-            });
-        }
-    }
-
-    async fn carry_out_both(
-        &mut self,
-        fail: Vec<Decision<'_>>,
-        retry: Vec<Decision<'_>>,
-        rows: &[CandidateRow],
-        last: bool,
-    ) -> Result<(), DatabaseError> {
-        let (fail, retry) = (with_rows(fail, rows), with_rows(retry, rows));
-        self.carry_out(Action::Fail, &fail, last && retry.is_empty()).await?;
-        self.carry_out(Action::Retry, &retry, last).await
-    }
-
-    /// Carries out a plan, unless this is a dry run, in one transaction, or in several smaller ones if the database
-    /// refuses a row of it.
-    async fn carry_out(
-        &mut self,
-        action: Action,
-        plan: &[(Decision<'_>, &CandidateRow)],
-        last: bool,
-    ) -> Result<(), DatabaseError> {
+    /// Carries out the steps, unless this is a dry run, in one transaction; in several smaller ones if the database
+    /// rejects a row. The larger parts come first, so most of what can be written is written before the statements are used up.
+    async fn carry_out(&mut self, steps: &[Step<'_>]) -> Result<(), DatabaseError> {
         if self.request.dry_run {
-            self.note(action, plan, None);
+            steps.iter().for_each(|step| self.note(step));
             return Ok(());
         }
-        let mut parts = vec![plan];
-        while let Some(part) = parts.pop() {
-            if part.is_empty() {
+        let mut parts = VecDeque::from([steps]);
+        let mut statements = 0_usize;
+        let mut aside = Vec::new();
+        let mut reason = String::new();
+        while let Some(part) = parts.pop_front().filter(|part| !part.is_empty()) {
+            if statements >= MAX_STATEMENTS {
+                aside.extend(part.iter().map(|step| (step, REJECTED_TOGETHER_FOR_MS, reason.clone())));
+                self.outcome.more = true;
                 continue;
             }
-            let whole = part.len() == plan.len();
-            match self.transaction(action, part, last && whole).await {
-                Ok(()) => {}
-                Err(error) if error.is_constraint() => {
-                    if let [(failure, _)] = part {
-                        self.report
-                            .rejected
-                            .push(Rejected { id: failure.id.to_owned(), error: error.to_string() });
-                    } else {
-                        let (head, tail) = part.split_at(part.len() / 2);
-                        parts.extend([tail, head]);
-                    }
-                }
-                Err(error) => return Err(error),
+            let actions =
+                [Action::Fail, Action::Retry].map(|action| part.iter().any(|step| step.action() == action));
+            let actions = actions.into_iter().filter(|any| *any).count();
+            statements = statements.saturating_add(STATEMENTS.saturating_mul(actions));
+            let Err(error) = self.transaction(part, part.len() == steps.len()).await else { continue };
+            if !error.is_constraint() && !error.is_too_big() {
+                return Err(error);
             }
+            reason = error.to_string();
+            if let [step] = part {
+                self.outcome.rejected.push(Rejected { id: step.row.id.clone(), error: reason.clone() });
+                aside.push((step, REJECTED_FOR_MS, reason.clone()));
+            } else {
+                let (head, tail) = part.split_at(part.len() / 2);
+                parts.extend([head, tail]);
+            }
+        }
+        self.set_aside(&aside).await
+    }
+
+    /// All of `part` in one transaction: those that are failed, and those that are retried.
+    async fn transaction(&mut self, part: &[Step<'_>], ends: bool) -> Result<(), DatabaseError> {
+        let (start, totals, notify) = (self.start(), self.totals(), self.request.notify);
+        let of = |action| part.iter().filter(move |step| step.action() == action).collect::<Vec<_>>();
+        let (fail, retry) = (of(Action::Fail), of(Action::Retry));
+        let count_of =
+            |action, steps: &[&Step<'_>], last| Count { totals, last, counted: counted(action, steps) };
+        let mut batch = Vec::new();
+        if !fail.is_empty() {
+            let count = count_of(Action::Fail, &fail, ends && retry.is_empty());
+            batch.extend(store::mark_failed(start, &plan(&fail), count, notify.app));
+        }
+        if !retry.is_empty() {
+            let count = count_of(Action::Retry, &retry, ends);
+            batch.extend(store::retry(start, &plan(&retry), count, notify.retry));
+        }
+        let results = self.database.run(&batch).await?;
+        self.begun = true;
+        self.ended = ends;
+        let answers = results.chunks(STATEMENTS).filter_map(<[_]>::last);
+        for (steps, answer) in [fail, retry].iter().filter(|steps| !steps.is_empty()).zip(answers) {
+            let done: Option<HashSet<String>> = store::done_ids(answer)?.map(HashSet::from_iter);
+            let raced = done.as_ref().map_or(0, |done| steps.len().saturating_sub(done.len()));
+            self.outcome.raced = self.outcome.raced.saturating_add(count(raced));
+            let done = |step: &&&Step<'_>| done.as_ref().is_none_or(|done| done.contains(&step.row.id));
+            steps.iter().filter(done).for_each(|step| self.note(step));
         }
         Ok(())
     }
 
-    async fn transaction(
-        &mut self,
-        action: Action,
-        part: &[(Decision<'_>, &CandidateRow)],
-        last: bool,
-    ) -> Result<(), DatabaseError> {
-        let notify = self.request.notify;
-        let rows: Vec<_> = part.iter().map(|(failure, row)| failure_row(failure, row)).collect();
-        let (start, totals, counted) = (self.start(), self.totals(), counted(action, part));
-        let batch = match action {
-            Action::Fail => store::mark_failed(start, &rows, totals, notify.app, last, counted),
-            Action::Retry => store::retry(start, &rows, totals, notify.retry, last, counted),
+    /// Notes what was done.
+    fn note(&mut self, Step { decision, row }: &Step<'_>) {
+        let list = match decision.staleness.action() {
+            Action::Fail => {
+                self.outcome.refunded_tokens = self.outcome.refunded_tokens.saturating_add(row.tokens);
+                &mut self.outcome.failed
+            }
+            Action::Retry => &mut self.outcome.retried,
         };
-        let results = self.database.run(&batch).await?;
-        self.begun = true;
-        self.ended = last;
-        let answer = results.last().map(Vec::as_slice).unwrap_or_default();
-        let ids: Option<HashSet<String>> = store::failed_ids(answer)?.map(HashSet::from_iter);
-        let marked = ids.as_ref().map_or(part.len(), HashSet::len);
-        self.report.raced = self.report.raced.saturating_add(count(part.len().saturating_sub(marked)));
-        self.note(action, part, ids.as_ref());
-        Ok(())
+        list.push(SweptCreation {
+            id: row.id.clone(),
+            user_id: row.user_id.clone(),
+            kind: row.kind.clone(),
+            attempt: row.attempt,
+            tokens: row.tokens,
+            staleness: decision.staleness,
+        });
+    }
+
+    /// Leaves rejected creations aside, each for so many milliseconds and with the database's reason.
+    async fn set_aside(&self, steps: &[(&Step<'_>, u64, String)]) -> Result<(), DatabaseError> {
+        if steps.is_empty() {
+            return Ok(());
+        }
+        let creations: Vec<_> = steps
+            .iter()
+            .map(|(step, millis, reason)| SetAside {
+                id: &step.row.id,
+                attempt: step.row.attempt,
+                until: self.request.now.saturating_add(*millis).as_millis(),
+                reason,
+            })
+            .collect();
+        self.database.run(&[store::set_aside(&creations)]).await.map(drop)
     }
 
     /// Leaves the sweep's row, unless its last transaction did.
     async fn end(&mut self, error: Option<&str>) -> Result<(), DatabaseError> {
-        let Request { dry_run, source, .. } = self.request;
-        let suspended = self.report.suspended.is_some();
-        let nothing_to_do = !self.begun && self.report.rejected.is_empty() && (error.is_none() || suspended);
+        let SweepRequest { dry_run, source, .. } = self.request;
+        let suspended = self.outcome.suspended.is_some();
+        let nothing_to_do = !self.begun && self.outcome.rejected.is_empty() && (error.is_none() || suspended);
         if dry_run || (source == Source::Page && nothing_to_do) {
             return Ok(());
         }
@@ -485,12 +452,12 @@ impl<D: Database> Run<'_, D> {
     }
 
     const fn start(&self) -> SweepStart<'_> {
-        let Request { sweep_id, source, actor, plan_id, now, .. } = self.request;
+        let SweepRequest { sweep_id, source, actor, plan_id, now, .. } = self.request;
         SweepStart { sweep_id, source: source.as_str(), actor, plan_id, now }
     }
 
     fn totals(&self) -> SweepTotals {
-        let Report { examined, rejected, unreadable, more, .. } = &self.report;
+        let SweepOutcome { examined, rejected, unreadable, more, .. } = &self.outcome;
         SweepTotals {
             examined: *examined,
             rejected: count(rejected.len()),
@@ -501,11 +468,30 @@ impl<D: Database> Run<'_, D> {
 }
 
 /// What a select has found.
-struct Selected {
+struct Found {
     rows: Vec<CandidateRow>,
+    unreadable: Vec<CandidateRow>,
     /// How many creations are active, where the circuit breaker wants to know.
     active: Option<u64>,
     suspended: Option<Suspension>,
+}
+
+impl Step<'_> {
+    const fn action(&self) -> Action {
+        self.decision.staleness.action()
+    }
+}
+
+/// The decisions, each with its row.
+fn steps<'a>(decisions: impl IntoIterator<Item = Decision<'a>>, rows: &'a [CandidateRow]) -> Vec<Step<'a>> {
+    let rows: HashMap<_, _> = rows.iter().map(|row| (row.id.as_str(), row)).collect();
+    let step = |decision: Decision<'a>| Some(Step { decision, row: rows.get(decision.id).copied()? });
+    decisions.into_iter().filter_map(step).collect()
+}
+
+/// The steps as the writes take them.
+fn plan<'a>(steps: &[&Step<'a>]) -> Vec<PlanRow<'a>> {
+    steps.iter().map(|step| PlanRow::new(&step.decision, step.row.tokens)).collect()
 }
 
 /// Creations of a transaction that are rolled up together.
@@ -519,11 +505,11 @@ struct Group<'a> {
 }
 
 /// What is rolled up if all of a transaction goes through: see `sweeps.counted`.
-fn counted(action: Action, part: &[(Decision<'_>, &CandidateRow)]) -> String {
+fn counted(action: Action, steps: &[&Step<'_>]) -> String {
     // `(kind, status, rule)` are few: they are looked for one by one.
     let mut groups: Vec<Group<'_>> = Vec::new();
-    for (failure, row) in part {
-        let staleness = failure.staleness;
+    for Step { decision, row } in steps {
+        let staleness = decision.staleness;
         let (kind, status, rule) = (row.kind.as_str(), staleness.stuck_status, staleness.rule);
         let known = groups
             .iter()
@@ -534,10 +520,10 @@ fn counted(action: Action, part: &[(Decision<'_>, &CandidateRow)]) -> String {
         });
         let Some(group) = groups.get_mut(at) else { continue };
         group.creations = group.creations.saturating_add(1);
-        if matches!(action, Action::Fail) {
+        if action == Action::Fail {
             group.tokens = group.tokens.saturating_add(row.tokens);
         }
-        if let Some(lag) = group.lags.get_mut(failure.staleness.lag()) {
+        if let Some(lag) = group.lags.get_mut(staleness.lag()) {
             *lag = lag.saturating_add(1);
         }
     }
@@ -548,41 +534,12 @@ fn counted(action: Action, part: &[(Decision<'_>, &CandidateRow)]) -> String {
             serde_json::json!([action.outcome(), kind, status, rule, creations, tokens, a, b, c, d, e, f])
         })
         .collect();
-    // Writing tuples of text and integers to a string can't fail.
-    serde_json::to_string(&rows).unwrap_or_default()
+    serde_json::Value::Array(rows).to_string()
 }
 
-/// Each failure with the row that it was decided on. A plan has the order of its rows, so each is found at once; that of an
-/// operator may have another.
-fn with_rows<'a, 'r>(
-    fail: Vec<Decision<'a>>,
-    rows: &'r [CandidateRow],
-) -> Vec<(Decision<'a>, &'r CandidateRow)> {
-    let mut around = rows.iter().cycle();
-    fail.into_iter()
-        .filter_map(|failure| {
-            Some((failure, around.by_ref().take(rows.len()).find(|row| row.id == failure.id)?))
-        })
-        .collect()
-}
-
-fn failure_row<'a>(decision: &Decision<'a>, row: &'a CandidateRow) -> FailureRow<'a> {
-    let Decision { id, kind, staleness } = *decision;
-    FailureRow {
-        id,
-        status: staleness.stuck_status.as_str(),
-        attempt: staleness.attempt,
-        last_sign_of_life: staleness.last_sign_of_life.as_millis(),
-        error: staleness.error_text().to_string(),
-        age_ms: staleness.age_ms,
-        max_age_ms: staleness.max_age_ms,
-        rule: staleness.rule.describe(staleness.stuck_status, kind),
-        phase: staleness.phase.as_str(),
-        lag: staleness.lag(),
-        processing_since: staleness.processing_since().map(Timestamp::as_millis),
-        kind,
-        tokens: row.tokens,
-    }
+/// The rows of the only statement.
+fn only(results: &[Vec<Row>]) -> &[Row] {
+    results.first().map(Vec::as_slice).unwrap_or_default()
 }
 
 fn count(len: usize) -> u32 {

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::statements::{alert_codes, candidate, cutoff, cutoffs, pairs, sweep_columns};
+use super::sweep::{alert_codes, candidate, cutoff, cutoffs, pairs, sweep_columns};
 use super::{CandidateRow, DatabaseError, Filter, Param, Row, Statement};
 use crate::rules::{Policy, Timestamp};
 

@@ -3,26 +3,32 @@
 //! Building a statement is pure; a shell runs it. What the statements rely on (indexes, triggers, constraints)
 //! stands in `migrations/`.
 
+mod creations;
 mod dashboard;
 mod events;
 mod operators;
-mod reports;
 mod rows;
-mod statements;
+mod sweep;
 mod watch;
 
 use serde::Serialize;
 
 use crate::rules::Timestamp;
 
+pub use creations::{
+    Details, NewCreation, StandingRow, active_of_user, balance, balances, create, page, page_of_all, report,
+    standing, standing_of,
+};
 pub use dashboard::{ActiveBand, Dashboard, Rates, Rolled, dashboard};
 pub use events::{Claimed, Outcome, claim, claimed, destinations, events, events_of, replay, settle};
 pub use operators::{by_id, count, evidence, evidence_of, explain, sweeps};
-pub use reports::{Details, NewCreation, StandingRow, create, report, standing, standing_of};
-pub use rows::{CandidateRow, FailureRow, PageRow, candidates, failed_ids, page_rows, suspended};
-pub use statements::{
-    Filter, SweepStart, SweepTotals, Window, active_of_user, balance, balances, end_sweep, mark_failed,
-    overdue, page, page_of_all, readiness, retry, stale,
+pub use rows::{
+    AttemptRow, CandidateRow, LedgerRow, PageRow, PlanRow, SweepRow, candidates, done_ids, page_rows,
+    suspended, typed,
+};
+pub use sweep::{
+    Count, Filter, SetAside, SweepStart, SweepTotals, Window, end_sweep, mark_failed, overdue, readiness,
+    retry, set_aside, stale, stale_of_user,
 };
 pub use watch::{Firing, Seen, alerts, audit, checked, hold, observe, observed, release, trim};
 
@@ -122,6 +128,11 @@ impl DatabaseError {
     /// Whether a constraint or a trigger rejected a row: the others may go through without it.
     pub fn is_constraint(&self) -> bool {
         self.message.contains("SQLITE_CONSTRAINT")
+    }
+
+    /// Whether a value is longer than the database takes: fewer rows may go through.
+    pub fn is_too_big(&self) -> bool {
+        self.message.contains("SQLITE_TOOBIG") || self.message.contains("too big")
     }
 
     /// Whether the trigger that charges rejected, because the balance is too low.

@@ -2,7 +2,8 @@
 
 use serde_json::Value;
 
-use super::statements::{active, candidate, last_good_sweep, listed, refunded, sweep_columns};
+use super::creations::{listed, refunded};
+use super::sweep::{active, candidate, last_good_sweep, sweep_columns};
 use super::{Param, Row, Statement, json};
 use crate::rules::{Evidence, FEW, SILENT_AFTER_MS, Timestamp};
 

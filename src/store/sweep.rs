@@ -1,4 +1,12 @@
-use super::{FailureRow, Page, Param, Statement};
+//! What a sweep asks and writes.
+//!
+//! `INDEXED BY` and `CROSS JOIN` fix the order in which SQLite walks: without them it may read the whole table once for each row,
+//! above all after an ANALYZE of a table that was small then. `sqlite_autoindex_stale_drafts_creations_1` is the index of the
+//! primary key. Statements keep their own line breaks, so `rustfmt` leaves them alone.
+
+use serde::Serialize;
+
+use super::{Param, PlanRow, Statement};
 use crate::rules::{Active, CircuitBreaker, Limit, Phase, Policy, Timestamp};
 
 /// What the rules need of a creation, as one JSON array: see [`super::CandidateRow`]. A time that is not an
@@ -22,8 +30,6 @@ macro_rules! active {
     };
 }
 
-pub(super) use {active, candidate};
-
 /// The cutoff for a kind in a phase, from ?1: the kind's own, or the one for every other kind. It reads a row for each kind
 /// that the policy names, and none otherwise.
 macro_rules! cutoff {
@@ -41,7 +47,7 @@ macro_rules! cutoff {
     };
 }
 
-/// What holds sweeps back, a pause before a breaker: `[name, since, actor, detail]`, or `NULL`. A sweep that finds nothing does not
+/// What suspends sweeps, a pause before a breaker: `[name, since, actor, detail]`, or `NULL`. A sweep that finds nothing does not
 /// ask.
 macro_rules! suspended {
     () => {
@@ -49,10 +55,7 @@ macro_rules! suspended {
     };
 }
 
-pub(super) use suspended;
-
-/// The pairs of phase and kind that are in use: it hops over the index from one to the next. They are in order, whichever there
-/// are: a sweep's offset relies on it.
+/// The pairs of phase and kind that are in use: it hops over the index from one to the next.
 macro_rules! pairs {
     () => {
         "pairs (phase, kind) AS MATERIALIZED (
@@ -67,236 +70,208 @@ macro_rules! pairs {
     };
 }
 
-pub(super) use {cutoff, pairs};
-
-/// How many creations are active, as far as the circuit breaker has to know: so many that the share of the `n` stale ones is within bounds,
-/// and no more. Numbers are bound as doubles, and a `LIMIT` that is not whole is an error, so it is cast.
-macro_rules! share {
-    ($less:literal) => {
-        concat!("(SELECT max(0, CAST(n * 100 / ?7 AS INTEGER) + 1", $less, ") FROM found)")
+/// The creations of a plan that still are what it was decided on. Each statement that carries a plan out joins with this, so
+/// the precondition stands inside every write. The unary `+` keeps SQLite on the primary key.
+macro_rules! as_planned {
+    () => {
+        "c.id = j.value ->> 'id'
+         AND +c.status = j.value ->> 'status'
+         AND +c.attempt = j.value ->> 'attempt'
+         AND +c.last_sign_of_life = j.value ->> 'last_sign_of_life'
+         AND +c.phase = j.value ->> 'phase'
+         AND +c.processing_since IS j.value ->> 'processing_since'
+         AND +c.kind = j.value ->> 'kind'"
     };
 }
 
-/// The parts of [`STALE`] and [`STALE_BY_TOTAL`]; the latter has `$by_total` in its list of stale creations, and `$active` counts
-/// the active ones.
-macro_rules! stale {
-    ($totals:literal, $by_total:expr, $active:expr) => {
-        concat!(
-            "WITH RECURSIVE ",
-            pairs!(),
-            ",",
-            $totals,
-            "
+pub(super) use {active, candidate, cutoff, pairs, suspended};
+
+/// Creations that are stale by the cutoffs in ?1, and active ones whose times can't be read.
+///
+/// `pairs` hops over the index from one (phase, kind) to the next, so its cost is the number of kinds in use
+/// and not the number of creations; `totals` does the same for the limits on the total time, if there are any. What was set
+/// aside comes last, so it keeps nothing from its turn.
+///
+/// `active` is how many creations are active, as far as the circuit breaker has to know: so many that the share of the `n` stale
+/// ones is within bounds, and no more. Those that are stale by silence are not among the ones that are counted, and those that are
+/// stale by the total time are (`shows_life`). Numbers are bound as doubles, and a `LIMIT` that is not whole is an error, so it is
+/// cast.
+#[rustfmt::skip]
+const STALE: &str = concat!(
+    "WITH RECURSIVE
+     ", pairs!(), ",
+     totals (kind) AS MATERIALIZED (
+       SELECT (SELECT kind FROM stale_drafts_creations INDEXED BY stale_drafts_creations_processing
+         WHERE processing_since IS NOT NULL ORDER BY kind LIMIT 1) AS first
+       WHERE ?1 ->> '$.limits_total' AND first IS NOT NULL
+       UNION ALL
+       SELECT (SELECT kind FROM stale_drafts_creations INDEXED BY stale_drafts_creations_processing
+         WHERE kind > totals.kind AND processing_since IS NOT NULL ORDER BY kind LIMIT 1) AS next
+       FROM totals WHERE next IS NOT NULL),
      stale AS NOT MATERIALIZED (
-       SELECT c.* FROM pairs CROSS JOIN stale_drafts_creations AS c INDEXED BY stale_drafts_creations_active
-       ON c.phase = pairs.phase AND c.kind = pairs.kind
-         AND c.last_sign_of_life < ",
-            cutoff!("pairs.phase", "pairs.kind"),
-            $by_total,
-            "
-       LIMIT ?3 OFFSET ?4),
+       SELECT c.*, 0 AS shows_life
+       FROM pairs CROSS JOIN stale_drafts_creations AS c INDEXED BY stale_drafts_creations_active
+       ON c.phase = pairs.phase AND c.kind = pairs.kind AND c.last_sign_of_life < ", cutoff!("pairs.phase", "pairs.kind"), "
+       WHERE NOT EXISTS (SELECT 1 FROM stale_drafts_rejected WHERE creation_id = c.id)
+       UNION ALL
+       SELECT c.*, 1 AS shows_life
+       FROM totals CROSS JOIN stale_drafts_creations AS c INDEXED BY stale_drafts_creations_processing
+       ON c.kind = totals.kind AND c.processing_since < ", cutoff!("'total'", "totals.kind"), "
+         AND c.last_sign_of_life <= ?2 AND c.last_sign_of_life >= ", cutoff!("c.phase", "totals.kind"), "
+       WHERE NOT EXISTS (SELECT 1 FROM stale_drafts_rejected WHERE creation_id = c.id)
+       UNION ALL
+       SELECT c.*, c.last_sign_of_life >= ", cutoff!("c.phase", "c.kind"), " AS shows_life
+       FROM stale_drafts_rejected AS r
+       CROSS JOIN stale_drafts_creations AS c INDEXED BY sqlite_autoindex_stale_drafts_creations_1 ON c.id = r.creation_id
+       WHERE r.until <= ?7 AND c.last_sign_of_life <= ?2
+         AND (c.last_sign_of_life < ", cutoff!("c.phase", "c.kind"), "
+           OR c.processing_since < ", cutoff!("'total'", "c.kind"), ")
+       LIMIT ?3),
      unreadable AS (
        SELECT * FROM (
          SELECT * FROM stale_drafts_creations INDEXED BY stale_drafts_creations_unreadable
-         WHERE ",
-            active!(),
-            " AND last_sign_of_life IS NULL LIMIT ?5)
+         WHERE ", active!(), " AND last_sign_of_life IS NULL LIMIT ?4)
        UNION ALL
        SELECT * FROM (
          SELECT c.* FROM pairs CROSS JOIN stale_drafts_creations AS c INDEXED BY stale_drafts_creations_active
          ON c.phase = pairs.phase AND c.kind = pairs.kind AND c.last_sign_of_life > ?2
-         LIMIT ?5)),
-     found AS MATERIALIZED (SELECT json_group_array(",
-            candidate!(),
-            ") AS candidates, count(*) AS n FROM stale)
-     SELECT candidates, (SELECT json_group_array(",
-            candidate!(),
-            ") FROM unreadable) AS unreadable,
-            CASE WHEN n > 0 THEN ",
-            suspended!(),
-            " END AS suspended,
-            CASE WHEN n >= ?6 THEN ",
-            $active,
-            " END AS active
+         LIMIT ?4)),
+     found AS MATERIALIZED (
+       SELECT json_group_array(", candidate!(), ") AS candidates, count(*) AS n, sum(shows_life) AS show_life FROM stale)
+     SELECT candidates,
+       (SELECT json_group_array(", candidate!(), ") FROM unreadable) AS unreadable,
+       CASE WHEN n > 0 THEN ", suspended!(), " END AS suspended,
+       CASE WHEN n >= ?5 THEN n - show_life + (SELECT count(*) FROM (
+         SELECT 1 FROM pairs CROSS JOIN stale_drafts_creations AS c INDEXED BY stale_drafts_creations_active
+         ON c.phase = pairs.phase AND c.kind = pairs.kind
+           AND c.last_sign_of_life >= ", cutoff!("pairs.phase", "pairs.kind"), "
+         LIMIT (SELECT max(0, CAST(n * 100 / ?6 AS INTEGER) + 1 - n + show_life) FROM found))) END AS active
      FROM found"
-        )
-    };
-}
-
-/// Creations that are stale by the limits on silence in ?1, and active ones whose times can't be read.
-///
-/// `pairs` hops over the index from one (phase, kind) to the next, so its cost is the number of kinds in use
-/// and not the number of creations. A limit is looked up as [`Policy::limit_in`] does; `never` is a cutoff of −1.
-///
-/// The stale ones are known to be active, so only the others are counted.
-const STALE: &str = stale!(
-    "",
-    "",
-    concat!(
-        "n + (SELECT count(*) FROM (
-              SELECT 1 FROM pairs CROSS JOIN stale_drafts_creations AS c INDEXED BY stale_drafts_creations_active
-              ON c.phase = pairs.phase AND c.kind = pairs.kind AND c.last_sign_of_life >= ",
-        cutoff!("pairs.phase", "pairs.kind"),
-        "
-              LIMIT ",
-        share!(" - n"),
-        "))"
-    )
 );
 
-/// The same, and those that are stale by the limits on the total time, which stand in ?1 as the phase `total`. These may show
-/// signs of life, so all that are active are counted.
-const STALE_BY_TOTAL: &str = stale!(
-    "
-     totals (kind) AS MATERIALIZED (
-       SELECT (SELECT kind FROM stale_drafts_creations INDEXED BY stale_drafts_creations_processing
-         WHERE processing_since IS NOT NULL ORDER BY kind LIMIT 1) AS first WHERE first IS NOT NULL
-       UNION ALL
-       SELECT (SELECT kind FROM stale_drafts_creations INDEXED BY stale_drafts_creations_processing
-         WHERE kind > totals.kind AND processing_since IS NOT NULL ORDER BY kind LIMIT 1) AS next
-       FROM totals WHERE next IS NOT NULL),",
-    concat!(
-        "
-       UNION ALL
-       SELECT c.* FROM totals CROSS JOIN stale_drafts_creations AS c INDEXED BY stale_drafts_creations_processing
-       ON c.kind = totals.kind AND c.processing_since < ",
-        cutoff!("'total'", "totals.kind"),
-        "
-         AND c.last_sign_of_life <= ?2 AND c.last_sign_of_life >= ",
-        cutoff!("c.phase", "totals.kind")
-    ),
-    concat!(
-        "(SELECT count(*) FROM (
-              SELECT 1 FROM stale_drafts_creations INDEXED BY stale_drafts_creations_active WHERE last_sign_of_life IS NOT NULL
-              LIMIT ",
-        share!(""),
-        "))"
-    )
+/// The same of one user's creations, all of which it looks at: they are few.
+#[rustfmt::skip]
+const STALE_OF_USER: &str = concat!(
+    "WITH mine AS MATERIALIZED (
+       SELECT *, last_sign_of_life IS NULL OR last_sign_of_life > ?2 AS unreadable
+       FROM stale_drafts_creations INDEXED BY stale_drafts_creations_active_of_user
+       WHERE ", active!(), " AND user_id = ?5
+         AND (last_sign_of_life IS NULL OR last_sign_of_life > ?2
+           OR last_sign_of_life < ", cutoff!("phase", "kind"), "
+           OR processing_since < ", cutoff!("'total'", "kind"), ")),
+     found AS MATERIALIZED (
+       SELECT json_group_array(", candidate!(), ") AS candidates, count(*) AS n FROM (
+         SELECT mine.* FROM mine LEFT JOIN stale_drafts_rejected AS r ON r.creation_id = mine.id
+         WHERE NOT unreadable AND ifnull(r.until, 0) <= ?2
+         ORDER BY r.until IS NOT NULL, last_sign_of_life LIMIT ?3))
+     SELECT candidates,
+       (SELECT json_group_array(", candidate!(), ") FROM (SELECT * FROM mine WHERE unreadable LIMIT ?4)) AS unreadable,
+       CASE WHEN n > 0 THEN ", suspended!(), " END AS suspended,
+       NULL AS active
+     FROM found"
 );
-
-/// One user's active creations, readable or not, the oldest rows first.
-const ACTIVE_OF_USER: &str = concat!(
-    "SELECT json_group_array(",
-    candidate!(),
-    ") AS candidates, '[]' AS unreadable, CASE WHEN count(*) > 0 THEN ",
-    suspended!(),
-    " END AS suspended FROM (
-       SELECT * FROM stale_drafts_creations INDEXED BY stale_drafts_creations_active_of_user
-       WHERE ",
-    active!(),
-    " AND user_id = ?1 ORDER BY rowid LIMIT ?2 OFFSET ?3)"
-);
-
-/// The creations of a plan that still are what the plan was decided on. Each statement that carries a plan out
-/// joins with this, so the precondition stands inside every write. `CROSS JOIN`, `MATERIALIZED`, `INDEXED BY` and the unary
-/// `+` keep SQLite on the primary key; without them it may walk the whole table once per row, above all after an
-/// ANALYZE of a table that was small then.
-macro_rules! as_planned {
-    () => {
-        "c.id = j.value ->> 0 AND +c.status = j.value ->> 1 AND +c.attempt = j.value ->> 2
-         AND +c.last_sign_of_life = j.value ->> 3 AND +c.phase = j.value ->> 8 AND +c.processing_since IS j.value ->> 10
-         AND +c.kind = j.value ->> 11"
-    };
-}
 
 /// Credits each owner with the sum of what is about to be refunded: one write per user.
+#[rustfmt::skip]
 const CREDIT_BALANCES: &str = concat!(
     "INSERT INTO stale_drafts_balances (user_id, tokens)
-     SELECT c.user_id, sum(c.tokens) FROM json_each(?1) AS j CROSS JOIN stale_drafts_creations AS c INDEXED BY sqlite_autoindex_stale_drafts_creations_1 ON ",
-    as_planned!(),
-    "
+     SELECT c.user_id, sum(c.tokens)
+     FROM json_each(?1) AS j CROSS JOIN stale_drafts_creations AS c INDEXED BY sqlite_autoindex_stale_drafts_creations_1
+     ON ", as_planned!(), "
      WHERE c.tokens > 0 GROUP BY c.user_id
      ON CONFLICT (user_id) DO UPDATE SET tokens = tokens + excluded.tokens"
 );
 
 /// Marks the creations failed; the trigger `stale_drafts_creations_are_refunded` writes the ledger, and `stale_drafts_creations_emit` the event.
+#[rustfmt::skip]
 const MARK_FAILED: &str = concat!(
     "WITH j AS MATERIALIZED (SELECT value FROM json_each(?1))
      UPDATE stale_drafts_creations AS c INDEXED BY sqlite_autoindex_stale_drafts_creations_1
-     SET status = 'failed', finished_at = ?2, error_code = 'generation_timeout',
-       error = j.value ->> 4, stuck_status = j.value ->> 1, age_ms = j.value ->> 5, max_age_ms = j.value ->> 6,
-       rule = j.value ->> 7, sweep_id = ?3, event = 'failed', event_destinations = ?4
+     SET status = 'failed', finished_at = ?2, error_code = 'generation_timeout', error = j.value ->> 'error',
+       stuck_status = j.value ->> 'status', age_ms = j.value ->> 'age_ms', max_age_ms = j.value ->> 'max_age_ms',
+       rule = j.value ->> 'rule', sweep_id = ?3, event = 'failed', event_destinations = ?4
      FROM j WHERE ", as_planned!()
 );
 
 /// Records the attempts that are about to be over.
+#[rustfmt::skip]
 const RECORD_ATTEMPTS: &str = concat!(
     "INSERT INTO stale_drafts_attempts (creation_id, attempt, outcome, worker, fence, started_at, heartbeat_at, finished_at,
        error, error_code, stuck_status, age_ms, max_age_ms, rule, sweep_id)
      SELECT c.id, c.attempt, 'retried', c.worker, c.fence, c.started_at, c.heartbeat_at, ?2,
-       j.value ->> 4, 'generation_timeout', j.value ->> 1, j.value ->> 5, j.value ->> 6, j.value ->> 7, ?3
-     FROM json_each(?1) AS j CROSS JOIN stale_drafts_creations AS c INDEXED BY sqlite_autoindex_stale_drafts_creations_1 ON ",
-    as_planned!()
+       j.value ->> 'error', 'generation_timeout', j.value ->> 'status', j.value ->> 'age_ms', j.value ->> 'max_age_ms',
+       j.value ->> 'rule', ?3
+     FROM json_each(?1) AS j CROSS JOIN stale_drafts_creations AS c INDEXED BY sqlite_autoindex_stale_drafts_creations_1
+     ON ", as_planned!()
 );
 
 /// Puts the creations back to pending, for their next attempt.
+#[rustfmt::skip]
 const RETRY: &str = concat!(
     "WITH j AS MATERIALIZED (SELECT value FROM json_each(?1))
      UPDATE stale_drafts_creations AS c INDEXED BY sqlite_autoindex_stale_drafts_creations_1
      SET status = 'pending', attempt = c.attempt + 1, queued_at = ?2, started_at = NULL, heartbeat_at = NULL,
-       worker = NULL, fence = NULL, progress = NULL, event = 'retried', event_destinations = ?3
-     FROM j WHERE ",
-    as_planned!()
+       worker = NULL, fence = NULL, progress = NULL,
+       event = 'retried', event_destinations = ?3
+     FROM j WHERE ", as_planned!()
 );
-
-/// The lags of a plan's creation, by its band: see `rollups`.
-macro_rules! lags {
-    () => {
-        "j.value ->> 9 = 0, j.value ->> 9 = 1, j.value ->> 9 = 2, j.value ->> 9 = 3, j.value ->> 9 = 4, j.value ->> 9 = 5"
-    };
-}
-
-/// The parts of [`COUNT_FAILED`] and [`COUNT_RETRIED`]: into which column it counts, and, where a creation of the plan had
-/// moved on, from what it reads back the tokens that were refunded, the ids, and what is rolled up.
-macro_rules! count {
-    ($column:literal, $tokens:literal, $ids:literal, $counted:expr) => {
-        concat!(
-            "INSERT INTO stale_drafts_sweeps (id, source, actor, plan_id, started_at, ", $column, ", raced, refunded_tokens,
-       examined, rejected, unreadable, more, finished_at, counted)
-     VALUES (?1, ?2, ?3, ?4, ?5, changes(), ?7 - changes(), ", $tokens, ",
-       ?9, ?10, ?11, ?12, CASE WHEN ?13 THEN max(?5, CAST(unixepoch('subsec') * 1000 AS INTEGER)) END,
-       CASE WHEN changes() = ?7 THEN ?14 ELSE (", $counted, ") END)
-     ON CONFLICT (id) DO UPDATE SET ", $column, " = ", $column, " + excluded.", $column, ", raced = raced + excluded.raced,
-       refunded_tokens = refunded_tokens + excluded.refunded_tokens, examined = excluded.examined, rejected = excluded.rejected,
-       unreadable = excluded.unreadable, more = excluded.more, finished_at = excluded.finished_at, counted = excluded.counted
-     RETURNING CASE WHEN changes() <> ?7 THEN (", $ids, ") END AS failed_ids"
-        )
-    };
-}
 
 /// Counts what [`MARK_FAILED`] just did, in the same transaction: `changes()` is its number of rows. What it was about is
-/// read back only if a creation had moved on; otherwise it is the plan, and `failed_ids` is `NULL`. The first
+/// read back only if a creation had moved on; otherwise it is the plan, and `done_ids` is `NULL`. The first
 /// transaction of a sweep makes its row, and the last one ends it. A trigger rolls `counted` up.
-const COUNT_FAILED: &str = count!(
-    "failed",
-    "CASE WHEN changes() = ?7 THEN ?8 ELSE (SELECT coalesce(sum(l.tokens), 0) FROM json_each(?6) AS j
-         CROSS JOIN stale_drafts_ledger AS l ON l.entry_key = 'refund:' || (j.value ->> 0) WHERE l.sweep_id = ?1) END",
-    "SELECT json_group_array(c.id) FROM json_each(?6) AS j
+const COUNT_FAILED: &str =
+    "INSERT INTO stale_drafts_sweeps (id, source, actor, plan_id, started_at, failed, raced, refunded_tokens,
+       examined, rejected, unreadable, more, finished_at, counted)
+     VALUES (?1, ?2, ?3, ?4, ?5, changes(), ?7 - changes(),
+       CASE WHEN changes() = ?7 THEN ?8 ELSE (
+         SELECT coalesce(sum(l.tokens), 0) FROM json_each(?6) AS j
+         CROSS JOIN stale_drafts_ledger AS l ON l.entry_key = 'refund:' || (j.value ->> 'id') WHERE l.sweep_id = ?1) END,
+       ?9, ?10, ?11, ?12, CASE WHEN ?13 THEN max(?5, CAST(unixepoch('subsec') * 1000 AS INTEGER)) END,
+       CASE WHEN changes() = ?7 THEN ?14 ELSE (
+         SELECT json_group_array(json_array('failed', c.kind, c.stuck_status, c.rule, 1, c.tokens,
+           j.value ->> 'lag' = 0, j.value ->> 'lag' = 1, j.value ->> 'lag' = 2,
+           j.value ->> 'lag' = 3, j.value ->> 'lag' = 4, j.value ->> 'lag' = 5))
+         FROM json_each(?6) AS j CROSS JOIN stale_drafts_creations AS c INDEXED BY sqlite_autoindex_stale_drafts_creations_1
+         ON c.id = j.value ->> 'id' WHERE +c.sweep_id = ?1) END)
+     ON CONFLICT (id) DO UPDATE SET failed = failed + excluded.failed, raced = raced + excluded.raced,
+       refunded_tokens = refunded_tokens + excluded.refunded_tokens, examined = excluded.examined, rejected = excluded.rejected,
+       unreadable = excluded.unreadable, more = excluded.more, finished_at = excluded.finished_at, counted = excluded.counted
+     RETURNING CASE WHEN changes() <> ?7 THEN (
+       SELECT json_group_array(c.id) FROM json_each(?6) AS j
        CROSS JOIN stale_drafts_creations AS c INDEXED BY sqlite_autoindex_stale_drafts_creations_1
-       ON c.id = j.value ->> 0 WHERE +c.sweep_id = ?1",
-    concat!(
-        "SELECT json_group_array(json_array('failed', c.kind, c.stuck_status, c.rule, 1, c.tokens, ",
-        lags!(),
-        ")) FROM json_each(?6) AS j CROSS JOIN stale_drafts_creations AS c INDEXED BY sqlite_autoindex_stale_drafts_creations_1
-       ON c.id = j.value ->> 0 WHERE +c.sweep_id = ?1"
-    )
-);
+       ON c.id = j.value ->> 'id' WHERE +c.sweep_id = ?1) END AS done_ids";
 
 /// Counts what [`RETRY`] just did, as [`COUNT_FAILED`] does; nothing is refunded.
-const COUNT_RETRIED: &str = count!(
-    "retried",
-    "0 * ?8",
-    "SELECT json_group_array(a.creation_id) FROM json_each(?6) AS j
-       CROSS JOIN stale_drafts_attempts AS a ON a.creation_id = j.value ->> 0 AND a.attempt = j.value ->> 2
-       WHERE a.sweep_id = ?1",
-    concat!(
-        "SELECT json_group_array(json_array('retried', c.kind, a.stuck_status, a.rule, 1, 0, ",
-        lags!(),
-        ")) FROM json_each(?6) AS j
-       CROSS JOIN stale_drafts_attempts AS a ON a.creation_id = j.value ->> 0 AND a.attempt = j.value ->> 2
-       CROSS JOIN stale_drafts_creations AS c INDEXED BY sqlite_autoindex_stale_drafts_creations_1 ON c.id = a.creation_id
-       WHERE a.sweep_id = ?1"
-    )
+const COUNT_RETRIED: &str =
+    "INSERT INTO stale_drafts_sweeps (id, source, actor, plan_id, started_at, retried, raced,
+       examined, rejected, unreadable, more, finished_at, counted)
+     VALUES (?1, ?2, ?3, ?4, ?5, changes(), ?7 - changes(),
+       ?8, ?9, ?10, ?11, CASE WHEN ?12 THEN max(?5, CAST(unixepoch('subsec') * 1000 AS INTEGER)) END,
+       CASE WHEN changes() = ?7 THEN ?13 ELSE (
+         SELECT json_group_array(json_array('retried', c.kind, a.stuck_status, a.rule, 1, 0,
+           j.value ->> 'lag' = 0, j.value ->> 'lag' = 1, j.value ->> 'lag' = 2,
+           j.value ->> 'lag' = 3, j.value ->> 'lag' = 4, j.value ->> 'lag' = 5))
+         FROM json_each(?6) AS j
+         CROSS JOIN stale_drafts_attempts AS a ON a.creation_id = j.value ->> 'id' AND a.attempt = j.value ->> 'attempt'
+         CROSS JOIN stale_drafts_creations AS c INDEXED BY sqlite_autoindex_stale_drafts_creations_1 ON c.id = a.creation_id
+         WHERE a.sweep_id = ?1) END)
+     ON CONFLICT (id) DO UPDATE SET retried = retried + excluded.retried, raced = raced + excluded.raced,
+       examined = excluded.examined, rejected = excluded.rejected,
+       unreadable = excluded.unreadable, more = excluded.more, finished_at = excluded.finished_at, counted = excluded.counted
+     RETURNING CASE WHEN changes() <> ?7 THEN (
+       SELECT json_group_array(a.creation_id) FROM json_each(?6) AS j
+       CROSS JOIN stale_drafts_attempts AS a ON a.creation_id = j.value ->> 'id' AND a.attempt = j.value ->> 'attempt'
+       WHERE a.sweep_id = ?1) END AS done_ids";
+
+/// Sets creations aside whose write the database rejected, unless they have moved on.
+#[rustfmt::skip]
+const SET_ASIDE: &str = concat!(
+    "INSERT INTO stale_drafts_rejected (creation_id, until, reason)
+     SELECT c.id, j.value ->> 'until', j.value ->> 'reason'
+     FROM json_each(?1) AS j CROSS JOIN stale_drafts_creations AS c INDEXED BY sqlite_autoindex_stale_drafts_creations_1
+     ON c.id = j.value ->> 'id' AND +c.attempt = j.value ->> 'attempt' AND +c.", active!(), "
+     WHERE true
+     ON CONFLICT (creation_id) DO UPDATE SET until = excluded.until, reason = excluded.reason"
 );
 
 /// Ends a sweep's row. An error that is there already stays.
@@ -309,58 +284,7 @@ const END_SWEEP: &str = "INSERT INTO stale_drafts_sweeps
        error = ifnull(error, excluded.error),
        queries = excluded.queries, rows_read = excluded.rows_read, rows_written = excluded.rows_written";
 
-const BALANCE: &str = "SELECT tokens FROM stale_drafts_balances WHERE user_id = ?1";
-
-/// What a list shows of a creation: see [`super::PageRow`].
-macro_rules! listed {
-    () => {
-        concat!(
-            "json_group_array(json_array(",
-            candidate!(),
-            ", prompt, error, error_code,
-         CASE typeof(finished_at) WHEN 'integer' THEN finished_at END, listed_at, refunded_tokens,
-         result_url, late_at, restored_at, deleted_at, rule))"
-        )
-    };
-}
-
-/// What went back for a creation; a restore takes it again.
-macro_rules! refunded {
-    () => {
-        "(SELECT tokens FROM stale_drafts_ledger WHERE entry_key = 'refund:' || c.id AND c.restored_at IS NULL) AS refunded_tokens"
-    };
-}
-
-pub(super) use {listed, refunded};
-
-/// One page of a user's creations, the newest first, with what was refunded for each; those that meet `$condition`.
-macro_rules! page {
-    ($condition:literal) => {
-        concat!(
-            "SELECT ",
-            listed!(),
-            " AS page
-     FROM (
-       SELECT c.*, ",
-            refunded!(),
-            "
-       FROM stale_drafts_creations AS c INDEXED BY stale_drafts_creations_of_user
-       WHERE user_id = ?1 AND (listed_at, id) < (?2, ?3) AND ",
-            $condition,
-            "
-       ORDER BY listed_at DESC, id DESC LIMIT ?4)"
-        )
-    };
-}
-
-/// Without those that the user has deleted.
-const PAGE: &str = page!("deleted_at IS NULL");
-/// For an operator, deleted ones included.
-const PAGE_OF_ALL: &str = page!("true");
-/// The same, of one status.
-const PAGE_BY_STATUS: &str = page!("status = ?5");
-
-/// What is shown of a sweep.
+/// What is shown of a sweep: see [`super::SweepRow`].
 macro_rules! sweep_columns {
     () => {
         "id, source, actor, plan_id, started_at, finished_at, examined, failed, retried, raced, rejected,
@@ -393,10 +317,10 @@ macro_rules! alert_codes {
 
 pub(super) use {alert_codes, last_good_sweep, sweep_columns};
 
+#[rustfmt::skip]
 const READINESS: &str = concat!(
     "SELECT (SELECT max(version) FROM stale_drafts_schema) AS version,
-       ",
-    last_good_sweep!("finished_at")
+       ", last_good_sweep!("finished_at")
 );
 
 /// Which creations are looked at; `None` leaves nothing out.
@@ -420,18 +344,16 @@ impl Filter<'_> {
     }
 }
 
-/// How many rows [`stale`] looks for.
+/// At most how many rows [`stale`] answers with.
 #[derive(Clone, Copy, Debug)]
 pub struct Window {
-    /// So many stale creations,
+    /// Stale creations.
     pub limit: u32,
-    /// after the first so many.
-    pub offset: u32,
-    /// Up to so many of each sort whose age can't be known.
+    /// Creations whose age can't be known, of each sort.
     pub unreadable: u32,
 }
 
-/// Creations that are stale at `now` under `policy`. One row: `candidates`, `unreadable`, what holds sweeps back as `suspended`, and
+/// Creations that are stale at `now` under `policy`. One row: `candidates`, `unreadable`, what suspends sweeps as `suspended`, and
 /// `active`: how many creations are active, where the circuit breaker wants to know; no more are counted than it takes to see that
 /// the share of the stale ones is within bounds.
 pub fn stale(
@@ -441,35 +363,56 @@ pub fn stale(
     window: Window,
     breaker: CircuitBreaker,
 ) -> Statement {
-    stale_for(0, policy, filter, now, window, breaker)
+    stale_by(cutoffs(policy, filter, now), now, window, breaker, now)
 }
 
-/// One creation that has been stale for more than `overdue_ms`, if there is one. The same row as [`stale`].
+/// One creation that has been stale for more than `overdue_ms`, set aside or not, if there is one. The same row as [`stale`].
 pub fn overdue(policy: &Policy, now: Timestamp, overdue_ms: u64) -> Statement {
-    let one = Window { limit: 1, offset: 0, unreadable: 0 };
+    let one = Window { limit: 1, unreadable: 0 };
+    let cutoffs = cutoffs(policy, Filter::default(), now.saturating_sub(overdue_ms));
     // Nobody asks for the breaker's share, and it counts from more than one on.
-    stale_for(overdue_ms, policy, Filter::default(), now, one, CircuitBreaker::default())
+    stale_by(cutoffs, now, one, CircuitBreaker::default(), Timestamp::MAX)
 }
 
-fn stale_for(
-    millis: u64,
+fn stale_by(
+    cutoffs: String,
+    now: Timestamp,
+    window: Window,
+    breaker: CircuitBreaker,
+    set_aside_until: Timestamp,
+) -> Statement {
+    let Window { limit, unreadable } = window;
+    let CircuitBreaker { at_least, percent, .. } = breaker;
+    Statement::new(
+        STALE,
+        [
+            Param::Text(cutoffs),
+            now.into(),
+            limit.into(),
+            unreadable.into(),
+            at_least.into(),
+            percent.max(1).into(),
+            set_aside_until.into(),
+        ],
+    )
+}
+
+/// The same of one user's creations. `active` is `NULL`.
+pub fn stale_of_user(
+    user_id: &str,
     policy: &Policy,
     filter: Filter<'_>,
     now: Timestamp,
     window: Window,
-    breaker: CircuitBreaker,
 ) -> Statement {
-    let cutoffs = cutoffs(policy, filter, now.saturating_sub(millis));
-    let Window { limit, offset, unreadable } = window;
-    let CircuitBreaker { at_least, percent, .. } = breaker;
-    let window = [limit, offset, unreadable, at_least, percent.max(1)].map(Param::from);
-    let params: Vec<_> = [Param::Text(cutoffs), now.into()].into_iter().chain(window).collect();
-    Statement::new(if policy.limits_total() { STALE_BY_TOTAL } else { STALE }, params)
+    let Window { limit, unreadable } = window;
+    let cutoffs = Param::Text(cutoffs(policy, filter, now));
+    Statement::new(STALE_OF_USER, [cutoffs, now.into(), limit.into(), unreadable.into(), user_id.into()])
 }
 
 /// The cutoffs of every limit of the policy: stale is a last sign of life before the cutoff, and for the phase `total` a
-/// worker's beginning before it. `{"kinds": {phase: [[kind, cutoff], …]}, "others": {phase: cutoff}}`. `never`, and what
-/// the filter leaves out, is −1.
+/// worker's beginning before it. `{"kinds": {phase: [[kind, cutoff], …]}, "others": {phase: cutoff}, "limits_total": …}`. `never`,
+/// and what the filter leaves out, is −1.
 pub(super) fn cutoffs(policy: &Policy, filter: Filter<'_>, now: Timestamp) -> String {
     let cutoff = |status, kind: &str, limit| match limit {
         _ if !filter.matches(status, kind) => -1,
@@ -477,80 +420,73 @@ pub(super) fn cutoffs(policy: &Policy, filter: Filter<'_>, now: Timestamp) -> St
         Limit::After(max_age) => signed(now.as_millis().saturating_sub(max_age.as_millis())),
     };
     let named: Vec<_> = policy.kinds().chain(filter.kind).collect();
-    let (mut kinds, mut others) = (Vec::new(), Vec::new());
+    let (mut kinds, mut others) = (serde_json::Map::new(), serde_json::Map::new());
     // An unnamed kind has the limit that any kind without entries has. Kinds are never empty in a policy; in a filter they may
     // be, and then the others are left out all the same.
     let mut add = |phase: &str, limit: &dyn Fn(&str) -> i64| {
-        let of_kinds: Vec<_> = named.iter().map(|kind| (*kind, limit(kind))).collect();
-        kinds.push(format!("\"{phase}\":{}", super::json(&of_kinds)));
-        others.push(format!("\"{phase}\":{}", if filter.kind.is_some() { -1 } else { limit("") }));
+        let of_kinds = named.iter().map(|kind| serde_json::json!([kind, limit(kind)])).collect();
+        kinds.insert(phase.to_owned(), serde_json::Value::Array(of_kinds));
+        others.insert(phase.to_owned(), if filter.kind.is_some() { -1 } else { limit("") }.into());
     };
     for phase in Phase::ALL {
         add(phase.as_str(), &|kind| cutoff(phase.status(), kind, policy.limit_in(phase, kind).0));
     }
     add("total", &|kind| cutoff(Active::Processing, kind, policy.total(kind).0));
-    format!("{{\"kinds\":{{{}}},\"others\":{{{}}}}}", kinds.join(","), others.join(","))
+    serde_json::json!({ "kinds": kinds, "others": others, "limits_total": policy.limits_total() }).to_string()
 }
 
-/// Active creations of one user: `limit` of them after the first `offset`. The same row as [`stale`].
-pub fn active_of_user(user_id: &str, limit: u32, offset: u32) -> Statement {
-    Statement::new(ACTIVE_OF_USER, [user_id.into(), limit.into(), offset.into()])
-}
-
-/// The writes of one transaction of a sweep that fails creations, in order: credit, mark, count. The last one answers
-/// with `failed_ids`, a JSON array, or `NULL` if all of them were failed. `last` ends the sweep's row. `event_destinations` says
-/// whom it is told: see `events.destinations`.
+/// The writes of one transaction of a sweep that fails creations, in order: credit, mark, count. The last one answers with
+/// [`super::done_ids`].
 pub fn mark_failed(
     start: SweepStart<'_>,
-    failures: &[FailureRow<'_>],
-    totals: SweepTotals,
-    notify: u32,
-    last: bool,
-    counted: String,
+    plan: &[PlanRow<'_>],
+    count: Count,
+    destinations: u32,
 ) -> [Statement; 3] {
-    let plan = super::json(failures);
+    let rows = super::json(plan);
     let SweepStart { sweep_id, now, .. } = start;
+    let tokens = plan.iter().fold(0_i64, |sum, row| sum.saturating_add(signed(row.tokens)));
+    let mut params = start.params();
+    params.extend([Param::Text(rows.clone()), whole(plan.len()), Param::Integer(tokens)]);
+    params.extend(count.params());
     [
-        Statement::new(CREDIT_BALANCES, [Param::Text(plan.clone())]),
-        Statement::new(MARK_FAILED, [Param::Text(plan.clone()), now.into(), sweep_id.into(), notify.into()]),
-        Statement::new(COUNT_FAILED, counts(start, plan, failures, totals, last, counted)),
+        Statement::new(CREDIT_BALANCES, [Param::Text(rows.clone())]),
+        Statement::new(MARK_FAILED, [Param::Text(rows), now.into(), sweep_id.into(), destinations.into()]),
+        Statement::new(COUNT_FAILED, params),
     ]
 }
 
 /// The writes of one transaction of a sweep that puts creations back for another attempt, in order: record, put back,
 /// count. As [`mark_failed`].
-pub fn retry(
-    start: SweepStart<'_>,
-    stale: &[FailureRow<'_>],
-    totals: SweepTotals,
-    notify: u32,
-    last: bool,
-    counted: String,
-) -> [Statement; 3] {
-    let plan = super::json(stale);
+pub fn retry(start: SweepStart<'_>, plan: &[PlanRow<'_>], count: Count, destinations: u32) -> [Statement; 3] {
+    let rows = super::json(plan);
     let SweepStart { sweep_id, now, .. } = start;
+    let mut params = start.params();
+    params.extend([Param::Text(rows.clone()), whole(plan.len())]);
+    params.extend(count.params());
     [
-        Statement::new(RECORD_ATTEMPTS, [Param::Text(plan.clone()), now.into(), sweep_id.into()]),
-        Statement::new(RETRY, [Param::Text(plan.clone()), now.into(), notify.into()]),
-        Statement::new(COUNT_RETRIED, counts(start, plan, stale, totals, last, counted)),
+        Statement::new(RECORD_ATTEMPTS, [Param::Text(rows.clone()), now.into(), sweep_id.into()]),
+        Statement::new(RETRY, [Param::Text(rows), now.into(), destinations.into()]),
+        Statement::new(COUNT_RETRIED, params),
     ]
 }
 
-fn counts(
-    start: SweepStart<'_>,
-    plan: String,
-    rows: &[FailureRow<'_>],
-    totals: SweepTotals,
-    last: bool,
-    counted: String,
-) -> Vec<Param> {
-    let tokens = rows.iter().fold(0_i64, |sum, row| sum.saturating_add(signed(row.tokens)));
-    let count = i64::try_from(rows.len()).unwrap_or(i64::MAX);
-    let mut params = start.params();
-    params.extend([Param::Text(plan), Param::Integer(count), Param::Integer(tokens)]);
-    params.extend(totals.params());
-    params.extend([u32::from(last).into(), Param::Text(counted)]);
-    params
+/// Leaves creations aside whose write the database rejected: no sweep looks at one before its `until`.
+pub fn set_aside(creations: &[SetAside<'_>]) -> Statement {
+    Statement::new(SET_ASIDE, [Param::Text(super::json(creations))])
+}
+
+/// A creation to be set aside.
+#[derive(Clone, Debug, Serialize)]
+pub struct SetAside<'a> {
+    /// The creation's id.
+    pub id: &'a str,
+    /// The attempt that was stale.
+    pub attempt: u32,
+    /// When it is due again, in epoch milliseconds.
+    pub until: u64,
+    /// What the database said.
+    pub reason: &'a str,
 }
 
 /// What a sweep's row says of it from the beginning.
@@ -585,7 +521,7 @@ impl SweepStart<'_> {
 pub struct SweepTotals {
     /// Candidates looked at.
     pub examined: u32,
-    /// Candidates that the database refused to mark.
+    /// Candidates whose write the database rejected.
     pub rejected: u32,
     /// Creations whose age can't be known.
     pub unreadable: u32,
@@ -596,6 +532,25 @@ pub struct SweepTotals {
 impl SweepTotals {
     fn params(self) -> [Param; 4] {
         [self.examined.into(), self.rejected.into(), self.unreadable.into(), u32::from(self.more).into()]
+    }
+}
+
+/// What the last statement of a transaction notes of its sweep.
+#[derive(Clone, Debug)]
+pub struct Count {
+    /// The totals up to now.
+    pub totals: SweepTotals,
+    /// Whether it ends the sweep's row.
+    pub last: bool,
+    /// What is rolled up if all of the plan goes through: see `sweeps.counted`.
+    pub counted: String,
+}
+
+impl Count {
+    fn params(self) -> Vec<Param> {
+        let mut params = self.totals.params().to_vec();
+        params.extend([u32::from(self.last).into(), Param::Text(self.counted)]);
+        params
     }
 }
 
@@ -621,39 +576,13 @@ fn noted(cost: super::Cost) -> [Param; 3] {
         .map(|number| Param::Integer(signed(number)))
 }
 
-/// The users with the first `limit` balances in alphabetical order: rows of `user_id`, `tokens`.
-pub fn balances(limit: u32) -> Statement {
-    Statement::new(
-        "SELECT user_id, tokens FROM stale_drafts_balances ORDER BY user_id LIMIT ?1",
-        [limit.into()],
-    )
-}
-
-/// A user's balance: one row with `tokens`, or none.
-pub fn balance(user_id: &str) -> Statement {
-    Statement::new(BALANCE, [user_id.into()])
-}
-
-/// `limit` of a user's creations after `after`, the newest first, as the user sees them: see [`super::PageRow`].
-pub fn page(user_id: &str, after: &Page, limit: u32) -> Statement {
-    Statement::new(PAGE, place(user_id, after, limit))
-}
-
-/// [`page`] with deleted ones, and of one status if `status` is given: as operators see them.
-pub fn page_of_all(user_id: &str, status: Option<&str>, after: &Page, limit: u32) -> Statement {
-    let mut params = place(user_id, after, limit);
-    let Some(status) = status else { return Statement::new(PAGE_OF_ALL, params) };
-    params.push(status.into());
-    Statement::new(PAGE_BY_STATUS, params)
-}
-
-fn place(user_id: &str, after: &Page, limit: u32) -> Vec<Param> {
-    vec![user_id.into(), Param::Integer(after.listed_at), after.id.as_str().into(), limit.into()]
-}
-
 /// One row: `version` of the schema, and when the `last_good_sweep` of the cron trigger finished, if it is among the newest 1,000.
 pub fn readiness() -> Statement {
     Statement::new(READINESS, [])
+}
+
+fn whole(count: usize) -> Param {
+    Param::Integer(i64::try_from(count).unwrap_or(i64::MAX))
 }
 
 fn signed(number: u64) -> i64 {

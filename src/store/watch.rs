@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use super::statements::{alert_codes, last_good_sweep, suspended};
+use super::sweep::{alert_codes, last_good_sweep, suspended};
 use super::{DatabaseError, Param, Row, Statement, json, rows};
 use crate::rules::{Evidence, Finding, Observed, Timestamp};
 

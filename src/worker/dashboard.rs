@@ -9,12 +9,12 @@ use super::context::Context;
 use super::message::{Answered, Request, failure};
 use super::sweeping::{self, Ask};
 use super::{caller, operators, respond, url, watch};
-use crate::auth::{csrf, csrf_matches};
 use crate::auth::Scope;
+use crate::auth::{csrf, csrf_matches};
 use crate::input::{Plan, whole};
 use crate::rules::Timestamp;
+use crate::service::sweep::Source;
 use crate::store::{self, Dashboard, Database as _, DatabaseError};
-use crate::sweep::Source;
 use crate::view::{self, DashboardView, Health, message_page};
 
 /// The cookie with an operator's credential: for this page only, and never for another site's request.

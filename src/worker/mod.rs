@@ -27,7 +27,7 @@ use wasm_bindgen::prelude::wasm_bindgen;
 
 use self::context::Context;
 use self::message::{Answered, ExecutionContext, Request};
-use crate::sweep::Source;
+use crate::service::sweep::Source;
 
 /// Answers a request.
 #[wasm_bindgen(js_name = fetch)]

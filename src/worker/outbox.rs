@@ -10,9 +10,9 @@ use wasm_bindgen_futures::JsFuture;
 use super::console;
 use super::context::Context;
 use super::http;
+use crate::service::sweep::Notify;
 use crate::store::destinations::{QUEUE, WEBHOOK, WORKERS};
 use crate::store::{self, Claimed, Database as _, Outcome};
-use crate::sweep::Notify;
 use crate::view;
 
 /// The bindings.

@@ -4,7 +4,7 @@ use std::cell::Cell;
 
 use super::console;
 use super::context::Context;
-use crate::rules::{plan, watch};
+use crate::rules::{decide, watch};
 use crate::store::{self, CandidateRow, Database as _, DatabaseError, Seen};
 use crate::view::{self, Health};
 
@@ -33,7 +33,7 @@ pub(super) async fn look_with(
     let stale = results.pop().unwrap_or_default();
     let mut seen = store::observed(&results)?;
     let rows = store::candidates(&stale, "candidates")?;
-    let found = plan(rows.iter().map(CandidateRow::candidate), context.now, &config.policy);
+    let found = decide(rows.iter().map(CandidateRow::candidate), context.now, &config.policy);
     let late = found.fail.iter().chain(&found.retry).next();
     seen.observed.overdue =
         late.map(|failure| (failure.id.to_owned(), context.now.millis_since(failure.staleness.deadline())));

@@ -17,6 +17,7 @@ mod as_d1;
 mod lists;
 mod operators;
 mod reports;
+mod schema;
 mod sqlite;
 mod sweeping;
 mod sweeps;

@@ -1,0 +1,4 @@
+//! What the product does, over any database: every shell calls these functions, and so do the tests.
+
+pub mod creations;
+pub mod sweep;
