@@ -38,7 +38,7 @@ CREATE TABLE stale_drafts_sweeps (
   queries         INTEGER,
   rows_read       INTEGER,
   rows_written    INTEGER,
-  -- What its last transaction did, for the roll-ups: see 0004_watch.sql.
+  -- What its last transaction did, for the roll-ups: see 0004_monitor.sql.
   counted         TEXT
 ) WITHOUT ROWID;
 

@@ -5,7 +5,7 @@
 //! |---|---|---|
 //! | `rules` | none | what is stale, and what to tell its owner: pure, std only |
 //! | `store` | `server` | all SQL, and the rows that it answers with |
-//! | `service` | `server` | the sweep, and what workers, owners and operators report, over any database |
+//! | `service` | `server` | the sweep, reports, the outbox and the monitor, over any database |
 //! | `read` | `server` | what others wrote, read into types, with errors that help |
 //! | `config` | `server` | the configuration table, validated |
 //! | `auth` | `server` | who is calling: tokens and secrets |

@@ -16,8 +16,8 @@ use std::path::Path;
 /// Folder or file of `src/`, the modules of this crate that it may use, and the crates beside std.
 const RINGS: [(&str, &[&str], &[&str]); 11] = [
     ("rules", &["rules"], &[]),
-    ("store", &["rules", "store"], &["serde", "serde_json"]),
-    ("service", &["rules", "store", "service"], &["serde_json"]),
+    ("store", &["rules", "store"], &["serde", "serde_json", "serde_path_to_error"]),
+    ("service", &["rules", "store", "config", "service"], &["futures_util", "serde_json"]),
     ("read", &["read"], &["serde", "serde_json"]),
     ("config", &["rules", "auth", "read", "config"], &["serde", "serde_json"]),
     ("auth", &["rules", "read", "auth"], &["base64", "hmac", "serde", "serde_json", "sha2", "subtle"]),

@@ -3,34 +3,39 @@
 //! Building a statement is pure; a shell runs it. What the statements rely on (indexes, triggers, constraints)
 //! stands in `migrations/`.
 
+mod alerts;
 mod creations;
 mod dashboard;
-mod events;
+mod monitor;
 mod operators;
+mod outbox;
 mod rows;
 mod sweep;
-mod watch;
+mod typed;
 
 use serde::Serialize;
 
 use crate::rules::Timestamp;
 
+pub use alerts::{Alert, record_alerts};
 pub use creations::{
     Details, NewCreation, StandingRow, active_of_user, balance, balances, create, page, page_of_all, report,
     standing, standing_of,
 };
-pub use dashboard::{ActiveBand, Dashboard, Rates, Rolled, dashboard};
-pub use events::{Claimed, Outcome, claim, claimed, destinations, events, events_of, replay, settle};
-pub use operators::{by_id, count, evidence, evidence_of, explain, sweeps};
+pub use dashboard::{ActiveBand, Audited, Dashboard, Rates, Rolled, dashboard};
+pub use monitor::{
+    Observed, audit, causes, checked, hold, observe, observed, release, take_turn, trim, turn,
+};
+pub use operators::{by_id, count, explain, sweeps};
+pub use outbox::{Destination, Event, Settlement, claim, claimed, destination_names, events, replay, settle};
 pub use rows::{
-    AttemptRow, CandidateRow, LedgerRow, PageRow, PlanRow, SweepRow, candidates, done_ids, page_rows,
-    suspended, typed,
+    AttemptRow, CandidateRow, LedgerRow, PageRow, PlanRow, SweepRow, candidates, done_ids, page_rows, suspended,
 };
 pub use sweep::{
     Count, Filter, SetAside, SweepStart, SweepTotals, Window, end_sweep, mark_failed, overdue, readiness,
     retry, set_aside, stale, stale_of_user,
 };
-pub use watch::{Firing, Seen, alerts, audit, checked, hold, observe, observed, release, trim};
+pub use typed::typed_rows;
 
 /// The schema that the statements are written for: the newest of `migrations/`.
 pub const SCHEMA_VERSION: i64 = 4;

@@ -255,17 +255,6 @@ pub struct AttemptRow {
     pub sweep_id: Option<String>,
 }
 
-/// The rows of a result, typed.
-///
-/// # Errors
-///
-/// [`DatabaseError`] that names the column which is missing or of another type.
-pub fn typed<T: DeserializeOwned>(rows: Vec<Row>) -> Result<Vec<T>, DatabaseError> {
-    rows.into_iter()
-        .map(|row| T::deserialize(Value::Object(row)).map_err(|error| unexpected("a row", &error)))
-        .collect()
-}
-
 /// The creations in `column` of the only row of a result: `candidates` or `unreadable`.
 ///
 /// # Errors

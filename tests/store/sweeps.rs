@@ -308,14 +308,14 @@ fn a_column_that_is_renamed_is_an_error_that_names_it() {
     let database = database();
     database.one(store::end_sweep(start(ID), TOTALS, None, Cost::default()));
     let rows = || database.one(store::sweeps(None, 9));
-    let [sweep] = store::typed::<SweepRow>(rows()).unwrap().try_into().unwrap();
+    let [sweep] = store::typed_rows::<SweepRow>(rows()).unwrap().try_into().unwrap();
     assert_eq!((sweep.id.as_str(), sweep.source.as_str(), sweep.examined, sweep.more), (ID, "tool", 9, true));
     assert_eq!((sweep.actor.as_deref(), sweep.error), (Some("ops"), None));
     for column in ["error", "rejected", "actor"] {
         let mut rows = rows();
         rows[0].remove(column);
-        let error = store::typed::<SweepRow>(rows).unwrap_err().to_string();
-        assert_eq!(error, format!("unexpected result of the database: a row: missing field `{column}`"));
+        let error = store::typed_rows::<SweepRow>(rows).unwrap_err().to_string();
+        assert_eq!(error, format!("column `.` of a result: missing field `{column}`"));
     }
 }
 
