@@ -13,8 +13,8 @@ use super::app::{Context, now};
 use super::log;
 use crate::rules::Timestamp;
 use crate::service::outbox::{self, Courier, Message, TIMEOUT_MS};
+use crate::service::sweep::Notify;
 use crate::store::Destination;
-use crate::sweep::Notify;
 
 /// The bindings of the queues.
 const EVENTS: &str = "EVENTS";

@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 use super::problem::Problem;
 use crate::read::{self, Invalid};
 
-/// The longest body that is read, in bytes: a plan of 5,000 creations, as a dry run answers it.
+/// The longest body that is read, in bytes: more than a plan of 1,000 creations has, as a dry run answers it.
 const MAX_BYTES: usize = 4_000_000;
 
 impl From<Invalid> for Problem {

@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::rules::{Finding, MarkedMessage, RetriedMessage, Staleness, SweepMessage};
-use crate::sweep::{Marked, Report, Source};
+use crate::service::sweep::{Source, SweepOutcome, SweptCreation};
 
 /// A line for the log. No prompt and no credential is in it, and of users only one whose ledger differs.
 fn line(level: &str, event: &str, message: &str, fields: Value) -> String {
@@ -34,8 +34,8 @@ struct CreationLine<'a> {
 }
 
 /// A line for each creation that a sweep marked or could not mark, then one for the sweep.
-pub fn sweep(report: &Report, sweep_id: &str, source: Source) -> Vec<String> {
-    let of = |marked: &Marked, event, message: &dyn ToString, refunded_tokens, attempt| {
+pub fn sweep(outcome: &SweepOutcome, sweep_id: &str, source: Source) -> Vec<String> {
+    let of = |marked: &SweptCreation, event, message: &dyn ToString, refunded_tokens, attempt| {
         let Staleness { stuck_status, age_ms, max_age_ms, .. } = marked.staleness;
         let line = CreationLine {
             level: "info",
@@ -52,11 +52,11 @@ pub fn sweep(report: &Report, sweep_id: &str, source: Source) -> Vec<String> {
         };
         serde_json::to_string(&line).unwrap_or_default()
     };
-    let marked = report.failed.iter().map(|marked| {
+    let marked = outcome.failed.iter().map(|marked| {
         let message = MarkedMessage { id: &marked.id, age_ms: marked.staleness.age_ms };
         of(marked, "creation_marked", &message, Some(marked.tokens), None)
     });
-    let retried = report.retried.iter().map(|retried| {
+    let retried = outcome.retried.iter().map(|retried| {
         let (age_ms, attempt) = (retried.staleness.age_ms, retried.attempt);
         of(
             retried,
@@ -66,23 +66,23 @@ pub fn sweep(report: &Report, sweep_id: &str, source: Source) -> Vec<String> {
             Some(attempt),
         )
     });
-    let rejected = report.rejected.iter().map(|rejected| {
+    let rejected = outcome.rejected.iter().map(|rejected| {
         let fields = json!({ "creation_id": rejected.id, "error": rejected.error, "sweep_id": sweep_id });
         line("error", "creation_rejected", "The database rejected the write of a stale creation", fields)
     });
-    let message = SweepMessage { marked: report.failed.len() as u64 }.to_string();
+    let message = SweepMessage { marked: outcome.failed.len() as u64 }.to_string();
     let fields = json!({
         "sweep_id": sweep_id,
         "source": source.as_str(),
-        "examined": report.examined,
-        "failed": report.failed.len(),
-        "retried": report.retried.len(),
-        "raced": report.raced,
-        "rejected": report.rejected.len(),
-        "unreadable": report.unreadable.len(),
-        "refunded_tokens": report.refunded_tokens,
-        "more": report.more,
-        "cost": report.cost,
+        "examined": outcome.examined,
+        "failed": outcome.failed.len(),
+        "retried": outcome.retried.len(),
+        "raced": outcome.raced,
+        "rejected": outcome.rejected.len(),
+        "unreadable": outcome.unreadable.len(),
+        "refunded_tokens": outcome.refunded_tokens,
+        "more": outcome.more,
+        "cost": outcome.cost,
     });
     marked.chain(retried).chain(rejected).chain([line("info", "sweep", &message, fields)]).collect()
 }

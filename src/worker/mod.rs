@@ -39,7 +39,7 @@ use self::app::{Context, Invocation};
 use self::problem::Problem;
 use crate::service::monitor::Occasion;
 use crate::service::outbox::CRON_MS;
-use crate::sweep::Source;
+use crate::service::sweep::Source;
 
 thread_local! {
     /// Made once for each isolate; a clone counts a reference.

@@ -5,6 +5,7 @@ use serde::{Deserialize, Deserializer};
 
 use crate::read::{self, Invalid, Whole, whole};
 use crate::rules::{Action, Planned};
+use crate::service::sweep::MAX_ROWS;
 
 /// The body of a request that carries out a plan: the answer of a dry run, or as much of it.
 #[derive(Debug, Deserialize)]
@@ -50,7 +51,7 @@ impl<'de> Deserialize<'de> for PlanId {
 
 impl Plan {
     /// At most so many creations are carried out in one request.
-    pub const MAX: u32 = 5_000;
+    pub const MAX: u32 = MAX_ROWS;
 
     /// Reads a body; `None` if it is empty.
     ///

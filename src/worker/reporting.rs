@@ -2,8 +2,8 @@ use axum::http::StatusCode;
 
 use super::app::Context;
 use super::problem::Problem;
-use crate::report::{self, ReportError};
 use crate::rules::{Refusal, Report, Status};
+use crate::service::creations::{ReportError, report};
 use crate::store::{Details, StandingRow};
 
 /// Carries out a report of a worker, an owner or an operator, and gives the creation as it is after it.
@@ -13,7 +13,7 @@ pub(super) async fn carry_out(
     what: Report<'_>,
     details: Details<'_>,
 ) -> Result<StandingRow, Problem> {
-    let row = report::report(&context.database, id, what, details, context.now).await;
+    let row = report(&context.database, id, what, details, context.now).await;
     let row = row.map_err(|error| problem(error, details.keep && matches!(what, Report::Complete { .. })))?;
     if details.notify != 0 {
         context.emitted.set(true);

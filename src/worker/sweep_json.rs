@@ -5,8 +5,8 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use crate::rules::{GENERATION_TIMEOUT, Staleness, Timestamp};
+use crate::service::sweep::{SweepOutcome, SweptCreation};
 use crate::store::Cost;
-use crate::sweep::{Marked, Report};
 
 /// What a sweep did: the answer of `POST /api/generate/cleanup-stale`. `marked_as_failed` and `retried` count what was done; in a
 /// dry run, what would be. `creations` holds both.
@@ -78,25 +78,25 @@ pub struct CreationJson<'a> {
 }
 
 impl<'a> SweepJson<'a> {
-    /// What `report` says; in a dry run, what the sweep would do.
-    pub fn new(report: &'a Report, sweep_id: &'a str, now: Timestamp, dry_run: bool) -> Self {
-        let rejected = report.rejected.iter();
-        let skipped = report.skipped.iter();
-        let unreadable = report.unreadable.iter();
+    /// What `outcome` says; in a dry run, what the sweep would do.
+    pub fn new(outcome: &'a SweepOutcome, sweep_id: &'a str, now: Timestamp, dry_run: bool) -> Self {
+        let rejected = outcome.rejected.iter();
+        let skipped = outcome.skipped.iter();
+        let unreadable = outcome.unreadable.iter();
         SweepJson {
             success: true,
-            marked_as_failed: report.failed.len(),
-            retried: report.retried.len(),
+            marked_as_failed: outcome.failed.len(),
+            retried: outcome.retried.len(),
             dry_run,
             sweep_id: (!dry_run).then_some(sweep_id),
-            plan_id: dry_run.then(|| plan_id(report)),
+            plan_id: dry_run.then(|| plan_id(outcome)),
             now: now.as_millis(),
-            examined: report.examined,
-            raced: report.raced,
-            refunded_tokens: report.refunded_tokens,
-            more: report.more,
-            suspended: report.suspended.as_ref().map(ToString::to_string),
-            cost: report.cost,
+            examined: outcome.examined,
+            raced: outcome.raced,
+            refunded_tokens: outcome.refunded_tokens,
+            more: outcome.more,
+            suspended: outcome.suspended.as_ref().map(ToString::to_string),
+            cost: outcome.cost,
             rejected: rejected.map(|row| RejectedJson { id: &row.id, error: &row.error }).collect(),
             skipped: skipped
                 .map(|(id, reason)| ReasonJson { id, reason: reason.code(), message: reason.to_string() })
@@ -108,13 +108,13 @@ impl<'a> SweepJson<'a> {
                     message: row.reason.to_string(),
                 })
                 .collect(),
-            creations: report.failed.iter().chain(&report.retried).map(CreationJson::new).collect(),
+            creations: outcome.failed.iter().chain(&outcome.retried).map(CreationJson::new).collect(),
         }
     }
 }
 
 impl<'a> CreationJson<'a> {
-    fn new(marked: &'a Marked) -> Self {
+    fn new(marked: &'a SweptCreation) -> Self {
         let staleness = &marked.staleness;
         CreationJson {
             id: &marked.id,
@@ -136,9 +136,9 @@ impl<'a> CreationJson<'a> {
 }
 
 /// The name of a dry run's plan: the same for the same creations and what was decided on. 12 hexadecimal digits.
-fn plan_id(report: &Report) -> String {
+fn plan_id(outcome: &SweepOutcome) -> String {
     let mut hash = Sha256::new();
-    for Marked { id, attempt, staleness, .. } in report.failed.iter().chain(&report.retried) {
+    for SweptCreation { id, attempt, staleness, .. } in outcome.failed.iter().chain(&outcome.retried) {
         let Staleness { stuck_status, last_sign_of_life, .. } = staleness;
         let (status, action) = (stuck_status.as_str(), staleness.action().as_str());
         let decided = json!([id, attempt, status, last_sign_of_life.as_millis(), action]);

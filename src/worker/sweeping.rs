@@ -7,8 +7,8 @@ use super::app::Context;
 use super::problem::Problem;
 use super::{analytics, courier, log};
 use crate::rules::{Planned, Policy, Suspension};
+use crate::service::sweep::{MAX_ROWS, Source, SweepOutcome, SweepRequest, mark_stale_creations_as_failed};
 use crate::store::Filter;
-use crate::sweep::{self, Report, Source, mark_stale_creations_as_failed};
 
 /// What is asked of a sweep; by default everything that is stale by the configuration.
 #[derive(Clone, Copy)]
@@ -51,10 +51,13 @@ impl From<Stopped> for Problem {
 }
 
 /// Sweeps and writes the log. Everything that sweeps comes through here.
-pub(super) async fn run(context: &Context, options: SweepOptions<'_>) -> Result<(String, Report), Stopped> {
+pub(super) async fn run(
+    context: &Context,
+    options: SweepOptions<'_>,
+) -> Result<(String, SweepOutcome), Stopped> {
     let sweep_id = context.new_id().map_err(|problem| Stopped(problem.message().to_owned()))?;
     let SweepOptions { source, actor, user_id, filter, planned, plan_id, policy, dry_run, limit } = options;
-    let request = sweep::Request {
+    let request = SweepRequest {
         sweep_id: &sweep_id,
         source,
         actor,
@@ -67,29 +70,28 @@ pub(super) async fn run(context: &Context, options: SweepOptions<'_>) -> Result<
         dry_run,
         notify: courier::destinations(context),
         breaker: context.config.breaker,
-        rows_per_transaction: context.config.rows_per_sweep,
-        rows_per_sweep: limit,
+        limit: limit.min(MAX_ROWS),
     };
-    let (report, error) = match mark_stale_creations_as_failed(&context.database, request).await {
-        Ok(report) => (report, None),
-        Err(stopped) => (stopped.report, Some(stopped.error.to_string())),
+    let (outcome, error) = match mark_stale_creations_as_failed(&context.database, request).await {
+        Ok(outcome) => (outcome, None),
+        Err(stopped) => (stopped.outcome, Some(stopped.error.to_string())),
     };
-    let changed = !report.failed.is_empty() || !report.retried.is_empty();
+    let changed = !outcome.failed.is_empty() || !outcome.retried.is_empty();
     if changed && !dry_run {
         context.emitted.set(true);
     }
     // A dry run changes nothing, and a page load that finds nothing is no sweep: neither writes a line.
-    let idle_page = source == Source::Page && !changed && report.rejected.is_empty();
+    let idle_page = source == Source::Page && !changed && outcome.rejected.is_empty();
     if !dry_run && !idle_page {
-        for line in log::sweep(&report, &sweep_id, source) {
+        for line in log::sweep(&outcome, &sweep_id, source) {
             console_log!("{line}");
         }
     }
     if !dry_run && source != Source::Page {
-        analytics::write(context, &report, source);
+        analytics::write(context, &outcome, source);
     }
     match error {
-        None => Ok((sweep_id, report)),
+        None => Ok((sweep_id, outcome)),
         Some(error) => {
             console_error!("{}", log::failed_sweep(&sweep_id, source, &error));
             Err(Stopped(error))
@@ -100,8 +102,8 @@ pub(super) async fn run(context: &Context, options: SweepOptions<'_>) -> Result<
 /// The cron trigger: everybody's creations. A sweep that the circuit breaker suspended is an error of the invocation too.
 pub(super) async fn cron(context: &Context) -> Result<(), String> {
     let swept = run(context, SweepOptions::new(context, Source::Cron)).await;
-    let (sweep_id, report) = swept.map_err(|Stopped(error)| error)?;
-    match report.suspended {
+    let (sweep_id, outcome) = swept.map_err(|Stopped(error)| error)?;
+    match outcome.suspended {
         Some(suspended @ Suspension::BreakerOpen { .. }) => {
             let error = suspended.to_string();
             console_error!("{}", log::failed_sweep(&sweep_id, Source::Cron, &error));

@@ -9,6 +9,7 @@ use worker::console_log;
 
 use crate::read::{Text, Whole, whole};
 use crate::rules::{GENERATION_TIMEOUT, Limit, Phase, Report, Status, Timestamp};
+use crate::service::creations;
 use crate::store::{self, Database as _, Details, NewCreation, Page};
 use crate::worker::app::App;
 use crate::worker::caller::{self, Operator, Sweep};
@@ -151,7 +152,7 @@ pub(in crate::worker) async fn create(
             return Err(Problem::bad_request(message));
         }
     };
-    let row = crate::report::create(&app.database, body.creation(&id), app.now).await;
+    let row = creations::create(&app.database, body.creation(&id), app.now).await;
     let row = row.map_err(|error| problem(error, false))?.creation;
     // What was made, whatever has become of it since.
     let created = Created {

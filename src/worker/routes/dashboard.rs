@@ -12,8 +12,8 @@ use worker::console_log;
 
 use crate::auth::{Scope, csrf, csrf_matches};
 use crate::read::{self, whole};
+use crate::service::sweep::Source;
 use crate::store::{self, Database as _, DatabaseError};
-use crate::sweep::Source;
 use crate::worker::app::{App, Context};
 use crate::worker::caller::{Denial, Needed, Read, Sweep, allowed, assertion, at_dashboard};
 use crate::worker::explanation::Explanation;
@@ -225,8 +225,8 @@ pub(in crate::worker) async fn preview(
     // What is shown can be applied as it is.
     options.limit = options.limit.min(Plan::MAX);
     let swept = sweeping::run(&app, options).await;
-    let (sweep_id, report) = swept.map_err(|Stopped(error)| Page::from(DatabaseError::new(error)))?;
-    let plan = SweepJson::new(&report, &sweep_id, app.now, true);
+    let (sweep_id, outcome) = swept.map_err(|Stopped(error)| Page::from(DatabaseError::new(error)))?;
+    let plan = SweepJson::new(&outcome, &sweep_id, app.now, true);
     Ok(html(StatusCode::OK, preview_page(&plan, &csrf(&operator.credential))))
 }
 
@@ -247,8 +247,8 @@ pub(in crate::worker) async fn apply(
         plan_id: plan.id(),
         ..SweepOptions::new(&app, Source::Tool)
     };
-    let (_, report) = sweeping::run(&app, options).await.map_err(Problem::from)?;
-    let (failed, retried) = (report.failed.len(), report.retried.len());
+    let (_, outcome) = sweeping::run(&app, options).await.map_err(Problem::from)?;
+    let (failed, retried) = (outcome.failed.len(), outcome.retried.len());
     Ok(see_other(&format!("/dashboard?done={failed}+marked+failed,+{retried}+retried")))
 }
 

@@ -5,8 +5,8 @@ use worker::console_error;
 
 use crate::read::{self, whole};
 use crate::rules::{Report, Status, Time, Timestamp};
+use crate::service::sweep::Source;
 use crate::store::{self, CandidateRow, Database as _, DatabaseError, Details, Page};
-use crate::sweep::Source;
 use crate::worker::app::{App, Context};
 use crate::worker::caller::{Owner, User};
 use crate::worker::draft::{Cursor, DraftsView, Listing};
@@ -80,7 +80,7 @@ async fn swept_list(
         user_id: Some(&user_id),
         ..SweepOptions::new(context, Source::Page)
     };
-    let swept = sweeping::run(context, options).await.map(|(_, report)| report.failed.len());
+    let swept = sweeping::run(context, options).await.map(|(_, outcome)| outcome.failed.len());
     let limit = query.limit.map_or(context.config.page_size, |limit| limit.0);
     let after = query.cursor.map_or_else(Page::first, |cursor| cursor.0);
     let batch = [store::balance(&user_id), store::page(&user_id, &after, limit.saturating_add(1))];
@@ -146,7 +146,7 @@ impl ActiveDraft {
 /// while nothing has changed.
 #[worker::send]
 pub(in crate::worker) async fn active(app: App, User(user_id): User, headers: HeaderMap) -> Answer {
-    let batch = [store::balance(&user_id), store::active_of_user(&user_id, FOLLOWED, 0)];
+    let batch = [store::balance(&user_id), store::active_of_user(&user_id, FOLLOWED)];
     let rows = app.database.run(&batch).await.and_then(|results| match results.as_slice() {
         [balance, active] => {
             let tokens = balance.first().and_then(|row| row.get("tokens")).and_then(Value::as_u64);

@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 
 use crate::rules::{Active, Limit, Policy, Severity};
 use crate::service::monitor::diagnose;
+use crate::service::sweep::Source;
 use crate::store::{self, Database as _, DatabaseError, Row};
-use crate::sweep::Source;
 use crate::worker::app::App;
 use crate::worker::caller::{Operator, Read};
 use crate::worker::extract::{Nothing, Query};
@@ -113,8 +113,8 @@ pub(in crate::worker) async fn doctor(
     // What a sweep would do is known by asking for one that writes nothing.
     let dry_run = SweepOptions { dry_run: true, ..SweepOptions::new(&app, Source::Endpoint) };
     let swept = sweeping::run(&app, dry_run).await;
-    let (_, report) = swept.map_err(|Stopped(error)| Problem::from(DatabaseError::new(error)))?;
-    let stale = report.failed.len().saturating_add(report.retried.len()) as u64;
+    let (_, outcome) = swept.map_err(|Stopped(error)| Problem::from(DatabaseError::new(error)))?;
+    let stale = outcome.failed.len().saturating_add(outcome.retried.len()) as u64;
     let settings = monitor::settings(&app);
     let findings = diagnose(&app.database, &settings, app.now, Some(stale)).await?.findings;
     let healthy = findings.iter().all(|finding| finding.severity < Severity::Critical);

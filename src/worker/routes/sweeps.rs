@@ -8,8 +8,8 @@ use serde_json::json;
 use crate::config;
 use crate::read::whole;
 use crate::rules::{Active, MaxAge, Policy};
+use crate::service::sweep::Source;
 use crate::store::{self, Database as _, Filter};
-use crate::sweep::Source;
 use crate::worker::app::App;
 use crate::worker::caller::{Operator, Read, Sweep};
 use crate::worker::explanation::SweepRow;
@@ -33,7 +33,7 @@ pub struct CleanupQuery {
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]
-struct Limit(#[serde(deserialize_with = "whole::<1, 100_000, _>")] u32);
+struct Limit(#[serde(deserialize_with = "whole::<1, 1_000, _>")] u32);
 
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -138,10 +138,10 @@ pub(in crate::worker) async fn cleanup_stale(
         dry_run: query.dry_run(),
         limit: query.limit().unwrap_or(app.config.rows_per_sweep),
     };
-    let (sweep_id, report) = sweeping::run(&app, options).await?;
-    match &report.suspended {
+    let (sweep_id, outcome) = sweeping::run(&app, options).await?;
+    match &outcome.suspended {
         Some(suspended) if !query.dry_run() => Err(Problem::new(StatusCode::CONFLICT, suspended.to_string())),
-        _ => Ok(json(StatusCode::OK, &SweepJson::new(&report, &sweep_id, app.now, query.dry_run()))),
+        _ => Ok(json(StatusCode::OK, &SweepJson::new(&outcome, &sweep_id, app.now, query.dry_run()))),
     }
 }
 
