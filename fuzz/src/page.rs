@@ -5,8 +5,8 @@
 
 use serde_json::{Value, json};
 use stale_drafts::rules::{Policy, Status};
+use stale_drafts::service::sweep::{Rejected, Source, SweepOutcome};
 use stale_drafts::store::{Row, page_rows};
-use stale_drafts::sweep::{Rejected, Report, Source};
 use stale_drafts::worker::draft::{DraftView, DraftsView};
 use stale_drafts::worker::explanation::Explanation;
 use stale_drafts::worker::log;
@@ -60,7 +60,7 @@ pub fn holds(data: &[u8]) {
     same(&told, |told| demo_page(&[DemoUser { user_id: told.owner.clone(), balance: 1_000 }]));
     same(&told, |told| {
         // What a form sends is the whole plan, as JSON in an attribute.
-        preview_page(&SweepJson::new(&report(told), &told.id, now(), true), &told.owner)
+        preview_page(&SweepJson::new(&outcome(told), &told.id, now(), true), &told.owner)
     });
     logged(&told);
 }
@@ -106,9 +106,9 @@ fn view(told: &Told, status: &str) -> DraftView {
     DraftView::new(row, now(), &Policy::default())
 }
 
-fn report(told: &Told) -> Report {
+fn outcome(told: &Told) -> SweepOutcome {
     let rejected = vec![Rejected { id: told.id.clone(), error: told.error.clone() }];
-    Report { rejected, ..Report::default() }
+    SweepOutcome { rejected, ..SweepOutcome::default() }
 }
 
 fn list(told: &Told, status: &str) -> DraftsView {
@@ -153,8 +153,8 @@ fn json_is_the_same(told: &Told, status: &str) {
 /// A line of the log is one line and one JSON object, and says the prompt of nobody.
 fn logged(told: &Told) {
     let Told { owner, id, error, prompt, .. } = told;
-    let report = report(told);
-    let answer = serde_json::to_value(SweepJson::new(&report, id, now(), true)).unwrap();
+    let outcome = outcome(told);
+    let answer = serde_json::to_value(SweepJson::new(&outcome, id, now(), true)).unwrap();
     assert_eq!(answer["rejected"][0], json!({ "id": id, "error": error }));
     let lines = [
         (log::refused_caller(id, error), "reason", error),
@@ -168,7 +168,7 @@ fn logged(told: &Told) {
         let read: Value = serde_json::from_str(&line).expect("it is JSON");
         assert!(!line.contains(['\n', '\r']) && read[key] == **text && read["message"].is_string());
     }
-    for line in log::sweep(&report, id, Source::Cron) {
+    for line in log::sweep(&outcome, id, Source::Cron) {
         assert!(!line.contains(['\n', '\r']) && serde_json::from_str::<Value>(&line).is_ok());
     }
 }

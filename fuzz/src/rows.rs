@@ -8,7 +8,7 @@ use stale_drafts::rules::{
 };
 use stale_drafts::service::monitor::Health;
 use stale_drafts::store::{
-    self, CandidateRow, Dashboard, PageRow, Row, StandingRow, candidates, claimed, failed_ids, page_rows,
+    self, CandidateRow, Dashboard, PageRow, Row, StandingRow, candidates, claimed, done_ids, page_rows,
     standing_of, suspended,
 };
 use stale_drafts::worker::draft::{Cursor, DraftView};
@@ -32,7 +32,7 @@ pub fn holds(data: &[u8]) {
     if let Ok(Some(row)) = standing_of(&cell("standing")) {
         reported(&row);
     }
-    if let Ok(Some(ids)) = failed_ids(&cell("failed_ids")) {
+    if let Ok(Some(ids)) = done_ids(&cell("done_ids")) {
         assert_eq!(serde_json::from_str::<Value>(&text).ok(), Some(json!(ids)));
     }
     suspended(&cell("suspended")).into_iter().for_each(|by| assert!(!by.to_string().is_empty()));
@@ -100,9 +100,9 @@ fn reported(row: &StandingRow) {
         Report::Delete,
         Report::Restore,
     ];
-    let Some(standing) = row.standing() else { return };
+    let Some(snapshot) = row.snapshot() else { return };
     for report in reports {
-        if let Judgement::Refuse(refusal) = report.judge(&standing) {
+        if let Judgement::Refuse(refusal) = report.judge(&snapshot) {
             assert!(!refusal.code().is_empty() && !refusal.to_string().is_empty());
         }
     }

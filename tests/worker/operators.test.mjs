@@ -64,14 +64,16 @@ test("a plan is carried out exactly, and what has changed since is left alone wi
   assert.deepEqual(await world.wrongBalances(), []);
 });
 
-test("a plan may be larger than a transaction, and may be previewed again", async () => {
+test("a plan holds a transaction's worth, says that more remain, and may be previewed again", async () => {
   await world.create(...Array.from({ length: 1_200 }, (_, i) => ({ id: `c${i}`, user_id: i % 2 ? "ada" : "bo", tokens: 1 })));
-  const plan = await preview();
-  assert.equal(plan.creations.length, 1_200);
-  const dry = await (await world.cleanup("?dry_run=true", CLEANUP_TOKEN, JSON.stringify(plan))).json();
-  assert.deepEqual([dry.marked_as_failed, dry.plan_id, dry.cost.rows_written], [1_200, plan.plan_id, 0]);
-  const report = await apply(plan);
-  assert.deepEqual([report.marked_as_failed, report.refunded_tokens, report.skipped.length], [1_200, 1_200, 0]);
+  for (const [count, more] of [[1_000, true], [200, false]]) {
+    const plan = await preview();
+    assert.deepEqual([plan.creations.length, plan.more], [count, more]);
+    const dry = await (await world.cleanup("?dry_run=true", CLEANUP_TOKEN, JSON.stringify(plan))).json();
+    assert.deepEqual([dry.marked_as_failed, dry.plan_id, dry.cost.rows_written], [count, plan.plan_id, 0]);
+    const outcome = await apply(plan);
+    assert.deepEqual([outcome.marked_as_failed, outcome.refunded_tokens, outcome.skipped.length], [count, count, 0]);
+  }
   assert.deepEqual(await world.wrongBalances(), []);
 });
 
@@ -83,7 +85,7 @@ test("a plan that is not understood changes nothing, and says what would be righ
     ["[]", /^the body is `\[\]`: expected an object$/],
     ['{"creations":[{"id":"a"}]}', /^`creations\[0\]\.stuck_status` is missing: expected a string$/],
     [JSON.stringify({ ...plan, plan_id: "a b" }), /^`plan_id` is `"a b"`: expected the `plan_id` of a dry run/],
-    [JSON.stringify({ creations: Array(5_001).fill(plan.creations[0]) }), /^the plan has 5001 creations: expected at most 5000$/],
+    [JSON.stringify({ creations: Array(1_001).fill(plan.creations[0]) }), /^the plan has 1001 creations: expected at most 1000$/],
   ];
   for (const [body, expected] of expectations) {
     const response = await world.cleanup("", CLEANUP_TOKEN, body);

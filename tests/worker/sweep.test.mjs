@@ -272,7 +272,7 @@ test("bad parameters get a message that helps, and nothing is swept", async () =
   const expectations = {
     "?dryrun=true": "unknown parameter `dryrun`: did you mean `dry_run`?",
     "?status=failed": "`status` is `failed`: expected `pending` or `processing`",
-    "?limit=0": "`limit` is `0`: expected a whole number from 1 to 100000",
+    "?limit=0": "`limit` is `0`: expected a whole number from 1 to 1000",
     "?source=cron": "`source` is `cron`: expected `endpoint` or `tool`",
     "?dry_run=yes": "`dry_run` is `yes`: expected `true` or `false`",
     "?dry_run=true&dry_run=false": "`dry_run` is given twice: give it once",
