@@ -8,7 +8,9 @@ use stale_drafts::service::creations::ReportError;
 use stale_drafts::service::sweep::{
     SweepError, SweepOutcome, SweepRequest, SweptCreation, mark_stale_creations_as_failed,
 };
-use stale_drafts::store::{self, Database as _, Details, Event, Filter, NewCreation, Settlement, StandingRow};
+use stale_drafts::store::{
+    self, Database as _, Details, Event, Filter, NewCreation, Settlement, StandingRow,
+};
 
 use crate::call::{Call, CreateCall, ERROR, PlannedRow, ReportCall, Reported, SweepCall};
 use crate::invariants;
