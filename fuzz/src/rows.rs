@@ -12,7 +12,7 @@ use stale_drafts::store::{
     standing_of, suspended,
 };
 use stale_drafts::worker::draft::{Cursor, DraftView};
-use stale_drafts::worker::explanation::{Explanation, SweepRow};
+use stale_drafts::worker::explanation::{Explanation, SweepAudit};
 use stale_drafts::worker::metrics;
 use stale_drafts::worker::pages::{DashboardView, dashboard_page};
 
@@ -118,7 +118,7 @@ fn results(value: &Value, policy: &Policy) {
     if let Ok(events) = claimed(flat.clone()) {
         assert_eq!(events.len(), flat.len());
     }
-    flat.iter().cloned().for_each(|row| drop(SweepRow::new(row)));
+    let _ = SweepAudit::read(flat.clone());
     let _ = Explanation::read(list.clone(), now(), policy);
     let health = match store::observed(list.clone()) {
         Ok(observed) => {

@@ -1,11 +1,10 @@
 //! All about one creation.
 
 use serde::Serialize;
-use serde_json::Value;
 
 use super::draft::DraftView;
 use crate::rules::{Policy, Timestamp, classify};
-use crate::store::{self, DatabaseError, Row};
+use crate::store::{self, AttemptRow, DatabaseError, LedgerRow, Row, SweepRow};
 
 /// All about one creation, for `GET /api/creations/{id}` and the dashboard: what it is, by which rule, and everything that
 /// touched it.
@@ -20,9 +19,9 @@ pub struct Explanation {
     pub max_attempts: u32,
     /// The creation.
     pub creation: DraftView,
-    ledger: Vec<Row>,
-    sweeps: Vec<SweepRow>,
-    attempts: Vec<Row>,
+    ledger: Vec<LedgerRow>,
+    sweeps: Vec<SweepAudit>,
+    attempts: Vec<AttemptRow>,
     events: Vec<Row>,
 }
 
@@ -51,9 +50,9 @@ impl Explanation {
             rule: applies.or_else(|| row.rule.clone()),
             max_attempts: policy.attempts(&row.creation.kind).get(),
             creation: DraftView::new(row, now, policy),
-            ledger,
-            sweeps: sweeps.into_iter().map(SweepRow::new).collect(),
-            attempts,
+            ledger: store::typed_rows(ledger)?,
+            sweeps: SweepAudit::read(sweeps)?,
+            attempts: store::typed_rows(attempts)?,
             events,
         }))
     }
@@ -61,23 +60,30 @@ impl Explanation {
 
 /// A row of the audit of sweeps. `skipped` are those that a sweep could not mark: unreadable, or rejected by the database.
 #[derive(Clone, Debug, Serialize)]
-#[serde(transparent)]
-pub struct SweepRow(Row);
+pub struct SweepAudit {
+    #[serde(flatten)]
+    row: SweepRow,
+    skipped: u64,
+    duration_ms: Option<i64>,
+}
 
-impl SweepRow {
-    /// With what follows from its columns.
-    pub fn new(mut row: Row) -> Self {
-        let number = |key: &str| row.get(key).and_then(Value::as_i64);
-        let sum =
-            |one: &str, other: &str| number(one).unwrap_or(0).saturating_add(number(other).unwrap_or(0));
-        let skipped = sum("unreadable", "rejected");
-        let duration = number("finished_at")
-            .zip(number("started_at"))
-            .map(|(finished, started)| finished.saturating_sub(started).max(0));
-        let more = number("more") == Some(1);
-        row.insert(String::from("skipped"), skipped.into());
-        row.insert(String::from("duration_ms"), duration.into());
-        row.insert(String::from("more"), more.into());
-        SweepRow(row)
+impl SweepAudit {
+    /// Of the rows of [`store::sweeps`].
+    ///
+    /// # Errors
+    ///
+    /// [`DatabaseError`] if they are not of the shape that was asked for.
+    pub fn read(rows: Vec<Row>) -> Result<Vec<Self>, DatabaseError> {
+        Ok(store::typed_rows(rows)?.into_iter().map(Self::new).collect())
+    }
+
+    fn new(row: SweepRow) -> Self {
+        let duration_ms = row.finished_at.map(|finished| finished.saturating_sub(row.started_at).max(0));
+        SweepAudit { skipped: row.unreadable.saturating_add(row.rejected), duration_ms, row }
+    }
+
+    /// The sweep's id.
+    pub fn id(&self) -> &str {
+        &self.row.id
     }
 }

@@ -125,6 +125,8 @@ test("a transaction that fails half-way writes nothing, and the next sweep does 
   assert.deepEqual((await world.one("SELECT count(*) AS n FROM stale_drafts_ledger WHERE type = 'refund'")).n, 0);
   assert.deepEqual(await world.wrongBalances(), []);
   await world.all("DROP TRIGGER broken");
+  // What was rejected together with others is tried again after five minutes.
+  await world.order({ now: NOW + 5 * MINUTE });
   assert.equal(await world.cron(), "ok");
   assert.equal(await world.status("a"), "failed");
   assert.deepEqual(await world.wrongBalances(), []);

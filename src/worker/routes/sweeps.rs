@@ -12,7 +12,7 @@ use crate::service::sweep::Source;
 use crate::store::{self, Database as _, Filter};
 use crate::worker::app::App;
 use crate::worker::caller::{Operator, Read, Sweep};
-use crate::worker::explanation::SweepRow;
+use crate::worker::explanation::SweepAudit;
 use crate::worker::extract::{Body, Query};
 use crate::worker::plan::Plan;
 use crate::worker::problem::{Answer, Problem, json};
@@ -181,11 +181,10 @@ pub(in crate::worker) async fn list(
 ) -> Answer {
     let before = cursor.as_ref().map(|id| id.0.as_str());
     let results = app.database.run(&[store::sweeps(before, limit.saturating_add(1))]).await?;
-    let mut rows = results.into_iter().next().unwrap_or_default();
-    let more = rows.len() > limit as usize;
-    rows.truncate(limit as usize);
-    let next_cursor = rows.last().filter(|_| more).and_then(|row| row.get("id")?.as_str()).map(str::to_owned);
-    let sweeps: Vec<_> = rows.into_iter().map(SweepRow::new).collect();
+    let mut sweeps = SweepAudit::read(results.into_iter().next().unwrap_or_default())?;
+    let more = sweeps.len() > limit as usize;
+    sweeps.truncate(limit as usize);
+    let next_cursor = sweeps.last().filter(|_| more).map(SweepAudit::id);
     let now = app.now.as_millis();
     Ok(json(StatusCode::OK, &json!({ "now": now, "sweeps": sweeps, "next_cursor": next_cursor })))
 }
