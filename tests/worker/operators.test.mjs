@@ -229,7 +229,7 @@ test("the doctor finds when a worker died", async () => {
   const busy = (id, heartbeat_at) => ({ id, status: "processing", created_at: NOW - 30 * MINUTE, started_at: NOW - 29 * MINUTE, heartbeat_at });
   await world.create(busy("a", NOW - 20 * MINUTE), busy("b", NOW - 20 * MINUTE - 30_000), busy("c", NOW - 20 * MINUTE - 60_000));
   const { findings: [finding] } = await world.ask("/api/doctor");
-  assert.deepEqual([finding.code, finding.cause, finding.evidence], ["worker_died", "a worker died 20 minutes ago", "all 3 creations in progress showed their last sign of life within 1 minute of one another; none since"]);
+  assert.deepEqual([finding.code, finding.cause, finding.evidence], ["worker_died", "a worker died 20 minutes ago", "the last heartbeats of all 3 creations in progress that had any came within 1 minute of one another; none since"]);
   await world.create(busy("d", NOW));
   assert.deepEqual(await codes(), [], "another worker is alive");
 });
@@ -242,8 +242,8 @@ test("the doctor finds a kind and an error that dominate", async () => {
   const { healthy, findings } = await world.ask("/api/doctor");
   assert.equal(healthy, true, "a warning is no emergency");
   assert.deepEqual(findings.map(({ code, cause, evidence }) => [code, cause, evidence]), [
-    ["one_error_dominates", "the provider or its key is in trouble: `provider_error`", "5 of 5 failures in the last hour have this code"],
-    ["one_kind_dominates", "whatever generates `video` is in trouble", "5 of 5 of this kind failed in the last hour, and 0 of 3 others"],
+    ["one_error_dominates", "the provider or its key has a problem: `provider_error`", "5 of 5 failures in the last hour have this code"],
+    ["one_kind_dominates", "the generation of `video` has a problem", "5 of 5 of this kind failed in the last hour, and 0 of 3 others"],
   ]);
 });
 
