@@ -13,7 +13,7 @@
 //! | `view` | `server` | what is shown: pages, JSON, log lines |
 //! | `d1` | `worker` | runs the statements on Cloudflare D1 |
 //! | `worker` | `worker` | the Cloudflare Worker: converts, calls, carries out |
-//! | `browser` | `browser` | the rules as functions of numbers, for the npm package |
+//! | `browser` | `browser` | the rules for the npm package |
 //!
 //! Dependencies point inwards only; `tests/architecture.rs` keeps it so.
 
@@ -25,7 +25,7 @@ pub mod rules;
 
 #[cfg(feature = "server")]
 pub mod auth;
-#[cfg(feature = "browser")]
+#[cfg(any(feature = "browser-draft", feature = "browser-policy"))]
 pub mod browser;
 #[cfg(feature = "server")]
 pub mod config;

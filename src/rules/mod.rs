@@ -9,10 +9,10 @@
 mod breaker;
 mod doctor;
 mod draft;
-mod entry;
 mod limit;
 mod plan;
 mod policy;
+mod setting;
 mod status;
 mod text;
 mod time;
@@ -26,13 +26,16 @@ pub use doctor::{
     Severity, diagnose,
 };
 pub use draft::{Draft, Field, Phase, Signs, Unreadable};
-pub use entry::{Entry, Given, Key, Meaning, Problem, entry, most_specific, value};
-pub use limit::{InvalidMaxAge, Limit, MaxAge};
+pub use limit::{Attempts, InvalidMaxAge, Limit, MaxAge, Preset};
 pub use plan::{Candidate, Decision, Decisions, Planned, SkipReason, decide, recheck};
-pub use policy::{Attempts, Policy, PolicyError, Preset, Rule, Setting};
+pub use policy::{KindPolicy, Policy, Rule};
+pub use setting::{PolicyError, Setting};
+#[cfg(feature = "browser-policy")]
+pub(crate) use setting::{Entry, Key, Problem, Value};
 pub use status::{Active, IllegalTransition, Status, UnknownStatus};
 pub use text::{
-    Age, ErrorText, GENERATION_TIMEOUT, MarkedMessage, RetriedMessage, SweepMessage, Unit, badge,
+    Age, Badge, ErrorText, GENERATION_TIMEOUT, MarkedMessage, RetriedMessage, Sink, SweepMessage, Unit, Words,
+    badge,
 };
 pub use time::{Time, Timestamp};
 pub use transition::{Judgement, Refusal, Report, Snapshot};
