@@ -107,9 +107,9 @@ async function sizes() {
   } finally {
     rmSync(home, { recursive: true, force: true });
   }
-  const { core } = await import(join(root, "pkg/dist/esm/index.js")).then(() => WebAssembly.instantiate(readFileSync(join(root, "pkg/dist/core.wasm")))).then(({ instance }) => ({ core: instance.exports }));
-  const pages = Object.values(core).filter((value) => value instanceof WebAssembly.Memory).length;
-  console.log(`\ncore.wasm: ${readFileSync(join(root, "pkg/dist/core.wasm")).length} bytes, ${pages} pages of memory`);
+  const { draft } = await import(join(root, "pkg/dist/esm/index.js")).then(() => WebAssembly.instantiate(readFileSync(join(root, "pkg/dist/draft.wasm")))).then(({ instance }) => ({ draft: instance.exports }));
+  const pages = Object.values(draft).filter((value) => value instanceof WebAssembly.Memory).length;
+  console.log(`\ndraft.wasm: ${readFileSync(join(root, "pkg/dist/draft.wasm")).length} bytes, ${pages} pages of memory`);
 }
 
 /** Both pages carry their script as one file; one has the package in it, the other the plain function. */

@@ -36,7 +36,7 @@ async function wasm(name) {
   await sh(bin("wasm-metadce"), [made, "-all", "--graph-file", graph, "-o", join(work, `${name}-all.wasm`)], { quiet: true });
   await sh(bin("wasm-opt"), [join(work, `${name}-all.wasm`), "-all", "-Oz", "-Oz", "--converge", "--strip-debug", "--strip-producers", "--strip-target-features", "-o", join(work, `${name}.wasm`)], { quiet: true });
   // wasm2js knows the first version of WebAssembly only.
-  await sh(bin("wasm-opt"), [join(work, `${name}.wasm`), "-all", "--llvm-memory-copy-fill-lowering", "--llvm-nontrapping-fptoint-lowering", "--signext-lowering", "-Oz", "-o", join(work, `${name}-mvp.wasm`)], { quiet: true });
+  await sh(bin("wasm-opt"), [join(work, `${name}.wasm`), "-all", "--disable-multimemory", "--disable-memory64", "--llvm-memory-copy-fill-lowering", "--llvm-nontrapping-fptoint-lowering", "--signext-lowering", "-Oz", "-o", join(work, `${name}-mvp.wasm`)], { quiet: true });
   await sh(bin("wasm2js"), [join(work, `${name}-mvp.wasm`), "-Oz", "-o", join(work, `${name}.wasm2js.mjs`)], { quiet: true });
 }
 

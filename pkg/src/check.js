@@ -9,6 +9,7 @@ const list = (length) => read(length).split("\n");
 const VERDICTS = /* @__PURE__ */ list(/* @__PURE__ */ rules.verdicts());
 const STATUSES = /* @__PURE__ */ list(/* @__PURE__ */ rules.statuses());
 const BADGES = /* @__PURE__ */ list(/* @__PURE__ */ rules.badges());
+const ERROR_CODES = /* @__PURE__ */ list(/* @__PURE__ */ rules.error_codes());
 
 /** A number of the rules, which is NaN where there is none. */
 const orNull = (number) => (number == number ? number : null);
@@ -42,8 +43,8 @@ export const checkIn = (draft, policy, { earliest, latest }) => {
     verdict,
     status: STATUSES[rules.status()] ?? draft.status,
     badge: BADGES[rules.badge()],
-    error: (settled ? draft.error : read(rules.error())) || null,
-    error_code: (settled ? draft.error_code : read(rules.error_code())) || null,
+    error: (settled ? draft.error : read(rules.error()) || null) ?? null,
+    error_code: (settled ? draft.error_code : ERROR_CODES[rules.error_code()]) ?? null,
     deadline: orNull(rules.deadline()),
     age_ms: orNull(rules.age_ms()),
     max_age_ms: orNull(rules.max_age_ms()),
