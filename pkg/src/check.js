@@ -4,8 +4,8 @@ import { draft as rules } from "#draft";
 import { fill, textOf } from "./text.js";
 import { millis } from "./time.js";
 
-const { read, write } = /* @__PURE__ */ textOf(rules);
-const list = (length) => read(length).split("\n");
+const text = /* @__PURE__ */ textOf(rules);
+const list = (length) => text.read(length).split("\n");
 const VERDICTS = /* @__PURE__ */ list(/* @__PURE__ */ rules.verdicts());
 const STATUSES = /* @__PURE__ */ list(/* @__PURE__ */ rules.statuses());
 const BADGES = /* @__PURE__ */ list(/* @__PURE__ */ rules.badges());
@@ -22,8 +22,8 @@ const setLimits = (policy, kind) => {
     return names;
   }
   if (policy === undefined) rules.default_limit();
-  else if (!(typeof policy == "number" ? rules.hours(policy) : typeof policy == "string" && rules.named_limit(write(policy)))) {
-    throw RangeError(fill(read(rules.no_policy()), { value: String(policy) }));
+  else if (!(typeof policy == "number" ? rules.hours(policy) : typeof policy == "string" && rules.named_limit(text.write(policy)))) {
+    throw RangeError(fill(text.read(rules.no_policy()), { value: String(policy) }));
   }
 };
 
@@ -39,11 +39,12 @@ export const checkIn = (draft, policy, { earliest, latest }) => {
   rules.check(STATUSES.indexOf(draft.status), millis(draft.created_at), millis(draft.queued_at), millis(draft.started_at), millis(draft.heartbeat_at), draft.attempt, earliest, latest);
   const verdict = VERDICTS[rules.verdict()];
   const settled = verdict == "settled";
+  const length = rules.error();
   return {
     verdict,
     status: STATUSES[rules.status()] ?? draft.status,
     badge: BADGES[rules.badge()],
-    error: (settled ? draft.error : read(rules.error()) || null) ?? null,
+    error: (settled ? draft.error : length && text.read(length)) || null,
     error_code: (settled ? draft.error_code : ERROR_CODES[rules.error_code()]) ?? null,
     deadline: orNull(rules.deadline()),
     age_ms: orNull(rules.age_ms()),

@@ -3,7 +3,7 @@
 import { policy as rules } from "#policy";
 import { fill, textOf } from "./text.js";
 
-const { read, write } = /* @__PURE__ */ textOf(rules);
+const text = /* @__PURE__ */ textOf(rules);
 
 /** A kind's setting is at `kinds.<kind>.<key>`; no path is longer. */
 const LONGEST = 3;
@@ -18,7 +18,7 @@ const flatten = (value, path = []) => {
 /** Gives a value to the rules; false if it is not understood. */
 const give = (value) => {
   if (typeof value == "number") return rules.number(value);
-  if (typeof value == "string") return rules.text(write(value));
+  if (typeof value == "string") return rules.text(text.write(value));
   return typeof value == "boolean" ? rules.flag(value) : rules.other();
 };
 
@@ -29,8 +29,8 @@ const shown = (value) => (typeof value == "string" ? `"${value}"` : typeof value
 const understand = (settings) => {
   rules.begin();
   for (const [path, value] of settings) {
-    for (const key of path) rules.key(write(key));
-    if (!give(value)) throw RangeError(fill(read(rules.problem()), { key: path.join("."), value: shown(value) }));
+    for (const key of path) rules.key(text.write(key));
+    if (!give(value)) throw RangeError(fill(text.read(rules.problem()), { key: path.join("."), value: shown(value) }));
   }
 };
 
@@ -40,7 +40,7 @@ const limitsOf = (settings, kind) => {
   const places = [...Array(rules.limit_count()).keys()];
   return {
     limits: [...places.map((place) => rules.limit(place)), rules.attempts()],
-    names: places.map((place) => fill(read(rules.rule(place)), { kind })),
+    names: places.map((place) => fill(text.read(rules.rule(place)), { kind })),
   };
 };
 

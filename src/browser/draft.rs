@@ -127,7 +127,7 @@ pub fn check(
         queued_at: time(queued_at),
         started_at: time(started_at),
         heartbeat_at: time(heartbeat_at),
-        attempt: if attempt >= 1.0 { attempt.min(u32::MAX.into()) as u32 } else { 1 },
+        attempt: if attempt >= 1.0 { attempt.min(u32::MAX.into()) as u64 as u32 } else { 1 },
         ..Draft::default()
     };
     let _always_there = APPLYING.try_with(|applying| {

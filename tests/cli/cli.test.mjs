@@ -346,7 +346,7 @@ test("doctor says healthy or not by its exit code", async () => {
 
 test("each failure has its exit code and a message that helps", async () => {
   const cases = [
-    [["--max-age-hours", "0"], 2, /`0` is no maximum age: expected hours above 0, such as `1` or `0\.5`/],
+    [["--max-age-hours", "0"], 2, /invalid max age `0`: expected a number of hours above 0, such as `1` or `0\.5`/],
     [["--status", "failed"], 2, /invalid value 'failed'/],
     [["--apply", "x", "--dry-run"], 2, /cannot be used with/],
     [["count", "--bands", "9,3"], 2, /`bands` is `9,3`: expected up to 10 ascending numbers of minutes/],
