@@ -7,7 +7,7 @@
 //! [`classify`] answers for one creation, [`decide`] for a sweep; [`Policy`] says after how long.
 
 mod breaker;
-mod doctor;
+mod diagnosis;
 mod draft;
 mod limit;
 mod plan;
@@ -18,12 +18,11 @@ mod text;
 mod time;
 mod transition;
 mod verdict;
-mod watch;
 
 pub use breaker::{CircuitBreaker, Suspension};
-pub use doctor::{
+pub use diagnosis::{
     DOMINANT_PERCENT, Evidence, FEW, Finding, ONE_WINDOW_MS, SILENT_AFTER_MS, START_EXPECTED_WITHIN_MS,
-    Severity, diagnose,
+    Severity, Thresholds, alerts, diagnose,
 };
 pub use draft::{Draft, Field, Phase, Signs, Unreadable};
 pub use limit::{Attempts, InvalidMaxAge, Limit, MaxAge, Preset};
@@ -40,4 +39,3 @@ pub use text::{
 pub use time::{Time, Timestamp};
 pub use transition::{Judgement, Refusal, Report, Snapshot};
 pub use verdict::{Action, Applied, LAGS, Staleness, Verdict, applied, classify, classify_by};
-pub use watch::{Observed, Thresholds, watch};

@@ -157,14 +157,14 @@ const CHECKS = {
   "each sweep counts what the ledger says": (world) => {
     const refunds = Map.groupBy(world.ledger.filter(({ type, sweep_id }) => type === "refund" && sweep_id), ({ sweep_id }) => sweep_id);
     const retries = Map.groupBy(world.attempts.filter(({ outcome }) => outcome === "retried"), ({ sweep_id }) => sweep_id);
-    const counted = each(world.sweeps, ({ id, source, marked, retried, refunded_tokens }) => {
+    const counted = each(world.sweeps, ({ id, source, failed, retried, refunded_tokens }) => {
       const of = refunds.get(id) ?? [];
       const tokens = of.reduce((sum, entry) => sum + entry.tokens, 0);
       const again = retries.get(id)?.length ?? 0;
-      if (marked !== of.length || refunded_tokens !== tokens || retried !== again) return `the ${source} sweep ${id} says ${marked} failed, ${refunded_tokens} tokens, ${retried} retried; there are ${of.length}, ${tokens}, ${again}`;
+      if (failed !== of.length || refunded_tokens !== tokens || retried !== again) return `the ${source} sweep ${id} says ${failed} failed, ${refunded_tokens} tokens, ${retried} retried; there are ${of.length}, ${tokens}, ${again}`;
     });
     for (const id of [...refunds.keys(), ...retries.keys()]) if (!world.sweep.has(id)) counted.found.push(`the sweep ${id} is not there`);
-    for (const [outcome, column] of [["failed", "marked"], ["retried", "retried"]]) {
+    for (const [outcome, column] of [["failed", "failed"], ["retried", "retried"]]) {
       const rolled = world.rollups.filter((row) => row.outcome === outcome).reduce((sum, row) => sum + row.creations, 0);
       const swept = world.sweeps.reduce((sum, row) => sum + row[column], 0);
       if (rolled !== swept) counted.found.push(`the roll-ups count ${rolled} ${outcome}, and the sweeps ${swept}`);
@@ -175,9 +175,9 @@ const CHECKS = {
     const breaker = (error) => error?.startsWith("the circuit breaker is open");
     // A page that was closed before it came may have taken its sweep with it, between two transactions.
     let cut = cutPages;
-    const ended = each(world.sweeps, ({ id, source, finished_at, refused, unreadable, error }) => {
+    const ended = each(world.sweeps, ({ id, source, finished_at, rejected, unreadable, error }) => {
       const running = finished_at === null && (source !== "page" || (cut -= 1) < 0);
-      if (running || refused > 0 || unreadable > 0 || (error !== null && !breaker(error))) return `the ${source} sweep ${id}: ${JSON.stringify({ finished_at, refused, unreadable, error })}`;
+      if (running || rejected > 0 || unreadable > 0 || (error !== null && !breaker(error))) return `the ${source} sweep ${id}: ${JSON.stringify({ finished_at, rejected, unreadable, error })}`;
     });
     for (const source of ["cron", "endpoint"]) {
       const stand = world.sweeps.filter((row) => row.source === source && breaker(row.error)).length;

@@ -8,7 +8,7 @@ const TABLES = {
   attempts: "SELECT creation_id, attempt, outcome, worker, fence, started_at, heartbeat_at, finished_at, error_code, stuck_status, age_ms, max_age_ms, sweep_id FROM stale_drafts_attempts ORDER BY creation_id, attempt",
   ledger: "SELECT entry_key, user_id, type, creation_id, sweep_id, tokens FROM stale_drafts_ledger ORDER BY entry_key",
   balances: "SELECT user_id, tokens FROM stale_drafts_balances ORDER BY user_id",
-  sweeps: "SELECT id, source, started_at, finished_at, marked, retried, refused, unreadable, refunded_tokens, error FROM stale_drafts_sweeps ORDER BY id",
+  sweeps: "SELECT id, source, started_at, finished_at, failed, retried, rejected, unreadable, refunded_tokens, error FROM stale_drafts_sweeps ORDER BY id",
   events: "SELECT id, state, due_at, deliveries, body FROM stale_drafts_events ORDER BY id",
   rollups: "SELECT outcome, creations, tokens FROM stale_drafts_rollups WHERE hour = 0 ORDER BY outcome, kind, stuck_status, rule",
   alerts: "SELECT code, since, resolved_at FROM stale_drafts_alerts ORDER BY code, since",

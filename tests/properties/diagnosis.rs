@@ -1,10 +1,10 @@
-//! The circuit breaker, the watch and the doctor: an answer for any evidence.
+//! The circuit breaker, the alerts and the diagnosis: an answer for any evidence.
 
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::{Just, Strategy, any, prop_assert, prop_assert_eq, prop_oneof, proptest};
 use stale_drafts::rules::{
-    CircuitBreaker, Evidence, Finding, Observed, Severity, Suspension, Thresholds, Timestamp, diagnose, watch,
+    CircuitBreaker, Evidence, Finding, Severity, Suspension, Thresholds, Timestamp, alerts, diagnose,
 };
 
 use crate::generate::{now, passes};
@@ -32,33 +32,44 @@ fn code() -> impl Strategy<Value = String> {
 
 fn evidence() -> impl Strategy<Value = Evidence> {
     let creations = (number(), at(), at(), number(), number(), option::of((now(), now())));
-    let found = (option::of(number()), number(), number(), number());
+    let found = (option::of(number()), number(), number(), number(), number());
     let tops = (option::of((code(), number())), option::of((code(), number(), number())));
     let sweeps = (at(), number(), option::of(".*"), -1..=5_i64, prop_oneof![any::<i64>(), 3..=5_i64]);
-    (creations, found, tops, sweeps).prop_map(|(creations, found, (top_error, top_kind), sweeps)| {
-        let (waiting, waiting_since, last_start, alive, silent, silent_between) = creations;
-        let (stale, unreadable, finished, failed) = found;
-        let (last_good_sweep, max_ms_since_sweep, last_sweep_error, schema_version, expected) = sweeps;
-        Evidence {
-            waiting,
-            waiting_since,
-            last_start,
-            alive,
-            silent,
-            silent_between,
-            stale,
-            unreadable,
-            finished,
-            failed,
-            top_error,
-            top_kind,
-            last_good_sweep,
-            max_ms_since_sweep,
-            last_sweep_error,
-            schema_version,
-            expected_schema_version: expected,
-        }
-    })
+    let overdue = option::of((".*", any::<u64>()));
+    let monitored = (overdue, vec(".*", 0..3), at(), number(), option::of(suspended()));
+    (creations, found, tops, sweeps, monitored).prop_map(
+        |(creations, found, (top_error, top_kind), sweeps, monitored)| {
+            let (waiting, waiting_since, last_start, alive, silent, silent_between) = creations;
+            let (stale, unreadable, finished, failed, timed_out) = found;
+            let (last_good_sweep, max_ms_since_sweep, last_sweep_error, schema_version, expected) = sweeps;
+            let (overdue, differs, events_failing_since, dead_letters, suspended) = monitored;
+            Evidence {
+                last_good_sweep,
+                max_ms_since_sweep,
+                suspended,
+                overdue,
+                finished,
+                failed,
+                timed_out,
+                top_error,
+                differs,
+                events_failing_since,
+                dead_letters,
+                waiting,
+                waiting_since,
+                last_start,
+                alive,
+                silent,
+                silent_between,
+                stale,
+                unreadable,
+                top_kind,
+                last_sweep_error,
+                schema_version,
+                expected_schema_version: expected,
+            }
+        },
+    )
 }
 
 fn suspended() -> impl Strategy<Value = Suspension> {
@@ -66,21 +77,6 @@ fn suspended() -> impl Strategy<Value = Suspension> {
         (".*", now()).prop_map(|(actor, since)| Suspension::Paused { actor, since }),
         ".*".prop_map(|detail| Suspension::BreakerOpen { detail }),
     ]
-}
-
-fn observed() -> impl Strategy<Value = Observed> {
-    let overdue = option::of((".*", any::<u64>()));
-    (evidence(), number(), overdue, vec(".*", 0..3), at(), number(), option::of(suspended())).prop_map(
-        |(evidence, timed_out, overdue, differs, due_since, given_up, suspended)| Observed {
-            evidence,
-            timed_out,
-            overdue,
-            differs,
-            due_since,
-            given_up,
-            suspended,
-        },
-    )
 }
 
 fn thresholds() -> impl Strategy<Value = Thresholds> {
@@ -94,15 +90,7 @@ fn thresholds() -> impl Strategy<Value = Thresholds> {
     )
 }
 
-const DIAGNOSED: [&str; 6] = [
-    "schema_not_current",
-    "sweep_failing",
-    "no_worker_running",
-    "worker_died",
-    "one_kind_dominates",
-    "unreadable_times",
-];
-const WATCHED: [&str; 9] = [
+const ALERTS: [&str; 9] = [
     "cron_not_running",
     "creations_overdue",
     "circuit_breaker_open",
@@ -112,6 +100,14 @@ const WATCHED: [&str; 9] = [
     "outbox_stuck",
     "dead_letters",
     "sweeping_paused",
+];
+const CAUSES: [&str; 6] = [
+    "schema_not_current",
+    "sweep_failing",
+    "no_worker_running",
+    "worker_died",
+    "one_kind_dominates",
+    "unreadable_times",
 ];
 
 /// Whether findings are what everybody who shows them relies on: known codes, each once, with texts, the critical ones first.
@@ -130,27 +126,37 @@ fn has(findings: &[Finding], code: &str) -> bool {
 
 proptest! {
     #[test]
-    fn every_diagnosis_is_in_order(evidence in evidence(), now in now()) {
-        prop_assert!(in_order(&diagnose(&evidence, now), &DIAGNOSED));
+    fn every_diagnosis_is_in_order_and_says_what_the_alerts_say(evidence in evidence(), thresholds in thresholds(), now in now()) {
+        let alerts = alerts(&evidence, &thresholds, now);
+        prop_assert!(in_order(&alerts, &ALERTS));
+        let mut diagnosis = diagnose(&evidence, &thresholds, now);
+        prop_assert!(alerts.iter().all(|alert| diagnosis.contains(alert)));
+        // A wrong schema may explain everything else.
+        if let Some(at) = diagnosis.iter().position(|finding| finding.code == "schema_not_current") {
+            prop_assert_eq!(at, 0);
+        }
+        diagnosis.retain(|finding| !alerts.contains(finding));
+        prop_assert!(in_order(&diagnosis, &CAUSES));
     }
 
     #[test]
-    fn every_watch_is_in_order(observed in observed(), thresholds in thresholds(), now in now()) {
-        let findings = watch(&observed, &thresholds, now);
-        prop_assert!(in_order(&findings, &WATCHED));
+    fn what_a_suspension_explains_is_not_said_beside_it(evidence in evidence(), thresholds in thresholds(), now in now()) {
+        let findings = diagnose(&evidence, &thresholds, now);
         let suspended = has(&findings, "circuit_breaker_open") || has(&findings, "sweeping_paused");
-        prop_assert_eq!(suspended, observed.suspended.is_some());
-        prop_assert_eq!(has(&findings, "creations_overdue"), observed.overdue.is_some());
-        prop_assert_eq!(has(&findings, "ledger_differs"), !observed.differs.is_empty());
-        prop_assert_eq!(has(&findings, "dead_letters"), observed.given_up > 0);
+        prop_assert_eq!(suspended, evidence.suspended.is_some());
+        prop_assert_eq!(has(&findings, "creations_overdue"), evidence.overdue.is_some() && !suspended);
+        prop_assert_eq!(has(&findings, "sweep_failing"), evidence.last_sweep_error.is_some() && !suspended);
+        prop_assert!(!(suspended && has(&findings, "cron_not_running")));
+        prop_assert_eq!(has(&findings, "ledger_differs"), !evidence.differs.is_empty());
+        prop_assert_eq!(has(&findings, "dead_letters"), evidence.dead_letters > 0);
     }
 
     #[test]
-    fn what_is_wrong_does_not_heal_by_waiting(observed in observed(), thresholds in thresholds(), now in now(), later in passes()) {
+    fn what_is_wrong_does_not_heal_by_waiting(evidence in evidence(), thresholds in thresholds(), now in now(), later in passes()) {
         let later = now.saturating_add(later);
         let codes = |now| {
-            let (watched, diagnosed) = (watch(&observed, &thresholds, now), diagnose(&observed.evidence, now));
-            watched.into_iter().chain(diagnosed).map(|finding| finding.code).collect::<Vec<_>>()
+            let findings = diagnose(&evidence, &thresholds, now);
+            findings.into_iter().map(|finding| finding.code).collect::<Vec<_>>()
         };
         let after = codes(later);
         prop_assert!(codes(now).iter().all(|code| after.contains(code)));
@@ -159,8 +165,7 @@ proptest! {
     #[test]
     fn nothing_that_is_in_order_is_found(now in now(), alive in number(), finished in number()) {
         let evidence = Evidence { alive, finished, last_good_sweep: Some(now), ..Evidence::default() };
-        prop_assert_eq!(diagnose(&evidence, now), []);
-        prop_assert_eq!(watch(&Observed { evidence, ..Observed::default() }, &Thresholds::default(), now), []);
+        prop_assert_eq!(diagnose(&evidence, &Thresholds::default(), now), []);
     }
 
     #[test]
