@@ -5,6 +5,7 @@ import { fill, textOf } from "./text.js";
 import { millis } from "./time.js";
 
 const text = /* @__PURE__ */ textOf(rules);
+const answer = /* @__PURE__ */ new Float64Array(/* @__PURE__ */ rules.memory.buffer, /* @__PURE__ */ rules.answer(), 9);
 const list = (length) => text.read(length).split("\n");
 const VERDICTS = /* @__PURE__ */ list(/* @__PURE__ */ rules.verdicts());
 const STATUSES = /* @__PURE__ */ list(/* @__PURE__ */ rules.statuses());
@@ -37,19 +38,18 @@ export const range = (now = Date.now()) => {
 export const checkIn = (draft, policy, { earliest, latest }) => {
   const names = setLimits(policy, draft.kind);
   rules.check(STATUSES.indexOf(draft.status), millis(draft.created_at), millis(draft.queued_at), millis(draft.started_at), millis(draft.heartbeat_at), draft.attempt, earliest, latest);
-  const verdict = VERDICTS[rules.verdict()];
-  const settled = verdict == "settled";
-  const length = rules.error();
+  const [verdict, status, badge, length, code, deadline, age_ms, max_age_ms, limit] = answer;
+  const settled = VERDICTS[verdict] == "settled";
   return {
-    verdict,
-    status: STATUSES[rules.status()] ?? draft.status,
-    badge: BADGES[rules.badge()],
+    verdict: VERDICTS[verdict],
+    status: STATUSES[status] ?? draft.status,
+    badge: BADGES[badge],
     error: (settled ? draft.error : length && text.read(length)) || null,
-    error_code: (settled ? draft.error_code : ERROR_CODES[rules.error_code()]) ?? null,
-    deadline: orNull(rules.deadline()),
-    age_ms: orNull(rules.age_ms()),
-    max_age_ms: orNull(rules.max_age_ms()),
-    rule: names?.[rules.limit_place()] ?? null,
+    error_code: (settled ? draft.error_code : ERROR_CODES[code]) ?? null,
+    deadline: orNull(deadline),
+    age_ms: orNull(age_ms),
+    max_age_ms: orNull(max_age_ms),
+    rule: names?.[limit] ?? null,
   };
 };
 

@@ -3,7 +3,7 @@
 //! ```js
 //! rules.hours(0.5);                                            // or limits(…), or another way to say when it is stale
 //! rules.check(status, created_at, queued_at, started_at, heartbeat_at, attempt, earliest, latest);
-//! rules.verdict(); rules.deadline(); rules.error();            // the answer, field by field
+//! const [verdict, status, badge] = answer;                       // the fields of an answer, where rules.answer() says
 //! ```
 
 use std::cell::Cell;
@@ -17,17 +17,37 @@ use crate::rules::{
     Timestamp, Unreadable, Verdict, applied, classify_by,
 };
 
-/// What the last draft is, by the names of the functions below.
+/// What the last draft is. JavaScript reads it where [`answer`] says, as doubles with these names in this order.
+#[derive(Clone, Copy)]
 struct Answer {
-    verdict: Cell<i32>,
-    status: Cell<i32>,
-    badge: Cell<i32>,
-    error: Cell<usize>,
-    error_code: Cell<i32>,
-    deadline: Cell<f64>,
-    age_ms: Cell<f64>,
-    max_age_ms: Cell<f64>,
-    limit_place: Cell<i32>,
+    /// Its place in [`verdicts`].
+    verdict: i32,
+    /// The place in [`statuses`] of the status that it has, or is about to have; -1 if it is unreadable.
+    status: i32,
+    /// Its place in [`badges`].
+    badge: i32,
+    /// The error that it has failed with, or why it is unreadable: its length in the buffer, 0 if there is none.
+    error: usize,
+    /// The error's place in [`error_codes`], -1 if there is none.
+    error_code: i32,
+    /// The last instant at which it is not stale; NaN where there is none.
+    deadline: f64,
+    /// How long it has shown no sign of life, or has taken in all; NaN if it is not stale.
+    age_ms: f64,
+    /// The limit that it was judged by; Infinity for `never`, NaN where none applies.
+    max_age_ms: f64,
+    /// Which limit that is: its place among the arguments of [`limits`].
+    limit: i32,
+}
+
+const FIELDS: usize = 9;
+
+impl Answer {
+    fn fields(self) -> [f64; FIELDS] {
+        let Answer { verdict, status, badge, error, error_code, deadline, age_ms, max_age_ms, limit } = self;
+        let [verdict, status, badge, error_code, limit] = [verdict, status, badge, error_code, limit].map(f64::from);
+        [verdict, status, badge, error as f64, error_code, deadline, age_ms, max_age_ms, limit]
+    }
 }
 
 /// The limits that apply, and how often drafts are tried.
@@ -38,17 +58,7 @@ struct Applying {
 }
 
 thread_local! {
-    static ANSWER: Answer = const { Answer {
-        verdict: Cell::new(0),
-        status: Cell::new(0),
-        badge: Cell::new(0),
-        error: Cell::new(0),
-        error_code: Cell::new(0),
-        deadline: Cell::new(0.0),
-        age_ms: Cell::new(0.0),
-        max_age_ms: Cell::new(0.0),
-        limit_place: Cell::new(0),
-    } };
+    static ANSWER: [Cell<f64>; FIELDS] = const { [const { Cell::new(0.0) }; FIELDS] };
     static APPLYING: Applying = const { Applying {
         silence: [const { Cell::new(0.0) }; Phase::ALL.len()],
         total: Cell::new(0.0),
@@ -146,65 +156,68 @@ pub fn check(
             place = if applied.rule == Rule::Total { Phase::ALL.len() as i32 } else { phase as i32 };
             applied
         });
-        answer(verdict, place, instant(earliest));
+        keep(answer_at(instant(earliest), verdict, place));
     });
 }
 
-/// Keeps the answer about a draft that was judged at the latest instant that it may be, as it is at the earliest.
-fn answer(verdict: Verdict, limit_place: i32, earliest: Timestamp) {
-    let _always_there = ANSWER.try_with(|answer| {
-        let verdict = match verdict {
-            Verdict::Stale(stale) if earliest <= stale.deadline() => Verdict::Fresh {
-                status: stale.stuck_status,
-                deadline: Some(stale.deadline()),
-                limit: limit(stale.max_age_ms as f64),
-                rule: stale.rule,
-            },
-            verdict => verdict,
-        };
-        let (mut deadline, mut age_ms, mut max_age_ms) = (f64::NAN, f64::NAN, f64::NAN);
-        let (mut error, mut error_code) = (0, -1);
-        let (code, status) = match verdict {
-            Verdict::Settled(status) => (0, status as i32),
-            Verdict::Fresh { status, deadline: at, limit, .. } => {
-                deadline = at.map_or(f64::NAN, |at| at.as_millis() as f64);
-                max_age_ms = millis(limit);
-                (1, status.status() as i32)
+/// The answer about a draft that was judged at the latest instant that it may be, as it is at the earliest.
+fn answer_at(earliest: Timestamp, verdict: Verdict, limit_place: i32) -> Answer {
+    let verdict = match verdict {
+        Verdict::Stale(stale) if earliest <= stale.deadline() => Verdict::Fresh {
+            status: stale.stuck_status,
+            deadline: Some(stale.deadline()),
+            limit: limit(stale.max_age_ms as f64),
+            rule: stale.rule,
+        },
+        verdict => verdict,
+    };
+    let none = Answer {
+        verdict: 0,
+        status: -1,
+        badge: Badge::of(&verdict) as i32,
+        error: 0,
+        error_code: -1,
+        deadline: f64::NAN,
+        age_ms: f64::NAN,
+        max_age_ms: f64::NAN,
+        limit: limit_place,
+    };
+    match verdict {
+        Verdict::Settled(status) => Answer { verdict: 0, status: status as i32, ..none },
+        Verdict::Fresh { status, deadline, limit, .. } => Answer {
+            verdict: 1,
+            status: status.status() as i32,
+            deadline: deadline.map_or(f64::NAN, |at| at.as_millis() as f64),
+            max_age_ms: millis(limit),
+            ..none
+        },
+        Verdict::Stale(mut stale) => {
+            stale.age_ms = earliest.millis_since(stale.since);
+            let status = match stale.action() {
+                Action::Fail => Status::Failed,
+                Action::Retry => Status::Pending,
+            };
+            Answer {
+                verdict: 2,
+                status: status as i32,
+                error: write(&stale.error_text()),
+                error_code: 0,
+                deadline: stale.deadline().as_millis() as f64,
+                age_ms: stale.age_ms as f64,
+                max_age_ms: stale.max_age_ms as f64,
+                ..none
             }
-            Verdict::Stale(mut stale) => {
-                stale.age_ms = earliest.millis_since(stale.since);
-                deadline = stale.deadline().as_millis() as f64;
-                age_ms = stale.age_ms as f64;
-                max_age_ms = stale.max_age_ms as f64;
-                error = write(&stale.error_text());
-                error_code = 0;
-                let status = match stale.action() {
-                    Action::Fail => Status::Failed,
-                    Action::Retry => Status::Pending,
-                };
-                (2, status as i32)
-            }
-            Verdict::Unreadable(reason) => {
-                error = write(&reason);
-                error_code = match reason {
-                    Unreadable::UnknownStatus => 1,
-                    Unreadable::Missing => 2,
-                    Unreadable::Malformed(_) => 3,
-                    Unreadable::Future => 4,
-                };
-                (3, -1)
-            }
-        };
-        answer.verdict.set(code);
-        answer.status.set(status);
-        answer.badge.set(Badge::of(&verdict) as i32);
-        answer.error.set(error);
-        answer.error_code.set(error_code);
-        answer.deadline.set(deadline);
-        answer.age_ms.set(age_ms);
-        answer.max_age_ms.set(max_age_ms);
-        answer.limit_place.set(limit_place);
-    });
+        }
+        Verdict::Unreadable(reason) => {
+            let error_code = match reason {
+                Unreadable::UnknownStatus => 1,
+                Unreadable::Missing => 2,
+                Unreadable::Malformed(_) => 3,
+                Unreadable::Future => 4,
+            };
+            Answer { verdict: 3, error: write(&reason), error_code, ..none }
+        }
+    }
 }
 
 /// NaN is missing; a fraction, or what is out of range, is malformed.
@@ -226,18 +239,26 @@ fn instant(millis: f64) -> Timestamp {
     Timestamp::from_millis(millis.max(0.0) as i64).unwrap_or(Timestamp::MAX)
 }
 
+fn keep(answer: Answer) {
+    let _always_there = ANSWER.try_with(|kept| {
+        for (cell, field) in kept.iter().zip(answer.fields()) {
+            cell.set(field);
+        }
+    });
+}
+
 // Last, the answer.
+
+/// Where the answer is in the module's memory, in bytes.
+#[wasm_bindgen]
+pub fn answer() -> usize {
+    ANSWER.try_with(|fields| fields.as_ptr().addr()).unwrap_or_default()
+}
 
 /// Writes the names of the verdicts.
 #[wasm_bindgen]
 pub fn verdicts() -> usize {
     write_lines(&["settled", "fresh", "stale", "unreadable"])
-}
-
-/// What the draft is.
-#[wasm_bindgen]
-pub fn verdict() -> i32 {
-    ANSWER.try_with(|answer| answer.verdict.get()).unwrap_or_default()
 }
 
 /// Writes the statuses.
@@ -246,28 +267,10 @@ pub fn statuses() -> usize {
     write_lines(&Status::ALL.map(Status::as_str))
 }
 
-/// The status that the draft has, or is about to have; none if it is unreadable.
-#[wasm_bindgen]
-pub fn status() -> i32 {
-    ANSWER.try_with(|answer| answer.status.get()).unwrap_or_default()
-}
-
 /// Writes the badges.
 #[wasm_bindgen]
 pub fn badges() -> usize {
     write_lines(&Badge::ALL.map(Badge::as_str))
-}
-
-/// The draft's badge.
-#[wasm_bindgen]
-pub fn badge() -> i32 {
-    ANSWER.try_with(|answer| answer.badge.get()).unwrap_or_default()
-}
-
-/// The error that the draft has failed with, or why it is unreadable: its length in the buffer, 0 if there is none.
-#[wasm_bindgen]
-pub fn error() -> usize {
-    ANSWER.try_with(|answer| answer.error.get()).unwrap_or_default()
 }
 
 /// Writes the stable codes of errors.
@@ -277,34 +280,4 @@ pub fn error_codes() -> usize {
     let unreadable = [Unreadable::UnknownStatus, Unreadable::Missing, malformed, Unreadable::Future];
     let [unknown, missing, malformed, future] = unreadable.map(Unreadable::code);
     write_lines(&[GENERATION_TIMEOUT, unknown, missing, malformed, future])
-}
-
-/// The error's code.
-#[wasm_bindgen]
-pub fn error_code() -> i32 {
-    ANSWER.try_with(|answer| answer.error_code.get()).unwrap_or_default()
-}
-
-/// The last instant at which the draft is not stale; NaN where there is none.
-#[wasm_bindgen]
-pub fn deadline() -> f64 {
-    ANSWER.try_with(|answer| answer.deadline.get()).unwrap_or_default()
-}
-
-/// How long a stale draft has shown no sign of life, or has taken in all, in milliseconds; NaN if it is not stale.
-#[wasm_bindgen]
-pub fn age_ms() -> f64 {
-    ANSWER.try_with(|answer| answer.age_ms.get()).unwrap_or_default()
-}
-
-/// The limit that the draft was judged by, in milliseconds: Infinity for `never`, NaN where none applies.
-#[wasm_bindgen]
-pub fn max_age_ms() -> f64 {
-    ANSWER.try_with(|answer| answer.max_age_ms.get()).unwrap_or_default()
-}
-
-/// Which limit that is: its place among the arguments of [`limits`].
-#[wasm_bindgen]
-pub fn limit_place() -> i32 {
-    ANSWER.try_with(|answer| answer.limit_place.get()).unwrap_or_default()
 }
