@@ -5,6 +5,16 @@ import { fill, textOf } from "./text.js";
 import { millis } from "./time.js";
 
 const text = /* @__PURE__ */ textOf(rules);
+/** The fields of an answer, as `Answer` in src/browser/draft.rs has them. */
+const VERDICT = 0;
+const STATUS = 1;
+const BADGE = 2;
+const ERROR = 3;
+const ERROR_CODE = 4;
+const DEADLINE = 5;
+const AGE = 6;
+const MAX_AGE = 7;
+const LIMIT = 8;
 const answer = /* @__PURE__ */ new Float64Array(/* @__PURE__ */ rules.memory.buffer, /* @__PURE__ */ rules.answer(), 9);
 const list = (length) => text.read(length).split("\n");
 const VERDICTS = /* @__PURE__ */ list(/* @__PURE__ */ rules.verdicts());
@@ -38,18 +48,18 @@ export const range = (now = Date.now()) => {
 export const checkIn = (draft, policy, { earliest, latest }) => {
   const names = setLimits(policy, draft.kind);
   rules.check(STATUSES.indexOf(draft.status), millis(draft.created_at), millis(draft.queued_at), millis(draft.started_at), millis(draft.heartbeat_at), draft.attempt, earliest, latest);
-  const [verdict, status, badge, length, code, deadline, age_ms, max_age_ms, limit] = answer;
-  const settled = VERDICTS[verdict] == "settled";
+  const verdict = VERDICTS[answer[VERDICT]];
+  const settled = verdict == "settled";
   return {
-    verdict: VERDICTS[verdict],
-    status: STATUSES[status] ?? draft.status,
-    badge: BADGES[badge],
-    error: (settled ? draft.error : length && text.read(length)) || null,
-    error_code: (settled ? draft.error_code : ERROR_CODES[code]) ?? null,
-    deadline: orNull(deadline),
-    age_ms: orNull(age_ms),
-    max_age_ms: orNull(max_age_ms),
-    rule: names?.[limit] ?? null,
+    verdict,
+    status: STATUSES[answer[STATUS]] ?? draft.status,
+    badge: BADGES[answer[BADGE]],
+    error: (settled ? draft.error : answer[ERROR] && text.read(answer[ERROR])) || null,
+    error_code: (settled ? draft.error_code : ERROR_CODES[answer[ERROR_CODE]]) ?? null,
+    deadline: orNull(answer[DEADLINE]),
+    age_ms: orNull(answer[AGE]),
+    max_age_ms: orNull(answer[MAX_AGE]),
+    rule: names?.[answer[LIMIT]] ?? null,
   };
 };
 

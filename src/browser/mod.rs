@@ -6,14 +6,14 @@
 //! - [`draft`] judges a draft: the limits, then [`check`](draft::check), then each field of the answer by its name.
 //! - [`policy`] understands a policy object: its settings one by one, then what they give.
 //!
-//! Only numbers cross the boundary. Text goes through a buffer of UTF-16, which is what JavaScript's strings are made of: see
-//! [`text`]. So nothing is allocated, and both modules stay small.
+//! Only numbers cross the boundary. Text goes through a buffer: see [`text`]. So nothing is allocated, and both modules
+//! stay small.
 //!
 //! | number | means |
 //! |---|---|
 //! | a time | epoch milliseconds; NaN if there is none; malformed if it is no [`Timestamp`](crate::rules::Timestamp) |
 //! | a limit | milliseconds; Infinity for `never` |
-//! | a length | so many UTF-16 units stand in the buffer |
+//! | a length | so many bytes of UTF-8 stand in the buffer |
 //! | a place | in the list that the function of the same name in the plural writes; -1 for none |
 
 #[cfg(feature = "browser-draft")]

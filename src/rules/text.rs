@@ -1,7 +1,7 @@
 //! What people read. It is written without `core::fmt` and without an allocator, so that a browser's page can afford it:
 //! each text is [`Words`], which go to a [`Sink`]; for everybody else, they have `Display`.
 
-use std::fmt::{self, Write as _};
+use std::fmt;
 
 use super::draft::Unreadable;
 use super::status::{Active, Status};
@@ -16,12 +16,12 @@ pub const GENERATION_TIMEOUT: &str = "generation_timeout";
 
 /// What a text is written to.
 pub trait Sink {
-    /// Writes one character.
-    fn char(&mut self, char: char);
-
     /// Writes a text.
-    fn text(&mut self, text: &str) {
-        text.chars().for_each(|char| self.char(char));
+    fn text(&mut self, text: &str);
+
+    /// Writes a digit, 0 to 9.
+    fn digit(&mut self, digit: u8) {
+        self.text("0123456789".get(digit.into()..=digit.into()).unwrap_or_default());
     }
 
     /// Writes a whole number.
@@ -29,8 +29,7 @@ pub trait Sink {
         if number >= 10 {
             self.number(number / 10);
         }
-        let digit = char::from_digit((number % 10) as u32, 10);
-        self.char(digit.unwrap_or_default());
+        self.digit((number % 10) as u8);
     }
 }
 
@@ -53,10 +52,6 @@ struct Formatted<'a, 'b> {
 }
 
 impl Sink for Formatted<'_, '_> {
-    fn char(&mut self, char: char) {
-        self.result = self.result.and_then(|()| self.formatter.write_char(char));
-    }
-
     fn text(&mut self, text: &str) {
         self.result = self.result.and_then(|()| self.formatter.write_str(text));
     }
@@ -176,7 +171,7 @@ impl Age {
         match self.parts() {
             (tenths, Unit::TenthsOfHours) => {
                 to.number(tenths / 10);
-                to.char('.');
+                to.text(".");
                 to.number(tenths % 10);
             }
             (count, Unit::Minutes | Unit::Seconds) => to.number(count),
@@ -194,7 +189,7 @@ impl Words for Age {
             Unit::Seconds => " second",
         });
         if count != 1 && !matches!(unit, Unit::TenthsOfHours) {
-            to.char('s');
+            to.text("s");
         }
     }
 }
@@ -205,10 +200,10 @@ struct ShortAge(Age);
 impl Words for ShortAge {
     fn write(&self, to: &mut impl Sink) {
         self.0.count(to);
-        to.char(match self.0.parts() {
-            (_, Unit::TenthsOfHours) => 'h',
-            (_, Unit::Minutes) => 'm',
-            (_, Unit::Seconds) => 's',
+        to.text(match self.0.parts() {
+            (_, Unit::TenthsOfHours) => "h",
+            (_, Unit::Minutes) => "m",
+            (_, Unit::Seconds) => "s",
         });
     }
 }
