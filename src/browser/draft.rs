@@ -13,8 +13,8 @@ use wasm_bindgen::prelude::wasm_bindgen;
 use super::text::{is, write, write_lines};
 use super::{limit, millis};
 use crate::rules::{
-    Action, Attempts, Badge, Draft, Field, GENERATION_TIMEOUT, Limit, MaxAge, Phase, Preset, Rule, Status, Time,
-    Timestamp, Unreadable, Verdict, applied, classify_by,
+    Action, Attempts, Badge, Draft, Field, GENERATION_TIMEOUT, Limit, MaxAge, Phase, Preset, Rule, Status,
+    Time, Timestamp, Unreadable, Verdict, applied, classify_by,
 };
 
 /// What the last draft is. JavaScript reads it where [`answer`] says, as doubles with these names in this order.
@@ -45,7 +45,8 @@ const FIELDS: usize = 9;
 impl Answer {
     fn fields(self) -> [f64; FIELDS] {
         let Answer { verdict, status, badge, error, error_code, deadline, age_ms, max_age_ms, limit } = self;
-        let [verdict, status, badge, error_code, limit] = [verdict, status, badge, error_code, limit].map(f64::from);
+        let [verdict, status, badge, error_code, limit] =
+            [verdict, status, badge, error_code, limit].map(f64::from);
         [verdict, status, badge, error as f64, error_code, deadline, age_ms, max_age_ms, limit]
     }
 }
@@ -120,7 +121,10 @@ fn one_limit(limit: Limit) {
 /// Judges a draft, at an instant that is known to lie between `earliest` and `latest`: it is stale only if it is so at the
 /// earliest, and in the future only if it is so at the latest.
 #[wasm_bindgen]
-#[expect(clippy::too_many_arguments, reason = "they are a draft's columns, and only numbers cross the boundary")]
+#[expect(
+    clippy::too_many_arguments,
+    reason = "they are a draft's columns, and only numbers cross the boundary"
+)]
 pub fn check(
     status: i32,
     created_at: f64,

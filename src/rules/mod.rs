@@ -28,13 +28,13 @@ pub use draft::{Draft, Field, Phase, Signs, Unreadable};
 pub use limit::{Attempts, InvalidMaxAge, Limit, MaxAge, Preset};
 pub use plan::{Candidate, Decision, Decisions, Planned, SkipReason, decide, recheck};
 pub use policy::{KindPolicy, Policy, Rule};
-pub use setting::{PolicyError, Setting};
 #[cfg(feature = "browser-policy")]
 pub(crate) use setting::{Entry, Key, Problem, Value};
+pub use setting::{PolicyError, Setting};
 pub use status::{Active, IllegalTransition, Status, UnknownStatus};
 pub use text::{
-    Age, Badge, ErrorText, GENERATION_TIMEOUT, MarkedMessage, RetriedMessage, Sink, SweepMessage, Unit, Words,
-    badge,
+    Age, Badge, ErrorText, GENERATION_TIMEOUT, MarkedMessage, RetriedMessage, Sink, SweepMessage, Unit,
+    Words, badge,
 };
 pub use time::{Time, Timestamp};
 pub use transition::{Judgement, Refusal, Report, Snapshot};

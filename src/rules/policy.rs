@@ -189,7 +189,8 @@ impl KindPolicy {
     /// The limit on silence at `phase`, and the entry that it comes from: the first of these that is given.
     pub fn silence(&self, phase: Phase) -> (Limit, Rule) {
         let status = phase.status();
-        let between_heartbeats = |table: Table| table.heartbeat.filter(|_| matches!(phase, Phase::Heartbeating));
+        let between_heartbeats =
+            |table: Table| table.heartbeat.filter(|_| matches!(phase, Phase::Heartbeating));
         let by_precedence = [
             (between_heartbeats(self.own), Rule::KindHeartbeat),
             (between_heartbeats(self.every), Rule::Heartbeat),

@@ -263,7 +263,9 @@ impl Badge {
         match verdict {
             Verdict::Stale(staleness) if matches!(staleness.action(), Action::Retry) => Badge::Retrying,
             Verdict::Stale(_) | Verdict::Settled(Status::Failed) => Badge::Failed,
-            Verdict::Fresh { status: Active::Pending, .. } | Verdict::Settled(Status::Pending) => Badge::Pending,
+            Verdict::Fresh { status: Active::Pending, .. } | Verdict::Settled(Status::Pending) => {
+                Badge::Pending
+            }
             Verdict::Fresh { status: Active::Processing, .. } | Verdict::Settled(Status::Processing) => {
                 Badge::Processing
             }

@@ -5,7 +5,9 @@ use std::rc::Rc;
 use stale_drafts::report;
 use stale_drafts::report::ReportError;
 use stale_drafts::rules::{MaxAge, Planned, Policy};
-use stale_drafts::store::{self, Database as _, Details, Filter, Event, NewCreation, Settlement, StandingRow};
+use stale_drafts::store::{
+    self, Database as _, Details, Event, Filter, NewCreation, Settlement, StandingRow,
+};
 use stale_drafts::sweep::{self, Marked, Report, SweepError, mark_stale_creations_as_failed};
 
 use crate::call::{Call, CreateCall, ERROR, PlannedRow, ReportCall, Reported, SweepCall};
