@@ -22,15 +22,9 @@ pub mod draft;
 pub mod policy;
 pub mod text;
 
-use std::cell::Cell;
-use std::thread::LocalKey;
-
+use crate::rules::Limit;
 #[cfg(feature = "browser-draft")]
 use crate::rules::MaxAge;
-use crate::rules::{Limit, Phase};
-
-/// How many limits there are: one on silence for each [`Phase`], in their order, and one on the total time.
-const LIMITS: usize = Phase::ALL.len() + 1;
 
 const fn millis(limit: Limit) -> f64 {
     match limit {
@@ -44,15 +38,4 @@ const fn millis(limit: Limit) -> f64 {
 #[cfg(feature = "browser-draft")]
 fn limit(millis: f64) -> Limit {
     MaxAge::from_millis(millis as u64).map_or(Limit::Never, Limit::After)
-}
-
-/// What an earlier call has kept. In WebAssembly a thread's own value is an ordinary static and always there; but `LocalKey::get`
-/// would bring a panic and its texts with it.
-fn get<T: Copy>(kept: &'static LocalKey<Cell<T>>, otherwise: T) -> T {
-    kept.try_with(Cell::get).unwrap_or(otherwise)
-}
-
-/// Keeps a value for later calls; see [`get`].
-fn set<T>(kept: &'static LocalKey<Cell<T>>, value: T) {
-    let _always_there = kept.try_with(|kept| kept.set(value));
 }

@@ -12,12 +12,16 @@
 //! The settings of at most one kind count: whoever wants to know of another begins anew.
 
 use std::cell::Cell;
+use std::thread::LocalKey;
 
 use wasm_bindgen::prelude::wasm_bindgen;
 
+use super::millis;
 use super::text::{is, write};
-use super::{LIMITS, get, millis, set};
 use crate::rules::{Active, Entry, Key, KindPolicy, Limit, Phase, Problem, Rule, Value};
+
+/// One limit on silence for each phase, in their order, and one on the total time.
+const LIMITS: usize = Phase::ALL.len() + 1;
 
 /// Nobody's path is longer: a kind's setting has this many keys.
 const LONGEST: usize = 3;
@@ -125,4 +129,15 @@ fn at(place: usize) -> (Limit, Rule) {
 #[wasm_bindgen]
 pub fn attempts() -> f64 {
     get(&POLICY, KindPolicy::DEFAULT).attempts().get().into()
+}
+
+/// What an earlier call has kept. In WebAssembly a thread's own value is an ordinary static and always there; but `LocalKey::get`
+/// would bring a panic and its texts with it.
+fn get<T: Copy>(kept: &'static LocalKey<Cell<T>>, otherwise: T) -> T {
+    kept.try_with(Cell::get).unwrap_or(otherwise)
+}
+
+/// Keeps a value for later calls; see [`get`].
+fn set<T>(kept: &'static LocalKey<Cell<T>>, value: T) {
+    let _always_there = kept.try_with(|kept| kept.set(value));
 }
