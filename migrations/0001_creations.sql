@@ -4,11 +4,14 @@
 -- in carry no CHECK: a row whose times are garbage is stored, shown and never failed by guesswork. Money carries every CHECK
 -- there is.
 --
--- Text is text: a BLOB in it is an error wherever JSON is made of the row, and one such row would stop every sweep.
+-- Text is text: a BLOB in it is an error wherever JSON is made of the row, and one such row would stop every sweep. Text is
+-- bounded, since D1 stores no string above 2,000,000 bytes, and a sweep makes one of up to 1,000 rows. It holds no U+0000, which
+-- ends a text in an export. Names hold no control characters at all, since they stand in logs, links and headers.
 --
 -- A list of words is checked by OR: for IN, SQLite builds a table of three or more of them, and D1 bills a row read.
 
--- The schema's version; the Worker refuses to be ready with another than its own.
+-- The migrations that have been applied. Each one adds its own number, so a set that is applied by half shows; the Worker is
+-- ready only if the newest is the one that it was built for.
 CREATE TABLE stale_drafts_schema (
   version INTEGER NOT NULL PRIMARY KEY
 ) WITHOUT ROWID;
@@ -40,10 +43,13 @@ CREATE TABLE stale_drafts_sweeps (
 ) WITHOUT ROWID;
 
 CREATE TABLE stale_drafts_creations (
-  id           TEXT    NOT NULL PRIMARY KEY CHECK (typeof(id) = 'text' AND id <> ''),
-  user_id      TEXT    NOT NULL CHECK (typeof(user_id) = 'text' AND user_id <> ''),
-  kind         TEXT    NOT NULL CHECK (typeof(kind) = 'text'),
-  prompt       TEXT    NOT NULL CHECK (typeof(prompt) = 'text'),
+  id           TEXT    NOT NULL PRIMARY KEY CHECK (typeof(id) = 'text' AND length(CAST(id AS BLOB)) BETWEEN 1 AND 200
+    AND instr(id, char(0)) = 0 AND id NOT GLOB '*[' || char(1) || '-' || char(31) || char(127) || '-' || char(159) || ']*'),
+  user_id      TEXT    NOT NULL CHECK (typeof(user_id) = 'text' AND length(CAST(user_id AS BLOB)) BETWEEN 1 AND 200
+    AND instr(user_id, char(0)) = 0 AND user_id NOT GLOB '*[' || char(1) || '-' || char(31) || char(127) || '-' || char(159) || ']*'),
+  kind         TEXT    NOT NULL CHECK (typeof(kind) = 'text' AND length(CAST(kind AS BLOB)) BETWEEN 0 AND 200
+    AND instr(kind, char(0)) = 0 AND kind NOT GLOB '*[' || char(1) || '-' || char(31) || char(127) || '-' || char(159) || ']*'),
+  prompt       TEXT    NOT NULL CHECK (typeof(prompt) = 'text' AND length(prompt) <= 20000 AND instr(prompt, char(0)) = 0),
   status       TEXT    NOT NULL CHECK (status = 'pending' OR status = 'processing' OR status = 'draft' OR status = 'published' OR status = 'failed'),
   attempt      INTEGER NOT NULL DEFAULT 1 CHECK (typeof(attempt) = 'integer' AND attempt BETWEEN 1 AND 4294967295),
   tokens       INTEGER NOT NULL CHECK (typeof(tokens) = 'integer' AND tokens BETWEEN 0 AND 9007199254740991),
@@ -52,16 +58,16 @@ CREATE TABLE stale_drafts_creations (
   started_at   INTEGER,
   heartbeat_at INTEGER,
   finished_at  INTEGER,
-  error        TEXT CHECK (typeof(error) IN ('text', 'null')),
-  error_code   TEXT CHECK (typeof(error_code) IN ('text', 'null')),
+  error        TEXT CHECK (typeof(error) IN ('text', 'null') AND length(error) <= 20000 AND instr(error, char(0)) = 0),
+  error_code   TEXT CHECK (typeof(error_code) IN ('text', 'null') AND length(error_code) <= 200 AND instr(error_code, char(0)) = 0),
 
   -- What a worker reports. The fence is given to the worker that starts an attempt; its later reports carry it.
-  worker       TEXT CHECK (typeof(worker) IN ('text', 'null')),
-  fence        TEXT CHECK (typeof(fence) IN ('text', 'null')),
+  worker       TEXT CHECK (typeof(worker) IN ('text', 'null') AND length(worker) <= 200 AND instr(worker, char(0)) = 0),
+  fence        TEXT CHECK (typeof(fence) IN ('text', 'null') AND length(fence) <= 220 AND instr(fence, char(0)) = 0),
   progress     INTEGER CHECK (progress BETWEEN 0 AND 100),
-  result_url   TEXT CHECK (typeof(result_url) IN ('text', 'null')),
+  result_url   TEXT CHECK (typeof(result_url) IN ('text', 'null') AND length(result_url) <= 2048 AND instr(result_url, char(0)) = 0),
   -- A result that came too late, and when an operator restored it.
-  late_result_url TEXT CHECK (typeof(late_result_url) IN ('text', 'null')),
+  late_result_url TEXT CHECK (typeof(late_result_url) IN ('text', 'null') AND length(late_result_url) <= 2048 AND instr(late_result_url, char(0)) = 0),
   late_at      INTEGER CHECK (typeof(late_at) IN ('integer', 'null') AND (late_at IS NULL) = (late_result_url IS NULL)),
   restored_at  INTEGER CHECK (typeof(restored_at) IN ('integer', 'null')),
   -- When its owner deleted it: prompt and results are gone then, the row stays for the ledger.
@@ -147,6 +153,19 @@ CREATE INDEX stale_drafts_creations_unreadable ON stale_drafts_creations (id)
   WHERE status IN ('pending', 'processing') AND last_sign_of_life IS NULL;
 -- The drafts list, newest first.
 CREATE INDEX stale_drafts_creations_of_user ON stale_drafts_creations (user_id, listed_at, id);
+
+-- Active creations that sweeps leave aside for a while, since the database rejected what a sweep wrote of them, so that they
+-- keep nothing from its turn. Normally empty, so it costs an idle sweep nothing. It is a table and not a column, because an app's
+-- trigger that rejects every update of a creation would reject that one too.
+CREATE TABLE stale_drafts_rejected (
+  creation_id TEXT    NOT NULL PRIMARY KEY REFERENCES stale_drafts_creations (id),
+  until       INTEGER NOT NULL CHECK (typeof(until) = 'integer'),   -- when a sweep tries again
+  reason      TEXT    NOT NULL                                      -- the database's error
+) WITHOUT ROWID;
+CREATE TRIGGER stale_drafts_creations_move_on AFTER UPDATE OF status, attempt ON stale_drafts_creations
+WHEN NEW.status <> OLD.status OR NEW.attempt <> OLD.attempt BEGIN
+  DELETE FROM stale_drafts_rejected WHERE creation_id = NEW.id;
+END;
 
 -- What became of attempts that are over and were not the last word: those that a sweep put back to pending, and the
 -- failure that a restore undid. The present attempt stands in `creations`.

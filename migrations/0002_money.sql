@@ -1,21 +1,25 @@
 -- The money: balances, the ledger, and the triggers that hold them together, whoever writes.
 
+INSERT INTO stale_drafts_schema (version) VALUES (2);
+
 -- One row a user: the sum of the user's ledger, kept by the triggers below and by the sweep.
 CREATE TABLE stale_drafts_balances (
-  user_id TEXT    NOT NULL PRIMARY KEY CHECK (typeof(user_id) = 'text' AND user_id <> ''),
+  user_id TEXT    NOT NULL PRIMARY KEY CHECK (typeof(user_id) = 'text' AND length(CAST(user_id AS BLOB)) BETWEEN 1 AND 200
+    AND instr(user_id, char(0)) = 0 AND user_id NOT GLOB '*[' || char(1) || '-' || char(31) || char(127) || '-' || char(159) || ']*'),
   tokens  INTEGER NOT NULL CHECK (typeof(tokens) = 'integer' AND tokens BETWEEN 0 AND 9007199254740991)
 ) WITHOUT ROWID;
 
 -- Every movement of tokens, for ever: rows are added, never changed or removed. The key is unique per creation
 -- and type, so a creation is charged once, refunded once and, if it is restored, charged once more, whoever writes.
 CREATE TABLE stale_drafts_ledger (
-  entry_key   TEXT    NOT NULL PRIMARY KEY CHECK (typeof(entry_key) = 'text'),
-  user_id     TEXT    NOT NULL CHECK (typeof(user_id) = 'text' AND user_id <> ''),
+  entry_key   TEXT    NOT NULL PRIMARY KEY CHECK (typeof(entry_key) = 'text' AND length(entry_key) <= 300 AND instr(entry_key, char(0)) = 0),
+  user_id     TEXT    NOT NULL CHECK (typeof(user_id) = 'text' AND length(CAST(user_id AS BLOB)) BETWEEN 1 AND 200
+    AND instr(user_id, char(0)) = 0 AND user_id NOT GLOB '*[' || char(1) || '-' || char(31) || char(127) || '-' || char(159) || ']*'),
   type        TEXT    NOT NULL CHECK (type = 'grant' OR type = 'charge' OR type = 'refund' OR type = 'restore'),
   creation_id TEXT    REFERENCES stale_drafts_creations (id),
   sweep_id    TEXT,
   tokens      INTEGER NOT NULL CHECK (typeof(tokens) = 'integer' AND abs(tokens) BETWEEN 1 AND 9007199254740991),
-  created_at  INTEGER NOT NULL,
+  created_at  INTEGER NOT NULL CHECK (typeof(created_at) = 'integer'),
   CHECK ((type IN ('charge', 'restore')) = (tokens < 0)),
   CHECK ((type = 'grant') = (creation_id IS NULL)),
   CHECK (type = 'grant' OR entry_key = type || ':' || creation_id),

@@ -3,7 +3,7 @@
 //!
 //! ```ignore
 //! let database = stale_drafts::d1::D1::new(&env, "DB").ok_or("there is no D1 database bound as `DB`")?;
-//! let row = stale_drafts::report::create(&database, new_creation, now).await?;
+//! let row = stale_drafts::service::creations::create(&database, new_creation, now).await?;
 //! ```
 //!
 //! A list comes out of the database as one JSON text, so a row has few cells, and each is taken as it is. Neither the database's types

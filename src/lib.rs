@@ -5,8 +5,7 @@
 //! |---|---|---|
 //! | `rules` | none | what is stale, and what to tell its owner: pure, std only |
 //! | `store` | `server` | all SQL, and the rows that it answers with |
-//! | `sweep` | `server` | the one function that sweeps, over any database |
-//! | `report` | `server` | what workers, owners and operators report, over any database |
+//! | `service` | `server` | the sweep, reports, the outbox and the monitor, over any database |
 //! | `read` | `server` | what others wrote, read into types, with errors that help |
 //! | `config` | `server` | the configuration table, validated |
 //! | `auth` | `server` | who is calling: tokens and secrets |
@@ -37,13 +36,9 @@ pub mod input;
 #[cfg(feature = "server")]
 pub mod read;
 #[cfg(feature = "server")]
-pub mod report;
-#[cfg(feature = "server")]
 pub mod service;
 #[cfg(feature = "server")]
 pub mod store;
-#[cfg(feature = "server")]
-pub mod sweep;
 #[cfg(feature = "server")]
 pub mod view;
 #[cfg(feature = "worker")]

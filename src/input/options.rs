@@ -1,7 +1,7 @@
 use super::parameters::{parameters, whole};
 use crate::config::{self, Config};
 use crate::rules::{Active, Policy};
-use crate::sweep::Source;
+use crate::service::sweep::Source;
 
 /// The parameters of `POST /api/generate/cleanup-stale`.
 #[derive(Debug)]

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::statements::{candidate, cutoff, cutoffs, pairs, sweep_columns};
+use super::sweep::{candidate, cutoff, cutoffs, pairs, sweep_columns};
 use super::typed::{json_text, only, typed_rows};
 use super::{Alert, CandidateRow, DatabaseError, Filter, Param, Row, Statement};
 use crate::rules::{Policy, Timestamp};

@@ -4,13 +4,13 @@
 //! stands in `migrations/`.
 
 mod alerts;
+mod creations;
 mod dashboard;
 mod monitor;
 mod operators;
 mod outbox;
-mod reports;
 mod rows;
-mod statements;
+mod sweep;
 mod typed;
 
 use serde::Serialize;
@@ -18,18 +18,25 @@ use serde::Serialize;
 use crate::rules::Timestamp;
 
 pub use alerts::{Alert, record_alerts};
+pub use creations::{
+    Details, NewCreation, StandingRow, active_of_user, balance, balances, create, page, page_of_all, report,
+    standing, standing_of,
+};
 pub use dashboard::{ActiveBand, Audited, Dashboard, Rates, Rolled, dashboard};
 pub use monitor::{
     Observed, audit, causes, checked, hold, observe, observed, release, take_turn, trim, turn,
 };
 pub use operators::{by_id, count, explain, sweeps};
 pub use outbox::{Destination, Event, Settlement, claim, claimed, destination_names, events, replay, settle};
-pub use reports::{Details, NewCreation, StandingRow, create, report, standing, standing_of};
-pub use rows::{CandidateRow, FailureRow, PageRow, candidates, failed_ids, page_rows, suspended};
-pub use statements::{
-    Filter, SweepStart, SweepTotals, Window, active_of_user, balance, balances, end_sweep, mark_failed,
-    overdue, page, page_of_all, readiness, retry, stale,
+pub use rows::{
+    AttemptRow, CandidateRow, LedgerRow, PageRow, PlanRow, SweepRow, candidates, done_ids, page_rows,
+    suspended,
 };
+pub use sweep::{
+    Count, Filter, SetAside, SweepStart, SweepTotals, Window, end_sweep, mark_failed, overdue, readiness,
+    retry, set_aside, stale, stale_of_user,
+};
+pub use typed::typed_rows;
 
 /// The schema that the statements are written for: the newest of `migrations/`.
 pub const SCHEMA_VERSION: i64 = 4;
@@ -127,6 +134,11 @@ impl DatabaseError {
     /// Whether a constraint or a trigger rejected a row: the others may go through without it.
     pub fn is_constraint(&self) -> bool {
         self.message.contains("SQLITE_CONSTRAINT")
+    }
+
+    /// Whether a value is longer than the database takes: fewer rows may go through.
+    pub fn is_too_big(&self) -> bool {
+        self.message.contains("SQLITE_TOOBIG") || self.message.contains("too big")
     }
 
     /// Whether the trigger that charges rejected, because the balance is too low.

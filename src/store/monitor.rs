@@ -4,7 +4,7 @@
 use serde::Deserialize;
 
 use super::alerts::{Alert, firing};
-use super::statements::suspended;
+use super::sweep::suspended;
 use super::typed::{instant_if_any, json_text, only, typed, typed_rows};
 use super::{DatabaseError, Param, Row, Statement, json, rows};
 use crate::rules::{Evidence, FEW, SILENT_AFTER_MS, Timestamp};

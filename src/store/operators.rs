@@ -1,6 +1,7 @@
 //! What operators ask the database. Every statement here only reads, and is bounded.
 
-use super::statements::{active, candidate, listed, refunded, sweep_columns};
+use super::creations::{listed, refunded};
+use super::sweep::{active, candidate, sweep_columns};
 use super::{Param, Statement, json};
 use crate::rules::Timestamp;
 

@@ -1,15 +1,18 @@
-//! The rows that the statements answer with and take. They are read from JSON by hand: what a derived reader would add
-//! is a tenth of the Worker.
+//! The rows that the statements answer with and take, read and written by serde. A row whose columns are others than
+//! expected is an error that names the column.
+//!
+//! A list of creations arrives as one text cell of JSON arrays, one for each creation: a thousand rows of their own take three times
+//! as long to read.
 
-use serde::Serialize;
+use serde::de::{DeserializeOwned, Deserializer};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{DatabaseError, Row};
-use crate::rules::{Candidate, Draft, Suspension, Time, Timestamp};
+use crate::rules::{Candidate, Decision, Draft, Suspension, Time, Timestamp};
 
-/// A creation as the sweep reads it: `[id, user_id, kind, status, attempt, tokens, created_at, started_at,
-/// heartbeat_at, queued_at, progress]`.
-#[derive(Clone, Debug)]
+/// A creation as a sweep reads it: the fields are in the order of the macro `candidate!`.
+#[derive(Clone, Debug, Deserialize)]
 pub struct CandidateRow {
     /// The creation's id.
     pub id: String,
@@ -24,45 +27,23 @@ pub struct CandidateRow {
     /// What it was charged.
     pub tokens: u64,
     /// When it was asked for.
+    #[serde(deserialize_with = "time")]
     pub created_at: Time,
     /// When a worker began.
+    #[serde(deserialize_with = "time")]
     pub started_at: Time,
     /// When a worker last said that it is alive.
+    #[serde(deserialize_with = "time")]
     pub heartbeat_at: Time,
     /// When it was put back for another attempt.
+    #[serde(deserialize_with = "time")]
     pub queued_at: Time,
     /// How far its worker says that it is, in percent.
+    #[serde(deserialize_with = "unsigned")]
     pub progress: Option<u64>,
 }
 
 impl CandidateRow {
-    /// The texts are taken out of the cell: there may be thousands of rows.
-    pub(super) fn read(cell: &mut Value) -> Option<Self> {
-        let mut taken = |at| match cell.get_mut(at).map(Value::take) {
-            Some(Value::String(text)) => Some(text),
-            _ => None,
-        };
-        let (id, user_id, kind, status) = (taken(0)?, taken(1)?, taken(2)?, taken(3)?);
-        let time = |at| match cell.get(at) {
-            Some(Value::Null) => Some(Time::Missing),
-            Some(value) => Some(value.as_i64().map_or(Time::Malformed, Time::from_millis)),
-            None => None,
-        };
-        Some(CandidateRow {
-            id,
-            user_id,
-            kind,
-            status,
-            attempt: u32::try_from(cell.get(4)?.as_u64()?).ok()?,
-            tokens: cell.get(5)?.as_u64()?,
-            created_at: time(6)?,
-            started_at: time(7)?,
-            heartbeat_at: time(8)?,
-            queued_at: time(9)?,
-            progress: cell.get(10)?.as_u64(),
-        })
-    }
-
     /// The row as the rules take it.
     pub fn draft(&self) -> Draft<'_> {
         Draft {
@@ -76,15 +57,14 @@ impl CandidateRow {
         }
     }
 
-    /// The row as a sweep's plan takes it.
+    /// The row as the rules decide about it.
     pub fn candidate(&self) -> Candidate<'_> {
         Candidate { id: &self.id, draft: self.draft() }
     }
 }
 
-/// A creation as the drafts list reads it: `[a CandidateRow, prompt, error, error_code, finished_at, listed_at,
-/// refunded_tokens, result_url, late_at, restored_at, deleted_at, rule]`.
-#[derive(Clone, Debug)]
+/// A creation as the drafts list reads it: the fields are in the order of the macro `listed!`.
+#[derive(Clone, Debug, Deserialize)]
 pub struct PageRow {
     /// What the rules need of it, and more.
     pub creation: CandidateRow,
@@ -112,33 +92,9 @@ pub struct PageRow {
     pub rule: Option<String>,
 }
 
-impl PageRow {
-    fn read(cell: &mut Value) -> Option<Self> {
-        Some(PageRow {
-            creation: CandidateRow::read(cell.get_mut(0)?)?,
-            prompt: text(cell.get(1)?)?,
-            error: text(cell.get(2)?),
-            error_code: text(cell.get(3)?),
-            finished_at: cell.get(4)?.as_i64(),
-            listed_at: cell.get(5)?.as_i64()?,
-            refunded_tokens: cell.get(6)?.as_u64(),
-            result_url: text(cell.get(7)?),
-            late_at: cell.get(8)?.as_i64(),
-            restored_at: cell.get(9)?.as_i64(),
-            deleted_at: cell.get(10)?.as_i64(),
-            rule: text(cell.get(11)?),
-        })
-    }
-}
-
-fn text(value: &Value) -> Option<String> {
-    value.as_str().map(str::to_owned)
-}
-
-/// One creation of a plan, as the writes take it: `[id, status, attempt, last_sign_of_life, error, age_ms,
-/// max_age_ms, rule, phase, lag, processing_since, kind]`.
-#[derive(Clone, Debug)]
-pub struct FailureRow<'a> {
+/// A decision about one creation, as the writes of a sweep take it.
+#[derive(Clone, Debug, Serialize)]
+pub struct PlanRow<'a> {
     /// The creation's id.
     pub id: &'a str,
     /// The status that it was decided in.
@@ -147,6 +103,13 @@ pub struct FailureRow<'a> {
     pub attempt: u32,
     /// The last sign of life that it was decided on, in epoch milliseconds.
     pub last_sign_of_life: u64,
+    /// Its phase: a heartbeat may change that, and with it the limit, without a later sign of life.
+    pub phase: &'static str,
+    /// When it entered `processing`, in epoch milliseconds, where the limit on the total time is measured from: it may change
+    /// without a later sign of life, too.
+    pub processing_since: Option<u64>,
+    /// Its kind: an app may correct it, and with it the limit.
+    pub kind: &'a str,
     /// The error to store.
     pub error: String,
     /// Its age, in milliseconds.
@@ -155,37 +118,141 @@ pub struct FailureRow<'a> {
     pub max_age_ms: u64,
     /// The entry of the policy that the limit comes from.
     pub rule: String,
-    /// What it was at: a heartbeat may change that, and with it the limit, without a later sign of life.
-    pub phase: &'static str,
-    /// The band of its lag: see `rules::Failure::lag`.
+    /// The band of its lag: see `rules::LAGS`.
     pub lag: usize,
-    /// When it entered `processing`, in epoch milliseconds, where the limit on the total time is measured from: it may change
-    /// without a later sign of life, too.
-    pub processing_since: Option<u64>,
-    /// Its kind: an app may correct it, and with it the limit.
-    pub kind: &'a str,
     /// What it was charged; not sent, the database has it.
+    #[serde(skip)]
     pub tokens: u64,
 }
 
-impl Serialize for FailureRow<'_> {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        (
-            self.id,
-            self.status,
-            self.attempt,
-            self.last_sign_of_life,
-            &self.error,
-            self.age_ms,
-            self.max_age_ms,
-            &self.rule,
-            self.phase,
-            self.lag,
-            self.processing_since,
-            self.kind,
-        )
-            .serialize(serializer)
+impl<'a> PlanRow<'a> {
+    /// A decision about a creation that was charged `tokens`.
+    pub fn new(decision: &Decision<'a>, tokens: u64) -> Self {
+        let Decision { id, kind, staleness } = *decision;
+        PlanRow {
+            id,
+            status: staleness.stuck_status.as_str(),
+            attempt: staleness.attempt,
+            last_sign_of_life: staleness.last_sign_of_life.as_millis(),
+            phase: staleness.phase.as_str(),
+            processing_since: staleness.processing_since().map(Timestamp::as_millis),
+            kind,
+            error: staleness.error_text().to_string(),
+            age_ms: staleness.age_ms,
+            max_age_ms: staleness.max_age_ms,
+            rule: staleness.rule.describe(staleness.stuck_status, kind),
+            lag: staleness.lag(),
+            tokens,
+        }
     }
+}
+
+/// A sweep's row.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct SweepRow {
+    /// The sweep's id.
+    pub id: String,
+    /// `cron`, `page`, `endpoint` or `tool`.
+    pub source: String,
+    /// Who asked.
+    #[serde(deserialize_with = "nullable")]
+    pub actor: Option<String>,
+    /// The plan that it carried out.
+    #[serde(deserialize_with = "nullable")]
+    pub plan_id: Option<String>,
+    /// When it began, in epoch milliseconds.
+    pub started_at: i64,
+    /// When it ended; `None` while it runs, and if it was cut off.
+    #[serde(deserialize_with = "nullable")]
+    pub finished_at: Option<i64>,
+    /// Creations that it looked at.
+    pub examined: u64,
+    /// Creations that it failed.
+    pub failed: u64,
+    /// Creations that it put back for another attempt.
+    pub retried: u64,
+    /// Creations that had moved on meanwhile.
+    pub raced: u64,
+    /// Creations whose write the database rejected.
+    pub rejected: u64,
+    /// Creations whose age can't be known.
+    pub unreadable: u64,
+    /// What it refunded.
+    pub refunded_tokens: u64,
+    /// Whether stale creations remained.
+    #[serde(deserialize_with = "flag")]
+    pub more: bool,
+    /// What stopped or suspended it.
+    #[serde(deserialize_with = "nullable")]
+    pub error: Option<String>,
+    /// What it cost: statements.
+    #[serde(deserialize_with = "nullable")]
+    pub queries: Option<u64>,
+    /// Rows read.
+    #[serde(deserialize_with = "nullable")]
+    pub rows_read: Option<u64>,
+    /// Rows written.
+    #[serde(deserialize_with = "nullable")]
+    pub rows_written: Option<u64>,
+}
+
+/// An entry of the ledger, as [`super::explain`] asks for it.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct LedgerRow {
+    /// `<type>:<creation>`
+    pub entry_key: String,
+    /// `charge`, `refund` or `restore`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// Tokens; below zero if the owner paid.
+    pub tokens: i64,
+    /// When, in epoch milliseconds.
+    pub created_at: i64,
+    /// The sweep that refunded.
+    #[serde(deserialize_with = "nullable")]
+    pub sweep_id: Option<String>,
+}
+
+/// An attempt that is over, as [`super::explain`] asks for it.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct AttemptRow {
+    /// Its number, from 1.
+    pub attempt: u32,
+    /// `retried` or `restored`.
+    pub outcome: String,
+    /// Who began it.
+    #[serde(deserialize_with = "nullable")]
+    pub worker: Option<String>,
+    /// When that was; `None` also where it is no whole number.
+    #[serde(deserialize_with = "millis")]
+    pub started_at: Option<i64>,
+    /// Its last heartbeat.
+    #[serde(deserialize_with = "millis")]
+    pub heartbeat_at: Option<i64>,
+    /// When it was over.
+    #[serde(deserialize_with = "millis")]
+    pub finished_at: Option<i64>,
+    /// The status that it was stuck in.
+    #[serde(deserialize_with = "nullable")]
+    pub stuck_status: Option<String>,
+    /// Its age, in milliseconds.
+    #[serde(deserialize_with = "nullable")]
+    pub age_ms: Option<u64>,
+    /// The limit that applied.
+    #[serde(deserialize_with = "nullable")]
+    pub max_age_ms: Option<u64>,
+    /// The entry of the policy that the limit comes from.
+    #[serde(deserialize_with = "nullable")]
+    pub rule: Option<String>,
+    /// Why it ended.
+    #[serde(deserialize_with = "nullable")]
+    pub error: Option<String>,
+    /// The same as a stable code.
+    #[serde(deserialize_with = "nullable")]
+    pub error_code: Option<String>,
+    /// The sweep that ended it.
+    #[serde(deserialize_with = "nullable")]
+    pub sweep_id: Option<String>,
 }
 
 /// The creations in `column` of the only row of a result: `candidates` or `unreadable`.
@@ -194,17 +261,38 @@ impl Serialize for FailureRow<'_> {
 ///
 /// [`DatabaseError`] if they are not there or not of that shape.
 pub fn candidates(rows: &[Row], column: &str) -> Result<Vec<CandidateRow>, DatabaseError> {
-    list(rows, column, CandidateRow::read)
+    cell(rows, column)
 }
 
-/// What holds sweeps back, from `suspended` of the only row of a result; `None` if nothing does.
+/// The creations in `page` of the only row of a result.
 ///
-/// A safety switch fails closed: whatever can't be read of it, it holds. What can't be told from a pause is one, and a
+/// # Errors
+///
+/// As [`candidates`].
+pub fn page_rows(rows: &[Row]) -> Result<Vec<PageRow>, DatabaseError> {
+    cell(rows, "page")
+}
+
+/// The ids in `done_ids` of the only row of a result; `None` if it is `NULL`, for all of the plan.
+///
+/// # Errors
+///
+/// As [`candidates`].
+pub fn done_ids(rows: &[Row]) -> Result<Option<Vec<String>>, DatabaseError> {
+    match rows.first().and_then(|row| row.get("done_ids")) {
+        Some(Value::Null) => Ok(None),
+        _ => cell(rows, "done_ids").map(Some),
+    }
+}
+
+/// What suspends sweeps, from `suspended` of the only row of a result; `None` if nothing does.
+///
+/// A safety switch fails closed: whatever can't be read of it suspends. What can't be told from a pause is one, and a
 /// beginning that can't be read is the epoch.
 pub fn suspended(rows: &[Row]) -> Option<Suspension> {
     let cell = rows.first()?.get("suspended")?.as_str()?;
     let value: Value = serde_json::from_str(cell).unwrap_or_default();
-    let words = |at: usize| value.get(at).and_then(text).unwrap_or_default();
+    let words = |at: usize| value.get(at).and_then(Value::as_str).unwrap_or_default().to_owned();
     Some(match value.get(0).and_then(Value::as_str) {
         Some("circuit_breaker") => Suspension::BreakerOpen { detail: words(3) },
         _ => Suspension::Paused {
@@ -218,38 +306,40 @@ pub fn suspended(rows: &[Row]) -> Option<Suspension> {
     })
 }
 
-/// The creations in `page` of the only row of a result.
-///
-/// # Errors
-///
-/// As [`candidates`].
-pub fn page_rows(rows: &[Row]) -> Result<Vec<PageRow>, DatabaseError> {
-    list(rows, "page", PageRow::read)
+/// Reads the JSON that stands as text in `column` of the only row of a result.
+pub(super) fn cell<T: DeserializeOwned>(rows: &[Row], column: &str) -> Result<T, DatabaseError> {
+    let missing = || DatabaseError::new(format!("unexpected result of the database: no text in `{column}`"));
+    let text = rows.first().and_then(|row| row.get(column)).and_then(Value::as_str).ok_or_else(missing)?;
+    serde_json::from_str(text).map_err(|error| unexpected(&format!("`{column}`"), &error))
 }
 
-/// The ids in `failed_ids` of the only row of a result; `None` if it is `NULL`, for all of the plan.
-///
-/// # Errors
-///
-/// As [`candidates`].
-pub fn failed_ids(rows: &[Row]) -> Result<Option<Vec<String>>, DatabaseError> {
-    match rows.first().and_then(|row| row.get("failed_ids")) {
-        Some(Value::Null) => Ok(None),
-        _ => list(rows, "failed_ids", |id| text(id)).map(Some),
-    }
+fn unexpected(what: &str, error: &serde_json::Error) -> DatabaseError {
+    DatabaseError::new(format!("unexpected result of the database: {what}: {error}"))
 }
 
-/// Reads the JSON list that stands as text in `column` of the only row of a result.
-fn list<T>(
-    rows: &[Row],
-    column: &str,
-    read: impl Fn(&mut Value) -> Option<T>,
-) -> Result<Vec<T>, DatabaseError> {
-    let cell = rows.first().and_then(|row| row.get(column)).and_then(Value::as_str);
-    let mut value: Option<Value> = cell.and_then(|text| serde_json::from_str(text).ok());
-    value
-        .as_mut()
-        .and_then(Value::as_array_mut)
-        .and_then(|cells| cells.iter_mut().map(read).collect())
-        .ok_or_else(|| DatabaseError::new(format!("`{column}` of the result is not what was asked for")))
+/// A time as `candidate!` gives it: anything but a whole number of milliseconds is malformed.
+fn time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Time, D::Error> {
+    Ok(match Value::deserialize(deserializer)? {
+        Value::Null => Time::Missing,
+        value => value.as_i64().map_or(Time::Malformed, Time::from_millis),
+    })
+}
+
+/// A column that may be `NULL`, but not be missing, as serde would let an `Option`.
+fn nullable<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    Option::deserialize(deserializer)
+}
+
+/// A time that an app may have written: garbage is none.
+fn millis<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
+    Value::deserialize(deserializer).map(|value| value.as_i64())
+}
+
+/// The same where nothing below zero is expected.
+pub(super) fn unsigned<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    Value::deserialize(deserializer).map(|value| value.as_u64())
+}
+
+fn flag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    u8::deserialize(deserializer).map(|number| number != 0)
 }

@@ -13,8 +13,12 @@ pub(super) fn typed<T: DeserializeOwned>(row: Row) -> Result<T, DatabaseError> {
     })
 }
 
-/// All rows of a result.
-pub(super) fn typed_rows<T: DeserializeOwned>(rows: Vec<Row>) -> Result<Vec<T>, DatabaseError> {
+/// All rows of a result, as a type whose fields are its columns.
+///
+/// # Errors
+///
+/// [`DatabaseError`] that names the column which is missing or of another type.
+pub fn typed_rows<T: DeserializeOwned>(rows: Vec<Row>) -> Result<Vec<T>, DatabaseError> {
     rows.into_iter().map(typed).collect()
 }
 

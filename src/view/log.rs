@@ -2,7 +2,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::rules::{Finding, MarkedMessage, RetriedMessage, Staleness, SweepMessage};
-use crate::sweep::{Marked, Report, Source};
+use crate::service::sweep::{Source, SweepOutcome, SweptCreation};
 
 /// A line for the log and its severity. One JSON object a line; no prompt and no credential is in it, and of users only the one whose ledger differs.
 fn line(level: &str, event: &str, message: &str, fields: Value) -> String {
@@ -32,8 +32,8 @@ struct CreationLine<'a> {
 }
 
 /// A line for each creation that a sweep marked or could not mark, then one for the sweep.
-pub fn sweep_lines(report: &Report, sweep_id: &str, source: Source) -> Vec<String> {
-    let of = |marked: &Marked, event, message: &dyn ToString, refunded_tokens, attempt| {
+pub fn sweep_lines(report: &SweepOutcome, sweep_id: &str, source: Source) -> Vec<String> {
+    let of = |marked: &SweptCreation, event, message: &dyn ToString, refunded_tokens, attempt| {
         let Staleness { stuck_status, age_ms, max_age_ms, .. } = marked.staleness;
         let line = CreationLine {
             level: "info",

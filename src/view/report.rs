@@ -3,8 +3,8 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::rules::{Staleness, Timestamp};
+use crate::service::sweep::{SweepOutcome, SweptCreation, UnreadableCreation};
 use crate::store::Cost;
-use crate::sweep::{Marked, Report, Skipped};
 
 /// The answer of `POST /api/generate/cleanup-stale`. `marked_as_failed` and `retried` count what was done; in a dry run,
 /// what would be. `creations` holds both.
@@ -31,7 +31,7 @@ pub struct ReportJson<'a> {
 
 /// See [`ReportJson`].
 pub fn report_json<'a>(
-    report: &'a Report,
+    report: &'a SweepOutcome,
     sweep_id: &'a str,
     now: Timestamp,
     dry_run: bool,
@@ -63,16 +63,16 @@ pub fn report_json<'a>(
         unreadable: report
             .unreadable
             .iter()
-            .map(|Skipped { id, reason }| json!({ "id": id, "reason": reason.code(), "message": reason.to_string() }))
+            .map(|UnreadableCreation { id, reason }| json!({ "id": id, "reason": reason.code(), "message": reason.to_string() }))
             .collect(),
         creations: report.failed.iter().chain(&report.retried).map(CreationJson::new).collect(),
     }
 }
 
 /// The name of a dry run's plan: the same for the same creations and what was decided on. 12 hexadecimal digits.
-pub fn plan_id(report: &Report) -> String {
+pub fn plan_id(report: &SweepOutcome) -> String {
     let mut hash = Sha256::new();
-    for Marked { id, attempt, staleness, .. } in report.failed.iter().chain(&report.retried) {
+    for SweptCreation { id, attempt, staleness, .. } in report.failed.iter().chain(&report.retried) {
         let Staleness { stuck_status, last_sign_of_life, .. } = staleness;
         let decided = json!([
             id,
@@ -106,7 +106,7 @@ struct CreationJson<'a> {
 }
 
 impl<'a> CreationJson<'a> {
-    fn new(marked: &'a Marked) -> Self {
+    fn new(marked: &'a SweptCreation) -> Self {
         let staleness = &marked.staleness;
         CreationJson {
             id: &marked.id,

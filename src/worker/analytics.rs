@@ -6,7 +6,7 @@ use wasm_bindgen::{JsCast as _, JsValue};
 
 use super::console;
 use super::context::Context;
-use crate::sweep::{Report, Source};
+use crate::service::sweep::{Source, SweepOutcome};
 use crate::view;
 
 #[wasm_bindgen]
@@ -17,13 +17,13 @@ extern "C" {
 }
 
 /// Writes it; nothing depends on it.
-pub(super) fn note(context: &Context, report: &Report, source: Source) {
+pub(super) fn note(context: &Context, report: &SweepOutcome, source: Source) {
     if try_note(context, report, source).is_err() {
         console::error(&view::failed_delivery_line("ANALYTICS", "the data point was not taken"));
     }
 }
 
-fn try_note(context: &Context, report: &Report, source: Source) -> Result<(), JsValue> {
+fn try_note(context: &Context, report: &SweepOutcome, source: Source) -> Result<(), JsValue> {
     let binding = Reflect::get(&context.env, &"ANALYTICS".into())?;
     if !binding.is_object() {
         return Ok(());

@@ -14,8 +14,8 @@ use crate::auth::{csrf, csrf_matches};
 use crate::input::{Plan, whole};
 use crate::rules::Timestamp;
 use crate::service::monitor::Health;
+use crate::service::sweep::Source;
 use crate::store::{self, Dashboard, Database as _, DatabaseError};
-use crate::sweep::Source;
 use crate::view::{self, DashboardView, message_page};
 
 /// The cookie with an operator's credential: for this page only, and never for another site's request.

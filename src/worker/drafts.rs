@@ -3,8 +3,8 @@ use super::context::Context;
 use super::message::{Answered, Request};
 use super::{caller, respond, sweeping, url};
 use crate::input::{parameters, whole};
+use crate::service::sweep::Source;
 use crate::store::{self, Database as _, DatabaseError, Page};
-use crate::sweep::Source;
 use crate::view::{
     self, DraftView, DraftsView, cursor, drafts_page, failed_sweep_line, message_page, parse_cursor,
 };
@@ -61,7 +61,7 @@ pub(super) async fn active(context: &Context, request: &Request) -> Answered {
         Ok(user_id) => user_id,
         Err(reason) => return respond::unauthorized("/api/drafts/active", &reason),
     };
-    let batch = [store::balance(&user_id), store::active_of_user(&user_id, FOLLOWED, 0)];
+    let batch = [store::balance(&user_id), store::active_of_user(&user_id, FOLLOWED)];
     let rows = context.database.run(&batch).await.and_then(|results| match results.as_slice() {
         [balance, active] => {
             let tokens = balance.first().and_then(|row| row.get("tokens")).and_then(Value::as_u64);

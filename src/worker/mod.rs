@@ -29,7 +29,7 @@ use self::context::Context;
 use self::message::{Answered, ExecutionContext, Request};
 use crate::service::monitor::Occasion;
 use crate::service::outbox::{CRON_MS, REQUEST_MS};
-use crate::sweep::Source;
+use crate::service::sweep::Source;
 
 /// Answers a request.
 #[wasm_bindgen(js_name = fetch)]

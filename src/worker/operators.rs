@@ -10,8 +10,8 @@ use crate::auth::Scope;
 use crate::input::whole;
 use crate::rules::Status;
 use crate::service::monitor;
+use crate::service::sweep::Source;
 use crate::store::{self, Database as _, DatabaseError, Page, Row};
-use crate::sweep::Source;
 use crate::view::{self, Explained, parse_cursor};
 
 /// The bands of age that are counted by, in minutes, if none are given.

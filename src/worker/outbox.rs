@@ -12,8 +12,8 @@ use super::context::{Context, now};
 use super::http;
 use crate::rules::Timestamp;
 use crate::service::outbox::{self, Courier, Message, TIMEOUT_MS};
+use crate::service::sweep::Notify;
 use crate::store::Destination;
-use crate::sweep::Notify;
 use crate::view;
 
 /// The bindings.

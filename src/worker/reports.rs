@@ -10,8 +10,8 @@ use super::message::{Answered, Request};
 use super::{caller, outbox, respond, url};
 use crate::auth::Scope;
 use crate::input::{Asked, Fields, Reported};
-use crate::report::{ReportError, create, report};
 use crate::rules::{Refusal, Report};
+use crate::service::creations::{ReportError, create, report};
 use crate::store::{self, Database as _, Details, NewCreation};
 use crate::view;
 

@@ -5,8 +5,8 @@ use super::{analytics, body, caller, respond, url};
 use crate::auth::Scope;
 use crate::input::{Options, Plan};
 use crate::rules::{Planned, Policy, Suspension};
+use crate::service::sweep::{MAX_ROWS, Source, SweepOutcome, SweepRequest, mark_stale_creations_as_failed};
 use crate::store::Filter;
-use crate::sweep::{self, Report, Source, mark_stale_creations_as_failed};
 use crate::view;
 
 /// What is said where the database did not answer in the middle.
@@ -44,10 +44,10 @@ impl<'a> Ask<'a> {
 }
 
 /// Sweeps and writes the log. Everything that sweeps goes through here.
-pub(super) async fn run(context: &Context, ask: Ask<'_>) -> Result<(String, Report), String> {
+pub(super) async fn run(context: &Context, ask: Ask<'_>) -> Result<(String, SweepOutcome), String> {
     let sweep_id = context.new_id()?;
     let Ask { source, actor, user_id, filter, planned, plan_id, policy, dry_run, rows_per_sweep } = ask;
-    let request = sweep::Request {
+    let request = SweepRequest {
         sweep_id: &sweep_id,
         source,
         actor,
@@ -60,12 +60,11 @@ pub(super) async fn run(context: &Context, ask: Ask<'_>) -> Result<(String, Repo
         dry_run,
         notify: context.notify(),
         breaker: context.config.breaker,
-        rows_per_transaction: context.config.rows_per_sweep,
-        rows_per_sweep,
+        limit: rows_per_sweep.min(MAX_ROWS),
     };
     let (report, error) = match mark_stale_creations_as_failed(&context.database, request).await {
         Ok(report) => (report, None),
-        Err(stopped) => (stopped.report, Some(stopped.error.to_string())),
+        Err(stopped) => (stopped.outcome, Some(stopped.error.to_string())),
     };
     let changed = !report.failed.is_empty() || !report.retried.is_empty();
     if changed && !dry_run {
@@ -133,7 +132,7 @@ pub(super) async fn endpoint(context: &Context, request: &Request) -> Answered {
         rows_per_sweep: options.limit,
     };
     match run(context, ask).await {
-        Ok((_, Report { suspended: Some(suspended), .. })) if !options.dry_run => {
+        Ok((_, SweepOutcome { suspended: Some(suspended), .. })) if !options.dry_run => {
             respond::error(409, &suspended.to_string())
         }
         Ok((sweep_id, report)) => {

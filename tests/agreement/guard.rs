@@ -1,15 +1,13 @@
 //! What a sweep writes: exactly what is still as it was decided on, whatever was written meanwhile.
 
-use std::collections::BTreeMap;
-
 use proptest::collection::vec;
 use proptest::prelude::{Strategy, prop_assert, prop_assert_eq, prop_oneof, proptest};
 use proptest::sample::{Index, select};
 use rusqlite::types::Value;
 use stale_drafts::rules::{
-    Active, Candidate, Failure, Phase, Plan, Status, Timestamp, Verdict, classify, plan,
+    Active, Candidate, Decision, Decisions, Phase, Status, Timestamp, Verdict, classify, decide,
 };
-use stale_drafts::store::{self, FailureRow, SweepStart, SweepTotals};
+use stale_drafts::store::{self, Count, PlanRow, SweepStart, SweepTotals};
 
 use crate::config;
 use crate::generate::{Base, KINDS, NOON, Own, Term, Terms};
@@ -78,61 +76,37 @@ fn basis(row: &Standing) -> Basis<'_> {
     (draft.status, draft.attempt, last, active.map(|status| draft.phase(status)), entered, &row.kind)
 }
 
-fn failure_row<'a>(failure: &Failure<'a>, row: &'a Standing) -> FailureRow<'a> {
-    let staleness = failure.staleness;
-    FailureRow {
-        id: failure.id,
-        status: staleness.stuck_status.as_str(),
-        attempt: staleness.attempt,
-        last_sign_of_life: staleness.last_sign_of_life.as_millis(),
-        error: staleness.error_text().to_string(),
-        age_ms: staleness.age_ms,
-        max_age_ms: staleness.max_age_ms,
-        rule: staleness.rule.describe(staleness.stuck_status, &row.kind),
-        phase: row.draft().phase(staleness.stuck_status).as_str(),
-        lag: failure.lag(),
-        processing_since: basis(row).4.map(Timestamp::as_millis),
-        kind: &row.kind,
-        tokens: row.tokens,
+/// Fails and puts back what was decided, if it still is what that was decided on.
+fn carry_out(sqlite: &Sqlite, decisions: &Decisions<'_>, now: Timestamp) {
+    // What it was charged is only for the sweep's own count.
+    fn rows<'a>(list: &[Decision<'a>]) -> Vec<PlanRow<'a>> {
+        list.iter().map(|decision| PlanRow::new(decision, 0)).collect()
     }
-}
-
-/// Fails and puts back what the plan says, if it still is what the plan was made for.
-fn carry_out(sqlite: &Sqlite, plan: &Plan<'_>, decided: &[Standing], now: Timestamp) {
-    let by_id: BTreeMap<_, _> = decided.iter().map(|row| (row.id.as_str(), row)).collect();
-    let rows = |failures: &[Failure<'_>]| -> Vec<_> {
-        let row = |failure: &Failure<'_>| {
-            let row = by_id[failure.id];
-            failure_row(&Failure { id: row.id.as_str(), ..*failure }, row)
-        };
-        failures.iter().map(row).collect()
-    };
     let start = SweepStart { sweep_id: "s1", source: "cron", actor: None, plan_id: None, now };
-    let totals = SweepTotals::default();
-    let (fail, retry) = (rows(&plan.fail), rows(&plan.retry));
-    let fail = store::mark_failed(start, &fail, totals, 0, false, String::from("[]"));
-    let retry = store::retry(start, &retry, totals, 0, true, String::from("[]"));
+    let count = |last| Count { totals: SweepTotals::default(), last, counted: String::from("[]") };
+    let fail = store::mark_failed(start, &rows(&decisions.fail), count(false), 0);
+    let retry = store::retry(start, &rows(&decisions.retry), count(true), 0);
     for statement in fail.iter().chain(&retry) {
         sqlite.run(statement);
     }
 }
 
-fn planned<'a>(rows: &'a [Standing], table: &Table) -> Plan<'a> {
+fn decided<'a>(rows: &'a [Standing], table: &Table) -> Decisions<'a> {
     let candidates = rows.iter().map(|row| Candidate { id: &row.id, draft: row.draft() });
-    plan(candidates, table.now, &table.policy)
+    decide(candidates, table.now, &table.policy)
 }
 
 type Changes = [(Index, Meanwhile)];
 
 /// A sweep decides, somebody writes, the sweep writes: the rows that it decided on, those that it found then, and those after it.
 fn sweep(sqlite: &Sqlite, table: &Table, meanwhile: &Changes) -> [Vec<Standing>; 3] {
-    let decided = sqlite.standing();
-    for (at, change) in meanwhile.iter().filter(|_| !decided.is_empty()) {
-        change.write(sqlite, at.get(&decided), table);
+    let rows = sqlite.standing();
+    for (at, change) in meanwhile.iter().filter(|_| !rows.is_empty()) {
+        change.write(sqlite, at.get(&rows), table);
     }
     let before = sqlite.standing();
-    carry_out(sqlite, &planned(&decided, table), &decided, table.now);
-    [decided, before, sqlite.standing()]
+    carry_out(sqlite, &decided(&rows, table), table.now);
+    [rows, before, sqlite.standing()]
 }
 
 fn changes() -> impl Strategy<Value = Vec<(Index, Meanwhile)>> {
@@ -145,18 +119,18 @@ proptest! {
     #[test]
     fn a_sweep_writes_what_is_as_it_was_decided_on_and_nothing_else(table in table(), changes in changes()) {
         with(&table.rows, |sqlite| {
-            let [decided, before, after] = sweep(sqlite, &table, &changes);
-            let plan = planned(&decided, &table);
-            for ((decided, before), after) in decided.iter().zip(&before).zip(&after) {
-                let fails = plan.fail.iter().any(|failure| failure.id == decided.id);
-                let retries = plan.retry.iter().any(|failure| failure.id == decided.id);
-                let as_planned = (fails || retries) && basis(decided) == basis(before);
+            let [rows, before, after] = sweep(sqlite, &table, &changes);
+            let Decisions { fail, retry, .. } = decided(&rows, &table);
+            for ((row, before), after) in rows.iter().zip(&before).zip(&after) {
+                let fails = fail.iter().any(|decision| decision.id == row.id);
+                let retries = retry.iter().any(|decision| decision.id == row.id);
+                let as_planned = (fails || retries) && basis(row) == basis(before);
                 let (status, attempt) = match as_planned {
                     true if fails => ("failed", before.attempt),
                     true => ("pending", before.attempt + 1),
                     false => (before.status.as_str(), before.attempt),
                 };
-                prop_assert_eq!((after.status.as_str(), after.attempt), (status, attempt), "{}", decided.id);
+                prop_assert_eq!((after.status.as_str(), after.attempt), (status, attempt), "{}", row.id);
                 if !as_planned {
                     prop_assert_eq!(after.draft(), before.draft());
                 }
@@ -182,7 +156,7 @@ proptest! {
     fn a_second_sweep_at_the_same_instant_finds_nothing(table in table()) {
         with(&table.rows, |sqlite| {
             let [.., after] = sweep(sqlite, &table, &[]);
-            let Plan { fail, retry, .. } = planned(&after, &table);
+            let Decisions { fail, retry, .. } = decided(&after, &table);
             prop_assert_eq!((fail, retry), (vec![], vec![]));
             Ok(())
         })?;
@@ -207,11 +181,11 @@ fn a_beginning_that_was_corrected_meanwhile_is_one() {
     let table = Table { policy: terms.policy(), terms, now, rows: vec![row] };
     for (corrected, expected) in [(hours_ago(8), "failed"), (hours_ago(4), "processing")] {
         with(&table.rows, |sqlite| {
-            let decided = sqlite.standing();
-            let plan = planned(&decided, &table);
-            assert_eq!(plan.fail.len(), 1);
+            let rows = sqlite.standing();
+            let decisions = decided(&rows, &table);
+            assert_eq!(decisions.fail.len(), 1);
             sqlite.write("UPDATE stale_drafts_creations SET started_at = ?1", &[&corrected]);
-            carry_out(sqlite, &plan, &decided, now);
+            carry_out(sqlite, &decisions, now);
             assert_eq!(sqlite.standing()[0].status, expected);
         });
     }

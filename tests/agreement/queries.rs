@@ -2,25 +2,25 @@
 
 use std::collections::BTreeSet;
 
-use proptest::prelude::{Strategy, prop_assert_eq, proptest};
+use proptest::prelude::{Strategy, prop_assert, prop_assert_eq, proptest};
 use proptest::sample::select;
 use proptest::test_runner::TestCaseError;
 use stale_drafts::rules::{
-    Active, Candidate, CircuitBreaker, Phase, Plan, SILENT_AFTER_MS, SkipReason, Status, Time, Unreadable,
-    Verdict, classify, plan,
+    Active, Candidate, CircuitBreaker, Decisions, Phase, SILENT_AFTER_MS, Status, Time, Unreadable, Verdict,
+    classify, decide,
 };
-use stale_drafts::store::{self, CandidateRow, Filter, Row, Window};
+use stale_drafts::store::{self, CandidateRow, Filter, Row, SetAside, Window};
 
 use crate::config;
 use crate::generate::KINDS;
 use crate::rows::{Table, table};
 use crate::sqlite::{Sqlite, Standing, with};
 
-const ALL: Window = Window { limit: 1_000_000, offset: 0, unreadable: 1_000_000 };
+const ALL: Window = Window { limit: 1_000_000, unreadable: 1_000_000 };
 
-fn planned<'a>(standing: &'a [Standing], table: &Table) -> Plan<'a> {
+fn decided<'a>(standing: &'a [Standing], table: &Table) -> Decisions<'a> {
     let candidates = standing.iter().map(|row| Candidate { id: &row.id, draft: row.draft() });
-    plan(candidates, table.now, &table.policy)
+    decide(candidates, table.now, &table.policy)
 }
 
 fn ids(rows: &[Row], column: &str) -> Vec<String> {
@@ -93,14 +93,13 @@ proptest! {
     fn a_sweep_finds_exactly_what_is_stale_and_what_is_unreadable(table in table()) {
         with(&table.rows, |sqlite| {
             let standing = sqlite.standing();
-            let Plan { fail, retry, skip } = planned(&standing, &table);
+            let Decisions { fail, retry, unreadable } = decided(&standing, &table);
             let statement = store::stale(&table.policy, Filter::default(), table.now, ALL, CircuitBreaker::default());
             let found = sqlite.run(&statement);
             let mut stale: Vec<_> = fail.iter().chain(&retry).map(|failure| failure.id).collect();
             stale.sort_unstable();
             prop_assert_eq!(sorted(ids(&found, "candidates")), stale);
-            let unreadable = skip.iter().filter(|skip| matches!(skip.reason, SkipReason::Unreadable(_)));
-            let mut unreadable: Vec<_> = unreadable.map(|skip| skip.id).collect();
+            let mut unreadable: Vec<_> = unreadable.into_iter().map(|(id, _)| id).collect();
             unreadable.sort_unstable();
             prop_assert_eq!(sorted(ids(&found, "unreadable")), unreadable);
             for column in ["candidates", "unreadable"] {
@@ -114,7 +113,7 @@ proptest! {
     fn a_sweep_of_one_kind_or_status_finds_what_is_stale_of_it(table in table(), filter in filter()) {
         with(&table.rows, |sqlite| {
             let standing = sqlite.standing();
-            let Plan { fail, retry, .. } = planned(&standing, &table);
+            let Decisions { fail, retry, .. } = decided(&standing, &table);
             let stale: BTreeSet<_> = fail.iter().chain(&retry).map(|failure| failure.id).collect();
             let asked = |row: &&Standing| {
                 stale.contains(row.id.as_str()) && active(row).is_some_and(|status| filter.matches(status, &row.kind))
@@ -128,19 +127,29 @@ proptest! {
     }
 
     #[test]
-    fn pages_of_a_sweep_are_the_whole(table in table(), limit in 1..8_u32) {
+    fn a_sweep_called_again_and_again_finds_the_whole(table in table(), limit in 1..8_u32) {
         with(&table.rows, |sqlite| {
-            let page = |window| sqlite.run(&store::stale(&table.policy, Filter::default(), table.now, window, CircuitBreaker::default()));
-            let whole = ids(&page(ALL), "candidates");
-            let mut pages = Vec::new();
-            for offset in (0..).step_by(limit as usize) {
-                let next = ids(&page(Window { limit, offset, unreadable: 0 }), "candidates");
-                if next.is_empty() {
-                    break;
-                }
-                pages.extend(next);
+            let stale = |window| store::stale(&table.policy, Filter::default(), table.now, window, CircuitBreaker::default());
+            let whole = ids(&sqlite.run(&stale(ALL)), "candidates");
+            let mut found = Vec::new();
+            while found.len() < whole.len() {
+                let next = ids(&sqlite.run(&stale(Window { limit, unreadable: 0 })), "candidates");
+                prop_assert!(!next.is_empty() && next.len() <= limit as usize);
+                // The database rejects all of them: then they are in nobody's way.
+                let standing = sqlite.standing();
+                let until = table.now.as_millis() + 1;
+                let aside = |id: &String| {
+                    let row = standing.iter().find(|row| row.id == *id).unwrap();
+                    SetAside { id: &row.id, attempt: row.attempt, until, reason: "no" }
+                };
+                sqlite.run(&store::set_aside(&next.iter().map(aside).collect::<Vec<_>>()));
+                found.extend(next);
             }
-            prop_assert_eq!(pages, whole);
+            prop_assert_eq!(ids(&sqlite.run(&stale(ALL)), "candidates"), Vec::<String>::new());
+            prop_assert_eq!(sorted(found), sorted(whole.clone()));
+            // Once they are due again, they are found again.
+            sqlite.write("UPDATE stale_drafts_rejected SET until = ?1", &[&(table.now.as_millis() as i64)]);
+            prop_assert_eq!(sorted(ids(&sqlite.run(&stale(ALL)), "candidates")), sorted(whole));
             Ok(())
         })?;
     }
@@ -170,19 +179,26 @@ proptest! {
     }
 
     #[test]
-    fn a_page_load_finds_what_is_active_of_its_owner(table in table(), limit in 1..8_u32) {
+    fn a_page_load_finds_what_is_stale_or_unreadable_of_its_owner(table in table(), filter in filter()) {
         with(&table.rows, |sqlite| {
             let standing = sqlite.standing();
             for user in ["ada", "bob"] {
-                let of_user = |row: &&Standing| row.user_id == user && active(row).is_some();
-                let expected: Vec<_> = standing.iter().filter(of_user).map(|row| row.id.clone()).collect();
-                let whole = sqlite.run(&store::active_of_user(user, 1_000, 0));
-                prop_assert_eq!(&ids(&whole, "candidates"), &expected);
-                same(&store::candidates(&whole, "candidates").unwrap(), &standing)?;
-                for (chunk, offset) in expected.chunks(limit as usize).zip((0..).step_by(limit as usize)) {
-                    let page = sqlite.run(&store::active_of_user(user, limit, offset));
-                    prop_assert_eq!(ids(&page, "candidates"), chunk);
-                }
+                let own: Vec<_> = standing.iter().filter(|row| row.user_id == user).collect();
+                let active: Vec<_> = own.iter().filter(|row| active(row).is_some()).map(|row| row.id.clone()).collect();
+                prop_assert_eq!(&ids(&sqlite.run(&store::active_of_user(user, 1_000)), "candidates"), &active);
+                let verdict = |row: &Standing| classify(&row.draft(), table.now, &table.policy);
+                let asked = |row: &Standing| {
+                    row.draft().status.and_then(Status::active).is_some_and(|status| filter.matches(status, &row.kind))
+                };
+                let of = |is: &dyn Fn(&Standing) -> bool| {
+                    sorted(own.iter().filter(|row| is(row)).map(|row| row.id.clone()).collect())
+                };
+                let found = sqlite.run(&store::stale_of_user(user, &table.policy, filter, table.now, ALL));
+                let stale = of(&|row| asked(row) && matches!(verdict(row), Verdict::Stale(_)));
+                prop_assert_eq!(sorted(ids(&found, "candidates")), stale);
+                let unreadable = of(&|row| matches!(verdict(row), Verdict::Unreadable(_)));
+                prop_assert_eq!(sorted(ids(&found, "unreadable")), unreadable);
+                same(&store::candidates(&found, "candidates").unwrap(), &standing)?;
             }
             let all: Vec<_> = standing.iter().rev().map(|row| row.id.as_str()).collect();
             let by_id = sqlite.run(&store::by_id(&all));

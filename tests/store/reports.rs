@@ -3,8 +3,8 @@
 use std::cell::Cell;
 
 use serde_json::{Value, json};
-use stale_drafts::report::{self, ReportError};
 use stale_drafts::rules::{Refusal, Report, Status};
+use stale_drafts::service::creations::{self, ReportError};
 use stale_drafts::store::{
     self, Cost, Database, DatabaseError, Details, NewCreation, Row, StandingRow, Statement,
 };
@@ -215,7 +215,7 @@ fn what_stands_is_read_as_the_rules_take_it() {
         [row.late_at, row.restored_at, row.deleted_at, row.finished_at],
         [Some(1), Some(2), Some(3), Some(4)]
     );
-    let stands = row.standing().unwrap();
+    let stands = row.snapshot().unwrap();
     assert_eq!((stands.status, stands.attempt), (Status::Failed, 2));
     assert_eq!((stands.worker, stands.fence), (Some("w"), Some("2.abc")));
     assert_eq!((stands.error_code, stands.result_url), (Some("broken"), Some("https://r/1")));
@@ -225,14 +225,14 @@ fn what_stands_is_read_as_the_rules_take_it() {
         "UPDATE stale_drafts_creations SET late_at = NULL, late_result_url = NULL, restored_at = NULL, deleted_at = NULL",
     );
     let row = standing(&database);
-    let stands = row.standing().unwrap();
+    let stands = row.snapshot().unwrap();
     assert!(!stands.late && !stands.restored && !stands.deleted);
     assert!(
         StandingRow {
             creation: store::CandidateRow { status: String::from("lost"), ..row.creation.clone() },
             ..row
         }
-        .standing()
+        .snapshot()
         .is_none()
     );
 }
@@ -242,22 +242,25 @@ fn what_stands_is_nothing_or_an_error_where_it_is_not_of_the_shape() {
     let database = database();
     assert!(store::standing_of(&database.one(store::standing("c"))).unwrap().is_none());
     let read = |cell: Value| store::standing_of(&[row(json!({ "standing": cell }))]);
-    assert!(read(json!(null)).unwrap().is_none());
-    for cell in ["{", "[]", "[[]]"] {
-        let error = read(json!(cell)).unwrap_err().to_string();
-        assert_eq!(error, "`standing` of the result is not what was asked for", "{cell}");
+    assert!(store::standing_of(&[]).unwrap().is_none());
+    for cell in [json!(null), json!("{"), json!("[]"), json!("[[]]")] {
+        let error = read(cell).unwrap_err().to_string();
+        assert!(
+            error.starts_with("unexpected result of the database: ") && error.contains("`standing`"),
+            "{error}"
+        );
     }
 }
 
 /// What a report that is not carried out is answered with.
 fn refused(database: &impl Database, of: Report<'_>, details: Details<'_>) -> ReportError {
-    wait(report::report(database, "c", of, details, now())).unwrap_err()
+    wait(creations::report(database, "c", of, details, now())).unwrap_err()
 }
 
 #[test]
 fn creating_is_answered_alike_when_it_is_repeated() {
     let database = database();
-    let create = |new| wait(report::create(&database, new, now()));
+    let create = |new| wait(creations::create(&database, new, now()));
     for _ in 0..2 {
         assert_eq!(create(new(5)).unwrap().creation.id, "c");
     }
@@ -290,7 +293,7 @@ fn a_report_is_answered_by_what_stands() {
     add(&database, "c", json!({}));
     for report in [start, start, Report::Heartbeat { fence: "1.abc" }, Report::Heartbeat { fence: "1.abc" }] {
         assert_eq!(
-            wait(report::report(&database, "c", report, details(), now())).unwrap().fence.unwrap(),
+            wait(creations::report(&database, "c", report, details(), now())).unwrap().fence.unwrap(),
             "1.abc"
         );
     }
@@ -310,7 +313,7 @@ fn a_report_is_answered_by_what_stands() {
         assert!(matches!(error, ReportError::Refused { .. }), "{error:?}");
     }
     let beat = Report::Heartbeat { fence: "1.abc" };
-    assert!(wait(report::report(&database, "c", beat, of_ben, now())).is_ok());
+    assert!(wait(creations::report(&database, "c", beat, of_ben, now())).is_ok());
 }
 
 #[test]
@@ -322,7 +325,7 @@ fn a_restore_that_the_balance_does_not_cover() {
     let error = refused(&database, Report::Restore, details());
     assert!(matches!(error, ReportError::InsufficientTokens { balance: 4, tokens: 5 }), "{error:?}");
     assert_eq!(database.read("SELECT status FROM stale_drafts_creations"), [json!(["failed"])]);
-    let error = wait(report::report(&database, "d", Report::Restore, details(), now())).unwrap_err();
+    let error = wait(creations::report(&database, "d", Report::Restore, details(), now())).unwrap_err();
     assert!(matches!(error, ReportError::NotFound), "{error:?}");
 }
 
@@ -372,5 +375,8 @@ fn an_answer_that_can_not_be_is_an_error_and_no_success() {
         "the connection was lost"
     );
     let database = scripted([insufficient(), lost()]);
-    assert_eq!(text(wait(report::create(&database, new(5), now())).unwrap_err()), "the connection was lost");
+    assert_eq!(
+        text(wait(creations::create(&database, new(5), now())).unwrap_err()),
+        "the connection was lost"
+    );
 }

@@ -3,14 +3,15 @@
 use std::cell::RefCell;
 
 use serde_json::{Value, json};
-use stale_drafts::rules::{Active, CircuitBreaker, Planned, Policy, Status, Suspension, Unqualified};
-use stale_drafts::store::{self, Cost, Database, DatabaseError, Filter, Param, Row, Statement};
-use stale_drafts::sweep::{
-    Marked, Notify, Report, Request, Source, SweepError, mark_stale_creations_as_failed,
+use stale_drafts::rules::{Action, Active, CircuitBreaker, Planned, Policy, SkipReason, Status, Suspension};
+use stale_drafts::service::sweep::{
+    MAX_ROWS, Notify, Source, SweepError, SweepOutcome, SweepRequest, SweptCreation,
+    mark_stale_creations_as_failed,
 };
+use stale_drafts::store::{self, Cost, Database, DatabaseError, Filter, Param, Row, Statement};
 
 use crate::sqlite::{Sqlite, wait};
-use crate::{HOUR, NOW, add, database, now, policy};
+use crate::{HOUR, MINUTE, NOW, add, at, database, now, policy};
 
 const ID: &str = "01890a5d-ac96-774b-bcce-b302099a8057";
 
@@ -57,8 +58,8 @@ fn lost() -> Result<(), DatabaseError> {
     Err(DatabaseError::new("the connection was lost"))
 }
 
-fn request(policy: &Policy) -> Request<'_> {
-    Request {
+fn request(policy: &Policy) -> SweepRequest<'_> {
+    SweepRequest {
         sweep_id: ID,
         source: Source::Cron,
         actor: None,
@@ -71,20 +72,19 @@ fn request(policy: &Policy) -> Request<'_> {
         dry_run: false,
         notify: Notify { app: 1, retry: 4 },
         breaker: None,
-        rows_per_transaction: 100,
-        rows_per_sweep: 1_000,
+        limit: 1_000,
     }
 }
 
-fn try_sweep(database: &impl Database, request: Request<'_>) -> Result<Report, Box<SweepError>> {
+fn try_sweep(database: &impl Database, request: SweepRequest<'_>) -> Result<SweepOutcome, Box<SweepError>> {
     wait(mark_stale_creations_as_failed(database, request))
 }
 
-fn sweep(database: &Sqlite, request: Request<'_>) -> Report {
+fn sweep(database: &Sqlite, request: SweepRequest<'_>) -> SweepOutcome {
     try_sweep(database, request).unwrap()
 }
 
-fn ids(failed: &[Marked]) -> Vec<&str> {
+fn ids(failed: &[SweptCreation]) -> Vec<&str> {
     failed.iter().map(|failed| failed.id.as_str()).collect()
 }
 
@@ -126,7 +126,7 @@ fn a_sweep_asks_writes_and_notes_its_cost() {
         (2, 10, false, None)
     );
     assert_eq!(report.cost, Cost { queries: 5, rows_read: 50, rows_written: 500 });
-    let Marked { user_id, kind, attempt, tokens, staleness, .. } = &report.failed[0];
+    let SweptCreation { user_id, kind, attempt, tokens, staleness, .. } = &report.failed[0];
     assert_eq!((user_id.as_str(), kind.as_str(), *attempt, *tokens), ("anna", "image", 1, 5));
     assert_eq!((staleness.age_ms, staleness.stuck_status), (2 * HOUR, Active::Pending));
     // What the cost is noted with is counted by the database itself.
@@ -175,7 +175,7 @@ fn an_idle_page_load_leaves_no_row_and_every_other_idle_sweep_does() {
     let mut rows = Vec::new();
     for source in [Source::Page, Source::Cron, Source::Endpoint, Source::Tool] {
         let database = database();
-        sweep(&database, Request { source, ..request(&policy) });
+        sweep(&database, SweepRequest { source, ..request(&policy) });
         rows.push(database.read("SELECT source FROM stale_drafts_sweeps").len());
     }
     assert_eq!(rows, [0, 1, 1, 1]);
@@ -187,12 +187,13 @@ fn a_page_load_costs_what_it_writes_and_no_statement_more() {
     add_stale(&database, &["a", "b", "c"]);
     add(&database, "another's", json!({ "user_id": "ben", "created_at": 0 }));
     let policy = policy(&[(&["attempts"], 2.0)]);
-    let of_anna = Request { source: Source::Page, user_id: Some("anna"), ..request(&policy) };
+    let of_anna = SweepRequest { source: Source::Page, user_id: Some("anna"), ..request(&policy) };
     database.write("UPDATE stale_drafts_creations SET attempt = 2, queued_at = 1 WHERE id = 'b'");
     let watched = Watched::new(&database, whatever);
     let report = try_sweep(&watched, of_anna).unwrap();
     assert_eq!((ids(&report.failed), ids(&report.retried)), (vec!["b"], vec!["a", "c"]));
-    assert_eq!(watched.lengths(), [1, 3, 3]);
+    // In one transaction.
+    assert_eq!(watched.lengths(), [1, 6]);
     assert_eq!(database.read(ROW), [json!(["page", 3, 1, 2, 0, 0, 1, null, null])]);
     assert_eq!(statuses(&database), ["pending", "pending", "failed", "pending"]);
 }
@@ -205,7 +206,7 @@ fn a_filter_holds_for_a_users_creations_too() {
     add(&database, "begun", json!({ "status": "processing", "created_at": 0 }));
     let policy = Policy::default();
     let filter = Filter { kind: Some("image"), status: Some(Active::Pending) };
-    let report = sweep(&database, Request { user_id: Some("anna"), filter, ..request(&policy) });
+    let report = sweep(&database, SweepRequest { user_id: Some("anna"), filter, ..request(&policy) });
     assert_eq!((ids(&report.failed), report.examined), (vec!["a"], 1));
 }
 
@@ -215,11 +216,11 @@ fn a_dry_run_says_the_same_and_writes_nothing() {
     add_stale(&database, &["a", "b"]);
     add(&database, "unreadable", json!({ "created_at": null }));
     let policy = Policy::default();
-    let dry = Request { dry_run: true, rows_per_transaction: 1, ..request(&policy) };
+    let dry = SweepRequest { dry_run: true, ..request(&policy) };
     let watched = Watched::new(&database, whatever);
     let preview = try_sweep(&watched, dry).unwrap();
-    assert_eq!(watched.lengths(), [1, 1]);
-    let report = sweep(&database, Request { dry_run: false, ..dry });
+    assert_eq!(watched.lengths(), [1]);
+    let report = sweep(&database, SweepRequest { dry_run: false, ..dry });
     assert_eq!(preview.failed, report.failed);
     assert_eq!((preview.examined, preview.refunded_tokens), (report.examined, report.refunded_tokens));
     assert_eq!((report.examined, report.refunded_tokens, report.unreadable.len()), (3, 10, 1));
@@ -227,82 +228,121 @@ fn a_dry_run_says_the_same_and_writes_nothing() {
 }
 
 #[test]
-fn a_dry_run_lists_nothing_twice_if_another_comes_before_it_meanwhile() {
-    let database = database();
-    add_stale(&database, &["b", "c"]);
-    // Before the second select one comes that has been silent for longer: at the offset stands the first one again.
-    let watched = Watched::new(&database, |calls| {
-        if calls == 1 {
-            add(&database, "a", json!({ "created_at": 0 }));
-        }
-        Ok(())
-    });
+fn a_sweep_does_what_its_limit_allows_and_says_whether_more_remain() {
     let policy = Policy::default();
-    let report =
-        try_sweep(&watched, Request { dry_run: true, rows_per_transaction: 1, ..request(&policy) }).unwrap();
-    assert_eq!((ids(&report.failed), report.examined), (vec!["b", "c"], 2));
-}
-
-#[test]
-fn a_sweep_goes_on_until_its_bound_and_says_whether_more_remain() {
-    let policy = Policy::default();
-    let bounded = |rows_per_transaction, rows_per_sweep| {
+    let limited = |limit| {
         let database = database();
         add_stale(&database, &["a", "b", "c", "d"]);
+        let dry = sweep(&database, SweepRequest { dry_run: true, limit, ..request(&policy) });
         let watched = Watched::new(&database, whatever);
-        let request = Request { rows_per_transaction, rows_per_sweep, ..request(&policy) };
-        let report = try_sweep(&watched, request).unwrap();
+        let report = try_sweep(&watched, SweepRequest { limit, ..request(&policy) }).unwrap();
+        assert_eq!((dry.failed, dry.more), (report.failed.clone(), report.more));
+        assert_eq!(watched.lengths(), [1, 3, 1]);
         let row = database.read("SELECT failed, more, finished_at IS NOT NULL FROM stale_drafts_sweeps");
         assert_eq!(row, [json!([report.failed.len(), u8::from(report.more), 1])]);
-        (ids(&report.failed).join(" "), report.more, watched.lengths())
+        (ids(&report.failed).join(" "), report.more)
     };
-    assert_eq!(bounded(9, 9), (String::from("a b c d"), false, vec![1, 3, 1]));
-    assert_eq!(bounded(4, 4), (String::from("a b c d"), false, vec![1, 3, 1]));
-    assert_eq!(bounded(9, 3), (String::from("a b c"), true, vec![1, 3, 1]));
-    assert_eq!(bounded(2, 9), (String::from("a b c d"), false, vec![1, 3, 1, 3, 1]));
-    assert_eq!(bounded(2, 3), (String::from("a b c"), true, vec![1, 3, 1, 3, 1]));
+    assert_eq!(limited(9), (String::from("a b c d"), false));
+    assert_eq!(limited(4), (String::from("a b c d"), false));
+    assert_eq!(limited(3), (String::from("a b c"), true));
+    assert_eq!(limited(0), (String::from("a"), true));
+    // Whoever asks for more than a transaction takes.
+    assert_eq!(limited(u32::MAX), (String::from("a b c d"), false));
 }
 
 #[test]
-fn only_the_first_select_asks_for_what_is_unreadable_and_what_the_circuit_breaker_has_to_know() {
+fn a_sweep_asks_for_what_the_circuit_breaker_has_to_know() {
     let database = database();
-    add_stale(&database, &["a", "b"]);
-    let watched = Watched::new(&database, whatever);
     let policy = Policy::default();
     let breaker = CircuitBreaker { creations: 3, at_least: 7, ..CircuitBreaker::default() };
-    let request = Request { rows_per_transaction: 1, breaker: Some(breaker), ..request(&policy) };
-    try_sweep(&watched, request).unwrap();
-    // Limit, offset, how many that can't be read, and from how many on active ones are counted.
-    let asked = |call: usize| watched.calls.borrow()[call][0].params[2..6].to_vec();
-    let integers = |list: [u32; 4]| list.map(Param::from).to_vec();
-    assert_eq!(asked(0), integers([4, 0, 1, 7]));
-    assert_eq!(asked(2), integers([2, 0, 0, u32::MAX]));
+    let asked = |breaker, limit| {
+        let watched = Watched::new(&database, whatever);
+        try_sweep(&watched, SweepRequest { limit, breaker, ..request(&policy) }).unwrap();
+        // Limit, how many that can't be read, and from how many on active ones are counted.
+        watched.calls.into_inner()[0][0].params[2..5].to_vec()
+    };
+    let integers = |list: [u32; 3]| list.map(Param::from).to_vec();
+    assert_eq!(asked(Some(breaker), 1), integers([4, MAX_ROWS, 7]));
+    assert_eq!(asked(Some(breaker), 9), integers([10, MAX_ROWS, 7]));
+    assert_eq!(asked(None, 1), integers([2, MAX_ROWS, u32::MAX]));
 }
 
 #[test]
-fn what_the_database_refuses_is_found_by_halves_and_passed_over() {
+fn what_the_database_rejects_is_found_by_halves_and_set_aside() {
     let policy = Policy::default();
     for (source, notes) in [(Source::Cron, true), (Source::Page, false)] {
         let database = database();
-        add_stale(&database, &["a", "b", "bad", "d", "e"]);
+        add_stale(&database, &["a", "b", "bad", "d"]);
         refuse(&database, "bad");
         let watched = Watched::new(&database, whatever);
-        let report =
-            try_sweep(&watched, Request { source, rows_per_transaction: 4, ..request(&policy) }).unwrap();
+        let report = try_sweep(&watched, SweepRequest { source, ..request(&policy) }).unwrap();
         let [rejected] = report.rejected.as_slice() else { panic!("one is rejected: {report:?}") };
         assert_eq!(
             (rejected.id.as_str(), rejected.error.as_str()),
             ("bad", "D1_ERROR: no: SQLITE_CONSTRAINT")
         );
-        assert_eq!(ids(&report.failed), ["a", "b", "d", "e"]);
-        // Select; four, two, two, one, one; select what is behind the one that is passed over; one, which ends the row.
-        assert_eq!(watched.lengths().len(), if notes { 9 } else { 8 });
+        assert_eq!((ids(&report.failed), report.more), (vec!["a", "b", "d"], false));
+        // Select; four, two, two, one, one; set aside; end.
+        assert_eq!(watched.lengths(), [1, 3, 3, 3, 3, 3, 1, 1]);
         assert_eq!(
-            database.read("SELECT examined, failed, rejected, more FROM stale_drafts_sweeps"),
-            [json!([5, 4, 1, 0])]
+            database.read("SELECT source, examined, failed, rejected, more, finished_at IS NOT NULL FROM stale_drafts_sweeps"),
+            [json!([source.as_str(), 4, 3, 1, 0, 1])]
         );
-        assert_eq!(statuses(&database), ["failed", "failed", "pending", "failed", "failed"]);
+        assert_eq!(statuses(&database), ["failed", "failed", "pending", "failed"]);
+        assert_eq!(
+            database.read("SELECT creation_id, until, reason FROM stale_drafts_rejected"),
+            [json!(["bad", NOW + HOUR, "D1_ERROR: no: SQLITE_CONSTRAINT"])]
+        );
+        // It is in nobody's way, until it is due again.
+        add_stale(&database, &["e"]);
+        let again = |sweep_id, millis| {
+            let one = SweepRequest { sweep_id, now: at(millis), limit: 1, ..request(&policy) };
+            let report = sweep(&database, one);
+            (ids(&report.failed).join(" "), report.rejected.len(), report.more)
+        };
+        assert_eq!(again("2", NOW), (String::from("e"), 0, false));
+        assert_eq!(again("3", NOW + HOUR - 1), (String::new(), 0, false));
+        assert_eq!(again("4", NOW + HOUR), (String::new(), 1, false));
+        assert_eq!(notes, source == Source::Cron);
     }
+}
+
+#[test]
+fn a_sweep_tries_a_bounded_number_of_statements_and_sets_the_rest_aside_for_less_long() {
+    let database = database();
+    let names: Vec<_> = (0..64).map(|at| format!("{at:02}")).collect();
+    add_stale(&database, &names.iter().map(String::as_str).collect::<Vec<_>>());
+    // Whatever is written of them is rejected; a column of the table could not say so.
+    database.write(
+        "CREATE TRIGGER refuse BEFORE UPDATE ON stale_drafts_creations BEGIN SELECT RAISE(ABORT, 'no'); END",
+    );
+    let policy = Policy::default();
+    let watched = Watched::new(&database, whatever);
+    let report = try_sweep(&watched, request(&policy)).unwrap();
+    let statements = watched.lengths().iter().sum::<usize>();
+    assert!(statements < 50, "D1's free plan has 50 for a request: {statements}");
+    assert_eq!((report.rejected.len(), report.more), (0, true));
+    let aside = database.read("SELECT count(*), min(until), max(until) FROM stale_drafts_rejected");
+    assert_eq!(aside, [json!([64, NOW + 5 * MINUTE, NOW + 5 * MINUTE])]);
+    // Who comes behind them has their turn at once.
+    database.write("DROP TRIGGER refuse");
+    add_stale(&database, &["behind"]);
+    let next = sweep(&database, SweepRequest { sweep_id: "2", limit: 10, ..request(&policy) });
+    assert_eq!((ids(&next.failed), next.more), (vec!["behind"], false));
+}
+
+#[test]
+fn a_plan_that_is_too_big_for_the_database_is_halved() {
+    let database = database();
+    add_stale(&database, &["a", "b"]);
+    let too_big = |calls| match calls {
+        1 => Err(DatabaseError::new("D1_ERROR: string or blob too big: SQLITE_TOOBIG")),
+        _ => Ok(()),
+    };
+    let watched = Watched::new(&database, too_big);
+    let report = try_sweep(&watched, request(&Policy::default())).unwrap();
+    assert_eq!((ids(&report.failed), report.rejected.len()), (vec!["a", "b"], 0));
+    assert_eq!(watched.lengths(), [1, 3, 3, 3, 1]);
 }
 
 #[test]
@@ -312,7 +352,7 @@ fn a_sweep_by_halves_is_ended_by_a_statement_of_its_own() {
         let database = database();
         add_stale(&database, &["a", "bad"]);
         refuse(&database, "bad");
-        let report = sweep(&database, Request { source, ..request(&policy) });
+        let report = sweep(&database, SweepRequest { source, ..request(&policy) });
         assert_eq!((ids(&report.failed), report.rejected.len()), (vec!["a"], 1));
         assert_eq!(
             database.read("SELECT failed, rejected, finished_at IS NOT NULL FROM stale_drafts_sweeps"),
@@ -327,7 +367,7 @@ fn a_page_load_that_could_only_be_refused_leaves_a_row() {
     add_stale(&database, &["bad"]);
     refuse(&database, "bad");
     let policy = Policy::default();
-    sweep(&database, Request { source: Source::Page, ..request(&policy) });
+    sweep(&database, SweepRequest { source: Source::Page, ..request(&policy) });
     assert_eq!(
         database.read("SELECT failed, rejected, finished_at IS NOT NULL FROM stale_drafts_sweeps"),
         [json!([0, 1, 1])]
@@ -338,16 +378,17 @@ fn a_page_load_that_could_only_be_refused_leaves_a_row() {
 fn a_sweep_whose_connection_is_lost_says_what_it_did_and_why_it_stopped() {
     let database = database();
     add_stale(&database, &["a", "b"]);
+    refuse(&database, "b");
     let policy = Policy::default();
-    let request = Request { rows_per_transaction: 1, ..request(&policy) };
+    // Both are rejected, the first goes through, and then nothing does.
     let watched = Watched::new(&database, |calls| if calls == 3 { lost() } else { Ok(()) });
-    let error = try_sweep(&watched, request).unwrap_err();
+    let error = try_sweep(&watched, request(&policy)).unwrap_err();
     assert_eq!(
-        (ids(&error.report.failed), error.error.to_string().as_str()),
+        (ids(&error.outcome.failed), error.error.to_string().as_str()),
         (vec!["a"], "the connection was lost")
     );
-    assert_eq!(error.report.cost.queries, 9);
-    assert_eq!(database.read(ROW), [json!(["cron", 2, 1, 0, 0, 0, 1, "the connection was lost", 9])]);
+    assert_eq!(error.outcome.cost.queries, 11);
+    assert_eq!(database.read(ROW), [json!(["cron", 2, 1, 0, 0, 0, 1, "the connection was lost", 11])]);
     assert_eq!(statuses(&database), ["failed", "pending"]);
 }
 
@@ -356,7 +397,7 @@ fn a_page_load_whose_connection_is_lost_leaves_a_row_too() {
     let database = database();
     let policy = Policy::default();
     let watched = Watched::new(&database, |calls| if calls == 0 { lost() } else { Ok(()) });
-    try_sweep(&watched, Request { source: Source::Page, ..request(&policy) }).unwrap_err();
+    try_sweep(&watched, SweepRequest { source: Source::Page, ..request(&policy) }).unwrap_err();
     assert_eq!(database.read("SELECT error FROM stale_drafts_sweeps"), [json!(["the connection was lost"])]);
 }
 
@@ -365,29 +406,17 @@ fn a_row_is_not_ended_before_the_sweep_is() {
     let finished =
         |database: &Sqlite| database.read("SELECT finished_at IS NOT NULL, error FROM stale_drafts_sweeps");
     let unfinished = [json!([0, null])];
-    // After the first of two transactions nothing goes through any more: the row shows that it was cut off.
-    let cut_off = |database: &Sqlite, request: Request<'_>, after: usize| {
+    // After the first half nothing goes through any more: the row shows that it was cut off.
+    let cut_off = |database: &Sqlite, request: SweepRequest<'_>, after: usize| {
         let watched = Watched::new(database, |calls| if calls >= after { lost() } else { Ok(()) });
         try_sweep(&watched, request).unwrap_err();
     };
-    let policy = policy(&[(&["attempts"], 2.0)]);
     let once = Policy::default();
     for source in [Source::Cron, Source::Page] {
         let database = database();
-        add_stale(&database, &["a", "b"]);
-        cut_off(&database, Request { source, rows_per_transaction: 1, ..request(&once) }, 2);
-        assert_eq!(finished(&database), unfinished, "the second select is lost");
-
-        let database = crate::database();
-        add_stale(&database, &["a", "b"]);
-        database.write("UPDATE stale_drafts_creations SET attempt = 2, queued_at = 1 WHERE id = 'a'");
-        cut_off(&database, Request { source, ..request(&policy) }, 2);
-        assert_eq!(finished(&database), unfinished, "the retry is lost");
-
-        let database = crate::database();
         add_stale(&database, &["a", "bad"]);
         refuse(&database, "bad");
-        cut_off(&database, Request { source, ..request(&once) }, 3);
+        cut_off(&database, SweepRequest { source, ..request(&once) }, 3);
         assert_eq!(finished(&database), unfinished, "the second half is lost");
     }
 }
@@ -417,7 +446,7 @@ fn a_circuit_breaker_holds_a_sweep_of_all_until_it_would_do_few() {
     let database = database();
     add_stale(&database, &["a", "b", "c"]);
     let policy = Policy::default();
-    let with_breaker = Request { breaker: BREAKER, ..request(&policy) };
+    let with_breaker = SweepRequest { breaker: BREAKER, ..request(&policy) };
     let suspended = Some(Suspension::BreakerOpen { detail: String::from(MANY) });
     let report = sweep(&database, with_breaker);
     assert_eq!((report.suspended.clone(), report.failed.len()), (suspended.clone(), 0));
@@ -426,7 +455,7 @@ fn a_circuit_breaker_holds_a_sweep_of_all_until_it_would_do_few() {
     assert_eq!(database.read("SELECT failed, error FROM stale_drafts_sweeps"), [json!([0, text])]);
     // The sweep of one user's creations goes by what that one has found, and changes nothing about it.
     for source in [Source::Page, Source::Endpoint] {
-        let one = Request { source, user_id: Some("anna"), sweep_id: "2", ..with_breaker };
+        let one = SweepRequest { source, user_id: Some("anna"), sweep_id: "2", ..with_breaker };
         assert_eq!(sweep(&database, one).suspended, suspended);
     }
     assert_eq!(controls(&database), [json!(["circuit_breaker", MANY])]);
@@ -437,7 +466,7 @@ fn a_circuit_breaker_holds_a_sweep_of_all_until_it_would_do_few() {
     );
     database.write("UPDATE stale_drafts_creations SET heartbeat_at = created_at + 7200000 WHERE id = 'c'");
     let watched = Watched::new(&database, whatever);
-    let report = try_sweep(&watched, Request { sweep_id: "3", ..with_breaker }).unwrap();
+    let report = try_sweep(&watched, SweepRequest { sweep_id: "3", ..with_breaker }).unwrap();
     assert_eq!((ids(&report.failed), report.suspended), (vec!["a", "b"], None));
     assert_eq!(controls(&database), [json!(null); 0]);
     // Once it is released, nothing is asked for it.
@@ -445,18 +474,18 @@ fn a_circuit_breaker_holds_a_sweep_of_all_until_it_would_do_few() {
 }
 
 #[test]
-fn a_circuit_breaker_sees_all_that_it_has_to_know_however_few_a_transaction_or_a_sweep_takes() {
+fn a_circuit_breaker_sees_all_that_it_has_to_know_however_few_a_sweep_takes() {
     let policy = Policy::default();
-    for (rows_per_transaction, rows_per_sweep) in [(1, 100), (2, 2), (100, 1)] {
-        let few = Request { rows_per_transaction, rows_per_sweep, ..request(&policy) };
+    for limit in [1, 2, 100] {
+        let few = SweepRequest { limit, ..request(&policy) };
         let many = database();
         add_stale(&many, &["a", "b", "c"]);
-        assert!(sweep(&many, Request { breaker: BREAKER, ..few }).suspended.is_some());
-        // It takes no more for that: what it has seen beyond its bound is left for the next one.
+        assert!(sweep(&many, SweepRequest { breaker: BREAKER, ..few }).suspended.is_some());
+        // It takes no more for that: what it has seen beyond its limit is left for the next one.
         let two = database();
         add_stale(&two, &["a", "b"]);
-        let report = sweep(&two, Request { breaker: BREAKER, ..few });
-        let taken = rows_per_sweep.min(2) as usize;
+        let report = sweep(&two, SweepRequest { breaker: BREAKER, ..few });
+        let taken = limit.min(2) as usize;
         assert_eq!((report.suspended.is_some(), report.failed.len(), report.more), (false, taken, taken < 2));
     }
 }
@@ -477,7 +506,7 @@ fn a_circuit_breaker_is_released_by_a_sweep_of_everything_only() {
         let database = database();
         database.one(store::hold("circuit_breaker", None, MANY, now()));
         add_stale(&database, &["a"]);
-        let report = sweep(&database, Request { source, filter, breaker: BREAKER, ..request(&policy) });
+        let report = sweep(&database, SweepRequest { source, filter, breaker: BREAKER, ..request(&policy) });
         // What it does itself is not abnormal, so it is not suspended.
         assert_eq!((report.suspended.is_some(), report.failed.len()), (false, 1));
         assert_eq!(controls(&database).is_empty(), released, "{source:?} {filter:?}");
@@ -485,22 +514,22 @@ fn a_circuit_breaker_is_released_by_a_sweep_of_everything_only() {
 }
 
 #[test]
-fn what_a_users_sweep_puts_back_is_not_looked_at_again() {
+fn what_is_exempt_or_unreadable_of_a_user_keeps_nothing_from_its_turn() {
     let database = database();
-    add(&database, "a", json!({ "kind": "song", "created_at": NOW - 2 * HOUR }));
-    add(&database, "b", json!({ "created_at": "soon" }));
-    add_stale(&database, &["c"]);
-    let policy = policy(&[(&["kinds", "song", "attempts"], 2.0)]);
-    for source in [Source::Page, Source::Endpoint] {
-        let two = Request { source, user_id: Some("anna"), rows_per_transaction: 2, ..request(&policy) };
-        let report = sweep(&database, two);
-        if source == Source::Page {
-            assert_eq!((ids(&report.retried), ids(&report.failed)), (vec!["a"], vec!["c"]));
-            assert_eq!(report.examined, 3);
-        }
-        let unreadable: Vec<_> = report.unreadable.iter().map(|skipped| skipped.id.as_str()).collect();
-        assert_eq!(unreadable, ["b"]);
+    for id in ["a", "b", "c"] {
+        add(&database, id, json!({ "kind": "film", "created_at": 0 }));
+        add(&database, &format!("{id}?"), json!({ "created_at": "soon" }));
+        add(&database, &format!("{id}!"), json!({}));
     }
+    add_stale(&database, &["stale", "too"]);
+    let policy = policy(&[(&["kinds", "film", "max_age_hours"], -1.0)]);
+    let one = SweepRequest { source: Source::Page, user_id: Some("anna"), limit: 1, ..request(&policy) };
+    let report = sweep(&database, one);
+    assert_eq!((ids(&report.failed), report.more, report.examined), (vec!["stale"], true, 4));
+    let unreadable: Vec<_> = report.unreadable.iter().map(|skipped| skipped.id.as_str()).collect();
+    assert_eq!(unreadable, ["a?", "b?", "c?"]);
+    let report = sweep(&database, SweepRequest { sweep_id: "2", ..one });
+    assert_eq!((ids(&report.failed), report.more), (vec!["too"], false));
 }
 
 #[test]
@@ -509,14 +538,17 @@ fn a_circuit_breaker_is_not_for_a_users_own_creations() {
     for source in [Source::Page, Source::Endpoint] {
         let database = database();
         add_stale(&database, &["a", "b", "c"]);
-        let report =
-            sweep(&database, Request { source, user_id: Some("anna"), breaker: BREAKER, ..request(&policy) });
+        let report = sweep(
+            &database,
+            SweepRequest { source, user_id: Some("anna"), breaker: BREAKER, ..request(&policy) },
+        );
         assert_eq!((report.failed.len(), report.suspended), (3, None));
     }
     // A page load of nobody in particular does not decide either.
     let database = database();
     add_stale(&database, &["a", "b", "c"]);
-    let report = sweep(&database, Request { source: Source::Page, breaker: BREAKER, ..request(&policy) });
+    let report =
+        sweep(&database, SweepRequest { source: Source::Page, breaker: BREAKER, ..request(&policy) });
     assert_eq!((report.failed.len(), report.suspended), (3, None));
 }
 
@@ -530,7 +562,7 @@ fn a_share_holds_by_the_number_of_active_ones() {
         for at in 0..fresh {
             add(&database, &format!("f{at}"), json!({}));
         }
-        sweep(&database, Request { breaker, ..request(&policy) }).suspended.is_some()
+        sweep(&database, SweepRequest { breaker, ..request(&policy) }).suspended.is_some()
     };
     assert_eq!([suspended(0), suspended(1), suspended(2)], [true, true, false]);
 }
@@ -540,7 +572,7 @@ fn a_dry_run_says_what_would_hold_it_and_changes_nothing() {
     let database = database();
     add_stale(&database, &["a", "b", "c"]);
     let policy = Policy::default();
-    let dry = Request { dry_run: true, breaker: BREAKER, ..request(&policy) };
+    let dry = SweepRequest { dry_run: true, breaker: BREAKER, ..request(&policy) };
     let report = sweep(&database, dry);
     assert_eq!(
         (report.suspended, report.failed.len()),
@@ -549,7 +581,7 @@ fn a_dry_run_says_what_would_hold_it_and_changes_nothing() {
     assert_eq!(controls(&database), [json!(null); 0]);
     // Nor does it release a breaker that holds no more.
     database.one(store::hold("circuit_breaker", None, "many", now()));
-    let report = sweep(&database, Request { breaker: None, ..dry });
+    let report = sweep(&database, SweepRequest { breaker: None, ..dry });
     assert_eq!((report.suspended, report.failed.len()), (None, 3));
     assert_eq!(controls(&database), [json!(["circuit_breaker", "many"])]);
 }
@@ -562,7 +594,7 @@ fn a_pause_holds_everything_but_a_plan_that_somebody_has_confirmed() {
     let policy = Policy::default();
     let paused = Some(Suspension::Paused { actor: String::from("ops"), since: now() });
     for source in [Source::Cron, Source::Page, Source::Endpoint, Source::Tool] {
-        let report = sweep(&database, Request { source, sweep_id: source.as_str(), ..request(&policy) });
+        let report = sweep(&database, SweepRequest { source, sweep_id: source.as_str(), ..request(&policy) });
         assert_eq!((report.suspended, report.failed.len()), (paused.clone(), 0));
     }
     assert_eq!(controls(&database), [json!(["paused", ""])]);
@@ -571,7 +603,7 @@ fn a_pause_holds_everything_but_a_plan_that_somebody_has_confirmed() {
     assert_eq!(rows, [row("cron"), row("endpoint"), row("tool")]);
     let planned = [planned("a", 0)];
     let report =
-        sweep(&database, Request { source: Source::Tool, planned: Some(&planned), ..request(&policy) });
+        sweep(&database, SweepRequest { source: Source::Tool, planned: Some(&planned), ..request(&policy) });
     assert_eq!((ids(&report.failed), report.suspended), (vec!["a"], None));
 }
 
@@ -582,7 +614,7 @@ fn planned(id: &str, later: u64) -> Planned<'_> {
         stuck_status: Some(Status::Pending),
         attempt: 1,
         last_sign_of_life: NOW - 2 * HOUR + later,
-        retries: false,
+        action: Action::Fail,
     }
 }
 
@@ -601,26 +633,25 @@ fn a_plan_is_carried_out_once_for_each_creation_that_is_still_what_it_was_made_f
         planned("b", 1),
         planned("c", 2),
         planned("gone", 0),
-        Planned { retries: true, ..planned("song", 0) },
+        Planned { action: Action::Retry, ..planned("song", 0) },
         planned("tune", 0),
     ];
     let watched = Watched::new(&database, whatever);
-    let request = Request {
+    let request = SweepRequest {
         source: Source::Tool,
         actor: Some("ops"),
         planned: Some(&plan),
         plan_id: Some("p1"),
-        rows_per_transaction: 2,
         ..request(&policy)
     };
     let report = try_sweep(&watched, request).unwrap();
     assert_eq!((ids(&report.failed), ids(&report.retried)), (vec!["a", "b"], vec!["song"]));
     // Whoever confirmed the plan confirmed that `tune` would fail.
-    let left = [("c", Unqualified::Started), ("gone", Unqualified::Gone), ("tune", Unqualified::Otherwise)];
+    let left = [("c", SkipReason::Started), ("gone", SkipReason::Gone), ("tune", SkipReason::ActionChanged)];
     let left = left.map(|(id, reason)| (String::from(id), reason));
     assert_eq!((report.skipped, report.examined, report.refunded_tokens), (left.to_vec(), 6, 10));
-    // Two, two, two: the second two are left alone.
-    assert_eq!(watched.lengths(), [1, 3, 1, 1, 3, 1]);
+    // Whatever of it is done is done in one transaction.
+    assert_eq!(watched.lengths(), [1, 6, 1]);
     let row = json!(["tool", "ops", "p1", 2, 1, 1]);
     assert_eq!(
         database.read(
@@ -632,25 +663,13 @@ fn a_plan_is_carried_out_once_for_each_creation_that_is_still_what_it_was_made_f
 }
 
 #[test]
-fn the_last_part_of_a_plan_ends_the_row() {
+fn a_plan_is_at_most_one_transaction() {
     let policy = Policy::default();
-    let plan = [planned("a", 0), planned("b", 1)];
-    let carried_out = |lost_from: usize| {
-        let database = database();
-        add_stale(&database, &["a", "b"]);
-        let watched = Watched::new(&database, |calls| if calls >= lost_from { lost() } else { Ok(()) });
-        let request = Request {
-            source: Source::Tool,
-            planned: Some(&plan),
-            rows_per_transaction: 1,
-            ..request(&policy)
-        };
-        let went_through = try_sweep(&watched, request).is_ok();
-        (went_through, database.read("SELECT failed, finished_at IS NOT NULL FROM stale_drafts_sweeps"))
-    };
-    // Select, write, select, write, note the cost.
-    assert_eq!(carried_out(2), (false, vec![json!([1, 0])]));
-    assert_eq!(carried_out(4), (true, vec![json!([2, 1])]));
+    let database = database();
+    let names: Vec<_> = (0..=MAX_ROWS).map(|at| at.to_string()).collect();
+    let plan: Vec<_> = names.iter().map(|id| planned(id, 0)).collect();
+    let report = sweep(&database, SweepRequest { planned: Some(&plan), ..request(&policy) });
+    assert_eq!((report.examined, report.skipped.len(), report.more), (MAX_ROWS, MAX_ROWS as usize, true));
 }
 
 #[test]

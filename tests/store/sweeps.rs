@@ -3,13 +3,14 @@
 use serde_json::{Value, json};
 use stale_drafts::rules::{Active, CircuitBreaker, Policy, Suspension, Time, Timestamp};
 use stale_drafts::store::{
-    self, Cost, DatabaseError, FailureRow, Filter, Page, Row, Statement, SweepStart, SweepTotals, Window,
+    self, Cost, Count, DatabaseError, Filter, Page, PlanRow, Row, SetAside, SweepRow, SweepStart,
+    SweepTotals, Window,
 };
 
 use crate::sqlite::{CLOCK, Sqlite};
 use crate::{HOUR, MINUTE, NOW, add, at, database, now, policy, row};
 
-const ALL: Window = Window { limit: 100, offset: 0, unreadable: 100 };
+const ALL: Window = Window { limit: 100, unreadable: 100 };
 const ID: &str = "01890a5d-ac96-774b-bcce-b302099a8057";
 
 fn stale(database: &Sqlite, policy: &Policy, filter: Filter<'_>, window: Window) -> Row {
@@ -136,8 +137,8 @@ fn a_window_bounds_what_is_found() {
         [ids(&row, "candidates"), ids(&row, "unreadable")].map(|ids| ids.join(" "))
     };
     assert_eq!(of(ALL), ["s1 s2 s3 s4", "u1 u2 u3 u4 f1 f2 f3 f4"]);
-    assert_eq!(of(Window { limit: 2, offset: 1, unreadable: 3 }), ["s2 s3", "u1 u2 u3 f1 f2 f3"]);
-    assert_eq!(of(Window { limit: 0, offset: 0, unreadable: 0 }), ["", ""]);
+    assert_eq!(of(Window { limit: 2, unreadable: 3 }), ["s1 s2", "u1 u2 u3 f1 f2 f3"]);
+    assert_eq!(of(Window { limit: 0, unreadable: 0 }), ["", ""]);
     // A time that is now is not in the future.
     add(&database, "now", json!({ "created_at": NOW }));
     assert_eq!(of(ALL)[1], "u1 u2 u3 u4 f1 f2 f3 f4");
@@ -163,19 +164,75 @@ fn active_creations_are_counted_where_the_circuit_breaker_wants_to_know() {
 }
 
 #[test]
-fn the_active_creations_of_a_user() {
+fn a_user_has_active_creations_of_which_some_are_stale_or_unreadable() {
     let database = database();
-    for id in ["a", "b", "c"] {
-        add(&database, id, json!({ "created_at": NOW }));
-    }
+    add(&database, "a", json!({ "created_at": NOW }));
+    add(&database, "never", json!({ "kind": "film", "created_at": 0 }));
+    add(&database, "younger", json!({ "created_at": NOW - 2 * HOUR }));
+    add(&database, "older", json!({ "created_at": NOW - 3 * HOUR }));
     add(&database, "unreadable", json!({ "created_at": "soon" }));
+    add(&database, "ahead", json!({ "created_at": NOW + 1 }));
+    let slow =
+        json!({ "status": "processing", "created_at": 0, "started_at": NOW - 7 * HOUR, "heartbeat_at": NOW });
+    add(&database, "slow", slow);
     add(&database, "settled", json!({ "status": "draft" }));
-    add(&database, "another's", json!({ "user_id": "ben" }));
-    let of =
-        |user, limit, offset| ids(&database.one(store::active_of_user(user, limit, offset))[0], "candidates");
-    assert_eq!(of("anna", 9, 0), ["a", "b", "c", "unreadable"]);
-    assert_eq!(of("anna", 2, 1), ["b", "c"]);
-    assert_eq!(of("ben", 9, 0), ["another's"]);
+    add(&database, "another's", json!({ "user_id": "ben", "created_at": 0 }));
+    let active = |user, limit| ids(&database.one(store::active_of_user(user, limit))[0], "candidates");
+    assert_eq!(active("anna", 99), ["a", "never", "younger", "older", "unreadable", "ahead", "slow"]);
+    assert_eq!(active("anna", 2), ["a", "never"]);
+    let policy = policy(&[(&["total_hours"], 6.0), (&["kinds", "film", "max_age_hours"], -1.0)]);
+    let stale = |user, filter, window| {
+        let row = database.one(store::stale_of_user(user, &policy, filter, now(), window)).remove(0);
+        [ids(&row, "candidates"), ids(&row, "unreadable")].map(|ids| ids.join(" "))
+    };
+    let all = Filter::default();
+    assert_eq!(stale("anna", all, ALL), ["older younger slow", "unreadable ahead"]);
+    // The oldest first, and what is exempt takes nobody's place.
+    assert_eq!(stale("anna", all, Window { limit: 1, unreadable: 1 }), ["older", "unreadable"]);
+    assert_eq!(stale("ben", all, ALL), ["another's", ""]);
+    let processing = Filter { kind: None, status: Some(Active::Processing) };
+    assert_eq!(stale("anna", processing, ALL)[0], "slow");
+}
+
+#[test]
+fn what_was_set_aside_comes_again_when_it_is_due_and_after_the_others() {
+    let database = database();
+    for (id, at) in [("a", 1), ("b", 2), ("c", 3)] {
+        add(&database, id, json!({ "created_at": NOW - 2 * HOUR + at }));
+    }
+    add(&database, "settled", json!({ "status": "draft" }));
+    let aside = |id, attempt, until| {
+        database.one(store::set_aside(&[SetAside { id, attempt, until, reason: "no" }]));
+    };
+    let policy = Policy::default();
+    let found = || {
+        let of_anna = database.one(store::stale_of_user("anna", &policy, Filter::default(), now(), ALL));
+        let all = found(&database, &policy, Filter::default());
+        assert_eq!(ids(&of_anna[0], "candidates"), all);
+        all
+    };
+    let overdue = || ids(&database.one(store::overdue(&policy, now(), 0)).remove(0), "candidates");
+    // Neither another attempt nor one that is over.
+    aside("a", 2, NOW + 1);
+    aside("settled", 1, NOW + 1);
+    assert_eq!(found(), ["a", "b", "c"]);
+    aside("a", 1, NOW + 1);
+    assert_eq!(found(), ["b", "c"]);
+    assert_eq!(overdue(), ["b"]);
+    aside("a", 1, NOW);
+    assert_eq!(found(), ["b", "c", "a"]);
+    let rejected = || database.read("SELECT creation_id, until, reason FROM stale_drafts_rejected");
+    assert_eq!(rejected(), [json!(["a", NOW, "no"])]);
+    // It may show a sign of life meanwhile, and it is not set aside any more once it moves on.
+    database.write(&format!("UPDATE stale_drafts_creations SET heartbeat_at = {NOW} WHERE id = 'a'"));
+    assert_eq!(found(), ["b", "c"]);
+    database.write("UPDATE stale_drafts_creations SET status = 'processing' WHERE id = 'a'");
+    assert_eq!(rejected(), [json!(null); 0]);
+    // An operator hears of what is overdue although it is set aside.
+    for id in ["b", "c"] {
+        aside(id, 1, NOW + 1);
+    }
+    assert_eq!((found(), overdue()), (vec![], vec![String::from("b")]));
 }
 
 #[test]
@@ -215,42 +272,61 @@ fn a_candidate_is_read_as_it_stands() {
 
 #[test]
 fn what_is_not_of_the_shape_is_an_error() {
-    let wrong = |column: &str| Err(format!("`{column}` of the result is not what was asked for"));
     let read = |cell: Value| {
         let rows = [row(json!({ "candidates": cell }))];
         store::candidates(&rows, "candidates").map(|rows| rows.len()).map_err(|error| error.to_string())
     };
     assert_eq!(read(json!("[]")), Ok(0));
-    let whole = r#"["c","anna","image","pending",1,5,0,null,"malformed",null,null]"#;
+    let whole = r#"["c","anna","image","pending",1,5,0,null,"malformed",null,40.5]"#;
     assert_eq!(read(json!(format!("[{whole}]"))), Ok(1));
     for cell in
         [json!(null), json!("{"), json!("{}"), json!("[1]"), json!("[[]]"), json!(format!("[{whole},[]]"))]
     {
-        assert_eq!(read(cell.clone()), wrong("candidates"), "{cell}");
+        let error = read(cell.clone()).unwrap_err();
+        assert!(
+            error.starts_with("unexpected result of the database: ") && error.contains("`candidates`"),
+            "{error}"
+        );
     }
-    assert_eq!(
-        store::page_rows(&[]).map(|rows| rows.len()).map_err(|error| error.to_string()),
-        wrong("page")
-    );
+    let error = store::page_rows(&[]).unwrap_err().to_string();
+    assert_eq!(error, "unexpected result of the database: no text in `page`");
 }
 
 #[test]
-fn failed_ids_are_none_a_list_or_an_error() {
-    let read = |rows: &[Row]| store::failed_ids(rows).map_err(|error| error.to_string());
-    let with = |cell: Value| read(&[row(json!({ "failed_ids": cell }))]);
+fn done_ids_are_none_a_list_or_an_error() {
+    let read = |rows: &[Row]| store::done_ids(rows).map_err(|error| error.to_string());
+    let with = |cell: Value| read(&[row(json!({ "done_ids": cell }))]);
     assert_eq!(with(json!(null)), Ok(None));
     assert_eq!(with(json!("[]")), Ok(Some(vec![])));
     assert_eq!(with(json!(r#"["a","b"]"#)), Ok(Some(vec![String::from("a"), String::from("b")])));
-    let wrong = Err(String::from("`failed_ids` of the result is not what was asked for"));
-    assert_eq!(with(json!("[1]")), wrong);
-    assert_eq!(read(&[]), wrong);
+    assert!(with(json!("[1]")).is_err());
+    assert_eq!(read(&[]), Err(String::from("unexpected result of the database: no text in `done_ids`")));
+}
+
+#[test]
+fn a_column_that_is_renamed_is_an_error_that_names_it() {
+    let database = database();
+    database.one(store::end_sweep(start(ID), TOTALS, None, Cost::default()));
+    let rows = || database.one(store::sweeps(None, 9));
+    let [sweep] = store::typed_rows::<SweepRow>(rows()).unwrap().try_into().unwrap();
+    assert_eq!((sweep.id.as_str(), sweep.source.as_str(), sweep.examined, sweep.more), (ID, "tool", 9, true));
+    assert_eq!((sweep.actor.as_deref(), sweep.error), (Some("ops"), None));
+    for column in ["error", "rejected", "actor"] {
+        let mut rows = rows();
+        rows[0].remove(column);
+        let error = store::typed_rows::<SweepRow>(rows).unwrap_err().to_string();
+        assert_eq!(error, format!("column `.` of a result: missing field `{column}`"));
+    }
 }
 
 #[test]
 fn what_holds_sweeps_back_is_read_where_something_is_stale() {
     let database = database();
     let suspended = || store::suspended(&[stale(&database, &Policy::default(), Filter::default(), ALL)]);
-    let of_anna = || store::suspended(&database.one(store::active_of_user("anna", 9, 0)));
+    let of_anna = || {
+        let stale = store::stale_of_user("anna", &Policy::default(), Filter::default(), now(), ALL);
+        store::suspended(&database.one(stale))
+    };
     database.one(store::hold("circuit_breaker", None, "many at once", at(NOW - 2)));
     assert_eq!((suspended(), of_anna()), (None, None));
     add(&database, "c", json!({ "created_at": 0 }));
@@ -303,8 +379,8 @@ fn start(sweep_id: &str) -> SweepStart<'_> {
 }
 
 /// The row of a plan for a creation that was pending since two hours, at its first attempt.
-fn planned(id: &str) -> FailureRow<'_> {
-    FailureRow {
+fn planned(id: &str) -> PlanRow<'_> {
+    PlanRow {
         id,
         status: "pending",
         attempt: 1,
@@ -321,14 +397,19 @@ fn planned(id: &str) -> FailureRow<'_> {
     }
 }
 
+/// What the last statement of a transaction notes.
+fn count(totals: SweepTotals, last: bool, counted: impl ToString) -> Count {
+    Count { totals, last, counted: counted.to_string() }
+}
+
 const TOTALS: SweepTotals = SweepTotals { examined: 9, rejected: 2, unreadable: 3, more: true };
 const SWEEP: &str =
     "SELECT source, actor, plan_id, started_at, finished_at, examined, failed, retried, raced, rejected,
     unreadable, refunded_tokens, more, error, queries, rows_read, rows_written FROM stale_drafts_sweeps";
 const ROLLUPS: &str = "SELECT hour, outcome, kind, stuck_status, rule, creations, tokens, lag_2, lag_3 FROM stale_drafts_rollups";
 
-fn failed_ids(rows: &[Vec<Row>]) -> Option<Vec<String>> {
-    store::failed_ids(rows.last().unwrap()).unwrap()
+fn done_ids(rows: &[Vec<Row>]) -> Option<Vec<String>> {
+    store::done_ids(rows.last().unwrap()).unwrap()
 }
 
 #[test]
@@ -340,8 +421,8 @@ fn a_plan_is_marked_refunded_told_and_counted_in_one_transaction() {
     let plan = ["a", "b", "c"].map(planned);
     let counted =
         json!([["failed", "image", "pending", "max_age_hours", 3, 15, 0, 0, 0, 3, 0, 0]]).to_string();
-    let batch = store::mark_failed(start(ID), &plan, TOTALS, 3, true, counted);
-    assert_eq!(failed_ids(&database.all(&batch)), None);
+    let batch = store::mark_failed(start(ID), &plan, count(TOTALS, true, counted), 3);
+    assert_eq!(done_ids(&database.all(&batch)), None);
     let failed = |id, user| {
         json!([
             id,
@@ -382,8 +463,8 @@ fn a_plan_is_marked_refunded_told_and_counted_in_one_transaction() {
     let rolled = |hour: u64| json!([hour, "failed", "image", "pending", "max_age_hours", 3, 15, 0, 3]);
     assert_eq!(database.read(ROLLUPS), [rolled(0), rolled(NOW / HOUR * HOUR)]);
     // Once more: nothing is left to be done.
-    let again = store::mark_failed(start("another"), &plan, TOTALS, 3, true, String::from("[]"));
-    assert_eq!(failed_ids(&database.all(&again)), Some(vec![]));
+    let again = store::mark_failed(start("another"), &plan, count(TOTALS, true, "[]"), 3);
+    assert_eq!(done_ids(&database.all(&again)), Some(vec![]));
     assert_eq!(database.read("SELECT user_id, tokens FROM stale_drafts_balances"), balances);
     let [_, second] = database
         .read("SELECT failed, raced, refunded_tokens FROM stale_drafts_sweeps ORDER BY source, id")
@@ -403,8 +484,8 @@ fn what_has_moved_on_is_left_alone_and_not_counted() {
         json!({ "created_at": NOW - 2 * HOUR, "started_at": NOW, "status": "processing" }),
     );
     let plan = ["a", "b", "moved"].map(planned);
-    let batch = store::mark_failed(start(ID), &plan, TOTALS, 0, false, String::from("[]"));
-    assert_eq!(failed_ids(&database.all(&batch)), Some(vec![String::from("a"), String::from("b")]));
+    let batch = store::mark_failed(start(ID), &plan, count(TOTALS, false, "[]"), 0);
+    assert_eq!(done_ids(&database.all(&batch)), Some(vec![String::from("a"), String::from("b")]));
     let row = json!(["tool", "ops", "p1", NOW, null, 9, 2, 0, 1, 2, 3, 5, 1, null, null, null, null]);
     assert_eq!(database.read(SWEEP), [row]);
     assert_eq!(
@@ -430,7 +511,7 @@ fn a_plan_is_put_back_recorded_told_and_counted_in_one_transaction() {
     });
     add(&database, "a", beats);
     add(&database, "moved", json!({ "created_at": since }));
-    let row = |id| FailureRow {
+    let row = |id| PlanRow {
         status: "processing",
         attempt: 2,
         phase: "heartbeating",
@@ -438,8 +519,8 @@ fn a_plan_is_put_back_recorded_told_and_counted_in_one_transaction() {
         ..planned(id)
     };
     let plan = ["a", "moved"].map(row);
-    let batch = store::retry(start(ID), &plan, TOTALS, 4, true, String::from("[]"));
-    assert_eq!(failed_ids(&database.all(&batch)), Some(vec![String::from("a")]));
+    let batch = store::retry(start(ID), &plan, count(TOTALS, true, "[]"), 4);
+    assert_eq!(done_ids(&database.all(&batch)), Some(vec![String::from("a")]));
     assert_eq!(
         database.read(
             "SELECT status, attempt, queued_at, started_at, heartbeat_at, worker, fence, progress FROM stale_drafts_creations
@@ -489,11 +570,21 @@ fn transactions_of_one_sweep_add_up_in_its_row() {
         json!([[outcome, "image", "pending", "max_age_hours", 1, tokens, 0, 0, 0, 1, 0, 0]]).to_string()
     };
     let first = SweepTotals { examined: 1, rejected: 0, unreadable: 0, more: true };
-    database.all(&store::mark_failed(start(ID), &[planned("a")], first, 0, false, counted("failed", 5)));
+    database.all(&store::mark_failed(
+        start(ID),
+        &[planned("a")],
+        count(first, false, counted("failed", 5)),
+        0,
+    ));
     assert_eq!(database.read("SELECT finished_at, more FROM stale_drafts_sweeps"), [json!([null, 1])]);
-    database.all(&store::mark_failed(start(ID), &[planned("b")], first, 0, false, counted("failed", 5)));
+    database.all(&store::mark_failed(
+        start(ID),
+        &[planned("b")],
+        count(first, false, counted("failed", 5)),
+        0,
+    ));
     let last = SweepTotals { examined: 3, rejected: 1, unreadable: 2, more: false };
-    database.all(&store::retry(start(ID), &[planned("c")], last, 0, true, counted("retried", 0)));
+    database.all(&store::retry(start(ID), &[planned("c")], count(last, true, counted("retried", 0)), 0));
     let row = |cost: [Value; 3], error: Value| {
         let [queries, read, written] = cost;
         json!(["tool", "ops", "p1", NOW, CLOCK, 3, 2, 1, 0, 1, 2, 10, 0, error, queries, read, written])
@@ -527,78 +618,6 @@ fn the_end_of_a_sweep_makes_its_row_where_there_is_none() {
     assert_eq!(database.read(SWEEP), [row]);
 }
 
-/// Each part of the precondition, and a row of a plan that is wrong in it and in nothing else.
-fn guards() -> [(&'static str, FailureRow<'static>); 6] {
-    let right = || FailureRow {
-        status: "processing",
-        attempt: 2,
-        phase: "processing",
-        processing_since: Some(NOW - 2 * HOUR),
-        ..planned("c")
-    };
-    [
-        (" AND +c.status = j.value ->> 1", FailureRow { status: "pending", ..right() }),
-        (" AND +c.attempt = j.value ->> 2", FailureRow { attempt: 1, ..right() }),
-        (
-            " AND +c.last_sign_of_life = j.value ->> 3",
-            FailureRow { last_sign_of_life: NOW - 2 * HOUR - 1, ..right() },
-        ),
-        (" AND +c.phase = j.value ->> 8", FailureRow { phase: "heartbeating", ..right() }),
-        (
-            " AND +c.processing_since IS j.value ->> 10",
-            FailureRow { processing_since: Some(NOW - 2 * HOUR - 1), ..right() },
-        ),
-        (" AND +c.kind = j.value ->> 11", FailureRow { kind: "video", ..right() }),
-    ]
-}
-
-/// The same statements without a part of their text, which must be there.
-fn without(batch: &[Statement], guard: &str) -> Vec<Statement> {
-    let cut = |statement: &Statement| Statement {
-        sql: Box::leak(statement.sql.replace(guard, "").into_boxed_str()),
-        params: statement.params.clone(),
-    };
-    let [first, second, count] = batch else { panic!("a plan is carried out by three statements") };
-    assert!(first.sql.contains(guard) && second.sql.contains(guard), "{guard}");
-    vec![cut(first), cut(second), count.clone()]
-}
-
-/// The writes of a sweep leave alone what differs in a single one of status, attempt, last sign of life, phase, beginning and kind;
-/// and it is that part of the precondition, and nothing else, that keeps them from it.
-#[test]
-fn each_part_of_the_precondition_keeps_a_write_back_alone() {
-    type Build = fn(&[FailureRow<'_>]) -> [Statement; 3];
-    let builds: [(&str, Build); 2] = [
-        ("failed", |plan| store::mark_failed(start(ID), plan, TOTALS, 7, true, String::from("[]"))),
-        ("pending", |plan| store::retry(start(ID), plan, TOTALS, 7, true, String::from("[]"))),
-    ];
-    let everything = |database: &Sqlite| {
-        ["creations", "balances", "ledger", "attempts", "events", "rollups"]
-            .map(|name| format!("stale_drafts_{name}"))
-            .map(|table| database.read(&format!("SELECT * FROM {table}")))
-    };
-    for (becomes, build) in builds {
-        for (guard, wrong) in guards() {
-            let database = database();
-            let since = json!({ "status": "processing", "created_at": NOW - 2 * HOUR, "attempt": 2 });
-            add(&database, "c", since);
-            let before = everything(&database);
-            let batch = build(&[wrong]);
-            assert_eq!(failed_ids(&database.all(&batch)), Some(vec![]), "{becomes}: {guard}");
-            assert_eq!(everything(&database), before, "{becomes}: {guard}");
-            assert_eq!(
-                database.read("SELECT failed, retried, raced FROM stale_drafts_sweeps"),
-                [json!([0, 0, 1])]
-            );
-
-            database.write("DELETE FROM stale_drafts_sweeps");
-            database.all(&without(&batch, guard));
-            let status = database.read("SELECT status FROM stale_drafts_creations");
-            assert_eq!(status, [json!([becomes])], "{guard}: something else keeps the write back");
-        }
-    }
-}
-
 #[test]
 fn the_newest_good_sweep_by_cron_is_what_counts_for_readiness() {
     let database = database();
@@ -630,7 +649,8 @@ fn errors_are_told_apart_by_the_databases_words() {
     let error = create("", 1, now());
     assert!(!error.is_insufficient() && error.is_constraint(), "{error}");
     let error = DatabaseError::new("D1_ERROR: network connection lost");
-    assert!(!error.is_insufficient() && !error.is_constraint(), "{error}");
+    assert!(!error.is_insufficient() && !error.is_constraint() && !error.is_too_big(), "{error}");
+    assert!(DatabaseError::new("D1_ERROR: string or blob too big: SQLITE_TOOBIG").is_too_big());
     assert_eq!(error.to_string(), "D1_ERROR: network connection lost");
 }
 

@@ -2,13 +2,15 @@
 
 use std::rc::Rc;
 
-use stale_drafts::report;
-use stale_drafts::report::ReportError;
 use stale_drafts::rules::{MaxAge, Planned, Policy};
+use stale_drafts::service::creations;
+use stale_drafts::service::creations::ReportError;
+use stale_drafts::service::sweep::{
+    SweepError, SweepOutcome, SweepRequest, SweptCreation, mark_stale_creations_as_failed,
+};
 use stale_drafts::store::{
     self, Database as _, Details, Event, Filter, NewCreation, Settlement, StandingRow,
 };
-use stale_drafts::sweep::{self, Marked, Report, SweepError, mark_stale_creations_as_failed};
 
 use crate::call::{Call, CreateCall, ERROR, PlannedRow, ReportCall, Reported, SweepCall};
 use crate::invariants;
@@ -26,19 +28,12 @@ pub async fn act(link: Link, role: Role) {
         Role::Sweep(asked) => {
             let _ = sweep(&link, &asked, None).await;
         }
-        Role::Plan { sweep, twice, doubled, rows } => {
+        Role::Plan { sweep, twice, doubled } => {
             let Ok(mut list) = preview(&link, &sweep).await else { return };
             if doubled {
                 list.extend(list.clone());
             }
-            let sweep = Sweep {
-                user: None,
-                kind: None,
-                status: None,
-                dry_run: false,
-                rows_per_transaction: rows,
-                ..sweep
-            };
+            let sweep = Sweep { user: None, kind: None, status: None, dry_run: false, ..sweep };
             for _ in 0..if twice { 2 } else { 1 } {
                 carry_out(&link, &sweep, &list).await;
             }
@@ -83,7 +78,7 @@ pub async fn sweep(
     link: &Link,
     asked: &Sweep,
     planned: Option<&[PlannedRow]>,
-) -> Result<Report, Box<SweepError>> {
+) -> Result<SweepOutcome, Box<SweepError>> {
     let world = &link.world;
     let (now, notify) = (link.now(), world.notify());
     let user = asked.user.map(|user| format!("u{user}"));
@@ -98,12 +93,11 @@ pub async fn sweep(
         policy: with_hours(world.policy(), asked.hours),
         notify,
         dry_run: asked.dry_run,
-        listed: asked.rows_per_transaction,
         first: Default::default(),
     });
     link.begin(Call::Sweep(Rc::clone(&call)));
     let planned: Option<Vec<_>> = planned.map(|rows| rows.iter().map(PlannedRow::planned).collect());
-    let request = sweep::Request {
+    let request = SweepRequest {
         sweep_id: &call.sweep_id,
         source: call.source,
         actor: call.user.as_deref(),
@@ -115,16 +109,15 @@ pub async fn sweep(
         policy: &call.policy,
         dry_run: call.dry_run,
         notify,
-        // It would hold most of what is played here, and holds nothing that is unsafe.
-        breaker: None,
-        rows_per_transaction: asked.rows_per_transaction,
-        rows_per_sweep: asked.rows_per_sweep,
+        breaker: world.breaker(),
+        limit: asked.limit,
     };
     let outcome = mark_stale_creations_as_failed(link, request).await;
     world.check(invariants::sweep(&call, &outcome, link, &world.history()));
     if let Ok(report) = &outcome {
         world.reach(if call.dry_run { "dry runs" } else { "sweeps" }, 1);
         world.reach("creations that moved on meanwhile", report.raced as usize);
+        world.reach("sweeps that were suspended", usize::from(report.suspended.is_some()));
         world.reach("creations that can't be read", report.unreadable.len());
         world.reach("creations that a sweep could not write", report.rejected.len());
         world.reach("creations of a plan left alone", report.skipped.len());
@@ -134,13 +127,13 @@ pub async fn sweep(
 
 impl PlannedRow {
     fn planned(&self) -> Planned<'_> {
-        let PlannedRow { id, status, attempt, last_sign_of_life, retries } = self;
+        let PlannedRow { id, status, attempt, last_sign_of_life, action } = self;
         Planned {
             id,
             stuck_status: Some(*status),
             attempt: *attempt,
             last_sign_of_life: *last_sign_of_life,
-            retries: *retries,
+            action: *action,
         }
     }
 }
@@ -155,12 +148,12 @@ fn with_hours(policy: Policy, hours: Option<f64>) -> Policy {
 /// A dry run, and the plan that it makes.
 async fn preview(link: &Link, asked: &Sweep) -> Result<Vec<PlannedRow>, Box<SweepError>> {
     let report = sweep(link, &Sweep { dry_run: true, ..asked.clone() }, None).await?;
-    let planned = |failed: &Marked| PlannedRow {
+    let planned = |failed: &SweptCreation| PlannedRow {
         id: failed.id.clone(),
         status: failed.staleness.stuck_status.status(),
         attempt: failed.attempt,
         last_sign_of_life: failed.staleness.last_sign_of_life.as_millis(),
-        retries: failed.staleness.retries(),
+        action: failed.staleness.action(),
     };
     Ok(report.failed.iter().chain(&report.retried).map(planned).collect())
 }
@@ -183,7 +176,7 @@ async fn create(link: &Link, id: &str, user_id: &str, kind: &'static str, tokens
     let call = Rc::new(CreateCall { id: id.to_owned(), user_id: user_id.to_owned(), kind, tokens, now });
     link.begin(Call::Create(Rc::clone(&call)));
     let new = NewCreation { id, user_id, kind, prompt: "a fox", tokens };
-    let outcome = report::create(link, new, now).await;
+    let outcome = creations::create(link, new, now).await;
     link.world.check(invariants::create(&call, &outcome, link));
     !matches!(outcome, Err(ReportError::Database(_)))
 }
@@ -239,7 +232,7 @@ async fn report_once(
         keep: call.keep,
         notify: call.notify,
     };
-    let outcome = report::report(link, id, call.what.report(), details, call.now).await;
+    let outcome = creations::report(link, id, call.what.report(), details, call.now).await;
     world.check(invariants::report(&call, &outcome, link));
     if let Err(ReportError::Refused { refusal, .. }) = &outcome {
         world.reach("reports rejected", 1);

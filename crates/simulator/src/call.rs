@@ -4,8 +4,8 @@ use std::cell::RefCell;
 use std::fmt;
 use std::rc::Rc;
 
-use stale_drafts::rules::{Active, Policy, Report, Status, Timestamp};
-use stale_drafts::sweep::{Notify, Source};
+use stale_drafts::rules::{Action, Active, Policy, Report, Status, Timestamp};
+use stale_drafts::service::sweep::{Notify, Source};
 
 use crate::image::Image;
 
@@ -40,8 +40,6 @@ pub struct SweepCall {
     pub policy: Policy,
     pub notify: Notify,
     pub dry_run: bool,
-    /// How many creations of each sort whose age can't be known it lists.
-    pub listed: u32,
     /// What stood when it first looked.
     pub first: RefCell<Option<Rc<Image>>>,
 }
@@ -53,7 +51,7 @@ pub struct PlannedRow {
     pub status: Status,
     pub attempt: u32,
     pub last_sign_of_life: u64,
-    pub retries: bool,
+    pub action: Action,
 }
 
 /// See [`Call::Create`].

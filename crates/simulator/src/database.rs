@@ -13,6 +13,9 @@ use crate::image::{self, Image};
 use crate::plant::Plant;
 use crate::sql;
 
+/// What must be true at every moment: see there.
+const INVARIANTS: &str = include_str!("../../../tests/invariants.sql");
+
 /// One connection to a database in memory, used for one seed after another.
 ///
 /// Each seed is one outer transaction that is rolled back at its end, and each transaction of the Worker a savepoint in
@@ -73,6 +76,23 @@ impl Sqlite {
     /// Everything that stands in it.
     pub fn image(&self) -> Result<Image, String> {
         image::read(&self.connection).map_err(|error| error.to_string())
+    }
+
+    /// The first promise of `tests/invariants.sql` that is broken, and a row that breaks it.
+    pub fn broken(&self) -> Result<Option<(&'static str, String)>, String> {
+        for query in INVARIANTS.split("\n-- name: ").skip(1) {
+            let (name, sql) = query.split_once('\n').ok_or("a query of tests/invariants.sql has no name")?;
+            let first = || {
+                let mut prepared = self.connection.prepare_cached(sql)?;
+                let names: Vec<_> = prepared.column_names().map(str::to_owned).collect();
+                as_d1::rows(prepared.query([])?, &names)
+            };
+            let rows = first().map_err(|error| format!("{name}: {error}"))?;
+            if let Some(row) = rows.into_iter().next() {
+                return Ok(Some((name, serde_json::Value::Object(row).to_string())));
+            }
+        }
+        Ok(None)
     }
 
     /// Runs statements in one transaction. The rows come out as D1 gives them.

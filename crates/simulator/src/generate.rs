@@ -1,8 +1,8 @@
 //! The schedule of a seed. It depends on the seed only, never on what happens: so it can be written down beforehand, and
 //! made shorter afterwards.
 
-use stale_drafts::rules::{Active, Status};
-use stale_drafts::sweep::Source;
+use stale_drafts::rules::{Active, CircuitBreaker, Status};
+use stale_drafts::service::sweep::Source;
 
 use crate::random::Random;
 use crate::script::{End, Fault, Op, Role, Settings, Stamp, Sweep, Value, Write};
@@ -66,6 +66,7 @@ impl Maker {
         self.creations = self.random.pick([1, 2, 3, 4, 6, 8, CREATIONS]);
         self.faulty = self.random.pick([0, 0, 5, 20]);
         self.skewed = self.random.pick([0, 0, 30, 100]);
+        self.breaker();
         if self.random.percent(75) {
             self.policy();
         }
@@ -158,6 +159,13 @@ impl Maker {
             list.push((&["keep_late_results"], Value::False));
         }
         self.ops.push(Op::Policy(Settings(list)));
+    }
+
+    /// Most runs have the default circuit breaker; one that opens here has to know of very few.
+    fn breaker(&mut self) {
+        let few = CircuitBreaker { creations: 4, percent: 80, at_least: 3 };
+        let default = Some(CircuitBreaker::default());
+        self.ops.push(Op::Breaker(self.random.pick([default, default, default, default, None, Some(few)])));
     }
 
     fn notify(&mut self) {
@@ -262,8 +270,7 @@ impl Maker {
                 .then(|| random.pick([Active::Pending, Active::Processing])),
             hours: (chosen && random.percent(30)).then(|| random.pick(HOURS)),
             dry_run: chosen && random.percent(30),
-            rows_per_transaction: random.pick([1, 2, 3, 5, 1_000]),
-            rows_per_sweep: random.pick([1, 3, 5, 5_000, 5_000]),
+            limit: random.pick([1, 2, 3, 5, 1_000, 1_000]),
         }
     }
 
@@ -285,8 +292,8 @@ impl Maker {
     fn plan(&mut self) {
         let sweep = Sweep { source: Source::Tool, dry_run: true, ..self.sweep() };
         let twice = self.random.percent(30);
-        let (doubled, rows) = (self.random.percent(15), self.random.pick([1, 2, 3, 1_000]));
-        let actor = self.spawn(Role::Plan { sweep, twice, doubled, rows }, 6);
+        let doubled = self.random.percent(15);
+        let actor = self.spawn(Role::Plan { sweep, twice, doubled }, 6);
         let times = self.random.pick([1, 2, 2, 3]);
         self.burst(actor, times);
     }

@@ -8,7 +8,7 @@ use stale_drafts::rules::{Draft, Status, Time};
 
 use crate::sql;
 
-/// The six tables.
+/// The seven tables.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Image {
     pub creations: BTreeMap<String, Creation>,
@@ -16,6 +16,8 @@ pub struct Image {
     pub balances: BTreeMap<String, i64>,
     pub attempts: BTreeMap<(String, u32), Attempt>,
     pub sweeps: BTreeMap<String, SweepRow>,
+    /// Creations that sweeps leave aside, and until when.
+    pub rejected: BTreeMap<String, i64>,
     /// In the order of the table, in which one id could stand twice.
     pub events: Vec<Event>,
 }
@@ -207,6 +209,10 @@ pub fn read(connection: &Connection) -> rusqlite::Result<Image> {
     })?;
     each(connection, sql::BALANCES, |row| {
         image.balances.insert(row.get(0)?, row.get(1)?);
+        Ok(())
+    })?;
+    each(connection, sql::REJECTED, |row| {
+        image.rejected.insert(row.get(0)?, row.get(1)?);
         Ok(())
     })?;
     each(connection, sql::ATTEMPTS, |row| {

@@ -33,8 +33,8 @@ pub enum Plant {
     NoPhaseGuard,
     /// A sweep's writes do not repeat the kind of a creation.
     NoKindGuard,
-    /// The query of a sweep has no order that its offset could rely on: a real bug too.
-    NoOrder,
+    /// What the database rejects is not set aside: it keeps the others from their turn.
+    NeverSetAside,
     /// The query of a sweep leaves out creations whose worker sends heartbeats.
     HeartbeatingNeverFound,
 }
@@ -42,12 +42,12 @@ pub enum Plant {
 type Edits = &'static [(&'static str, &'static str)];
 
 const NO_GUARD: Edits = &[
-    (" AND +c.status = j.value ->> 1", ""),
-    (" AND +c.attempt = j.value ->> 2", ""),
-    (" AND +c.last_sign_of_life = j.value ->> 3", ""),
-    (" AND +c.phase = j.value ->> 8", ""),
-    (" AND +c.processing_since IS j.value ->> 10", ""),
-    ("\n         AND +c.kind = j.value ->> 11", ""),
+    ("\n         AND +c.status = j.value ->> 'status'", ""),
+    ("\n         AND +c.attempt = j.value ->> 'attempt'", ""),
+    ("\n         AND +c.last_sign_of_life = j.value ->> 'last_sign_of_life'", ""),
+    ("\n         AND +c.phase = j.value ->> 'phase'", ""),
+    ("\n         AND +c.processing_since IS j.value ->> 'processing_since'", ""),
+    ("\n         AND +c.kind = j.value ->> 'kind'", ""),
 ];
 const NO_MACHINE: (&str, &str) = (
     "AFTER UPDATE OF status ON stale_drafts_creations\nWHEN NEW.status <> OLD.status AND NOT (",
@@ -93,19 +93,24 @@ impl Plant {
             // Only what has failed, and only where there is something to refund: what is to be found is the money.
             Plant::RefundKeyedOnTheSweep => &[
                 (
-                    " AND +c.status = j.value ->> 1",
-                    " AND (c.status = 'failed' AND c.tokens > 0 OR +c.status = j.value ->> 1)",
+                    "\n         AND +c.status = j.value ->> 'status'",
+                    "\n         AND (c.status = 'failed' AND c.tokens > 0 OR +c.status = j.value ->> 'status')",
                 ),
-                (" AND +c.attempt = j.value ->> 2", ""),
-                (" AND +c.last_sign_of_life = j.value ->> 3", ""),
-                (" AND +c.phase = j.value ->> 8", ""),
-                (" AND +c.processing_since IS j.value ->> 10", ""),
-                ("\n         AND +c.kind = j.value ->> 11", ""),
+                ("\n         AND +c.attempt = j.value ->> 'attempt'", ""),
+                ("\n         AND +c.last_sign_of_life = j.value ->> 'last_sign_of_life'", ""),
+                ("\n         AND +c.phase = j.value ->> 'phase'", ""),
+                ("\n         AND +c.processing_since IS j.value ->> 'processing_since'", ""),
+                ("\n         AND +c.kind = j.value ->> 'kind'", ""),
             ],
-            Plant::NoPhaseGuard => &[(" AND +c.phase = j.value ->> 8", "")],
-            Plant::NoKindGuard => &[("\n         AND +c.kind = j.value ->> 11", "")],
-            Plant::NoOrder => &[("\n       ORDER BY 1, 2", "")],
-            Plant::NoSignOfLifeGuard => &[(" AND +c.last_sign_of_life = j.value ->> 3", "")],
+            Plant::NoPhaseGuard => &[("\n         AND +c.phase = j.value ->> 'phase'", "")],
+            Plant::NoKindGuard => &[("\n         AND +c.kind = j.value ->> 'kind'", "")],
+            Plant::NeverSetAside => &[(
+                "WHERE true\n     ON CONFLICT (creation_id)",
+                "WHERE false\n     ON CONFLICT (creation_id)",
+            )],
+            Plant::NoSignOfLifeGuard => {
+                &[("\n         AND +c.last_sign_of_life = j.value ->> 'last_sign_of_life'", "")]
+            }
             Plant::NoFence => &[(" AND status = 'processing' AND fence = ?3", " AND status = 'processing'")],
             Plant::CountsThePlan => &[("?5, changes(), ?7 - changes(),", "?5, ?7, ?7 - changes(),")],
             Plant::LateResultWins => &[(
@@ -165,12 +170,14 @@ fn samples() -> Vec<Statement> {
     let now = Timestamp::MAX;
     let policy = stale_drafts::rules::Policy::default();
     let details = Details::default();
-    let window = store::Window { limit: 1, offset: 0, unreadable: 1 };
+    let window = store::Window { limit: 1, unreadable: 1 };
     let breaker = stale_drafts::rules::CircuitBreaker::default();
     let start = store::SweepStart { sweep_id: "s", source: "cron", actor: None, plan_id: None, now };
     let mut list = vec![store::stale(&policy, store::Filter::default(), now, window, breaker)];
-    list.extend(store::mark_failed(start, &[], SweepTotals::default(), 0, false, String::new()));
-    list.extend(store::retry(start, &[], SweepTotals::default(), 0, false, String::new()));
+    let count = store::Count { totals: SweepTotals::default(), last: false, counted: String::new() };
+    list.extend(store::mark_failed(start, &[], count.clone(), 0));
+    list.extend(store::retry(start, &[], count, 0));
+    list.push(store::set_aside(&[]));
     list.extend(store::report("c", &Report::Heartbeat { fence: "" }, &details, now));
     list.extend(store::report("c", &Report::Complete { fence: "", result_url: "" }, &details, now));
     list

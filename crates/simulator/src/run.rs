@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Waker};
 
-use stale_drafts::sweep::{Notify, Source};
+use stale_drafts::service::sweep::{Notify, Source};
 
 use crate::actors;
 use crate::call::Call;
@@ -17,10 +17,14 @@ use crate::world::{Link, Violation, World};
 
 /// In peace, everything ends within as many sweeps as there are attempts, each after the limits have passed.
 const SWEEPS: u32 = 3;
+/// At most so many creations each, so that what the database rejects could keep the others from their turn.
+const LIMIT: u32 = 2;
+/// Called again as often as there are more: no more calls than there are creations are needed.
+const CALLS: u64 = crate::generate::CREATIONS + 1;
 /// Longer than every limit and the farthest clock.
 const LONG_MS: u64 = 48 * 3_600_000;
 /// Nobody needs more turns than this to end.
-const TURNS: u32 = 200;
+const TURNS: u32 = 500;
 /// The host whose clock is right.
 const TRUE_HOST: usize = usize::MAX;
 
@@ -62,6 +66,9 @@ pub fn run<'a>(
     if run.world.violation().is_none() {
         run.end_in_peace();
     }
+    if let (None, Some((name, row))) = (run.world.violation(), database.broken()?) {
+        run.world.violate(Violation::new(name, format!("it is broken by {row}")));
+    }
     run.actors.clear();
     database.end_seed()?;
     let world = run.world;
@@ -90,6 +97,7 @@ impl Run {
                 Ok(policy) => world.set_policy(policy),
                 Err(error) => world.violate(Violation::new("simulator", error.to_string())),
             },
+            Op::Breaker(breaker) => world.set_breaker(*breaker),
             Op::Notify { app, retry } => world.set_notify(Notify { app: *app, retry: *retry }),
             Op::App(write) => world.write(write),
             Op::Fault { actor, fault } => world.fault(*actor, *fault),
@@ -145,23 +153,28 @@ impl Run {
             status: None,
             hours: None,
             dry_run: false,
-            rows_per_transaction: if number == SWEEPS { 1_000 } else { 2 },
-            rows_per_sweep: 5_000,
+            limit: LIMIT,
         };
         let future = async move {
             let link = Link::new(&world, TRUE_HOST, TRUE_HOST);
-            let outcome = actors::sweep(&link, &asked, None).await;
-            let call = link.call();
-            match (outcome, &*call) {
-                (Ok(report), Call::Sweep(call)) if number == SWEEPS => {
-                    world.check(invariants::ended(call, &report, &world.image(), SWEEPS));
-                }
-                (Ok(_), _) => {}
-                (Err(stopped), _) => {
-                    let found = format!("a sweep in peace stopped: {}", stopped.error);
-                    world.violate(Violation::new("everything-ends", found));
+            for _ in 0..CALLS {
+                match actors::sweep(&link, &asked, None).await {
+                    Ok(outcome) if outcome.more => {}
+                    Ok(outcome) => {
+                        if let (Call::Sweep(call), true) = (&*link.call(), number == SWEEPS) {
+                            world.check(invariants::ended(call, &outcome, &world.image(), SWEEPS));
+                        }
+                        return;
+                    }
+                    Err(stopped) => {
+                        let found = format!("a sweep in peace stopped: {}", stopped.error);
+                        world.violate(Violation::new("everything-ends", found));
+                        return;
+                    }
                 }
             }
+            let found = format!("{CALLS} sweeps in peace, and there are more");
+            world.violate(Violation::new("everything-ends", found));
         };
         self.actors.insert(TRUE_HOST, Box::pin(future));
         for _ in 0..TURNS {

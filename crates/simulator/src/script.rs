@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use stale_drafts::rules::{Active, Policy, PolicyError, Setting, Status};
-use stale_drafts::sweep::Source;
+use stale_drafts::rules::{Active, CircuitBreaker, Policy, PolicyError, Setting, Status};
+use stale_drafts::service::sweep::Source;
 
 /// One decision of a schedule. A schedule without any one of them is a schedule too: that is how it is made shorter.
 #[derive(Clone, Debug, PartialEq)]
@@ -19,6 +19,8 @@ pub enum Op {
     },
     /// From now on this is the policy. Who has begun keeps the one that was.
     Policy(Settings),
+    /// From now on this is the circuit breaker.
+    Breaker(Option<CircuitBreaker>),
     /// From now on the rest of the app is told of failures and restores, and of retries, by these destinations.
     Notify {
         /// Of a failure or a restore.
@@ -242,8 +244,6 @@ pub enum Role {
         twice: bool,
         /// Whether it was edited, and lists everything twice.
         doubled: bool,
-        /// How many creations are in a transaction then.
-        rows: u32,
     },
     /// Somebody asks for a creation, again while the outcome is unknown.
     Create {
@@ -333,15 +333,13 @@ pub struct Sweep {
     pub hours: Option<f64>,
     /// Whether nothing is written.
     pub dry_run: bool,
-    /// Creations in a transaction.
-    pub rows_per_transaction: u32,
-    /// Creations in a sweep.
-    pub rows_per_sweep: u32,
+    /// At most so many creations.
+    pub limit: u32,
 }
 
 impl fmt::Display for Sweep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Sweep { source, user, kind, status, hours, dry_run, rows_per_transaction, rows_per_sweep } = self;
+        let Sweep { source, user, kind, status, hours, dry_run, limit } = self;
         f.write_str(match source {
             Source::Cron => "cron",
             Source::Page => "a page load",
@@ -361,7 +359,7 @@ impl fmt::Display for Sweep {
         if let Some(hours) = hours {
             write!(f, " by a limit of {hours} hours")?;
         }
-        write!(f, ", {rows_per_transaction} rows a transaction, {rows_per_sweep} a sweep")
+        write!(f, ", {limit} at most")
     }
 }
 
@@ -370,13 +368,10 @@ impl fmt::Display for Role {
         let twice_text = |twice: &bool| if *twice { ", twice" } else { "" };
         match self {
             Role::Sweep(sweep) => sweep.fmt(f),
-            Role::Plan { sweep, twice, doubled, rows } => {
+            Role::Plan { sweep, twice, doubled } => {
                 let doubled = if *doubled { ", with every line doubled" } else { "" };
                 let twice = twice_text(twice);
-                write!(
-                    f,
-                    "{sweep}, and carries the plan out later, {rows} rows a transaction{doubled}{twice}"
-                )
+                write!(f, "{sweep}, and carries the plan out later{doubled}{twice}")
             }
             Role::Create { creation, user, kind, tokens, tries } => {
                 write!(f, "u{user} asks for c{creation}: {kind}, {tokens} tokens, up to {tries} tries")
@@ -416,6 +411,10 @@ impl fmt::Display for Op {
             Op::Advance(millis) => write!(f, "{millis} ms pass"),
             Op::Skew { host, millis } => write!(f, "the clock of host {host} is {millis} ms ahead"),
             Op::Policy(settings) => write!(f, "the policy is {settings}"),
+            Op::Breaker(None) => f.write_str("there is no circuit breaker"),
+            Op::Breaker(Some(CircuitBreaker { creations, percent, at_least })) => {
+                write!(f, "the circuit breaker opens above {creations}, or at {percent} % from {at_least} on")
+            }
             Op::Notify { app, retry } => write!(f, "events go to destinations {app}, retries to {retry}"),
             Op::App(write) => write.fmt(f),
             Op::Spawn { actor, host, role } => write!(f, "a{actor} begins on host {host}: {role}"),

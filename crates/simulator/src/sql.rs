@@ -19,6 +19,7 @@ pub const CREATIONS: &str = "SELECT id, user_id, kind, prompt, status, attempt, 
 pub const LEDGER: &str =
     "SELECT entry_key, user_id, type, creation_id, sweep_id, tokens, created_at FROM stale_drafts_ledger";
 pub const BALANCES: &str = "SELECT user_id, tokens FROM stale_drafts_balances";
+pub const REJECTED: &str = "SELECT creation_id, until FROM stale_drafts_rejected";
 pub const ATTEMPTS: &str =
     "SELECT creation_id, attempt, outcome, worker, fence, started_at, heartbeat_at, finished_at, error,
        error_code, stuck_status, age_ms, max_age_ms, rule, sweep_id FROM stale_drafts_attempts";

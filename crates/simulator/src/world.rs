@@ -6,9 +6,9 @@ use std::future::{pending, poll_fn};
 use std::rc::Rc;
 use std::task::Poll;
 
-use stale_drafts::rules::{Policy, Timestamp};
+use stale_drafts::rules::{CircuitBreaker, Policy, Timestamp};
+use stale_drafts::service::sweep::Notify;
 use stale_drafts::store::{Cost, Database, DatabaseError, Row, Statement};
-use stale_drafts::sweep::Notify;
 
 use crate::call::Call;
 use crate::database::Sqlite;
@@ -47,6 +47,7 @@ pub struct World {
     skews: RefCell<BTreeMap<usize, i64>>,
     policy: RefCell<Policy>,
     notify: Cell<Notify>,
+    breaker: Cell<Option<CircuitBreaker>>,
     faults: RefCell<BTreeMap<usize, Fault>>,
     dead: RefCell<BTreeSet<usize>>,
     numbers: Cell<u64>,
@@ -70,6 +71,7 @@ impl World {
             skews: RefCell::default(),
             policy: RefCell::default(),
             notify: Cell::default(),
+            breaker: Cell::new(Some(CircuitBreaker::default())),
             faults: RefCell::default(),
             dead: RefCell::default(),
             numbers: Cell::new(0),
@@ -125,6 +127,14 @@ impl World {
         self.notify.get()
     }
 
+    pub fn breaker(&self) -> Option<CircuitBreaker> {
+        self.breaker.get()
+    }
+
+    pub fn set_breaker(&self, breaker: Option<CircuitBreaker>) {
+        self.breaker.set(breaker);
+    }
+
     pub fn set_notify(&self, notify: Notify) {
         self.notify.set(notify);
     }
@@ -138,6 +148,7 @@ impl World {
     pub fn calm(&self) {
         self.faults.borrow_mut().clear();
         self.skews.borrow_mut().clear();
+        self.breaker.set(None);
     }
 
     /// Whether an actor died in its last call.

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use stale_drafts::report::ReportError;
 use stale_drafts::rules::{Status, Unreadable, Verdict, classify};
+use stale_drafts::service::creations::ReportError;
+use stale_drafts::service::sweep::{Source, SweepError, SweepOutcome};
 use stale_drafts::store::{DatabaseError, StandingRow};
-use stale_drafts::sweep::{Report, Source, SweepError};
 
 use super::{History, reference};
 use crate::call::{CreateCall, ERROR_CODE, ReportCall, Reported, SweepCall};
@@ -148,7 +148,7 @@ pub fn create(
 /// What a sweep says of itself.
 pub fn sweep(
     call: &SweepCall,
-    outcome: &Result<Report, Box<SweepError>>,
+    outcome: &Result<SweepOutcome, Box<SweepError>>,
     link: &Link,
     history: &History,
 ) -> Result<(), Violation> {
@@ -160,7 +160,7 @@ pub fn sweep(
             if !link.faulted() {
                 return Err(untrue(&what, format!("nothing went wrong, and it stopped: {}", stopped.error)));
             }
-            &stopped.report
+            &stopped.outcome
         }
     };
     if !call.dry_run {
@@ -175,7 +175,7 @@ pub fn sweep(
 /// What is answered is what the rows show, and what the sweep's own row says.
 fn recorded(
     call: &SweepCall,
-    report: &Report,
+    report: &SweepOutcome,
     whole: bool,
     what: &str,
     image: &Image,
@@ -207,7 +207,7 @@ fn recorded(
     let idle = report.failed.is_empty() && report.retried.is_empty() && report.rejected.is_empty();
     let Some(row) = image.sweeps.get(&call.sweep_id) else {
         // A page load that found nothing leaves no row; one that only raced has begun, and leaves one.
-        let may = call.source == Source::Page && idle;
+        let may = call.source == Source::Page && (idle || report.suspended.is_some());
         return if may { Ok(()) } else { Err(untrue(what, "it left no row")) };
     };
     let count = |len: usize| u32::try_from(len).unwrap_or(u32::MAX);
@@ -227,21 +227,27 @@ fn recorded(
             ),
         ));
     }
-    if row.finished_at.is_none() || row.error.is_some() {
+    let suspended = report.suspended.as_ref().map(ToString::to_string);
+    if row.finished_at.is_none() || row.error != suspended {
         return Err(untrue(what, format!("it ended well, and its row says {row:?}")));
     }
     Ok(())
 }
 
 /// Where nobody else wrote meanwhile, a sweep leaves nothing stale behind, and hides nothing that can't be read.
-fn complete(call: &SweepCall, report: &Report, what: &str, image: &Image) -> Result<(), Violation> {
+fn complete(call: &SweepCall, report: &SweepOutcome, what: &str, image: &Image) -> Result<(), Violation> {
     let first = call.first.borrow();
     let Some(first) = first.as_ref() else { return Ok(()) };
     let done: BTreeSet<_> =
         report.failed.iter().chain(&report.retried).map(|failed| failed.id.as_str()).collect();
     let rejected: BTreeSet<_> = report.rejected.iter().map(|rejected| rejected.id.as_str()).collect();
-    if call.planned.is_none() && !report.more {
-        for row in first.creations.values().filter(|row| reference::stale(row, call).is_some()) {
+    let aside = |row: &&Creation| {
+        first.rejected.get(&row.id).is_some_and(|until| *until > reference::millis(call.now))
+    };
+    let suspended = report.suspended.is_some() && !call.dry_run;
+    if call.planned.is_none() && !report.more && !suspended {
+        let stale = first.creations.values().filter(|row| reference::stale(row, call).is_some());
+        for row in stale.filter(|row| !aside(row)) {
             if !done.contains(row.id.as_str()) && !rejected.contains(row.id.as_str()) {
                 let found =
                     format!("{what} found nothing to do for {}, which was stale: {}", row.id, state(row));
@@ -274,7 +280,7 @@ fn complete(call: &SweepCall, report: &Report, what: &str, image: &Image) -> Res
         };
         let hidden =
             image.creations.values().filter(unreadable).find(|row| !listed.contains(row.id.as_str()));
-        if let (Some(row), true) = (hidden, listed.len() < call.listed as usize) {
+        if let Some(row) = hidden {
             let found = format!("{what} does not show {}, whose times can't be read: {}", row.id, state(row));
             return Err(Violation::new("nothing-is-hidden", found));
         }
@@ -284,12 +290,12 @@ fn complete(call: &SweepCall, report: &Report, what: &str, image: &Image) -> Res
 
 /// Once nothing goes wrong any more, `sweeps` sweeps after the limits have passed leave nothing active but what the
 /// policy never fails, what nobody can read, and what the database refuses.
-pub fn ended(call: &SweepCall, report: &Report, image: &Image, sweeps: u32) -> Result<(), Violation> {
+pub fn ended(call: &SweepCall, report: &SweepOutcome, image: &Image, sweeps: u32) -> Result<(), Violation> {
     for row in image.creations.values() {
         let why = match classify(&row.draft(), call.now, &call.policy) {
             Verdict::Settled(_) | Verdict::Fresh { deadline: None, .. } => continue,
             Verdict::Unreadable(reason) if listed(report, &row.id, reason) => continue,
-            Verdict::Stale(_) if report.rejected.iter().any(|rejected| rejected.id == row.id) => continue,
+            Verdict::Stale(_) if image.rejected.contains_key(&row.id) => continue,
             Verdict::Unreadable(reason) => format!("hidden, though {reason}"),
             Verdict::Stale(_) => String::from("stale"),
             Verdict::Fresh { .. } => String::from("waiting for yet another attempt"),
@@ -300,6 +306,6 @@ pub fn ended(call: &SweepCall, report: &Report, image: &Image, sweeps: u32) -> R
     Ok(())
 }
 
-fn listed(report: &Report, id: &str, reason: Unreadable) -> bool {
+fn listed(report: &SweepOutcome, id: &str, reason: Unreadable) -> bool {
     report.unreadable.iter().any(|skipped| skipped.id == id && skipped.reason == reason)
 }

@@ -96,6 +96,7 @@ pub fn count(before: &Image, after: &Image, world: &World) {
         ("results restored", restored),
         ("late results kept", kept),
         ("creations deleted", deleted),
+        ("creations set aside", after.rejected.len().saturating_sub(before.rejected.len())),
         ("creations made", after.creations.len().saturating_sub(before.creations.len())),
         ("transactions that changed something", usize::from(before != after)),
     ] {

@@ -2,7 +2,7 @@
 //! at the very moment of the transaction.
 
 use rusqlite::types::Value;
-use stale_drafts::rules::{GENERATION_TIMEOUT, Staleness, Status, Timestamp, Verdict, classify};
+use stale_drafts::rules::{Action, GENERATION_TIMEOUT, Staleness, Status, Timestamp, Verdict, classify};
 
 use crate::call::{CreateCall, ERROR, ERROR_CODE, PlannedRow, ReportCall, Reported, SweepCall};
 use crate::image::{Attempt, Creation, Image};
@@ -21,10 +21,10 @@ pub fn stale(row: &Creation, sweep: &SweepCall) -> Option<Staleness> {
     let Verdict::Stale(staleness) = classify(&row.draft(), sweep.now, &sweep.policy) else { return None };
     let asked = match &sweep.planned {
         Some(list) => list.iter().any(|planned| {
-            let PlannedRow { id, status, attempt, last_sign_of_life, retries } = planned;
+            let PlannedRow { id, status, attempt, last_sign_of_life, action } = planned;
             (id, status, attempt) == (&row.id, &row.status, &row.attempt)
                 && *last_sign_of_life == staleness.last_sign_of_life.as_millis()
-                && *retries == staleness.retries()
+                && *action == staleness.action()
         }),
         None => {
             sweep.user.as_ref().is_none_or(|user| *user == row.user_id)
@@ -38,7 +38,7 @@ pub fn stale(row: &Creation, sweep: &SweepCall) -> Option<Staleness> {
 /// A stale row after a sweep.
 pub fn swept(row: &Creation, sweep: &SweepCall, staleness: &Staleness) -> Creation {
     let mut row = row.clone();
-    if staleness.retries() {
+    if staleness.action() == Action::Retry {
         row.status = Status::Pending;
         row.attempt = row.attempt.saturating_add(1);
         row.queued_at = at(sweep.now);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use stale_drafts::rules::{Status, Verdict, classify};
+use stale_drafts::rules::{Action, Status, Verdict, classify};
 
 use super::{Done, History, reference};
 use crate::call::{Call, SweepCall};
@@ -189,7 +189,7 @@ fn swept(
         return Err(Violation::new("a-sweep-does-what-it-says", found));
     }
     let done = history.sweeps.entry(sweep_id.clone()).or_default();
-    let (event, destinations) = if staleness.retries() {
+    let (event, destinations) = if staleness.action() == Action::Retry {
         done.retried.insert((row.id.clone(), then.attempt));
         let attempt = reference::retried(then, sweep, &staleness);
         expected.attempts.insert((row.id.clone(), then.attempt), attempt);

@@ -5,7 +5,8 @@ use ureq::http::Uri;
 
 use crate::api::Api;
 use crate::args::Connection;
-use crate::exit::{Code, Failure};
+use crate::exit::{Code, Error};
+use crate::output::note;
 
 const LOCAL: &str = "http://localhost:8787";
 
@@ -16,9 +17,9 @@ struct File {
     token: Option<String>,
 }
 
-/// The Worker at the address, with the token, that the arguments, the environment or the configuration file give, in
-/// this order. For a Worker on this machine, the token that `npm start` made in `.dev.vars` will do.
-pub fn connect(connection: &Connection) -> Result<Api, Failure> {
+/// Connects to the Worker. Address and token come from the arguments, else from the environment, else from the configuration
+/// file. For a Worker on this machine, `CLEANUP_TOKEN` in `.dev.vars` is the last resort: `npm start` makes it.
+pub fn connect(connection: &Connection) -> Result<Api, Error> {
     let file = configuration(connection.config.as_deref())?;
     let given = connection.url.clone().filter(|url| !url.is_empty());
     let url = given.or(file.url).unwrap_or_else(|| LOCAL.to_owned());
@@ -28,8 +29,10 @@ pub fn connect(connection: &Connection) -> Result<Api, Failure> {
     let local = matches!(host, Some("localhost" | "127.0.0.1" | "[::1]"));
     let scheme = read.as_ref().and_then(Uri::scheme_str).filter(|_| host.is_some());
     if scheme != Some("https") && !(local && scheme == Some("http")) {
-        let expected = "expected an `https://` address, so that nobody on the way reads the token";
-        return Err(Failure::new(Code::BadInput, format!("the address is `{url}`: {expected}")));
+        let message = format!(
+            "invalid address `{url}`: expected `https://…`, so that nobody on the way can read the token"
+        );
+        return Err(Error::new(Code::InvalidInput, message));
     }
     let some = |token: &String| !token.is_empty();
     let token = match (connection.token.clone().filter(some), &connection.token_file) {
@@ -47,40 +50,36 @@ pub fn connect(connection: &Connection) -> Result<Api, Failure> {
             Ok(Api::new(url, token))
         }
         Some(_) => {
-            Err(Failure::new(Code::BadInput, "the token holds blanks or characters that no token has"))
+            Err(Error::new(Code::InvalidInput, "invalid token: expected printable ASCII without spaces"))
         }
-        None => Err(Failure::new(
+        None => Err(Error::new(
             Code::Refused,
             "there is no token: set MARK_STALE_DRAFTS_TOKEN, or give --token-file, or write `token = \"…\"` into the configuration file",
         )),
     }
 }
 
-fn read_token(path: &Path) -> Result<String, Failure> {
+fn read_token(path: &Path) -> Result<String, Error> {
     let text = if path == Path::new("-") {
         std::io::read_to_string(std::io::stdin())
     } else {
         std::fs::read_to_string(path)
     };
-    text.map_err(|error| Failure::new(Code::BadInput, format!("`{}` can't be read: {error}", path.display())))
+    text.map_err(|error| {
+        Error::new(Code::InvalidInput, format!("`{}` can't be read: {error}", path.display()))
+    })
 }
 
-/// The folder of the user's configuration, or of what is kept between runs.
-pub fn folder(state: bool) -> Option<PathBuf> {
-    let strategy = etcetera::choose_base_strategy().ok()?;
-    let base = if state {
-        strategy.state_dir().unwrap_or_else(|| strategy.data_dir())
-    } else {
-        strategy.config_dir()
-    };
-    Some(base.join("mark-stale-drafts"))
+fn config_file() -> Option<PathBuf> {
+    let base = etcetera::choose_base_strategy().ok()?;
+    Some(base.config_dir().join("mark-stale-drafts/config.toml"))
 }
 
-fn configuration(given: Option<&Path>) -> Result<File, Failure> {
-    let Some(path) = given.map(Path::to_owned).or_else(|| Some(folder(false)?.join("config.toml"))) else {
+fn configuration(given: Option<&Path>) -> Result<File, Error> {
+    let Some(path) = given.map(Path::to_owned).or_else(config_file) else {
         return Ok(File::default());
     };
-    let wrong = |what: String| Failure::new(Code::BadInput, format!("`{}`: {what}", path.display()));
+    let wrong = |what: String| Error::new(Code::InvalidInput, format!("`{}`: {what}", path.display()));
     let text = match std::fs::read_to_string(&path) {
         Ok(text) => text,
         Err(error) if given.is_none() && error.kind() == std::io::ErrorKind::NotFound => {
@@ -88,16 +87,16 @@ fn configuration(given: Option<&Path>) -> Result<File, Failure> {
         }
         Err(error) => return Err(wrong(format!("it can't be read: {error}"))),
     };
-    let table: toml::Table = text.parse().map_err(|error| wrong(format!("it is no TOML: {error}")))?;
+    let table: toml::Table = text.parse().map_err(|error| wrong(format!("invalid TOML: {error}")))?;
     let mut file = File::default();
     for (key, value) in &table {
         let text = value.as_str().map(str::to_owned);
         match (key.as_str(), text) {
             ("url", Some(text)) => file.url = Some(text),
             ("token", Some(text)) => file.token = Some(text),
-            ("url", None) => return Err(wrong(String::from("`url` is no text: expected it in quotes"))),
-            // Not quoted: it may be the token itself, without its quotes.
-            ("token", None) => return Err(wrong(String::from("`token` is no text: expected it in quotes"))),
+            ("url", None) => return Err(wrong(String::from("invalid `url`: expected text in quotes"))),
+            // The message does not show the value: it may be a token without its quotes.
+            ("token", None) => return Err(wrong(String::from("invalid `token`: expected text in quotes"))),
             _ => return Err(wrong(format!("unknown key `{key}`: expected `url` or `token`"))),
         }
     }
@@ -112,14 +111,14 @@ fn warn_if_readable(path: &Path) {
     use std::os::unix::fs::PermissionsExt as _;
     let mode = std::fs::metadata(path).map_or(0, |metadata| metadata.permissions().mode());
     if mode & 0o077 != 0 {
-        anstream::eprintln!("warning: others can read the token in `{0}`: chmod 600 {0}", path.display());
+        note(format!("warning: others can read the token in `{0}`: chmod 600 {0}", path.display()));
     }
 }
 
 #[cfg(not(unix))]
 fn warn_if_readable(_path: &Path) {}
 
-/// `CLEANUP_TOKEN` of the file that `npm start` makes, where the command runs in the project's folder.
+/// `CLEANUP_TOKEN` in the file that `npm start` makes, if the command runs in the project's folder.
 fn dev_vars() -> Option<String> {
     let text = std::fs::read_to_string(".dev.vars").ok()?;
     text.lines().find_map(|line| line.strip_prefix("CLEANUP_TOKEN=")).map(str::to_owned)

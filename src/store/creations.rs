@@ -1,10 +1,13 @@
-//! What workers, owners and operators report. Each report is one transaction: a guarded write, and then a look at what
-//! stands. Where the write did not take effect, what stands says why.
+//! What workers, owners and operators report, and the lists of what there is.
+//!
+//! Each report is one transaction: a guarded write, and then a look at what stands. Where the write did not take effect, what
+//! stands says why.
 
-use serde_json::Value;
+use serde::Deserialize;
 
-use super::statements::candidate;
-use super::{CandidateRow, DatabaseError, Param, Row, Statement};
+use super::rows::{cell, unsigned};
+use super::sweep::{active, candidate};
+use super::{CandidateRow, DatabaseError, Page, Param, Row, Statement};
 use crate::rules::{Report, Snapshot, Status, Timestamp};
 
 const CREATE: &str =
@@ -56,10 +59,9 @@ const RESTORE: &str = "UPDATE stale_drafts_creations SET status = 'draft', resul
        rule = NULL, sweep_id = NULL, event = 'restored', event_destinations = ?3
      WHERE id = ?1 AND status = 'failed' AND late_at IS NOT NULL AND deleted_at IS NULL";
 
+#[rustfmt::skip]
 const STANDING: &str = concat!(
-    "SELECT json_array(",
-    candidate!(),
-    ", worker, fence, prompt, error_code, result_url, late_at, restored_at, deleted_at,
+    "SELECT json_array(", candidate!(), ", worker, fence, prompt, error_code, result_url, late_at, restored_at, deleted_at,
        CASE typeof(finished_at) WHEN 'integer' THEN finished_at END) AS standing
      FROM stale_drafts_creations WHERE id = ?1"
 );
@@ -139,8 +141,8 @@ pub fn standing(id: &str) -> Statement {
     Statement::new(STANDING, [id.into()])
 }
 
-/// What stands of a creation.
-#[derive(Clone, Debug)]
+/// What stands of a creation: the fields are in the order of [`STANDING`].
+#[derive(Clone, Debug, Deserialize)]
 pub struct StandingRow {
     /// What the rules need of it.
     pub creation: CandidateRow,
@@ -155,34 +157,20 @@ pub struct StandingRow {
     /// Where its result is.
     pub result_url: Option<String>,
     /// When a result came too late.
+    #[serde(deserialize_with = "unsigned")]
     pub late_at: Option<u64>,
     /// When that was restored.
+    #[serde(deserialize_with = "unsigned")]
     pub restored_at: Option<u64>,
     /// When its owner deleted it.
+    #[serde(deserialize_with = "unsigned")]
     pub deleted_at: Option<u64>,
     /// When it was finished.
+    #[serde(deserialize_with = "unsigned")]
     pub finished_at: Option<u64>,
 }
 
 impl StandingRow {
-    fn read(cell: &mut Value) -> Option<Self> {
-        let creation = CandidateRow::read(cell.get_mut(0)?)?;
-        let text = |at| cell.get(at).and_then(Value::as_str).map(str::to_owned);
-        let number = |at| cell.get(at).and_then(Value::as_u64);
-        Some(StandingRow {
-            creation,
-            worker: text(1),
-            fence: text(2),
-            prompt: text(3)?,
-            error_code: text(4),
-            result_url: text(5),
-            late_at: number(6),
-            restored_at: number(7),
-            deleted_at: number(8),
-            finished_at: number(9),
-        })
-    }
-
     /// The same as the rules take it; `None` if its status is none.
     pub fn snapshot(&self) -> Option<Snapshot<'_>> {
         Some(Snapshot {
@@ -205,10 +193,87 @@ impl StandingRow {
 ///
 /// [`DatabaseError`] if it is not of the shape that was asked for.
 pub fn standing_of(rows: &[Row]) -> Result<Option<StandingRow>, DatabaseError> {
-    let Some(cell) = rows.first().and_then(|row| row.get("standing")).and_then(Value::as_str) else {
-        return Ok(None);
+    if rows.is_empty() { Ok(None) } else { cell(rows, "standing").map(Some) }
+}
+
+const BALANCE: &str = "SELECT tokens FROM stale_drafts_balances WHERE user_id = ?1";
+const BALANCES: &str = "SELECT user_id, tokens FROM stale_drafts_balances ORDER BY user_id LIMIT ?1";
+
+/// One user's active creations, readable or not, the oldest rows first.
+#[rustfmt::skip]
+const ACTIVE_OF_USER: &str = concat!(
+    "SELECT json_group_array(", candidate!(), ") AS candidates FROM (
+       SELECT * FROM stale_drafts_creations INDEXED BY stale_drafts_creations_active_of_user
+       WHERE ", active!(), " AND user_id = ?1 ORDER BY rowid LIMIT ?2)"
+);
+
+/// What a list shows of a creation: see [`super::PageRow`].
+macro_rules! listed {
+    () => {
+        concat!(
+            "json_group_array(json_array(",
+            candidate!(),
+            ", prompt, error, error_code,
+         CASE typeof(finished_at) WHEN 'integer' THEN finished_at END, listed_at, refunded_tokens,
+         result_url, late_at, restored_at, deleted_at, rule))"
+        )
     };
-    let mut value: Option<Value> = serde_json::from_str(cell).ok();
-    let row = value.as_mut().and_then(StandingRow::read);
-    row.map(Some).ok_or_else(|| DatabaseError::new("`standing` of the result is not what was asked for"))
+}
+
+/// What went back for a creation; a restore takes it again.
+macro_rules! refunded {
+    () => {
+        "(SELECT tokens FROM stale_drafts_ledger WHERE entry_key = 'refund:' || c.id AND c.restored_at IS NULL) AS refunded_tokens"
+    };
+}
+
+pub(super) use {listed, refunded};
+
+/// One page of a user's creations, the newest first, without those that the user has deleted.
+#[rustfmt::skip]
+const PAGE: &str = concat!(
+    "SELECT ", listed!(), " AS page FROM (
+       SELECT c.*, ", refunded!(), " FROM stale_drafts_creations AS c INDEXED BY stale_drafts_creations_of_user
+       WHERE user_id = ?1 AND (listed_at, id) < (?2, ?3) AND deleted_at IS NULL
+       ORDER BY listed_at DESC, id DESC LIMIT ?4)"
+);
+
+/// The same for an operator: deleted ones included, and of one status if ?5 names one.
+#[rustfmt::skip]
+const PAGE_OF_ALL: &str = concat!(
+    "SELECT ", listed!(), " AS page FROM (
+       SELECT c.*, ", refunded!(), " FROM stale_drafts_creations AS c INDEXED BY stale_drafts_creations_of_user
+       WHERE user_id = ?1 AND (listed_at, id) < (?2, ?3) AND (?5 IS NULL OR status = ?5)
+       ORDER BY listed_at DESC, id DESC LIMIT ?4)"
+);
+
+/// Active creations of one user, at most `limit`: one row with `candidates`.
+pub fn active_of_user(user_id: &str, limit: u32) -> Statement {
+    Statement::new(ACTIVE_OF_USER, [user_id.into(), limit.into()])
+}
+
+/// The users with the first `limit` balances in alphabetical order: rows of `user_id`, `tokens`.
+pub fn balances(limit: u32) -> Statement {
+    Statement::new(BALANCES, [limit.into()])
+}
+
+/// A user's balance: one row with `tokens`, or none.
+pub fn balance(user_id: &str) -> Statement {
+    Statement::new(BALANCE, [user_id.into()])
+}
+
+/// `limit` of a user's creations after `after`, the newest first, as the user sees them: see [`super::PageRow`].
+pub fn page(user_id: &str, after: &Page, limit: u32) -> Statement {
+    Statement::new(PAGE, place(user_id, after, limit))
+}
+
+/// [`page`] with deleted ones, and of one status if `status` is given: as operators see them.
+pub fn page_of_all(user_id: &str, status: Option<&str>, after: &Page, limit: u32) -> Statement {
+    let mut params = place(user_id, after, limit);
+    params.push(status.into());
+    Statement::new(PAGE_OF_ALL, params)
+}
+
+fn place(user_id: &str, after: &Page, limit: u32) -> Vec<Param> {
+    vec![user_id.into(), Param::Integer(after.listed_at), after.id.as_str().into(), limit.into()]
 }

@@ -1,0 +1,547 @@
+//! The one function that sweeps. The cron trigger, the drafts page and the scheduler's endpoint all call it.
+//!
+//! Select candidates by the index → the rules decide → one transaction writes, and repeats in every write what
+//! was decided on.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+
+use crate::rules::{
+    Action, Active, CircuitBreaker, Decision, Decisions, Planned, Policy, Rule, SkipReason, Staleness,
+    Suspension, Timestamp, Unreadable, decide, recheck,
+};
+use crate::store::{
+    self, CandidateRow, Cost, Count, Database, DatabaseError, Filter, PlanRow, Row, SetAside, SweepStart,
+    SweepTotals, Window,
+};
+
+/// Who asked for a sweep.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// The cron trigger.
+    Cron,
+    /// Somebody who opened the drafts page.
+    Page,
+    /// A scheduler that called the endpoint.
+    Endpoint,
+    /// The command-line tool.
+    Tool,
+}
+
+impl Source {
+    /// The word in `sweeps.source`, JSON and logs.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Source::Cron => "cron",
+            Source::Page => "page",
+            Source::Endpoint => "endpoint",
+            Source::Tool => "tool",
+        }
+    }
+}
+
+/// What a sweep may touch, and how much of it.
+#[derive(Clone, Copy, Debug)]
+pub struct SweepRequest<'a> {
+    /// The sweep's id: a UUIDv7, so that sweeps are ordered by it.
+    pub sweep_id: &'a str,
+    /// What asked.
+    pub source: Source,
+    /// Who asked, for the audit: a user's id, a token's name.
+    pub actor: Option<&'a str>,
+    /// Only this user's creations; `None` for everybody's.
+    pub user_id: Option<&'a str>,
+    /// Only creations of this kind and status.
+    pub filter: Filter<'a>,
+    /// Exactly these creations, as far as they are still what the plan was made for; then nothing else applies.
+    pub planned: Option<&'a [Planned<'a>]>,
+    /// The plan's id, for the audit.
+    pub plan_id: Option<&'a str>,
+    /// The one instant that the whole sweep measures from.
+    pub now: Timestamp,
+    /// After how long a creation is stale.
+    pub policy: &'a Policy,
+    /// Take the same path and write nothing.
+    pub dry_run: bool,
+    /// Whom the rest of the app is told by: see `events.destinations`.
+    pub notify: Notify,
+    /// When it is suspended, if nobody has confirmed what it does; `None` for never.
+    pub breaker: Option<CircuitBreaker>,
+    /// At most this many creations are failed or retried, in one transaction; from 1 to [`MAX_ROWS`].
+    pub limit: u32,
+}
+
+/// The most that one sweep does, and the longest plan that it carries out: one transaction's worth. Who wants more calls again.
+pub const MAX_ROWS: u32 = 1_000;
+
+/// Where the database rejects rows, a sweep tries no further transactions after so many statements: D1's free plan has 50 for a
+/// request.
+const MAX_STATEMENTS: usize = 40;
+/// The statements that fail the creations of a transaction, and those that retry them.
+const STATEMENTS: usize = 3;
+/// After this time a sweep tries again what was rejected by itself.
+const REJECTED_FOR_MS: u64 = 3_600_000;
+/// After this time it tries again what was only rejected together with others.
+const REJECTED_TOGETHER_FOR_MS: u64 = 300_000;
+
+/// Whom events go to, as `events.destinations` has it; 0 is nobody, and then none is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Notify {
+    /// Of a failure or a restore.
+    pub app: u32,
+    /// Of a retry.
+    pub retry: u32,
+}
+
+/// What a sweep did, or would do.
+#[derive(Clone, Debug, Default)]
+pub struct SweepOutcome {
+    /// Marked failed and refunded; in a dry run, what would be.
+    pub failed: Vec<SweptCreation>,
+    /// Put back for another attempt; in a dry run, what would be.
+    pub retried: Vec<SweptCreation>,
+    /// How many had moved on between the decision and the write, and were left alone.
+    pub raced: u32,
+    /// Those whose write the database rejected, each by itself, with its reason. They are set aside, and tried again later.
+    pub rejected: Vec<Rejected>,
+    /// Active creations whose age can't be known; at most [`MAX_ROWS`] of each sort are listed.
+    pub unreadable: Vec<UnreadableCreation>,
+    /// Creations of the plan that were left alone, and why.
+    pub skipped: Vec<(String, SkipReason)>,
+    /// How many creations were looked at.
+    pub examined: u32,
+    /// What was refunded; in a dry run, what would be.
+    pub refunded_tokens: u64,
+    /// Whether stale creations remain beyond the limit.
+    pub more: bool,
+    /// What suspended it: then it wrote nothing, unless it was a dry run, which only says so.
+    pub suspended: Option<Suspension>,
+    /// What the sweep cost.
+    pub cost: Cost,
+}
+
+/// A creation that was marked failed, or put back for another attempt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SweptCreation {
+    /// The creation's id.
+    pub id: String,
+    /// Its owner.
+    pub user_id: String,
+    /// Its kind.
+    pub kind: String,
+    /// The attempt that was stale.
+    pub attempt: u32,
+    /// What was charged, and for a failed one refunded.
+    pub tokens: u64,
+    /// How it was stale.
+    pub staleness: Staleness,
+}
+
+/// A creation whose write the database rejected.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rejected {
+    /// The creation's id.
+    pub id: String,
+    /// The database's reason.
+    pub error: String,
+}
+
+/// A creation that was left alone because its age can't be known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnreadableCreation {
+    /// The creation's id.
+    pub id: String,
+    /// Why.
+    pub reason: Unreadable,
+}
+
+/// A sweep that stopped early. Its transactions that went through stand; the next sweep carries on.
+#[derive(Clone, Debug)]
+pub struct SweepError {
+    /// What was done before.
+    pub outcome: SweepOutcome,
+    /// Why it stopped.
+    pub error: DatabaseError,
+}
+
+/// Finds stale creations, marks them failed, refunds them and records itself. Those with an attempt left are put back
+/// to pending instead.
+///
+/// - Each creation is failed at most once per attempt and refunded at most once: the writes are guarded by what
+///   was decided on, and the ledger's key is unique.
+/// - A creation that moves on meanwhile is counted in [`SweepOutcome::raced`]; the others of its transaction go through.
+/// - A transaction that the database rejects is halved, and each row that is rejected by itself is counted in
+///   [`SweepOutcome::rejected`] and set aside for an hour, so that it keeps nothing from its turn. After a bounded number of
+///   transactions what is left is set aside for five minutes, good rows and bad.
+/// - A sweep that would fail abnormally many is suspended by the [`CircuitBreaker`], and so is every one while an operator has paused
+///   sweeping; a page load also while the circuit breaker is open. A plan that somebody has confirmed is carried out all the same.
+/// - A row stays in `sweeps`, with the error if there was one. Only a page load that finds nothing to do leaves
+///   none: it would be a write for every view.
+///
+/// # Errors
+///
+/// [`SweepError`] if the database failed otherwise.
+pub async fn mark_stale_creations_as_failed(
+    database: &impl Database,
+    request: SweepRequest<'_>,
+) -> Result<SweepOutcome, Box<SweepError>> {
+    let mut run = Run { database, request, outcome: SweepOutcome::default(), begun: false, ended: false };
+    let result = match request.planned {
+        Some(planned) => run.apply(planned).await,
+        None => run.sweep().await,
+    };
+    let ended = match &result {
+        Ok(()) => {
+            let suspended = run.outcome.suspended.as_ref().map(ToString::to_string);
+            run.end(suspended.as_deref()).await
+        }
+        Err(error) => {
+            // The first error is the one to report; that its record failed too would add nothing.
+            let _ = run.end(Some(&error.to_string())).await;
+            Ok(())
+        }
+    };
+    run.outcome.cost = database.cost();
+    match result.and(ended) {
+        Ok(()) => Ok(run.outcome),
+        Err(error) => Err(Box::new(SweepError { outcome: run.outcome, error })),
+    }
+}
+
+struct Run<'a, D> {
+    database: &'a D,
+    request: SweepRequest<'a>,
+    outcome: SweepOutcome,
+    begun: bool,
+    ended: bool,
+}
+
+/// A decision with the row that it is about.
+#[derive(Clone, Copy)]
+struct Step<'a> {
+    decision: Decision<'a>,
+    row: &'a CandidateRow,
+}
+
+impl<D: Database> Run<'_, D> {
+    async fn sweep(&mut self) -> Result<(), DatabaseError> {
+        let SweepRequest { now, policy, dry_run, .. } = self.request;
+        let limit = self.request.limit.clamp(1, MAX_ROWS);
+        let Found { mut rows, unreadable, active, suspended } = self.select(limit).await?;
+        let stale = count(rows.len());
+        self.outcome.more = stale > limit;
+        rows.truncate(limit as usize);
+        self.outcome.examined = count(rows.len().saturating_add(unreadable.len()));
+        let candidates = rows.iter().chain(&unreadable).map(CandidateRow::candidate);
+        let Decisions { fail, retry, unreadable } = decide(candidates, now, policy);
+        let listed = |(id, reason): (&str, Unreadable)| UnreadableCreation { id: id.to_owned(), reason };
+        self.outcome.unreadable = unreadable.into_iter().map(listed).collect();
+        if self.is_suspended(stale, active, suspended).await? && !dry_run {
+            return Ok(());
+        }
+        self.carry_out(&steps(fail.into_iter().chain(retry), &rows)).await
+    }
+
+    /// Carries out a plan that somebody has confirmed: exactly its creations, as far as they are still what it was
+    /// made for.
+    async fn apply(&mut self, planned: &[Planned<'_>]) -> Result<(), DatabaseError> {
+        let SweepRequest { now, policy, .. } = self.request;
+        // A creation that the plan lists twice would be credited twice.
+        let mut listed = HashSet::new();
+        let planned: Vec<_> = planned.iter().filter(|planned| listed.insert(planned.id)).collect();
+        self.outcome.more = planned.len() > MAX_ROWS as usize;
+        let planned: Vec<_> = planned.into_iter().take(MAX_ROWS as usize).collect();
+        self.outcome.examined = count(planned.len());
+        let ids: Vec<_> = planned.iter().map(|planned| planned.id).collect();
+        let results = self.database.run(&[store::by_id(&ids)]).await?;
+        let rows = store::candidates(only(&results), "candidates")?;
+        let candidates: HashMap<_, _> = rows.iter().map(|row| (row.id.as_str(), row.candidate())).collect();
+        let mut decisions = Vec::new();
+        for planned in planned {
+            match recheck(planned, candidates.get(planned.id), now, policy) {
+                Ok(decision) => decisions.push(decision),
+                Err(reason) => self.outcome.skipped.push((planned.id.to_owned(), reason)),
+            }
+        }
+        self.carry_out(&steps(decisions, &rows)).await
+    }
+
+    /// Whether this sweep opens and closes the breaker. A user's own creations say nothing of everybody's: a page load goes by
+    /// what the last sweep of all has found.
+    fn decides(&self) -> bool {
+        self.request.source != Source::Page && self.request.user_id.is_none()
+    }
+
+    /// Whether something suspends this sweep, which finds `stale` creations. A circuit breaker that would not open now is closed.
+    async fn is_suspended(
+        &mut self,
+        stale: u32,
+        active: Option<u64>,
+        suspended: Option<Suspension>,
+    ) -> Result<bool, DatabaseError> {
+        let SweepRequest { source, now, breaker, dry_run, filter, .. } = self.request;
+        let was_open = matches!(suspended, Some(Suspension::BreakerOpen { .. }));
+        let decides = self.decides();
+        let check = |breaker: CircuitBreaker| breaker.check(stale.into(), active.unwrap_or(u64::MAX));
+        let opens = breaker.filter(|_| decides).and_then(check);
+        self.outcome.suspended = match suspended {
+            Some(Suspension::BreakerOpen { .. }) if decides => opens.clone(),
+            Some(suspended) => Some(suspended),
+            None => opens.clone(),
+        };
+        if decides && !dry_run {
+            match opens {
+                Some(Suspension::BreakerOpen { detail }) => {
+                    self.database.run(&[store::hold("circuit_breaker", None, &detail, now)]).await?;
+                }
+                // It takes a sweep of everything to say that there is nothing abnormal any more.
+                _ if was_open && filter.is_empty() && source != Source::Tool => {
+                    self.database.run(&[store::release("circuit_breaker")]).await?;
+                }
+                _ => {}
+            }
+        }
+        Ok(self.outcome.suspended.is_some())
+    }
+
+    /// One candidate more than `limit`, to know whether more remain; or as many as the circuit breaker has to know of, since it
+    /// judges how many are stale, however few of them the sweep would take.
+    async fn select(&self, limit: u32) -> Result<Found, DatabaseError> {
+        let SweepRequest { now, policy, user_id, filter, breaker, .. } = self.request;
+        let breaker = breaker.filter(|_| self.decides());
+        let look = breaker.map_or(limit, |breaker| limit.max(breaker.creations)).saturating_add(1);
+        let window = Window { limit: look, unreadable: MAX_ROWS };
+        let statement = match user_id {
+            Some(user_id) => store::stale_of_user(user_id, policy, filter, now, window),
+            None => {
+                let never = CircuitBreaker { at_least: u32::MAX, ..CircuitBreaker::default() };
+                store::stale(policy, filter, now, window, breaker.unwrap_or(never))
+            }
+        };
+        let results = self.database.run(&[statement]).await?;
+        let rows = only(&results);
+        Ok(Found {
+            rows: store::candidates(rows, "candidates")?,
+            unreadable: store::candidates(rows, "unreadable")?,
+            active: rows.first().and_then(|row| row.get("active")).and_then(serde_json::Value::as_u64),
+            suspended: store::suspended(rows),
+        })
+    }
+
+    /// Carries out the steps, unless this is a dry run, in one transaction; in several smaller ones if the database
+    /// rejects a row. The larger parts come first, so most of what can be written is written before the statements are used up.
+    async fn carry_out(&mut self, steps: &[Step<'_>]) -> Result<(), DatabaseError> {
+        if self.request.dry_run {
+            steps.iter().for_each(|step| self.note(step));
+            return Ok(());
+        }
+        let mut parts = VecDeque::from([steps]);
+        let mut statements = 0_usize;
+        let mut aside = Vec::new();
+        let mut reason = String::new();
+        while let Some(part) = parts.pop_front().filter(|part| !part.is_empty()) {
+            if statements >= MAX_STATEMENTS {
+                aside.extend(part.iter().map(|step| (step, REJECTED_TOGETHER_FOR_MS, reason.clone())));
+                self.outcome.more = true;
+                continue;
+            }
+            let actions =
+                [Action::Fail, Action::Retry].map(|action| part.iter().any(|step| step.action() == action));
+            let actions = actions.into_iter().filter(|any| *any).count();
+            statements = statements.saturating_add(STATEMENTS.saturating_mul(actions));
+            let Err(error) = self.transaction(part, part.len() == steps.len()).await else { continue };
+            if !error.is_constraint() && !error.is_too_big() {
+                return Err(error);
+            }
+            reason = error.to_string();
+            if let [step] = part {
+                self.outcome.rejected.push(Rejected { id: step.row.id.clone(), error: reason.clone() });
+                aside.push((step, REJECTED_FOR_MS, reason.clone()));
+            } else {
+                let (head, tail) = part.split_at(part.len() / 2);
+                parts.extend([head, tail]);
+            }
+        }
+        self.set_aside(&aside).await
+    }
+
+    /// All of `part` in one transaction: those that are failed, and those that are retried.
+    async fn transaction(&mut self, part: &[Step<'_>], ends: bool) -> Result<(), DatabaseError> {
+        let (start, totals, notify) = (self.start(), self.totals(), self.request.notify);
+        let of = |action| part.iter().filter(move |step| step.action() == action).collect::<Vec<_>>();
+        let (fail, retry) = (of(Action::Fail), of(Action::Retry));
+        let count_of =
+            |action, steps: &[&Step<'_>], last| Count { totals, last, counted: counted(action, steps) };
+        let mut batch = Vec::new();
+        if !fail.is_empty() {
+            let count = count_of(Action::Fail, &fail, ends && retry.is_empty());
+            batch.extend(store::mark_failed(start, &plan(&fail), count, notify.app));
+        }
+        if !retry.is_empty() {
+            let count = count_of(Action::Retry, &retry, ends);
+            batch.extend(store::retry(start, &plan(&retry), count, notify.retry));
+        }
+        let results = self.database.run(&batch).await?;
+        self.begun = true;
+        self.ended = ends;
+        let answers = results.chunks(STATEMENTS).filter_map(<[_]>::last);
+        for (steps, answer) in [fail, retry].iter().filter(|steps| !steps.is_empty()).zip(answers) {
+            let done: Option<HashSet<String>> = store::done_ids(answer)?.map(HashSet::from_iter);
+            let raced = done.as_ref().map_or(0, |done| steps.len().saturating_sub(done.len()));
+            self.outcome.raced = self.outcome.raced.saturating_add(count(raced));
+            let done = |step: &&&Step<'_>| done.as_ref().is_none_or(|done| done.contains(&step.row.id));
+            steps.iter().filter(done).for_each(|step| self.note(step));
+        }
+        Ok(())
+    }
+
+    /// Notes what was done.
+    fn note(&mut self, Step { decision, row }: &Step<'_>) {
+        let list = match decision.staleness.action() {
+            Action::Fail => {
+                self.outcome.refunded_tokens = self.outcome.refunded_tokens.saturating_add(row.tokens);
+                &mut self.outcome.failed
+            }
+            Action::Retry => &mut self.outcome.retried,
+        };
+        list.push(SweptCreation {
+            id: row.id.clone(),
+            user_id: row.user_id.clone(),
+            kind: row.kind.clone(),
+            attempt: row.attempt,
+            tokens: row.tokens,
+            staleness: decision.staleness,
+        });
+    }
+
+    /// Leaves rejected creations aside, each for so many milliseconds and with the database's reason.
+    async fn set_aside(&self, steps: &[(&Step<'_>, u64, String)]) -> Result<(), DatabaseError> {
+        if steps.is_empty() {
+            return Ok(());
+        }
+        let creations: Vec<_> = steps
+            .iter()
+            .map(|(step, millis, reason)| SetAside {
+                id: &step.row.id,
+                attempt: step.row.attempt,
+                until: self.request.now.saturating_add(*millis).as_millis(),
+                reason,
+            })
+            .collect();
+        self.database.run(&[store::set_aside(&creations)]).await.map(drop)
+    }
+
+    /// Leaves the sweep's row, unless its last transaction did.
+    async fn end(&mut self, error: Option<&str>) -> Result<(), DatabaseError> {
+        let SweepRequest { dry_run, source, .. } = self.request;
+        let suspended = self.outcome.suspended.is_some();
+        let nothing_to_do = !self.begun && self.outcome.rejected.is_empty() && (error.is_none() || suspended);
+        if dry_run || (source == Source::Page && nothing_to_do) {
+            return Ok(());
+        }
+        let statement = store::end_sweep(self.start(), self.totals(), error, self.database.cost());
+        if self.ended && error.is_none() {
+            // Its last transaction has ended it, and what it did stands: if its cost can't be noted, that is all that is lost.
+            // Somebody waits for a page: its sweep costs what it writes, and no statement more.
+            if source != Source::Page {
+                let _ = self.database.run(&[statement]).await;
+            }
+            return Ok(());
+        }
+        self.ended = true;
+        self.database.run(&[statement]).await.map(drop)
+    }
+
+    const fn start(&self) -> SweepStart<'_> {
+        let SweepRequest { sweep_id, source, actor, plan_id, now, .. } = self.request;
+        SweepStart { sweep_id, source: source.as_str(), actor, plan_id, now }
+    }
+
+    fn totals(&self) -> SweepTotals {
+        let SweepOutcome { examined, rejected, unreadable, more, .. } = &self.outcome;
+        SweepTotals {
+            examined: *examined,
+            rejected: count(rejected.len()),
+            unreadable: count(unreadable.len()),
+            more: *more,
+        }
+    }
+}
+
+/// What a select has found.
+struct Found {
+    rows: Vec<CandidateRow>,
+    unreadable: Vec<CandidateRow>,
+    /// How many creations are active, where the circuit breaker wants to know.
+    active: Option<u64>,
+    suspended: Option<Suspension>,
+}
+
+impl Step<'_> {
+    const fn action(&self) -> Action {
+        self.decision.staleness.action()
+    }
+}
+
+/// The decisions, each with its row.
+fn steps<'a>(decisions: impl IntoIterator<Item = Decision<'a>>, rows: &'a [CandidateRow]) -> Vec<Step<'a>> {
+    let rows: HashMap<_, _> = rows.iter().map(|row| (row.id.as_str(), row)).collect();
+    let step = |decision: Decision<'a>| Some(Step { decision, row: rows.get(decision.id).copied()? });
+    decisions.into_iter().filter_map(step).collect()
+}
+
+/// The steps as the writes take them.
+fn plan<'a>(steps: &[&Step<'a>]) -> Vec<PlanRow<'a>> {
+    steps.iter().map(|step| PlanRow::new(&step.decision, step.row.tokens)).collect()
+}
+
+/// Creations of a transaction that are rolled up together.
+struct Group<'a> {
+    kind: &'a str,
+    status: Active,
+    rule: Rule,
+    creations: u64,
+    tokens: u64,
+    lags: [u64; 6],
+}
+
+/// What is rolled up if all of a transaction goes through: see `sweeps.counted`.
+fn counted(action: Action, steps: &[&Step<'_>]) -> String {
+    // `(kind, status, rule)` are few: they are looked for one by one.
+    let mut groups: Vec<Group<'_>> = Vec::new();
+    for Step { decision, row } in steps {
+        let staleness = decision.staleness;
+        let (kind, status, rule) = (row.kind.as_str(), staleness.stuck_status, staleness.rule);
+        let known = groups
+            .iter()
+            .position(|group| group.kind == kind && group.status == status && group.rule == rule);
+        let at = known.unwrap_or_else(|| {
+            groups.push(Group { kind, status, rule, creations: 0, tokens: 0, lags: [0; 6] });
+            groups.len().saturating_sub(1)
+        });
+        let Some(group) = groups.get_mut(at) else { continue };
+        group.creations = group.creations.saturating_add(1);
+        if action == Action::Fail {
+            group.tokens = group.tokens.saturating_add(row.tokens);
+        }
+        if let Some(lag) = group.lags.get_mut(staleness.lag()) {
+            *lag = lag.saturating_add(1);
+        }
+    }
+    let rows: Vec<_> = groups
+        .into_iter()
+        .map(|Group { kind, status, rule, creations, tokens, lags: [a, b, c, d, e, f] }| {
+            let (rule, status) = (rule.describe(status, kind), status.as_str());
+            serde_json::json!([action.outcome(), kind, status, rule, creations, tokens, a, b, c, d, e, f])
+        })
+        .collect();
+    serde_json::Value::Array(rows).to_string()
+}
+
+/// The rows of the only statement.
+fn only(results: &[Vec<Row>]) -> &[Row] {
+    results.first().map(Vec::as_slice).unwrap_or_default()
+}
+
+fn count(len: usize) -> u32 {
+    u32::try_from(len).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,61 @@
+//! What the database takes, whoever writes.
+
+use serde_json::json;
+
+use crate::sqlite::Sqlite;
+use crate::{NOW, database};
+
+/// Whether a creation comes in whose `column` holds `text`.
+fn takes(database: &Sqlite, column: &str, text: &str) -> bool {
+    let mut row = json!({ "id": "c", "user_id": "anna", "kind": "image", "prompt": "a fox" });
+    row[column] = json!(text);
+    let text = |column: &str| {
+        format!("'{}'", row[column].as_str().unwrap_or_default().replace('\0', "' || char(0) || '"))
+    };
+    database.write("SAVEPOINT try");
+    let taken = database.takes(&format!(
+        "INSERT INTO stale_drafts_creations (id, user_id, kind, prompt, status, tokens, created_at, error)
+         VALUES ({}, {}, {}, {}, 'failed', 0, {NOW}, {})",
+        text("id"),
+        text("user_id"),
+        text("kind"),
+        text("prompt"),
+        text("error"),
+    ));
+    database.write("ROLLBACK TO try; RELEASE try");
+    taken
+}
+
+#[test]
+fn names_are_short_and_hold_no_control_characters() {
+    let database = database();
+    for column in ["id", "user_id", "kind"] {
+        let takes = |text: &str| takes(&database, column, text);
+        assert!(takes("a") && takes(&"é".repeat(100)) && takes("狐 🦊 \u{a0}\\\"%*[]"), "{column}");
+        assert_eq!(takes(""), column == "kind");
+        for wrong in
+            [&"é".repeat(101), "a\u{1}", "\na", "a\tb", "\u{1f}", "\u{7f}", "\u{85}", "\u{9f}", "a\0b", "a\0"]
+        {
+            assert!(!takes(wrong), "{column}: {wrong:?}");
+        }
+    }
+}
+
+#[test]
+fn texts_are_bounded_and_hold_no_nul() {
+    let database = database();
+    for column in ["prompt", "error"] {
+        let takes = |text: &str| takes(&database, column, text);
+        assert!(takes("") && takes("a\nb\t\u{1}") && takes(&"狐".repeat(20_000)), "{column}");
+        assert!(!takes(&"a".repeat(20_001)) && !takes("a\0b") && !takes("\0"), "{column}");
+    }
+}
+
+#[test]
+fn each_migration_states_its_number() {
+    let versions = database().read("SELECT version FROM stale_drafts_schema");
+    assert_eq!(
+        versions,
+        (1..=crate::as_d1::MIGRATIONS.len()).map(|number| json!([number])).collect::<Vec<_>>()
+    );
+}
