@@ -68,6 +68,7 @@ function race(check, plain) {
   const text = (time) => (time === null ? null : new Date(time).toISOString());
   const iso = numeric.map((draft) => ({ ...draft, created_at: text(draft.created_at), started_at: text(draft.started_at), heartbeat_at: text(draft.heartbeat_at) }));
   const known = numeric.map((draft) => check(draft, { now: NOW }));
+  const [fresh, stale] = ["fresh", "stale"].map((verdict) => numeric.filter((_, at) => known[at].verdict === verdict));
   let sink = 0;
   const each = (list, look) => () => {
     for (const draft of list) sink += look(draft).verdict.length;
@@ -84,6 +85,8 @@ function race(check, plain) {
   };
   const options = { now: NOW };
   const results = {
+    fresh: compare(each(fresh, (draft) => check(draft, options)), each(fresh, (draft) => plain(draft, options))),
+    stale: compare(each(stale, (draft) => check(draft, options)), each(stale, (draft) => plain(draft, options))),
     numeric: compare(each(numeric, (draft) => check(draft, options)), each(numeric, (draft) => plain(draft, options))),
     iso: compare(each(iso, (draft) => check(draft, options)), each(iso, (draft) => plain(draft, options))),
     again: compare(() => {
@@ -107,9 +110,9 @@ async function sizes() {
   } finally {
     rmSync(home, { recursive: true, force: true });
   }
-  const { core } = await import(join(root, "pkg/dist/esm/index.js")).then(() => WebAssembly.instantiate(readFileSync(join(root, "pkg/dist/core.wasm")))).then(({ instance }) => ({ core: instance.exports }));
-  const pages = Object.values(core).filter((value) => value instanceof WebAssembly.Memory).length;
-  console.log(`\ncore.wasm: ${readFileSync(join(root, "pkg/dist/core.wasm")).length} bytes, ${pages} pages of memory`);
+  const { draft } = await import(join(root, "pkg/dist/esm/index.js")).then(() => WebAssembly.instantiate(readFileSync(join(root, "pkg/dist/draft.wasm")))).then(({ instance }) => ({ draft: instance.exports }));
+  const pages = Object.values(draft).filter((value) => value instanceof WebAssembly.Memory).length;
+  console.log(`\ndraft.wasm: ${readFileSync(join(root, "pkg/dist/draft.wasm")).length} bytes, ${pages} pages of memory`);
 }
 
 /** Both pages carry their script as one file; one has the package in it, the other the plain function. */
@@ -172,6 +175,8 @@ await run(async () => {
   const { speeds, first } = await inChromium();
   const row = (name, ...values) => console.log(`| ${name} | ${values.map((value) => (value === null ? "" : `${value.toFixed(2)} ×`)).join(" | ")} |`);
   console.log("\n| time, as a ratio to ordinary JavaScript | Node | Chromium |\n|---|---:|---:|");
+  row("one check, fresh", node.fresh, speeds.fresh);
+  row("one check, stale, with its text", node.stale, speeds.stale);
   row("one check, numeric times", node.numeric, speeds.numeric);
   row("one check, ISO text", node.iso, speeds.iso);
   row("a known draft again, by its deadline", node.again, speeds.again);

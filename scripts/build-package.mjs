@@ -16,31 +16,31 @@ const TARGET = "wasm32-unknown-unknown";
 const work = join(root, "target/package");
 const dist = join(root, "pkg/dist");
 
-/** Each module, by what it exports: a draft's verdict, and the law of a policy object. */
-const MODULES = { core: ["age", "base", "classify"], law: ["retries", "rule", "setting", "total"] };
+/** The modules, each a feature `browser-<name>` and `src/browser/<name>.rs`: what a draft is, and what a policy object says. */
+const MODULES = ["draft", "policy"];
 
 const ENTRIES = ["index", "element", "react"];
 
-/** The rules as wasm-bindgen gives them, without what only its glue would need. */
-async function wasm() {
-  await sh("cargo", ["build", "--locked", "--quiet", "--profile", "browser", "-p", "stale-drafts", "--no-default-features", "--features", "browser", "--lib", "--target", TARGET, "--target-dir", "target/browser"], {
-    // All is inlined, and no table is looked up, so the modules need no memory at all.
-    env: { RUSTFLAGS: "-Clink-arg=-zstack-size=16384 -Cjump-tables=no" },
+/** A module as wasm-bindgen gives it, without what only its glue would need. */
+async function wasm(name) {
+  const target = join("target", `browser-${name}`);
+  await sh("cargo", ["build", "--locked", "--quiet", "--profile", "browser", "-p", "stale-drafts", "--no-default-features", "--features", `browser-${name}`, "--lib", "--target", TARGET, "--target-dir", target], {
+    env: { RUSTFLAGS: "-Clink-arg=-zstack-size=16384" },
     quiet: true,
   });
-  await sh(tool("wasm-bindgen"), ["--target", "web", "--no-typescript", "--out-dir", work, "--out-name", "rules", join(root, "target/browser", TARGET, "browser/stale_drafts.wasm")], { quiet: true });
-  for (const [name, functions] of Object.entries(MODULES)) {
-    const graph = join(work, `${name}.json`);
-    writeFileSync(graph, JSON.stringify([{ name: "outside", root: true, reaches: functions }, ...functions.map((name) => ({ name, export: name }))]));
-    await sh(bin("wasm-metadce"), [join(work, "rules_bg.wasm"), "-all", "--graph-file", graph, "-o", join(work, `${name}-all.wasm`)], { quiet: true });
-    await sh(bin("wasm-opt"), [join(work, `${name}-all.wasm`), "-all", "--flatten", "--rereloop", "-Oz", "-Oz", "--converge", "--strip-debug", "--strip-producers", "--strip-target-features", "-o", join(work, `${name}.wasm`)], { quiet: true });
-    // wasm2js knows the first version of WebAssembly only.
-    await sh(bin("wasm-opt"), [join(work, `${name}.wasm`), "-all", "--llvm-nontrapping-fptoint-lowering", "--signext-lowering", "-Oz", "-o", join(work, `${name}-mvp.wasm`)], { quiet: true });
-    await sh(bin("wasm2js"), [join(work, `${name}-mvp.wasm`), "-Oz", "-o", join(work, `${name}.wasm2js.mjs`)], { quiet: true });
-  }
+  await sh(tool("wasm-bindgen"), ["--target", "web", "--no-typescript", "--out-dir", work, "--out-name", name, join(root, target, TARGET, "browser/stale_drafts.wasm")], { quiet: true });
+  const made = join(work, `${name}_bg.wasm`);
+  const graph = join(work, `${name}.json`);
+  const exports = WebAssembly.Module.exports(new WebAssembly.Module(readFileSync(made))).map(({ name }) => name).filter((name) => !name.startsWith("__"));
+  writeFileSync(graph, JSON.stringify([{ name: "outside", root: true, reaches: exports }, ...exports.map((name) => ({ name, export: name }))]));
+  await sh(bin("wasm-metadce"), [made, "-all", "--graph-file", graph, "-o", join(work, `${name}-all.wasm`)], { quiet: true });
+  await sh(bin("wasm-opt"), [join(work, `${name}-all.wasm`), "-all", "-Oz", "-Oz", "--converge", "--strip-debug", "--strip-producers", "--strip-target-features", "-o", join(work, `${name}.wasm`)], { quiet: true });
+  // wasm2js knows the first version of WebAssembly only.
+  await sh(bin("wasm-opt"), [join(work, `${name}.wasm`), "-all", "--disable-multimemory", "--disable-memory64", "--llvm-memory-copy-fill-lowering", "--llvm-nontrapping-fptoint-lowering", "--signext-lowering", "-Oz", "-o", join(work, `${name}-mvp.wasm`)], { quiet: true });
+  await sh(bin("wasm2js"), [join(work, `${name}-mvp.wasm`), "-Oz", "-o", join(work, `${name}.wasm2js.mjs`)], { quiet: true });
 }
 
-/** The modules `#core` and `#law` in a flavour. */
+/** The modules `#draft` and `#policy` in a flavour. */
 const FLAVOURS = {
   esm: (name) => inline(name),
   cjs: (name) => inline(name),
@@ -67,27 +67,27 @@ async function bundle(flavour) {
     format: flavour.endsWith("cjs") ? "cjs" : "esm",
     target: "es2020",
     chunkNames: "shared-[hash]",
-    external: ["react", "./core.wasm", "./law.wasm"],
+    external: ["react", ...MODULES.map((name) => `./${name}.wasm`)],
     legalComments: "none",
     plugins: [{
       name: "rules",
       setup(build) {
-        build.onResolve({ filter: /^#(core|law)$/ }, ({ path }) => ({ path: path.slice(1), namespace: "rules", sideEffects: false }));
+        build.onResolve({ filter: /^#(draft|policy)$/ }, ({ path }) => ({ path: path.slice(1), namespace: "rules", sideEffects: false }));
         build.onLoad({ filter: /.*/, namespace: "rules" }, ({ path }) => ({ contents: FLAVOURS[flavour](path), resolveDir: root }));
       },
     }],
   });
-  if (flavour === "workerd") for (const name of Object.keys(MODULES)) copyFileSync(join(work, `${name}.wasm`), join(dist, flavour, `${name}.wasm`));
+  if (flavour === "workerd") for (const name of MODULES) copyFileSync(join(work, `${name}.wasm`), join(dist, flavour, `${name}.wasm`));
 }
 
 export async function buildPackage() {
-  const made = join(dist, "core.wasm");
+  const made = join(dist, "draft.wasm");
   if (existsSync(made) && newest(made) > newest("src/rules", "src/browser", "pkg/src", "pkg/types", "Cargo.toml", "Cargo.lock", "package-lock.json", "scripts/build-package.mjs")) return;
   step("Building the npm package");
   rmSync(dist, { recursive: true, force: true });
   mkdirSync(work, { recursive: true });
   mkdirSync(dist, { recursive: true });
-  await wasm();
+  for (const name of MODULES) await wasm(name);
   for (const flavour of Object.keys(FLAVOURS)) await bundle(flavour);
   for (const name of readdirSync(join(root, "pkg/types"))) {
     copyFileSync(join(root, "pkg/types", name), join(dist, name));
@@ -95,8 +95,8 @@ export async function buildPackage() {
     const types = readFileSync(join(root, "pkg/types", name), "utf8").replaceAll('.js"', '.cjs"');
     writeFileSync(join(dist, name.replace(".d.ts", ".d.cts")), types);
   }
-  copyFileSync(join(work, "core.wasm"), made);
-  note(`pkg/dist is ready: core.wasm has ${readFileSync(made).length} bytes`);
+  copyFileSync(join(work, "draft.wasm"), made);
+  note(`pkg/dist is ready: draft.wasm has ${readFileSync(made).length} bytes`);
 }
 
 if (import.meta.url === pathToFileURL(process.argv[1]).href) {

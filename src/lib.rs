@@ -10,7 +10,7 @@
 //! | `config` | `server` | the configuration table, validated |
 //! | `auth` | `server` | who is calling: tokens and secrets |
 //! | `worker` | `worker` | the Cloudflare Worker: routes, pages, log; converts, calls, carries out |
-//! | `browser` | `browser` | the rules as functions of numbers, for the npm package |
+//! | `browser` | `browser` | the rules for the npm package |
 //!
 //! Dependencies point inwards only; `tests/architecture.rs` keeps it so.
 
@@ -22,7 +22,7 @@ pub mod rules;
 
 #[cfg(feature = "server")]
 pub mod auth;
-#[cfg(feature = "browser")]
+#[cfg(any(feature = "browser-draft", feature = "browser-policy"))]
 pub mod browser;
 #[cfg(feature = "server")]
 pub mod config;

@@ -142,8 +142,10 @@ fn the_browser_and_the_worker_are_built_apart() {
     let manifest = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml")).unwrap();
     let feature =
         |name: &str| manifest.lines().find(|line| line.starts_with(&format!("{name} = ["))).unwrap();
-    assert!(!feature("worker").contains("\"browser\""));
-    assert_eq!(feature("browser"), "browser = [\"dep:wasm-bindgen\"]");
+    assert!(!feature("worker").contains("\"browser"));
+    for half in ["browser-draft", "browser-policy"] {
+        assert_eq!(feature(half), format!("{half} = [\"dep:wasm-bindgen\"]"));
+    }
 }
 
 #[test]

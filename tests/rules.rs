@@ -159,8 +159,8 @@ fn hours() {
     }
     for text in ["0", "-0", "-1", "NaN", "inf", "-inf", "1e-9", "1e10", "", "one", "1h", "0x1", "1,5"] {
         let error = text.parse::<MaxAge>().unwrap_err().to_string();
-        let expected = "is no maximum age: expected hours above 0, such as `1` or `0.5`";
-        assert_eq!(error, format!("`{text}` {expected}"));
+        let expected = "expected a number of hours above 0, such as `1` or `0.5`";
+        assert_eq!(error, format!("invalid max age `{text}`: {expected}"));
     }
 }
 
@@ -226,7 +226,7 @@ fn one_max_age_replaces_every_limit_on_silence_but_never() {
         common::policy(&serde_json::json!({ "heartbeat_minutes": 2, "total_hours": 6, "attempts": 3 }));
     let short = policy.unwrap().with_max_age(MaxAge::DEVELOPMENT);
     assert_eq!(short.limit_in(Phase::Heartbeating, "image").0, Limit::After(MaxAge::DEVELOPMENT));
-    assert_eq!(short.total("image").0, Limit::After(MaxAge::from_hours(6.0).unwrap()));
+    assert_eq!(short.total("image").0, Limit::After(MaxAge::checked(6.0).unwrap()));
     assert_eq!(short.attempts("image").get(), 3);
     let policy = common::policy(
         &serde_json::json!({ "pending": "never", "kinds": { "video": { "processing": "never" } } }),
@@ -266,27 +266,6 @@ fn the_ends_of_what_a_time_and_a_limit_can_be() {
     assert_eq!(now().saturating_sub(u64::MAX).as_millis(), 0);
     let limit = |millis| MaxAge::from_millis(millis).map(MaxAge::as_millis);
     assert_eq!([0, 1, LAST, LAST + 1].map(limit), [None, Some(1), Some(LAST), None]);
-}
-
-#[cfg_attr(not(target_arch = "wasm32"), test)]
-#[cfg_attr(target_arch = "wasm32", wasm_bindgen_test)]
-fn hours_that_are_none_are_quoted_as_json_writes_them() {
-    for (hours, text) in [
-        (0.0, "0"),
-        (-1.5, "-1.5"),
-        (1e-9, "1e-9"),
-        (-1e-7, "-1e-7"),
-        (-1e-6, "-0.000001"),
-        (1e20, "100000000000000000000"),
-        (1e21, "1e+21"),
-        (-1.5e300, "-1.5e+300"),
-        (f64::INFINITY, "Infinity"),
-        (f64::NEG_INFINITY, "-Infinity"),
-        (f64::NAN, "NaN"),
-    ] {
-        let expected = format!("`{text}` is no maximum age: expected hours above 0, such as `1` or `0.5`");
-        assert_eq!(MaxAge::from_hours(hours).unwrap_err().to_string(), expected);
-    }
 }
 
 #[cfg_attr(not(target_arch = "wasm32"), test)]

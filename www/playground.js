@@ -65,7 +65,7 @@ function show() {
   get("verdict").textContent = result.verdict;
   get("error").textContent = result.error ?? "none";
   const limit = result.max_age_ms === Infinity ? "never" : words(result.max_age_ms);
-  get("limit").textContent = `${limit}, by ${inPolicy[result.rule] ?? `\`${result.rule}\``}`;
+  get("limit").textContent = result.rule === null ? "none" : `${limit}, by ${inPolicy[result.rule] ?? `\`${result.rule}\``}`;
   get("deadline").textContent = result.deadline === null ? "none" : new Date(result.deadline).toISOString();
   get("call").textContent = `check(${JSON.stringify(row, null, 2)}, { now: ${now}, policy: policy(…) });\n\n// ${JSON.stringify(result, null, 2).replaceAll("\n", "\n// ")}`;
 }

@@ -1,28 +1,41 @@
-// What a draft is: the rules decide, this converts.
+// What a draft is: the rules decide and give the words, this converts.
 
-import { core } from "#core";
-import { BADGES, STATUSES, ageText, reason } from "./text.js";
-import { millis, times } from "./time.js";
+import { draft as rules } from "#draft";
+import { fill, textOf } from "./text.js";
+import { millis } from "./time.js";
 
-/** What is settled or unreadable is answered below every age: see `src/browser/draft.rs`. */
-const SETTLED = -9e15;
+const text = /* @__PURE__ */ textOf(rules);
+/** The fields of an answer, as `Answer` in src/browser/draft.rs has them. */
+const VERDICT = 0;
+const STATUS = 1;
+const BADGE = 2;
+const ERROR = 3;
+const ERROR_CODE = 4;
+const DEADLINE = 5;
+const AGE = 6;
+const MAX_AGE = 7;
+const LIMIT = 8;
+const answer = /* @__PURE__ */ new Float64Array(/* @__PURE__ */ rules.memory.buffer, /* @__PURE__ */ rules.answer(), 9);
+const list = (length) => text.read(length).split("\n");
+const VERDICTS = /* @__PURE__ */ list(/* @__PURE__ */ rules.verdicts());
+const STATUSES = /* @__PURE__ */ list(/* @__PURE__ */ rules.statuses());
+const BADGES = /* @__PURE__ */ list(/* @__PURE__ */ rules.badges());
+const ERROR_CODES = /* @__PURE__ */ list(/* @__PURE__ */ rules.error_codes());
 
-/** What a policy may be instead of hours; the last is the default. */
-const WORDS = ["never", "development", "budget", "production", undefined];
+/** A number of the rules, which is NaN where there is none. */
+const orNull = (number) => (number == number ? number : null);
 
-let lastPolicy = WORDS;
-let lastLimit;
-
-/** The limit of a policy and the rule that it comes from: what `policy()` gives is a function that answers for each draft. */
-const limit = (draft, policy, latest) => {
-  if (policy?.call) return policy(draft, latest);
-  if (policy !== lastPolicy) {
-    const ms = core.base(WORDS.indexOf(policy) + 1 || (typeof policy == "number" ? 0 : 6), policy);
-    if (ms != ms) throw RangeError(`\`policy\` is \`${policy}\`: expected hours above 0, "never", a preset or a policy()`);
-    lastPolicy = policy;
-    lastLimit = { max_age_ms: ms, rule: null };
+/** Sets the limits for a draft, and gives the names of their rules where a policy object has them. */
+const setLimits = (policy, kind) => {
+  if (policy?.call) {
+    const { limits, names } = policy(kind);
+    rules.limits(...limits);
+    return names;
   }
-  return lastLimit;
+  if (policy === undefined) rules.default_limit();
+  else if (!(typeof policy == "number" ? rules.hours(policy) : typeof policy == "string" && rules.named_limit(text.write(policy)))) {
+    throw RangeError(fill(text.read(rules.no_policy()), { value: String(policy) }));
+  }
 };
 
 /** `now` as the two instants that it lies between: a clock knows its error. */
@@ -33,32 +46,21 @@ export const range = (now = Date.now()) => {
 };
 
 export const checkIn = (draft, policy, { earliest, latest }) => {
-  let { status, error = null, error_code = null } = draft;
-  const code = STATUSES.indexOf(status);
-  const { max_age_ms, rule, total, retry } = limit(draft, policy, latest);
-  const answer = core.classify(code, ...times(draft, total), max_age_ms, earliest, latest);
-  let verdict = "settled";
-  let badge = BADGES[code];
-  let deadline = null;
-  let age_ms = null;
-  if (answer > SETTLED) {
-    verdict = "fresh";
-    error = error_code = null;
-    deadline = answer;
-    if (answer < 0) {
-      verdict = "stale";
-      age_ms = -answer;
-      deadline = earliest - age_ms + max_age_ms;
-      error = `Generation timeout: Task stuck in ${status} status for ${ageText(core.age(age_ms))}` + (draft.attempt > 1 ? `, after ${draft.attempt} attempts` : "");
-      error_code = "generation_timeout";
-      [status, badge] = retry ?? ["failed", BADGES[4]];
-    }
-  } else if (answer < SETTLED) {
-    verdict = "unreadable";
-    badge = BADGES[5];
-    [error_code, error] = reason(SETTLED - answer, code);
-  }
-  return { verdict, status, badge, error, error_code, deadline: deadline < Infinity ? deadline : null, age_ms, max_age_ms, rule };
+  const names = setLimits(policy, draft.kind);
+  rules.check(STATUSES.indexOf(draft.status), millis(draft.created_at), millis(draft.queued_at), millis(draft.started_at), millis(draft.heartbeat_at), draft.attempt, earliest, latest);
+  const verdict = VERDICTS[answer[VERDICT]];
+  const settled = verdict == "settled";
+  return {
+    verdict,
+    status: STATUSES[answer[STATUS]] ?? draft.status,
+    badge: BADGES[answer[BADGE]],
+    error: (settled ? draft.error : answer[ERROR] && text.read(answer[ERROR])) || null,
+    error_code: (settled ? draft.error_code : ERROR_CODES[answer[ERROR_CODE]]) ?? null,
+    deadline: orNull(answer[DEADLINE]),
+    age_ms: orNull(answer[AGE]),
+    max_age_ms: orNull(answer[MAX_AGE]),
+    rule: names?.[answer[LIMIT]] ?? null,
+  };
 };
 
 export const check = (draft, { now, policy } = {}) => checkIn(draft, policy, range(now));

@@ -1,64 +1,53 @@
-// A policy object: which of its values apply, and what is wrong with one that is not understood, is the rules' to
-// say; the words are those of `src/rules/policy.rs`, and the shared cases hold the two together.
+// A policy object: this walks through its settings, and the rules understand them and word what is wrong.
 
-import { law } from "#law";
-import { core } from "#core";
-import { STATUSES } from "./text.js";
-import { times } from "./time.js";
+import { policy as rules } from "#policy";
+import { fill, textOf } from "./text.js";
 
-const KEYS = ["max_age_hours", "preset", "pending", "processing", "heartbeat_minutes", "total_hours", "attempts", "keep_late_results", "kinds", ""];
-const MEANINGS = ["never", "development", "budget", "production", true, false];
+const text = /* @__PURE__ */ textOf(rules);
 
-/** What is wrong, by the codes of `setting` in `src/browser/policy.rs`, with the value as the rules write it. */
-const problem = (code, key, value) =>
-  code == 3
-    ? "`preset` and `max_age_hours` exclude each other: give one"
-    : (code == 5 || code == 6 ? `unknown key \`${key}\`` : `\`${key}\` is \`${typeof value == "object" ? JSON.stringify(value) : typeof value == "string" ? `"${value}"` : value}\``) +
-      ": expected " +
-      [
-        'hours above 0, such as `1` or `0.5`, or `"never"`',
-        '`"development"` (10 minutes), `"budget"` (30 minutes) or `"production"` (1 hour)',
-        "",
-        "a table such as `kinds.video = { processing = 6 }`",
-        "`preset`, `max_age_hours`, `pending`, `processing`, `heartbeat_minutes`, `total_hours`, `attempts`, `keep_late_results` or `kinds.<kind>`",
-        "`max_age_hours`, `pending`, `processing`, `heartbeat_minutes`, `total_hours` or `attempts`",
-        'minutes above 0, such as `2` or `0.5`, or `"never"`',
-        "a whole number from 1 to 100",
-        "`true` or `false`",
-      ][code - 1];
+/** A kind's setting is at `kinds.<kind>.<key>`; no path is longer. */
+const LONGEST = 3;
+
+/** The settings of a table as pairs of a path and a value. An empty table is a value, unless it is one that holds kinds. */
+const flatten = (value, path = []) => {
+  if (!value || typeof value != "object" || Array.isArray(value) || path.length == LONGEST) return [[path, value]];
+  const settings = Object.keys(value).flatMap((key) => flatten(value[key], [...path, key]));
+  return settings.length || !path.length || path[0] == "kinds" ? settings : [[path, value]];
+};
+
+/** Gives a value to the rules; false if it is not understood. */
+const give = (value) => {
+  if (typeof value == "number") return rules.number(value);
+  if (typeof value == "string") return rules.text(text.write(value));
+  return typeof value == "boolean" ? rules.flag(value) : rules.other();
+};
+
+/** A value as messages show it. */
+const shown = (value) => (typeof value == "string" ? `"${value}"` : typeof value == "object" ? JSON.stringify(value) : String(value));
+
+/** Has the rules read the settings from their beginning. */
+const understand = (settings) => {
+  rules.begin();
+  for (const [path, value] of settings) {
+    for (const key of path) rules.key(text.write(key));
+    if (!give(value)) throw RangeError(fill(text.read(rules.problem()), { key: path.join("."), value: shown(value) }));
+  }
+};
+
+/** What the settings give for a kind: the arguments of the rules' `limits`, and the name of each limit's entry. */
+const limitsOf = (settings, kind) => {
+  understand(settings.filter(([path]) => path.length < LONGEST || path[1] == kind));
+  const places = [...Array(rules.limit_count()).keys()];
+  return {
+    limits: [...places.map((place) => rules.limit(place)), rules.attempts()],
+    names: places.map((place) => fill(text.read(rules.rule(place)), { kind })),
+  };
+};
 
 export function policy(object) {
-  const limits = new Map();
-  const read = (value, keys) => {
-    if (value && typeof value == "object" && !Array.isArray(value) && keys.length < 3) {
-      // An empty table says nothing where it is one of kinds or of a kind's limits; elsewhere it is no value.
-      let wrong = keys.length && keys[0] != "kinds";
-      for (const key in value) wrong = read(value[key], [...keys, key]);
-      if (!wrong) return;
-    }
-    const meaning = typeof value == "number" ? 0 : MEANINGS.indexOf(value) + 1 || 7;
-    const key = keys.join(".");
-    // The other of the two that exclude each other.
-    const other = limits.has(key == "preset" ? "max_age_hours" : "preset");
-    const codes = [0, 1, 2].map((at) => (at in keys ? (KEYS.indexOf(keys[at]) + 11) % 11 : 11));
-    const limit = law.setting(...codes, meaning, value, other && keys.length < 2);
-    if (limit < 0) throw RangeError(problem(-limit, key, value));
-    limits.set(key, limit);
-  };
-  read(object, []);
-  const basis = limits.has("preset") ? "preset" : "max_age_hours";
-  return (draft, latest = Infinity) => {
-    const { status } = draft;
-    const own = `kinds.${draft.kind ?? ""}.`;
-    const code = STATUSES.indexOf(status);
-    const [created, entered, heartbeat] = times(draft);
-    const of = (key) => [own + key, key].find((name) => limits.has(name));
-    const names = [own + "heartbeat_minutes", "heartbeat_minutes", own + status, own + "max_age_hours", status];
-    let rule = names[law.rule(code, entered, heartbeat, ...names.map((name) => limits.get(name) ?? NaN))] ?? basis;
-    let max_age_ms = limits.get(rule) ?? core.base(5, 0);
-    const hours = of("total_hours");
-    const total = !!law.total(code, created, entered, heartbeat, max_age_ms, limits.get(hours), latest);
-    if (total) max_age_ms = limits.get((rule = hours));
-    return { max_age_ms, rule, total, retry: law.retries(draft.attempt, limits.get(of("attempts"))) ? ["pending", "🔁 Retrying"] : undefined };
-  };
+  const settings = flatten(object);
+  understand(settings);
+  const others = limitsOf(settings);
+  const kinds = new Map(settings.filter(([path]) => path.length == LONGEST).map(([[, kind]]) => [kind, limitsOf(settings, kind)]));
+  return (kind) => kinds.get(kind) ?? others;
 }

@@ -1,23 +1,23 @@
-// The words for what the rules decide, as `src/rules/text.rs` has them; the shared cases hold the two together.
+// Text goes through a buffer in a module's memory: see src/browser/text.rs.
 
-export const STATUSES = ["pending", "processing", "draft", "published", "failed"];
+/** Not everywhere: jsdom has none. */
+const utf8 = globalThis.TextDecoder && /* @__PURE__ */ new TextDecoder();
 
-/** By the status' place, and last for what is unreadable. */
-export const BADGES = ["⏳ Pending", "⚙️ Processing", "📝 Draft", "🌐 Published", "❌ Failed", "⚠️ Needs attention"];
-
-/** An age as it is written, from its count and unit: see `age` in `src/browser/draft.rs`. */
-export const ageText = (packed) => {
-  const unit = packed % 4;
-  const count = (packed - unit) / 4;
-  return unit ? count + (unit < 2 ? " minute" : " second") + (count == 1 ? "" : "s") : (count - (count % 10)) / 10 + "." + (count % 10) + " hours";
+export const textOf = (rules) => {
+  const buffer = new Uint8Array(rules.memory.buffer, rules.buffer(), rules.buffer_bytes());
+  return {
+    /** The text that the rules have written, of this length. */
+    read: (length) => {
+      const bytes = buffer.subarray(0, length);
+      return utf8 ? utf8.decode(bytes) : decodeURIComponent(escape(String.fromCharCode(...bytes)));
+    },
+    /** Writes a text for the rules, and gives its length. Their words are short and of ASCII; what is not is none of them. */
+    write: (text) => {
+      for (let at = 0; at < text.length; at++) buffer[at] = Math.min(text.charCodeAt(at), 255);
+      return text.length;
+    },
+  };
 };
 
-const REASONS = [
-  ["unknown_status", "its status is unknown"],
-  ["time_missing", "it has no time"],
-  ["time_in_future", "its last sign of life is in the future"],
-];
-
-/** Why a draft is unreadable, as code and as text, from its number, 1 to 6, and its status' place. */
-export const reason = (code, status) =>
-  REASONS[code - 1] ?? ["time_malformed", `its \`${["created", status ? "started" : "queued", "heartbeat"][code - 4]}_at\` is no time: expected whole epoch milliseconds`];
+/** A text of the rules with its `{names}` replaced by the caller's own values. */
+export const fill = (text, values) => text.replace(/{(\w+)}/g, (_, name) => values[name]);

@@ -7,6 +7,3 @@ export const millis = (time) => {
   if (typeof time != "number") time = typeof time == "string" ? (RFC_3339.test(time) ? Date.parse(time) : NaN) : time instanceof Date ? +time : NaN;
   return time == time ? time : Infinity;
 };
-
-/** What a draft's age goes by: when it was created, when it entered its status, and, unless in all is asked for, its last heartbeat. */
-export const times = (draft, inAll) => [draft.created_at, draft.status == "pending" ? draft.queued_at : draft.started_at, inAll ? null : draft.heartbeat_at].map(millis);

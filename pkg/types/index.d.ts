@@ -45,9 +45,9 @@ export interface Verdict {
   readonly deadline: number | null;
   /** How long a stale draft has shown no sign of life, or has been processed in all, in ms; otherwise `null`. */
   readonly age_ms: number | null;
-  /** The limit for such a draft, in ms; `Infinity` for `never`. */
-  readonly max_age_ms: number;
-  /** The entry of the policy that the limit comes from, such as `kinds.video.processing`; `null` where the policy is one limit. */
+  /** The limit that it was judged by, in ms; `Infinity` for `never`, `null` for what is settled or unreadable. */
+  readonly max_age_ms: number | null;
+  /** The entry of the policy that the limit comes from, such as `kinds.video.processing`; `null` where the policy is one limit, and for what is settled or unreadable. */
   readonly rule: string | null;
 }
 
@@ -92,11 +92,8 @@ export interface PolicySettings {
   readonly kinds?: { readonly [kind: string]: KindLimits };
 }
 
-/** A policy that has been understood: what {@link policy} gives. */
-export type Policy = (
-  draft: Draft,
-  latest?: number,
-) => { readonly max_age_ms: number; readonly rule: string; readonly total: boolean; readonly retry?: readonly [status: Status, badge: string] };
+/** A policy that has been understood: what {@link policy} gives. It answers with the limits of a kind, in ms, and the number of attempts; and with the entry that each limit comes from. */
+export type Policy = (kind?: string | null) => { readonly limits: readonly number[]; readonly names: readonly string[] };
 
 /** A clock that follows the server's: what {@link serverClock} gives. */
 export interface Clock {

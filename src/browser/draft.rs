@@ -1,81 +1,232 @@
+//! What a draft is.
+//!
+//! ```js
+//! rules.hours(0.5);                                            // or limits(…), or another way to say when it is stale
+//! rules.check(status, created_at, queued_at, started_at, heartbeat_at, attempt, earliest, latest);
+//! const [verdict, status, badge] = answer;                       // the fields of an answer, where rules.answer() says
+//! ```
+
+use std::cell::Cell;
+
 use wasm_bindgen::prelude::wasm_bindgen;
 
-use super::limit;
+use super::text::{is, write, write_lines};
+use super::{limit, millis};
 use crate::rules::{
-    Age, Applied, Attempts, Draft, Field, Rule, Signs, Status, Time, Timestamp, Unit, Unreadable, Verdict,
-    classify_by,
+    Action, Attempts, Badge, Draft, Field, GENERATION_TIMEOUT, Limit, MaxAge, Phase, Preset, Rule, Status,
+    Time, Timestamp, Unreadable, Verdict, applied, classify_by,
 };
 
-/// Answers that are no time and no age stand below every time and age: this minus their code.
-const CODES: f64 = -9e15;
-
-/// What a draft is, for a `now` that is known to lie between `earliest` and `latest`.
-///
-/// | answer | verdict |
-/// |---|---|
-/// | 0 or more | fresh; the deadline, or Infinity for `never` |
-/// | -8.64e15 to -1 | stale; minus the age in milliseconds |
-/// | -9e15 | settled |
-/// | -9e15 - 1 | unreadable: unknown status |
-/// | -9e15 - 2 | unreadable: no time |
-/// | -9e15 - 3 | unreadable: in the future |
-/// | -9e15 - 4, 5, 6 | unreadable: `created_at`, `entered_at`, `heartbeat_at` is malformed |
-///
-/// `entered_at` is `queued_at` of a pending draft, and `started_at` of any other. Where the limit on the total time
-/// applies, no heartbeat is given. It is stale only if it is so at `earliest`, and in the future only if it is so at
-/// `latest`.
-#[wasm_bindgen(js_name = classify)]
-pub fn verdict(
+/// What the last draft is. JavaScript reads it where [`answer`] says, as doubles with these names in this order.
+#[derive(Clone, Copy)]
+struct Answer {
+    /// Its place in [`verdicts`].
+    verdict: i32,
+    /// The place in [`statuses`] of the status that it has, or is about to have; -1 if it is unreadable.
     status: i32,
-    created_at: f64,
-    entered_at: f64,
-    heartbeat_at: f64,
+    /// Its place in [`badges`].
+    badge: i32,
+    /// The error that it has failed with, or why it is unreadable: its length in the buffer, 0 if there is none.
+    error: usize,
+    /// The error's place in [`error_codes`], -1 if there is none.
+    error_code: i32,
+    /// The last instant at which it is not stale; NaN where there is none.
+    deadline: f64,
+    /// How long it has shown no sign of life, or has taken in all; NaN if it is not stale.
+    age_ms: f64,
+    /// The limit that it was judged by; Infinity for `never`, NaN where none applies.
     max_age_ms: f64,
-    earliest: f64,
-    latest: f64,
-) -> f64 {
-    let entered_at = time(entered_at);
-    let draft = Draft {
-        status: match status {
-            0 => Some(Status::Pending),
-            1 => Some(Status::Processing),
-            2 => Some(Status::Draft),
-            3 => Some(Status::Published),
-            4 => Some(Status::Failed),
-            _ => None,
-        },
-        created_at: time(created_at),
-        queued_at: entered_at,
-        started_at: entered_at,
-        heartbeat_at: time(heartbeat_at),
-        ..Draft::default()
-    };
-    let earliest = instant(earliest);
-    let limit = limit(max_age_ms);
-    let applied = |_, signs: Signs| Applied { limit, rule: Rule::MaxAgeHours, since: signs.last };
-    match classify_by(&draft, instant(latest), Attempts::ONE, applied) {
-        Verdict::Settled(_) => CODES,
-        Verdict::Fresh { deadline, .. } => deadline.map_or(f64::INFINITY, |at| at.as_millis() as f64),
-        Verdict::Stale(stale) if earliest <= stale.deadline() => stale.deadline().as_millis() as f64,
-        Verdict::Stale(stale) => -(earliest.millis_since(stale.since) as f64),
-        Verdict::Unreadable(reason) => CODES - code(reason),
+    /// Which limit that is: its place among the arguments of [`limits`].
+    limit: i32,
+}
+
+const FIELDS: usize = 9;
+
+impl Answer {
+    fn fields(self) -> [f64; FIELDS] {
+        let Answer { verdict, status, badge, error, error_code, deadline, age_ms, max_age_ms, limit } = self;
+        let [verdict, status, badge, error_code, limit] =
+            [verdict, status, badge, error_code, limit].map(f64::from);
+        [verdict, status, badge, error as f64, error_code, deadline, age_ms, max_age_ms, limit]
     }
 }
 
-/// An age as it is written: its count times four, plus its unit: 0 hours, counted in tenths, 1 minutes,
-/// 2 seconds.
-#[wasm_bindgen]
-pub fn age(age_ms: f64) -> f64 {
-    let (count, unit) = Age(age_ms as u64).parts();
-    let unit = match unit {
-        Unit::TenthsOfHours => 0,
-        Unit::Minutes => 1,
-        Unit::Seconds => 2,
-    };
-    count.saturating_mul(4).saturating_add(unit) as f64
+/// The limits that apply, and how often drafts are tried.
+struct Applying {
+    silence: [Cell<f64>; Phase::ALL.len()],
+    total: Cell<f64>,
+    attempts: Cell<f64>,
 }
 
-pub(super) fn time(millis: f64) -> Time {
+thread_local! {
+    static ANSWER: [Cell<f64>; FIELDS] = const { [const { Cell::new(0.0) }; FIELDS] };
+    static APPLYING: Applying = const { Applying {
+        silence: [const { Cell::new(0.0) }; Phase::ALL.len()],
+        total: Cell::new(0.0),
+        attempts: Cell::new(0.0),
+    } };
+}
+
+// First, the limits.
+
+/// Sets what a policy object gives: see [`super::policy`].
+#[wasm_bindgen]
+pub fn limits(pending: f64, processing: f64, heartbeating: f64, total: f64, attempts: f64) {
+    let _always_there = APPLYING.try_with(|applying| {
+        let [at_pending, at_processing, at_heartbeating] = &applying.silence;
+        at_pending.set(pending);
+        at_processing.set(processing);
+        at_heartbeating.set(heartbeating);
+        applying.total.set(total);
+        applying.attempts.set(attempts);
+    });
+}
+
+/// Sets the limit that applies where nothing is said.
+#[wasm_bindgen]
+pub fn default_limit() {
+    one_limit(Limit::default());
+}
+
+/// Sets one limit for everything, in hours; says whether that is a limit.
+#[wasm_bindgen]
+pub fn hours(hours: f64) -> bool {
+    MaxAge::checked(hours).map(|max_age| one_limit(Limit::After(max_age))).is_some()
+}
+
+/// Sets the limit of the word in the buffer, `never` or a preset; says whether it is one.
+#[wasm_bindgen]
+pub fn named_limit(length: usize) -> bool {
+    let limit = if is("never", length) {
+        Some(Limit::Never)
+    } else {
+        Preset::of(|name| is(name, length)).map(|preset| Limit::After(preset.max_age()))
+    };
+    limit.map(one_limit).is_some()
+}
+
+/// Writes what to say of anything else.
+#[wasm_bindgen]
+pub fn no_policy() -> usize {
+    write(&"`policy` is `{value}`: expected hours above 0, \"never\", a preset or a policy()")
+}
+
+fn one_limit(limit: Limit) {
+    let limit = millis(limit);
+    limits(limit, limit, limit, f64::INFINITY, 1.0);
+}
+
+// Then, the draft.
+
+/// Judges a draft, at an instant that is known to lie between `earliest` and `latest`: it is stale only if it is so at the
+/// earliest, and in the future only if it is so at the latest.
+#[wasm_bindgen]
+#[expect(
+    clippy::too_many_arguments,
+    reason = "they are a draft's columns, and only numbers cross the boundary"
+)]
+pub fn check(
+    status: i32,
+    created_at: f64,
+    queued_at: f64,
+    started_at: f64,
+    heartbeat_at: f64,
+    attempt: f64,
+    earliest: f64,
+    latest: f64,
+) {
+    let draft = Draft {
+        status: usize::try_from(status).ok().and_then(|place| Status::ALL.get(place)).copied(),
+        created_at: time(created_at),
+        queued_at: time(queued_at),
+        started_at: time(started_at),
+        heartbeat_at: time(heartbeat_at),
+        attempt: if attempt >= 1.0 { attempt.min(u32::MAX.into()) as u64 as u32 } else { 1 },
+        ..Draft::default()
+    };
+    let _always_there = APPLYING.try_with(|applying| {
+        let mut place = -1;
+        let attempts = Attempts::checked(applying.attempts.get()).unwrap_or(Attempts::ONE);
+        let verdict = classify_by(&draft, instant(latest), attempts, |status, signs| {
+            let phase = draft.phase(status);
+            let [pending, processing, heartbeating] = &applying.silence;
+            let silence = match phase {
+                Phase::Pending => pending,
+                Phase::Processing => processing,
+                Phase::Heartbeating => heartbeating,
+            };
+            let silence = (limit(silence.get()), Rule::MaxAgeHours);
+            let applied = applied(status, signs, silence, (limit(applying.total.get()), Rule::Total));
+            place = if applied.rule == Rule::Total { Phase::ALL.len() as i32 } else { phase as i32 };
+            applied
+        });
+        keep(answer_at(instant(earliest), verdict, place));
+    });
+}
+
+/// The answer about a draft that was judged at the latest instant that it may be, as it is at the earliest.
+fn answer_at(earliest: Timestamp, verdict: Verdict, limit_place: i32) -> Answer {
+    let verdict = match verdict {
+        Verdict::Stale(stale) if earliest <= stale.deadline() => Verdict::Fresh {
+            status: stale.stuck_status,
+            deadline: Some(stale.deadline()),
+            limit: limit(stale.max_age_ms as f64),
+            rule: stale.rule,
+        },
+        verdict => verdict,
+    };
+    let none = Answer {
+        verdict: 0,
+        status: -1,
+        badge: Badge::of(&verdict) as i32,
+        error: 0,
+        error_code: -1,
+        deadline: f64::NAN,
+        age_ms: f64::NAN,
+        max_age_ms: f64::NAN,
+        limit: limit_place,
+    };
+    match verdict {
+        Verdict::Settled(status) => Answer { verdict: 0, status: status as i32, ..none },
+        Verdict::Fresh { status, deadline, limit, .. } => Answer {
+            verdict: 1,
+            status: status.status() as i32,
+            deadline: deadline.map_or(f64::NAN, |at| at.as_millis() as f64),
+            max_age_ms: millis(limit),
+            ..none
+        },
+        Verdict::Stale(mut stale) => {
+            stale.age_ms = earliest.millis_since(stale.since);
+            let status = match stale.action() {
+                Action::Fail => Status::Failed,
+                Action::Retry => Status::Pending,
+            };
+            Answer {
+                verdict: 2,
+                status: status as i32,
+                error: write(&stale.error_text()),
+                error_code: 0,
+                deadline: stale.deadline().as_millis() as f64,
+                age_ms: stale.age_ms as f64,
+                max_age_ms: stale.max_age_ms as f64,
+                ..none
+            }
+        }
+        Verdict::Unreadable(reason) => {
+            let error_code = match reason {
+                Unreadable::UnknownStatus => 1,
+                Unreadable::Missing => 2,
+                Unreadable::Malformed(_) => 3,
+                Unreadable::Future => 4,
+            };
+            Answer { verdict: 3, error: write(&reason), error_code, ..none }
+        }
+    }
+}
+
+/// NaN is missing; a fraction, or what is out of range, is malformed.
+#[inline(never)]
+fn time(millis: f64) -> Time {
     if millis.is_nan() {
         Time::Missing
     } else if millis == millis.trunc() {
@@ -86,19 +237,51 @@ pub(super) fn time(millis: f64) -> Time {
     }
 }
 
-/// A clock may tell fractions: the instant is the millisecond that has begun. A bound of its error may reach
-/// beyond either end of time.
-pub(super) fn instant(millis: f64) -> Timestamp {
+/// A clock may tell fractions: the instant is the millisecond that has begun. A bound of its error may reach beyond either end
+/// of time.
+fn instant(millis: f64) -> Timestamp {
     Timestamp::from_millis(millis.max(0.0) as i64).unwrap_or(Timestamp::MAX)
 }
 
-fn code(reason: Unreadable) -> f64 {
-    match reason {
-        Unreadable::UnknownStatus => 1.0,
-        Unreadable::Missing => 2.0,
-        Unreadable::Future => 3.0,
-        Unreadable::Malformed(Field::CreatedAt) => 4.0,
-        Unreadable::Malformed(Field::QueuedAt | Field::StartedAt) => 5.0,
-        Unreadable::Malformed(Field::HeartbeatAt) => 6.0,
-    }
+fn keep(answer: Answer) {
+    let _always_there = ANSWER.try_with(|kept| {
+        for (cell, field) in kept.iter().zip(answer.fields()) {
+            cell.set(field);
+        }
+    });
+}
+
+// Last, the answer.
+
+/// Where the answer is in the module's memory, in bytes.
+#[wasm_bindgen]
+pub fn answer() -> usize {
+    ANSWER.try_with(|fields| fields.as_ptr().addr()).unwrap_or_default()
+}
+
+/// Writes the names of the verdicts.
+#[wasm_bindgen]
+pub fn verdicts() -> usize {
+    write_lines(&["settled", "fresh", "stale", "unreadable"])
+}
+
+/// Writes the statuses.
+#[wasm_bindgen]
+pub fn statuses() -> usize {
+    write_lines(&Status::ALL.map(Status::as_str))
+}
+
+/// Writes the badges.
+#[wasm_bindgen]
+pub fn badges() -> usize {
+    write_lines(&Badge::ALL.map(Badge::as_str))
+}
+
+/// Writes the stable codes of errors.
+#[wasm_bindgen]
+pub fn error_codes() -> usize {
+    let malformed = Unreadable::Malformed(Field::CreatedAt);
+    let unreadable = [Unreadable::UnknownStatus, Unreadable::Missing, malformed, Unreadable::Future];
+    let [unknown, missing, malformed, future] = unreadable.map(Unreadable::code);
+    write_lines(&[GENERATION_TIMEOUT, unknown, missing, malformed, future])
 }

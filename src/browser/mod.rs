@@ -1,28 +1,41 @@
-//! The rules for the browser package: functions of numbers, so that the module needs no memory, no glue and no
-//! start-up. Text stays outside: `pkg/src` turns statuses and dates into numbers, and numbers into messages.
+//! The rules for a web page: what the npm package `stale-drafts` calls.
 //!
-//! | number | is |
+//! JavaScript converts dates to numbers and passes text on; everything that is decided, and every word that a user reads,
+//! comes from here. There are two WebAssembly modules, so that a page loads only what it uses:
+//!
+//! - [`draft`] judges a draft: the limits, then [`check`](draft::check), then each field of the answer by its name.
+//! - [`policy`] understands a policy object: its settings one by one, then what they give.
+//!
+//! Only numbers cross the boundary. Text goes through a buffer: see [`text`]. So nothing is allocated, and both modules
+//! stay small.
+//!
+//! | number | means |
 //! |---|---|
-//! | a status | its place in [`Status::ALL`]; any other number is no status |
-//! | a time | epoch milliseconds; NaN is missing; what is no [`Timestamp`] is malformed |
-//! | a limit | milliseconds; Infinity is `never` |
-//!
-//! A cast of a number that is out of range saturates in WebAssembly. In JavaScript by wasm2js it gives 0, or the least number
-//! if there are negative ones; so each cast here has to be right for both.
+//! | a time | epoch milliseconds; NaN if there is none; malformed if it is no [`Timestamp`](crate::rules::Timestamp) |
+//! | a limit | milliseconds; Infinity for `never` |
+//! | a length | so many bytes of UTF-8 stand in the buffer |
+//! | a place | in the list that the function of the same name in the plural writes; -1 for none |
 
-mod draft;
-mod policy;
+#[cfg(feature = "browser-draft")]
+pub mod draft;
+#[cfg(feature = "browser-policy")]
+pub mod policy;
+pub mod text;
 
-use crate::rules::{Limit, MaxAge};
+use crate::rules::Limit;
+#[cfg(feature = "browser-draft")]
+use crate::rules::MaxAge;
 
-fn limit(max_age_ms: f64) -> Limit {
-    // Infinity is beyond every `MaxAge` or, as 0, below, and NaN is.
-    MaxAge::from_millis(max_age_ms as u64).map_or(Limit::Never, Limit::After)
-}
-
-fn millis(limit: Limit) -> f64 {
+const fn millis(limit: Limit) -> f64 {
     match limit {
         Limit::After(max_age) => max_age.as_millis() as f64,
         Limit::Never => f64::INFINITY,
     }
+}
+
+/// A cast of a number that is out of range saturates in WebAssembly; in JavaScript by wasm2js it gives 0, or the least number
+/// if there are negative ones. Either is beyond every [`MaxAge`], or below.
+#[cfg(feature = "browser-draft")]
+fn limit(millis: f64) -> Limit {
+    MaxAge::from_millis(millis as u64).map_or(Limit::Never, Limit::After)
 }

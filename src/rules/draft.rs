@@ -157,19 +157,6 @@ impl Unreadable {
     }
 }
 
-impl fmt::Display for Unreadable {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Unreadable::UnknownStatus => f.write_str("its status is unknown"),
-            Unreadable::Missing => f.write_str("it has no time"),
-            Unreadable::Malformed(field) => {
-                write!(f, "its `{field}` is no time: expected whole epoch milliseconds")
-            }
-            Unreadable::Future => f.write_str("its last sign of life is in the future"),
-        }
-    }
-}
-
 /// A time of a creation, by the name of its column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Field {
@@ -183,13 +170,20 @@ pub enum Field {
     HeartbeatAt,
 }
 
-impl fmt::Display for Field {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl Field {
+    /// The column's name.
+    pub const fn as_str(self) -> &'static str {
+        match self {
             Field::CreatedAt => "created_at",
             Field::QueuedAt => "queued_at",
             Field::StartedAt => "started_at",
             Field::HeartbeatAt => "heartbeat_at",
-        })
+        }
+    }
+}
+
+impl fmt::Display for Field {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
     }
 }

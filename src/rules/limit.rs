@@ -11,11 +11,11 @@ const MILLIS_PER_MINUTE: f64 = 60_000.0;
 /// ```
 /// use stale_drafts::rules::MaxAge;
 ///
-/// assert_eq!(MaxAge::from_hours(0.167).unwrap().as_millis(), 601_200);
+/// assert_eq!(MaxAge::checked(0.167).unwrap().as_millis(), 601_200);
 /// assert_eq!("0.01".parse::<MaxAge>().unwrap().as_millis(), 36_000);
 /// assert_eq!(
 ///     "-1".parse::<MaxAge>().unwrap_err().to_string(),
-///     "`-1` is no maximum age: expected hours above 0, such as `1` or `0.5`",
+///     "invalid max age `-1`: expected a number of hours above 0, such as `1` or `0.5`",
 /// );
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -29,17 +29,8 @@ impl MaxAge {
     /// 1 hour, the default: leaves room for retries and high load.
     pub const PRODUCTION: MaxAge = MaxAge(3_600_000);
 
-    /// The limit of `hours` hours, a decimal number.
-    ///
-    /// # Errors
-    ///
-    /// [`InvalidMaxAge`] if `hours` is zero, negative, NaN or infinite, rounds to 0 ms, or is beyond
-    /// 2,400,000,000 hours (the range of a JavaScript `Date`).
-    pub fn from_hours(hours: f64) -> Result<Self, InvalidMaxAge> {
-        Self::checked(hours).ok_or_else(|| InvalidMaxAge(number_text(hours)))
-    }
-
-    /// [`MaxAge::from_hours`], with nothing to say where it is an error.
+    /// The limit of `hours` hours, a decimal number; `None` if that is zero, negative, NaN or infinite, rounds to 0 ms,
+    /// or is beyond 2,400,000,000 hours (the range of a JavaScript `Date`).
     pub fn checked(hours: f64) -> Option<Self> {
         Self::rounded(hours * MILLIS_PER_HOUR)
     }
@@ -93,7 +84,64 @@ impl Default for Limit {
     }
 }
 
-/// A number of hours that is no [`MaxAge`].
+/// A named limit for a whole policy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Preset {
+    /// [`MaxAge::DEVELOPMENT`]
+    Development,
+    /// [`MaxAge::BUDGET`]
+    Budget,
+    /// [`MaxAge::PRODUCTION`]
+    Production,
+}
+
+impl Preset {
+    /// The limit that it stands for.
+    pub const fn max_age(self) -> MaxAge {
+        match self {
+            Preset::Development => MaxAge::DEVELOPMENT,
+            Preset::Budget => MaxAge::BUDGET,
+            Preset::Production => MaxAge::PRODUCTION,
+        }
+    }
+
+    /// The preset whose name `is` this.
+    pub(crate) fn of(is: impl Fn(&str) -> bool) -> Option<Self> {
+        let named = [
+            ("development", Preset::Development),
+            ("budget", Preset::Budget),
+            ("production", Preset::Production),
+        ];
+        named.into_iter().find(|(name, _)| is(name)).map(|(_, preset)| preset)
+    }
+}
+
+/// How often a creation is tried: 1 to 100.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Attempts(u32);
+
+impl Attempts {
+    /// One attempt, the default: what is stale is failed.
+    pub const ONE: Attempts = Attempts(1);
+
+    /// So many attempts; `None` if that is no whole number from 1 to 100.
+    pub fn checked(number: f64) -> Option<Self> {
+        // In range and whole, the cast is exact.
+        ((1.0..=100.0).contains(&number) && number == number.trunc()).then_some(Attempts(number as u32))
+    }
+
+    /// The number.
+    pub const fn get(self) -> u32 {
+        self.0
+    }
+
+    /// Whether there is another one after this; what is before the first counts as the first.
+    pub const fn left(self, attempt: u32) -> bool {
+        attempt < self.0 && self.0 > 1
+    }
+}
+
+/// Text that is no [`MaxAge`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InvalidMaxAge(String);
 
@@ -106,22 +154,8 @@ impl InvalidMaxAge {
 
 impl fmt::Display for InvalidMaxAge {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "`{}` is no maximum age: expected hours above 0, such as `1` or `0.5`", self.0)
+        write!(f, "invalid max age `{}`: expected a number of hours above 0, such as `1` or `0.5`", self.0)
     }
 }
 
 impl std::error::Error for InvalidMaxAge {}
-
-/// A number as JSON writes it: with an exponent from 10^21 on and below 10^-6, and `Infinity` in full.
-fn number_text(number: f64) -> String {
-    let magnitude = number.abs();
-    if magnitude.is_infinite() {
-        String::from(if number.is_sign_positive() { "Infinity" } else { "-Infinity" })
-    } else if magnitude >= 1e21 {
-        format!("{number:e}").replace('e', "e+")
-    } else if magnitude > 0.0 && magnitude < 1e-6 {
-        format!("{number:e}")
-    } else {
-        number.to_string()
-    }
-}

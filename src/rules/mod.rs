@@ -9,10 +9,10 @@
 mod breaker;
 mod diagnosis;
 mod draft;
-mod entry;
 mod limit;
 mod plan;
 mod policy;
+mod setting;
 mod status;
 mod text;
 mod time;
@@ -25,13 +25,16 @@ pub use diagnosis::{
     Severity, Thresholds, alerts, diagnose,
 };
 pub use draft::{Draft, Field, Phase, Signs, Unreadable};
-pub use entry::{Entry, Given, Key, Meaning, Problem, entry, most_specific, value};
-pub use limit::{InvalidMaxAge, Limit, MaxAge};
+pub use limit::{Attempts, InvalidMaxAge, Limit, MaxAge, Preset};
 pub use plan::{Candidate, Decision, Decisions, Planned, SkipReason, decide, recheck};
-pub use policy::{Attempts, Policy, PolicyError, Preset, Rule, Setting};
+pub use policy::{KindPolicy, Policy, Rule};
+#[cfg(feature = "browser-policy")]
+pub(crate) use setting::{Entry, Key, Problem, Value};
+pub use setting::{PolicyError, Setting};
 pub use status::{Active, IllegalTransition, Status, UnknownStatus};
 pub use text::{
-    Age, ErrorText, GENERATION_TIMEOUT, MarkedMessage, RetriedMessage, SweepMessage, Unit, badge,
+    Age, Badge, ErrorText, GENERATION_TIMEOUT, MarkedMessage, RetriedMessage, Sink, SweepMessage, Unit,
+    Words, badge,
 };
 pub use time::{Time, Timestamp};
 pub use transition::{Judgement, Refusal, Report, Snapshot};

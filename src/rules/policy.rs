@@ -1,8 +1,6 @@
-use std::fmt;
-
 use super::draft::Phase;
-use super::entry::{Entry, Given, Key, Meaning, Problem, entry, most_specific, value};
-use super::limit::{Limit, MaxAge};
+use super::limit::{Attempts, Limit, MaxAge, Preset};
+use super::setting::{Entry, Key, PolicyError, Problem, Says, Setting};
 use super::status::Active;
 
 /// How long a creation may show no sign of life: per status, and per kind of creation. And how long it may take in all,
@@ -41,102 +39,23 @@ use super::status::Active;
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
-    base: Limit,
-    base_rule: Rule,
-    all: Own,
-    kinds: Vec<KindLimits>,
-    keep_late_results: bool,
-}
-
-/// What a policy says of one kind, or of all of them, beside the base.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Own {
-    statuses: PerStatus,
-    heartbeat: Option<Limit>,
-    total: Option<Limit>,
-    attempts: Option<Attempts>,
-}
-
-impl Own {
-    /// Changes the limits on silence.
-    fn map(self, change: impl Fn(Limit) -> Limit) -> Self {
-        Own { statuses: self.statuses.map(&change), heartbeat: self.heartbeat.map(&change), ..self }
-    }
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct PerStatus {
-    pending: Option<Limit>,
-    processing: Option<Limit>,
-}
-
-impl PerStatus {
-    const fn get(self, status: Active) -> Option<Limit> {
-        match status {
-            Active::Pending => self.pending,
-            Active::Processing => self.processing,
-        }
-    }
-
-    /// Sets the limit of the status that `key` names.
-    fn set(&mut self, key: Key, limit: Limit) {
-        match key {
-            Key::Pending => self.pending = Some(limit),
-            Key::Processing => self.processing = Some(limit),
-            _ => {}
-        }
-    }
-
-    fn map(self, change: impl Fn(Limit) -> Limit) -> Self {
-        PerStatus { pending: self.pending.map(&change), processing: self.processing.map(&change) }
-    }
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct KindLimits {
-    kind: String,
-    base: Option<Limit>,
-    own: Own,
-}
-
-/// How often a creation is tried: 1 to 100.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Attempts(u32);
-
-impl Attempts {
-    /// One attempt, the default: what is stale is failed.
-    pub const ONE: Attempts = Attempts(1);
-
-    /// So many attempts; `None` if that is no whole number from 1 to 100.
-    pub fn checked(number: f64) -> Option<Self> {
-        // In range and whole, the cast is exact.
-        ((1.0..=100.0).contains(&number) && number == number.trunc()).then_some(Attempts(number as u32))
-    }
-
-    /// The number.
-    pub const fn get(self) -> u32 {
-        self.0
-    }
-
-    /// Whether there is another one after this; what is before the first counts as the first.
-    pub const fn left(self, attempt: u32) -> bool {
-        attempt < self.0 && self.0 > 1
-    }
+    every: Table,
+    /// In alphabetical order.
+    kinds: Vec<(String, Table)>,
 }
 
 impl Default for Policy {
     /// One hour for everything.
     fn default() -> Self {
-        Policy::uniform(Limit::default())
+        Policy { every: Table::EMPTY, kinds: Vec::new() }
     }
 }
 
 impl Policy {
     /// One limit for every status and kind.
     pub const fn uniform(limit: Limit) -> Self {
-        let statuses = PerStatus { pending: None, processing: None };
-        let all = Own { statuses, heartbeat: None, total: None, attempts: None };
-        Policy { base: limit, base_rule: Rule::MaxAgeHours, all, kinds: Vec::new(), keep_late_results: true }
+        let every = Table { max_age: Some(limit), ..Table::EMPTY };
+        Policy { every, kinds: Vec::new() }
     }
 
     /// A policy from its settings: pairs of a path of keys and a value, in any order.
@@ -163,70 +82,34 @@ impl Policy {
         P: AsRef<[&'a str]>,
     {
         let mut policy = Policy::default();
-        let mut base_key = None;
         for (path, setting) in settings {
             let path = path.as_ref();
-            let error = |problem| PolicyError::new(problem, path, setting);
-            let (keys, kind) = match path {
-                [key] => ([Key::of(key), Key::End, Key::End], ""),
-                [first, second] => ([Key::of(first), Key::of(second), Key::End], ""),
-                [first, kind, key] => ([Key::of(first), Key::of(kind), Key::of(key)], *kind),
-                _ => return Err(error(Problem::UnknownKey)),
-            };
-            let [first, _, last] = keys;
-            let entry = entry(keys).map_err(error)?;
-            let meaning = setting.meaning();
-            let given = value(entry, meaning, base_key.is_some_and(|other| other != first)).map_err(error)?;
-            match (entry, given) {
-                (Entry::Limit(Rule::Preset(_) | Rule::MaxAgeHours), Given::Limit(limit)) => {
-                    base_key = Some(first);
-                    policy.base = limit;
-                    policy.base_rule = match meaning {
-                        Meaning::Preset(preset) => Rule::Preset(preset),
-                        _ => Rule::MaxAgeHours,
-                    };
-                }
-                (Entry::Limit(rule), Given::Limit(limit)) => policy.set(rule, kind, [first, last], limit),
-                (Entry::Attempts { of_kind: false }, Given::Attempts(attempts)) => {
-                    policy.all.attempts = Some(attempts);
-                }
-                (_, Given::Attempts(attempts)) => policy.kind_mut(kind).own.attempts = Some(attempts),
-                (_, Given::Flag(keep)) => policy.keep_late_results = keep,
-                // `value` gives a limit to a limit only.
-                (_, Given::Limit(_)) => {}
-            }
+            let keys: Vec<_> = path.iter().map(|text| Key::of(|word| word == *text)).collect();
+            Entry::read(&keys, setting.value())
+                .and_then(|entry| policy.table(path).set(entry.says))
+                .map_err(|problem| PolicyError::new(problem, path, setting))?;
         }
         Ok(policy)
     }
 
-    fn set(&mut self, rule: Rule, kind: &str, [first, last]: [Key; 2], limit: Limit) {
-        match rule {
-            Rule::Preset(_) | Rule::MaxAgeHours => self.base = limit,
-            Rule::Status => self.all.statuses.set(first, limit),
-            Rule::Heartbeat => self.all.heartbeat = Some(limit),
-            Rule::Total => self.all.total = Some(limit),
-            Rule::Kind => self.kind_mut(kind).base = Some(limit),
-            Rule::KindAndStatus => self.kind_mut(kind).own.statuses.set(last, limit),
-            Rule::KindHeartbeat => self.kind_mut(kind).own.heartbeat = Some(limit),
-            Rule::KindTotal => self.kind_mut(kind).own.total = Some(limit),
-        }
-    }
-
-    fn kind_mut(&mut self, kind: &str) -> &mut KindLimits {
-        let at = match self.kinds.binary_search_by(|entry| entry.kind.as_str().cmp(kind)) {
+    /// The table that the entry at `path` belongs to.
+    fn table(&mut self, path: &[&str]) -> &mut Table {
+        let [_, kind, _] = path else { return &mut self.every };
+        let at = match self.kinds.binary_search_by(|(known, _)| known.as_str().cmp(kind)) {
             Ok(at) => at,
             Err(at) => {
-                let new = KindLimits { kind: kind.to_owned(), base: None, own: Own::default() };
-                self.kinds.insert(at, new);
+                self.kinds.insert(at, ((*kind).to_owned(), Table::EMPTY));
                 at
             }
         };
         #[expect(clippy::indexing_slicing, reason = "`at` was found or inserted on the lines above")]
-        &mut self.kinds[at]
+        &mut self.kinds[at].1
     }
 
-    fn kind(&self, kind: &str) -> Option<&KindLimits> {
-        self.kinds.iter().find(|entry| entry.kind == kind)
+    /// What the policy says of creations of `kind`.
+    pub fn of(&self, kind: &str) -> KindPolicy {
+        let own = self.kinds.iter().find(|(known, _)| known == kind);
+        KindPolicy { every: self.every, own: own.map_or(Table::EMPTY, |(_, table)| *table) }
     }
 
     /// The limit on silence for creations of `kind` in `status` whose worker sends no heartbeats, and the entry that it
@@ -239,48 +122,34 @@ impl Policy {
         self.limit_in(phase, kind)
     }
 
-    /// The limit on silence for creations of `kind` that are at `phase`, and the entry that it comes from.
+    /// See [`KindPolicy::silence`].
     pub fn limit_in(&self, phase: Phase, kind: &str) -> (Limit, Rule) {
-        let own = self.kind(kind);
-        most_specific(
-            phase,
-            [own.and_then(|kind| kind.own.heartbeat), self.all.heartbeat],
-            [
-                own.and_then(|kind| kind.own.statuses.get(phase.status())),
-                own.and_then(|kind| kind.base),
-                self.all.statuses.get(phase.status()),
-            ],
-        )
-        .unwrap_or((self.base, self.base_rule))
+        self.of(kind).silence(phase)
     }
 
-    /// The limit on the total time of creations of `kind` in `processing`, and the entry that it comes from; `never`
-    /// where none is given.
+    /// See [`KindPolicy::total`].
     pub fn total(&self, kind: &str) -> (Limit, Rule) {
-        match (self.kind(kind).and_then(|kind| kind.own.total), self.all.total) {
-            (Some(limit), _) => (limit, Rule::KindTotal),
-            (None, limit) => (limit.unwrap_or(Limit::Never), Rule::Total),
-        }
+        self.of(kind).total()
     }
 
     /// Whether any limit on the total time is given.
     pub fn limits_total(&self) -> bool {
-        self.all.total.is_some() || self.kinds.iter().any(|kind| kind.own.total.is_some())
+        self.every.total.is_some() || self.kinds.iter().any(|(_, table)| table.total.is_some())
     }
 
     /// How often creations of `kind` are tried.
     pub fn attempts(&self, kind: &str) -> Attempts {
-        self.kind(kind).and_then(|kind| kind.own.attempts).or(self.all.attempts).unwrap_or(Attempts::ONE)
+        self.of(kind).attempts()
     }
 
     /// Whether a result that comes too late is kept, for an operator to restore.
-    pub const fn keeps_late_results(&self) -> bool {
-        self.keep_late_results
+    pub fn keeps_late_results(&self) -> bool {
+        self.every.keep_late_results.unwrap_or(true)
     }
 
     /// The kinds that have entries of their own, in alphabetical order.
     pub fn kinds(&self) -> impl Iterator<Item = &str> {
-        self.kinds.iter().map(|entry| entry.kind.as_str())
+        self.kinds.iter().map(|(kind, _)| kind.as_str())
     }
 
     /// The same policy with every limit on silence replaced by `max_age`; what is `never` stale stays so, and the limits
@@ -293,96 +162,124 @@ impl Policy {
             Limit::After(_) => Limit::After(max_age),
             Limit::Never => Limit::Never,
         };
-        Policy {
-            base: change(self.base),
-            base_rule: Rule::MaxAgeHours,
-            all: self.all.map(change),
-            kinds: self
-                .kinds
-                .iter()
-                .map(|entry| KindLimits {
-                    kind: entry.kind.clone(),
-                    base: entry.base.map(change),
-                    own: entry.own.map(change),
-                })
-                .collect(),
-            keep_late_results: self.keep_late_results,
-        }
+        let (base, _) = self.every.base();
+        let every = Table { preset: None, max_age: Some(base), ..self.every };
+        let kinds = self.kinds.iter().map(|(kind, table)| (kind.clone(), table.map(change))).collect();
+        Policy { every: every.map(change), kinds }
     }
 }
 
-impl Key {
-    fn of(text: &str) -> Self {
-        match text {
-            "max_age_hours" => Key::MaxAgeHours,
-            "preset" => Key::Preset,
-            "pending" => Key::Pending,
-            "processing" => Key::Processing,
-            "heartbeat_minutes" => Key::HeartbeatMinutes,
-            "total_hours" => Key::TotalHours,
-            "attempts" => Key::Attempts,
-            "keep_late_results" => Key::KeepLateResults,
-            "kinds" => Key::Kinds,
-            "" => Key::Empty,
-            _ => Key::Other,
-        }
-    }
-}
-
-/// One value of a policy, as its configuration gives it.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Setting<'a> {
-    /// A number, and how it was written.
-    Number(f64, &'a str),
-    /// Text.
-    Text(&'a str),
-    /// Anything else, as it was written: `true`, `false`, or what is always refused.
-    Other(&'a str),
-}
-
-impl Setting<'_> {
-    fn meaning(self) -> Meaning {
-        match self {
-            Setting::Number(number, _) => Meaning::Number(number),
-            Setting::Text("never") => Meaning::Never,
-            Setting::Text("development") => Meaning::Preset(Preset::Development),
-            Setting::Text("budget") => Meaning::Preset(Preset::Budget),
-            Setting::Text("production") => Meaning::Preset(Preset::Production),
-            Setting::Other("true") => Meaning::Flag(true),
-            Setting::Other("false") => Meaning::Flag(false),
-            Setting::Text(_) | Setting::Other(_) => Meaning::Nothing,
-        }
-    }
-}
-
-impl fmt::Display for Setting<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Setting::Number(_, text) => f.write_str(text),
-            Setting::Text(text) => write!(f, "\"{text}\""),
-            Setting::Other(text) => f.write_str(text),
-        }
-    }
-}
-
-/// A named limit for a whole policy.
+/// What a policy says of one kind of creation: which of its entries apply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Preset {
-    /// [`MaxAge::DEVELOPMENT`]
-    Development,
-    /// [`MaxAge::BUDGET`]
-    Budget,
-    /// [`MaxAge::PRODUCTION`]
-    Production,
+pub struct KindPolicy {
+    every: Table,
+    own: Table,
 }
 
-impl Preset {
-    /// The limit that it stands for.
-    pub const fn max_age(self) -> MaxAge {
-        match self {
-            Preset::Development => MaxAge::DEVELOPMENT,
-            Preset::Budget => MaxAge::BUDGET,
-            Preset::Production => MaxAge::PRODUCTION,
+impl KindPolicy {
+    /// A policy without any entry.
+    pub const DEFAULT: KindPolicy = KindPolicy { every: Table::EMPTY, own: Table::EMPTY };
+
+    /// Adds an entry; one of a kind is taken for this kind's.
+    #[cfg(feature = "browser-policy")]
+    pub(crate) fn set(&mut self, entry: Entry) -> Result<(), Problem> {
+        if entry.of_kind { self.own.set(entry.says) } else { self.every.set(entry.says) }
+    }
+
+    /// The limit on silence at `phase`, and the entry that it comes from: the first of these that is given.
+    pub fn silence(&self, phase: Phase) -> (Limit, Rule) {
+        let status = phase.status();
+        let between_heartbeats =
+            |table: Table| table.heartbeat.filter(|_| matches!(phase, Phase::Heartbeating));
+        let by_precedence = [
+            (between_heartbeats(self.own), Rule::KindHeartbeat),
+            (between_heartbeats(self.every), Rule::Heartbeat),
+            (self.own.status(status), Rule::KindAndStatus),
+            (self.own.max_age, Rule::Kind),
+            (self.every.status(status), Rule::Status),
+        ];
+        let given = by_precedence.into_iter().find_map(|(limit, rule)| Some((limit?, rule)));
+        given.unwrap_or_else(|| self.every.base())
+    }
+
+    /// The limit on the total time in `processing`, and the entry that it comes from; `never` where none is given.
+    pub fn total(&self) -> (Limit, Rule) {
+        match self.own.total {
+            Some(limit) => (limit, Rule::KindTotal),
+            None => (self.every.total.unwrap_or(Limit::Never), Rule::Total),
+        }
+    }
+
+    /// How often such creations are tried.
+    pub fn attempts(&self) -> Attempts {
+        self.own.attempts.or(self.every.attempts).unwrap_or(Attempts::ONE)
+    }
+}
+
+/// The entries for every kind, or those of one kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Table {
+    max_age: Option<Limit>,
+    preset: Option<Preset>,
+    pending: Option<Limit>,
+    processing: Option<Limit>,
+    heartbeat: Option<Limit>,
+    total: Option<Limit>,
+    attempts: Option<Attempts>,
+    keep_late_results: Option<bool>,
+}
+
+impl Table {
+    const EMPTY: Table = Table {
+        max_age: None,
+        preset: None,
+        pending: None,
+        processing: None,
+        heartbeat: None,
+        total: None,
+        attempts: None,
+        keep_late_results: None,
+    };
+
+    fn set(&mut self, says: Says) -> Result<(), Problem> {
+        match says {
+            Says::MaxAge(_) if self.preset.is_some() => return Err(Problem::TwoBases),
+            Says::Preset(_) if self.max_age.is_some() => return Err(Problem::TwoBases),
+            Says::MaxAge(limit) => self.max_age = Some(limit),
+            Says::Preset(preset) => self.preset = Some(preset),
+            Says::Pending(limit) => self.pending = Some(limit),
+            Says::Processing(limit) => self.processing = Some(limit),
+            Says::Heartbeat(limit) => self.heartbeat = Some(limit),
+            Says::Total(limit) => self.total = Some(limit),
+            Says::Attempts(attempts) => self.attempts = Some(attempts),
+            Says::KeepLateResults(keep) => self.keep_late_results = Some(keep),
+        }
+        Ok(())
+    }
+
+    const fn status(&self, status: Active) -> Option<Limit> {
+        match status {
+            Active::Pending => self.pending,
+            Active::Processing => self.processing,
+        }
+    }
+
+    /// The limit where no other applies.
+    fn base(&self) -> (Limit, Rule) {
+        match self.preset {
+            Some(preset) => (Limit::After(preset.max_age()), Rule::Preset(preset)),
+            None => (self.max_age.unwrap_or_default(), Rule::MaxAgeHours),
+        }
+    }
+
+    /// Changes the limits on silence.
+    fn map(self, change: impl Fn(Limit) -> Limit) -> Self {
+        Table {
+            max_age: self.max_age.map(&change),
+            pending: self.pending.map(&change),
+            processing: self.processing.map(&change),
+            heartbeat: self.heartbeat.map(&change),
+            ..self
         }
     }
 }
@@ -413,68 +310,22 @@ pub enum Rule {
 impl Rule {
     /// The entry's path, for a creation of `kind` in `status`.
     pub fn describe(self, status: Active, kind: &str) -> String {
-        match self {
-            Rule::Preset(_) => String::from("preset"),
-            Rule::MaxAgeHours => String::from("max_age_hours"),
-            Rule::Status => String::from(status.as_str()),
-            Rule::Kind => format!("kinds.{kind}.max_age_hours"),
-            Rule::KindAndStatus => format!("kinds.{kind}.{status}"),
-            Rule::Heartbeat => String::from("heartbeat_minutes"),
-            Rule::KindHeartbeat => format!("kinds.{kind}.heartbeat_minutes"),
-            Rule::Total => String::from("total_hours"),
-            Rule::KindTotal => format!("kinds.{kind}.total_hours"),
+        self.path(status).replace("{kind}", kind)
+    }
+
+    /// The entry's path, with `{kind}` where the kind's name is to stand.
+    pub(crate) const fn path(self, status: Active) -> &'static str {
+        match (self, status) {
+            (Rule::Preset(_), _) => "preset",
+            (Rule::MaxAgeHours, _) => "max_age_hours",
+            (Rule::Status, status) => status.as_str(),
+            (Rule::Kind, _) => "kinds.{kind}.max_age_hours",
+            (Rule::KindAndStatus, Active::Pending) => "kinds.{kind}.pending",
+            (Rule::KindAndStatus, Active::Processing) => "kinds.{kind}.processing",
+            (Rule::Heartbeat, _) => "heartbeat_minutes",
+            (Rule::KindHeartbeat, _) => "kinds.{kind}.heartbeat_minutes",
+            (Rule::Total, _) => "total_hours",
+            (Rule::KindTotal, _) => "kinds.{kind}.total_hours",
         }
     }
 }
-
-/// A policy that is not understood. Its text names the key, quotes the value and says what would be right.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PolicyError(String);
-
-impl PolicyError {
-    fn new(problem: Problem, path: &[&str], setting: Setting<'_>) -> Self {
-        let key = path.join(".");
-        PolicyError(match problem {
-            Problem::NoLimit => {
-                format!(
-                    "`{key}` is `{setting}`: expected hours above 0, such as `1` or `0.5`, or `\"never\"`"
-                )
-            }
-            Problem::NoMinutes => {
-                format!(
-                    "`{key}` is `{setting}`: expected minutes above 0, such as `2` or `0.5`, or `\"never\"`"
-                )
-            }
-            Problem::NoAttempts => format!("`{key}` is `{setting}`: expected a whole number from 1 to 100"),
-            Problem::NoFlag => format!("`{key}` is `{setting}`: expected `true` or `false`"),
-            Problem::NoPreset => format!(
-                "`{key}` is `{setting}`: expected `\"development\"` (10 minutes), `\"budget\"` (30 minutes) or \
-                 `\"production\"` (1 hour)"
-            ),
-            Problem::TwoBases => String::from("`preset` and `max_age_hours` exclude each other: give one"),
-            Problem::NoTable => {
-                format!(
-                    "`{key}` is `{setting}`: expected a table such as `kinds.video = {{ processing = 6 }}`"
-                )
-            }
-            Problem::UnknownKey => format!(
-                "unknown key `{key}`: expected `preset`, `max_age_hours`, `pending`, `processing`, `heartbeat_minutes`, \
-                 `total_hours`, `attempts`, `keep_late_results` or `kinds.<kind>`"
-            ),
-            Problem::UnknownKindKey => {
-                format!(
-                    "unknown key `{key}`: expected `max_age_hours`, `pending`, `processing`, \
-                     `heartbeat_minutes`, `total_hours` or `attempts`"
-                )
-            }
-        })
-    }
-}
-
-impl fmt::Display for PolicyError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for PolicyError {}

@@ -1,5 +1,9 @@
+//! What people read. It is written without `core::fmt` and without an allocator, so that a browser's page can afford it:
+//! each text is [`Words`], which go to a [`Sink`]; for everybody else, they have `Display`.
+
 use std::fmt;
 
+use super::draft::Unreadable;
 use super::status::{Active, Status};
 use super::verdict::{Action, Staleness, Verdict};
 
@@ -9,6 +13,55 @@ const HOUR: u64 = 60 * MINUTE;
 
 /// The stable code that stands beside every error text of a time-out, as `error_code`.
 pub const GENERATION_TIMEOUT: &str = "generation_timeout";
+
+/// What a text is written to.
+pub trait Sink {
+    /// Writes a text.
+    fn text(&mut self, text: &str);
+
+    /// Writes a digit, 0 to 9.
+    fn digit(&mut self, digit: u8) {
+        self.text("0123456789".get(digit.into()..=digit.into()).unwrap_or_default());
+    }
+
+    /// Writes a whole number.
+    fn number(&mut self, number: u64) {
+        if number >= 10 {
+            self.number(number / 10);
+        }
+        self.digit((number % 10) as u8);
+    }
+}
+
+/// A text that can be written to any [`Sink`].
+pub trait Words {
+    /// Writes it.
+    fn write(&self, to: &mut impl Sink);
+}
+
+impl Words for &str {
+    fn write(&self, to: &mut impl Sink) {
+        to.text(self);
+    }
+}
+
+/// A formatter as a [`Sink`]: keeps the first error.
+struct Formatted<'a, 'b> {
+    formatter: &'a mut fmt::Formatter<'b>,
+    result: fmt::Result,
+}
+
+impl Sink for Formatted<'_, '_> {
+    fn text(&mut self, text: &str) {
+        self.result = self.result.and_then(|()| self.formatter.write_str(text));
+    }
+}
+
+fn display(words: &impl Words, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let mut to = Formatted { formatter, result: Ok(()) };
+    words.write(&mut to);
+    to.result
+}
 
 impl Staleness {
     /// The error that is stored and shown to the owner.
@@ -30,10 +83,44 @@ pub struct ErrorText {
     pub attempt: u32,
 }
 
+impl Words for ErrorText {
+    fn write(&self, to: &mut impl Sink) {
+        to.text("Generation timeout: Task stuck in ");
+        to.text(self.stuck_status.as_str());
+        to.text(" status for ");
+        Age(self.age_ms).write(to);
+        if self.attempt > 1 {
+            to.text(", after ");
+            to.number(self.attempt.into());
+            to.text(" attempts");
+        }
+    }
+}
+
 impl fmt::Display for ErrorText {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Generation timeout: Task stuck in {} status for {}", self.stuck_status, Age(self.age_ms))?;
-        if self.attempt > 1 { write!(f, ", after {} attempts", self.attempt) } else { Ok(()) }
+        display(self, f)
+    }
+}
+
+impl Words for Unreadable {
+    fn write(&self, to: &mut impl Sink) {
+        match self {
+            Unreadable::UnknownStatus => to.text("its status is unknown"),
+            Unreadable::Missing => to.text("it has no time"),
+            Unreadable::Malformed(field) => {
+                to.text("its `");
+                to.text(field.as_str());
+                to.text("` is no time: expected whole epoch milliseconds");
+            }
+            Unreadable::Future => to.text("its last sign of life is in the future"),
+        }
+    }
+}
+
+impl fmt::Display for Unreadable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        display(self, f)
     }
 }
 
@@ -79,19 +166,51 @@ pub enum Unit {
     Seconds,
 }
 
+impl Age {
+    fn count(self, to: &mut impl Sink) {
+        match self.parts() {
+            (tenths, Unit::TenthsOfHours) => {
+                to.number(tenths / 10);
+                to.text(".");
+                to.number(tenths % 10);
+            }
+            (count, Unit::Minutes | Unit::Seconds) => to.number(count),
+        }
+    }
+}
+
+impl Words for Age {
+    fn write(&self, to: &mut impl Sink) {
+        self.count(to);
+        let (count, unit) = self.parts();
+        to.text(match unit {
+            Unit::TenthsOfHours => " hours",
+            Unit::Minutes => " minute",
+            Unit::Seconds => " second",
+        });
+        if count != 1 && !matches!(unit, Unit::TenthsOfHours) {
+            to.text("s");
+        }
+    }
+}
+
+/// An age in short: `18.2h`.
+struct ShortAge(Age);
+
+impl Words for ShortAge {
+    fn write(&self, to: &mut impl Sink) {
+        self.0.count(to);
+        to.text(match self.0.parts() {
+            (_, Unit::TenthsOfHours) => "h",
+            (_, Unit::Minutes) => "m",
+            (_, Unit::Seconds) => "s",
+        });
+    }
+}
+
 impl fmt::Display for Age {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (count, unit) = self.parts();
-        let (one, many, short) = match unit {
-            Unit::TenthsOfHours => ("hours", "hours", "h"),
-            Unit::Minutes => ("minute", "minutes", "m"),
-            Unit::Seconds => ("second", "seconds", "s"),
-        };
-        match unit {
-            Unit::TenthsOfHours => write!(f, "{}.{}", count / 10, count % 10)?,
-            Unit::Minutes | Unit::Seconds => write!(f, "{count}")?,
-        }
-        if f.alternate() { f.write_str(short) } else { write!(f, " {}", if count == 1 { one } else { many }) }
+        if f.alternate() { display(&ShortAge(*self), f) } else { display(self, f) }
     }
 }
 
@@ -105,16 +224,68 @@ impl fmt::Display for Age {
 /// | settled | `📝 Draft`, `🌐 Published` |
 /// | unreadable | `⚠️ Needs attention` |
 pub const fn badge(verdict: &Verdict) -> &'static str {
-    match verdict {
-        Verdict::Stale(staleness) if matches!(staleness.action(), Action::Retry) => "🔁 Retrying",
-        Verdict::Stale(_) | Verdict::Settled(Status::Failed) => "❌ Failed",
-        Verdict::Fresh { status: Active::Pending, .. } | Verdict::Settled(Status::Pending) => "⏳ Pending",
-        Verdict::Fresh { status: Active::Processing, .. } | Verdict::Settled(Status::Processing) => {
-            "⚙️ Processing"
+    Badge::of(verdict).as_str()
+}
+
+/// Which badge a creation has: see [`badge`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Badge {
+    /// It waits for a worker.
+    Pending,
+    /// A worker is at it.
+    Processing,
+    /// It can be published.
+    Draft,
+    /// It is published.
+    Published,
+    /// It has failed, or is stale and about to be.
+    Failed,
+    /// It is stale, and about to be tried again.
+    Retrying,
+    /// Its age can't be known.
+    NeedsAttention,
+}
+
+impl Badge {
+    /// All of them, each at the place of its number.
+    pub const ALL: [Badge; 7] = [
+        Badge::Pending,
+        Badge::Processing,
+        Badge::Draft,
+        Badge::Published,
+        Badge::Failed,
+        Badge::Retrying,
+        Badge::NeedsAttention,
+    ];
+
+    /// The badge of a creation with this verdict.
+    pub const fn of(verdict: &Verdict) -> Self {
+        match verdict {
+            Verdict::Stale(staleness) if matches!(staleness.action(), Action::Retry) => Badge::Retrying,
+            Verdict::Stale(_) | Verdict::Settled(Status::Failed) => Badge::Failed,
+            Verdict::Fresh { status: Active::Pending, .. } | Verdict::Settled(Status::Pending) => {
+                Badge::Pending
+            }
+            Verdict::Fresh { status: Active::Processing, .. } | Verdict::Settled(Status::Processing) => {
+                Badge::Processing
+            }
+            Verdict::Settled(Status::Draft) => Badge::Draft,
+            Verdict::Settled(Status::Published) => Badge::Published,
+            Verdict::Unreadable(_) => Badge::NeedsAttention,
         }
-        Verdict::Settled(Status::Draft) => "📝 Draft",
-        Verdict::Settled(Status::Published) => "🌐 Published",
-        Verdict::Unreadable(_) => "⚠️ Needs attention",
+    }
+
+    /// A sign, a space and words.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Badge::Pending => "⏳ Pending",
+            Badge::Processing => "⚙️ Processing",
+            Badge::Draft => "📝 Draft",
+            Badge::Published => "🌐 Published",
+            Badge::Failed => "❌ Failed",
+            Badge::Retrying => "🔁 Retrying",
+            Badge::NeedsAttention => "⚠️ Needs attention",
+        }
     }
 }
 

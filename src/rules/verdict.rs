@@ -1,6 +1,6 @@
 use super::draft::{Draft, Phase, Signs, Unreadable};
-use super::limit::Limit;
-use super::policy::{Attempts, Policy, Rule};
+use super::limit::{Attempts, Limit};
+use super::policy::{Policy, Rule};
 use super::status::{Active, Status};
 use super::time::Timestamp;
 

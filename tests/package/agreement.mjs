@@ -39,6 +39,7 @@ export function batch(seed, number) {
     if (chance(0.6)) policy[chance(0.5) ? "max_age_hours" : "preset"] = value(chance(0.5) ? term : () => pick(["development", "budget", "production"]));
     if ("preset" in policy && !wrong) policy.preset = pick(["development", "budget", "production"]);
     if (wrong && chance(0.3)) policy[pick(["max_age_hours", "preset"])] = value(term);
+    if (wrong && chance(0.2)) Object.assign(policy, { max_age_hours: 1, preset: "budget" });
     if (chance(0.2)) policy.keep_late_results = value(() => chance(0.5));
     if (chance(0.6)) {
       policy.kinds = {};

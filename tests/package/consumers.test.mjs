@@ -218,4 +218,4 @@ test("publint", async () => {
   assert.match(output, /All good!/);
 });
 
-test("are the types wrong", () => ok(bin("attw"), [tarball, "--profile", "node16", "--exclude-entrypoints", "./core.wasm"], home));
+test("are the types wrong", () => ok(bin("attw"), [tarball, "--profile", "node16", "--exclude-entrypoints", "./draft.wasm"], home));

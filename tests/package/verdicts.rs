@@ -16,8 +16,8 @@ use std::io::{BufRead as _, Write as _};
 
 use serde_json::{Value, json};
 use stale_drafts::rules::{
-    Draft, GENERATION_TIMEOUT, Limit, Policy, PolicyError, Rule, Setting, Status, Time, Timestamp, Verdict,
-    applied, badge, classify,
+    Action, Draft, GENERATION_TIMEOUT, Limit, MaxAge, Policy, PolicyError, Setting, Status, Time, Timestamp,
+    Verdict, badge, classify,
 };
 
 fn main() {
@@ -76,9 +76,12 @@ fn answer(draft: &Value, earliest: Timestamp, latest: Timestamp, policy: &Policy
         heartbeat_at: time(&draft["heartbeat_at"]),
     };
     let verdict = match classify(&draft, latest, policy) {
-        Verdict::Stale(stale) if earliest <= stale.deadline() => {
-            Verdict::Fresh { status: stale.stuck_status, deadline: Some(stale.deadline()) }
-        }
+        Verdict::Stale(stale) if earliest <= stale.deadline() => Verdict::Fresh {
+            status: stale.stuck_status,
+            deadline: Some(stale.deadline()),
+            limit: MaxAge::from_millis(stale.max_age_ms).map_or(Limit::Never, Limit::After),
+            rule: stale.rule,
+        },
         Verdict::Stale(stale) => Verdict::Stale(stale_drafts::rules::Staleness {
             age_ms: earliest.millis_since(stale.since),
             ..stale
@@ -93,14 +96,13 @@ fn answer(draft: &Value, earliest: Timestamp, latest: Timestamp, policy: &Policy
         Verdict::Unreadable(reason) => {
             json!(["unreadable", status, badge, reason.to_string(), reason.code(), null, null, null, null])
         }
-        Verdict::Fresh { status, deadline } => {
-            let (limit, rule) = limit(&draft, policy);
+        Verdict::Fresh { status, deadline, limit, rule } => {
             let rule = rule.describe(status, draft.kind);
             let deadline = deadline.map(Timestamp::as_millis);
             json!(["fresh", status.as_str(), badge, null, null, deadline, null, millis(limit), rule])
         }
         Verdict::Stale(stale) => {
-            let status = if stale.retries() { Status::Pending } else { Status::Failed };
+            let status = if stale.action() == Action::Retry { Status::Pending } else { Status::Failed };
             json!([
                 "stale",
                 status.as_str(),
@@ -114,14 +116,6 @@ fn answer(draft: &Value, earliest: Timestamp, latest: Timestamp, policy: &Policy
             ])
         }
     }
-}
-
-/// The limit of a draft that is fresh.
-fn limit(draft: &Draft<'_>, policy: &Policy) -> (Limit, Rule) {
-    let status = draft.status.and_then(Status::active).unwrap();
-    let silence = policy.limit_in(draft.phase(status), draft.kind);
-    let applied = applied(status, draft.signs_of_life(status).unwrap(), silence, policy.total(draft.kind));
-    (applied.limit, applied.rule)
 }
 
 fn millis(limit: Limit) -> Value {

@@ -278,9 +278,9 @@ test("bad parameters get a message that helps, and nothing is swept", async () =
     "?source=cron": "`source` is `cron`: expected `endpoint` or `tool`",
     "?dry_run=yes": "`dry_run` is `yes`: expected `true` or `false`",
     "?dry_run=true&dry_run=false": "`dry_run` is given twice: give it once",
-    "?max_age_hours=-1": "`max_age_hours` is `-1`: expected hours above 0, such as `1` or `0.5`",
-    "?max_age_hours=": "`max_age_hours` is ``: expected hours above 0, such as `1` or `0.5`",
-    "?max_age_hours=NaN": "`max_age_hours` is `NaN`: expected hours above 0, such as `1` or `0.5`",
+    "?max_age_hours=-1": "`max_age_hours` is `-1`: expected a number of hours above 0, such as `1` or `0.5`",
+    "?max_age_hours=": "`max_age_hours` is ``: expected a number of hours above 0, such as `1` or `0.5`",
+    "?max_age_hours=NaN": "`max_age_hours` is `NaN`: expected a number of hours above 0, such as `1` or `0.5`",
   };
   for (const [query, error] of Object.entries(expectations)) {
     const response = await world.cleanup(query);

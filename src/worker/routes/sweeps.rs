@@ -57,7 +57,7 @@ struct Hours(MaxAge);
 impl<'de> Deserialize<'de> for Hours {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        let expected = "hours above 0, such as `1` or `0.5`";
+        let expected = "a number of hours above 0, such as `1` or `0.5`";
         let wrong = |_| D::Error::invalid_value(Unexpected::Str(&text), &expected);
         config::max_age(&text).map(Hours).map_err(wrong)
     }
