@@ -1,8 +1,7 @@
 // `npm run load`: a mixed load on the built Worker, on this machine only, and then everything that must hold is checked.
 
 import { parseArgs } from "node:util";
-import { load } from "../tests/load/run.mjs";
-import { print } from "../tests/load/print.mjs";
+import { load, print } from "../tests/load/run.mjs";
 import { build } from "./build.mjs";
 import { Help, note, run, step } from "./lib.mjs";
 
