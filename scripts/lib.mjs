@@ -60,7 +60,7 @@ for (const [name, code] of [["SIGINT", 130], ["SIGTERM", 143], ["SIGHUP", 129]])
     const ended = [...running].map((child) => new Promise((done) => child.once("close", done)));
     for (const child of running) signal(child, name);
     await Promise.race([Promise.all(ended), new Promise((done) => setTimeout(done, GRACE_MS))]);
-    process.exit(code);
+    process.exit(process.exitCode ?? code);
   });
 }
 process.on("exit", () => {

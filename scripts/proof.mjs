@@ -3,7 +3,6 @@
 
 import { join } from "node:path";
 import { build } from "./build.mjs";
-import { buildPackage } from "./build-package.mjs";
 import { Help, capture, run, step } from "./lib.mjs";
 
 // Optimised, in a folder of its own: what `npm test` has built stays.
@@ -35,7 +34,6 @@ await run(async () => {
   const unknown = asked.find((name) => !(name in PARTS));
   if (unknown) throw new Help(`Unknown part \`${unknown}\`: expected ${Object.keys(PARTS).map((name) => `\`${name}\``).join(", ")}.`);
   await build();
-  await buildPackage();
   const results = [];
   for (const name of asked.length > 0 ? asked : Object.keys(PARTS)) {
     const { minutes, commands } = PARTS[name];

@@ -133,6 +133,8 @@ await run(async () => {
   await prepareDatabase();
   const url = `http://localhost:${port}`;
   step("Starting the local server");
+  // From here on, to be stopped is how it ends.
+  process.exitCode = 0;
   const stop = new AbortController();
   const child = start(bin("wrangler"), ["dev", "--port", String(port), "--ip", "localhost", "--show-interactive-dev-session=false"], { stdio: "inherit", env: { ...process.env, ...env } });
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.once(signal, () => stop.abort());
