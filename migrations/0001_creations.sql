@@ -12,7 +12,7 @@
 CREATE TABLE stale_drafts_schema (
   version INTEGER NOT NULL PRIMARY KEY
 ) WITHOUT ROWID;
-INSERT INTO stale_drafts_schema (version) VALUES (4);
+INSERT INTO stale_drafts_schema (version) VALUES (1);
 
 -- One row a sweep. The id is a UUIDv7, so the newest is the greatest, and no further index is needed.
 CREATE TABLE stale_drafts_sweeps (
@@ -35,7 +35,7 @@ CREATE TABLE stale_drafts_sweeps (
   queries         INTEGER,
   rows_read       INTEGER,
   rows_written    INTEGER,
-  -- What its last transaction did, for the roll-ups: see 0004_watch.sql.
+  -- What its last transaction did, for the roll-ups: see 0004_monitor.sql.
   counted         TEXT
 ) WITHOUT ROWID;
 

@@ -7,6 +7,7 @@
 //! | `store` | `server` | all SQL, and the rows that it answers with |
 //! | `sweep` | `server` | the one function that sweeps, over any database |
 //! | `report` | `server` | what workers, owners and operators report, over any database |
+//! | `read` | `server` | what others wrote, read into types, with errors that help |
 //! | `config` | `server` | the configuration table, validated |
 //! | `auth` | `server` | who is calling: tokens and secrets |
 //! | `input` | `server` | what requests carry: bodies and parameters |
@@ -34,7 +35,11 @@ mod d1;
 #[cfg(feature = "server")]
 pub mod input;
 #[cfg(feature = "server")]
+pub mod read;
+#[cfg(feature = "server")]
 pub mod report;
+#[cfg(feature = "server")]
+pub mod service;
 #[cfg(feature = "server")]
 pub mod store;
 #[cfg(feature = "server")]

@@ -90,7 +90,7 @@ pub async fn report(
         return Err(ReportError::NotFound);
     }
     let standing =
-        row.standing().ok_or_else(|| DatabaseError::new("the creation's status is none that there is"))?;
+        row.snapshot().ok_or_else(|| DatabaseError::new("the creation's status is none that there is"))?;
     match report.judge(&standing) {
         Judgement::Refuse(refusal) => Err(ReportError::Refused { refusal, standing: Box::new(row) }),
         // A heartbeat would be accepted again. Anything else that still would be was not carried out.

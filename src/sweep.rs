@@ -6,8 +6,8 @@
 use std::collections::HashSet;
 
 use crate::rules::{
-    Active, CircuitBreaker, Failure, Plan, Planned, Policy, Rule, SkipReason, Staleness, Suspension,
-    Timestamp, Unqualified, Unreadable, plan, recheck,
+    Action, Active, CircuitBreaker, Decision, Decisions, Planned, Policy, Rule, SkipReason, Staleness,
+    Suspension, Timestamp, Unreadable, decide, recheck,
 };
 use crate::store::{
     self, CandidateRow, Cost, Database, DatabaseError, FailureRow, Filter, SweepStart, SweepTotals, Window,
@@ -94,7 +94,7 @@ pub struct Report {
     /// Active creations whose age can't be known; at most `rows_per_transaction` of each sort are listed.
     pub unreadable: Vec<Skipped>,
     /// Creations of the plan that were left alone, and why.
-    pub skipped: Vec<(String, Unqualified)>,
+    pub skipped: Vec<(String, SkipReason)>,
     /// How many creations were looked at.
     pub examined: u32,
     /// What was refunded; in a dry run, what would be.
@@ -234,8 +234,9 @@ impl<D: Database> Run<'_, D> {
             rows.retain(|row| !self.request.dry_run || shown.insert(row.id.clone()));
             self.report.examined = self.report.examined.saturating_add(count(rows.len()));
 
-            let Plan { fail, retry, skip } = plan(rows.iter().map(CandidateRow::candidate), now, policy);
-            self.note_unreadable(skip.into_iter().map(|skip| (skip.id, skip.reason)));
+            let Decisions { fail, retry, unreadable } =
+                decide(rows.iter().map(CandidateRow::candidate), now, policy);
+            self.note_unreadable(unreadable);
             let left = taken.saturating_sub(count(fail.len()).saturating_add(count(retry.len())));
             let (rejected, retried) = (self.report.rejected.len(), self.report.retried.len());
             let last = !self.report.more || seen >= rows_per_sweep;
@@ -317,8 +318,10 @@ impl<D: Database> Run<'_, D> {
             for planned in part {
                 let candidate = rows.iter().map(CandidateRow::candidate).find(|row| row.id == planned.id);
                 match recheck(planned, candidate.as_ref(), now, policy) {
-                    Ok(failure) if failure.staleness.retries() => retry.push(failure),
-                    Ok(failure) => fail.push(failure),
+                    Ok(decision) if matches!(decision.staleness.action(), Action::Retry) => {
+                        retry.push(decision)
+                    }
+                    Ok(decision) => fail.push(decision),
                     Err(reason) => self.report.skipped.push((planned.id.to_owned(), reason)),
                 }
             }
@@ -345,8 +348,8 @@ impl<D: Database> Run<'_, D> {
         let rows = results.first().map(Vec::as_slice).unwrap_or_default();
         let unreadable = store::candidates(rows, "unreadable")?;
         self.report.examined = self.report.examined.saturating_add(count(unreadable.len()));
-        let skips = plan(unreadable.iter().map(CandidateRow::candidate), now, policy).skip;
-        self.note_unreadable(skips.into_iter().map(|skip| (skip.id, skip.reason)));
+        let decisions = decide(unreadable.iter().map(CandidateRow::candidate), now, policy);
+        self.note_unreadable(decisions.unreadable);
         let active = rows.first().and_then(|row| row.get("active")).and_then(serde_json::Value::as_u64);
         Ok(Selected {
             active,
@@ -355,24 +358,27 @@ impl<D: Database> Run<'_, D> {
         })
     }
 
-    fn note_unreadable<'s>(&mut self, skips: impl Iterator<Item = (&'s str, SkipReason)>) {
-        self.report.unreadable.extend(skips.filter_map(|(id, reason)| match reason {
-            SkipReason::Unreadable(reason) => Some(Skipped { id: id.to_owned(), reason }),
-            SkipReason::Settled(_) | SkipReason::Fresh { .. } => None,
-        }));
+    fn note_unreadable(&mut self, found: Vec<(&str, Unreadable)>) {
+        let skipped = found.into_iter().map(|(id, reason)| Skipped { id: id.to_owned(), reason });
+        self.report.unreadable.extend(skipped);
     }
 
     /// Notes the creations of `plan` that are among `ids`; all of them if `ids` is `None`.
-    fn note(&mut self, does: Does, plan: &[(Failure<'_>, &CandidateRow)], ids: Option<&HashSet<String>>) {
+    fn note(
+        &mut self,
+        action: Action,
+        plan: &[(Decision<'_>, &CandidateRow)],
+        ids: Option<&HashSet<String>>,
+    ) {
         for (failure, row) in
             plan.iter().filter(|(failure, _)| ids.is_none_or(|ids| ids.contains(failure.id)))
         {
-            let list = match does {
-                Does::Fail => {
+            let list = match action {
+                Action::Fail => {
                     self.report.refunded_tokens = self.report.refunded_tokens.saturating_add(row.tokens);
                     &mut self.report.failed
                 }
-                Does::Retry => &mut self.report.retried,
+                Action::Retry => &mut self.report.retried,
             };
             list.push(Marked {
                 id: row.id.clone(),
@@ -387,26 +393,26 @@ impl<D: Database> Run<'_, D> {
 
     async fn carry_out_both(
         &mut self,
-        fail: Vec<Failure<'_>>,
-        retry: Vec<Failure<'_>>,
+        fail: Vec<Decision<'_>>,
+        retry: Vec<Decision<'_>>,
         rows: &[CandidateRow],
         last: bool,
     ) -> Result<(), DatabaseError> {
         let (fail, retry) = (with_rows(fail, rows), with_rows(retry, rows));
-        self.carry_out(Does::Fail, &fail, last && retry.is_empty()).await?;
-        self.carry_out(Does::Retry, &retry, last).await
+        self.carry_out(Action::Fail, &fail, last && retry.is_empty()).await?;
+        self.carry_out(Action::Retry, &retry, last).await
     }
 
     /// Carries out a plan, unless this is a dry run, in one transaction, or in several smaller ones if the database
     /// refuses a row of it.
     async fn carry_out(
         &mut self,
-        does: Does,
-        plan: &[(Failure<'_>, &CandidateRow)],
+        action: Action,
+        plan: &[(Decision<'_>, &CandidateRow)],
         last: bool,
     ) -> Result<(), DatabaseError> {
         if self.request.dry_run {
-            self.note(does, plan, None);
+            self.note(action, plan, None);
             return Ok(());
         }
         let mut parts = vec![plan];
@@ -415,7 +421,7 @@ impl<D: Database> Run<'_, D> {
                 continue;
             }
             let whole = part.len() == plan.len();
-            match self.transaction(does, part, last && whole).await {
+            match self.transaction(action, part, last && whole).await {
                 Ok(()) => {}
                 Err(error) if error.is_constraint() => {
                     if let [(failure, _)] = part {
@@ -435,16 +441,16 @@ impl<D: Database> Run<'_, D> {
 
     async fn transaction(
         &mut self,
-        does: Does,
-        part: &[(Failure<'_>, &CandidateRow)],
+        action: Action,
+        part: &[(Decision<'_>, &CandidateRow)],
         last: bool,
     ) -> Result<(), DatabaseError> {
         let notify = self.request.notify;
         let rows: Vec<_> = part.iter().map(|(failure, row)| failure_row(failure, row)).collect();
-        let (start, totals, counted) = (self.start(), self.totals(), counted(does, part));
-        let batch = match does {
-            Does::Fail => store::mark_failed(start, &rows, totals, notify.app, last, counted),
-            Does::Retry => store::retry(start, &rows, totals, notify.retry, last, counted),
+        let (start, totals, counted) = (self.start(), self.totals(), counted(action, part));
+        let batch = match action {
+            Action::Fail => store::mark_failed(start, &rows, totals, notify.app, last, counted),
+            Action::Retry => store::retry(start, &rows, totals, notify.retry, last, counted),
         };
         let results = self.database.run(&batch).await?;
         self.begun = true;
@@ -453,7 +459,7 @@ impl<D: Database> Run<'_, D> {
         let ids: Option<HashSet<String>> = store::failed_ids(answer)?.map(HashSet::from_iter);
         let marked = ids.as_ref().map_or(part.len(), HashSet::len);
         self.report.raced = self.report.raced.saturating_add(count(part.len().saturating_sub(marked)));
-        self.note(does, part, ids.as_ref());
+        self.note(action, part, ids.as_ref());
         Ok(())
     }
 
@@ -502,23 +508,6 @@ struct Selected {
     suspended: Option<Suspension>,
 }
 
-/// What is done with creations that are stale.
-#[derive(Clone, Copy)]
-enum Does {
-    Fail,
-    Retry,
-}
-
-impl Does {
-    /// The word in `rollups.outcome`.
-    const fn as_str(self) -> &'static str {
-        match self {
-            Does::Fail => "failed",
-            Does::Retry => "retried",
-        }
-    }
-}
-
 /// Creations of a transaction that are rolled up together.
 struct Group<'a> {
     kind: &'a str,
@@ -530,7 +519,7 @@ struct Group<'a> {
 }
 
 /// What is rolled up if all of a transaction goes through: see `sweeps.counted`.
-fn counted(does: Does, part: &[(Failure<'_>, &CandidateRow)]) -> String {
+fn counted(action: Action, part: &[(Decision<'_>, &CandidateRow)]) -> String {
     // `(kind, status, rule)` are few: they are looked for one by one.
     let mut groups: Vec<Group<'_>> = Vec::new();
     for (failure, row) in part {
@@ -545,10 +534,10 @@ fn counted(does: Does, part: &[(Failure<'_>, &CandidateRow)]) -> String {
         });
         let Some(group) = groups.get_mut(at) else { continue };
         group.creations = group.creations.saturating_add(1);
-        if matches!(does, Does::Fail) {
+        if matches!(action, Action::Fail) {
             group.tokens = group.tokens.saturating_add(row.tokens);
         }
-        if let Some(lag) = group.lags.get_mut(failure.lag()) {
+        if let Some(lag) = group.lags.get_mut(failure.staleness.lag()) {
             *lag = lag.saturating_add(1);
         }
     }
@@ -556,7 +545,7 @@ fn counted(does: Does, part: &[(Failure<'_>, &CandidateRow)]) -> String {
         .into_iter()
         .map(|Group { kind, status, rule, creations, tokens, lags: [a, b, c, d, e, f] }| {
             let (rule, status) = (rule.describe(status, kind), status.as_str());
-            serde_json::json!([does.as_str(), kind, status, rule, creations, tokens, a, b, c, d, e, f])
+            serde_json::json!([action.outcome(), kind, status, rule, creations, tokens, a, b, c, d, e, f])
         })
         .collect();
     // Writing tuples of text and integers to a string can't fail.
@@ -566,9 +555,9 @@ fn counted(does: Does, part: &[(Failure<'_>, &CandidateRow)]) -> String {
 /// Each failure with the row that it was decided on. A plan has the order of its rows, so each is found at once; that of an
 /// operator may have another.
 fn with_rows<'a, 'r>(
-    fail: Vec<Failure<'a>>,
+    fail: Vec<Decision<'a>>,
     rows: &'r [CandidateRow],
-) -> Vec<(Failure<'a>, &'r CandidateRow)> {
+) -> Vec<(Decision<'a>, &'r CandidateRow)> {
     let mut around = rows.iter().cycle();
     fail.into_iter()
         .filter_map(|failure| {
@@ -577,12 +566,8 @@ fn with_rows<'a, 'r>(
         .collect()
 }
 
-fn failure_row<'a>(failure: &Failure<'a>, row: &'a CandidateRow) -> FailureRow<'a> {
-    let Failure { id, staleness } = *failure;
-    let draft = row.draft();
-    let signs = draft.signs_of_life(staleness.stuck_status).ok();
-    let entered =
-        signs.filter(|_| staleness.stuck_status == Active::Processing).and_then(|signs| signs.entered);
+fn failure_row<'a>(decision: &Decision<'a>, row: &'a CandidateRow) -> FailureRow<'a> {
+    let Decision { id, kind, staleness } = *decision;
     FailureRow {
         id,
         status: staleness.stuck_status.as_str(),
@@ -591,11 +576,11 @@ fn failure_row<'a>(failure: &Failure<'a>, row: &'a CandidateRow) -> FailureRow<'
         error: staleness.error_text().to_string(),
         age_ms: staleness.age_ms,
         max_age_ms: staleness.max_age_ms,
-        rule: staleness.rule.describe(staleness.stuck_status, &row.kind),
-        phase: draft.phase(staleness.stuck_status).as_str(),
-        lag: failure.lag(),
-        processing_since: entered.map(Timestamp::as_millis),
-        kind: &row.kind,
+        rule: staleness.rule.describe(staleness.stuck_status, kind),
+        phase: staleness.phase.as_str(),
+        lag: staleness.lag(),
+        processing_since: staleness.processing_since().map(Timestamp::as_millis),
+        kind,
         tokens: row.tokens,
     }
 }

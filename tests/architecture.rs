@@ -14,24 +14,26 @@
 use std::path::Path;
 
 /// Folder or file of `src/`, the modules of this crate that it may use, and the crates beside std.
-const RINGS: [(&str, &[&str], &[&str]); 11] = [
+const RINGS: [(&str, &[&str], &[&str]); 13] = [
     ("rules", &["rules"], &[]),
-    ("store", &["rules", "store"], &["serde", "serde_json"]),
+    ("store", &["rules", "store"], &["serde", "serde_json", "serde_path_to_error"]),
+    ("service", &["rules", "store", "config", "service"], &["futures_util"]),
     ("sweep.rs", &["rules", "store"], &["serde_json"]),
     ("report.rs", &["rules", "store"], &["serde_json"]),
-    ("config", &["rules", "config"], &["serde_json"]),
-    ("auth", &["rules", "config", "auth"], &["base64", "hmac", "serde_json", "sha2", "subtle"]),
+    ("read", &["read"], &["serde", "serde_json"]),
+    ("config", &["rules", "auth", "read", "config"], &["serde", "serde_json"]),
+    ("auth", &["rules", "read", "auth"], &["base64", "hmac", "serde", "serde_json", "sha2", "subtle"]),
     ("input", &["rules", "config", "sweep", "input"], &["serde_json"]),
     (
         "view",
-        &["rules", "store", "sweep", "view"],
+        &["rules", "store", "service", "sweep", "view"],
         &["base64", "chrono", "maud", "serde", "serde_json", "sha2"],
     ),
     ("d1.rs", &["store"], &["js_sys", "serde_json", "wasm_bindgen", "wasm_bindgen_futures"]),
     ("browser", &["rules", "browser"], &["wasm_bindgen"]),
     (
         "worker",
-        &["rules", "store", "sweep", "report", "config", "auth", "input", "view", "d1", "worker"],
+        &["rules", "store", "service", "sweep", "report", "config", "auth", "input", "view", "d1", "worker"],
         &[
             "base64",
             "getrandom",

@@ -1,4 +1,4 @@
-//! What operators are told: the findings of the doctor and of the watch, and the circuit breaker. Each at its boundary.
+//! What operators are told: alerts, likely causes, and the circuit breaker. Each at its boundary.
 
 #![allow(
     clippy::arithmetic_side_effects,
@@ -10,8 +10,8 @@
 )]
 
 use stale_drafts::rules::{
-    CircuitBreaker, DOMINANT_PERCENT, Evidence, FEW, Finding, GENERATION_TIMEOUT, ONE_WINDOW_MS, Observed,
-    SILENT_AFTER_MS, START_EXPECTED_WITHIN_MS, Severity, Suspension, Thresholds, Timestamp, diagnose, watch,
+    CircuitBreaker, DOMINANT_PERCENT, Evidence, FEW, Finding, GENERATION_TIMEOUT, ONE_WINDOW_MS,
+    SILENT_AFTER_MS, START_EXPECTED_WITHIN_MS, Severity, Suspension, Thresholds, Timestamp, alerts, diagnose,
 };
 
 const MINUTE: u64 = 60_000;
@@ -30,17 +30,24 @@ fn said(findings: &[Finding]) -> Vec<String> {
 }
 
 fn diagnosed(evidence: Evidence) -> Vec<String> {
-    said(&diagnose(&evidence, now()))
+    said(&all(&evidence))
+}
+
+fn all(evidence: &Evidence) -> Vec<Finding> {
+    diagnose(evidence, &Thresholds::default(), now())
 }
 
 /// Cron has just swept; nothing else is known.
-fn healthy() -> Observed {
-    let evidence = Evidence { last_good_sweep: Some(now()), ..Evidence::default() };
-    Observed { evidence, ..Observed::default() }
+fn healthy() -> Evidence {
+    Evidence { last_good_sweep: Some(now()), ..Evidence::default() }
 }
 
-fn watched(observed: &Observed) -> Vec<String> {
-    said(&watch(observed, &Thresholds::default(), now()))
+fn alerted(evidence: &Evidence) -> Vec<String> {
+    said(&alerts(evidence, &Thresholds::default(), now()))
+}
+
+fn paused() -> Suspension {
+    Suspension::Paused { actor: String::from("anna"), since: now() }
 }
 
 #[test]
@@ -48,58 +55,69 @@ fn the_bounds_are_what_the_documentation_says() {
     assert_eq!([SILENT_AFTER_MS, START_EXPECTED_WITHIN_MS, ONE_WINDOW_MS], [300_000, 600_000, 120_000]);
     assert_eq!([FEW, DOMINANT_PERCENT], [5, 80]);
     let Thresholds { overdue_ms, stale_percent, error_percent, outbox_ms } = Thresholds::default();
-    assert_eq!([overdue_ms, stale_percent, error_percent, outbox_ms], [60_000, 20, 80, 900_000]);
+    assert_eq!([overdue_ms, stale_percent, error_percent, outbox_ms], [180_000, 20, 80, 900_000]);
 }
 
 #[test]
 fn nothing_is_found_where_nothing_is_wrong() {
-    assert_eq!(diagnosed(Evidence::default()), [""; 0]);
-    assert_eq!(watched(&healthy()), [""; 0]);
+    assert_eq!(diagnosed(healthy()), [""; 0]);
+    assert_eq!(alerted(&healthy()), [""; 0]);
 }
 
 #[test]
-fn critical_findings_come_first() {
+fn a_wrong_schema_comes_first_then_what_is_critical() {
     let evidence = Evidence {
         schema_version: 3,
         expected_schema_version: 4,
         unreadable: 1,
         last_sweep_error: Some(String::from("D1_ERROR: no such table")),
+        dead_letters: 1,
+        overdue: Some((String::from("c1"), MINUTE)),
         ..Evidence::default()
     };
-    let findings = diagnose(&evidence, now());
-    let found: Vec<_> = findings.iter().map(|finding| (finding.code, finding.severity.as_str())).collect();
-    let expected =
-        [("schema_not_current", "critical"), ("sweep_failing", "critical"), ("unreadable_times", "warning")];
-    assert_eq!(found, expected);
+    let findings = all(&evidence);
+    let severities: Vec<_> = findings.iter().map(|finding| finding.severity.as_str()).collect();
+    assert_eq!(severities, ["critical", "critical", "critical", "critical", "warning", "warning"]);
     assert_eq!(
         said(&findings),
         [
             "schema_not_current: the schema is version 3: expected 4",
+            "cron_not_running: it has never swept",
+            "creations_overdue: `c1` has been stale for 1 minute, and no sweep has failed it",
             "sweep_failing: its error: D1_ERROR: no such table",
+            "dead_letters: 1 event could not be delivered",
             "unreadable_times: 1 creation is active with times that are missing, malformed or in the future",
         ]
     );
     assert!(Severity::Critical > Severity::Warning);
+    // A diagnosis says all that the alerts say.
+    let alerts = alerted(&evidence);
+    assert_eq!(alerts.len(), 3);
+    assert!(alerts.iter().all(|alert| said(&findings).contains(alert)));
+}
 
-    let mut observed = healthy();
-    observed.suspended = Some(Suspension::Paused { actor: String::from("anna"), since: now() });
-    observed.given_up = 1;
-    observed.overdue = Some((String::from("c1"), MINUTE));
-    observed.evidence.last_good_sweep = None;
-    assert_eq!(
-        watched(&observed),
-        [
-            "cron_not_running: it has never swept",
-            "creations_overdue: `c1` has been stale for 1 minute and is not marked",
-            "sweeping_paused: `anna` paused it",
-            "dead_letters: 1 event was given up",
-        ]
-    );
+#[test]
+fn what_a_suspension_explains_is_not_said_beside_it() {
+    let evidence = Evidence {
+        last_sweep_error: Some(String::from("sweeping is paused by `anna`")),
+        overdue: Some((String::from("c1"), 20 * MINUTE)),
+        last_good_sweep: Some(ago(20 * MINUTE)),
+        max_ms_since_sweep: 10 * MINUTE,
+        ..Evidence::default()
+    };
+    let codes = |evidence: Evidence| all(&evidence).iter().map(|finding| finding.code).collect::<Vec<_>>();
+    assert_eq!(codes(evidence.clone()), ["cron_not_running", "creations_overdue", "sweep_failing"]);
+    assert_eq!(codes(Evidence { suspended: Some(paused()), ..evidence.clone() }), ["sweeping_paused"]);
+    let open = Suspension::BreakerOpen { detail: String::from("many") };
+    assert_eq!(codes(Evidence { suspended: Some(open.clone()), ..evidence }), ["circuit_breaker_open"]);
+    // What it does not explain is.
+    let other = Evidence { suspended: Some(open), dead_letters: 1, unreadable: 1, ..healthy() };
+    assert_eq!(codes(other), ["circuit_breaker_open", "dead_letters", "unreadable_times"]);
 }
 
 #[test]
 fn unreadable_times() {
-    let of = |unreadable| diagnosed(Evidence { unreadable, ..Evidence::default() });
+    let of = |unreadable| diagnosed(Evidence { unreadable, ..healthy() });
     assert_eq!(of(0), [""; 0]);
     let text =
         "unreadable_times: 2 creations are active with times that are missing, malformed or in the future";
@@ -110,7 +128,7 @@ fn unreadable_times() {
 fn no_worker_is_running_if_a_creation_waits_and_nothing_starts_for_more_than_ten_minutes() {
     let of = |waiting, waited: u64, idle: Option<u64>| {
         let (waiting_since, last_start) = (Some(ago(waited)), idle.map(ago));
-        diagnosed(Evidence { waiting, waiting_since, last_start, ..Evidence::default() })
+        diagnosed(Evidence { waiting, waiting_since, last_start, ..healthy() })
     };
     let long = 10 * MINUTE + 1;
     let text =
@@ -121,21 +139,24 @@ fn no_worker_is_running_if_a_creation_waits_and_nothing_starts_for_more_than_ten
     assert_eq!(of(0, long, Some(long)), [""; 0]);
     assert_eq!(of(1, 10 * MINUTE, Some(long)), [""; 0]);
     assert_eq!(of(1, long, Some(10 * MINUTE)), [""; 0]);
+    // All workers are busy: they send heartbeats, and have started nothing for long.
+    let busy = |alive| Evidence { waiting: 1, waiting_since: Some(ago(long)), alive, ..healthy() };
+    assert_eq!([diagnosed(busy(0)).len(), diagnosed(busy(1)).len()], [1, 0]);
 }
 
 #[test]
 fn a_worker_died_if_at_least_two_fell_silent_within_two_minutes_and_nothing_is_alive() {
     let of = |silent, alive, apart: u64| {
         let silent_between = Some((ago(20 * MINUTE + apart), ago(20 * MINUTE)));
-        diagnose(&Evidence { silent, alive, silent_between, ..Evidence::default() }, now())
+        all(&Evidence { silent, alive, silent_between, ..healthy() })
     };
     let findings = of(2, 0, 2 * MINUTE);
     assert_eq!(findings[0].cause, "a worker died 20 minutes ago");
     assert_eq!(
         said(&findings),
         [
-            "worker_died: all 2 creations in progress showed their last sign of life within 2 minutes of one another; \
-          none since"
+            "worker_died: the last heartbeats of all 2 creations in progress that had any came within 2 minutes of \
+             one another; none since"
         ]
     );
     assert_eq!(of(2, 0, 2 * MINUTE + 1), []);
@@ -147,7 +168,7 @@ fn a_worker_died_if_at_least_two_fell_silent_within_two_minutes_and_nothing_is_a
 fn one_kind_dominates_from_five_failures_and_80_percent_on() {
     let of = |failed, (of_kind, finished_of_kind), finished| {
         let top_kind = Some((String::from("video"), of_kind, finished_of_kind));
-        diagnosed(Evidence { failed, finished, top_kind, ..Evidence::default() })
+        diagnosed(Evidence { failed, finished, top_kind, ..healthy() })
     };
     let text = "one_kind_dominates: 4 of 8 of this kind failed in the last hour, and 1 of 1 others";
     assert_eq!(of(5, (4, 8), 9), [text]);
@@ -161,10 +182,8 @@ fn one_kind_dominates_from_five_failures_and_80_percent_on() {
 #[test]
 fn one_error_dominates_from_five_failures_and_its_percentage_on() {
     let of = |failed, code: &str, count| {
-        let mut observed = healthy();
-        observed.evidence.failed = failed;
-        observed.evidence.top_error = Some((String::from(code), count));
-        watched(&observed)
+        let top_error = Some((String::from(code), count));
+        alerted(&Evidence { failed, top_error, ..healthy() })
     };
     let text = "one_error_dominates: 4 of 5 failures in the last hour have this code";
     assert_eq!(of(5, "quota_exceeded", 4), [text]);
@@ -175,11 +194,7 @@ fn one_error_dominates_from_five_failures_and_its_percentage_on() {
 
 #[test]
 fn many_stale_from_five_time_outs_and_beyond_its_percentage() {
-    let of = |timed_out, finished| {
-        let mut observed = healthy();
-        observed.evidence.finished = finished;
-        watched(&Observed { timed_out, ..observed })
-    };
+    let of = |timed_out, finished| alerted(&Evidence { timed_out, finished, ..healthy() });
     let text = "many_stale: 5 of the newest 23 that ended within the last hour";
     assert_eq!(of(5, 23), [text]);
     assert_eq!(of(5, 25), [""; 0]);
@@ -191,9 +206,7 @@ fn many_stale_from_five_time_outs_and_beyond_its_percentage() {
 fn cron_is_not_running_beyond_the_age_that_its_last_good_sweep_may_have() {
     let of = |age, stale| {
         let last_good_sweep = Some(ago(age));
-        let evidence =
-            Evidence { last_good_sweep, max_ms_since_sweep: 5 * MINUTE, stale, ..Evidence::default() };
-        watched(&Observed { evidence, ..Observed::default() })
+        alerted(&Evidence { last_good_sweep, max_ms_since_sweep: 5 * MINUTE, stale, ..Evidence::default() })
     };
     assert_eq!(of(5 * MINUTE, Some(3)), [""; 0]);
     let text = |stale| format!("cron_not_running: its last good sweep was 5 minutes ago{stale}");
@@ -207,28 +220,28 @@ fn cron_is_not_running_beyond_the_age_that_its_last_good_sweep_may_have() {
 #[test]
 fn the_ledger_differs() {
     let of = |users: &[&str]| {
-        watched(&Observed { differs: users.iter().map(ToString::to_string).collect(), ..healthy() })
+        alerted(&Evidence { differs: users.iter().map(ToString::to_string).collect(), ..healthy() })
     };
     assert_eq!(of(&["anna"]), ["ledger_differs: that of `anna`"]);
     assert_eq!(of(&["anna", "ben", "cleo"]), ["ledger_differs: that of `anna` and 2 more"]);
 }
 
 #[test]
-fn the_outbox_is_stuck_beyond_15_minutes() {
-    let of = |late: Option<u64>| watched(&Observed { due_since: late.map(ago), ..healthy() });
-    assert_eq!(of(Some(15 * MINUTE)), [""; 0]);
-    assert_eq!(of(Some(15 * MINUTE + 1)), ["outbox_stuck: the oldest is due for 15 minutes"]);
+fn the_outbox_is_stuck_if_an_event_fails_for_more_than_15_minutes() {
+    let of = |failing: u64| alerted(&Evidence { events_failing_since: Some(ago(failing)), ..healthy() });
+    assert_eq!(of(15 * MINUTE), [""; 0]);
+    assert_eq!(of(15 * MINUTE + 1), ["outbox_stuck: the deliveries of one have failed for 15 minutes"]);
 }
 
 #[test]
-fn events_were_given_up() {
-    let of = |given_up| watched(&Observed { given_up, ..healthy() });
-    assert_eq!(of(1), ["dead_letters: 1 event was given up"]);
-    assert_eq!(of(2), ["dead_letters: 2 events were given up"]);
+fn there_are_dead_letters() {
+    let of = |dead_letters| alerted(&Evidence { dead_letters, ..healthy() });
+    assert_eq!(of(1), ["dead_letters: 1 event could not be delivered"]);
+    assert_eq!(of(2), ["dead_letters: 2 events could not be delivered"]);
 }
 
 #[test]
-fn the_circuit_breaker_holds_beyond_a_number_and_beyond_a_share() {
+fn the_circuit_breaker_opens_beyond_a_number_and_beyond_a_share() {
     let breaker = CircuitBreaker { creations: 100, percent: 50, at_least: 10 };
     let detail = |stale, active| match breaker.check(stale, active) {
         Some(Suspension::BreakerOpen { detail }) => Some(detail),
@@ -248,16 +261,17 @@ fn the_circuit_breaker_holds_beyond_a_number_and_beyond_a_share() {
 }
 
 #[test]
-fn what_holds_says_who_or_why() {
-    let paused = Suspension::Paused { actor: String::from("anna"), since: now() };
-    assert_eq!(paused.to_string(), "sweeping is paused by `anna`");
-    let held =
+fn a_suspension_says_who_or_why() {
+    assert_eq!(paused().to_string(), "sweeping is paused by `anna`");
+    let open =
         Suspension::BreakerOpen { detail: String::from("60 of 100 active creations are stale at once") };
     assert_eq!(
-        held.to_string(),
+        open.to_string(),
         "the circuit breaker is open: 60 of 100 active creations are stale at once, and nothing was written; find the cause, \
          or preview and apply a plan"
     );
     let text = "circuit_breaker_open: 60 of 100 active creations are stale at once";
-    assert_eq!(watched(&Observed { suspended: Some(held), ..healthy() }), [text]);
+    assert_eq!(alerted(&Evidence { suspended: Some(open), ..healthy() }), [text]);
+    let text = "sweeping_paused: `anna` paused it";
+    assert_eq!(alerted(&Evidence { suspended: Some(paused()), ..healthy() }), [text]);
 }

@@ -10,16 +10,16 @@
 )]
 
 use stale_drafts::rules::{
-    Candidate, Draft, Failure, IllegalTransition, Judgement, Planned, Policy, Refusal, Report, Setting,
-    Standing, Status, Time, Timestamp, Unqualified, Unreadable, recheck,
+    Action, Candidate, Decision, Draft, IllegalTransition, Judgement, Planned, Policy, Refusal, Report,
+    Setting, SkipReason, Snapshot, Status, Time, Timestamp, Unreadable, recheck,
 };
 
 use Judgement::{Accept, Refuse, Repeat};
 use Status::{Draft as Drafted, Failed, Pending, Processing, Published};
 
 /// A second attempt that `w` has begun, and nothing more.
-fn begun(status: Status) -> Standing<'static> {
-    Standing {
+fn begun(status: Status) -> Snapshot<'static> {
+    Snapshot {
         status,
         attempt: 2,
         worker: Some("w"),
@@ -32,8 +32,8 @@ fn begun(status: Status) -> Standing<'static> {
     }
 }
 
-fn waiting() -> Standing<'static> {
-    Standing { worker: None, fence: None, ..begun(Pending) }
+fn waiting() -> Snapshot<'static> {
+    Snapshot { worker: None, fence: None, ..begun(Pending) }
 }
 
 fn illegal(from: Status, to: Status) -> Judgement {
@@ -41,8 +41,8 @@ fn illegal(from: Status, to: Status) -> Judgement {
 }
 
 /// What becomes of the report where each status stands, in the order of [`Status::ALL`].
-fn on_each(report: Report<'_>, standing: Standing<'_>) -> [Judgement; 5] {
-    Status::ALL.map(|status| report.judge(&Standing { status, ..standing }))
+fn on_each(report: Report<'_>, standing: Snapshot<'_>) -> [Judgement; 5] {
+    Status::ALL.map(|status| report.judge(&Snapshot { status, ..standing }))
 }
 
 #[test]
@@ -71,18 +71,18 @@ fn a_result() {
     let to = |from| illegal(from, Drafted);
     let refused = [to(Pending), Accept, to(Drafted), to(Published), over];
     assert_eq!(on_each(complete, begun(Pending)), refused);
-    let with = |url| Standing { result_url: Some(url), ..begun(Pending) };
+    let with = |url| Snapshot { result_url: Some(url), ..begun(Pending) };
     assert_eq!(on_each(complete, with("https://r/1")), [to(Pending), Accept, Repeat, Repeat, over]);
     assert_eq!(on_each(complete, with("https://r/2")), refused);
     // After a restore the same result stands, but this report was too late for it.
-    assert_eq!(on_each(complete, Standing { restored: true, ..with("https://r/1") }), refused);
+    assert_eq!(on_each(complete, Snapshot { restored: true, ..with("https://r/1") }), refused);
 }
 
 #[test]
 fn a_failure_by_a_worker() {
     let fail = Report::Fail { fence: Some("2.abc"), error_code: "broken" };
     let to = |from| illegal(from, Failed);
-    let with = |code| Standing { error_code: code, ..begun(Pending) };
+    let with = |code| Snapshot { error_code: code, ..begun(Pending) };
     assert_eq!(
         on_each(fail, with(Some("broken"))),
         [to(Pending), Accept, to(Drafted), to(Published), Repeat]
@@ -98,12 +98,12 @@ fn a_failure_before_a_worker_has_begun() {
     let fail = Report::Fail { fence: None, error_code: "broken" };
     let to = |from| illegal(from, Failed);
     let missing = Refuse(Refusal::FenceMissing);
-    let with = |code| Standing { error_code: code, ..waiting() };
+    let with = |code| Snapshot { error_code: code, ..waiting() };
     assert_eq!(on_each(fail, with(Some("broken"))), [Accept, missing, to(Drafted), to(Published), Repeat]);
     assert_eq!(on_each(fail, with(Some("other")))[4], to(Failed));
     assert_eq!(on_each(fail, with(None))[4], to(Failed));
     // A worker that had begun said so, not this caller.
-    let begun = Standing { error_code: Some("broken"), ..begun(Pending) };
+    let begun = Snapshot { error_code: Some("broken"), ..begun(Pending) };
     assert_eq!(on_each(fail, begun), [Accept, missing, to(Drafted), to(Published), to(Failed)]);
 }
 
@@ -125,7 +125,7 @@ fn a_fence() {
 
 #[test]
 fn what_owners_report() {
-    let deleted = Standing { deleted: true, ..begun(Pending) };
+    let deleted = Snapshot { deleted: true, ..begun(Pending) };
     let to = |from| illegal(from, Published);
     assert_eq!(
         on_each(Report::Publish, begun(Pending)),
@@ -139,15 +139,15 @@ fn what_owners_report() {
 
 #[test]
 fn a_restore() {
-    let late = Standing { late: true, ..begun(Pending) };
+    let late = Snapshot { late: true, ..begun(Pending) };
     let active = Refuse(Refusal::Active);
     let [drafted, published] = [Drafted, Published].map(|from| illegal(from, Drafted));
     assert_eq!(on_each(Report::Restore, late), [active, active, drafted, published, Accept]);
     let nothing = Refuse(Refusal::NothingKept);
     assert_eq!(on_each(Report::Restore, begun(Pending)), [active, active, drafted, published, nothing]);
-    let restored = Standing { restored: true, ..late };
+    let restored = Snapshot { restored: true, ..late };
     assert_eq!(on_each(Report::Restore, restored), [active, active, Repeat, Repeat, Accept]);
-    let deleted = Standing { deleted: true, ..restored };
+    let deleted = Snapshot { deleted: true, ..restored };
     assert_eq!(on_each(Report::Restore, deleted), [Refuse(Refusal::Deleted); 5]);
 }
 
@@ -184,16 +184,17 @@ fn at(millis: u64) -> Time {
 }
 
 /// What becomes of a plan that was made for the second attempt of `c`, pending since two hours ago.
-fn rechecked(draft: Option<Draft<'_>>) -> Result<Failure<'static>, Unqualified> {
+fn rechecked(draft: Option<Draft<'static>>) -> Result<Decision<'static>, SkipReason> {
     let planned = Planned {
         id: "c",
         stuck_status: Some(Pending),
         attempt: 2,
         last_sign_of_life: NOW - 2 * HOUR,
-        retries: false,
+        action: Action::Fail,
     };
     let candidate = draft.map(|draft| Candidate { id: "c", draft });
-    recheck(&planned, candidate.as_ref(), Timestamp::from_millis(NOW as i64).unwrap(), &Policy::default())
+    let now = Timestamp::from_millis(NOW as i64).unwrap();
+    recheck(&planned, candidate.as_ref(), now, &Policy::default())
 }
 
 #[test]
@@ -208,46 +209,46 @@ fn a_plan_is_carried_out_only_for_what_it_was_made_for() {
     let failure = rechecked(Some(same)).unwrap();
     assert_eq!((failure.id, failure.staleness.age_ms), ("c", 2 * HOUR));
     let with = |draft| rechecked(Some(draft)).unwrap_err();
-    assert_eq!(rechecked(None), Err(Unqualified::Gone));
-    assert_eq!(with(Draft { status: Some(Drafted), ..same }), Unqualified::Settled(Drafted));
-    assert_eq!(with(Draft { status: Some(Processing), ..same }), Unqualified::Started);
-    assert_eq!(with(Draft { attempt: 1, ..same }), Unqualified::Restarted);
-    assert_eq!(with(Draft { attempt: 3, ..same }), Unqualified::Restarted);
+    assert_eq!(rechecked(None), Err(SkipReason::Gone));
+    assert_eq!(with(Draft { status: Some(Drafted), ..same }), SkipReason::Settled(Drafted));
+    assert_eq!(with(Draft { status: Some(Processing), ..same }), SkipReason::Started);
+    assert_eq!(with(Draft { attempt: 1, ..same }), SkipReason::Restarted);
+    assert_eq!(with(Draft { attempt: 3, ..same }), SkipReason::Restarted);
     // It is stale again, after a sign of life of which the plan knew nothing.
-    assert_eq!(with(Draft { heartbeat_at: at(NOW - 2 * HOUR + 1), ..same }), Unqualified::Alive);
+    assert_eq!(with(Draft { heartbeat_at: at(NOW - 2 * HOUR + 1), ..same }), SkipReason::Alive);
     // Of an image the second attempt is the last one; of a song it would not be.
     let policy = Policy::from_settings([(["kinds", "song", "attempts"], Setting::Number(3.0, "3"))]).unwrap();
     let song = Candidate { id: "c", draft: Draft { kind: "song", ..same } };
     let now = Timestamp::from_millis(NOW as i64).unwrap();
-    for (retries, expected) in [(true, None), (false, Some(Unqualified::Otherwise))] {
+    for (action, expected) in [(Action::Retry, None), (Action::Fail, Some(SkipReason::ActionChanged))] {
         let planned = Planned {
             id: "c",
             stuck_status: Some(Pending),
             attempt: 2,
             last_sign_of_life: NOW - 2 * HOUR,
-            retries,
+            action,
         };
         assert_eq!(recheck(&planned, Some(&song), now, &policy).err(), expected);
         let image = recheck(&planned, Some(&Candidate { id: "c", draft: same }), now, &policy);
-        assert_eq!(image.err(), if retries { Some(Unqualified::Otherwise) } else { None });
+        assert_eq!(image.err(), if action == Action::Retry { Some(SkipReason::ActionChanged) } else { None });
     }
     let deadline = Timestamp::from_millis((NOW + HOUR) as i64);
-    assert_eq!(with(Draft { heartbeat_at: at(NOW), ..same }), Unqualified::Fresh(deadline));
-    let unreadable = Unqualified::Unreadable(Unreadable::Missing);
+    assert_eq!(with(Draft { heartbeat_at: at(NOW), ..same }), SkipReason::Fresh(deadline));
+    let unreadable = SkipReason::Unreadable(Unreadable::Missing);
     assert_eq!(with(Draft { created_at: Time::Missing, ..same }), unreadable);
 }
 
 #[test]
 fn what_is_left_alone_has_a_code_and_words() {
     for (reason, code, words) in [
-        (Unqualified::Gone, "gone", "there is no such creation"),
-        (Unqualified::Settled(Drafted), "settled", "it is `draft` now"),
-        (Unqualified::Started, "started", "a worker has begun since"),
-        (Unqualified::Restarted, "restarted", "it is another attempt now"),
-        (Unqualified::Alive, "alive", "it showed a sign of life since"),
-        (Unqualified::Otherwise, "otherwise", "the policy would do something else with it now"),
-        (Unqualified::Fresh(None), "fresh", "it is within its limit now"),
-        (Unqualified::Unreadable(Unreadable::Missing), "time_missing", "it has no time"),
+        (SkipReason::Gone, "gone", "there is no such creation"),
+        (SkipReason::Settled(Drafted), "settled", "it is `draft` now"),
+        (SkipReason::Started, "started", "a worker has begun since"),
+        (SkipReason::Restarted, "restarted", "it is another attempt now"),
+        (SkipReason::Alive, "alive", "it showed a sign of life since"),
+        (SkipReason::ActionChanged, "action_changed", "the planned action no longer matches the policy"),
+        (SkipReason::Fresh(None), "fresh", "it is within its limit now"),
+        (SkipReason::Unreadable(Unreadable::Missing), "time_missing", "it has no time"),
     ] {
         assert_eq!((reason.code(), reason.to_string().as_str()), (code, words));
     }

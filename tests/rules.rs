@@ -15,8 +15,9 @@ mod common;
 use common::{NOW, policy, time};
 use serde_json::Value;
 use stale_drafts::rules::{
-    Active, Age, Candidate, Draft, Field, LAGS, Limit, MarkedMessage, MaxAge, Phase, Policy, RetriedMessage,
-    Rule, Setting, SkipReason, Status, SweepMessage, Timestamp, Unreadable, Verdict, badge, classify, plan,
+    Action, Active, Age, Candidate, Draft, Field, LAGS, Limit, MarkedMessage, MaxAge, Phase, Policy,
+    RetriedMessage, Rule, Setting, Status, SweepMessage, Timestamp, Unreadable, Verdict, badge, classify,
+    decide,
 };
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test;
@@ -52,8 +53,9 @@ fn verdicts() {
                 assert_eq!(Some(status), draft.status, "{name}");
                 ("settled", None)
             }
-            Verdict::Fresh { status, deadline } => {
+            Verdict::Fresh { status, deadline, limit, .. } => {
                 assert_eq!(Some(status.status()), draft.status, "{name}");
+                assert_eq!(deadline.is_none(), limit == Limit::Never, "{name}");
                 ("fresh", Some(deadline))
             }
             Verdict::Stale(staleness) => {
@@ -180,7 +182,7 @@ fn messages() {
 
 #[cfg_attr(not(target_arch = "wasm32"), test)]
 #[cfg_attr(target_arch = "wasm32", wasm_bindgen_test)]
-fn a_plan_holds_every_candidate_once() {
+fn what_is_neither_settled_nor_fresh_is_decided_once() {
     let draft = |status, created| Draft {
         status,
         kind: "image",
@@ -196,19 +198,13 @@ fn a_plan_holds_every_candidate_once() {
         ("unknown", draft(None, Value::from(9_000_000))),
     ]
     .map(|(id, draft)| Candidate { id, draft });
-    let plan = plan(candidates, now(), &Policy::default());
-    let [failure] = plan.fail.as_slice() else { panic!("one is stale") };
-    assert_eq!((failure.id, failure.staleness.attempt, failure.staleness.age_ms), ("stale", 2, 3_600_001));
-    assert_eq!(plan.retry, []);
-    let skipped: Vec<_> = plan.skip.iter().map(|skip| (skip.id, skip.reason)).collect();
+    let decisions = decide(candidates, now(), &Policy::default());
+    let [decision] = decisions.fail.as_slice() else { panic!("one is stale") };
+    assert_eq!((decision.id, decision.kind, decision.staleness.age_ms), ("stale", "image", 3_600_001));
+    assert_eq!(decisions.retry, []);
     assert_eq!(
-        skipped,
-        [
-            ("fresh", SkipReason::Fresh { status: Active::Processing, deadline: Some(now()) }),
-            ("settled", SkipReason::Settled(Status::Draft)),
-            ("garbage", SkipReason::Unreadable(Unreadable::Malformed(Field::CreatedAt))),
-            ("unknown", SkipReason::Unreadable(Unreadable::UnknownStatus)),
-        ]
+        decisions.unreadable,
+        [("garbage", Unreadable::Malformed(Field::CreatedAt)), ("unknown", Unreadable::UnknownStatus),]
     );
 }
 
@@ -302,7 +298,7 @@ fn a_failure_is_in_the_band_of_its_lag() {
             created_at: time(&Value::from(3_600_000 + late)),
             ..Draft::default()
         };
-        plan([Candidate { id: "c", draft }], now(), &Policy::default()).fail[0].lag()
+        decide([Candidate { id: "c", draft }], now(), &Policy::default()).fail[0].staleness.lag()
     };
     for (band, limit) in LAGS.into_iter().enumerate() {
         assert_eq!((lag(limit), lag(limit + 1)), (band, band + 1), "{limit}");
@@ -331,7 +327,7 @@ fn what_is_before_the_first_attempt_counts_as_the_first() {
             ..Draft::default()
         };
         match classify(&draft, now(), &limits) {
-            Verdict::Stale(staleness) => staleness.retries(),
+            Verdict::Stale(staleness) => staleness.action() == Action::Retry,
             other => panic!("it is stale, and not {other:?}"),
         }
     };

@@ -18,11 +18,11 @@ from tasks import generate
 
 STALE_DRAFTS_URL = os.environ.get("STALE_DRAFTS_URL", "http://localhost:8787").rstrip("/")
 JWT_SECRET = os.environ["JWT_SECRET"]
-# A page must answer soon, so it has less patience than a worker.
+# A page must answer soon, so it waits less than a worker.
 drafts = StaleDrafts(STALE_DRAFTS_URL, os.environ["STALE_DRAFTS_TOKEN"], patience=10)
 
 PRICES = {"image": 10, "video": 80}
-USERS = ["ada", "bashir"]  # Your app has a sign-in of its own; this one lets anybody be either of the two.
+USERS = ["ada", "bashir"]  # Your app has its own sign-in; here anybody can be either user.
 
 app = Flask(__name__)
 app.config.update(
@@ -33,7 +33,7 @@ app.config.update(
 
 
 def drafts_of(user):
-    """What Stale Drafts answers to this user. It sweeps their drafts first, so a stuck one shows as failed."""
+    """The user's drafts. Stale Drafts sweeps them first, so a stuck one shows as failed."""
     token = jwt.encode({"sub": user, "exp": int(time.time()) + 600}, JWT_SECRET, algorithm="HS256")
     answer = requests.get(f"{STALE_DRAFTS_URL}/api/drafts", headers={"Authorization": f"Bearer {token}"}, timeout=(3.05, 10))
     answer.raise_for_status()
@@ -71,10 +71,10 @@ def create():
         flash("That did not work. Try again in a minute.")
         return redirect(url_for("page"))
     try:
-        # Sent twice, there are two tasks. Stale Drafts lets one of them start, and tells the other to stop.
+        # Two clicks make two tasks. Stale Drafts lets one of them start, and tells the other to stop.
         generate.delay(creation["id"])
     except OperationalError as error:
-        # Should this page die here instead, the draft stays pending until its limit, and is refunded then.
+        # If the app dies here, the draft stays pending until its limit and is then refunded.
         app.logger.warning("creation %s is not queued: %s", creation["id"], error)
         try:
             drafts.fail(creation["id"], None, "not_queued", "The queue can't be reached. Try again in a minute.")

@@ -36,7 +36,7 @@ class StaleDraftsError(Exception):
 
 
 class Unavailable(StaleDraftsError):
-    """There was no answer within the client's patience. Whether the request took effect is not known; repeating it is safe."""
+    """There was no answer in time. The request may have taken effect; repeating it is safe."""
 
 
 class Refused(StaleDraftsError):
@@ -52,15 +52,15 @@ class Refused(StaleDraftsError):
 
 
 class InsufficientTokens(Refused):
-    """The owner's balance does not cover the charge: nothing was created. `body["balance"]` is what there is."""
+    """The owner's balance does not cover the charge: nothing was created. `body["balance"]` is the balance."""
 
 
 class Conflict(Refused):
-    """What stands does not allow the report: the attempt is over, somebody else's, or finished. Nothing was changed."""
+    """The creation does not allow the report: the attempt has ended, or is another worker's. Nothing was changed."""
 
     @property
     def kept(self):
-        """Whether this was a result that came too late. It is kept then, and an operator can restore it."""
+        """Whether this was a late result. Then it is kept, and an operator can restore it."""
         return self.body.get("kept", False)
 
 
@@ -77,7 +77,7 @@ class GenerationError(Exception):
 
 
 class Stopped(Exception):
-    """The attempt is over: the creation timed out and was refunded, or its owner has it already. Let it pass through."""
+    """The attempt is over: the creation timed out and was refunded, or its owner has it already. Don't catch it."""
 
 
 class StaleDrafts:
@@ -94,7 +94,7 @@ class StaleDrafts:
         self._timeout = timeout
 
     def create(self, *, user_id, kind, prompt, tokens, key=None):
-        """Makes a creation and charges its owner. Returns it; `id` is what the others take.
+        """Makes a creation and charges its owner. Returns it; the other methods take its `id`.
 
         The same `key` of the same user makes one creation, however often it is sent: give the id of the order or of the
         form. Raises `InsufficientTokens`.
@@ -103,23 +103,23 @@ class StaleDrafts:
         return self._post("", body, headers={"Idempotency-Key": key or str(uuid.uuid4())})
 
     def start(self, creation_id, worker):
-        """Begins an attempt. Returns the prompt and the rest of it; `fence` is what the later reports carry.
+        """Starts an attempt. Returns the creation; the later reports carry its `fence`.
 
         `worker` names this run: the same name gets the same answer again, another one raises `Conflict`.
         """
         return self._post(f"/{quote(creation_id, safe='')}/start", {"worker": worker})
 
     def heartbeat(self, creation_id, fence, progress=None):
-        """Says that the worker is alive, and how many percent are done. Sent once: the next one makes up for a lost one."""
+        """Reports that the worker is alive, and its progress in percent. Sent once: the next one makes up for a lost one."""
         body = {"fence": fence} if progress is None else {"fence": fence, "progress": progress}
         return self._post(f"/{quote(creation_id, safe='')}/heartbeat", body, patience=0)
 
     def complete(self, creation_id, fence, result_url):
-        """Hands in the result. If it is too late, raises `Conflict`, and `kept` says whether the result was kept."""
+        """Reports the result. If it is late, raises `Conflict`, whose `kept` says whether the result was kept."""
         return self._post(f"/{quote(creation_id, safe='')}/complete", {"fence": fence, "result_url": result_url})
 
     def fail(self, creation_id, fence, error_code, error):
-        """Says that there will be no result, which refunds the owner. `fence` is None as long as nobody has started."""
+        """Reports a failure, which refunds the owner. `fence` is None if no worker has started."""
         body = {"error_code": error_code, "error": error}
         return self._post(f"/{quote(creation_id, safe='')}/fail", body if fence is None else {"fence": fence, **body})
 
@@ -127,11 +127,11 @@ class StaleDrafts:
         headers = {"Authorization": f"Bearer {self._token}", **(headers or {})}
         deadline = time.monotonic() + (self._patience if patience is None else patience)
         for tries in itertools.count():
-            # Doubled each time up to 10 seconds, and spread out, so that a fleet does not come back all at once.
+            # The wait doubles up to 10 seconds, and is random, so that a fleet does not return all at once.
             wait = min(0.25 * 2**tries, 10) * random.uniform(0.5, 1)
             try:
-                # Without a session: its connections must be shared neither between threads nor across a fork. Without
-                # redirects: following one would turn the POST into a GET.
+                # No session: threads and forks must not share its connections. No redirects: they would turn the
+                # POST into a GET.
                 response = requests.post(
                     f"{self._url}/api/creations{path}", json=body, headers=headers, timeout=self._timeout, allow_redirects=False
                 )
@@ -177,16 +177,16 @@ class Job:
         self.attempt = started["attempt"]
         self.fence = started["fence"]
         self.stopped = False
-        """Whether the attempt is over, so that going on is of no use."""
+        """Whether the attempt has ended, so that there is no point in continuing."""
         self._drafts = drafts
         self._percent = None
         self._left = threading.Event()
-        # A third of the silence that the policy allows: two heartbeats may be lost. It is null if the policy has no limit.
+        # A third of the policy's limit: two heartbeats may be lost. It is null if there is no limit.
         silence = started["max_silence_ms"]
         self._interval = SELDOM if silence is None else min(max(silence / 3_000, 1), SELDOM)
 
     def progress(self, percent):
-        """Says how many percent are done; the next heartbeat carries it. Raises `Stopped` if the attempt is over.
+        """Sets the progress in percent for the next heartbeat. Raises `Stopped` if the attempt has ended.
 
         Call it often, and before anything that costs: a task that runs again after a crash may have been refunded since.
         """
@@ -195,7 +195,7 @@ class Job:
         self._percent = min(max(int(percent), 0), 100)
 
     def __enter__(self):
-        # The first heartbeat is sent before the task runs, so `stopped` is known from its first line on.
+        # Sent before the task runs, so that `stopped` is right from its first line on.
         self._beat()
         threading.Thread(target=self._keep_alive, name=f"heartbeat-{self.id}", daemon=True).start()
         return self
@@ -214,11 +214,11 @@ class Job:
         try:
             self._drafts.heartbeat(self.id, self.fence, self._percent)
         except Conflict as conflict:
-            # One that was under way while the task came to its end is answered like this too.
+            # A heartbeat that was on its way when the task ended gets this answer too.
             if not self._left.is_set():
                 log.warning("creation %s: the task is told to stop: %s", self.id, conflict)
                 self.stopped = True
-        except Exception as error:  # Whatever it is, this thread must live on: without it the creation would be failed.
+        except Exception as error:  # This thread must live: without heartbeats the creation would fail.
             log.warning("creation %s: a heartbeat was lost: %s", self.id, error)
 
 
@@ -235,9 +235,8 @@ class GenerationTask(Task):
 
     abstract = True
 
-    # Acknowledged when it is done, so a task whose worker dies runs again. Its id is the same then, so the new run starts
-    # the same attempt once more and goes on with it. A task that kills its process each time would do so for ever:
-    # `total_hours` of the policy is what ends its creation.
+    # Acknowledged when it is done, so a task whose worker dies runs again, with the same id: the new run continues the same
+    # attempt. A task that kills its process each time would run for ever; `total_hours` of the policy ends its creation.
     acks_late = True
     reject_on_worker_lost = True
 
@@ -256,7 +255,7 @@ class GenerationTask(Task):
         try:
             with job:
                 result_url = self.run(job, *args, **kwargs)
-            # A result that is at hand is handed in, also if the attempt is over: then it is kept.
+            # Report a result even if the attempt has ended: then it is kept.
             self.drafts.complete(job.id, job.fence, result_url)
         except Stopped:
             log.warning("creation %s: stopped", job.id)
@@ -267,7 +266,7 @@ class GenerationTask(Task):
             raise Ignore() from None
         except Unavailable as error:
             raise self.retry(exc=error)
-        except TaskPredicate:  # The task retries itself, or is ignored: nothing has failed.
+        except TaskPredicate:  # The task retries itself or is ignored: nothing has failed.
             raise
         except Exception as error:
             self._fail(job, error)

@@ -19,17 +19,17 @@ drafts = StaleDrafts(os.environ.get("STALE_DRAFTS_URL", "http://localhost:8787")
 app = Celery("tasks", broker=REDIS_URL)
 app.conf.update(
     broker_connection_retry_on_startup=True,
-    # One task at a time for each process: what waits in a busy worker could be done by another one.
+    # One task at a time per process: another worker could run what waits in a busy one.
     worker_prefetch_multiplier=1,
-    # `GenerationTask` has the same two for itself.
+    # `GenerationTask` sets the same two for itself.
     task_acks_late=True,
     task_reject_on_worker_lost=True,
     broker_transport_options={
-        # Redis gives a task that has not been acknowledged for so many seconds to another worker. This short, a killed
-        # worker's task comes back while you watch. In production it must be longer than your longest task takes, retries
-        # and countdowns included, or a task that is still running is run twice: an hour is Celery's default.
+        # After so many seconds without an acknowledgement, Redis gives a task to another worker. It is short here, so that you
+        # can watch the task of a killed worker return. In production it must be longer than your longest task, with retries and
+        # countdowns, or a running task runs twice. Celery's default is an hour.
         "visibility_timeout": int(os.environ.get("VISIBILITY_TIMEOUT", "30")),
-        # How often workers look for such tasks: each second. Leave both out in production; it is every 100 seconds then.
+        # How often workers look for such tasks: every second. Remove both in production; the default is every 100 seconds.
         "unacked_restore_interval": 1,
         "unacked_restore_throttle": 1,
     },
@@ -37,8 +37,8 @@ app.conf.update(
 
 
 class Render:
-    """A job at a rendering service, which goes on there whatever becomes of this worker. It is only made believe: all that
-    there is of it is the time when it was ordered."""
+    """A pretended job at a rendering service, which continues if this worker dies. It is only the time when it was
+    ordered."""
 
     orders = redis.Redis.from_url(REDIS_URL)
 
@@ -48,7 +48,7 @@ class Render:
 
     @classmethod
     def find(cls, creation_id):
-        """The job that a run before this one ordered, or None."""
+        """The job that an earlier run ordered, or None."""
         ordered_at = cls.orders.get(f"render:{creation_id}")
         return ordered_at and cls(creation_id, ordered_at)
 
@@ -70,7 +70,7 @@ class Render:
 
 @app.task(base=GenerationTask, drafts=drafts)
 def generate(job):
-    # A run after a crash goes on with what the one before it has paid for. Nothing is ordered once the attempt is over.
+    # A run after a crash continues the job that the earlier run paid for. After the attempt, nothing is ordered.
     render = Render.find(job.id)
     if render is None:
         job.progress(0)

@@ -3,8 +3,7 @@
 //! The input is the algorithm and the `kid` that are looked for, in the first line, and the set below it.
 
 use serde_json::Value;
-use stale_drafts::auth::{KeyCache, Lookup};
-use stale_drafts::config::Algorithm;
+use stale_drafts::auth::{Algorithm, KeyCache, Lookup};
 use stale_drafts::rules::Timestamp;
 
 use crate::{as_text, now};

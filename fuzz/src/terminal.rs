@@ -1,18 +1,18 @@
-//! What a server answers, as the command prints it: nothing in it may act on a terminal.
+//! A server's answer, as the command prints it: nothing in it may act on a terminal.
 //!
-//! The input is an answer as JSON; what is no JSON is a text.
+//! The input is the answer as JSON; anything else is taken as a string.
 
 use serde_json::Value;
 
-use self::plain::{
+use self::format::{
     age, count, indented, is_retry, limit, list, minute, number, one_line, sum, summary, text, time,
 };
 use crate::as_text;
 
-#[path = "../../crates/cli/src/plain.rs"]
-mod plain;
+#[path = "../../crates/cli/src/format.rs"]
+mod format;
 
-/// Panics if a law is broken.
+/// Panics if something in the output may act on a terminal.
 pub fn holds(data: &[u8]) {
     let input = as_text(data);
     let line = one_line(&input);
@@ -31,7 +31,7 @@ pub fn holds(data: &[u8]) {
     calm(&said);
     assert!(said.contains("creation"));
     let retried = rows.iter().filter(|row| is_retry(row)).count();
-    assert_eq!(retried > 0, said.contains("put back"));
+    assert_eq!(retried > 0, said.contains("retried"));
     assert!(sum(rows, "tokens") >= rows.iter().map(|row| number(row, "tokens")).max().unwrap_or(0));
     rows.iter().for_each(printed);
 }

@@ -7,8 +7,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
-use stale_drafts::auth::{Secret, Unverified, bearer, claimed_issuer, cookie, csrf, csrf_matches, find};
-use stale_drafts::config::{Algorithm, ApiToken, AuthConfig, Issuer, Scope};
+use stale_drafts::auth::{
+    Algorithm, ApiToken, AuthConfig, Callers, Issuer, Scope, Secret, Unverified, bearer, claimed_issuer,
+    cookie, csrf, csrf_matches, find,
+};
+use stale_drafts::read;
 
 use crate::{NOW_MS, as_text, now};
 
@@ -97,15 +100,19 @@ fn signed(header: &str, body: &str) {
         let expected = expected.filter(|_| fits).and_then(|claims| told(claims.get("sub")?.as_str()?));
         assert_eq!(user, expected.filter(|user| !user.is_empty()));
     }
-    for (emails, email_verified) in [(vec![], false), (vec![String::from("ops@app.example")], true)] {
+    let only = Callers::Only {
+        emails: vec![String::from("ops@app.example")],
+        email_verified: true,
+        subjects: vec![String::from("repo:app:*")],
+    };
+    for callers in [Callers::Anyone, only] {
         let issuer = Issuer {
             name: String::from("app"),
             issuer: String::from("app"),
             audience: String::from("drafts"),
             jwks_url: String::new(),
             algorithm: Algorithm::Hs256,
-            emails,
-            email_verified,
+            callers,
             access: false,
             scopes: vec![Scope::Read],
         };
@@ -113,8 +120,12 @@ fn signed(header: &str, body: &str) {
         let claims = claims(body, Some("app"), Some("drafts")).expect("somebody was named");
         let who = caller.strip_prefix("app:").expect("it begins with the issuer");
         assert!(!who.is_empty() && ["email", "sub"].iter().any(|key| claims.get(*key) == Some(&who.into())));
-        assert!(issuer.emails.is_empty() || who.eq_ignore_ascii_case("ops@app.example"));
-        assert!(!email_verified || claims.get("email_verified") == Some(&Value::Bool(true)));
+        let email = claims.get("email").and_then(Value::as_str).unwrap_or_default();
+        let by_email = email.eq_ignore_ascii_case("ops@app.example")
+            && claims.get("email_verified") == Some(&Value::Bool(true));
+        let by_subject =
+            claims.get("sub").and_then(Value::as_str).is_some_and(|sub| sub.starts_with("repo:app:"));
+        assert!(issuer.callers == Callers::Anyone || by_email || by_subject);
     }
     // No other text is accepted in its place.
     let places = hmac(OTHER, &token);
@@ -128,7 +139,7 @@ fn signed(header: &str, body: &str) {
 }
 
 fn header_is_good(header: &str) -> bool {
-    let Ok(Value::Object(header)) = serde_json::from_str(header) else { return false };
+    let Some(header) = object(header.as_bytes()) else { return false };
     header.get("alg") == Some(&Value::from("HS256"))
         && !header.contains_key("crit")
         && header.get("kid").is_none_or(|kid| kid.is_null() || kid.is_string())
@@ -136,7 +147,7 @@ fn header_is_good(header: &str) -> bool {
 
 /// The claims, if they are in order now.
 fn claims(body: &str, issuer: Option<&str>, audience: Option<&str>) -> Option<Map<String, Value>> {
-    let claims: Map<String, Value> = serde_json::from_str(body).ok()?;
+    let claims = object(body.as_bytes())?;
     let get = |key: &str| claims.get(key).filter(|value| !value.is_null());
     let seconds = NOW_MS as f64 / 1_000.0;
     let texts = ["sub", "iss", "email"].into_iter().all(|key| get(key).is_none_or(Value::is_string));
@@ -148,7 +159,9 @@ fn claims(body: &str, issuer: Option<&str>, audience: Option<&str>) -> Option<Ma
     };
     let good = texts
         && times
-        && get("aud").is_none_or(|aud| aud.is_string() || aud.is_array())
+        && get("aud").is_none_or(|aud| {
+            aud.is_string() || aud.as_array().is_some_and(|list| list.iter().all(Value::is_string))
+        })
         && get("exp")?.as_f64()? + 60.0 > seconds
         && get("nbf").and_then(Value::as_f64).is_none_or(|nbf| nbf - 60.0 <= seconds)
         && issuer.is_none_or(|issuer| get("iss") == Some(&Value::from(issuer)))
@@ -157,7 +170,12 @@ fn claims(body: &str, issuer: Option<&str>, audience: Option<&str>) -> Option<Ma
 }
 
 fn part(encoded: Option<&str>) -> Option<Map<String, Value>> {
-    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(encoded?).ok()?).ok()
+    object(&URL_SAFE_NO_PAD.decode(encoded?).ok()?)
+}
+
+/// A JSON object in which no key stands twice.
+fn object(json: &[u8]) -> Option<Map<String, Value>> {
+    read::json(json).ok()
 }
 
 /// HMAC with SHA-256 as RFC 2104 has it: a second one, to compare with.

@@ -41,7 +41,7 @@ const worker = (key, config) => {
 };
 
 /** Starts a contender on the database below `folder`. */
-export async function start(key, folder, config = { circuit_breaker: "off", rows_per_sweep: 100_000 }) {
+export async function start(key, folder, config = { circuit_breaker: "off", rows_per_sweep: 1_000 }) {
   const errors = [];
   const miniflare = new Miniflare({
     ...worker(key, config),

@@ -1,6 +1,6 @@
 use serde_json::Value;
 
-use crate::config::Algorithm;
+use super::Algorithm;
 use crate::rules::Timestamp;
 
 /// Keys are fetched anew when they are older than this.
@@ -9,7 +9,7 @@ const FRESH_MS: u64 = 60 * 60_000;
 const USABLE_MS: u64 = 24 * 60 * 60_000;
 /// An unknown `kid` fetches the keys at most this often.
 const REFETCH_MS: u64 = 60_000;
-/// If there are no keys at all, failed fetches are repeated at most this often.
+/// A fetch that failed is repeated at most this often.
 const RETRY_MS: u64 = 10_000;
 /// An RSA modulus of 2,048 bits, as base64url digits.
 const MIN_MODULUS: usize = 342;
@@ -75,9 +75,11 @@ impl KeyCache {
             (Some(key), None) => Some(key),
             _ => None,
         };
-        let may_fetch = match age {
-            Some(_) => !within(self.tried_at, REFETCH_MS),
-            None => !within(self.failed_at, RETRY_MS),
+        let failed = self.failed_at.is_some() && self.failed_at >= self.tried_at;
+        let may_fetch = if failed || age.is_none() {
+            !within(self.failed_at, RETRY_MS)
+        } else {
+            !within(self.tried_at, REFETCH_MS)
         };
         match found {
             Some(key) if age.is_some_and(|age| age < FRESH_MS) => Lookup::Use(key.to_json()),

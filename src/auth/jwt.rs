@@ -3,17 +3,16 @@ use std::fmt;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit, Mac};
-use serde_json::{Map, Value};
+use serde::de::{Deserialize, Deserializer, IgnoredAny};
+use serde_json::Value;
 use sha2::Sha256;
 
-use super::secret::Secret;
-use crate::config::{Algorithm, AuthConfig, Issuer};
+use super::claims::{Claims, part};
+use super::{Algorithm, AuthConfig, Issuer, Secret};
 use crate::rules::Timestamp;
 
 /// The longest token that is looked at, in bytes.
 const MAX_BYTES: usize = 8_192;
-/// How far the clocks of the issuer and of this machine may be apart, in seconds.
-const LEEWAY_SECONDS: f64 = 60.0;
 
 /// A token for `user_id` that expires at `expires_at`, signed with `secret` by HS256.
 ///
@@ -33,6 +32,20 @@ fn mac(secret: &Secret, signed: &[u8]) -> Result<Hmac<Sha256>, TokenError> {
     let mut mac = Hmac::new_from_slice(secret.as_bytes()).map_err(|_| TokenError::Signature)?;
     mac.update(signed);
     Ok(mac)
+}
+
+#[derive(serde::Deserialize)]
+struct Header {
+    alg: String,
+    kid: Option<String>,
+    /// RFC 7515 §4.1.11: extensions that must be understood. None is.
+    #[serde(default, deserialize_with = "present")]
+    crit: bool,
+}
+
+/// Whether a key is there, whatever its value.
+fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    IgnoredAny::deserialize(deserializer).map(|_| true)
 }
 
 /// A JSON Web Token in compact form whose signature has not been looked at: nothing of what it says counts yet.
@@ -58,16 +71,14 @@ impl<'a> Unverified<'a> {
         let (signed, signature) = token.rsplit_once('.').ok_or(TokenError::Malformed)?;
         let (header, body) = signed.split_once('.').ok_or(TokenError::Malformed)?;
         let signature = URL_SAFE_NO_PAD.decode(signature).map_err(|_| TokenError::Malformed)?;
-        let header = part(header)?;
-        let alg = header.get("alg").and_then(Value::as_str).ok_or(TokenError::Malformed)?;
-        if alg != algorithm.as_str() {
+        let header: Header = part(header)?;
+        if header.alg != algorithm.as_str() {
             return Err(TokenError::Algorithm);
         }
-        // RFC 7515 §4.1.11: an extension that must be understood, and isn't.
-        if header.contains_key("crit") {
+        if header.crit {
             return Err(TokenError::Malformed);
         }
-        Ok(Unverified { signed, body, signature, kid: text(&header, "kid")? })
+        Ok(Unverified { signed, body, signature, kid: header.kid })
     }
 
     /// Which of the issuer's keys it says it is signed with.
@@ -111,41 +122,6 @@ pub struct Signed<'a> {
     body: &'a str,
 }
 
-struct Body {
-    sub: Option<String>,
-    exp: Option<f64>,
-    nbf: Option<f64>,
-    iss: Option<String>,
-    aud: Vec<String>,
-    email: Option<String>,
-    email_verified: bool,
-}
-
-impl Body {
-    fn read(body: &str) -> Result<Self, TokenError> {
-        let body = part(body)?;
-        let seconds = |key: &str| match body.get(key) {
-            None | Some(Value::Null) => Ok(None),
-            Some(value) => value.as_f64().map(Some).ok_or(TokenError::Malformed),
-        };
-        let aud = match body.get("aud") {
-            None | Some(Value::Null) => Vec::new(),
-            Some(Value::String(one)) => vec![one.clone()],
-            Some(Value::Array(many)) => many.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
-            Some(_) => return Err(TokenError::Malformed),
-        };
-        Ok(Body {
-            sub: text(&body, "sub")?,
-            exp: seconds("exp")?,
-            nbf: seconds("nbf")?,
-            iss: text(&body, "iss")?,
-            aud,
-            email: text(&body, "email")?,
-            email_verified: body.get("email_verified") == Some(&Value::Bool(true)),
-        })
-    }
-}
-
 impl Signed<'_> {
     /// The id of the user whom the token is for: its `sub`. `exp` (which it must have) and `nbf` are checked against
     /// `now` with a leeway of 60 seconds, `iss` and `aud` if the configuration names them.
@@ -154,69 +130,25 @@ impl Signed<'_> {
     ///
     /// [`TokenError`], whose text may be logged: it holds nothing of the token.
     pub fn user(self, config: &AuthConfig, now: Timestamp) -> Result<String, TokenError> {
-        let body = self.body(config.issuer.as_deref(), config.audience.as_deref(), now)?;
-        body.sub.filter(|sub| !sub.is_empty()).ok_or(TokenError::Subject)
+        part::<Claims>(self.body)?.user(config, now)
     }
 
-    /// Who calls by the word of this issuer, as the audit names them: the issuer's name, and the email or `sub`.
+    /// Who calls by the word of this issuer, as the audit names them: the issuer's name, and the email, the `sub` or, of
+    /// a Cloudflare Access service token, the `common_name`.
     ///
     /// # Errors
     ///
-    /// As [`Signed::user`]; [`TokenError::Email`] and [`TokenError::EmailUnverified`] where the issuer's emails count.
+    /// As [`Signed::user`]; [`TokenError::Caller`] and [`TokenError::EmailUnverified`] unless the issuer may vouch for
+    /// everybody.
     pub fn caller(self, issuer: &Issuer, now: Timestamp) -> Result<String, TokenError> {
-        let body = self.body(Some(&issuer.issuer), Some(&issuer.audience), now)?;
-        if issuer.email_verified && !body.email_verified {
-            return Err(TokenError::EmailUnverified);
-        }
-        let known = |email: &String| issuer.emails.iter().any(|known| known.eq_ignore_ascii_case(email));
-        if !issuer.emails.is_empty() && !body.email.as_ref().is_some_and(known) {
-            return Err(TokenError::Email);
-        }
-        let who = body.email.or(body.sub).filter(|who| !who.is_empty()).ok_or(TokenError::Subject)?;
-        Ok(format!("{}:{who}", issuer.name))
-    }
-
-    fn body(&self, issuer: Option<&str>, audience: Option<&str>, now: Timestamp) -> Result<Body, TokenError> {
-        let body = Body::read(self.body)?;
-        let now = now.as_millis() as f64 / 1_000.0;
-        if !body.exp.is_some_and(|exp| now < exp + LEEWAY_SECONDS) {
-            return Err(TokenError::Expired);
-        }
-        if body.nbf.is_some_and(|nbf| now < nbf - LEEWAY_SECONDS) {
-            return Err(TokenError::NotYetValid);
-        }
-        if issuer.is_some() && issuer != body.iss.as_deref() {
-            return Err(TokenError::Issuer);
-        }
-        match audience {
-            Some(audience) if !body.aud.iter().any(|aud| aud == audience) => Err(TokenError::Audience),
-            _ => Ok(body),
-        }
+        part::<Claims>(self.body)?.caller(issuer, now)
     }
 }
 
 /// The `iss` that a token claims, to choose by whose keys it is to be verified. It proves nothing.
 pub fn claimed_issuer(token: &str) -> Option<String> {
     let body = token.split('.').nth(1).filter(|_| token.len() <= MAX_BYTES)?;
-    Body::read(body).ok()?.iss
-}
-
-/// A part of a token: a JSON object.
-fn part(encoded: &str) -> Result<Map<String, Value>, TokenError> {
-    let json = URL_SAFE_NO_PAD.decode(encoded).ok().and_then(|json| String::from_utf8(json).ok());
-    match json.and_then(|json| serde_json::from_str(&json).ok()) {
-        Some(Value::Object(object)) => Ok(object),
-        _ => Err(TokenError::Malformed),
-    }
-}
-
-/// Text in a part, where it is given.
-fn text(part: &Map<String, Value>, key: &str) -> Result<Option<String>, TokenError> {
-    match part.get(key) {
-        None | Some(Value::Null) => Ok(None),
-        Some(Value::String(text)) => Ok(Some(text.clone())),
-        Some(_) => Err(TokenError::Malformed),
-    }
+    part::<Claims>(body).ok()?.iss
 }
 
 /// Why a token is refused.
@@ -238,8 +170,8 @@ pub enum TokenError {
     Audience,
     /// It has no `sub`.
     Subject,
-    /// Its email is none of the configured ones.
-    Email,
+    /// Neither its email nor its `sub` is a configured one.
+    Caller,
     /// It does not say that its email is verified.
     EmailUnverified,
     /// None of the issuer's keys has its `kid`, or they can't be fetched.
@@ -257,7 +189,7 @@ impl fmt::Display for TokenError {
             TokenError::Issuer => "the token's `iss` is not the configured one",
             TokenError::Audience => "the token's `aud` does not hold the configured one",
             TokenError::Subject => "the token has no `sub`",
-            TokenError::Email => "the token's email is none of the configured ones",
+            TokenError::Caller => "neither the token's email nor its `sub` is a configured one",
             TokenError::EmailUnverified => "the token's email is not verified",
             TokenError::Key => "the issuer's keys do not have the token's `kid`",
         })

@@ -4,15 +4,20 @@
 //! Everything fails closed. A secret that is missing, short or a known placeholder lets nobody in, and neither do keys
 //! that can't be fetched.
 
+mod api_token;
+mod claims;
+mod csrf;
+mod issuer;
 mod jwks;
 mod jwt;
 mod secret;
-mod token;
 
+pub use api_token::{ApiToken, Scope, find};
+pub use csrf::{csrf, csrf_matches};
+pub use issuer::{Algorithm, AuthConfig, Callers, Issuer};
 pub use jwks::{KeyCache, Lookup};
 pub use jwt::{Signed, TokenError, Unverified, claimed_issuer, sign};
 pub use secret::{Secret, SecretError, bearer, cookie};
-pub use token::{csrf, csrf_matches, find};
 
 #[cfg(test)]
 mod tests;

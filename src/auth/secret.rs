@@ -22,7 +22,8 @@ impl Secret {
     ///
     /// # Errors
     ///
-    /// [`SecretError`] if it is missing, shorter than 32 bytes, of one repeated character, or a placeholder.
+    /// [`SecretError`] if it is missing, shorter than 32 bytes, of one repeated character, a placeholder, or
+    /// with white space around it, such as the line break of a file.
     pub fn new(name: &'static str, text: Option<&str>) -> Result<Self, SecretError> {
         let fault = |fault| Err(SecretError { name, fault });
         let Some(text) = text.filter(|text| !text.is_empty()) else {
@@ -31,6 +32,9 @@ impl Secret {
         let lower = text.to_ascii_lowercase();
         if PLACEHOLDERS.iter().any(|placeholder| lower.contains(placeholder)) {
             return fault(Fault::Placeholder);
+        }
+        if text.trim() != text {
+            return fault(Fault::Spaced);
         }
         let first = text.bytes().next();
         if text.len() < MIN_BYTES || text.bytes().all(|byte| Some(byte) == first) {
@@ -80,6 +84,7 @@ enum Fault {
     Missing,
     Placeholder,
     Weak,
+    Spaced,
 }
 
 impl SecretError {
@@ -95,6 +100,7 @@ impl fmt::Display for SecretError {
             Fault::Missing => "is not set",
             Fault::Placeholder => "is a placeholder",
             Fault::Weak => "is too weak",
+            Fault::Spaced => "is surrounded by white space",
         };
         write!(
             f,

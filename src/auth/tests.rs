@@ -1,5 +1,4 @@
 use super::*;
-use crate::config::{Algorithm, ApiToken, AuthConfig, Issuer, Scope};
 use crate::rules::Timestamp;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -74,17 +73,50 @@ fn issuer_audience_and_subject_are_checked() {
 }
 
 #[test]
+fn claims_are_of_the_types_that_the_standard_gives_them() {
+    let config = AuthConfig { audience: Some("drafts".to_owned()), ..AuthConfig::default() };
+    let with = |change: Value| {
+        let mut body = json!({ "sub": "ada", "exp": NOW_SECONDS + 600, "aud": "drafts" });
+        body.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
+        body
+    };
+    for change in [json!({ "email_verified": "true" }), json!({ "common_name": 1 }), json!({ "iss": null })] {
+        check(hs256(), with(change), &config, Ok("ada"));
+    }
+    for change in
+        [json!({ "sub": 1 }), json!({ "exp": "1" }), json!({ "aud": 1 }), json!({ "aud": ["drafts", 1] })]
+    {
+        check(hs256(), with(change), &config, Err(TokenError::Malformed));
+    }
+}
+
+#[test]
+fn a_claim_that_stands_twice_is_refused() {
+    let secret = Secret::new("JWT_SECRET", Some(SECRET)).unwrap();
+    let token = |body: &str| {
+        let parts = [hs256().to_string(), body.to_owned()].map(|part| URL_SAFE_NO_PAD.encode(part)).join(".");
+        let mut mac = Hmac::<sha2::Sha256>::new_from_slice(secret.as_bytes()).unwrap();
+        mac.update(parts.as_bytes());
+        format!("{parts}.{}", URL_SAFE_NO_PAD.encode(mac.finalize().into_bytes()))
+    };
+    let now = Timestamp::from_millis(NOW_SECONDS * 1_000).unwrap();
+    let body = format!("\"sub\": \"ada\", \"exp\": {}", NOW_SECONDS + 600);
+    let config = AuthConfig::default();
+    assert_eq!(verify(&token(&format!("{{{body}}}")), &config, now), Ok("ada".to_owned()));
+    let twice = token(&format!("{{{body}, \"sub\": \"root\"}}"));
+    assert_eq!(verify(&twice, &config, now), Err(TokenError::Malformed));
+}
+
+#[test]
 fn the_algorithm_is_the_configured_one() {
     let body = json!({ "sub": "ada", "exp": NOW_SECONDS + 600 });
     for alg in ["none", "None", "RS256", "HS512", "hs256", ""] {
         check(json!({ "alg": alg }), body.clone(), &AuthConfig::default(), Err(TokenError::Algorithm));
     }
-    check(
-        json!({ "alg": "HS256", "crit": ["b64"] }),
-        body.clone(),
-        &AuthConfig::default(),
-        Err(TokenError::Malformed),
-    );
+    for crit in [json!(["b64"]), json!(null)] {
+        let header = json!({ "alg": "HS256", "crit": crit });
+        check(header, body.clone(), &AuthConfig::default(), Err(TokenError::Malformed));
+    }
 }
 
 #[test]
@@ -114,6 +146,10 @@ fn weak_secrets_and_placeholders_are_refused() {
     assert_eq!(error(Some("")), format!("secret `CLEANUP_TOKEN` is not set: {expected}"));
     assert_eq!(error(Some("short")), format!("secret `CLEANUP_TOKEN` is too weak: {expected}"));
     assert_eq!(error(Some(&"a".repeat(64))), format!("secret `CLEANUP_TOKEN` is too weak: {expected}"));
+    for spaced in [format!("{SECRET}\n"), format!(" {SECRET}")] {
+        let text = "secret `CLEANUP_TOKEN` is surrounded by white space";
+        assert_eq!(error(Some(&spaced)), format!("{text}: {expected}"));
+    }
     let placeholder = "replace-this-CHANGE-ME-with-32-random-bytes";
     assert_eq!(error(Some(placeholder)), format!("secret `CLEANUP_TOKEN` is a placeholder: {expected}"));
     assert_eq!(format!("{:?}", Secret::new("X", Some(SECRET)).unwrap()), "Secret(…)");
@@ -146,8 +182,11 @@ fn an_issuers_token_names_its_caller() {
         audience: "https://drafts.example".to_owned(),
         jwks_url: String::new(),
         algorithm: Algorithm::Rs256,
-        emails: vec!["sweeper@project.example".to_owned()],
-        email_verified: true,
+        callers: Callers::Only {
+            emails: vec!["sweeper@project.example".to_owned()],
+            email_verified: true,
+            subjects: vec!["repo:acme/drafts:*".to_owned(), "42".to_owned()],
+        },
         access: false,
         scopes: vec![Scope::Sweep],
     };
@@ -164,13 +203,24 @@ fn an_issuers_token_names_its_caller() {
     assert_eq!(check(&issuer, json!({})), Ok("scheduler:Sweeper@project.example".to_owned()));
     assert_eq!(check(&issuer, json!({ "email_verified": false })), Err(TokenError::EmailUnverified));
     assert_eq!(check(&issuer, json!({ "email_verified": null })), Err(TokenError::EmailUnverified));
-    assert_eq!(check(&issuer, json!({ "email": "eve@project.example" })), Err(TokenError::Email));
-    assert_eq!(check(&issuer, json!({ "email": null })), Err(TokenError::Email));
+    assert_eq!(check(&issuer, json!({ "email": "eve@project.example" })), Err(TokenError::Caller));
+    assert_eq!(check(&issuer, json!({ "email": null })), Err(TokenError::Caller));
     assert_eq!(check(&issuer, json!({ "aud": "https://other.example" })), Err(TokenError::Audience));
     assert_eq!(check(&issuer, json!({ "iss": "https://other.example" })), Err(TokenError::Issuer));
     assert_eq!(check(&issuer, json!({ "exp": NOW_SECONDS - 61 })), Err(TokenError::Expired));
-    let anybody = Issuer { emails: Vec::new(), email_verified: false, ..issuer };
-    assert_eq!(check(&anybody, json!({ "email": null })), Ok("scheduler:117".to_owned()));
+    assert_eq!(check(&issuer, json!({ "email": ["sweeper@project.example"] })), Err(TokenError::Malformed));
+    for sub in ["42", "repo:acme/drafts:ref:refs/heads/main"] {
+        assert_eq!(check(&issuer, json!({ "email": null, "sub": sub })), Ok(format!("scheduler:{sub}")));
+    }
+    for sub in ["423", "4", "", "repo:acme/drafts", "repo:eve/drafts:ref:refs/heads/main"] {
+        assert_eq!(check(&issuer, json!({ "email": null, "sub": sub })), Err(TokenError::Caller), "{sub}");
+    }
+    let anyone = Issuer { callers: Callers::Anyone, ..issuer };
+    assert_eq!(check(&anyone, json!({ "email": null })), Ok("scheduler:117".to_owned()));
+    let service = json!({ "email": null, "sub": "", "common_name": "e367.access" });
+    assert_eq!(check(&anyone, service.clone()), Err(TokenError::Subject));
+    let access = Issuer { access: true, ..anyone };
+    assert_eq!(check(&access, service), Ok("scheduler:e367.access".to_owned()));
 }
 
 #[test]
@@ -213,6 +263,9 @@ fn keys_are_fetched_when_they_are_needed_and_no_oftener() {
     cache.fetching(at(3_610));
     cache.fetched(Some("<html>"), at(3_610));
     assert_eq!(look(&cache, Some("1"), 3_611), "use");
+    // A fetch that failed is soon repeated: whoever has just got a new key is not locked out for a minute.
+    assert_eq!(look(&cache, Some("new"), 3_619), "refuse");
+    assert_eq!(look(&cache, Some("new"), 3_620), "fetch");
     cache.fetching(at(90_000));
     assert_eq!(look(&cache, Some("1"), 90_000), "refuse");
 }

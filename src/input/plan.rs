@@ -1,6 +1,6 @@
 use serde_json::Value;
 
-use crate::rules::{Planned, Status};
+use crate::rules::{Action, Planned, Status};
 
 /// The body of a request that carries out a plan: what a dry run answered, or as much of it.
 #[derive(Debug)]
@@ -16,7 +16,7 @@ struct PlannedCreation {
     stuck_status: Option<Status>,
     attempt: u32,
     last_sign_of_life: u64,
-    retries: bool,
+    action: Action,
 }
 
 impl PlannedCreation {
@@ -26,9 +26,9 @@ impl PlannedCreation {
             stuck_status: value.get("stuck_status")?.as_str()?.parse().ok(),
             attempt: u32::try_from(value.get("attempt")?.as_u64()?).ok()?,
             last_sign_of_life: value.get("last_sign_of_life")?.as_u64()?,
-            retries: match value.get("action")?.as_str()? {
-                "retry" => true,
-                "fail" => false,
+            action: match value.get("action")?.as_str()? {
+                "retry" => Action::Retry,
+                "fail" => Action::Fail,
                 _ => return None,
             },
         })
@@ -92,7 +92,7 @@ impl Plan {
                 stuck_status: creation.stuck_status,
                 attempt: creation.attempt,
                 last_sign_of_life: creation.last_sign_of_life,
-                retries: creation.retries,
+                action: creation.action,
             })
             .collect()
     }

@@ -1,6 +1,6 @@
+use super::draft::Phase;
 use super::limit::{Limit, MaxAge};
 use super::policy::{Attempts, Preset, Rule};
-use super::verdict::Phase;
 
 /// One key on the way to a policy's value, as far as the rules know it.
 ///

@@ -2,41 +2,37 @@
 //!
 //! Pure functions of their arguments. No clock, I/O, serialisation, logging or async; `now` is a parameter;
 //! every input has an answer; nothing panics or overflows. They depend on nothing but std, and every shell
-//! (the Worker, the browser package, the command-line tool) decides with them and with nothing else.
+//! (the Worker, the browser package) decides with them and with nothing else.
 //!
-//! [`classify`] answers for one creation, [`plan()`] for a sweep; [`Policy`] says after how long.
+//! [`classify`] answers for one creation, [`decide`] for a sweep; [`Policy`] says after how long.
 
 mod breaker;
-mod doctor;
+mod diagnosis;
+mod draft;
 mod entry;
 mod limit;
 mod plan;
 mod policy;
-mod recheck;
-mod report;
 mod status;
 mod text;
 mod time;
+mod transition;
 mod verdict;
-mod watch;
 
 pub use breaker::{CircuitBreaker, Suspension};
-pub use doctor::{
+pub use diagnosis::{
     DOMINANT_PERCENT, Evidence, FEW, Finding, ONE_WINDOW_MS, SILENT_AFTER_MS, START_EXPECTED_WITHIN_MS,
-    Severity, diagnose,
+    Severity, Thresholds, alerts, diagnose,
 };
+pub use draft::{Draft, Field, Phase, Signs, Unreadable};
 pub use entry::{Entry, Given, Key, Meaning, Problem, entry, most_specific, value};
 pub use limit::{InvalidMaxAge, Limit, MaxAge};
-pub use plan::{Candidate, Failure, LAGS, Plan, Skip, SkipReason, plan};
+pub use plan::{Candidate, Decision, Decisions, Planned, SkipReason, decide, recheck};
 pub use policy::{Attempts, Policy, PolicyError, Preset, Rule, Setting};
-pub use recheck::{Planned, Unqualified, recheck};
-pub use report::{Judgement, Refusal, Report, Standing};
 pub use status::{Active, IllegalTransition, Status, UnknownStatus};
 pub use text::{
     Age, ErrorText, GENERATION_TIMEOUT, MarkedMessage, RetriedMessage, SweepMessage, Unit, badge,
 };
 pub use time::{Time, Timestamp};
-pub use verdict::{
-    Applied, Draft, Field, Phase, Signs, Staleness, Unreadable, Verdict, applied, classify, classify_by,
-};
-pub use watch::{Observed, Thresholds, watch};
+pub use transition::{Judgement, Refusal, Report, Snapshot};
+pub use verdict::{Action, Applied, LAGS, Staleness, Verdict, applied, classify, classify_by};

@@ -1,7 +1,10 @@
+use std::fmt;
+
+use super::draft::{Draft, Unreadable};
 use super::policy::Policy;
-use super::status::{Active, Status};
+use super::status::Status;
 use super::time::Timestamp;
-use super::verdict::{Draft, Staleness, Unreadable, Verdict, classify};
+use super::verdict::{Action, Staleness, Verdict, classify};
 
 /// One creation that a sweep looks at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,73 +15,36 @@ pub struct Candidate<'a> {
     pub draft: Draft<'a>,
 }
 
-/// What a sweep is to do: which creations it fails, which it puts back for another attempt, and which it leaves alone
-/// and why.
-///
-/// Every candidate is in exactly one of the lists, in the order in which it was given. A plan is only a
-/// decision: whoever carries it out repeats each [`Failure`]'s precondition inside the write, and leaves alone
-/// what has moved on meanwhile. Planning again after carrying it out yields nothing to fail or to retry.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Plan<'a> {
-    /// To be marked failed and refunded.
-    pub fail: Vec<Failure<'a>>,
-    /// To be put back to `pending` for another attempt, with nothing refunded.
-    pub retry: Vec<Failure<'a>>,
-    /// To be left alone.
-    pub skip: Vec<Skip<'a>>,
-}
-
-/// A creation whose attempt is stale, with all that the decision rests on: the write's precondition is that
-/// `staleness.attempt`, `.stuck_status` and `.last_sign_of_life`, and the draft's kind, phase and beginning of `processing`, are still what
-/// they were.
+/// What is decided about a stale creation, with all that it rests on: the write's precondition is that the creation's kind and
+/// what `staleness` says of its status, attempt, phase and times are still what they were.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Failure<'a> {
+pub struct Decision<'a> {
     /// The creation's id.
     pub id: &'a str,
+    /// Its kind.
+    pub kind: &'a str,
     /// How it is stale.
     pub staleness: Staleness,
 }
 
-/// Up to where the bands of [`Failure::lag`] go, in milliseconds: 1 minute, 5, 15, 1 hour, 6. The sixth band is beyond.
-pub const LAGS: [u64; 5] = [60_000, 300_000, 900_000, 3_600_000, 21_600_000];
-
-impl Failure<'_> {
-    /// The band of the time from the deadline to now, 0 to 5: see [`LAGS`].
-    pub fn lag(&self) -> usize {
-        let late = self.staleness.age_ms.saturating_sub(self.staleness.max_age_ms);
-        LAGS.iter().take_while(|limit| late > **limit).count()
-    }
-}
-
-/// A creation that a sweep leaves alone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Skip<'a> {
-    /// The creation's id.
-    pub id: &'a str,
-    /// Why.
-    pub reason: SkipReason,
-}
-
-/// Why a sweep leaves a creation alone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SkipReason {
-    /// It is not active.
-    Settled(Status),
-    /// It is within its limit.
-    Fresh {
-        /// The status that it is in.
-        status: Active,
-        /// See [`Verdict::Fresh`].
-        deadline: Option<Timestamp>,
-    },
-    /// Its age can't be known: it is counted and shown.
-    Unreadable(Unreadable),
+/// What a sweep is to do, each list in the order of the candidates. Those that are settled or fresh are in none.
+///
+/// These are only decisions: whoever carries them out repeats each one's precondition inside the write, and leaves alone
+/// what has moved on meanwhile. Deciding again afterwards yields nothing to fail or to retry.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Decisions<'a> {
+    /// To be failed and refunded.
+    pub fail: Vec<Decision<'a>>,
+    /// To be put back to `pending` for another attempt, with nothing refunded.
+    pub retry: Vec<Decision<'a>>,
+    /// To be left alone and shown, with the reason: their age can't be known.
+    pub unreadable: Vec<(&'a str, Unreadable)>,
 }
 
 /// Decides what a sweep at the instant `now` is to do with `candidates`, under `policy`.
 ///
 /// ```
-/// use stale_drafts::rules::{Candidate, Draft, Policy, Status, Time, Timestamp, plan};
+/// use stale_drafts::rules::{Candidate, Draft, Policy, Status, Time, Timestamp, decide};
 ///
 /// let now = Timestamp::from_millis(1_700_000_000_000).unwrap();
 /// let draft = Draft {
@@ -87,30 +53,127 @@ pub enum SkipReason {
 ///     created_at: Time::from_millis(1_700_000_000_000 - 65_520_000),
 ///     ..Draft::default()
 /// };
-/// let plan = plan([Candidate { id: "c1", draft }], now, &Policy::default());
+/// let decisions = decide([Candidate { id: "c1", draft }], now, &Policy::default());
 /// assert_eq!(
-///     plan.fail[0].staleness.error_text().to_string(),
+///     decisions.fail[0].staleness.error_text().to_string(),
 ///     "Generation timeout: Task stuck in pending status for 18.2 hours",
 /// );
 /// ```
-pub fn plan<'a>(
+pub fn decide<'a>(
     candidates: impl IntoIterator<Item = Candidate<'a>>,
     now: Timestamp,
     policy: &Policy,
-) -> Plan<'a> {
-    let mut plan = Plan::default();
+) -> Decisions<'a> {
+    let mut decisions = Decisions::default();
     for Candidate { id, draft } in candidates {
-        let reason = match classify(&draft, now, policy) {
+        match classify(&draft, now, policy) {
             Verdict::Stale(staleness) => {
-                let list = if staleness.retries() { &mut plan.retry } else { &mut plan.fail };
-                list.push(Failure { id, staleness });
-                continue;
+                let list = match staleness.action() {
+                    Action::Fail => &mut decisions.fail,
+                    Action::Retry => &mut decisions.retry,
+                };
+                list.push(Decision { id, kind: draft.kind, staleness });
             }
-            Verdict::Settled(status) => SkipReason::Settled(status),
-            Verdict::Fresh { status, deadline } => SkipReason::Fresh { status, deadline },
-            Verdict::Unreadable(reason) => SkipReason::Unreadable(reason),
-        };
-        plan.skip.push(Skip { id, reason });
+            Verdict::Unreadable(reason) => decisions.unreadable.push((id, reason)),
+            Verdict::Settled(_) | Verdict::Fresh { .. } => {}
+        }
     }
-    plan
+    decisions
+}
+
+/// A creation as a plan was made for it: what was previewed, and what it was decided on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Planned<'a> {
+    /// The creation's id.
+    pub id: &'a str,
+    /// The status that it was in; `None` if the plan names no status that there is.
+    pub stuck_status: Option<Status>,
+    /// The attempt that was stale.
+    pub attempt: u32,
+    /// Its last sign of life, in epoch milliseconds.
+    pub last_sign_of_life: u64,
+    /// What was to be done about it.
+    pub action: Action,
+}
+
+/// Decides whether a creation that was previewed is still to be failed or retried, at the instant `now` under `policy`.
+///
+/// It is only if it is stale and nothing of what the preview was decided on has changed: whoever confirmed a plan
+/// confirmed exactly that. `candidate` is the creation as it is, `None` if it is gone.
+///
+/// # Errors
+///
+/// [`SkipReason`] says why it is left alone.
+pub fn recheck<'a>(
+    planned: &Planned<'_>,
+    candidate: Option<&Candidate<'a>>,
+    now: Timestamp,
+    policy: &Policy,
+) -> Result<Decision<'a>, SkipReason> {
+    let Some(candidate) = candidate else { return Err(SkipReason::Gone) };
+    match classify(&candidate.draft, now, policy) {
+        Verdict::Settled(status) => Err(SkipReason::Settled(status)),
+        Verdict::Unreadable(reason) => Err(SkipReason::Unreadable(reason)),
+        _ if candidate.draft.attempt != planned.attempt => Err(SkipReason::Restarted),
+        _ if candidate.draft.status != planned.stuck_status => Err(SkipReason::Started),
+        Verdict::Stale(staleness) if staleness.last_sign_of_life.as_millis() != planned.last_sign_of_life => {
+            Err(SkipReason::Alive)
+        }
+        Verdict::Stale(staleness) if staleness.action() != planned.action => Err(SkipReason::ActionChanged),
+        Verdict::Stale(staleness) => Ok(Decision { id: candidate.id, kind: candidate.draft.kind, staleness }),
+        Verdict::Fresh { deadline, .. } => Err(SkipReason::Fresh(deadline)),
+    }
+}
+
+/// Why a creation of a plan is left alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SkipReason {
+    /// There is no creation with this id.
+    Gone,
+    /// It is not active any more.
+    Settled(Status),
+    /// A worker has begun since.
+    Started,
+    /// It is another attempt.
+    Restarted,
+    /// It showed a sign of life since, and is stale again.
+    Alive,
+    /// The planned action (fail or retry) no longer matches the policy: the creation's kind has changed, or the attempts of
+    /// that kind.
+    ActionChanged,
+    /// It is within its limit until this instant; for ever if there is none.
+    Fresh(Option<Timestamp>),
+    /// Its age can't be known.
+    Unreadable(Unreadable),
+}
+
+impl SkipReason {
+    /// A stable code for JSON.
+    pub const fn code(self) -> &'static str {
+        match self {
+            SkipReason::Gone => "gone",
+            SkipReason::Settled(_) => "settled",
+            SkipReason::Started => "started",
+            SkipReason::Restarted => "restarted",
+            SkipReason::Alive => "alive",
+            SkipReason::ActionChanged => "action_changed",
+            SkipReason::Fresh(_) => "fresh",
+            SkipReason::Unreadable(reason) => reason.code(),
+        }
+    }
+}
+
+impl fmt::Display for SkipReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            SkipReason::Gone => f.write_str("there is no such creation"),
+            SkipReason::Settled(status) => write!(f, "it is `{status}` now"),
+            SkipReason::Started => f.write_str("a worker has begun since"),
+            SkipReason::Restarted => f.write_str("it is another attempt now"),
+            SkipReason::Alive => f.write_str("it showed a sign of life since"),
+            SkipReason::ActionChanged => f.write_str("the planned action no longer matches the policy"),
+            SkipReason::Fresh(_) => f.write_str("it is within its limit now"),
+            SkipReason::Unreadable(reason) => reason.fmt(f),
+        }
+    }
 }

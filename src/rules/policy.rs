@@ -1,9 +1,9 @@
 use std::fmt;
 
+use super::draft::Phase;
 use super::entry::{Entry, Given, Key, Meaning, Problem, entry, most_specific, value};
 use super::limit::{Limit, MaxAge};
 use super::status::Active;
-use super::verdict::Phase;
 
 /// How long a creation may show no sign of life: per status, and per kind of creation. And how long it may take in all,
 /// and how often it is tried.

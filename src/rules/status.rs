@@ -13,7 +13,7 @@ use std::str::FromStr;
 /// trigger in the database refuses it, whoever writes. Staying in a status is not a transition.
 ///
 /// Two ways lead back, and neither is a transition that somebody can report: a sweep that puts a stale creation back to
-/// `pending` begins its next attempt ([`Plan::retry`](super::Plan::retry)), and an operator who restores a `failed` one
+/// `pending` begins its next attempt ([`Action::Retry`](super::Action::Retry)), and an operator who restores a `failed` one
 /// whose result came too late makes it a `draft`, and charges for it again ([`Report::Restore`](super::Report::Restore)).
 ///
 /// ```

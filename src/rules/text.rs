@@ -1,7 +1,7 @@
 use std::fmt;
 
 use super::status::{Active, Status};
-use super::verdict::{Staleness, Verdict};
+use super::verdict::{Action, Staleness, Verdict};
 
 const SECOND: u64 = 1_000;
 const MINUTE: u64 = 60 * SECOND;
@@ -106,7 +106,7 @@ impl fmt::Display for Age {
 /// | unreadable | `⚠️ Needs attention` |
 pub const fn badge(verdict: &Verdict) -> &'static str {
     match verdict {
-        Verdict::Stale(staleness) if staleness.retries() => "🔁 Retrying",
+        Verdict::Stale(staleness) if matches!(staleness.action(), Action::Retry) => "🔁 Retrying",
         Verdict::Stale(_) | Verdict::Settled(Status::Failed) => "❌ Failed",
         Verdict::Fresh { status: Active::Pending, .. } | Verdict::Settled(Status::Pending) => "⏳ Pending",
         Verdict::Fresh { status: Active::Processing, .. } | Verdict::Settled(Status::Processing) => {

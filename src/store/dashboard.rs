@@ -1,22 +1,37 @@
 //! What a dashboard and metrics show. None of it reads more rows than the bounds here say, whatever the table's size.
 
-use serde_json::Value;
+use serde::Deserialize;
 
-use super::statements::{alert_codes, candidate, cutoff, cutoffs, pairs, sweep_columns};
-use super::{CandidateRow, DatabaseError, Filter, Param, Row, Statement};
+use super::statements::{candidate, cutoff, cutoffs, pairs, sweep_columns};
+use super::typed::{json_text, only, typed_rows};
+use super::{Alert, CandidateRow, DatabaseError, Filter, Param, Row, Statement};
 use crate::rules::{Policy, Timestamp};
 
 /// At most so many active creations are counted.
 pub const COUNTED: u32 = 5_000;
 /// So many of the newest creations are looked at for the rates.
 pub const NEWEST: u32 = 1_000;
-/// At most so many rows of the roll-ups, sweeps, alerts and the audit are shown.
-const ROLLED: u32 = 5_000;
+/// At most so many rows of the roll-ups are read, the newest ones.
+const ROLLED: u32 = 50_000;
+/// At most so many of their totals, sweeps, alerts and the audit are shown.
+const TOTALS: u32 = 5_000;
 const LISTED: u32 = 15;
+const HOUR_MS: u64 = 3_600_000;
+const DAY_MS: u64 = 86_400_000;
+/// A longer time is shown by days: for each kind, status and rule its hours would be thousands of rows.
+const BY_HOUR_UP_TO_MS: u64 = 168 * HOUR_MS;
 
+/// By spans of ?3 ms. Numbers are bound as doubles, which would be divided with a fraction.
 const ROLLUPS: &str =
-    "SELECT hour, outcome, kind, stuck_status, rule, creations, tokens, lag_0, lag_1, lag_2, lag_3, lag_4, lag_5
-     FROM stale_drafts_rollups WHERE hour >= ?1 AND hour <= ?2 ORDER BY hour LIMIT ?3";
+    "SELECT hour / CAST(?3 AS INTEGER) * CAST(?3 AS INTEGER) AS hour, outcome, kind, stuck_status, rule,
+       sum(creations) AS creations, sum(tokens) AS tokens,
+       json_array(sum(lag_0), sum(lag_1), sum(lag_2), sum(lag_3), sum(lag_4), sum(lag_5)) AS lags
+     FROM (SELECT * FROM stale_drafts_rollups WHERE hour >= ?1 AND hour <= ?2 ORDER BY hour DESC LIMIT ?4)
+     GROUP BY 1, outcome, kind, stuck_status, rule ORDER BY 1";
+
+const TOTAL_ROLLUPS: &str = "SELECT hour, outcome, kind, stuck_status, rule, creations, tokens,
+       json_array(lag_0, lag_1, lag_2, lag_3, lag_4, lag_5) AS lags
+     FROM stale_drafts_rollups WHERE hour = 0 LIMIT ?1";
 
 /// Active creations by phase, kind and quarter of their limit: the band is 4 beyond it, and `NULL` without a limit.
 const ACTIVE: &str = concat!(
@@ -46,30 +61,29 @@ const RATES: &str = "SELECT count(*) AS newest, coalesce(sum(status = 'draft' OR
 const SWEEPS: &str =
     concat!("SELECT ", sweep_columns!(), "\n     FROM stale_drafts_sweeps ORDER BY id DESC LIMIT ?1");
 
-/// The newest alerts: of each code as many as are shown, which the key finds, and then the newest of these.
-const ALERTS: &str = concat!(
-    "WITH RECURSIVE ",
-    alert_codes!(),
-    "
-     SELECT a.code, since, resolved_at, severity, cause, evidence, remedy FROM codes CROSS JOIN stale_drafts_alerts AS a
+/// The newest alerts: of each code as many as are shown, which the key finds, and then the newest of these. `codes` hops over the key
+/// from one code to the next.
+const ALERTS: &str = "WITH RECURSIVE codes (code) AS MATERIALIZED (
+       SELECT * FROM (SELECT code FROM stale_drafts_alerts ORDER BY code LIMIT 1)
+       UNION ALL
+       SELECT (SELECT code FROM stale_drafts_alerts WHERE code > codes.code ORDER BY code LIMIT 1) AS next FROM codes WHERE next IS NOT NULL)
+     SELECT a.code AS code, since, resolved_at, severity, cause, evidence, remedy FROM codes CROSS JOIN stale_drafts_alerts AS a
      ON a.code = codes.code AND a.since >= (SELECT min(since) FROM (
        SELECT since FROM stale_drafts_alerts WHERE code = codes.code ORDER BY since DESC LIMIT ?1))
-     ORDER BY since DESC LIMIT ?1"
-);
+     ORDER BY since DESC LIMIT ?1";
 
 const AUDIT: &str = "SELECT at, actor, action, detail FROM stale_drafts_audit ORDER BY id DESC LIMIT ?1";
 
-/// What a dashboard shows beside what is watched, from `since` on: see [`Dashboard::read`].
+/// What a dashboard shows beside what the monitor says, from `since` on: see [`Dashboard::read`].
 pub fn dashboard(policy: &Policy, now: Timestamp, since: Timestamp) -> [Statement; 8] {
     let cutoffs = Param::Text(cutoffs(policy, Filter::default(), now));
-    let first = since.as_millis().max(1);
-    let all = [Param::Integer(0), Param::Integer(0), ROLLED.into()];
+    let millis = |millis: u64| Param::Integer(i64::try_from(millis).unwrap_or(i64::MAX));
+    let span = if now.millis_since(since) > BY_HOUR_UP_TO_MS { DAY_MS } else { HOUR_MS };
+    // Hour 0 is the total.
+    let first = millis(since.as_millis().max(1));
     [
-        Statement::new(
-            ROLLUPS,
-            [Param::Integer(i64::try_from(first).unwrap_or(i64::MAX)), now.into(), ROLLED.into()],
-        ),
-        Statement::new(ROLLUPS, all),
+        Statement::new(ROLLUPS, [first, now.into(), millis(span), ROLLED.into()]),
+        Statement::new(TOTAL_ROLLUPS, [TOTALS.into()]),
         Statement::new(ACTIVE, [cutoffs, now.into(), COUNTED.into()]),
         Statement::new(OLDEST, []),
         Statement::new(RATES, [NEWEST.into()]),
@@ -82,7 +96,7 @@ pub fn dashboard(policy: &Policy, now: Timestamp, since: Timestamp) -> [Statemen
 /// What has been read for a dashboard.
 #[derive(Clone, Debug, Default)]
 pub struct Dashboard {
-    /// What sweeps did, by the hour.
+    /// What sweeps did, by the hour, or by the day if it is more than a week.
     pub hours: Vec<Rolled>,
     /// What they did over all.
     pub totals: Vec<Rolled>,
@@ -95,15 +109,28 @@ pub struct Dashboard {
     /// The newest sweeps, as [`super::sweeps`] gives them, with their cost.
     pub sweeps: Vec<Row>,
     /// The newest alerts, those that are resolved among them.
-    pub alerts: Vec<Row>,
+    pub alerts: Vec<Alert>,
     /// What operators did.
-    pub audit: Vec<Row>,
+    pub audit: Vec<Audited>,
+}
+
+/// What an operator did.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Audited {
+    /// When, in epoch milliseconds.
+    pub at: u64,
+    /// Who: a token's name.
+    pub actor: String,
+    /// What.
+    pub action: String,
+    /// To what.
+    pub detail: String,
 }
 
 /// A row of `rollups`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 pub struct Rolled {
-    /// When the hour begins, in epoch milliseconds; 0 for all of them.
+    /// When the hour or day begins, in epoch milliseconds; 0 for all of them.
     pub hour: u64,
     /// `failed` or `retried`.
     pub outcome: String,
@@ -117,12 +144,13 @@ pub struct Rolled {
     pub creations: u64,
     /// What went back.
     pub tokens: u64,
-    /// By the band of the time from the deadline to the mark: see `rules::LAGS`.
+    /// By the band of the time from the deadline to the failure: see `rules::LAGS`.
+    #[serde(deserialize_with = "json_text")]
     pub lags: [u64; 6],
 }
 
 /// Active creations of a phase and kind in a quarter of their limit.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 pub struct ActiveBand {
     /// `pending`, `processing` or `heartbeating`.
     pub phase: String,
@@ -137,7 +165,7 @@ pub struct ActiveBand {
 }
 
 /// How the newest creations ended.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 pub struct Rates {
     /// So many were looked at.
     pub newest: u64,
@@ -153,65 +181,25 @@ pub struct Rates {
     pub active: u64,
 }
 
-fn number(row: &Row, column: &str) -> u64 {
-    row.get(column).and_then(Value::as_u64).unwrap_or(0)
-}
-
-fn text(row: &Row, column: &str) -> String {
-    row.get(column).and_then(Value::as_str).unwrap_or_default().to_owned()
-}
-
-fn rolled(row: &Row) -> Rolled {
-    Rolled {
-        hour: number(row, "hour"),
-        outcome: text(row, "outcome"),
-        kind: text(row, "kind"),
-        stuck_status: text(row, "stuck_status"),
-        rule: text(row, "rule"),
-        creations: number(row, "creations"),
-        tokens: number(row, "tokens"),
-        lags: ["lag_0", "lag_1", "lag_2", "lag_3", "lag_4", "lag_5"].map(|column| number(row, column)),
-    }
-}
-
-fn active(row: &Row) -> ActiveBand {
-    ActiveBand {
-        phase: text(row, "phase"),
-        kind: text(row, "kind"),
-        max_age_ms: row.get("max_age_ms").and_then(Value::as_u64),
-        band: row.get("band").and_then(Value::as_u64),
-        creations: number(row, "creations"),
-    }
-}
-
 impl Dashboard {
     /// Reads the results of [`dashboard`].
     ///
     /// # Errors
     ///
-    /// [`DatabaseError`] if they are not of the shape that was asked for.
+    /// [`DatabaseError`] if they are not what was asked for.
     pub fn read(results: Vec<Vec<Row>>) -> Result<Self, DatabaseError> {
         let wrong = |_| DatabaseError::new("expected eight results");
-        let [hours, totals, bands, oldest, rates, sweeps, alerts, audit]: [Vec<Row>; 8] =
+        let [hours, totals, active, oldest, rates, sweeps, alerts, audit]: [Vec<Row>; 8] =
             results.try_into().map_err(wrong)?;
-        let rates = rates.first();
-        let rate = |column: &str| rates.map_or(0, |row| number(row, column));
         Ok(Dashboard {
-            hours: hours.iter().map(rolled).collect(),
-            totals: totals.iter().map(rolled).collect(),
-            active: bands.iter().map(active).collect(),
+            hours: typed_rows(hours)?,
+            totals: typed_rows(totals)?,
+            active: typed_rows(active)?,
             oldest: super::candidates(&oldest, "candidates")?,
-            rates: Rates {
-                newest: rate("newest"),
-                completed: rate("completed"),
-                failed: rate("failed"),
-                timed_out: rate("timed_out"),
-                retried: rate("retried"),
-                active: rate("active"),
-            },
+            rates: only(rates)?,
             sweeps,
-            alerts,
-            audit,
+            alerts: typed_rows(alerts)?,
+            audit: typed_rows(audit)?,
         })
     }
 }

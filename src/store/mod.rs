@@ -3,28 +3,33 @@
 //! Building a statement is pure; a shell runs it. What the statements rely on (indexes, triggers, constraints)
 //! stands in `migrations/`.
 
+mod alerts;
 mod dashboard;
-mod events;
+mod monitor;
 mod operators;
+mod outbox;
 mod reports;
 mod rows;
 mod statements;
-mod watch;
+mod typed;
 
 use serde::Serialize;
 
 use crate::rules::Timestamp;
 
-pub use dashboard::{ActiveBand, Dashboard, Rates, Rolled, dashboard};
-pub use events::{Claimed, Outcome, claim, claimed, destinations, events, events_of, replay, settle};
-pub use operators::{by_id, count, evidence, evidence_of, explain, sweeps};
+pub use alerts::{Alert, record_alerts};
+pub use dashboard::{ActiveBand, Audited, Dashboard, Rates, Rolled, dashboard};
+pub use monitor::{
+    Observed, audit, causes, checked, hold, observe, observed, release, take_turn, trim, turn,
+};
+pub use operators::{by_id, count, explain, sweeps};
+pub use outbox::{Destination, Event, Settlement, claim, claimed, destination_names, events, replay, settle};
 pub use reports::{Details, NewCreation, StandingRow, create, report, standing, standing_of};
 pub use rows::{CandidateRow, FailureRow, PageRow, candidates, failed_ids, page_rows, suspended};
 pub use statements::{
     Filter, SweepStart, SweepTotals, Window, active_of_user, balance, balances, end_sweep, mark_failed,
     overdue, page, page_of_all, readiness, retry, stale,
 };
-pub use watch::{Firing, Seen, alerts, audit, checked, hold, observe, observed, release, trim};
 
 /// The schema that the statements are written for: the newest of `migrations/`.
 pub const SCHEMA_VERSION: i64 = 4;

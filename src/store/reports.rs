@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::statements::candidate;
 use super::{CandidateRow, DatabaseError, Param, Row, Statement};
-use crate::rules::{Report, Standing, Status, Timestamp};
+use crate::rules::{Report, Snapshot, Status, Timestamp};
 
 const CREATE: &str =
     "INSERT INTO stale_drafts_creations (id, user_id, kind, prompt, status, tokens, created_at)
@@ -184,8 +184,8 @@ impl StandingRow {
     }
 
     /// The same as the rules take it; `None` if its status is none.
-    pub fn standing(&self) -> Option<Standing<'_>> {
-        Some(Standing {
+    pub fn snapshot(&self) -> Option<Snapshot<'_>> {
+        Some(Snapshot {
             status: self.creation.status.parse::<Status>().ok()?,
             attempt: self.creation.attempt,
             worker: self.worker.as_deref(),

@@ -381,17 +381,7 @@ macro_rules! last_good_sweep {
     };
 }
 
-/// The codes that there are alerts of: it hops over the key from one to the next. They are few, however many alerts there are.
-macro_rules! alert_codes {
-    () => {
-        "codes (code) AS MATERIALIZED (
-       SELECT * FROM (SELECT code FROM stale_drafts_alerts ORDER BY code LIMIT 1)
-       UNION ALL
-       SELECT (SELECT code FROM stale_drafts_alerts WHERE code > codes.code ORDER BY code LIMIT 1) AS next FROM codes WHERE next IS NOT NULL)"
-    };
-}
-
-pub(super) use {alert_codes, last_good_sweep, sweep_columns};
+pub(super) use sweep_columns;
 
 const READINESS: &str = concat!(
     "SELECT (SELECT max(version) FROM stale_drafts_schema) AS version,

@@ -2,21 +2,9 @@ use maud::{Markup, html};
 use serde_json::Value;
 
 use super::page::{dashboard_layout, rfc3339, tokens};
-use crate::rules::{Age, Finding, LAGS, Policy, Severity, Suspension, Timestamp, Verdict, badge, classify};
-use crate::store::{ActiveBand, CandidateRow, Dashboard, Firing, Rates, Rolled, Row};
-
-/// How it goes, as the watch sees it.
-#[derive(Clone, Debug, Default)]
-pub struct Health {
-    /// What is wrong now, the critical ones first.
-    pub findings: Vec<Finding>,
-    /// The alerts that are firing.
-    pub firing: Vec<Firing>,
-    /// What holds sweeps back.
-    pub suspended: Option<Suspension>,
-    /// When the last good sweep of the cron trigger began.
-    pub last_good_sweep: Option<Timestamp>,
-}
+use crate::rules::{Age, LAGS, Policy, Severity, Suspension, Timestamp, Verdict, badge, classify};
+use crate::service::monitor::Health;
+use crate::store::{ActiveBand, Alert, Audited, CandidateRow, Dashboard, Rates, Rolled, Row};
 
 /// What the dashboard is made from.
 #[derive(Clone, Copy, Debug)]
@@ -347,16 +335,10 @@ fn sweeps(rows: &[Row]) -> Markup {
     }
 }
 
-fn alerts(rows: &[Row]) -> Markup {
-    let cells = |row: &Row| {
-        let at = |key: &str| row.get(key).and_then(Value::as_u64).map(minute);
-        let text = |key: &str| row.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
-        vec![
-            at("since").unwrap_or_default(),
-            at("resolved_at").unwrap_or_else(|| String::from("fires")),
-            text("code"),
-            text("evidence"),
-        ]
+fn alerts(rows: &[Alert]) -> Markup {
+    let cells = |alert: &Alert| {
+        let resolved = alert.resolved_at.map_or_else(|| String::from("fires"), minute);
+        vec![minute(alert.since), resolved, alert.code.clone(), alert.evidence.clone()]
     };
     html! {
         section .panel {
@@ -369,14 +351,7 @@ fn alerts(rows: &[Row]) -> Markup {
 
 fn actions(view: &DashboardView<'_>) -> Markup {
     let paused = matches!(view.health.suspended, Some(Suspension::Paused { .. }));
-    let cells = |row: &Row| {
-        let text = |key: &str| row.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
-        vec![
-            row.get("at").and_then(Value::as_u64).map(minute).unwrap_or_default(),
-            text("actor"),
-            text("action"),
-        ]
-    };
+    let cells = |row: &Audited| vec![minute(row.at), row.actor.clone(), row.action.clone()];
     let (action, word) = if paused { ("resume", "Resume sweeping") } else { ("pause", "Pause sweeping") };
     html! {
         section .panel {

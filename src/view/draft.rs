@@ -4,8 +4,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::rules::{
-    Age, Draft, GENERATION_TIMEOUT, Limit, Policy, Rule, Status, Time, Timestamp, Verdict, applied, badge,
-    classify,
+    Action, Age, GENERATION_TIMEOUT, Policy, Status, Time, Timestamp, Verdict, badge, classify,
 };
 use crate::store::{CandidateRow, Page, PageRow};
 
@@ -79,7 +78,12 @@ impl DraftView {
                 "stale",
                 Some(staleness.error_text().to_string()),
                 Some(GENERATION_TIMEOUT.to_owned()),
-                if staleness.retries() { Status::Pending } else { Status::Failed }.as_str().to_owned(),
+                match staleness.action() {
+                    Action::Fail => Status::Failed,
+                    Action::Retry => Status::Pending,
+                }
+                .as_str()
+                .to_owned(),
                 Some(staleness.deadline()),
             ),
             Verdict::Unreadable(reason) => (
@@ -91,10 +95,6 @@ impl DraftView {
             ),
         };
         let created_at = row.creation.created_at.instant();
-        let max_age_ms = match limit(&row.creation.draft(), policy).map(|(limit, _)| limit) {
-            Some(Limit::After(max_age)) => Some(max_age.as_millis()),
-            Some(Limit::Never) | None => None,
-        };
         DraftView {
             kind: row.creation.kind,
             prompt: row.prompt,
@@ -113,7 +113,7 @@ impl DraftView {
             heartbeat_at: row.creation.heartbeat_at.instant().map(Timestamp::as_millis),
             finished_at: row.finished_at,
             deadline: deadline.map(Timestamp::as_millis),
-            max_age_ms,
+            max_age_ms: verdict.max_age_ms(),
             age_ms: created_at
                 .filter(|created_at| *created_at <= now)
                 .map(|created_at| now.millis_since(created_at)),
@@ -134,15 +134,6 @@ impl DraftView {
             days => format!("{days} days"),
         })
     }
-}
-
-/// The limit that applies to an active creation, and the entry of the policy that it comes from.
-pub(super) fn limit(draft: &Draft<'_>, policy: &Policy) -> Option<(Limit, Rule)> {
-    let status = draft.status.and_then(Status::active)?;
-    let silence = policy.limit_in(draft.phase(status), draft.kind);
-    let Ok(signs) = draft.signs_of_life(status) else { return Some(silence) };
-    let applied = applied(status, signs, silence, policy.total(draft.kind));
-    Some((applied.limit, applied.rule))
 }
 
 /// A page of the drafts list: the JSON of `GET /api/drafts`, and what the page is made from.

@@ -2,8 +2,8 @@
 
 use std::fmt::Write as _;
 
-use super::Health;
 use crate::rules::{LAGS, Suspension};
+use crate::service::monitor::Health;
 use crate::store::{Dashboard, Rolled};
 
 /// All of them. Counters are over all time; gauges of creations look at as many rows as the dashboard does.

@@ -10,9 +10,7 @@ mod page;
 mod report;
 mod reports;
 
-pub use dashboard::{
-    DashboardView, Health, dashboard_page, explanation_page, operator_sign_in, preview_page,
-};
+pub use dashboard::{DashboardView, dashboard_page, explanation_page, operator_sign_in, preview_page};
 pub use draft::{DraftView, DraftsView, active_json, cursor, parse_cursor};
 pub use log::{
     action_line, alert_line, failed_delivery_line, failed_read_line, failed_sweep_line, refused_caller_line,

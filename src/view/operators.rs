@@ -1,7 +1,7 @@
 use serde_json::{Value, json};
 
-use super::draft::{DraftView, limit};
-use crate::rules::{Active, Finding, Limit, Policy, Severity, Timestamp};
+use super::draft::DraftView;
+use crate::rules::{Active, Finding, Limit, Policy, Severity, Timestamp, classify};
 use crate::store::{PageRow, Row};
 
 /// The answer of `GET /api/creations`: a user's creations as an operator sees them.
@@ -42,7 +42,8 @@ pub fn explanation_json(now: Timestamp, explained: Explained, policy: &Policy) -
     let kind = row.creation.kind.clone();
     let draft = row.creation.draft();
     let active = draft.status.and_then(|status| status.active());
-    let applies = active.zip(limit(&draft, policy)).map(|(status, (_, rule))| rule.describe(status, &kind));
+    let applies = active.zip(classify(&draft, now, policy).rule());
+    let applies = applies.map(|(status, rule)| rule.describe(status, &kind));
     // What is not active any more was failed by the rule of its time.
     let rule = applies.or_else(|| row.rule.clone());
     json!({

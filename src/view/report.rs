@@ -74,16 +74,16 @@ pub fn plan_id(report: &Report) -> String {
     let mut hash = Sha256::new();
     for Marked { id, attempt, staleness, .. } in report.failed.iter().chain(&report.retried) {
         let Staleness { stuck_status, last_sign_of_life, .. } = staleness;
-        let decided =
-            json!([id, attempt, stuck_status.as_str(), last_sign_of_life.as_millis(), action(staleness)]);
+        let decided = json!([
+            id,
+            attempt,
+            stuck_status.as_str(),
+            last_sign_of_life.as_millis(),
+            staleness.action().as_str()
+        ]);
         hash.update(serde_json::to_string(&decided).unwrap_or_default());
     }
     hash.finalize().iter().take(6).map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// What a plan does with a creation that is stale: the word in `creations[].action`.
-const fn action(staleness: &Staleness) -> &'static str {
-    if staleness.retries() { "retry" } else { "fail" }
 }
 
 /// A creation that was marked failed, or put back. There may be thousands, so they are written as they stand.
@@ -120,7 +120,7 @@ impl<'a> CreationJson<'a> {
             max_age_ms: staleness.max_age_ms,
             rule: staleness.rule.describe(staleness.stuck_status, &marked.kind),
             tokens: marked.tokens,
-            action: action(staleness),
+            action: staleness.action().as_str(),
             error: staleness.error_text().to_string(),
             error_code: crate::rules::GENERATION_TIMEOUT,
         }

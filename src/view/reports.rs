@@ -1,7 +1,7 @@
 use serde_json::{Value, json};
 
 use crate::rules::{Limit, Phase, Policy, Refusal, Report, Status, Timestamp};
-use crate::store::{Row, StandingRow, events_of};
+use crate::store::{Row, StandingRow, destination_names};
 
 /// The answer of `POST /api/creations`: what was made, whatever has become of it since.
 pub fn created_json(row: &StandingRow) -> Value {
@@ -90,7 +90,7 @@ pub fn events_json(now: Timestamp, mut rows: Vec<Row>, limit: usize) -> Value {
     let next_cursor = rows.last().filter(|_| more).and_then(cursor);
     for row in &mut rows {
         let destinations = row.get("destinations").and_then(Value::as_u64).unwrap_or(0);
-        row.insert(String::from("destinations"), events_of(destinations).into());
+        row.insert(String::from("destinations"), destination_names(destinations).into());
     }
     json!({ "now": now.as_millis(), "events": rows, "next_cursor": next_cursor })
 }

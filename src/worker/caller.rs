@@ -3,8 +3,9 @@
 use super::context::Context;
 use super::jwks;
 use super::message::Request;
-use crate::auth::{Signed, TokenError, Unverified, bearer, claimed_issuer, cookie, find};
-use crate::config::{Algorithm, Issuer, Scope};
+use crate::auth::{
+    Algorithm, Issuer, Scope, Signed, TokenError, Unverified, bearer, claimed_issuer, cookie, find,
+};
 
 /// Why a caller is refused.
 pub(super) enum Refusal {

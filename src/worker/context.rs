@@ -87,7 +87,7 @@ fn random<const N: usize>() -> Result<[u8; N], String> {
 
 /// The one place where the Worker reads the clock.
 #[expect(clippy::disallowed_methods, reason = "every shell reads the clock in one place, and this is it")]
-fn now() -> Timestamp {
+pub(super) fn now() -> Timestamp {
     // A Date is a whole number of milliseconds far below 2^53.
     Timestamp::from_millis(js_sys::Date::now() as i64).unwrap_or(Timestamp::MAX)
 }

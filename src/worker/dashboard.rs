@@ -9,13 +9,14 @@ use super::context::Context;
 use super::message::{Answered, Request, failure};
 use super::sweeping::{self, Ask};
 use super::{caller, operators, respond, url, watch};
+use crate::auth::Scope;
 use crate::auth::{csrf, csrf_matches};
-use crate::config::Scope;
 use crate::input::{Plan, whole};
 use crate::rules::Timestamp;
+use crate::service::monitor::Health;
 use crate::store::{self, Dashboard, Database as _, DatabaseError};
 use crate::sweep::Source;
-use crate::view::{self, DashboardView, Health, message_page};
+use crate::view::{self, DashboardView, message_page};
 
 /// The cookie with an operator's credential: for this page only, and never for another site's request.
 const COOKIE: &str = "operator";
@@ -74,7 +75,7 @@ async fn operator(context: &Context, request: &Request, scope: Scope) -> Result<
 pub(super) async fn read(context: &Context, since: Timestamp) -> Result<(Health, Dashboard), DatabaseError> {
     let batch = store::dashboard(&context.config.policy, context.now, since);
     let results = context.database.run(&batch).await?;
-    let (health, _) = watch::look(context).await?;
+    let health = watch::look(context).await?;
     Ok((health, Dashboard::read(results)?))
 }
 

@@ -9,8 +9,8 @@ use wasm_bindgen_futures::JsFuture;
 use web_sys::{CryptoKey, SubtleCrypto};
 
 use super::http;
+use crate::auth::Algorithm;
 use crate::auth::{KeyCache, Lookup, Signed, TokenError, Unverified};
-use crate::config::Algorithm;
 use crate::rules::Timestamp;
 
 /// No key set that was meant for this is longer.

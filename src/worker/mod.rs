@@ -27,6 +27,8 @@ use wasm_bindgen::prelude::wasm_bindgen;
 
 use self::context::Context;
 use self::message::{Answered, ExecutionContext, Request};
+use crate::service::monitor::Occasion;
+use crate::service::outbox::{CRON_MS, REQUEST_MS};
 use crate::sweep::Source;
 
 /// Answers a request.
@@ -62,10 +64,10 @@ pub async fn fetch(
         // The answer does not wait for it, and the next cron trigger does what this does not.
         invocation.wait_until(async move {
             if watch {
-                watch::run(&context, watch::Occasion::Request).await;
+                watch::run(&context, Occasion::Request).await;
             }
             if context.tell.get() {
-                outbox::deliver(&context).await;
+                outbox::deliver(&context, REQUEST_MS).await;
             }
         });
     }
@@ -110,8 +112,8 @@ pub async fn scheduled(_event: JsValue, env: JsValue, _context: JsValue) -> Resu
         js_sys::Error::new(&error)
     })?;
     let swept = sweeping::cron(&context).await;
-    watch::run(&context, watch::Occasion::Cron { swept: swept.is_ok() }).await;
+    watch::run(&context, Occasion::Cron { swept: swept.is_ok() }).await;
     // Whatever became of the sweep: what is due is due.
-    outbox::deliver(&context).await;
+    outbox::deliver(&context, CRON_MS).await;
     swept.map_err(|error| js_sys::Error::new(&error).into())
 }

@@ -6,9 +6,10 @@ use super::drafts::{Listing, listing};
 use super::message::{Answered, Request};
 use super::sweeping::{self, Ask};
 use super::{caller, respond, url, watch};
-use crate::config::Scope;
+use crate::auth::Scope;
 use crate::input::whole;
-use crate::rules::{Severity, Status, diagnose};
+use crate::rules::Status;
+use crate::service::monitor;
 use crate::store::{self, Database as _, DatabaseError, Page, Row};
 use crate::sweep::Source;
 use crate::view::{self, Explained, parse_cursor};
@@ -145,27 +146,14 @@ async fn events(context: &Context, request: &Request) -> Answer {
 /// `GET /api/doctor`: likely root causes, with their evidence.
 async fn doctor(context: &Context, request: &Request) -> Answer {
     url::parameters(request, []).map_err(bad)?;
-    let results = context.database.run(&[store::evidence(context.now)]).await.map_err(unavailable)?;
-    let row = only(results).into_iter().next();
-    let evidence = row.as_ref().and_then(store::evidence_of);
-    let evidence = evidence.ok_or_else(|| unavailable(DatabaseError::new("the evidence can't be read")))?;
     // What a sweep would do is known by asking for one that writes nothing.
     let dry_run = Ask { dry_run: true, ..Ask::new(context, Source::Endpoint) };
     let (_, report) =
         sweeping::run(context, dry_run).await.map_err(|error| unavailable(DatabaseError::new(error)))?;
     let stale = report.failed.len().saturating_add(report.retried.len()) as u64;
-    let (health, _) = watch::look_with(context, Some(stale)).await.map_err(unavailable)?;
-    let (mut findings, warnings): (Vec<_>, Vec<_>) = health
-        .findings
-        .into_iter()
-        .chain(diagnose(&evidence, context.now))
-        .partition(|finding| finding.severity == Severity::Critical);
-    findings.extend(warnings);
-    // With another schema, all else may be wrong by that.
-    if let Some(at) = findings.iter().position(|finding| finding.code == "schema_not_current") {
-        let schema = findings.remove(at);
-        findings.insert(0, schema);
-    }
+    let settings = watch::settings(context);
+    let health = monitor::diagnose(&context.database, &settings, context.now, Some(stale)).await;
+    let findings = health.map_err(unavailable)?.findings;
     Ok(view::diagnosis_json(context.now, &findings))
 }
 

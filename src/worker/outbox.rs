@@ -8,20 +8,17 @@ use wasm_bindgen::{JsCast as _, JsValue};
 use wasm_bindgen_futures::JsFuture;
 
 use super::console;
-use super::context::Context;
+use super::context::{Context, now};
 use super::http;
-use crate::store::destinations::{QUEUE, WEBHOOK, WORKERS};
-use crate::store::{self, Claimed, Database as _, Outcome};
+use crate::rules::Timestamp;
+use crate::service::outbox::{self, Courier, Message, TIMEOUT_MS};
+use crate::store::Destination;
 use crate::sweep::Notify;
 use crate::view;
 
 /// The bindings.
 const EVENTS: &str = "EVENTS";
 const GENERATIONS: &str = "GENERATIONS";
-
-/// At most this many are delivered by one invocation.
-const BATCH: u32 = 50;
-const TIMEOUT_MS: u32 = 10_000;
 
 fn binding(env: &JsValue, name: &str) -> Option<Object> {
     Reflect::get(env, &name.into()).ok()?.dyn_into().ok()
@@ -30,10 +27,9 @@ fn binding(env: &JsValue, name: &str) -> Option<Object> {
 impl Context {
     /// To whom events go.
     pub(super) fn notify(&self) -> Notify {
-        let bit = |there: bool, bit| if there { bit } else { 0 };
-        let app = bit(binding(&self.env, EVENTS).is_some(), QUEUE)
-            | bit(self.config.webhook_url.is_some(), WEBHOOK);
-        Notify { app, retry: app | bit(binding(&self.env, GENERATIONS).is_some(), WORKERS) }
+        let bit = |to: Destination| if self.configured(to).is_ok() { to.bit() } else { 0 };
+        let app = bit(Destination::Queue) | bit(Destination::Webhook);
+        Notify { app, retry: app | bit(Destination::Workers) }
     }
 }
 
@@ -56,60 +52,46 @@ fn creation_data(creation: &Value) -> Value {
     data
 }
 
-/// Delivers what is due.
-pub(super) async fn deliver(context: &Context) {
-    if context.notify().retry == 0 {
-        return;
+/// Delivers what is due, for as long as `time_ms`.
+pub(super) async fn deliver(context: &Context, time_ms: u64) {
+    let done = outbox::deliver(&context.database, context, context.config.max_deliveries, time_ms).await;
+    for (to, error, count) in &done.errors {
+        console::error(&view::failed_delivery_line(to.name(), &format!("{error} ({count} times)")));
     }
-    if let Err(error) = try_deliver(context).await {
+    if let Some(error) = done.stopped {
         console::error(&view::failed_delivery_line("outbox", &error.to_string()));
     }
 }
 
-async fn try_deliver(context: &Context) -> Result<(), store::DatabaseError> {
-    let results = context.database.run(&[store::claim(context.now, BATCH)]).await?;
-    let events = store::claimed(results.first().map(Vec::as_slice).unwrap_or_default());
-    if events.is_empty() {
-        return Ok(());
+impl Courier for Context {
+    fn now(&self) -> Timestamp {
+        now()
     }
-    let mut outcomes: Vec<_> = events
-        .iter()
-        .map(|event| Outcome { event, left: event.destinations, error: String::new() })
-        .collect();
-    to_queue(context, EVENTS, QUEUE, &mut outcomes).await;
-    to_queue(context, GENERATIONS, WORKERS, &mut outcomes).await;
-    for outcome in outcomes.iter_mut().filter(|outcome| outcome.left & WEBHOOK != 0) {
-        let sent = post(context, outcome.event).await;
-        note(outcome, WEBHOOK, "webhook", sent);
-    }
-    context.database.run(&store::settle(&outcomes, context.config.max_deliveries)).await.map(drop)
-}
 
-fn note(outcome: &mut Outcome<'_>, bit: u32, target: &str, sent: Result<(), String>) {
-    match sent {
-        Ok(()) => outcome.left &= !bit,
-        Err(error) => {
-            console::error(&view::failed_delivery_line(target, &error));
-            outcome.error = format!("{target}: {error}");
-        }
+    fn configured(&self, to: Destination) -> Result<(), String> {
+        let there = match to {
+            Destination::Queue => binding(&self.env, EVENTS).is_some(),
+            Destination::Workers => binding(&self.env, GENERATIONS).is_some(),
+            Destination::Webhook => self.config.webhook_url.is_some(),
+        };
+        let missing = match to {
+            Destination::Queue => "there is no binding `EVENTS`",
+            Destination::Workers => "there is no binding `GENERATIONS`",
+            Destination::Webhook => "`webhook_url` is not set",
+        };
+        if there { Ok(()) } else { Err(String::from(missing)) }
     }
-}
 
-async fn to_queue(context: &Context, name: &str, bit: u32, outcomes: &mut [Outcome<'_>]) {
-    let bodies: Vec<_> = outcomes
-        .iter()
-        .filter(|outcome| outcome.left & bit != 0)
-        .map(|outcome| outcome.event.body.as_str())
-        .collect();
-    if bodies.is_empty() {
-        return;
-    }
-    let sent = match binding(&context.env, name) {
-        Some(queue) => send(&queue, &bodies).await.map_err(|error| text(&error)),
-        None => Err(format!("there is no binding `{name}`")),
-    };
-    for outcome in outcomes.iter_mut().filter(|outcome| outcome.left & bit != 0) {
-        note(outcome, bit, name, sent.clone());
+    async fn send(&self, to: Destination, messages: &[Message<'_>]) -> Result<(), String> {
+        let name = match (to, messages) {
+            (Destination::Webhook, [message]) => return post(self, message).await,
+            (Destination::Webhook, _) => return Err(String::from("a webhook takes one message at once")),
+            (Destination::Queue, _) => EVENTS,
+            (Destination::Workers, _) => GENERATIONS,
+        };
+        let queue = binding(&self.env, name).ok_or_else(|| format!("there is no binding `{name}`"))?;
+        let bodies: Vec<_> = messages.iter().map(|message| message.body).collect();
+        send(&queue, &bodies).await.map_err(|error| text(&error))
     }
 }
 
@@ -132,22 +114,22 @@ fn text(error: &JsValue) -> String {
 }
 
 /// Sends an event as Standard Webhooks has it: <https://www.standardwebhooks.com>.
-async fn post(context: &Context, event: &Claimed) -> Result<(), String> {
+async fn post(context: &Context, message: &Message<'_>) -> Result<(), String> {
     let Some(url) = &context.config.webhook_url else {
         return Err(String::from("`webhook_url` is not set"));
     };
     let secret = context.secret("WEBHOOK_SECRET").map_err(|error| error.to_string())?;
-    let seconds = (context.now.as_millis() / 1_000).to_string();
-    let signature = STANDARD.encode(secret.sign(&[&event.id, ".", &seconds, ".", &event.body]));
+    let seconds = (message.sent_at.as_millis() / 1_000).to_string();
+    let signature = STANDARD.encode(secret.sign(&[message.id, ".", &seconds, ".", message.body]));
     let signature = format!("v1,{signature}");
     let headers = [
         ("Content-Type", "application/json"),
-        ("webhook-id", &*event.id),
+        ("webhook-id", message.id),
         ("webhook-timestamp", &*seconds),
         ("webhook-signature", &*signature),
     ];
-    let post = http::Post { headers: &headers, body: &event.body };
-    let response = http::fetch(url, Some(post), TIMEOUT_MS).await.map_err(|error| text(&error))?;
+    let post = http::Post { headers: &headers, body: message.body };
+    let response = http::fetch(url, Some(post), TIMEOUT_MS as u32).await.map_err(|error| text(&error))?;
     match response.status() {
         200..=299 => Ok(()),
         status => Err(format!("it answered {status}")),

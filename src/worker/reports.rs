@@ -8,7 +8,7 @@ use super::console;
 use super::context::Context;
 use super::message::{Answered, Request};
 use super::{caller, outbox, respond, url};
-use crate::config::Scope;
+use crate::auth::Scope;
 use crate::input::{Asked, Fields, Reported};
 use crate::report::{ReportError, create, report};
 use crate::rules::{Refusal, Report};

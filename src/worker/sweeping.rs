@@ -2,7 +2,7 @@ use super::console;
 use super::context::Context;
 use super::message::{Answered, Request};
 use super::{analytics, body, caller, respond, url};
-use crate::config::Scope;
+use crate::auth::Scope;
 use crate::input::{Options, Plan};
 use crate::rules::{Planned, Policy, Suspension};
 use crate::store::Filter;
@@ -60,7 +60,7 @@ pub(super) async fn run(context: &Context, ask: Ask<'_>) -> Result<(String, Repo
         dry_run,
         notify: context.notify(),
         breaker: context.config.breaker,
-        rows_per_transaction: context.config.rows_per_transaction,
+        rows_per_transaction: context.config.rows_per_sweep,
         rows_per_sweep,
     };
     let (report, error) = match mark_stale_creations_as_failed(&context.database, request).await {

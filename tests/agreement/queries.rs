@@ -198,17 +198,19 @@ proptest! {
             let now = table.now.as_millis();
             let unreadable = |row: &&Standing| matches!(classify(&row.draft(), table.now, &table.policy),
                 Verdict::Unreadable(reason) if reason != Unreadable::UnknownStatus);
-            let evidence = store::evidence_of(&sqlite.run(&store::evidence(table.now))[0]).unwrap();
+            let mut observed = store::Observed::default();
+            observed.add_causes(sqlite.run(&store::causes(table.now))).unwrap();
+            let evidence = observed.evidence;
             prop_assert_eq!(evidence.unreadable, standing.iter().filter(unreadable).count() as u64);
-            let last = |status| {
-                let of = standing.iter().filter(move |row| active(row) == Some(status));
+            let last = |phase| {
+                let of = standing.iter().filter(move |row| active(row).map(|status| row.draft().phase(status)) == Some(phase));
                 of.filter_map(|row| readable(row, &table)).collect::<Vec<_>>()
             };
-            let (waiting, progress) = (last(Active::Pending), last(Active::Processing));
+            let (waiting, heartbeats) = (last(Phase::Pending), last(Phase::Heartbeating));
             prop_assert_eq!(evidence.waiting, waiting.len() as u64);
             prop_assert_eq!(evidence.waiting_since.map(|at| at.as_millis()), waiting.into_iter().min());
-            let silent = progress.iter().filter(|last| now - **last > SILENT_AFTER_MS).count() as u64;
-            prop_assert_eq!((evidence.silent, evidence.alive), (silent, progress.len() as u64 - silent));
+            let silent = heartbeats.iter().filter(|last| now - **last > SILENT_AFTER_MS).count() as u64;
+            prop_assert_eq!((evidence.silent, evidence.alive), (silent, heartbeats.len() as u64 - silent));
 
             let bands = [60_000, 3_600_000, 86_400_000];
             let counted = sqlite.run(&store::count(table.now, &bands));

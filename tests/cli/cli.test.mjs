@@ -18,7 +18,7 @@ let world;
 let url;
 
 before(async () => {
-  world = await start();
+  world = await start({ config: { rows_per_sweep: 1_000 } });
   url = `http://localhost:${(await world.url()).port}`;
 });
 after(async () => {
@@ -49,10 +49,23 @@ function finish(command, args, { env, input, onData } = {}) {
 }
 const run = (...args) => finish(COMMAND, args);
 
-/** What watches looks in this minute, and makes no calls beside those that are counted from here on. */
-async function quiet() {
-  await world.ask("/api/sweeps");
-  await world.order({ now: NOW });
+/** Stands between the command and the Worker. `before(n, request)` runs before the nth sweep or dry run is passed on; what it
+ * returns is answered instead. */
+async function between(before) {
+  let sweeps = 0;
+  const server = createServer(async (request, response) => {
+    const chunks = await request.toArray();
+    const instead = await before((sweeps += 1), request);
+    if (instead) return response.writeHead(instead.status, { "Content-Type": "application/json" }).end(JSON.stringify(instead.body));
+    const { authorization } = request.headers;
+    const answer = await fetch(`${url}${request.url}`, { method: request.method, headers: { authorization, "content-type": "application/json" }, body: Buffer.concat(chunks) });
+    response.writeHead(answer.status, { "Content-Type": "application/json" }).end(await answer.text());
+  });
+  await new Promise((done) => server.listen(0, "localhost", done));
+  return {
+    env: { MARK_STALE_DRAFTS_URL: `http://localhost:${server.address().port}` },
+    close: () => { server.closeAllConnections(); server.close(); },
+  };
 }
 
 /** Runs it on a terminal of 80 columns, and types an answer where it asks. */
@@ -85,12 +98,12 @@ test("a dry run shows each creation with its rule and text, and a plan; it chang
     "one\tada\timage\tpending\t48.0h\t24h\tmax_age_hours\t10\tGeneration timeout: Task stuck in pending status for 48.0 hours",
     "two\tbo\tvideo\tprocessing\t30.0h\t24h\tmax_age_hours\t80\tGeneration timeout: Task stuck in processing status for 30.0 hours",
   ]);
-  assert.match(err, /^left alone: garbage: it has no time\n2 creations of 2 users would be marked failed, 90 tokens refunded\.\nNothing was changed\.\nCarry out exactly this: mark-stale-drafts --apply [0-9a-f]{12}\n$/);
+  assert.match(err, /^unreadable: garbage: .+\n2 creations of 2 users would be marked failed, 90 tokens refunded\.\nNothing was changed\.\nTo apply exactly this plan: mark-stale-drafts --apply [0-9a-f]{12}\n$/);
   assert.equal(await world.status("one"), "pending");
   assert.equal((await world.one("SELECT count(*) AS n FROM stale_drafts_sweeps")).n, 0);
 });
 
-test("a plan leaves alone what completed since, and says so", async () => {
+test("a plan skips what completed since, and says so", async () => {
   await world.create(stale("stays"), stale("completes", { status: "processing", started_at: NOW - 30 * HOUR }));
   const plan = (await run("--dry-run")).err.match(/--apply (\w+)/)[1];
   await world.database.exec("UPDATE stale_drafts_creations SET status = 'draft' WHERE id = 'completes'");
@@ -98,13 +111,13 @@ test("a plan leaves alone what completed since, and says so", async () => {
   const { out, err, code } = await run("--apply", plan);
   assert.equal(code, 6);
   assert.match(out, /^stays\t[^\n]+\n$/);
-  assert.match(err, /left alone: completes: it is `draft` now\n1 creation of 1 user marked failed, 10 tokens refunded\.\n$/);
+  assert.match(err, /skipped: completes: .*`draft`.*\n1 creation of 1 user marked failed, 10 tokens refunded\.\n$/);
   assert.deepEqual([await world.status("stays"), await world.status("completes"), await world.status("came-later")], ["failed", "draft", "pending"]);
   assert.deepEqual(await world.wrongBalances(), []);
   const { out: sweeps } = await run("sweeps");
-  assert.match(sweeps, new RegExp(`tool CLEANUP_TOKEN\t2\t1\t0\t0\t0\t10\t\\d+ ms\tcarried out plan ${plan}`));
+  assert.match(sweeps, new RegExp(`tool CLEANUP_TOKEN\t2\t1\t0\t0\t0\t10\t\\d+ ms\tapplied plan ${plan}`));
   const unknown = await run("--apply", "0123456789ab");
-  assert.deepEqual([unknown.code, unknown.err], [2, "error: there is no plan `0123456789ab` on this machine: expected one that a dry run printed within a week\n"]);
+  assert.deepEqual([unknown.code, unknown.err], [2, "error: unknown plan `0123456789ab`: expected one that a dry run on this machine printed in the last 7 days\n"]);
   assert.equal((await run("--apply", "../../etc/passwd")).code, 2);
 });
 
@@ -147,60 +160,65 @@ test("a limit cuts a plan to another one, and may be more than one plan holds", 
   await world.create(stale("z", { created_at: NOW - 30 * HOUR }));
   assert.equal((await plan("--limit", "2")).plan_id, rest.plan_id);
 
-  await world.create(...Array.from({ length: 5_300 }, (_, i) => stale(`n${String(i).padStart(4, "0")}`, { tokens: 1 })));
-  const { out, code } = await run("--limit", "5200", "--json");
+  await world.create(...Array.from({ length: 2_300 }, (_, i) => stale(`n${String(i).padStart(4, "0")}`, { tokens: 1 })));
+  const { out, code } = await run("--limit", "2200", "--json");
   const { marked_as_failed, plan_ids, more } = JSON.parse(out);
-  assert.deepEqual([code, marked_as_failed, plan_ids.length, more], [0, 5_200, 2, false]);
-  assert.equal((await world.one("SELECT count(*) AS n FROM stale_drafts_creations WHERE status = 'failed'")).n, 5_202);
+  assert.deepEqual([code, marked_as_failed, plan_ids.length, more], [0, 2_200, 3, false]);
+  assert.equal((await world.one("SELECT count(*) AS n FROM stale_drafts_creations WHERE status = 'failed'")).n, 2_202);
 });
 
-test("what was done is shown when a later preview fails, and it does not end as if all were done", async () => {
-  await world.create(...Array.from({ length: 5_100 }, (_, i) => stale(`c${String(i).padStart(4, "0")}`, { tokens: 1 })));
-  await quiet();
-  await run("--dry-run");
-  // The first plan has 5,000, in ten transactions of three calls each.
-  await world.order({ now: NOW, failBefore: (await world.calls()) + 31 });
-  const { out, err, code } = await run("--json");
+/** Creates so many stale creations of 1 token. */
+const many = (length) => world.create(...Array.from({ length }, (_, i) => stale(`c${String(i).padStart(4, "0")}`, { tokens: 1, user_id: i % 2 ? "ada" : "bo" })));
+
+test("a dry run of more than one plan shows the first, and says that more are stale", async () => {
+  await many(1_001);
+  for (const limit of [[], ["--limit", "5000"]]) {
+    const { out, err, code } = await run("--dry-run", ...limit);
+    assert.deepEqual([code, out.trim().split("\n").length], [3, 1_000]);
+    assert.match(err, /^1,000 creations of 2 users would be marked failed, 1,000 tokens refunded\.\nMore are stale: this plan is for the first 1,000 creations\.\n/);
+  }
+});
+
+test("it shows what was done when a later preview fails, and does not end as if all were done", async () => {
+  await many(1_100);
+  // A dry run, the plan of 1,000, and another dry run.
+  const broken = await between((n) => n === 3 && { status: 503, body: { error: "the sweep stopped early" } });
+  const { out, err, code } = await finish(COMMAND, ["--json"], broken);
+  broken.close();
   const { marked_as_failed, success, more } = JSON.parse(out);
-  assert.deepEqual([code, marked_as_failed, success, more], [6, 5_000, false, true]);
+  assert.deepEqual([code, marked_as_failed, success, more], [6, 1_000, false, true]);
   assert.match(err, /error: .* the sweep stopped early/);
 });
 
-test("it goes on until nothing is left, a transaction at a time", async () => {
-  await world.create(...Array.from({ length: 5_600 }, (_, i) => stale(`c${String(i).padStart(4, "0")}`, { tokens: 1, user_id: i % 2 ? "ada" : "bo" })));
+test("it continues until nothing is left, a transaction at a time", async () => {
+  await many(2_600);
   const { out, code } = await run("--json");
   const { marked_as_failed, refunded_tokens, sweep_ids, plan_ids, more, success } = JSON.parse(out);
-  assert.deepEqual([code, marked_as_failed, refunded_tokens, sweep_ids.length, plan_ids.length, more, success], [0, 5_600, 5_600, 12, 2, false, true]);
+  assert.deepEqual([code, marked_as_failed, refunded_tokens, sweep_ids.length, plan_ids.length, more, success], [0, 2_600, 2_600, 3, 3, false, true]);
   assert.deepEqual(await world.wrongBalances(), []);
 });
 
-test("Ctrl-C stops it after the transaction in hand, and what was done stands", async () => {
-  await world.create(...Array.from({ length: 3_000 }, (_, i) => stale(`c${String(i).padStart(4, "0")}`, { tokens: 1 })));
-  await quiet();
-  await run("--dry-run");
-  // In hand when the signal comes: the second transaction, after the preview and the three calls of the first.
-  const held = (await world.calls()) + 3 + 2;
-  await world.order({ now: NOW, holdAt: held });
-  const child = spawn(COMMAND, ["--json"], { cwd: home, env: environment() });
+test("Ctrl-C stops it after the transaction under way, which stays", async () => {
+  await many(3_000);
+  let child;
+  // The signal comes while the first plan is under way.
+  const slow = await between(async (n) => {
+    if (n !== 2) return;
+    child.kill("SIGINT");
+    await new Promise((done) => setTimeout(done, 200));
+  });
+  child = spawn(COMMAND, ["--json"], { cwd: home, env: { ...environment(), ...slow.env } });
   let out = "";
   let err = "";
   child.stdout.on("data", (text) => { out += text; });
   child.stderr.on("data", (text) => { err += text; });
-  const ended = new Promise((done) => child.on("close", done));
-  while ((await world.calls()) < held) {
-    assert.equal(child.exitCode, null, err);
-    await new Promise((done) => setTimeout(done, 5));
-  }
-  child.kill("SIGINT");
-  // It is told at once, and long before the answer that it waits for.
-  await new Promise((done) => setTimeout(done, 200));
-  await world.order({ now: NOW });
-  const code = await ended;
+  const code = await new Promise((done) => child.on("close", done));
+  slow.close();
   const marked = (await world.one("SELECT count(*) AS n FROM stale_drafts_creations WHERE status = 'failed'")).n;
   const answer = JSON.parse(out);
   assert.equal(answer.marked_as_failed, marked, "it reports exactly what was done");
-  assert.deepEqual([code, answer.interrupted, marked], [6, true, 1_000]);
-  assert.match(err, /Stopped between two transactions: run it again for the rest\.\n$/);
+  assert.deepEqual([code, answer.interrupted, answer.more, marked], [6, true, true, 1_000]);
+  assert.match(err, /Interrupted between two transactions: run it again for the rest\.\n$/);
   assert.equal((await run()).code, 0);
   assert.equal((await world.one("SELECT count(*) AS n FROM stale_drafts_creations WHERE status = 'failed'")).n, 3_000);
   assert.deepEqual(await world.wrongBalances(), []);
@@ -209,7 +227,7 @@ test("Ctrl-C stops it after the transaction in hand, and what was done stands", 
 test("on a terminal it asks before it marks more than a handful", async () => {
   await world.create(...Array.from({ length: 6 }, (_, i) => stale(`c${i}`)));
   const no = await onTerminal([], "n");
-  assert.match(no.plain, /6 creations of 1 user will be marked failed, 60 tokens refunded\.\nGo on\? \[y\/N\].*Nothing was changed\./s);
+  assert.match(no.plain, /6 creations of 1 user will be marked failed, 60 tokens refunded\.\nContinue\? \[y\/N\].*Nothing was changed\./s);
   assert.equal(await world.status("c0"), "pending");
   const yes = await onTerminal([], "y");
   assert.match(yes.plain, /6 creations of 1 user marked failed, 60 tokens refunded\.\n$/);
@@ -264,13 +282,13 @@ async function late(tokens = 30) {
 
 test("restore charges for a late result and gives it to its owner, or says why not", async () => {
   const id = await late();
-  assert.match((await run("explain", id)).out, new RegExp(`Late result   2023-11-15 00:13:20\n.*the late result is kept: mark-stale-drafts restore ${id}`));
+  assert.match((await run("explain", id)).out, new RegExp(`Late result   2023-11-15 00:13:20Z\n.*a late result is kept: mark-stale-drafts restore ${id}`));
   const { out, err, code } = await run("restore", id);
-  assert.deepEqual([code, out, err], [0, "https://cdn.example/fox.mp4\n", `\`${id}\` is a draft now, and 30 tokens charged again.\n`]);
+  assert.deepEqual([code, out, err], [0, "https://cdn.example/fox.mp4\n", `\`${id}\` is a draft again; 30 tokens charged.\n`]);
   assert.equal((await world.one("SELECT tokens FROM stale_drafts_balances WHERE user_id = 'ada'")).tokens, 9_970);
   const { out: explained } = await run("explain", id);
-  assert.match(explained, /Restored      2023-11-15 00:13:20/);
-  assert.match(explained, /1\trestored\t2023-11-15 00:13:20\tw1\tmax_age_hours\tGeneration timeout: Task stuck in processing status for 2\.0 hours\n/);
+  assert.match(explained, /Restored      2023-11-15 00:13:20Z/);
+  assert.match(explained, /1\trestored\t2023-11-15 00:13:20Z\tw1\tmax_age_hours\tGeneration timeout: Task stuck in processing status for 2\.0 hours\n/);
   assert.match(explained, /\trestore\t-30\t-\n/);
 
   await world.create({ id: "mute", created_at: NOW - 3 * HOUR });
@@ -285,7 +303,7 @@ test("restore charges for a late result and gives it to its owner, or says why n
   assert.deepEqual(await world.wrongBalances(), []);
 });
 
-test("events that were given up are listed, and replayed", async () => {
+test("dead letters are listed, and replayed", async () => {
   const own = await start({ config: { webhook_url: "http://127.0.0.1:1/hook", max_deliveries: 1 }, bindings: { WEBHOOK_SECRET: `whsec_${Buffer.alloc(32, 7).toString("base64")}` } });
   await own.grant("ada", 1_000);
   await own.create({ id: "a" }, { id: "b" });
@@ -293,9 +311,9 @@ test("events that were given up are listed, and replayed", async () => {
   const at = { env: { MARK_STALE_DRAFTS_URL: `http://localhost:${(await own.url()).port}` } };
   const { out, code } = await finish(COMMAND, ["events"], at);
   assert.equal(code, 0);
-  assert.match(out, /^failed:a:1\twebhook\t2023-11-14 22:13\t1\t[^\t]+\twebhook: .+\nfailed:b:1\t/);
+  assert.match(out, /^failed:a:1\twebhook\t2023-11-14 22:13Z\t1\t[^\t]+\twebhook: .+\nfailed:b:1\t/);
   const some = await finish(COMMAND, ["replay", "failed:a:1", "failed:c:1"], at);
-  assert.deepEqual([some.code, some.err], [6, "1 event will be tried again.\n1 of those named had not been given up.\n"]);
+  assert.deepEqual([some.code, some.err], [6, "1 event will be delivered again.\nNot among the dead letters: 1 id.\n"]);
   const rest = await finish(COMMAND, ["replay", "--all", "--json"], at);
   assert.equal(rest.code, 0);
   assert.ok(JSON.parse(rest.out).replayed >= 1);
@@ -303,16 +321,16 @@ test("events that were given up are listed, and replayed", async () => {
   await own.stop();
 });
 
-test("what is tried again is told apart from what is failed", async () => {
+test("retries are counted apart from failures", async () => {
   const own = await start({ config: { policy: { kinds: { video: { attempts: 2 } } } } });
   await own.grant("ada", 1_000);
   await own.create(stale("image"), stale("video", { kind: "video", tokens: 50 }));
   const at = { env: { MARK_STALE_DRAFTS_URL: `http://localhost:${(await own.url()).port}` } };
   const preview = await finish(COMMAND, ["--dry-run"], at);
-  assert.match(preview.err, /^1 creation of 1 user would be marked failed, 10 tokens refunded; 1 creation would be put back for another attempt\.\n/);
-  assert.match(preview.out, /^video\t.*\tanother attempt is left: it is put back to pending$/m);
+  assert.match(preview.err, /^1 creation of 1 user would be marked failed, 10 tokens refunded; 1 creation would be retried\.\n/);
+  assert.match(preview.out, /^video\t.*\tretry: it goes back to pending for another attempt$/m);
   const { err, code } = await finish(COMMAND, ["--apply", preview.err.match(/--apply (\w+)/)[1]], at);
-  assert.deepEqual([code, err], [0, "1 creation of 1 user marked failed, 10 tokens refunded; 1 creation put back for another attempt.\n"]);
+  assert.deepEqual([code, err], [0, "1 creation of 1 user marked failed, 10 tokens refunded; 1 creation retried.\n"]);
   assert.deepEqual([await own.status("image"), await own.status("video")], ["failed", "pending"]);
   const { out } = await finish(COMMAND, ["explain", "video"], at);
   assert.match(out, /Status        pending, attempt 2 of 2\n/);
@@ -320,7 +338,7 @@ test("what is tried again is told apart from what is failed", async () => {
   await own.stop();
 });
 
-test("doctor that is turned away for asking too often does not say that the Worker can't work", async () => {
+test("doctor that is rate-limited does not say that the Worker is not ready", async () => {
   const server = createServer((_, response) => response.writeHead(429, { "Content-Type": "application/json" }).end('{"error":"too many requests: try again in a minute"}'));
   await new Promise((done) => server.listen(0, "localhost", done));
   const { code, out, err } = await run("doctor", "--url", `http://localhost:${server.address().port}`);
@@ -341,22 +359,22 @@ test("doctor says healthy or not by its exit code", async () => {
   const answer = await finish(COMMAND, ["doctor", "--url", `http://localhost:${(await broken.url()).port}`]);
   await broken.stop();
   assert.equal(answer.code, 7);
-  assert.match(answer.out, /configuration: policy: `preset` is `"prod"`/);
+  assert.match(answer.out, /configuration: .*preset.* is `"prod"`/);
 });
 
 test("each failure has its exit code and a message that helps", async () => {
   const cases = [
-    [["--max-age-hours", "0"], 2, /`0` is no maximum age: expected hours above 0, such as `1` or `0\.5`/],
+    [["--max-age-hours", "0"], 2, /`0`.*: expected .*hours above 0/],
     [["--status", "failed"], 2, /invalid value 'failed'/],
     [["--apply", "x", "--dry-run"], 2, /cannot be used with/],
     [["count", "--bands", "9,3"], 2, /`bands` is `9,3`: expected up to 10 ascending numbers of minutes/],
     [["doctor", "--token", "wrong"], 4, /refused the token/],
     [["doctor", "--url", "http://localhost:1"], 5, /`http:\/\/localhost:1` can't be reached .* Is `npm start` running\?/],
-    [["doctor", "--url", "http://drafts.test"], 2, /the address is `http:\/\/drafts\.test`: expected an `https:\/\/` address, so that nobody on the way reads the token/],
-    [["doctor", "--url", "http://localhost.evil.test"], 2, /expected an `https:\/\/` address/],
-    [["doctor", "--url", "http://localhost:1@evil.test"], 2, /expected an `https:\/\/` address/],
-    [["--user", "ada", "count"], 2, /`--user` before `count` is a sweep's: leave it out/],
-    [["--dry-run", "--yes", "replay", "--all"], 2, /`--dry-run` before `replay` is a sweep's/],
+    [["doctor", "--url", "http://drafts.test"], 2, /invalid address `http:\/\/drafts\.test`: expected `https:\/\/…`, so that nobody on the way can read the token/],
+    [["doctor", "--url", "http://localhost.evil.test"], 2, /expected `https:\/\/…`/],
+    [["doctor", "--url", "http://localhost:1@evil.test"], 2, /expected `https:\/\/…`/],
+    [["--user", "ada", "count"], 2, /`--user` before `count` is an option of a sweep: remove it/],
+    [["--dry-run", "--yes", "replay", "--all"], 2, /`--dry-run` before `replay` is an option of a sweep/],
     [["token", "--name", "a\\b", "--scope", "read"], 2, /expected text without quotes and backslashes/],
   ];
   for (const [args, code, message] of cases) {
@@ -367,11 +385,30 @@ test("each failure has its exit code and a message that helps", async () => {
     assert.ok(!result.err.includes(CLEANUP_TOKEN));
   }
   await world.create(stale("a"));
-  await world.order({ now: NOW, failBefore: 3 });
-  const failed = await run();
+  const broken = await between((n) => n === 2 && { status: 503, body: { error: "the sweep stopped early" } });
+  const failed = await finish(COMMAND, [], broken);
+  broken.close();
   assert.deepEqual([failed.code, failed.err.split("\n")[0]], [1, "0 creations of 0 users marked failed, 0 tokens refunded."]);
   assert.match(failed.err, /answered 503: the sweep stopped early/);
   assert.equal(await world.status("a"), "pending");
+});
+
+test("what it found stays its exit code, whatever becomes of its output", async () => {
+  const shell = (line) => finish("bash", ["-o", "pipefail", "-c", line]);
+  await world.create({ id: "waits", created_at: NOW - 20 * MINUTE }, stale("old"));
+  for (const [args, code] of [["doctor", 7], ["--dry-run", 3], ["replay none --json", 6], ["sweeps --json", 0]]) {
+    // A reader that is gone.
+    const closed = await shell(`'${COMMAND}' ${args} | true`);
+    assert.deepEqual([closed.code, /can't be written/.test(closed.err)], [code, false], `${args}: ${closed.err}`);
+    // Another error is one, and a success becomes a failure.
+    const full = await shell(`'${COMMAND}' ${args} > /dev/full`);
+    assert.deepEqual([full.code, /error: stdout can't be written: /.test(full.err)], [code || 1, true], `${args}: ${full.err}`);
+  }
+  assert.equal((await shell(`'${COMMAND}' doctor 2> /dev/full`)).code, 7);
+  for (const args of ["--help", "man", "completions bash"]) {
+    assert.equal((await shell(`'${COMMAND}' ${args} > /dev/full`)).code, 1, args);
+    assert.equal((await shell(`'${COMMAND}' ${args} | true`)).code, 0, args);
+  }
 });
 
 test("something else at the address is named, and no token follows a redirect", async () => {

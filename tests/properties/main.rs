@@ -10,6 +10,7 @@
 )]
 #![cfg(not(target_arch = "wasm32"))]
 
+mod diagnosis;
 mod generate;
 mod parsing;
 mod plans;
@@ -17,4 +18,3 @@ mod policies;
 mod reports;
 mod texts;
 mod verdicts;
-mod watching;

@@ -1,9 +1,9 @@
-//! Plans: complete, in order, harmless to repeat, and confirmed only as they were.
+//! Decisions: complete, in order, harmless to repeat, and confirmed only as they were.
 
 use proptest::prelude::{any, prop_assert, prop_assert_eq, proptest};
 use stale_drafts::rules::{
-    Candidate, Draft, Failure, LAGS, Plan, Planned, Policy, SkipReason, Status, Time, Timestamp, Unqualified,
-    Verdict, classify, plan, recheck,
+    Action, Candidate, Decision, Decisions, Draft, LAGS, Planned, Policy, SkipReason, Status, Time,
+    Timestamp, Verdict, classify, decide, recheck,
 };
 
 use crate::generate::{Crowd, MAX, crowd, passes};
@@ -13,12 +13,17 @@ fn candidates<'a>(ids: &'a [String], drafts: &[Draft<'a>]) -> Vec<Candidate<'a>>
 }
 
 /// The drafts as a sweep leaves them that carries out the plan.
-fn apply<'a>(plan: &Plan<'_>, ids: &[String], drafts: &[Draft<'a>], now: Timestamp) -> Vec<Draft<'a>> {
-    let has = |list: &[Failure<'_>], id: &str| list.iter().any(|failure| failure.id == id);
+fn apply<'a>(
+    decisions: &Decisions<'_>,
+    ids: &[String],
+    drafts: &[Draft<'a>],
+    now: Timestamp,
+) -> Vec<Draft<'a>> {
+    let has = |list: &[Decision<'_>], id: &str| list.iter().any(|decision| decision.id == id);
     let after = |(id, draft): (&String, &Draft<'a>)| {
-        if has(&plan.fail, id) {
+        if has(&decisions.fail, id) {
             Draft { status: Some(Status::Failed), ..*draft }
-        } else if has(&plan.retry, id) {
+        } else if has(&decisions.retry, id) {
             Draft {
                 status: Some(Status::Pending),
                 attempt: draft.attempt + 1,
@@ -34,18 +39,18 @@ fn apply<'a>(plan: &Plan<'_>, ids: &[String], drafts: &[Draft<'a>], now: Timesta
     ids.iter().zip(drafts).map(after).collect()
 }
 
-fn planned<'a>(failure: &Failure<'a>) -> Planned<'a> {
+fn planned<'a>(decision: &Decision<'a>) -> Planned<'a> {
     Planned {
-        id: failure.id,
-        stuck_status: Some(failure.staleness.stuck_status.status()),
-        attempt: failure.staleness.attempt,
-        last_sign_of_life: failure.staleness.last_sign_of_life.as_millis(),
-        retries: failure.staleness.retries(),
+        id: decision.id,
+        stuck_status: Some(decision.staleness.stuck_status.status()),
+        attempt: decision.staleness.attempt,
+        last_sign_of_life: decision.staleness.last_sign_of_life.as_millis(),
+        action: decision.staleness.action(),
     }
 }
 
-fn all<'p, 'a>(plan: &'p Plan<'a>) -> impl Iterator<Item = &'p Failure<'a>> {
-    plan.fail.iter().chain(&plan.retry)
+fn all<'p, 'a>(decisions: &'p Decisions<'a>) -> impl Iterator<Item = &'p Decision<'a>> {
+    decisions.fail.iter().chain(&decisions.retry)
 }
 
 fn active(drafts: &[Draft<'_>], policy: &Policy) -> u64 {
@@ -59,39 +64,38 @@ fn active(drafts: &[Draft<'_>], policy: &Policy) -> u64 {
 
 proptest! {
     #[test]
-    fn a_plan_holds_every_candidate_once_and_in_order(Crowd { policy, now, drafts, ids } in crowd()) {
-        let plan = plan(candidates(&ids, &drafts), now, &policy);
+    fn what_is_neither_settled_nor_fresh_is_decided_once_and_in_order(Crowd { policy, now, drafts, ids } in crowd()) {
+        let decisions = decide(candidates(&ids, &drafts), now, &policy);
         let number = |id: &str| id.parse::<usize>().unwrap();
         let lists = [
-            plan.fail.iter().map(|failure| number(failure.id)).collect::<Vec<_>>(),
-            plan.retry.iter().map(|failure| number(failure.id)).collect(),
-            plan.skip.iter().map(|skip| number(skip.id)).collect(),
+            decisions.fail.iter().map(|decision| number(decision.id)).collect::<Vec<_>>(),
+            decisions.retry.iter().map(|decision| number(decision.id)).collect(),
+            decisions.unreadable.iter().map(|(id, _)| number(id)).collect(),
         ];
         for list in &lists {
             prop_assert!(list.is_sorted_by(|a, b| a < b));
         }
         let mut seen = lists.concat();
         seen.sort_unstable();
-        prop_assert_eq!(seen, (0..ids.len()).collect::<Vec<_>>());
+        let decided = |draft: &Draft<'_>| {
+            !matches!(classify(draft, now, &policy), Verdict::Settled(_) | Verdict::Fresh { .. })
+        };
+        let expected: Vec<_> = (0..ids.len()).filter(|at| decided(&drafts[*at])).collect();
+        prop_assert_eq!(seen, expected);
     }
 
     #[test]
     fn a_plan_says_of_each_what_its_verdict_is(Crowd { policy, now, drafts, ids } in crowd()) {
-        let plan = plan(candidates(&ids, &drafts), now, &policy);
+        let decisions = decide(candidates(&ids, &drafts), now, &policy);
         let verdict = |id: &str| classify(&drafts[id.parse::<usize>().unwrap()], now, &policy);
-        for (list, retries) in [(&plan.fail, false), (&plan.retry, true)] {
-            for failure in list {
-                prop_assert_eq!(Verdict::Stale(failure.staleness), verdict(failure.id));
-                prop_assert_eq!(failure.staleness.retries(), retries);
+        for (list, action) in [(&decisions.fail, Action::Fail), (&decisions.retry, Action::Retry)] {
+            for decision in list {
+                prop_assert_eq!(Verdict::Stale(decision.staleness), verdict(decision.id));
+                prop_assert_eq!(decision.staleness.action(), action);
             }
         }
-        for skip in &plan.skip {
-            let expected = match skip.reason {
-                SkipReason::Settled(status) => Verdict::Settled(status),
-                SkipReason::Fresh { status, deadline } => Verdict::Fresh { status, deadline },
-                SkipReason::Unreadable(reason) => Verdict::Unreadable(reason),
-            };
-            prop_assert_eq!(expected, verdict(skip.id));
+        for (id, reason) in &decisions.unreadable {
+            prop_assert_eq!(Verdict::Unreadable(*reason), verdict(id));
         }
     }
 
@@ -99,22 +103,21 @@ proptest! {
     fn a_plan_of_two_lists_is_the_two_plans(Crowd { policy, now, drafts, ids } in crowd(), at in any::<usize>()) {
         let all = candidates(&ids, &drafts);
         let (head, tail) = all.split_at(at % (all.len() + 1));
-        let [mut first, second] = [head, tail].map(|part| plan(part.iter().copied(), now, &policy));
+        let [mut first, second] = [head, tail].map(|part| decide(part.iter().copied(), now, &policy));
         first.fail.extend(second.fail);
         first.retry.extend(second.retry);
-        first.skip.extend(second.skip);
-        prop_assert_eq!(first, plan(all, now, &policy));
+        first.unreadable.extend(second.unreadable);
+        prop_assert_eq!(first, decide(all, now, &policy));
     }
 
     #[test]
     fn planning_again_after_carrying_it_out_yields_nothing(Crowd { policy, now, drafts, ids } in crowd()) {
-        let first = plan(candidates(&ids, &drafts), now, &policy);
+        let first = decide(candidates(&ids, &drafts), now, &policy);
         let after = apply(&first, &ids, &drafts, now);
-        let second = plan(candidates(&ids, &after), now, &policy);
+        let second = decide(candidates(&ids, &after), now, &policy);
         prop_assert_eq!((second.fail, second.retry), (vec![], vec![]));
         // What was left alone is what it was.
-        let untouched = |id: &str| !all(&first).any(|failure| failure.id == id);
-        prop_assert_eq!(second.skip.into_iter().filter(|skip| untouched(skip.id)).collect::<Vec<_>>(), first.skip);
+        prop_assert_eq!(second.unreadable, first.unreadable);
     }
 
     #[test]
@@ -123,11 +126,11 @@ proptest! {
         let mut now = now;
         loop {
             let before = active(&drafts, &policy);
-            let plan = plan(candidates(&ids, &drafts), now, &policy);
-            if all(&plan).next().is_none() {
+            let decisions = decide(candidates(&ids, &drafts), now, &policy);
+            if all(&decisions).next().is_none() {
                 break;
             }
-            drafts = apply(&plan, &ids, &drafts, now);
+            drafts = apply(&decisions, &ids, &drafts, now);
             // Failing takes one away, and so does putting back: it ends.
             prop_assert!(active(&drafts, &policy) < before);
             now = now.saturating_add(100 * 3_600_000);
@@ -140,14 +143,14 @@ proptest! {
         later in passes(),
     ) {
         let all_candidates = candidates(&ids, &drafts);
-        let plan = plan(all_candidates.iter().copied(), now, &policy);
-        for failure in all(&plan) {
-            let candidate = all_candidates.iter().find(|candidate| candidate.id == failure.id).unwrap();
-            let planned = planned(failure);
-            prop_assert_eq!(recheck(&planned, Some(candidate), now, &policy), Ok(*failure));
+        let decisions = decide(all_candidates.iter().copied(), now, &policy);
+        for decision in all(&decisions) {
+            let candidate = all_candidates.iter().find(|candidate| candidate.id == decision.id).unwrap();
+            let planned = planned(decision);
+            prop_assert_eq!(recheck(&planned, Some(candidate), now, &policy), Ok(*decision));
             let confirmed = recheck(&planned, Some(candidate), now.saturating_add(later), &policy);
-            prop_assert_eq!(confirmed.map(|failure| failure.id), Ok(failure.id));
-            prop_assert_eq!(recheck(&planned, None, now, &policy), Err(Unqualified::Gone));
+            prop_assert_eq!(confirmed.map(|decision| decision.id), Ok(decision.id));
+            prop_assert_eq!(recheck(&planned, None, now, &policy), Err(SkipReason::Gone));
         }
     }
 
@@ -156,18 +159,18 @@ proptest! {
         Crowd { policy, now, drafts, ids } in crowd(),
         later in passes(),
     ) {
-        let plan = plan(candidates(&ids, &drafts), now, &policy);
-        let after = apply(&plan, &ids, &drafts, now);
+        let decisions = decide(candidates(&ids, &drafts), now, &policy);
+        let after = apply(&decisions, &ids, &drafts, now);
         let left = candidates(&ids, &after);
-        for failure in all(&plan) {
-            let candidate = left.iter().find(|candidate| candidate.id == failure.id);
-            let expected = if failure.staleness.retries() {
-                Unqualified::Restarted
+        for decision in all(&decisions) {
+            let candidate = left.iter().find(|candidate| candidate.id == decision.id);
+            let expected = if decision.staleness.action() == Action::Retry {
+                SkipReason::Restarted
             } else {
-                Unqualified::Settled(Status::Failed)
+                SkipReason::Settled(Status::Failed)
             };
             for now in [now, now.saturating_add(later)] {
-                prop_assert_eq!(recheck(&planned(failure), candidate, now, &policy), Err(expected));
+                prop_assert_eq!(recheck(&planned(decision), candidate, now, &policy), Err(expected));
             }
             prop_assert!(!expected.to_string().is_empty() && !expected.code().is_empty());
         }
@@ -178,16 +181,16 @@ proptest! {
         Crowd { policy, now, drafts, ids } in crowd(),
         other in crowd(),
     ) {
-        let plan = plan(candidates(&ids, &drafts), now, &policy);
-        for (failure, draft) in all(&plan).zip(&other.drafts) {
-            let candidate = Candidate { id: failure.id, draft: *draft };
-            let planned = planned(failure);
+        let decisions = decide(candidates(&ids, &drafts), now, &policy);
+        for (decision, draft) in all(&decisions).zip(&other.drafts) {
+            let candidate = Candidate { id: decision.id, draft: *draft };
+            let planned = planned(decision);
             let answer = recheck(&planned, Some(&candidate), now, &policy);
             let same = matches!(classify(draft, now, &policy), Verdict::Stale(staleness)
                 if staleness.attempt == planned.attempt
                 && Some(staleness.stuck_status.status()) == planned.stuck_status
                 && staleness.last_sign_of_life.as_millis() == planned.last_sign_of_life
-                && staleness.retries() == planned.retries);
+                && staleness.action() == planned.action);
             prop_assert_eq!(answer.is_ok(), same);
             if let Err(reason) = answer {
                 prop_assert!(!reason.to_string().is_empty() && !reason.code().is_empty());
@@ -198,8 +201,8 @@ proptest! {
     #[test]
     fn a_lag_grows_with_the_time_since_the_deadline(Crowd { policy, now, drafts, ids } in crowd(), later in passes()) {
         let lags = |now| -> Vec<_> {
-            let plan = plan(candidates(&ids, &drafts), now, &policy);
-            all(&plan).map(|failure| (failure.id.to_owned(), failure.lag(), failure.staleness)).collect()
+            let decisions = decide(candidates(&ids, &drafts), now, &policy);
+            all(&decisions).map(|decision| (decision.id.to_owned(), decision.staleness.lag(), decision.staleness)).collect()
         };
         let later = lags(now.saturating_add(later));
         for (id, lag, staleness) in lags(now) {

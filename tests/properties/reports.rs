@@ -1,6 +1,6 @@
 //! What becomes of a report: on every state that can be told apart, possible or not.
 
-use stale_drafts::rules::{Judgement, Refusal, Report, Standing, Status};
+use stale_drafts::rules::{Judgement, Refusal, Report, Snapshot, Status};
 
 const FENCES: [&str; 7] = ["1.a", "2.a", "2.b", "3.a", "", "x.y", "99999999999.a"];
 const WORDS: [&str; 2] = ["a", "b"];
@@ -9,7 +9,7 @@ fn or_none(words: &'static [&'static str]) -> impl Iterator<Item = Option<&'stat
     words.iter().copied().map(Some).chain([None])
 }
 
-fn standings() -> impl Iterator<Item = Standing<'static>> {
+fn standings() -> impl Iterator<Item = Snapshot<'static>> {
     let flags = (0..8_u8).map(|bits| [bits & 1 > 0, bits & 2 > 0, bits & 4 > 0]);
     Status::ALL.into_iter().flat_map(move |status| {
         let flags = flags.clone();
@@ -22,7 +22,7 @@ fn standings() -> impl Iterator<Item = Standing<'static>> {
                     or_none(&WORDS).flat_map(move |error_code| {
                         let flags = flags.clone();
                         or_none(&WORDS).flat_map(move |result_url| {
-                            flags.clone().map(move |[late, restored, deleted]| Standing {
+                            flags.clone().map(move |[late, restored, deleted]| Snapshot {
                                 status,
                                 attempt,
                                 worker,
@@ -53,18 +53,18 @@ fn reports() -> Vec<Report<'static>> {
 }
 
 /// Every state with every report, and what is answered.
-fn judged(mut law: impl FnMut(&Standing<'_>, &Report<'_>, Judgement)) {
+fn judged(mut check: impl FnMut(&Snapshot<'_>, &Report<'_>, Judgement)) {
     let reports = reports();
     for standing in standings() {
         for report in &reports {
-            law(&standing, report, report.judge(&standing));
+            check(&standing, report, report.judge(&standing));
         }
     }
 }
 
 /// What can stand in the database: the statements and the schema see to it.
-fn possible(standing: &Standing<'_>) -> bool {
-    let Standing { status, worker, fence, late, restored, deleted, .. } = *standing;
+fn possible(standing: &Snapshot<'_>) -> bool {
+    let Snapshot { status, worker, fence, late, restored, deleted, .. } = *standing;
     let begun = worker.is_some() && fence.is_some();
     match status {
         Status::Pending => worker.is_none() && fence.is_none() && !restored && !deleted && !late,
@@ -75,22 +75,22 @@ fn possible(standing: &Standing<'_>) -> bool {
 }
 
 /// What stands after a report took effect.
-fn after<'a>(standing: &Standing<'a>, report: &Report<'a>) -> Standing<'a> {
+fn after<'a>(standing: &Snapshot<'a>, report: &Report<'a>) -> Snapshot<'a> {
     let standing = *standing;
     match *report {
         Report::Start { worker } => {
-            Standing { status: Status::Processing, worker: Some(worker), fence: Some("2.a"), ..standing }
+            Snapshot { status: Status::Processing, worker: Some(worker), fence: Some("2.a"), ..standing }
         }
         Report::Heartbeat { .. } => standing,
         Report::Complete { result_url, .. } => {
-            Standing { status: Status::Draft, result_url: Some(result_url), ..standing }
+            Snapshot { status: Status::Draft, result_url: Some(result_url), ..standing }
         }
         Report::Fail { error_code, .. } => {
-            Standing { status: Status::Failed, error_code: Some(error_code), ..standing }
+            Snapshot { status: Status::Failed, error_code: Some(error_code), ..standing }
         }
-        Report::Publish => Standing { status: Status::Published, ..standing },
-        Report::Delete => Standing { deleted: true, ..standing },
-        Report::Restore => Standing { status: Status::Draft, restored: true, ..standing },
+        Report::Publish => Snapshot { status: Status::Published, ..standing },
+        Report::Delete => Snapshot { deleted: true, ..standing },
+        Report::Restore => Snapshot { status: Status::Draft, restored: true, ..standing },
     }
 }
 

@@ -6,7 +6,7 @@ use proptest::prelude::{prop_assert, prop_assert_eq, prop_oneof, proptest};
 use proptest::strategy::{Strategy as _, ValueTree as _};
 use proptest::test_runner::TestRunner;
 use stale_drafts::rules::{
-    Draft, Field, Limit, Status, Time, Timestamp, Unreadable, Verdict, badge, classify,
+    Action, Draft, Field, Limit, Status, Time, Timestamp, Unreadable, Verdict, badge, classify,
 };
 
 use crate::generate::{MAX, Scene, passes, scene};
@@ -67,15 +67,17 @@ fn described(verdict: &Verdict) -> String {
         Verdict::Unreadable(Unreadable::Malformed(field)) => format!("malformed {field}"),
         Verdict::Unreadable(Unreadable::Future) => String::from("future"),
         Verdict::Settled(status) => format!("settled {status}"),
-        Verdict::Fresh { status, deadline: None } => format!("fresh {status} for ever"),
-        Verdict::Fresh { status, deadline: Some(at) } => format!("fresh {status} until {}", at.as_millis()),
+        Verdict::Fresh { status, deadline: None, .. } => format!("fresh {status} for ever"),
+        Verdict::Fresh { status, deadline: Some(at), .. } => {
+            format!("fresh {status} until {}", at.as_millis())
+        }
         Verdict::Stale(staleness) => format!(
             "stale {} since {} for {} until {}, again: {}",
             staleness.stuck_status,
             staleness.since.as_millis(),
             staleness.age_ms,
             staleness.deadline().as_millis(),
-            staleness.retries()
+            staleness.action() == Action::Retry
         ),
     }
 }
@@ -196,15 +198,20 @@ proptest! {
                 let moved = stale_drafts::rules::Staleness {
                     since: shifted_instant(here.since, by).unwrap(),
                     last_sign_of_life: shifted_instant(here.last_sign_of_life, by).unwrap(),
+                    entered: here.entered.map(|at| shifted_instant(at, by).unwrap()),
                     ..here
                 };
                 prop_assert_eq!(moved, there);
                 prop_assert_eq!(here.error_text().to_string(), there.error_text().to_string());
             }
-            (Verdict::Fresh { status, deadline }, Verdict::Fresh { status: other, deadline: then }) => {
+            (
+                Verdict::Fresh { status, deadline, limit, rule },
+                Verdict::Fresh { status: other, deadline: then, limit: limit_then, rule: rule_then },
+            ) => {
                 prop_assert_eq!(status, other);
-                // Both deadlines end with time itself.
+                // Where both deadlines end with time itself, either limit may be the one that applies.
                 let ends = [deadline, then].contains(&Some(Timestamp::MAX));
+                prop_assert!(ends || (limit, rule) == (limit_then, rule_then));
                 prop_assert!(ends || deadline.and_then(|at| shifted_instant(at, by)) == then);
             }
             (here, there) => prop_assert_eq!(here, there),
@@ -253,7 +260,9 @@ fn what_is_made_reaches_everything() {
             Verdict::Stale(staleness) if staleness.age_ms == staleness.max_age_ms + 1 => {
                 String::from("1 ms beyond its limit")
             }
-            Verdict::Stale(staleness) if staleness.retries() => String::from("to be tried again"),
+            Verdict::Stale(staleness) if staleness.action() == Action::Retry => {
+                String::from("to be tried again")
+            }
             Verdict::Stale(_) => String::from("to be failed"),
             Verdict::Unreadable(reason) => reason.to_string(),
         };

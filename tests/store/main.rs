@@ -15,12 +15,13 @@
 #[path = "../../crates/simulator/src/as_d1.rs"]
 mod as_d1;
 mod lists;
+mod monitor;
 mod operators;
+mod outbox;
 mod reports;
 mod sqlite;
 mod sweeping;
 mod sweeps;
-mod watch;
 
 use serde_json::{Map, Value, json};
 use sqlite::Sqlite;

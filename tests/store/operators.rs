@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use stale_drafts::rules::Evidence;
-use stale_drafts::store::{self, ActiveBand, Dashboard, Rates, Rolled, Row};
+use stale_drafts::store::{self, ActiveBand, Dashboard, Observed, Rates, Rolled, Row};
 
 use crate::sqlite::Sqlite;
 use crate::{HOUR, MINUTE, NOW, add, at, database, now, policy, row};
@@ -92,39 +92,38 @@ fn everything_about_one_creation() {
 #[test]
 fn the_newest_alerts_of_all_codes_are_shown() {
     let database = database();
-    let shown =
-        || Dashboard::read(database.all(&store::dashboard(&policy(&[]), now(), now()))).unwrap().alerts;
-    assert_eq!(shown(), [] as [Row; 0]);
+    let shown = || {
+        let results = database.all(&store::dashboard(&policy(&[]), now(), now()));
+        Dashboard::read(results).unwrap().alerts.iter().map(|alert| alert.since).collect::<Vec<_>>()
+    };
+    assert_eq!(shown(), [0; 0]);
     // Codes take turns, but for one that has the most, and one that is old.
     database.write(
         "WITH RECURSIVE n (n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM n WHERE n < 60)
          INSERT INTO stale_drafts_alerts (code, since, resolved_at, severity, cause, evidence, remedy)
          SELECT CASE WHEN n = 0 THEN 'old' WHEN n < 40 THEN 'many' ELSE 'code ' || n % 2 END, n, 99, 'warning', 'c', 'e', 'r' FROM n",
     );
-    let expected: Vec<_> = (46..=60).rev().map(Value::from).collect();
-    assert_eq!(column(&shown(), "since"), expected);
+    assert_eq!(shown(), (46..=60).rev().collect::<Vec<_>>());
     // What is older than the instant goes, of whichever code; what is resolved after it stays.
     database.write(
         "UPDATE stale_drafts_alerts SET resolved_at = since + 1; UPDATE stale_drafts_alerts SET resolved_at = NULL WHERE since = 7",
     );
     database.all(&store::trim(at(0), at(0), at(50)));
-    assert_eq!(
-        column(&shown(), "since"),
-        [60, 59, 58, 57, 56, 55, 54, 53, 52, 51, 50, 49, 7].map(Value::from)
-    );
+    assert_eq!(shown(), [60, 59, 58, 57, 56, 55, 54, 53, 52, 51, 50, 49, 7]);
 }
 
 fn evidence(database: &Sqlite) -> Evidence {
-    store::evidence_of(&database.one(store::evidence(now()))[0]).unwrap()
+    let mut observed = Observed::default();
+    observed.add_causes(database.one(store::causes(now()))).unwrap();
+    observed.evidence
 }
 
 #[test]
 fn there_is_evidence_of_nothing_in_an_empty_database() {
     let version = store::SCHEMA_VERSION;
-    let nothing =
-        Evidence { schema_version: version, expected_schema_version: version, ..Evidence::default() };
-    assert_eq!(evidence(&database()), nothing);
-    assert_eq!(store::evidence_of(&row(json!({}))), None);
+    assert_eq!(evidence(&database()), Evidence { schema_version: version, ..Evidence::default() });
+    let error = Observed::default().add_causes(vec![row(json!({}))]).unwrap_err().to_string();
+    assert_eq!(error, "column `.` of a result: missing field `waiting`");
 }
 
 #[test]
@@ -132,11 +131,17 @@ fn the_evidence_of_a_diagnosis() {
     let database = database();
     add(&database, "waits", json!({ "created_at": NOW - 3 }));
     add(&database, "waits too", json!({ "created_at": NOW - 2 }));
-    let processing = |ago: u64| json!({ "status": "processing", "created_at": 0, "started_at": NOW - ago });
-    add(&database, "alive", processing(5 * MINUTE));
+    let heartbeat = |ago: u64| json!({ "status": "processing", "created_at": 0, "started_at": NOW - 9 * MINUTE, "heartbeat_at": NOW - ago });
+    add(&database, "alive", heartbeat(5 * MINUTE));
     for (id, ago) in [("silent", 5 * MINUTE + 1), ("more silent", 6 * MINUTE), ("most silent", 7 * MINUTE)] {
-        add(&database, id, processing(ago));
+        add(&database, id, heartbeat(ago));
     }
+    // Without a heartbeat it may be as alive as it ever was.
+    add(
+        &database,
+        "no heartbeat",
+        json!({ "status": "processing", "created_at": 0, "started_at": NOW - 8 * MINUTE }),
+    );
     for id in ["u1", "u2"] {
         add(&database, id, json!({ "created_at": null }));
     }
@@ -161,7 +166,7 @@ fn the_evidence_of_a_diagnosis() {
     let expected = Evidence {
         waiting: 2,
         waiting_since: Some(at(NOW - 3)),
-        last_start: Some(at(NOW - 5 * MINUTE)),
+        last_start: Some(at(NOW - 8 * MINUTE)),
         alive: 1,
         silent: 3,
         silent_between: Some((at(NOW - 7 * MINUTE), at(NOW - 5 * MINUTE))),
@@ -170,14 +175,24 @@ fn the_evidence_of_a_diagnosis() {
         failed: 5,
         top_error: Some((String::from("broken"), 3)),
         top_kind: Some((String::from("video"), 4, 5)),
-        last_good_sweep: Some(at(NOW - 9)),
         last_sweep_error: Some(String::from("lost")),
         schema_version: version,
-        expected_schema_version: version,
         ..Evidence::default()
     };
     let found = evidence(&database);
     assert_eq!(found, expected);
+}
+
+#[test]
+fn what_is_in_progress_has_started_however_many_are_newer() {
+    let database = database();
+    add(&database, "works", json!({ "status": "processing", "created_at": 0, "started_at": NOW - 7 }));
+    database.write(&format!(
+        "WITH RECURSIVE n (n) AS (VALUES (1) UNION ALL SELECT n + 1 FROM n WHERE n < 1000)
+         INSERT INTO stale_drafts_creations (id, user_id, kind, prompt, status, tokens, created_at)
+         SELECT 'n' || n, 'anna', 'image', '', 'pending', 0, {NOW} FROM n"
+    ));
+    assert_eq!(evidence(&database).last_start, Some(at(NOW - 7)));
 }
 
 #[test]
@@ -195,6 +210,9 @@ fn few_failures_are_not_worth_naming() {
     assert_eq!(found.top_kind, Some((String::from("image"), 5, 5)));
 }
 
+/// When the present hour begins.
+const BEGIN: u64 = NOW / HOUR * HOUR;
+
 fn rolled(hour: u64, creations: u64) -> Rolled {
     Rolled {
         hour,
@@ -211,7 +229,7 @@ fn rolled(hour: u64, creations: u64) -> Rolled {
 #[test]
 fn a_dashboard_reads_everything() {
     let database = database();
-    for (hour, creations) in [(0, 99), (NOW - 2 * HOUR, 2), (NOW - HOUR, 3), (NOW, 4), (NOW + 1, 5)] {
+    for (hour, creations) in [(0, 99), (BEGIN - 2 * HOUR, 2), (BEGIN - HOUR, 3), (BEGIN, 4), (NOW + 1, 5)] {
         database.write(&format!(
             "INSERT INTO stale_drafts_rollups VALUES ({hour}, 'failed', 'image', 'pending', 'max_age_hours', {creations}, 5, 10, 11, 12, 13, 14, 15)"
         ));
@@ -237,9 +255,9 @@ fn a_dashboard_reads_everything() {
          INSERT INTO stale_drafts_audit VALUES ('1', 1, 'ops', 'pause', ''), ('2', 2, 'ops', 'resume', '')",
     );
     let policy = policy(&[(&["kinds", "film", "max_age_hours"], -1.0)]);
-    let results = database.all(&store::dashboard(&policy, now(), at(NOW - HOUR)));
+    let results = database.all(&store::dashboard(&policy, now(), at(BEGIN - HOUR)));
     let read = Dashboard::read(results).unwrap();
-    assert_eq!(read.hours, [rolled(NOW - HOUR, 3), rolled(NOW, 4)]);
+    assert_eq!(read.hours, [rolled(BEGIN - HOUR, 3), rolled(BEGIN, 4)]);
     assert_eq!(read.totals, [rolled(0, 99)]);
     let band = |kind: &str, max_age_ms, band| ActiveBand {
         phase: String::from("pending"),
@@ -255,8 +273,10 @@ fn a_dashboard_reads_everything() {
     let rates = Rates { newest: 10, completed: 2, failed: 3, timed_out: 1, retried: 1, active: 5 };
     assert_eq!(read.rates, rates);
     assert_eq!(column(&read.sweeps, "id"), ["2", "1"]);
-    assert_eq!(column(&read.alerts, "code"), ["b", "a"]);
-    assert_eq!(column(&read.audit, "action"), ["resume", "pause"]);
+    let alerts: Vec<_> = read.alerts.iter().map(|alert| (alert.code.as_str(), alert.resolved_at)).collect();
+    assert_eq!(alerts, [("b", None), ("a", Some(2))]);
+    let audit: Vec<_> = read.audit.iter().map(|row| row.action.as_str()).collect();
+    assert_eq!(audit, ["resume", "pause"]);
 }
 
 #[test]
@@ -270,4 +290,30 @@ fn a_dashboard_is_all_of_its_results_or_an_error() {
     let results = database.all(&store::dashboard(&policy(&[]), now(), at(0)));
     let read = Dashboard::read(results).unwrap();
     assert_eq!((read.hours.len(), read.totals.len()), (0, 1));
+}
+
+#[test]
+fn a_month_of_many_kinds_is_shown_by_the_day_up_to_the_present_hour() {
+    let database = database();
+    // 4 kinds and 2 statuses in each of 720 hours: more rows than are shown.
+    database.write(&format!(
+        "WITH RECURSIVE hours (n) AS (VALUES (0) UNION ALL SELECT n + 1 FROM hours WHERE n < 719)
+         INSERT INTO stale_drafts_rollups SELECT {BEGIN} - n * {HOUR}, 'failed', k.column1, s.column1, 'x', 1, 2, 1, 0, 0, 0, 0, 0
+         FROM hours, (VALUES ('a'), ('b'), ('c'), ('d')) AS k, (VALUES ('pending'), ('processing')) AS s"
+    ));
+    let read = |hours: u64| {
+        let since = at(NOW - hours * HOUR);
+        Dashboard::read(database.all(&store::dashboard(&policy(&[]), now(), since))).unwrap().hours
+    };
+    let month = read(720);
+    let sum = |rows: &[Rolled]| {
+        rows.iter()
+            .map(|row| (row.creations, row.tokens, row.lags[0]))
+            .fold((0, 0, 0), |sum, row| (sum.0 + row.0, sum.1 + row.1, sum.2 + row.2))
+    };
+    assert_eq!(sum(&month), (5_760, 11_520, 5_760));
+    assert_eq!(month.last().unwrap().hour, NOW / (24 * HOUR) * 24 * HOUR);
+    assert_eq!(month.len(), 8 * 31);
+    let week = read(168);
+    assert_eq!((week.len(), week.last().unwrap().hour), (8 * 168, BEGIN));
 }

@@ -12,12 +12,12 @@ const PROMISES = {
     "SELECT c.id, c.status, l.tokens FROM stale_drafts_creations AS c LEFT JOIN stale_drafts_ledger AS l ON l.entry_key = 'refund:' || c.id WHERE c.tokens > 0 AND l.tokens IS NOT iif(c.status = 'failed' OR c.restored_at IS NOT NULL, c.tokens, NULL)",
   "a time-out names a sweep that has a row":
     "SELECT c.id FROM stale_drafts_creations AS c LEFT JOIN stale_drafts_sweeps AS s ON s.id = c.sweep_id WHERE (c.error_code IS 'generation_timeout') <> (s.id IS NOT NULL)",
-  "each sweep counts what it marked and refunded":
-    "SELECT s.id, s.marked, count(c.id) AS found FROM stale_drafts_sweeps AS s LEFT JOIN stale_drafts_creations AS c ON c.sweep_id = s.id GROUP BY s.id HAVING s.marked <> found OR s.refunded_tokens <> coalesce(sum(c.tokens), 0)",
+  "each sweep counts what it failed and refunded":
+    "SELECT s.id, s.failed, count(c.id) AS found FROM stale_drafts_sweeps AS s LEFT JOIN stale_drafts_creations AS c ON c.sweep_id = s.id GROUP BY s.id HAVING s.failed <> found OR s.refunded_tokens <> coalesce(sum(c.tokens), 0)",
   "each sweep counts what it put back":
     "SELECT s.id, s.retried, count(a.attempt) AS found FROM stale_drafts_sweeps AS s LEFT JOIN stale_drafts_attempts AS a ON a.sweep_id = s.id AND a.outcome = 'retried' GROUP BY s.id HAVING s.retried <> found",
   "the roll-ups count what the sweeps did":
-    "SELECT * FROM (SELECT (SELECT coalesce(sum(creations), 0) FROM stale_drafts_rollups WHERE hour = 0 AND outcome = 'failed') AS failed, (SELECT coalesce(sum(creations), 0) FROM stale_drafts_rollups WHERE hour = 0 AND outcome = 'retried') AS retried, (SELECT coalesce(sum(tokens), 0) FROM stale_drafts_rollups WHERE hour = 0) AS tokens, (SELECT coalesce(sum(marked), 0) FROM stale_drafts_sweeps) AS m, (SELECT coalesce(sum(retried), 0) FROM stale_drafts_sweeps) AS r, (SELECT coalesce(sum(refunded_tokens), 0) FROM stale_drafts_sweeps) AS t) WHERE (failed, retried, tokens) <> (m, r, t)",
+    "SELECT * FROM (SELECT (SELECT coalesce(sum(creations), 0) FROM stale_drafts_rollups WHERE hour = 0 AND outcome = 'failed') AS failed, (SELECT coalesce(sum(creations), 0) FROM stale_drafts_rollups WHERE hour = 0 AND outcome = 'retried') AS retried, (SELECT coalesce(sum(tokens), 0) FROM stale_drafts_rollups WHERE hour = 0) AS tokens, (SELECT coalesce(sum(failed), 0) FROM stale_drafts_sweeps) AS m, (SELECT coalesce(sum(retried), 0) FROM stale_drafts_sweeps) AS r, (SELECT coalesce(sum(refunded_tokens), 0) FROM stale_drafts_sweeps) AS t) WHERE (failed, retried, tokens) <> (m, r, t)",
   "each attempt before this one is recorded":
     "SELECT c.id, c.attempt, count(a.attempt) AS recorded FROM stale_drafts_creations AS c LEFT JOIN stale_drafts_attempts AS a ON a.creation_id = c.id AND a.outcome = 'retried' GROUP BY c.id HAVING recorded <> c.attempt - 1 OR (recorded > 0 AND max(a.attempt) <> c.attempt - 1)",
 };

@@ -30,8 +30,8 @@ test("opening the list sweeps the caller's creations and nobody else's", async (
   });
   assert.equal(await world.status("mine"), "failed");
   assert.equal(await world.status("theirs"), "pending");
-  const sweep = await world.one("SELECT source, actor, marked FROM stale_drafts_sweeps");
-  assert.deepEqual({ ...sweep }, { source: "page", actor: "ada", marked: 1 });
+  const sweep = await world.one("SELECT source, actor, failed FROM stale_drafts_sweeps");
+  assert.deepEqual({ ...sweep }, { source: "page", actor: "ada", failed: 1 });
   assert.deepEqual(await world.wrongBalances(), []);
 });
 

@@ -14,7 +14,7 @@ import { CLEANUP_TOKEN, HOUR, NOW, start, token } from "./harness.mjs";
 /** Nobody listens there: events stay in the outbox, and can be counted. */
 const NOBODY = "http://127.0.0.1:9/hook";
 const BINDINGS = { WEBHOOK_SECRET: `whsec_${Buffer.from("n0t-Used-Anywhere-Else-Webhook-77ac1").toString("base64")}` };
-const CONFIG = { rows_per_transaction: 4, webhook_url: NOBODY, max_deliveries: 100, policy: { kinds: { video: { attempts: 2 } } } };
+const CONFIG = { rows_per_sweep: 4, webhook_url: NOBODY, max_deliveries: 100, policy: { kinds: { video: { attempts: 2 } } } };
 const told = { told: true };
 
 const post = (world, path, body) => world.fetch(path, { method: "POST", body, headers: { Authorization: `Bearer ${CLEANUP_TOKEN}` } });
@@ -174,7 +174,7 @@ test("two runtimes sweep one database", { timeout: 600_000 }, async () => {
   const folder = mkdtempSync(join(tmpdir(), "stale-drafts-two-"));
   const worlds = [];
   try {
-    const open = async (migrate) => worlds.push(await start({ config: { ...CONFIG, rows_per_transaction: 20 }, bindings: BINDINGS, persist: folder, migrate }));
+    const open = async (migrate) => worlds.push(await start({ config: { ...CONFIG, rows_per_sweep: 20 }, bindings: BINDINGS, persist: folder, migrate }));
     await open(true);
     await open(false);
     const [one, other] = worlds;
@@ -201,7 +201,7 @@ test("two runtimes sweep one database", { timeout: 600_000 }, async () => {
     assert.equal((await one.cleanup()).status, 200);
     const [stale] = await patient(one)("SELECT count(*) AS n FROM stale_drafts_creations WHERE status IN ('pending', 'processing') AND last_sign_of_life < ?", NOW - HOUR);
     assert.equal(stale.n, 0);
-    const shares = await patient(one)("SELECT source, sum(marked) AS marked FROM stale_drafts_sweeps WHERE marked > 0 GROUP BY source ORDER BY source");
+    const shares = await patient(one)("SELECT source, sum(failed) AS failed FROM stale_drafts_sweeps WHERE failed > 0 GROUP BY source ORDER BY source");
     assert.deepEqual(shares.map(({ source }) => source), ["endpoint", "tool"], "both had a share");
     assert.ok(answers[200] > 0);
     for (const status of Object.keys(answers)) assert.ok(["200", "503", "gaveUp"].includes(status), JSON.stringify(answers));
@@ -225,7 +225,7 @@ test("the checker finds what it is for", async () => {
       "every balance is the sum of its ledger": ["UPDATE stale_drafts_balances SET tokens = tokens + 10", "UPDATE stale_drafts_balances SET tokens = tokens - 10"],
       "refunded once if it failed or was restored, and never else": ["UPDATE stale_drafts_ledger SET tokens = 9 WHERE entry_key = 'refund:a'", "UPDATE stale_drafts_ledger SET tokens = 10 WHERE entry_key = 'refund:a'"],
       "charged once": ["UPDATE stale_drafts_ledger SET tokens = -9 WHERE entry_key = 'charge:b'", "UPDATE stale_drafts_ledger SET tokens = -10 WHERE entry_key = 'charge:b'"],
-      "each sweep counts what it marked and refunded": ["UPDATE stale_drafts_sweeps SET marked = marked + 1", "UPDATE stale_drafts_sweeps SET marked = marked - 1"],
+      "each sweep counts what it failed and refunded": ["UPDATE stale_drafts_sweeps SET failed = failed + 1", "UPDATE stale_drafts_sweeps SET failed = failed - 1"],
       "each sweep counts what it put back": ["UPDATE stale_drafts_sweeps SET retried = retried + 1", "UPDATE stale_drafts_sweeps SET retried = retried - 1"],
       "the roll-ups count what the sweeps did": ["UPDATE stale_drafts_rollups SET creations = creations + 1 WHERE outcome = 'failed'", "UPDATE stale_drafts_rollups SET creations = creations - 1 WHERE outcome = 'failed'"],
       "each attempt before this one is recorded": ["UPDATE stale_drafts_attempts SET attempt = 7", "UPDATE stale_drafts_attempts SET attempt = 1"],

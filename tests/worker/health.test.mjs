@@ -58,29 +58,11 @@ test("secrets that are missing or weak", async () => {
 });
 
 test("with a configuration that is not understood nothing is swept, and it says which key", async () => {
+  // Every message has its row in tests/config.rs: here it is seen that it stops everything.
   const expectations = [
-    [{ policy: { max_age_hours: 0 } }, "policy: `max_age_hours` is `0`: expected hours above 0, such as `1` or `0.5`, or `\"never\"`"],
-    [{ policy: { preset: "prod" } }, "policy: `preset` is `\"prod\"`: expected `\"development\"` (10 minutes), `\"budget\"` (30 minutes) or `\"production\"` (1 hour)"],
-    [{ policies: {} }, "unknown key `policies`: expected `policy`, `rows_per_transaction`, `rows_per_sweep`, `page_size`, `max_minutes_since_sweep`, `auth`, `api_tokens`, `issuers`, `webhook_url`, `max_deliveries`, `circuit_breaker`, `alerts` or `keep_days`"],
-    [{ rows_per_sweep: 1.5 }, "`rows_per_sweep` is `1.5`: expected a whole number from 1 to 100000"],
-    [{ auth: { algorithm: "none" } }, "`auth.algorithm` is `\"none\"`: expected `\"HS256\"`, `\"RS256\"` or `\"ES256\"`"],
-    [{ auth: { cookie: "" } }, "`auth.cookie` is `\"\"`: expected text"],
-    [{ policy: 1 }, "`policy` is `1`: expected a table"],
-    [{ auth: { algorithm: "RS256" } }, "`auth.jwks_url` is missing: expected where the issuer publishes its keys"],
-    [{ auth: { algorithm: "RS256", jwks_url: "https://keys.test/" } }, "`auth.issuer` is missing: expected the `iss` of the api_tokens"],
-    [{ auth: { algorithm: "RS256", jwks_url: "http://keys.test/" } }, "`auth.jwks_url` is `\"http://keys.test/\"`: expected an `https://` URL"],
-    [{ auth: { preset: "firebase" } }, "`auth.project` is missing: expected the Firebase project's id"],
-    [{ api_tokens: {} }, "`api_tokens` is something else: expected a list of tables"],
-    [{ api_tokens: ["n0t-Used-Anywhere-Else"] }, "`api_tokens[0]` is something else: expected a table"],
-    [{ webhook_url: ["https://app.test/hook?key=n0t-Used-Anywhere-Else"] }, "`webhook_url` is something else: expected text"],
-    [{ webhook_url: "http://app.test/hook?key=n0t-Used-Anywhere-Else" }, "`webhook_url` is something else: expected an `https://` URL"],
-    [{ auth: { algorithm: "RS256", jwks_url: "http://localhost:1@keys.test/" } }, "`auth.jwks_url` is `\"http://localhost:1@keys.test/\"`: expected an `https://` URL"],
-    [{ issuers: Array(2).fill({ name: "access", preset: "cloudflare-access", team: "acme", audience: "tag", scopes: ["read"] }) }, "`issuers[1].name` is `access` a second time: give each its own"],
-    [{ issuers: [{ name: "g", preset: "google", team: "acme", audience: "a", emails: ["a@b"], scopes: ["sweep"] }] }, "`issuers[0].team` is of no use here: expected it beside `preset = \"cloudflare-access\"`"],
-    [{ api_tokens: [{ name: "ops", sha256: "abc", scopes: ["read"] }] }, "`api_tokens[0].sha256` is no SHA-256 in hexadecimal: expected 64 digits, as `mark-stale-drafts token` prints"],
-    [{ api_tokens: [{ name: "ops", sha256: "0".repeat(64), scopes: ["admin"] }] }, "`api_tokens[0].scopes` has something else: expected `\"read\"`, `\"sweep\"` or `\"report\"`"],
-    [{ issuers: [{ preset: "google", name: "g", audience: "a", scopes: ["sweep"] }] }, "`issuers[0].emails` is missing: expected the service account that may call"],
-    [{ issuers: [{ preset: "okta" }] }, "`issuers[0].preset` is `\"okta\"`: expected `\"google\"` or `\"cloudflare-access\"`"],
+    [{ policy: { max_age_hours: 0 } }, /^policy: `max_age_hours` is `0`: expected hours above 0/],
+    [{ policies: {} }, /^unknown key `policies`: did you mean `policy`\?$/],
+    [{ webhook_url: "http://app.test/hook?key=n0t-Used-Anywhere-Else" }, /^`webhook_url` is not valid: expected an `https:\/\/` URL/],
   ];
   for (const [config, expected] of expectations) {
     const found = await checks({ config }, async (world) => {
@@ -91,7 +73,7 @@ test("with a configuration that is not understood nothing is swept, and it says 
       assert.equal((await world.as("ada", "/drafts")).status, 503);
       assert.equal(await world.status("stale"), "pending");
     });
-    assert.equal(found.configuration, expected);
+    assert.match(found.configuration, expected);
   }
 });
 

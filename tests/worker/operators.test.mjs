@@ -58,7 +58,7 @@ test("a plan is carried out exactly, and what has changed since is left alone wi
   });
   assert.equal(await world.status("later"), "pending", "what was not previewed is not touched");
   const [sweep] = (await world.ask("/api/sweeps")).sweeps;
-  assert.deepEqual([sweep.source, sweep.actor, sweep.plan_id, sweep.marked, sweep.refunded_tokens], ["tool", "CLEANUP_TOKEN", plan.plan_id, 1, 10]);
+  assert.deepEqual([sweep.source, sweep.actor, sweep.plan_id, sweep.failed, sweep.refunded_tokens], ["tool", "CLEANUP_TOKEN", plan.plan_id, 1, 10]);
   const again = await apply(plan);
   assert.deepEqual([again.marked_as_failed, again.skipped.find(({ id }) => id === "same").message], [0, "it is `failed` now"]);
   assert.deepEqual(await world.wrongBalances(), []);
@@ -169,7 +169,7 @@ test("explain tells what a creation is, by which rule, and everything that touch
   const after = await world.ask("/api/creations/a%2Fb%20c");
   assert.deepEqual([after.creation.verdict, after.creation.error, after.rule], ["settled", "Generation timeout: Task stuck in pending status for 2.0 hours", "max_age_hours"]);
   assert.deepEqual(after.ledger.map(({ type, tokens }) => [type, tokens]), [["charge", -7], ["refund", 7]]);
-  assert.deepEqual(after.sweeps.map(({ id, source, marked }) => [id, source, marked]), [[after.ledger[1].sweep_id, "cron", 1]]);
+  assert.deepEqual(after.sweeps.map(({ id, source, failed }) => [id, source, failed]), [[after.ledger[1].sweep_id, "cron", 1]]);
   assert.equal(await text("/api/creations/nothing", 404), "there is no creation `nothing`");
 });
 
@@ -308,5 +308,5 @@ test("a plan fails nothing that it would have given another attempt, and the oth
   assert.notEqual((await preview()).plan_id, plan.plan_id);
   const report = await apply(plan);
   assert.deepEqual([report.marked_as_failed, report.retried, report.refunded_tokens], [0, 0, 0]);
-  assert.deepEqual(report.skipped.map(({ reason, message }) => [reason, message]), Array(2).fill(["otherwise", "the policy would do something else with it now"]));
+  assert.deepEqual(report.skipped.map(({ reason, message }) => [reason, message]), Array(2).fill(["action_changed", "the planned action no longer matches the policy"]));
 });

@@ -36,7 +36,7 @@ test("marks what is stale failed, refunds it, and leaves everything else alone",
     id: "stale-pending", user_id: "ada", kind: "image", prompt: "a fox", status: "failed", attempt: 1, tokens: 7,
     created_at: NOW - 65_520_000, listed_at: NOW - 65_520_000, finished_at: NOW,
     error: "Generation timeout: Task stuck in pending status for 18.2 hours", error_code: "generation_timeout",
-    stuck_status: "pending", age_ms: 65_520_000, max_age_ms: HOUR, rule: "max_age_hours", sweep_id, event: "failed", notify: 0,
+    stuck_status: "pending", age_ms: 65_520_000, max_age_ms: HOUR, rule: "max_age_hours", sweep_id, event: "failed", event_destinations: 0,
   });
   const refunds = await world.all("SELECT entry_key, user_id, tokens, sweep_id, created_at FROM stale_drafts_ledger WHERE type = 'refund' ORDER BY entry_key");
   assert.deepEqual(refunds.map((row) => ({ ...row })), [
@@ -46,10 +46,10 @@ test("marks what is stale failed, refunds it, and leaves everything else alone",
   ]);
   const sweep = await world.one("SELECT * FROM stale_drafts_sweeps");
   assert.equal(sweep.id, sweep_id);
-  const { source, actor, examined, marked, raced, refused, unreadable, refunded_tokens, more } = sweep;
+  const { source, actor, examined, failed, raced, rejected, unreadable, refunded_tokens, more } = sweep;
   assert.deepEqual(
-    { source, actor, started_at: sweep.started_at, examined, marked, raced, refused, unreadable, refunded_tokens, more, error: sweep.error },
-    { source: "cron", actor: null, started_at: NOW, examined: 4, marked: 4, raced: 0, refused: 0, unreadable: 0, refunded_tokens: 27, more: 0, error: null },
+    { source, actor, started_at: sweep.started_at, examined, failed, raced, rejected, unreadable, refunded_tokens, more, error: sweep.error },
+    { source: "cron", actor: null, started_at: NOW, examined: 4, failed: 4, raced: 0, rejected: 0, unreadable: 0, refunded_tokens: 27, more: 0, error: null },
   );
   assert.ok(sweep.finished_at >= sweep.started_at);
   assert.deepEqual(await world.wrongBalances(), []);
@@ -63,8 +63,8 @@ test("a second sweep changes nothing and records itself", async () => {
   await world.order({ now: NOW + 1 });
   assert.equal(await world.cron(), "ok");
   assert.deepEqual(await dump(), before);
-  const sweeps = await world.all("SELECT marked, finished_at IS NOT NULL AS finished FROM stale_drafts_sweeps ORDER BY id");
-  assert.deepEqual(sweeps.map(({ marked, finished }) => [marked, finished]), [[2, 1], [0, 1]]);
+  const sweeps = await world.all("SELECT failed, finished_at IS NOT NULL AS finished FROM stale_drafts_sweeps ORDER BY id");
+  assert.deepEqual(sweeps.map(({ failed, finished }) => [failed, finished]), [[2, 1], [0, 1]]);
 });
 
 test("eight sweeps at once refund each creation once", async () => {
@@ -104,8 +104,8 @@ test("a creation that moves on between decision and write is left alone, and the
   assert.deepEqual(Object.fromEntries(statuses.map(({ id, status }) => [id, status])), {
     alive: "processing", completed: "draft", retried: "pending", stale: "failed", started: "processing",
   });
-  const { marked, raced, refunded_tokens } = await world.one("SELECT * FROM stale_drafts_sweeps");
-  assert.deepEqual([marked, raced, refunded_tokens], [1, 4, 10]);
+  const { failed, raced, refunded_tokens } = await world.one("SELECT * FROM stale_drafts_sweeps");
+  assert.deepEqual([failed, raced, refunded_tokens], [1, 4, 10]);
   assert.deepEqual(await world.wrongBalances(), []);
 });
 
@@ -119,7 +119,7 @@ test("a late completion that is not guarded can't overwrite a failure", async ()
 test("a transaction that fails half-way writes nothing, and the next sweep does the work", async () => {
   await world.create({ id: "a" }, { id: "b", user_id: "bo" });
   // The third statement of the batch, after the balances were credited.
-  await world.all("CREATE TRIGGER broken BEFORE INSERT ON stale_drafts_sweeps WHEN NEW.marked > 0 BEGIN SELECT RAISE(ABORT, 'broken'); END");
+  await world.all("CREATE TRIGGER broken BEFORE INSERT ON stale_drafts_sweeps WHEN NEW.failed > 0 BEGIN SELECT RAISE(ABORT, 'broken'); END");
   await world.cron();
   assert.equal(await world.status("a"), "pending");
   assert.deepEqual((await world.one("SELECT count(*) AS n FROM stale_drafts_ledger WHERE type = 'refund'")).n, 0);
@@ -140,7 +140,7 @@ for (const call of [1, 2]) {
       assert.equal(await world.status("a"), committed ? "failed" : "pending");
       const sweep = await world.one("SELECT * FROM stale_drafts_sweeps");
       assert.match(sweep.error, /Network connection lost/);
-      assert.equal(sweep.marked, committed ? 2 : 0);
+      assert.equal(sweep.failed, committed ? 2 : 0);
       assert.deepEqual(await world.wrongBalances(), []);
 
       await world.order({});
@@ -157,11 +157,11 @@ test("a row that the database refuses does not keep the others from being swept"
   await world.all("CREATE TRIGGER poison BEFORE UPDATE OF status ON stale_drafts_creations WHEN OLD.id = 'c4' BEGIN SELECT RAISE(ABORT, 'poison'); END");
   const answer = await (await world.cleanup()).json();
   assert.equal(answer.marked_as_failed, 8);
-  assert.deepEqual(answer.refused.map(({ id }) => id), ["c4"]);
-  assert.match(answer.refused[0].error, /poison/);
+  assert.deepEqual(answer.rejected.map(({ id }) => id), ["c4"]);
+  assert.match(answer.rejected[0].error, /poison/);
   assert.equal(await world.status("c4"), "pending");
-  const { marked, refused, refunded_tokens, finished_at } = await world.one("SELECT * FROM stale_drafts_sweeps");
-  assert.deepEqual([marked, refused, refunded_tokens], [8, 1, 32]);
+  const { failed, rejected, refunded_tokens, finished_at } = await world.one("SELECT * FROM stale_drafts_sweeps");
+  assert.deepEqual([failed, rejected, refunded_tokens], [8, 1, 32]);
   assert.ok(finished_at);
   assert.deepEqual(await world.wrongBalances(), []);
 });
@@ -190,22 +190,22 @@ test("garbage is counted, listed with its reason, and never failed", async () =>
 
 test("a sweep is bounded, says that more remain, and is not held up by rows that it passes over", async () => {
   await world.stop();
-  world = await start({ config: { rows_per_transaction: 4, rows_per_sweep: 10 } });
+  world = await start({ config: { rows_per_sweep: 10 } });
   await world.grant("ada", 1_000);
   await world.create(...Array.from({ length: 25 }, (_, n) => ({ id: `c${String(n).padStart(2, "0")}`, created_at: NOW - 3 * HOUR + n })));
   await world.all("CREATE TRIGGER poison BEFORE UPDATE OF status ON stale_drafts_creations WHEN OLD.id < 'c06' BEGIN SELECT RAISE(ABORT, 'poison'); END");
   const first = await (await world.cleanup()).json();
-  assert.deepEqual([first.examined, first.marked_as_failed, first.refused.length, first.more], [10, 4, 6, true]);
-  for (const [marked, more] of [[4, true], [4, true], [4, true], [3, false]]) {
+  assert.deepEqual([first.examined, first.marked_as_failed, first.rejected.length, first.more], [10, 4, 6, true]);
+  for (const [failed, more] of [[4, true], [4, true], [4, true], [3, false]]) {
     const next = await (await world.cleanup()).json();
-    assert.deepEqual([next.marked_as_failed, next.refused.length, next.more], [marked, 6, more]);
+    assert.deepEqual([next.marked_as_failed, next.rejected.length, next.more], [failed, 6, more]);
   }
   assert.deepEqual(await world.wrongBalances(), []);
 });
 
 test("a dry run says what would be done and writes nothing", async () => {
   await world.create({ id: "a", kind: "video" }, { id: "garbage", created_at: null });
-  const dump = () => world.all("SELECT id, status, sweep_id FROM stale_drafts_creations UNION ALL SELECT entry_key, tokens, sweep_id FROM stale_drafts_ledger UNION ALL SELECT id, marked, error FROM stale_drafts_sweeps");
+  const dump = () => world.all("SELECT id, status, sweep_id FROM stale_drafts_creations UNION ALL SELECT entry_key, tokens, sweep_id FROM stale_drafts_ledger UNION ALL SELECT id, failed, error FROM stale_drafts_sweeps");
   const before = await dump();
   const answer = await (await world.cleanup("?dry_run=true")).json();
   assert.deepEqual(await dump(), before);
@@ -214,7 +214,7 @@ test("a dry run says what would be done and writes nothing", async () => {
   assert.match(plan_id, /^[0-9a-f]{12}$/);
   assert.deepEqual(rest, {
     success: true, marked_as_failed: 1, retried: 0, dry_run: true, sweep_id: null, now: NOW, examined: 2, raced: 0,
-    refunded_tokens: 10, more: false, held: null, refused: [], skipped: [],
+    refunded_tokens: 10, more: false, suspended: null, rejected: [], skipped: [],
     unreadable: [{ id: "garbage", reason: "time_missing", message: "it has no time" }],
     creations: [{
       id: "a", user_id: "ada", kind: "video", attempt: 1, stuck_status: "pending", last_sign_of_life: NOW - 2 * HOUR, deadline: NOW - HOUR,
@@ -300,5 +300,5 @@ test("the log has a line for the sweep and one for each creation, without prompt
   ]);
   assert.ok(!world.logs.join().includes("wish"));
   const sweep = lines.find(({ event }) => event === "sweep");
-  assert.deepEqual([sweep.level, sweep.source, sweep.marked, sweep.refunded_tokens], ["info", "cron", 3, 30]);
+  assert.deepEqual([sweep.level, sweep.source, sweep.failed, sweep.refunded_tokens], ["info", "cron", 3, 30]);
 });

@@ -39,9 +39,9 @@ test("what sweeps did is rolled up by the hour and over all, whether or not a cr
 test("a sweep notes what it cost", async () => {
   await open();
   await world.create(...many(3));
-  for (const marked of [3, 0]) {
+  for (const failed of [3, 0]) {
     const { cost, sweep_id, marked_as_failed } = await (await world.cleanup()).json();
-    assert.equal(marked_as_failed, marked);
+    assert.equal(marked_as_failed, failed);
     assert.deepEqual({ ...(await world.one("SELECT queries, rows_read, rows_written FROM stale_drafts_sweeps WHERE id = ?", sweep_id)) }, cost);
   }
 });
@@ -65,8 +65,8 @@ test("the circuit breaker stops a sweep that would fail abnormally many, says so
   assert.equal(await world.cron(), "exception");
   assert.equal(await failed(), 0);
   assert.deepEqual(await world.all("SELECT id FROM stale_drafts_ledger WHERE type = 'refund'".replace("id", "entry_key")), []);
-  const { error, marked } = await world.one("SELECT error, marked FROM stale_drafts_sweeps");
-  assert.deepEqual([error, marked], ["the circuit breaker is open: 30 of 30 active creations are stale at once, and nothing was written; look for the cause, or carry out a plan", 0]);
+  const { error, failed } = await world.one("SELECT error, failed FROM stale_drafts_sweeps");
+  assert.deepEqual([error, failed], ["the circuit breaker is open: 30 of 30 active creations are stale at once, and nothing was written; find the cause, or preview and apply a plan", 0]);
   assert.ok((await firing()).includes("circuit_breaker_open"));
   await world.logged(/(?=.*"event":"alert_fired").*circuit_breaker_open/);
   // A scheduler is told; a page neither sweeps nor hides what is stale.
@@ -77,7 +77,7 @@ test("the circuit breaker stops a sweep that would fail abnormally many, says so
   // A dry run shows the plan, and what would hold it; who carries it out has confirmed it.
   const plan = await (await world.cleanup("?dry_run=true")).json();
   assert.equal(plan.creations.length, 30);
-  assert.match(plan.held, /^the circuit breaker is open/);
+  assert.match(plan.suspended, /^the circuit breaker is open/);
   const applied = await (await world.cleanup("", CLEANUP_TOKEN, JSON.stringify(plan))).json();
   assert.deepEqual([applied.marked_as_failed, await failed()], [30, 30]);
   await world.order({ now: NOW + 2 * MINUTE });
@@ -304,5 +304,5 @@ test("an operator's act needs the form's own token and the scope, and is in the 
   await world.cron();
   assert.deepEqual(await firing(), []);
   assert.deepEqual((await world.all("SELECT actor, action FROM stale_drafts_audit ORDER BY action")).map(({ actor, action }) => [actor, action]), [["CLEANUP_TOKEN", "pause"], ["CLEANUP_TOKEN", "resume"]]);
-  assert.equal((await world.one("SELECT actor FROM stale_drafts_sweeps WHERE marked = 1")).actor, "CLEANUP_TOKEN");
+  assert.equal((await world.one("SELECT actor FROM stale_drafts_sweeps WHERE failed = 1")).actor, "CLEANUP_TOKEN");
 });

@@ -4,8 +4,8 @@ use serde_json::Value;
 use ureq::http::{Response, StatusCode};
 use ureq::{Agent, Body};
 
-use crate::exit::{Code, Failure};
-use crate::plain::one_line;
+use crate::exit::{Code, Error};
+use crate::format::one_line;
 
 /// The Worker's API.
 pub struct Api {
@@ -19,36 +19,36 @@ impl Api {
         let config = Agent::config_builder()
             .timeout_global(Some(Duration::from_secs(60)))
             .http_status_as_error(false)
-            // A token goes to the address that it is meant for, and nowhere else.
+            // The token must not follow a redirect to another address.
             .max_redirects(0)
             .user_agent(concat!("mark-stale-drafts/", env!("CARGO_PKG_VERSION")))
             .build();
         Api { agent: config.into(), url, token }
     }
 
-    /// Asks; an answer that is no success is a failure with the Worker's own words.
-    pub fn get(&self, path: &str, query: &[(&str, &str)]) -> Result<Value, Failure> {
+    /// Sends a GET. An answer other than 200 is an error with the Worker's own text.
+    pub fn get(&self, path: &str, query: &[(&str, &str)]) -> Result<Value, Error> {
         let request = self.agent.get(self.address(path)).query_pairs(query.iter().copied());
         self.answer(path, request.header("Authorization", format!("Bearer {}", self.token)).call())
     }
 
-    /// Asks without the credential, and takes any answer: `/readyz` says what is wrong with status 503.
+    /// Sends a GET without the credential and takes any answer: `/readyz` says what is wrong with status 503.
     pub fn probe(&self, path: &str) -> Option<Value> {
         let mut response = self.agent.get(self.address(path)).call().ok()?;
         serde_json::from_str(&response.body_mut().read_to_string().ok()?).ok()
     }
 
     /// Sweeps: `body` is a plan, or empty.
-    pub fn sweep(&self, query: &[(&str, &str)], body: &str) -> Result<Value, Failure> {
+    pub fn sweep(&self, query: &[(&str, &str)], body: &str) -> Result<Value, Error> {
         self.send("/api/generate/cleanup-stale", query, body)
     }
 
-    /// Does something: `body` says what.
-    pub fn post(&self, path: &str, body: &Value) -> Result<Value, Failure> {
+    /// Sends a POST.
+    pub fn post(&self, path: &str, body: &Value) -> Result<Value, Error> {
         self.send(path, &[], &body.to_string())
     }
 
-    fn send(&self, path: &str, query: &[(&str, &str)], body: &str) -> Result<Value, Failure> {
+    fn send(&self, path: &str, query: &[(&str, &str)], body: &str) -> Result<Value, Error> {
         let request = self.agent.post(self.address(path)).query_pairs(query.iter().copied());
         let request = request.header("Authorization", format!("Bearer {}", self.token));
         self.answer(path, request.header("Content-Type", "application/json").send(body))
@@ -58,35 +58,34 @@ impl Api {
         format!("{}{path}", self.url)
     }
 
-    fn answer(&self, path: &str, response: Result<Response<Body>, ureq::Error>) -> Result<Value, Failure> {
+    fn answer(&self, path: &str, response: Result<Response<Body>, ureq::Error>) -> Result<Value, Error> {
         let url = &self.url;
         let mut response = response.map_err(|error| {
             let local = if url.contains("//localhost") { " Is `npm start` running?" } else { "" };
-            Failure::new(Code::Unreachable, format!("`{url}` can't be reached ({error}).{local}"))
+            Error::new(Code::Unreachable, format!("`{url}` can't be reached ({error}).{local}"))
         })?;
         let status = response.status();
-        // 20 MB: the largest dry run is a tenth of it.
+        // 20 MB: more than any answer. The largest is a dry run of 1,000 creations.
         let text = response.body_mut().with_config().limit(20_000_000).read_to_string();
-        let text = text.map_err(|error| {
-            Failure::new(Code::Unreachable, format!("`{url}` stopped answering ({error})"))
-        })?;
+        let text = text
+            .map_err(|error| Error::new(Code::Unreachable, format!("`{url}` stopped answering ({error})")))?;
         let body: Option<Value> = serde_json::from_str(&text).ok();
         let said = body.as_ref().and_then(|body| body.get("error")).and_then(Value::as_str).map(one_line);
         match (status, body.as_ref(), said.as_deref()) {
             (StatusCode::OK, Some(_), None) => Ok(body.unwrap_or_default()),
-            (StatusCode::UNAUTHORIZED, ..) => Err(Failure::new(
+            (StatusCode::UNAUTHORIZED, ..) => Err(Error::new(
                 Code::Refused,
                 format!(
-                    "`{url}` refused the token. Its log names the reason; tokens come from --token-file, MARK_STALE_DRAFTS_TOKEN or the configuration file."
+                    "`{url}` refused the token. Its log names the reason. The token comes from --token-file, MARK_STALE_DRAFTS_TOKEN or the configuration file."
                 ),
             )),
             (StatusCode::FORBIDDEN, _, Some(said)) => {
-                Err(Failure::new(Code::Refused, format!("`{url}` refused: {said}")))
+                Err(Error::new(Code::Refused, format!("`{url}` refused: {said}")))
             }
             (StatusCode::BAD_REQUEST | StatusCode::NOT_FOUND, _, Some(said)) => {
-                Err(Failure::new(Code::BadInput, said))
+                Err(Error::new(Code::InvalidInput, said))
             }
-            // The rules refuse it, or the balance does not cover it.
+            // The rules forbid it, or the balance does not cover it.
             (StatusCode::CONFLICT | StatusCode::PAYMENT_REQUIRED, Some(body), Some(said)) => {
                 let amount = |key| body.get(key).and_then(Value::as_u64);
                 let money = match (amount("tokens"), amount("balance")) {
@@ -95,15 +94,15 @@ impl Api {
                     }
                     _ => String::new(),
                 };
-                Err(Failure::new(Code::Failed, format!("{said}{money}")))
+                Err(Error::new(Code::Failed, format!("{said}{money}")))
             }
             (_, _, Some(said)) => {
-                Err(Failure::new(Code::Failed, format!("`{url}` answered {}: {said}", status.as_u16())))
+                Err(Error::new(Code::Failed, format!("`{url}` answered {}: {said}", status.as_u16())))
             }
-            _ => Err(Failure::new(
+            _ => Err(Error::new(
                 Code::Unreachable,
                 format!(
-                    "`{url}{path}` answered {} and no JSON: is this the Worker's address?",
+                    "`{url}{path}` answered {} without JSON: is this the Worker's address?",
                     status.as_u16()
                 ),
             )),
@@ -111,8 +110,8 @@ impl Api {
     }
 }
 
-/// Text as a part of a path: everything but letters and digits as its bytes.
-pub fn part(text: &str) -> String {
+/// Encodes text as one segment of a path: everything but letters and digits in percent form.
+pub fn segment(text: &str) -> String {
     let encode = |byte: u8| match byte {
         byte if byte.is_ascii_alphanumeric() => char::from(byte).to_string(),
         byte => format!("%{byte:02X}"),

@@ -7,18 +7,18 @@ use stale_drafts::rules::{Active, MaxAge};
 const EXIT_CODES: &str = "\
 Exit codes:
   0  done, or nothing to do; for `doctor`: healthy
-  1  the Worker answered with an error
-  2  the input is not understood
+  1  the Worker answered with an error, or the output could not be written
+  2  invalid input
   3  a dry run found stale creations
-  4  the credential was refused, or there is none
+  4  the credential is missing, or was refused
   5  the Worker can't be reached
-  6  partly done: some creations were left alone, or it was stopped
+  6  partly done: some creations were skipped or rejected, or the run was stopped
   7  `doctor` found something critical";
 
-/// Marks generated images and videos that are stuck as failed, and refunds their tokens.
+/// Marks stuck images and videos as failed, and refunds their tokens.
 ///
-/// Without a command it sweeps: what is older than --max-age-hours is previewed, confirmed and marked. Data goes to stdout,
-/// everything else to stderr.
+/// Without a command it sweeps: it previews what is older than --max-age-hours, asks, and marks it failed. Data goes to
+/// stdout, everything else to stderr.
 #[derive(Debug, Parser)]
 #[command(name = "mark-stale-drafts", version, after_help = EXIT_CODES, args_conflicts_with_subcommands = false)]
 pub struct Arguments {
@@ -33,15 +33,15 @@ pub struct Arguments {
     pub command: Option<Command>,
 }
 
-/// Where the Worker is, and who asks.
+/// Where the Worker is, and with which credential to call it.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Connection")]
 pub struct Connection {
     /// The Worker's address [default: http://localhost:8787].
     #[arg(long, global = true, env = "MARK_STALE_DRAFTS_URL", value_name = "URL")]
     pub url: Option<String>,
-    /// The token. Other users of this machine can see it: better are --token-file, the environment
-    /// (MARK_STALE_DRAFTS_TOKEN) and the configuration file.
+    /// The token. Other users of this machine can see it: prefer --token-file, the environment variable
+    /// MARK_STALE_DRAFTS_TOKEN or the configuration file.
     #[arg(long, global = true, value_name = "TOKEN")]
     pub token: Option<String>,
     /// A file that holds the token; `-` reads it from stdin.
@@ -53,11 +53,11 @@ pub struct Connection {
     pub config: Option<PathBuf>,
 }
 
-/// What is swept.
+/// What to sweep.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Sweep")]
 pub struct Sweep {
-    /// Show what would be done, with a plan to apply, and write nothing.
+    /// Show what a sweep would do, print a plan to apply, and write nothing.
     #[arg(long)]
     pub dry_run: bool,
     /// After how many hours without a sign of life a creation is stale.
@@ -66,7 +66,7 @@ pub struct Sweep {
     /// Use the limits of the Worker's own policy instead.
     #[arg(long, conflicts_with = "max_age_hours")]
     pub policy: bool,
-    /// Only this user's.
+    /// Only this user's creations.
     #[arg(long, value_name = "ID")]
     pub user: Option<String>,
     /// Only this kind, such as `image`.
@@ -75,18 +75,29 @@ pub struct Sweep {
     /// Only this status.
     #[arg(long, value_parser = Active::ALL.map(Active::as_str))]
     pub status: Option<String>,
-    /// Mark no more creations than this.
+    /// Stop after this many creations.
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..))]
     pub limit: Option<u32>,
-    /// Carry out a plan: exactly the creations that a dry run showed, as far as they still qualify.
+    /// Apply a plan: exactly the creations that a dry run showed, if they still qualify.
     #[arg(long, value_name = "PLAN", conflicts_with_all = ["dry_run", "user", "kind", "status", "limit", "max_age_hours", "policy"])]
     pub apply: Option<String>,
-    /// Don't ask.
+    /// Don't ask for confirmation.
     #[arg(long, short)]
     pub yes: bool,
 }
 
-/// What else there is to ask.
+/// Which part of a list to show.
+#[derive(Debug, Args)]
+pub struct Page {
+    /// Rows on a page.
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub limit: u32,
+    /// Where to continue: the cursor that the previous page printed.
+    #[arg(long)]
+    pub cursor: Option<String>,
+}
+
+/// The other commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Count active creations by status, kind and age.
@@ -99,69 +110,57 @@ pub enum Command {
         )]
         bands: Option<String>,
     },
-    /// List a user's creations, the newest first.
+    /// List a user's creations, newest first.
     List {
-        /// Whose.
+        /// The user.
         #[arg(long, value_name = "ID")]
         user: String,
-        /// Only this status, as stored.
+        /// Only this stored status.
         #[arg(value_parser = ["pending", "processing", "draft", "published", "failed"])]
         status: Option<String>,
-        /// Rows on a page.
-        #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=100))]
-        limit: u32,
-        /// Where to go on: what the page before printed.
-        #[arg(long)]
-        cursor: Option<String>,
+        #[command(flatten)]
+        page: Page,
     },
-    /// All about one creation: verdict, rule, deadline, attempts, ledger, sweeps, events.
+    /// Show everything about one creation: verdict, rule, deadline, attempts, ledger, sweeps, events.
     Explain {
         /// The creation's id.
         id: String,
     },
-    /// Restore a result that came after the refund: the creation becomes a draft, and is charged again.
+    /// Restore a result that arrived after the refund: the creation becomes a draft and is charged again.
     Restore {
         /// The creation's id.
         id: String,
     },
-    /// List events that could not be delivered to the rest of the app.
+    /// List dead letters: events that could not be delivered to the rest of the app.
     Events {
-        /// Those that are still tried, instead of those that are given up.
+        /// List the events that are still being tried instead.
         #[arg(long)]
         due: bool,
-        /// Rows on a page.
-        #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=100))]
-        limit: u32,
-        /// Where to go on: what the page before printed.
-        #[arg(long)]
-        cursor: Option<String>,
+        #[command(flatten)]
+        page: Page,
     },
-    /// Try events again that were given up: those named, or all of them.
+    /// Deliver dead letters again: the named ones, or all of them.
     Replay {
         /// The events' ids, as `events` lists them.
         #[arg(value_name = "ID", required_unless_present = "all")]
         ids: Vec<String>,
-        /// All that were given up.
+        /// All dead letters.
         #[arg(long, conflicts_with = "ids")]
         all: bool,
     },
-    /// What swept, when, by whom, and what came of it.
+    /// List sweeps: when each ran, who started it, and what it did.
     Sweeps {
-        /// Rows on a page.
-        #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=100))]
-        limit: u32,
-        /// Where to go on: what the page before printed.
-        #[arg(long)]
-        cursor: Option<String>,
+        #[command(flatten)]
+        page: Page,
     },
     /// Name likely root causes, with their evidence.
     Doctor,
-    /// Make a token for the Worker's configuration, which keeps its hash only.
+    /// Make a token. The Worker's configuration keeps only its hash.
     Token {
-        /// What the audit calls it.
+        /// The token's name in the audit.
         #[arg(long)]
         name: String,
-        /// What it allows.
+        /// What the token allows.
         #[arg(long = "scope", value_name = "SCOPE", required = true, value_parser = ["read", "sweep", "report"])]
         scopes: Vec<String>,
     },
@@ -174,7 +173,7 @@ pub enum Command {
     Man,
 }
 
-/// The text, if it is a number of hours: the Worker reads it again, by the same rule.
+/// Checks that the text is a number of hours. The Worker reads it again, by the same rule.
 fn hours(text: &str) -> Result<String, String> {
     text.parse::<MaxAge>().map(|_| text.to_owned()).map_err(|error| error.to_string())
 }

@@ -5,20 +5,20 @@ use std::process::ExitCode;
 pub enum Code {
     /// Done, or nothing to do; for `doctor`: healthy.
     Done = 0,
-    /// The Worker answered with an error.
+    /// The Worker answered with an error, or the output could not be written.
     Failed = 1,
-    /// The input is not understood.
-    BadInput = 2,
+    /// An argument, a file or a value in it is invalid.
+    InvalidInput = 2,
     /// A dry run found stale creations.
     StaleFound = 3,
-    /// The credential was refused, or there is none.
+    /// The credential is missing, or was refused.
     Refused = 4,
     /// The Worker can't be reached.
     Unreachable = 5,
-    /// Some was done, and some was not.
+    /// Some of the work was done.
     PartlyDone = 6,
     /// `doctor` found something critical.
-    NotHealthy = 7,
+    Unhealthy = 7,
 }
 
 impl From<Code> for ExitCode {
@@ -27,15 +27,15 @@ impl From<Code> for ExitCode {
     }
 }
 
-/// Why the command could not do what it was asked.
+/// Why the command could not do what it was asked to do.
 #[derive(Debug)]
-pub struct Failure {
+pub struct Error {
     pub code: Code,
     pub message: String,
 }
 
-impl Failure {
+impl Error {
     pub fn new(code: Code, message: impl Into<String>) -> Self {
-        Failure { code, message: message.into() }
+        Error { code, message: message.into() }
     }
 }

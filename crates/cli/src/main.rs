@@ -1,17 +1,18 @@
-//! `mark-stale-drafts`: what an operator sees and does at 3 a.m.
+//! `mark-stale-drafts`: what an operator looks at and does at 3 a.m.
 //!
-//! A thin shell around the Worker's API: it asks, shows, confirms and sends; the Worker decides and writes. Data goes to
-//! stdout, everything else to stderr.
+//! The command asks, shows, confirms and sends; the Worker decides and writes. Data goes to stdout, everything else to
+//! stderr.
 
 mod api;
 mod args;
 mod commands;
+mod connection;
 mod exit;
+mod format;
 mod output;
-mod plain;
-mod plans;
-mod settings;
+mod saved_plans;
 
+use std::io::ErrorKind::BrokenPipe;
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
@@ -19,19 +20,39 @@ use clap::parser::ValueSource;
 use clap::{Args as _, CommandFactory as _, FromArgMatches as _};
 
 use crate::args::{Arguments, Command, Sweep};
-use crate::exit::Failure;
+use crate::exit::{Code, Error};
+use crate::output::{ERROR, note, styled};
 
-/// The arguments. What is a sweep's before a command that is none is an error: it must not be passed over.
+fn main() -> ExitCode {
+    let arguments = match arguments() {
+        Ok(arguments) => arguments,
+        Err(error) => return show_usage(&error),
+    };
+    let code = run(&arguments).unwrap_or_else(|error| {
+        note(format!("{} {}", styled(ERROR, "error:"), error.message));
+        error.code
+    });
+    match output::write_error() {
+        None => code.into(),
+        // What the command found stays its exit code: only a success becomes a failure.
+        Some(error) => {
+            note(format!("{} stdout can't be written: {error}", styled(ERROR, "error:")));
+            if code == Code::Done { Code::Failed.into() } else { code.into() }
+        }
+    }
+}
+
+/// Reads the arguments. An option of a sweep before another command is an error: nobody would notice that it does nothing.
 fn arguments() -> Result<Arguments, clap::Error> {
     let mut program = Arguments::command();
-    let matches = program.get_matches_mut();
+    let matches = program.try_get_matches_from_mut(std::env::args_os())?;
     if let Some(command) = matches.subcommand_name() {
         let sweep = Sweep::augment_args(clap::Command::new("sweep"));
         let given = |id: &str| matches.value_source(id) == Some(ValueSource::CommandLine);
-        if let Some(flag) = sweep.get_arguments().find(|argument| given(argument.get_id().as_str())) {
-            let flag = flag.get_long().unwrap_or_default();
+        if let Some(option) = sweep.get_arguments().find(|argument| given(argument.get_id().as_str())) {
+            let option = option.get_long().unwrap_or_default();
             let message = format!(
-                "`--{flag}` before `{command}` is a sweep's: leave it out, or give it after `{command}` if that has it"
+                "`--{option}` before `{command}` is an option of a sweep: remove it, or write it after `{command}` if that has it"
             );
             return Err(program.error(ErrorKind::ArgumentConflict, message));
         }
@@ -39,50 +60,36 @@ fn arguments() -> Result<Arguments, clap::Error> {
     Arguments::from_arg_matches(&matches)
 }
 
-fn main() -> ExitCode {
-    let arguments = match arguments() {
-        Ok(arguments) => arguments,
-        Err(error) => error.exit(),
-    };
-    match run(&arguments) {
-        Ok(code) => code.into(),
-        Err(failure) => {
-            anstream::eprintln!(
-                "{}error:{} {}",
-                output::ERROR.render(),
-                output::ERROR.render_reset(),
-                failure.message
-            );
-            failure.code.into()
-        }
+/// Prints the help, the version, or what is wrong with the arguments.
+fn show_usage(error: &clap::Error) -> ExitCode {
+    match error.print() {
+        Err(failed) if !error.use_stderr() && failed.kind() != BrokenPipe => Code::Failed.into(),
+        _ if error.use_stderr() => Code::InvalidInput.into(),
+        _ => Code::Done.into(),
     }
 }
 
-fn run(arguments: &Arguments) -> Result<exit::Code, Failure> {
+fn run(arguments: &Arguments) -> Result<Code, Error> {
     match &arguments.command {
-        Some(Command::Completions { shell }) => return commands::shell::completions(*shell),
-        Some(Command::Man) => return commands::shell::man(),
+        Some(Command::Completions { shell }) => return Ok(commands::completions::completions(*shell)),
+        Some(Command::Man) => return commands::completions::man(),
         Some(Command::Token { name, scopes }) => return commands::token::make(name, scopes),
         _ => {}
     }
-    let api = settings::connect(&arguments.connection)?;
+    let api = connection::connect(&arguments.connection)?;
     let json = arguments.json;
     match &arguments.command {
         None => commands::sweep::run(&api, &arguments.sweep, json),
-        Some(Command::Count { bands }) => commands::list::count(&api, bands.as_deref(), json),
-        Some(Command::List { user, status, limit, cursor }) => {
-            commands::list::creations(&api, user, status.as_deref(), *limit, cursor.as_deref(), json)
+        Some(Command::Count { bands }) => commands::count::run(&api, bands.as_deref(), json),
+        Some(Command::List { user, status, page }) => {
+            commands::list::run(&api, user, status.as_deref(), page, json)
         }
         Some(Command::Explain { id }) => commands::explain::run(&api, id, json),
         Some(Command::Restore { id }) => commands::restore::run(&api, id, json),
-        Some(Command::Events { due, limit, cursor }) => {
-            commands::events::list(&api, *due, *limit, cursor.as_deref(), json)
-        }
+        Some(Command::Events { due, page }) => commands::events::list(&api, *due, page, json),
         Some(Command::Replay { ids, .. }) => commands::events::replay(&api, ids, json),
-        Some(Command::Sweeps { limit, cursor }) => {
-            commands::list::sweeps(&api, *limit, cursor.as_deref(), json)
-        }
+        Some(Command::Sweeps { page }) => commands::sweeps::run(&api, page, json),
         Some(Command::Doctor) => commands::doctor::run(&api, json),
-        Some(Command::Completions { .. } | Command::Man | Command::Token { .. }) => Ok(exit::Code::Done),
+        Some(Command::Completions { .. } | Command::Man | Command::Token { .. }) => Ok(Code::Done),
     }
 }

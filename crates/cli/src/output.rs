@@ -1,12 +1,13 @@
 use std::fmt::Display;
-use std::io::{IsTerminal as _, Write as _};
+use std::io::{self, ErrorKind, IsTerminal as _, Write as _};
+use std::sync::OnceLock;
 
 use anstyle::{AnsiColor, Style};
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use serde_json::Value;
 
-use crate::plain;
-pub use crate::plain::{age, count, limit, list, minute, number, one_line, text, time};
+use crate::format;
+pub use crate::format::{age, count, limit, list, minute, number, one_line, text, time};
 
 pub const ERROR: Style = AnsiColor::Red.on_default().bold();
 pub const WARNING: Style = AnsiColor::Yellow.on_default().bold();
@@ -14,25 +15,47 @@ pub const GOOD: Style = AnsiColor::Green.on_default().bold();
 pub const BOLD: Style = Style::new().bold();
 pub const DIM: Style = Style::new().dimmed();
 
-/// Text in a style; anstream leaves the style out where nobody would see it.
+/// The first error of a write to stdout. It ends the printing and not the command: what a sweep found or did still decides the
+/// exit code.
+static STOPPED: OnceLock<io::Error> = OnceLock::new();
+
+/// Text in a style; anstream removes the style where nobody would see it.
 pub fn styled(style: Style, text: impl Display) -> String {
     format!("{style}{text}{style:#}")
 }
 
-/// Prints a line of data. Nobody reads what follows once the reader has gone, as in `| head`.
-pub fn say(text: impl Display) {
-    if writeln!(anstream::stdout(), "{text}").is_err() {
-        std::process::exit(0);
+/// Prints data to stdout, as it is.
+pub fn print(data: impl Display) {
+    if STOPPED.get().is_none()
+        && let Err(error) = write!(anstream::stdout(), "{data}").and_then(|()| anstream::stdout().flush())
+    {
+        // It is empty: nobody else writes.
+        let _ = STOPPED.set(error);
     }
 }
 
-/// How many columns there are, if stdout is a terminal.
+/// Prints a line of data to stdout.
+pub fn say(text: impl Display) {
+    print(format_args!("{text}\n"));
+}
+
+/// Prints a line for people to stderr. If that can't be written, there is no other place to say so.
+pub fn note(text: impl Display) {
+    let _ = writeln!(anstream::stderr(), "{text}");
+}
+
+/// Why stdout could not be written. A reader that stopped reading, such as `head`, is not an error.
+pub fn write_error() -> Option<&'static io::Error> {
+    STOPPED.get().filter(|error| error.kind() != ErrorKind::BrokenPipe)
+}
+
+/// The terminal's columns, if stdout is a terminal.
 fn width() -> Option<usize> {
-    let terminal = std::io::stdout().is_terminal();
+    let terminal = io::stdout().is_terminal();
     terminal_size::terminal_size().filter(|_| terminal).map(|(width, _)| usize::from(width.0))
 }
 
-/// Prints a paragraph, indented; on a terminal it is broken between words.
+/// Prints an indented paragraph; on a terminal it wraps between words.
 pub fn paragraph(first: &str, indent: &str, text: &str) {
     let options =
         textwrap::Options::new(width().unwrap_or(usize::MAX)).initial_indent(first).subsequent_indent(indent);
@@ -41,14 +64,14 @@ pub fn paragraph(first: &str, indent: &str, text: &str) {
     }
 }
 
-/// One row of a table: its cells, and lines that stand below it.
+/// One row of a table, and the notes below it.
 pub struct Line {
     pub cells: Vec<String>,
     pub notes: Vec<String>,
 }
 
-/// Prints rows under their heads. On a terminal each row takes one line, and its notes stand below; if the rows are too
-/// wide, the first cell has a line of its own. Elsewhere the notes are further columns, so that a row is a line.
+/// Prints a table. On a terminal each row is a line with its notes below; if that is too wide, the first cell has a line of its
+/// own. Elsewhere a row is one line with tabs, and the notes are further columns.
 pub fn table(heads: &[&str], right: &[usize], lines: &[Line]) {
     let Some(width) = width() else {
         for line in lines {
@@ -97,7 +120,7 @@ fn render<'a>(heads: &[&str], right: &[usize], rows: impl Iterator<Item = &'a [S
     table.lines().collect()
 }
 
-/// JSON for machines, indented for people.
+/// Prints JSON for machines, indented for people.
 pub fn json(value: &Value) {
-    say(plain::indented(value));
+    say(format::indented(value));
 }

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use stale_drafts::report;
 use stale_drafts::report::ReportError;
 use stale_drafts::rules::{MaxAge, Planned, Policy};
-use stale_drafts::store::{self, Database as _, Details, Filter, NewCreation, Outcome, StandingRow};
+use stale_drafts::store::{self, Database as _, Details, Filter, Event, NewCreation, Settlement, StandingRow};
 use stale_drafts::sweep::{self, Marked, Report, SweepError, mark_stale_creations_as_failed};
 
 use crate::call::{Call, CreateCall, ERROR, PlannedRow, ReportCall, Reported, SweepCall};
@@ -15,6 +15,8 @@ use crate::world::Link;
 
 /// An event is tried so often before it is dead.
 const MAX_DELIVERIES: u32 = 3;
+/// How long the outbox holds what it has claimed, and waits after a failure.
+const LEASE_MS: u64 = 30_000;
 
 /// Does what a role does.
 pub async fn act(link: Link, role: Role) {
@@ -282,19 +284,21 @@ impl Worker<'_> {
 /// Takes what is due, tries to deliver it, and notes what came of it.
 async fn courier(link: &Link, limit: u32, delivers: bool) {
     link.begin(Call::Courier);
-    let Ok(results) = link.run(&[store::claim(link.now(), limit)]).await else { return };
-    let events = store::claimed(results.first().map(Vec::as_slice).unwrap_or_default());
-    let outcomes: Vec<_> = events
-        .iter()
-        .map(|event| Outcome {
-            event,
-            left: if delivers { 0 } else { event.destinations },
-            error: if delivers { String::new() } else { String::from("503") },
-        })
-        .collect();
+    let leased_until = link.now().saturating_add(LEASE_MS);
+    let Ok(results) = link.run(&[store::claim(link.now(), leased_until, limit)]).await else { return };
+    let Ok(events) = store::claimed(results.into_iter().next().unwrap_or_default()) else { return };
     if delivers {
         link.world.history().delivered.extend(events.iter().map(|event| event.id.clone()));
         link.world.reach("events delivered", events.len());
     }
-    let _ = link.run(&store::settle(&outcomes, MAX_DELIVERIES)).await;
+    let settlement = |event: &Event| {
+        let (left, error) = (event.destinations, String::from("503"));
+        match delivers {
+            true => Settlement::Delivered,
+            false if event.delivery >= MAX_DELIVERIES => Settlement::Dead { left, error },
+            false => Settlement::Retry { left, at: link.now().saturating_add(LEASE_MS), error },
+        }
+    };
+    let settled: Vec<_> = events.iter().map(|event| (event, settlement(event))).collect();
+    let _ = link.run(&store::settle(&settled, link.now())).await;
 }

@@ -10,7 +10,7 @@ pub const MIGRATIONS: [&str; 4] = [
     include_str!("../../../migrations/0001_creations.sql"),
     include_str!("../../../migrations/0002_money.sql"),
     include_str!("../../../migrations/0003_events.sql"),
-    include_str!("../../../migrations/0004_watch.sql"),
+    include_str!("../../../migrations/0004_monitor.sql"),
 ];
 
 /// Runs a statement, whose text `sql` may be another than its own: a planted bug may even have taken its last parameter away.

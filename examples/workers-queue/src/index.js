@@ -1,5 +1,5 @@
-// Generates what Stale Drafts offers on the queue. Stale Drafts keeps the books; this Worker starts, shows that it is
-// alive, and reports what came of it. Dying at any point is safe: the queue delivers again, or the sweep steps in.
+// Generates what Stale Drafts offers on the queue. Stale Drafts keeps the state; this Worker starts a creation, sends
+// heartbeats and reports the result. It may die at any point: the queue delivers again, or the sweep steps in.
 
 import { Refusal, render } from "./render.js";
 import { NotWanted, StaleDrafts } from "./stale-drafts.js";
@@ -46,10 +46,10 @@ async function handle(message, drafts, env) {
   }
   let delaySeconds = RETRY_SECONDS;
   try {
-    // A message that is delivered again has the same id. So it goes on with its attempt, and is not taken for another worker.
+    // A message that is delivered again has the same id. So it continues its attempt, and is not taken for another worker.
     const creation = await drafts.start(id, message.id);
     const beat = beatSeconds(creation.max_silence_ms);
-    // A message that is put back sends no heartbeats, but must be here again before its silence is too long.
+    // A returned message sends no heartbeats, so it must be here again before the heartbeat limit.
     delaySeconds = Math.min(delaySeconds, beat);
     console.log(`creation ${id}: ${await generate(creation, beat, drafts, env)}`);
     message.ack();
@@ -65,7 +65,7 @@ async function handle(message, drafts, env) {
 
 /** @param {number | null} maxSilence in ms */
 function beatSeconds(maxSilence) {
-  // Two heartbeats may get lost before the third one is missed.
+  // Two heartbeats may be lost before the limit.
   const third = Math.floor((maxSilence ?? Infinity) / 3_000);
   return Math.min(Math.max(third, MIN_BEAT_SECONDS), MAX_BEAT_SECONDS);
 }
@@ -82,7 +82,7 @@ function beatSeconds(maxSilence) {
 async function generate(creation, beat, drafts, env) {
   /** @type {number | undefined} */
   let percent;
-  // If this message was delivered before and its work is done, this is refused, and nothing is rendered a second time.
+  // If an earlier delivery of this message has finished the work, this is refused, and nothing is rendered again.
   await drafts.heartbeat(creation);
 
   const over = new AbortController();
@@ -92,7 +92,7 @@ async function generate(creation, beat, drafts, env) {
     for (;;) {
       await scheduler.wait(beat * 1_000, { signal });
       await drafts.heartbeat(creation, percent).catch((error) => {
-        // Only a refusal ends the work. What does not get through may do so the next time.
+        // Only a refusal ends the work. A lost heartbeat is followed by another.
         if (error instanceof NotWanted) throw error;
         console.warn(`creation ${creation.id}: ${error.message}`);
       });
@@ -106,7 +106,7 @@ async function generate(creation, beat, drafts, env) {
 
   let url;
   try {
-    // Whichever ends first. Only the rendering ends well.
+    // Whatever ends first. Only the rendering ends with a result.
     url = checked(await Promise.race([render(creation, { progress, signal, env }), heartbeats(), deadline()]));
   } catch (error) {
     if (!(error instanceof Refusal)) throw error;

@@ -44,7 +44,7 @@ const REFUSALS = [400, 422, 451];
 async function ask(url, { kind, prompt, fence }, { signal }) {
   const response = await fetch(url, {
     method: "POST",
-    // An attempt that is interrupted and goes on asks with the same key: a provider that knows keys is not paid twice.
+    // A continued attempt sends the same key: a provider that knows keys is not paid twice.
     headers: { "Content-Type": "application/json", "Idempotency-Key": fence },
     body: JSON.stringify({ kind, prompt }),
     signal,

@@ -1,5 +1,5 @@
-// A client of Stale Drafts for whoever generates. Any of its requests may be sent twice: a repeated one changes nothing
-// and is answered as the first one was. So the client repeats what got no good answer, and the caller need not care.
+// A client of Stale Drafts for workers. Any request may be sent twice: a repeated one changes nothing and gets the same
+// answer. So the client repeats requests that got no good answer.
 
 const TIMEOUT_MS = 10_000;
 const TRIES = 5;
@@ -80,7 +80,7 @@ export class StaleDrafts {
    * @param {string} error For the owner to read.
    */
   fail({ id, fence }, error_code, error) {
-    // A provider's text may be of any length, or be cut in the middle of a character. That must not keep a refund back.
+    // A provider's text may be very long, or cut in the middle of a character. That must not prevent a refund.
     return this.#post(id, "fail", { fence, error_code, error: error.slice(0, 5_000).toWellFormed() || error_code });
   }
 
@@ -113,7 +113,7 @@ export class StaleDrafts {
       if (status === 200) return answer;
       if (status === 409) throw new NotWanted(answer);
       problem = `${status} ${answer.error}`;
-      // The database does not answer right now, or there are too many requests: that passes. All else does not.
+      // No answer from the database, or too many requests: these pass. Other errors do not.
       if (status < 500 && status !== 429) break;
     }
     throw new Error(`${verb}: ${problem}`);

@@ -1,15 +1,15 @@
 use serde_json::Value;
 
 use crate::api::Api;
-use crate::exit::{Code, Failure};
+use crate::exit::{Code, Error};
 use crate::output::{self, DIM, ERROR, GOOD, WARNING, list, paragraph, say, styled, text};
 
-/// `doctor`: likely root causes. If the Worker can't even answer that, what it says of itself.
-pub fn run(api: &Api, json: bool) -> Result<Code, Failure> {
+/// `doctor`: shows likely root causes, or what `/readyz` says if the Worker can't look for them.
+pub fn run(api: &Api, json: bool) -> Result<Code, Error> {
     let answer = match api.get("/api/doctor", &[]) {
         Ok(answer) => answer,
-        Err(failure) if failure.code == Code::Failed => return not_ready(api, failure, json),
-        Err(failure) => return Err(failure),
+        Err(error) if error.code == Code::Failed => return not_ready(api, error, json),
+        Err(error) => return Err(error),
     };
     let healthy = answer.get("healthy") == Some(&Value::Bool(true));
     if json {
@@ -17,7 +17,7 @@ pub fn run(api: &Api, json: bool) -> Result<Code, Failure> {
     } else {
         show(list(&answer, "findings"));
     }
-    Ok(if healthy { Code::Done } else { Code::NotHealthy })
+    Ok(if healthy { Code::Done } else { Code::Unhealthy })
 }
 
 fn show(findings: &[Value]) {
@@ -40,19 +40,19 @@ fn show(findings: &[Value]) {
     }
 }
 
-fn not_ready(api: &Api, failure: Failure, json: bool) -> Result<Code, Failure> {
-    // An answer without them says nothing of the Worker, such as that one asks too often.
+fn not_ready(api: &Api, error: Error, json: bool) -> Result<Code, Error> {
+    // An answer without checks is about the request, for example that there were too many.
     let Some(ready) = api.probe("/readyz").filter(|ready| ready.get("checks").is_some()) else {
-        return Err(failure);
+        return Err(error);
     };
     if json {
         output::json(&ready);
-        return Ok(Code::NotHealthy);
+        return Ok(Code::Unhealthy);
     }
-    say(format!("{} the Worker can't do its work", styled(ERROR, "●")));
+    say(format!("{} the Worker is not ready", styled(ERROR, "●")));
     let checks = ready.get("checks").and_then(Value::as_object);
     for (name, check) in checks.into_iter().flatten().filter(|(_, check)| *check != "ok") {
         say(output::one_line(&format!("  {name}: {}", check.as_str().unwrap_or_default())));
     }
-    Ok(Code::NotHealthy)
+    Ok(Code::Unhealthy)
 }

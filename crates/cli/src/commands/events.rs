@@ -1,15 +1,16 @@
 use serde_json::{Value, json};
 
-use super::list::more;
+use super::{next_page, page_query};
 use crate::api::Api;
-use crate::exit::{Code, Failure};
-use crate::output::{self, Line, count, minute, number, text};
+use crate::args::Page;
+use crate::exit::{Code, Error};
+use crate::output::{self, Line, count, minute, note, number, text};
 
-/// `events`: what has not been delivered to the rest of the app.
-pub fn list(api: &Api, due: bool, rows: u32, cursor: Option<&str>, json: bool) -> Result<Code, Failure> {
-    let rows = rows.to_string();
-    let mut query = vec![("state", if due { "due" } else { "dead" }), ("limit", rows.as_str())];
-    query.extend(cursor.map(|cursor| ("cursor", cursor)));
+/// `events`: lists dead letters, or the events that are still being tried.
+pub fn list(api: &Api, due: bool, page: &Page, json: bool) -> Result<Code, Error> {
+    let limit = page.limit.to_string();
+    let mut query = vec![("state", if due { "due" } else { "dead" })];
+    page_query(&mut query, &limit, page);
     let answer = api.get("/api/events", &query)?;
     if json {
         output::json(&answer);
@@ -33,26 +34,26 @@ pub fn list(api: &Api, due: bool, rows: u32, cursor: Option<&str>, json: bool) -
             notes: vec![row.get("last_error").and_then(Value::as_str).unwrap_or_default().to_owned()],
         })
         .collect();
-    output::table(&["event", "for", "created (UTC)", "tries", "next (UTC)"], &[3], &lines);
+    output::table(&["event", "destinations", "created", "tries", "due"], &[3], &lines);
     if events.is_empty() {
-        anstream::eprintln!("{}", if due { "Nothing waits." } else { "Nothing was given up." });
+        note(if due { "No events are due." } else { "There are no dead letters." });
     }
-    more(&answer);
+    next_page(&answer);
     Ok(Code::Done)
 }
 
-/// `replay`: tries events again that were given up; all of them if no ids are given.
-pub fn replay(api: &Api, ids: &[String], json: bool) -> Result<Code, Failure> {
+/// `replay`: makes dead letters due again; all of them if there are no ids.
+pub fn replay(api: &Api, ids: &[String], json: bool) -> Result<Code, Error> {
     let body = if ids.is_empty() { json!({}) } else { json!({ "ids": ids }) };
     let answer = api.post("/api/events/replay", &body)?;
     if json {
         output::json(&answer);
     }
     let replayed = number(&answer, "replayed");
-    anstream::eprintln!("{} will be tried again.", count(replayed, "event"));
-    let asked = ids.len() as u64;
-    if replayed < asked {
-        anstream::eprintln!("{} of those named had not been given up.", asked.saturating_sub(replayed));
+    note(format!("{} will be delivered again.", count(replayed, "event")));
+    let missing = (ids.len() as u64).saturating_sub(replayed);
+    if missing > 0 {
+        note(format!("Not among the dead letters: {}.", count(missing, "id")));
         return Ok(Code::PartlyDone);
     }
     Ok(Code::Done)

@@ -1,13 +1,13 @@
 use serde_json::Value;
 
-use super::list::sweep_table;
-use crate::api::{Api, part};
-use crate::exit::{Code, Failure};
+use super::sweeps;
+use crate::api::{Api, segment};
+use crate::exit::{Code, Error};
 use crate::output::{self, BOLD, Line, limit, list, say, styled, text, time};
 
-/// `explain`: all about one creation.
-pub fn run(api: &Api, id: &str, json: bool) -> Result<Code, Failure> {
-    let answer = api.get(&format!("/api/creations/{}", part(id)), &[])?;
+/// `explain`: shows everything about one creation.
+pub fn run(api: &Api, id: &str, json: bool) -> Result<Code, Error> {
+    let answer = api.get(&format!("/api/creations/{}", segment(id)), &[])?;
     if json {
         output::json(&answer);
         return Ok(Code::Done);
@@ -32,7 +32,7 @@ pub fn run(api: &Api, id: &str, json: bool) -> Result<Code, Failure> {
             fact("Limit", &format!("{}, by `{rule}` of the policy", limit(creation, "max_age_ms")));
             fact("Deadline", &time(creation, "deadline"));
         } else {
-            fact("Limit", &format!("`{rule}` of the policy of its time"));
+            fact("Limit", &format!("`{rule}` of the policy at that time"));
         }
     }
     for (name, key) in [
@@ -51,7 +51,7 @@ pub fn run(api: &Api, id: &str, json: bool) -> Result<Code, Failure> {
         }
     }
     if text(creation, "stored_status") == "failed" && creation.get("late_at").is_some_and(Value::is_number) {
-        fact("", &format!("the late result is kept: mark-stale-drafts restore {}", text(creation, "id")));
+        fact("", &format!("a late result is kept: mark-stale-drafts restore {}", text(creation, "id")));
     }
     fact(
         "Tokens",
@@ -70,22 +70,22 @@ pub fn run(api: &Api, id: &str, json: bool) -> Result<Code, Failure> {
             notes: Vec::new(),
         })
         .collect();
-    output::table(&["ledger (UTC)", "type", "tokens", "sweep"], &[2], &entries);
-    attempts_of(list(&answer, "attempts"));
+    output::table(&["ledger", "type", "tokens", "sweep"], &[2], &entries);
+    attempt_table(list(&answer, "attempts"));
     if !list(&answer, "sweeps").is_empty() {
         say("");
-        sweep_table(list(&answer, "sweeps"));
+        sweeps::table(list(&answer, "sweeps"));
     }
     for event in list(&answer, "events") {
         say("");
         let error = text(event, "last_error");
-        say(format!("{} is not delivered ({}): {error}", text(event, "id"), text(event, "state")));
+        say(format!("event {} is not delivered ({}): {error}", text(event, "id"), text(event, "state")));
     }
     Ok(Code::Done)
 }
 
-/// The attempts that are over, and what became of each.
-fn attempts_of(attempts: &[Value]) {
+/// The attempts that have ended, with their outcomes.
+fn attempt_table(attempts: &[Value]) {
     if attempts.is_empty() {
         return;
     }
@@ -103,5 +103,5 @@ fn attempts_of(attempts: &[Value]) {
             notes: vec![text(row, "error")],
         })
         .collect();
-    output::table(&["attempt", "became", "ended (UTC)", "worker", "rule"], &[0], &lines);
+    output::table(&["attempt", "outcome", "ended", "worker", "rule"], &[0], &lines);
 }

@@ -1,0 +1,91 @@
+//! Without a command: previews a sweep, asks, and applies it.
+
+mod apply;
+mod outcome;
+mod preview;
+
+use serde_json::Value;
+
+use crate::api::Api;
+use crate::args::Sweep;
+use crate::exit::{Code, Error};
+use crate::format::{is_retry, summary};
+use crate::output::{self, BOLD, Line, WARNING, age, count, limit, list, note, styled, text};
+use crate::saved_plans;
+
+pub fn run(api: &Api, sweep: &Sweep, json: bool) -> Result<Code, Error> {
+    if let Some(plan_id) = &sweep.apply {
+        return apply::run(api, saved_plans::load(plan_id)?, None, sweep, json);
+    }
+    let plan = preview::fetch(api, sweep, sweep.limit)?;
+    if sweep.dry_run {
+        return dry_run(&plan, json);
+    }
+    let refill = |left| preview::fetch(api, sweep, left);
+    apply::run(api, plan, Some(&refill), sweep, json)
+}
+
+fn dry_run(plan: &Value, json: bool) -> Result<Code, Error> {
+    let creations = list(plan, "creations");
+    let plan_id = text(plan, "plan_id");
+    if !creations.is_empty() {
+        saved_plans::save(&plan_id, plan)?;
+    }
+    if json {
+        output::json(plan);
+    } else {
+        table(creations);
+    }
+    note_unreadable(plan);
+    if plan.get("suspended").is_some_and(Value::is_string) {
+        note(format!("{} {}", styled(WARNING, "suspended:"), text(plan, "suspended")));
+    }
+    if creations.is_empty() {
+        note("Nothing is stale.");
+        return Ok(Code::Done);
+    }
+    note(format!("{}.", summary(creations, "would be ")));
+    if more(plan) {
+        let first = count(creations.len() as u64, "creation");
+        note(format!("More are stale: this plan is for the first {first}."));
+    }
+    note("Nothing was changed.");
+    note(format!("To apply exactly this plan: mark-stale-drafts --apply {}", styled(BOLD, plan_id)));
+    Ok(Code::StaleFound)
+}
+
+/// Whether more creations are stale than the answer holds.
+fn more(answer: &Value) -> bool {
+    answer.get("more") == Some(&Value::Bool(true))
+}
+
+fn table(creations: &[Value]) {
+    let lines: Vec<_> = creations
+        .iter()
+        .map(|row| Line {
+            cells: vec![
+                text(row, "id"),
+                text(row, "user_id"),
+                text(row, "kind"),
+                text(row, "stuck_status"),
+                age(row, "age_ms"),
+                limit(row, "max_age_ms"),
+                text(row, "rule"),
+                text(row, "tokens"),
+            ],
+            notes: vec![if is_retry(row) {
+                String::from("retry: it goes back to pending for another attempt")
+            } else {
+                text(row, "error")
+            }],
+        })
+        .collect();
+    output::table(&["id", "user", "kind", "status", "age", "limit", "rule", "tokens"], &[4, 5, 7], &lines);
+}
+
+/// Rows whose times are unreadable are never failed, and always shown.
+fn note_unreadable(plan: &Value) {
+    for row in list(plan, "unreadable") {
+        note(format!("{} {}: {}", styled(WARNING, "unreadable:"), text(row, "id"), text(row, "message")));
+    }
+}

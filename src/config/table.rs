@@ -1,0 +1,92 @@
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use super::credentials::{IssuerTable, TokenTable, UsersTable};
+use super::values::{Breaker, Url};
+use super::{Config, ConfigError, Keep, credentials, policy};
+use crate::read::Whole;
+use crate::rules::Thresholds;
+
+const MINUTE_MS: u64 = 60_000;
+
+/// The table `STALE_DRAFTS` as it is written. What is left out has its default.
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Table {
+    policy: Map<String, Value>,
+    rows_per_sweep: Option<Whole<1, 1_000>>,
+    page_size: Option<Whole<1, 100>>,
+    max_minutes_since_sweep: Option<Whole<1, 1_440>>,
+    auth: UsersTable,
+    api_tokens: Vec<TokenTable>,
+    issuers: Vec<IssuerTable>,
+    webhook_url: Option<Url>,
+    max_deliveries: Option<Whole<1, 100>>,
+    circuit_breaker: Option<Breaker>,
+    alerts: AlertsTable,
+    keep_days: KeepTable,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct AlertsTable {
+    overdue_minutes: Option<Whole<1, 1_440>>,
+    stale_percent: Option<Whole<0, 100>>,
+    error_percent: Option<Whole<1, 100>>,
+    outbox_minutes: Option<Whole<1, 1_440>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct KeepTable {
+    sweeps: Option<Whole<1, 3_650>>,
+    events: Option<Whole<1, 3_650>>,
+    rollups: Option<Whole<1, 3_650>>,
+}
+
+impl Table {
+    pub(super) fn config(self) -> Result<Config, ConfigError> {
+        let default = Config::default();
+        Ok(Config {
+            policy: policy::read(&self.policy)?,
+            policy_json: Value::Object(self.policy).to_string(),
+            rows_per_sweep: self.rows_per_sweep.map_or(default.rows_per_sweep, Whole::get_u32),
+            page_size: self.page_size.map_or(default.page_size, Whole::get_u32),
+            max_minutes_since_sweep: self
+                .max_minutes_since_sweep
+                .map_or(default.max_minutes_since_sweep, Whole::get_u32),
+            auth: self.auth.config()?,
+            api_tokens: credentials::api_tokens(self.api_tokens)?,
+            issuers: credentials::issuers(self.issuers)?,
+            webhook_url: self.webhook_url.map(|url| url.0),
+            max_deliveries: self.max_deliveries.map_or(default.max_deliveries, Whole::get_u32),
+            breaker: self.circuit_breaker.map_or(default.breaker, |breaker| breaker.0),
+            alerts: self.alerts.thresholds(default.alerts),
+            keep: self.keep_days.keep(default.keep),
+        })
+    }
+}
+
+impl AlertsTable {
+    fn thresholds(self, default: Thresholds) -> Thresholds {
+        let millis = |minutes: Option<Whole<1, 1_440>>, default| {
+            minutes.map_or(default, |minutes| minutes.get().saturating_mul(MINUTE_MS))
+        };
+        Thresholds {
+            overdue_ms: millis(self.overdue_minutes, default.overdue_ms),
+            stale_percent: self.stale_percent.map_or(default.stale_percent, Whole::get),
+            error_percent: self.error_percent.map_or(default.error_percent, Whole::get),
+            outbox_ms: millis(self.outbox_minutes, default.outbox_ms),
+        }
+    }
+}
+
+impl KeepTable {
+    fn keep(self, default: Keep) -> Keep {
+        Keep {
+            sweeps: self.sweeps.map_or(default.sweeps, Whole::get_u32),
+            events: self.events.map_or(default.events, Whole::get_u32),
+            rollups: self.rollups.map_or(default.rollups, Whole::get_u32),
+        }
+    }
+}

@@ -1,0 +1,430 @@
+use super::breaker::Suspension;
+use super::text::Age;
+use super::time::Timestamp;
+
+/// A worker that sends heartbeats sends one at least this often; one that is silent for longer may be dead.
+pub const SILENT_AFTER_MS: u64 = 5 * 60_000;
+/// While creations wait, something is expected to start at least this often.
+pub const START_EXPECTED_WITHIN_MS: u64 = 10 * 60_000;
+/// Heartbeats that end within this time of one another ended for one reason.
+pub const ONE_WINDOW_MS: u64 = 2 * 60_000;
+/// Fewer failures than this say nothing about their cause.
+pub const FEW: u64 = 5;
+/// From this share on, in percent, one kind dominates.
+pub const DOMINANT_PERCENT: u64 = 80;
+
+/// What the database says about generation. The monitor reads the first part, which takes a few rows whatever the table's size; a
+/// diagnosis reads all of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Evidence {
+    /// When the last good sweep of the cron trigger began.
+    pub last_good_sweep: Option<Timestamp>,
+    /// How old that may be.
+    pub max_ms_since_sweep: u64,
+    /// What suspends sweeping.
+    pub suspended: Option<Suspension>,
+    /// An active creation that is stale for longer than [`Thresholds::overdue_ms`]: its id, and for how long it has been stale.
+    pub overdue: Option<(String, u64)>,
+    /// Those of the newest creations that ended within the last hour.
+    pub finished: u64,
+    /// Of these, the failed ones,
+    pub failed: u64,
+    /// and those that timed out.
+    pub timed_out: u64,
+    /// The most frequent error code among the failed ones.
+    pub top_error: Option<(String, u64)>,
+    /// Users whose balance is not the sum of their ledger.
+    pub differs: Vec<String>,
+    /// Since when the event that has failed for longest fails.
+    pub events_failing_since: Option<Timestamp>,
+    /// Events that could not be delivered.
+    pub dead_letters: u64,
+
+    /// Creations that wait for a worker.
+    pub waiting: u64,
+    /// The longest-waiting one's last sign of life.
+    pub waiting_since: Option<Timestamp>,
+    /// When a worker last began a creation that is in progress, or one of the newest 1,000.
+    pub last_start: Option<Timestamp>,
+    /// Creations in progress whose worker sent a heartbeat within [`SILENT_AFTER_MS`].
+    pub alive: u64,
+    /// Creations in progress whose worker has sent heartbeats before, and none since. One without any heartbeat proves nothing.
+    pub silent: u64,
+    /// The earliest and the latest of the last heartbeats.
+    pub silent_between: Option<(Timestamp, Timestamp)>,
+    /// Active creations beyond their limit that no sweep has failed yet; `None` if nobody has counted them.
+    pub stale: Option<u64>,
+    /// Active creations whose age can't be known.
+    pub unreadable: u64,
+    /// The most frequent kind among the failed ones, how many failed, and how many of that kind ended.
+    pub top_kind: Option<(String, u64, u64)>,
+    /// The error of the newest sweep, if it stopped early.
+    pub last_sweep_error: Option<String>,
+    /// The schema that the database has.
+    pub schema_version: i64,
+    /// The schema that is expected.
+    pub expected_schema_version: i64,
+}
+
+/// From which values on something is wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Thresholds {
+    /// How long a creation may be stale before a sweep fails it, in ms; three minutes by default: more than the time between two sweeps
+    /// of a cron trigger that runs each minute.
+    pub overdue_ms: u64,
+    /// The share of time-outs among the newest finished creations, in percent; 20 by default.
+    pub stale_percent: u64,
+    /// The share of one error among the failures, in percent; 80 by default.
+    pub error_percent: u64,
+    /// How long the deliveries of an event may fail, in ms; 15 minutes by default.
+    pub outbox_ms: u64,
+}
+
+impl Default for Thresholds {
+    fn default() -> Self {
+        Thresholds { overdue_ms: 180_000, stale_percent: 20, error_percent: 80, outbox_ms: 900_000 }
+    }
+}
+
+/// How bad a finding is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// Worth a look; nothing is lost by waiting.
+    Warning,
+    /// Somebody has to act.
+    Critical,
+}
+
+impl Severity {
+    /// The word in JSON.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Severity::Warning => "warning",
+            Severity::Critical => "critical",
+        }
+    }
+}
+
+/// A likely root cause, with its evidence.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// A stable code for JSON and monitors.
+    pub code: &'static str,
+    /// How bad it is.
+    pub severity: Severity,
+    /// The likely cause.
+    pub cause: String,
+    /// What shows it.
+    pub evidence: String,
+    /// What to do about it.
+    pub remedy: &'static str,
+}
+
+/// What is wrong at the instant `now`, the critical ones first. Each code is an alert: it fires when it is first found, and is
+/// resolved when it is not found any more.
+///
+/// | code | found if |
+/// |---|---|
+/// | `cron_not_running` | the last good sweep by cron is older than it may be, or there is none, and sweeping is not suspended |
+/// | `creations_overdue` | a creation is stale for longer than [`Thresholds::overdue_ms`], and sweeping is not suspended |
+/// | `circuit_breaker_open` | the [`CircuitBreaker`](super::CircuitBreaker) is open |
+/// | `ledger_differs` | a user's balance is not the sum of their ledger |
+/// | `many_stale` | at least [`FEW`] of the creations that ended, and more than [`Thresholds::stale_percent`] of them, timed out |
+/// | `one_error_dominates` | of at least [`FEW`] failures, [`Thresholds::error_percent`] have one code, time-outs aside |
+/// | `outbox_stuck` | the deliveries of an event fail for longer than [`Thresholds::outbox_ms`] |
+/// | `dead_letters` | an event could not be delivered |
+/// | `sweeping_paused` | an operator paused sweeping |
+///
+/// ```
+/// use stale_drafts::rules::{Evidence, Thresholds, Timestamp, alerts};
+///
+/// let now = Timestamp::from_millis(1_700_000_000_000).unwrap();
+/// let mut evidence = Evidence { last_good_sweep: Some(now), ..Evidence::default() };
+/// assert_eq!(alerts(&evidence, &Thresholds::default(), now), []);
+///
+/// evidence.overdue = Some((String::from("c1"), 300_000));
+/// let findings = alerts(&evidence, &Thresholds::default(), now);
+/// assert_eq!(findings[0].code, "creations_overdue");
+/// assert_eq!(findings[0].evidence, "`c1` has been stale for 5 minutes, and no sweep has failed it");
+/// ```
+pub fn alerts(evidence: &Evidence, thresholds: &Thresholds, now: Timestamp) -> Vec<Finding> {
+    in_order(alerting(evidence, thresholds, now))
+}
+
+/// All that is wrong at the instant `now`: the alerts, and likely root causes. The critical ones come first; a wrong schema before
+/// all others, because it may explain them. Nothing found means healthy.
+///
+/// | code | found if |
+/// |---|---|
+/// | those of [`alerts`] | |
+/// | `schema_not_current` | the schema is not the expected one |
+/// | `sweep_failing` | the newest sweep stopped early, and sweeping is not suspended |
+/// | `no_worker_running` | a creation waits, and nothing has started, for [`START_EXPECTED_WITHIN_MS`], and no worker sends heartbeats |
+/// | `worker_died` | all workers that have sent heartbeats are silent, and fell silent within [`ONE_WINDOW_MS`] |
+/// | `one_kind_dominates` | of at least [`FEW`] failures, so many are of one kind, most of that kind failed, and others ended too |
+/// | `unreadable_times` | there are active creations whose age can't be known |
+///
+/// ```
+/// use stale_drafts::rules::{Evidence, Thresholds, Timestamp, diagnose};
+///
+/// let now = Timestamp::from_millis(1_700_000_000_000).unwrap();
+/// let evidence = Evidence {
+///     waiting: 12,
+///     waiting_since: Timestamp::from_millis(1_700_000_000_000 - 1_500_000),
+///     last_good_sweep: Some(now),
+///     max_ms_since_sweep: 600_000,
+///     ..Evidence::default()
+/// };
+/// let findings = diagnose(&evidence, &Thresholds::default(), now);
+/// assert_eq!(findings[0].code, "no_worker_running");
+/// assert_eq!(findings[0].evidence, "12 creations wait, the longest for 25 minutes; nothing has ever started");
+/// ```
+pub fn diagnose(evidence: &Evidence, thresholds: &Thresholds, now: Timestamp) -> Vec<Finding> {
+    let causes = [
+        failing_sweep(evidence),
+        no_worker(evidence, now),
+        dead_worker(evidence, now),
+        one_kind(evidence),
+        unreadable(evidence),
+    ];
+    let all = alerting(evidence, thresholds, now).into_iter().chain(causes);
+    schema(evidence).into_iter().chain(in_order(all)).collect()
+}
+
+fn alerting(evidence: &Evidence, thresholds: &Thresholds, now: Timestamp) -> [Option<Finding>; 8] {
+    [
+        cron(evidence, now),
+        overdue(evidence),
+        suspended(evidence),
+        ledger(evidence),
+        many_stale(evidence, thresholds),
+        one_error(evidence, thresholds.error_percent),
+        outbox(evidence, thresholds, now),
+        dead_letters(evidence),
+    ]
+}
+
+/// What was found, the critical ones first.
+fn in_order(found: impl IntoIterator<Item = Option<Finding>>) -> Vec<Finding> {
+    let mut findings: Vec<_> = found.into_iter().flatten().collect();
+    findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
+    findings
+}
+
+fn schema(evidence: &Evidence) -> Option<Finding> {
+    let Evidence { schema_version, expected_schema_version, .. } = evidence;
+    (schema_version != expected_schema_version).then(|| Finding {
+        code: "schema_not_current",
+        severity: Severity::Critical,
+        cause: String::from("the Worker expects another schema of the database"),
+        evidence: format!("the schema is version {schema_version}: expected {expected_schema_version}"),
+        remedy: "apply the migrations",
+    })
+}
+
+fn cron(evidence: &Evidence, now: Timestamp) -> Option<Finding> {
+    let age = evidence.last_good_sweep.map(|at| now.millis_since(at));
+    // A suspended sweep is no good one.
+    (evidence.suspended.is_none() && age.is_none_or(|age| age > evidence.max_ms_since_sweep)).then(|| Finding {
+        code: "cron_not_running",
+        severity: Severity::Critical,
+        cause: String::from("the cron trigger is not sweeping"),
+        evidence: match age {
+            Some(age) => format!("its last good sweep was {} ago{}", Age(age), waiting_stale(evidence)),
+            None => format!("it has never swept{}", waiting_stale(evidence)),
+        },
+        remedy: "check the cron trigger in the configuration and in the platform's events; sweep by hand meanwhile",
+    })
+}
+
+fn waiting_stale(evidence: &Evidence) -> String {
+    match evidence.stale {
+        None => String::new(),
+        Some(0) => String::from("; no creation is stale"),
+        Some(stale) => format!("; {} stale", are(stale)),
+    }
+}
+
+fn failing_sweep(evidence: &Evidence) -> Option<Finding> {
+    let error = evidence.last_sweep_error.as_ref().filter(|_| evidence.suspended.is_none());
+    error.map(|error| Finding {
+        code: "sweep_failing",
+        severity: Severity::Critical,
+        cause: String::from("the newest sweep stopped early"),
+        evidence: format!("its error: {error}"),
+        remedy: "nothing is lost: the next sweep carries on; if it fails too, act on the error",
+    })
+}
+
+fn no_worker(evidence: &Evidence, now: Timestamp) -> Option<Finding> {
+    let waited = now.millis_since(evidence.waiting_since?);
+    let idle = evidence.last_start.map(|at| now.millis_since(at));
+    let idle_long = idle.is_none_or(|idle| idle > START_EXPECTED_WITHIN_MS);
+    // A worker that is busy with something long sends heartbeats, and starts nothing.
+    (evidence.waiting > 0 && evidence.alive == 0 && waited > START_EXPECTED_WITHIN_MS && idle_long).then(
+        || Finding {
+            code: "no_worker_running",
+            severity: Severity::Critical,
+            cause: String::from("no worker is running"),
+            evidence: {
+                let wait = if evidence.waiting == 1 { "creation waits" } else { "creations wait" };
+                let started = idle.map_or(String::from("nothing has ever started"), |idle| {
+                    format!("nothing has started for {}", Age(idle))
+                });
+                format!("{} {wait}, the longest for {}; {started}", evidence.waiting, Age(waited))
+            },
+            remedy: "start the workers, and check that they reach the queue",
+        },
+    )
+}
+
+fn dead_worker(evidence: &Evidence, now: Timestamp) -> Option<Finding> {
+    let (earliest, latest) = evidence.silent_between?;
+    let one_window = latest.millis_since(earliest) <= ONE_WINDOW_MS;
+    (evidence.silent >= 2 && evidence.alive == 0 && one_window).then(|| Finding {
+        code: "worker_died",
+        severity: Severity::Critical,
+        cause: format!("a worker died {} ago", Age(now.millis_since(latest))),
+        evidence: format!(
+            "the last heartbeats of all {} creations in progress that had any came within {} of one another; none since",
+            evidence.silent,
+            Age(latest.millis_since(earliest))
+        ),
+        remedy: "restart the worker and look at its last log lines; the creations are failed and refunded at their limit",
+    })
+}
+
+fn one_error(evidence: &Evidence, percent: u64) -> Option<Finding> {
+    let (code, count) = evidence.top_error.as_ref()?;
+    let dominates = evidence.failed >= FEW && share(*count, evidence.failed) >= percent;
+    // That time-outs dominate is not a cause: the findings about workers say why.
+    (dominates && code != super::GENERATION_TIMEOUT).then(|| Finding {
+        code: "one_error_dominates",
+        severity: Severity::Warning,
+        cause: format!("the provider or its key has a problem: `{code}`"),
+        evidence: format!("{count} of {} failures in the last hour have this code", evidence.failed),
+        remedy: "check the provider's status, the key and its quota",
+    })
+}
+
+fn one_kind(evidence: &Evidence) -> Option<Finding> {
+    let (kind, failed, finished) = evidence.top_kind.as_ref()?;
+    let dominates = evidence.failed >= FEW && share(*failed, evidence.failed) >= DOMINANT_PERCENT;
+    let others = evidence.finished.saturating_sub(*finished);
+    (dominates && share(*failed, *finished) >= 50 && others > 0).then(|| Finding {
+        code: "one_kind_dominates",
+        severity: Severity::Warning,
+        cause: format!("the generation of `{kind}` has a problem"),
+        evidence: format!(
+            "{failed} of {finished} of this kind failed in the last hour, and {} of {others} others",
+            evidence.failed.saturating_sub(*failed)
+        ),
+        remedy: "check the worker and the provider of this kind",
+    })
+}
+
+fn unreadable(evidence: &Evidence) -> Option<Finding> {
+    (evidence.unreadable > 0).then(|| Finding {
+        code: "unreadable_times",
+        severity: Severity::Warning,
+        cause: String::from("rows have times that can't be read"),
+        evidence: format!(
+            "{} active with times that are missing, malformed or in the future",
+            are(evidence.unreadable)
+        ),
+        remedy: "list them with a dry run, and correct what writes them; they are never failed by guesswork",
+    })
+}
+
+fn are(count: u64) -> String {
+    if count == 1 { String::from("1 creation is") } else { format!("{count} creations are") }
+}
+
+fn share(part: u64, whole: u64) -> u64 {
+    part.saturating_mul(100).checked_div(whole).unwrap_or(0)
+}
+
+fn overdue(evidence: &Evidence) -> Option<Finding> {
+    // While sweeping is suspended, that is the cause.
+    let overdue = evidence.overdue.as_ref().filter(|_| evidence.suspended.is_none());
+    overdue.map(|(id, by_ms)| Finding {
+        code: "creations_overdue",
+        severity: Severity::Critical,
+        cause: String::from("stale creations are not failed in time"),
+        evidence: format!("`{id}` has been stale for {}, and no sweep has failed it", Age(*by_ms)),
+        remedy: "check the newest sweeps and their errors; sweep by hand meanwhile",
+    })
+}
+
+fn suspended(evidence: &Evidence) -> Option<Finding> {
+    Some(match evidence.suspended.as_ref()? {
+        Suspension::BreakerOpen { detail } => Finding {
+            code: "circuit_breaker_open",
+            severity: Severity::Critical,
+            cause: String::from(
+                "a sweep would have failed abnormally many creations, and the circuit breaker stopped it",
+            ),
+            evidence: detail.clone(),
+            remedy: "find the cause: a clock, the policy, the provider; if they are really stale, preview and apply a plan",
+        },
+        Suspension::Paused { actor, .. } => Finding {
+            code: "sweeping_paused",
+            severity: Severity::Warning,
+            cause: String::from("sweeping is paused"),
+            evidence: format!("`{actor}` paused it"),
+            remedy: "resume it on the dashboard",
+        },
+    })
+}
+
+fn ledger(evidence: &Evidence) -> Option<Finding> {
+    let first = evidence.differs.first()?;
+    let others = evidence.differs.len().saturating_sub(1);
+    Some(Finding {
+        code: "ledger_differs",
+        severity: Severity::Critical,
+        cause: String::from("a balance is not the sum of its ledger"),
+        evidence: if others == 0 {
+            format!("that of `{first}`")
+        } else {
+            format!("that of `{first}` and {others} more")
+        },
+        remedy: "find what writes balances without the ledger, and correct them by the ledger",
+    })
+}
+
+fn many_stale(evidence: &Evidence, thresholds: &Thresholds) -> Option<Finding> {
+    let (timed_out, finished) = (evidence.timed_out, evidence.finished);
+    let many = timed_out >= FEW && share(timed_out, finished) > thresholds.stale_percent;
+    many.then(|| Finding {
+        code: "many_stale",
+        severity: Severity::Critical,
+        cause: String::from("many creations time out"),
+        evidence: format!("{timed_out} of the newest {finished} that ended within the last hour"),
+        remedy: "check the workers: `doctor` names likely causes",
+    })
+}
+
+fn outbox(evidence: &Evidence, thresholds: &Thresholds, now: Timestamp) -> Option<Finding> {
+    let failing = evidence.events_failing_since.map(|since| now.millis_since(since))?;
+    (failing > thresholds.outbox_ms).then(|| Finding {
+        code: "outbox_stuck",
+        severity: Severity::Critical,
+        cause: String::from("events are not delivered"),
+        evidence: format!("the deliveries of one have failed for {}", Age(failing)),
+        remedy: "check the queue and the webhook: `events --due` names the error",
+    })
+}
+
+fn dead_letters(evidence: &Evidence) -> Option<Finding> {
+    (evidence.dead_letters > 0).then(|| Finding {
+        code: "dead_letters",
+        severity: Severity::Warning,
+        cause: String::from("the rest of the app does not know of everything that happened"),
+        evidence: match evidence.dead_letters {
+            1 => String::from("1 event could not be delivered"),
+            count => format!("{count} events could not be delivered"),
+        },
+        remedy: "see `events`, remove the cause, and `replay` them",
+    })
+}

@@ -1,0 +1,195 @@
+use std::fmt;
+
+use super::status::{Active, Status};
+use super::time::{Time, Timestamp};
+
+/// What the rules need to know of one creation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Draft<'a> {
+    /// Its status; `None` if what stands there is no status.
+    pub status: Option<Status>,
+    /// Its kind, such as `image` or `video`: the key of the policy's per-kind limits.
+    pub kind: &'a str,
+    /// Which attempt at generating it this is, from 1.
+    pub attempt: u32,
+    /// When it was asked for: when it first entered `pending`.
+    pub created_at: Time,
+    /// When it was put back for another attempt: when it last entered `pending`.
+    pub queued_at: Time,
+    /// When a worker began: when it entered `processing`.
+    pub started_at: Time,
+    /// When a worker last said that it is alive.
+    pub heartbeat_at: Time,
+}
+
+impl Default for Draft<'_> {
+    /// A first attempt of which nothing else is known.
+    fn default() -> Self {
+        Draft {
+            status: None,
+            kind: "",
+            attempt: 1,
+            created_at: Time::Missing,
+            queued_at: Time::Missing,
+            started_at: Time::Missing,
+            heartbeat_at: Time::Missing,
+        }
+    }
+}
+
+/// What an active creation is at, as far as limits go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// It waits for a worker.
+    Pending,
+    /// A worker has begun, and has not sent a heartbeat.
+    Processing,
+    /// A worker has begun, and has sent heartbeats since.
+    Heartbeating,
+}
+
+impl Phase {
+    /// All of them, in the order of a creation's life.
+    pub const ALL: [Phase; 3] = [Phase::Pending, Phase::Processing, Phase::Heartbeating];
+
+    /// See [`Draft::phase`].
+    pub fn of(status: Active, started_at: Option<Timestamp>, heartbeat_at: Option<Timestamp>) -> Self {
+        match status {
+            Active::Pending => Phase::Pending,
+            // No start is before every heartbeat.
+            Active::Processing if heartbeat_at.is_some() && heartbeat_at >= started_at => Phase::Heartbeating,
+            Active::Processing => Phase::Processing,
+        }
+    }
+
+    /// The word that the database uses.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Phase::Pending => "pending",
+            Phase::Processing => "processing",
+            Phase::Heartbeating => "heartbeating",
+        }
+    }
+
+    /// The status that it belongs to.
+    pub const fn status(self) -> Active {
+        match self {
+            Phase::Pending => Active::Pending,
+            Phase::Processing | Phase::Heartbeating => Active::Processing,
+        }
+    }
+}
+
+impl Draft<'_> {
+    /// The signs of life of an active creation. The last one is the latest of when it entered its status and its last
+    /// heartbeat.
+    ///
+    /// | status | the latest of |
+    /// |---|---|
+    /// | `pending` | `created_at`, `queued_at`, `heartbeat_at` |
+    /// | `processing` | `created_at`, `started_at`, `heartbeat_at` |
+    ///
+    /// Times that are missing are passed over, so a `NULL` heartbeat never lets a creation escape, and
+    /// `processing` without `started_at` falls back to `created_at`. `created_at` counts for `processing`
+    /// too, so that a worker whose clock runs behind can't make its creation look older than it is.
+    ///
+    /// The database computes the same in the generated columns `creations.last_sign_of_life`, which is `NULL`
+    /// where this is an error, and `creations.processing_since`.
+    ///
+    /// # Errors
+    ///
+    /// [`Unreadable`] if one of those times is malformed, or all are missing.
+    pub fn signs_of_life(&self, status: Active) -> Result<Signs, Unreadable> {
+        let (field, entered_at) = match status {
+            Active::Pending => (Field::QueuedAt, self.queued_at),
+            Active::Processing => (Field::StartedAt, self.started_at),
+        };
+        let entered = later(later(None, Field::CreatedAt, self.created_at)?, field, entered_at)?;
+        let last = later(entered, Field::HeartbeatAt, self.heartbeat_at)?.ok_or(Unreadable::Missing)?;
+        Ok(Signs { entered, last })
+    }
+
+    /// What it is at. A heartbeat from before the worker began says nothing of this worker.
+    pub fn phase(&self, status: Active) -> Phase {
+        Phase::of(status, self.started_at.instant(), self.heartbeat_at.instant())
+    }
+}
+
+/// When an active creation showed that it is alive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Signs {
+    /// When it entered its status, which no heartbeat moves; `None` if nothing but a heartbeat is known.
+    pub entered: Option<Timestamp>,
+    /// The latest.
+    pub last: Timestamp,
+}
+
+fn later(latest: Option<Timestamp>, field: Field, time: Time) -> Result<Option<Timestamp>, Unreadable> {
+    match time {
+        Time::Missing => Ok(latest),
+        Time::Malformed => Err(Unreadable::Malformed(field)),
+        Time::At(timestamp) => Ok(latest.max(Some(timestamp))),
+    }
+}
+
+/// Why a creation's age can't be known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unreadable {
+    /// Its status is none of the five.
+    UnknownStatus,
+    /// It is active, and none of the times that count is set.
+    Missing,
+    /// This time is set to something that is no instant: text, a fraction, a negative number.
+    Malformed(Field),
+    /// Its last sign of life is later than now.
+    Future,
+}
+
+impl Unreadable {
+    /// A stable code for JSON and logs.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Unreadable::UnknownStatus => "unknown_status",
+            Unreadable::Missing => "time_missing",
+            Unreadable::Malformed(_) => "time_malformed",
+            Unreadable::Future => "time_in_future",
+        }
+    }
+}
+
+impl fmt::Display for Unreadable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Unreadable::UnknownStatus => f.write_str("its status is unknown"),
+            Unreadable::Missing => f.write_str("it has no time"),
+            Unreadable::Malformed(field) => {
+                write!(f, "its `{field}` is no time: expected whole epoch milliseconds")
+            }
+            Unreadable::Future => f.write_str("its last sign of life is in the future"),
+        }
+    }
+}
+
+/// A time of a creation, by the name of its column.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Field {
+    /// `created_at`
+    CreatedAt,
+    /// `queued_at`
+    QueuedAt,
+    /// `started_at`
+    StartedAt,
+    /// `heartbeat_at`
+    HeartbeatAt,
+}
+
+impl fmt::Display for Field {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Field::CreatedAt => "created_at",
+            Field::QueuedAt => "queued_at",
+            Field::StartedAt => "started_at",
+            Field::HeartbeatAt => "heartbeat_at",
+        })
+    }
+}

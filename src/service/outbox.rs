@@ -1,0 +1,308 @@
+//! Delivers events at least once: to queues and to a webhook.
+
+use futures_util::stream::{self, StreamExt as _};
+
+use crate::rules::Timestamp;
+use crate::store::{self, Database, DatabaseError, Destination, Event, Settlement};
+
+/// So many events are claimed by one run at most. Each may take a query of its own to settle, and the platform has 1,000 an
+/// invocation.
+pub const EVENTS_PER_RUN: u32 = 500;
+/// How long a run by cron may take. With it the next one, a minute later, rarely finds this one at work.
+pub const CRON_MS: u64 = 50_000;
+/// How long a run beside a request may take: the platform ends it 30 s after the answer.
+pub const REQUEST_MS: u64 = 20_000;
+/// A send ends within this time: a [`Courier`] sees to it.
+pub const TIMEOUT_MS: u64 = 10_000;
+
+/// So many webhooks are sent side by side.
+const SIDE_BY_SIDE: usize = 6;
+/// A claim holds at most so many events for each that is sent side by side.
+const ROUNDS: u64 = 4;
+/// A claim's time: for its rounds, and one more for the queues.
+const CLAIM_MS: u64 = TIMEOUT_MS.saturating_mul(ROUNDS.saturating_add(1));
+/// What a lease has left for settling after the last send has ended.
+const SETTLING_MS: u64 = 5_000;
+/// The wait after a first failure. It doubles with every further one,
+const WAIT_MS: u64 = 30_000;
+/// up to this.
+const MAX_WAIT_MS: u64 = 3_600_000;
+/// What a queue takes at once: bytes and messages a batch, bytes a message. Of each message it counts some 100 bytes of its own.
+const QUEUE_BATCH_BYTES: usize = 256_000;
+const QUEUE_BATCH_MESSAGES: usize = 100;
+const QUEUE_MESSAGE_BYTES: usize = 128_000;
+const QUEUE_OVERHEAD_BYTES: usize = 100;
+
+/// What is sent.
+#[derive(Clone, Copy, Debug)]
+pub struct Message<'a> {
+    /// The event's id, the same at every delivery.
+    pub id: &'a str,
+    /// The JSON.
+    pub body: &'a str,
+    /// Now: a receiver refuses what was signed minutes ago.
+    pub sent_at: Timestamp,
+}
+
+/// What carries events to their destinations.
+pub trait Courier {
+    /// The present time.
+    fn now(&self) -> Timestamp;
+
+    /// Whether a destination is configured.
+    ///
+    /// # Errors
+    ///
+    /// What is missing. An event that only has such destinations left becomes a dead letter with this reason.
+    fn configured(&self, to: Destination) -> Result<(), String>;
+
+    /// Sends messages: several to a queue, all of them or none; one to a webhook. It must end within [`TIMEOUT_MS`].
+    ///
+    /// # Errors
+    ///
+    /// Why they were not taken, or why that is not known. They are sent again later.
+    fn send(&self, to: Destination, messages: &[Message<'_>]) -> impl Future<Output = Result<(), String>>;
+}
+
+/// What a run did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Deliveries {
+    /// Events that every destination has.
+    pub delivered: u32,
+    /// Events that are tried again later.
+    pub failed: u32,
+    /// Events that became dead letters.
+    pub dead: u32,
+    /// Each error with its destination, and how many messages it was of.
+    pub errors: Vec<(Destination, String, u32)>,
+    /// Whether the run ended with events still due: the next one carries on.
+    pub more: bool,
+    /// Why it stopped early. What it had claimed is due again when the lease ends.
+    pub stopped: Option<DatabaseError>,
+}
+
+/// Delivers what is due, until nothing is or `time_ms` is over: [`CRON_MS`] or [`REQUEST_MS`]. An event that failed `max_deliveries`
+/// times becomes a dead letter.
+///
+/// No event is in two senders' hands: a claim leases no more than can be sent within it, and nothing is sent after it.
+pub async fn deliver(
+    database: &impl Database,
+    courier: &impl Courier,
+    max_deliveries: u32,
+    time_ms: u64,
+) -> Deliveries {
+    let end = courier.now().saturating_add(time_ms);
+    let mut done = Deliveries::default();
+    let mut claimed = 0;
+    loop {
+        let now = courier.now();
+        let time_ms = end.millis_since(now).min(CLAIM_MS);
+        let rounds = (time_ms / TIMEOUT_MS).min(ROUNDS);
+        let in_time = u32::try_from(rounds.saturating_mul(SIDE_BY_SIDE as u64)).unwrap_or(0);
+        let limit = EVENTS_PER_RUN.saturating_sub(claimed).min(in_time);
+        if limit == 0 {
+            done.more = true;
+            return done;
+        }
+        let leased_until = now.saturating_add(time_ms.saturating_add(SETTLING_MS));
+        let claim = store::claim(now, leased_until, limit);
+        match deliver_claim(database, courier, max_deliveries, claim, &mut done).await {
+            // Less than was asked for: nothing else is due.
+            Ok(count) if count < limit => return done,
+            Ok(count) => claimed = claimed.saturating_add(count),
+            Err(error) => {
+                done.stopped = Some(error);
+                return done;
+            }
+        }
+    }
+}
+
+async fn deliver_claim(
+    database: &impl Database,
+    courier: &impl Courier,
+    max_deliveries: u32,
+    claim: store::Statement,
+    done: &mut Deliveries,
+) -> Result<u32, DatabaseError> {
+    let rows = database.run(&[claim]).await?.into_iter().next().unwrap_or_default();
+    let events = store::claimed(rows)?;
+    let mut parcels: Vec<_> = events.iter().map(Parcel::new).collect();
+    for parcel in &mut parcels {
+        parcel.leave_out_unconfigured(courier);
+    }
+    for queue in [Destination::Queue, Destination::Workers] {
+        send_to_queue(courier, queue, &mut parcels).await;
+    }
+    let (mixed, mut ended): (Vec<_>, Vec<_>) =
+        parcels.into_iter().partition(|parcel| parcel.waits_for(Destination::Webhook));
+    // What the queues have taken is noted before the webhook is asked, which may be slow.
+    let partly = mixed.iter().filter(|parcel| parcel.left != parcel.event.destinations);
+    let partly = partly.map(|parcel| (parcel.event, Settlement::Partly { left: parcel.left })).collect();
+    settle(database, courier, max_deliveries, partly, &mut ended, done).await?;
+    let mut sent = stream::iter(mixed)
+        .map(|parcel| post(courier, parcel))
+        .buffer_unordered(SIDE_BY_SIDE)
+        // Those that end together are settled together.
+        .ready_chunks(SIDE_BY_SIDE);
+    while let Some(mut ended) = sent.next().await {
+        settle(database, courier, max_deliveries, Vec::new(), &mut ended, done).await?;
+    }
+    Ok(u32::try_from(events.len()).unwrap_or(u32::MAX))
+}
+
+async fn settle<'a>(
+    database: &impl Database,
+    courier: &impl Courier,
+    max_deliveries: u32,
+    mut settlements: Vec<(&'a Event, Settlement)>,
+    ended: &mut Vec<Parcel<'a>>,
+    done: &mut Deliveries,
+) -> Result<(), DatabaseError> {
+    let now = courier.now();
+    for parcel in ended.drain(..) {
+        let settlement = parcel.settlement(max_deliveries, now);
+        match settlement {
+            Settlement::Delivered => done.delivered = done.delivered.saturating_add(1),
+            Settlement::Retry { .. } => done.failed = done.failed.saturating_add(1),
+            Settlement::Dead { .. } => done.dead = done.dead.saturating_add(1),
+            Settlement::Partly { .. } | Settlement::Unsent { .. } => done.more = true,
+        }
+        for (to, error) in parcel.errors {
+            done.note(to, error);
+        }
+        settlements.push((parcel.event, settlement));
+    }
+    if settlements.is_empty() {
+        return Ok(());
+    }
+    database.run(&store::settle(&settlements, now)).await.map(drop)
+}
+
+impl Deliveries {
+    fn note(&mut self, to: Destination, error: String) {
+        match self.errors.iter_mut().find(|(other, text, _)| *other == to && *text == error) {
+            Some((_, _, count)) => *count = count.saturating_add(1),
+            None => self.errors.push((to, error, 1)),
+        }
+    }
+}
+
+/// A claimed event while it is delivered.
+struct Parcel<'a> {
+    event: &'a Event,
+    /// Where it still has to go,
+    left: u32,
+    /// and of these, where it never will.
+    undeliverable: u32,
+    errors: Vec<(Destination, String)>,
+}
+
+impl<'a> Parcel<'a> {
+    fn new(event: &'a Event) -> Self {
+        Parcel { event, left: event.destinations, undeliverable: 0, errors: Vec::new() }
+    }
+
+    fn waits_for(&self, to: Destination) -> bool {
+        self.left & !self.undeliverable & to.bit() != 0
+    }
+
+    fn leave_out_unconfigured(&mut self, courier: &impl Courier) {
+        for to in Destination::ALL {
+            if self.waits_for(to)
+                && let Err(error) = courier.configured(to)
+            {
+                self.mark_undeliverable(to, error);
+            }
+        }
+    }
+
+    fn mark_undeliverable(&mut self, to: Destination, error: String) {
+        self.undeliverable |= to.bit();
+        self.errors.push((to, error));
+    }
+
+    fn note(&mut self, to: Destination, sent: Result<(), String>) {
+        match sent {
+            Ok(()) => self.left &= !to.bit(),
+            Err(error) => self.errors.push((to, error)),
+        }
+    }
+
+    /// Whether a send that begins now ends within the lease.
+    fn has_time(&self, now: Timestamp) -> bool {
+        now.saturating_add(TIMEOUT_MS.saturating_add(SETTLING_MS)) <= self.event.leased_until
+    }
+
+    fn message(&self, sent_at: Timestamp) -> Message<'_> {
+        Message { id: &self.event.id, body: &self.event.body, sent_at }
+    }
+
+    fn settlement(&self, max_deliveries: u32, now: Timestamp) -> Settlement {
+        let left = self.left;
+        let error = self.errors.last().map(|(to, error)| format!("{}: {error}", to.name()));
+        match error {
+            _ if left == 0 => Settlement::Delivered,
+            Some(error) if left == self.undeliverable || self.event.delivery >= max_deliveries => {
+                Settlement::Dead { left, error }
+            }
+            Some(error) => {
+                let doublings = self.event.delivery.saturating_sub(1).min(20);
+                let wait = WAIT_MS.saturating_mul(1 << doublings).min(MAX_WAIT_MS);
+                Settlement::Retry { left, at: now.saturating_add(wait), error }
+            }
+            None => Settlement::Unsent { left },
+        }
+    }
+}
+
+async fn post<'a>(courier: &impl Courier, mut parcel: Parcel<'a>) -> Parcel<'a> {
+    let now = courier.now();
+    if parcel.has_time(now) {
+        let sent = courier.send(Destination::Webhook, &[parcel.message(now)]).await;
+        parcel.note(Destination::Webhook, sent);
+    }
+    parcel
+}
+
+async fn send_to_queue(courier: &impl Courier, queue: Destination, parcels: &mut [Parcel<'_>]) {
+    for batch in batches(queue, parcels) {
+        let now = courier.now();
+        let those = || batch.iter().filter_map(|at| parcels.get(*at));
+        if !those().all(|parcel| parcel.has_time(now)) {
+            return;
+        }
+        let messages: Vec<_> = those().map(|parcel| parcel.message(now)).collect();
+        let sent = courier.send(queue, &messages).await;
+        for at in batch {
+            if let Some(parcel) = parcels.get_mut(at) {
+                parcel.note(queue, sent.clone());
+            }
+        }
+    }
+}
+
+/// The places of the parcels for a queue, in batches that it takes. One that no queue takes is undeliverable.
+fn batches(queue: Destination, parcels: &mut [Parcel<'_>]) -> Vec<Vec<usize>> {
+    let mut batches: Vec<Vec<usize>> = Vec::new();
+    let mut bytes = 0_usize;
+    for (at, parcel) in parcels.iter_mut().enumerate().filter(|(_, parcel)| parcel.waits_for(queue)) {
+        let size = parcel.event.body.len().saturating_add(QUEUE_OVERHEAD_BYTES);
+        if size > QUEUE_MESSAGE_BYTES {
+            parcel.mark_undeliverable(
+                queue,
+                format!("it has {size} bytes, and a queue takes {QUEUE_MESSAGE_BYTES}"),
+            );
+            continue;
+        }
+        bytes = bytes.saturating_add(size);
+        match batches.last_mut() {
+            Some(batch) if bytes <= QUEUE_BATCH_BYTES && batch.len() < QUEUE_BATCH_MESSAGES => batch.push(at),
+            _ => {
+                batches.push(vec![at]);
+                bytes = size;
+            }
+        }
+    }
+    batches
+}

@@ -1,0 +1,342 @@
+//! The monitor: what is wrong, and what suspends sweeping. What it reads is a number of rows that does not depend on how many creations
+//! there are.
+
+use serde::Deserialize;
+
+use super::alerts::{Alert, firing};
+use super::statements::suspended;
+use super::typed::{instant_if_any, json_text, only, typed, typed_rows};
+use super::{DatabaseError, Param, Row, Statement, json, rows};
+use crate::rules::{Evidence, FEW, SILENT_AFTER_MS, Timestamp};
+
+/// So many of the newest creations are looked at,
+const NEWEST: u32 = 200;
+/// and so many for a diagnosis.
+const RECENT: u32 = 1_000;
+/// A diagnosis counts at most so many active creations.
+const COUNTED: u32 = 100_000;
+const HOUR_MS: u64 = 3_600_000;
+/// A user with more creations than this is left out of the incremental check: it would read too much at once.
+const CREATIONS_OF_A_USER: u32 = 500;
+/// So many rows are removed of each table at once.
+const TRIMMED: u32 = 500;
+/// How often old rows are removed.
+const TRIM_EVERY_MS: u32 = 600_000;
+
+/// Takes the turn to look, if nobody has for ?2 ms. A time in the future, by another clock, is not waited for.
+const TAKE_TURN: &str = "UPDATE stale_drafts_monitor
+     SET looked_at = ?1, trimmed_at = iif(abs(?1 - trimmed_at) >= ?3, ?1, trimmed_at)
+     WHERE abs(?1 - looked_at) >= ?2
+     RETURNING trimmed_at = ?1 AS trims";
+
+const OBSERVE: &str = concat!(
+    "WITH newest AS MATERIALIZED (
+       SELECT status, error_code FROM (SELECT status, error_code, finished_at FROM stale_drafts_creations ORDER BY rowid DESC LIMIT ?2)
+       WHERE typeof(finished_at) = 'integer' AND finished_at BETWEEN ?1 - ?3 AND ?1),
+     errors AS (SELECT error_code, count(*) AS n FROM newest WHERE status = 'failed' AND error_code IS NOT NULL
+       GROUP BY error_code ORDER BY n DESC LIMIT 1)
+     SELECT (SELECT count(*) FROM newest) AS finished,
+       (SELECT count(*) FROM newest WHERE status = 'failed') AS failed,
+       (SELECT count(*) FROM newest WHERE error_code = 'generation_timeout') AS timed_out,
+       (SELECT error_code FROM errors) AS error_code, (SELECT n FROM errors) AS error_count,
+       (SELECT started_at FROM (SELECT source, started_at, finished_at, error FROM stale_drafts_sweeps ORDER BY id DESC LIMIT 1000)
+        WHERE source = 'cron' AND finished_at IS NOT NULL AND error IS NULL LIMIT 1) AS last_good_sweep,
+       (SELECT due_at FROM stale_drafts_events WHERE state = 'due' ORDER BY due_at LIMIT 1) AS next_event_at,
+       (SELECT failing_since FROM stale_drafts_events INDEXED BY stale_drafts_events_failing
+        WHERE state = 'due' AND failing_since IS NOT NULL ORDER BY failing_since LIMIT 1) AS events_failing_since,
+       (SELECT count(*) FROM (SELECT 1 FROM stale_drafts_events WHERE state = 'dead' LIMIT 100)) AS dead_letters,
+       (SELECT differs FROM stale_drafts_ledger_check) AS differs, ",
+    suspended!(),
+    " AS suspended"
+);
+
+/// One row of numbers; [`Evidence`] says what they mean.
+const CAUSES: &str = "WITH
+     pending AS MATERIALIZED (
+       SELECT count(*) AS n, min(last_sign_of_life) AS since FROM (
+         SELECT last_sign_of_life FROM stale_drafts_creations INDEXED BY stale_drafts_creations_active
+         WHERE phase = 'pending' AND last_sign_of_life IS NOT NULL AND last_sign_of_life <= ?1 LIMIT ?4)),
+     heartbeats AS MATERIALIZED (
+       SELECT coalesce(sum(last_sign_of_life >= ?1 - ?2), 0) AS alive, coalesce(sum(last_sign_of_life < ?1 - ?2), 0) AS silent,
+         min(last_sign_of_life) AS earliest, max(last_sign_of_life) AS latest FROM (
+         SELECT last_sign_of_life FROM stale_drafts_creations INDEXED BY stale_drafts_creations_active
+         WHERE phase = 'heartbeating' AND last_sign_of_life IS NOT NULL AND last_sign_of_life <= ?1 LIMIT ?4)),
+     in_progress AS MATERIALIZED (
+       SELECT max(processing_since) AS last_start FROM (
+         SELECT processing_since FROM stale_drafts_creations INDEXED BY stale_drafts_creations_processing
+         WHERE processing_since IS NOT NULL AND processing_since <= ?1 LIMIT ?4)),
+     recent AS MATERIALIZED (
+       SELECT status, kind, started_at, finished_at, error_code FROM stale_drafts_creations ORDER BY rowid DESC LIMIT ?5),
+     finished AS MATERIALIZED (
+       SELECT status, kind, error_code FROM recent WHERE typeof(finished_at) = 'integer' AND finished_at BETWEEN ?1 - ?3 AND ?1),
+     errors AS (SELECT error_code, count(*) AS n FROM finished WHERE status = 'failed' AND error_code IS NOT NULL
+       GROUP BY error_code ORDER BY n DESC LIMIT 1),
+     kinds AS (SELECT kind, sum(status = 'failed') AS failed, count(*) AS n FROM finished
+       GROUP BY kind ORDER BY failed DESC LIMIT 1)
+     SELECT pending.n AS waiting, pending.since AS waiting_since,
+       heartbeats.alive AS alive, heartbeats.silent AS silent, heartbeats.earliest AS earliest, heartbeats.latest AS latest,
+       (SELECT max(at) FROM (
+          SELECT max(started_at) AS at FROM recent WHERE typeof(started_at) = 'integer' AND started_at <= ?1
+          UNION ALL SELECT last_start FROM in_progress)) AS last_start,
+       (SELECT count(*) FROM (SELECT 1 FROM stale_drafts_creations INDEXED BY stale_drafts_creations_unreadable
+          WHERE status IN ('pending', 'processing') AND last_sign_of_life IS NULL LIMIT ?5))
+       + (SELECT count(*) FROM (SELECT 1 FROM stale_drafts_creations INDEXED BY stale_drafts_creations_active
+          WHERE phase IN ('pending', 'processing', 'heartbeating') AND last_sign_of_life IS NOT NULL
+            AND last_sign_of_life > ?1 LIMIT ?5)) AS unreadable,
+       (SELECT count(*) FROM finished) AS finished,
+       (SELECT count(*) FROM finished WHERE status = 'failed') AS failed,
+       (SELECT count(*) FROM finished WHERE error_code = 'generation_timeout') AS timed_out,
+       (SELECT error_code FROM errors) AS error_code, (SELECT n FROM errors) AS error_count,
+       (SELECT kind FROM kinds) AS kind, (SELECT failed FROM kinds) AS kind_failed, (SELECT n FROM kinds) AS kind_finished,
+       (SELECT error FROM stale_drafts_sweeps ORDER BY id DESC LIMIT 1) AS last_sweep_error,
+       (SELECT max(version) FROM stale_drafts_schema) AS schema_version
+     FROM pending, heartbeats";
+
+/// The next user's balance beside the sum of their ledger, which is found by their grants and their creations.
+const NEXT_BALANCE: &str = "WITH next AS (SELECT user_id, tokens FROM stale_drafts_balances
+       WHERE user_id > (SELECT user_id FROM stale_drafts_ledger_check) ORDER BY user_id LIMIT 1),
+     own AS MATERIALIZED (SELECT c.id FROM next CROSS JOIN stale_drafts_creations AS c INDEXED BY stale_drafts_creations_of_user
+       ON c.user_id = next.user_id LIMIT ?1)
+     SELECT user_id, tokens, (SELECT count(*) FROM own) AS creations,
+       (SELECT coalesce(sum(l.tokens), 0) FROM stale_drafts_ledger AS l INDEXED BY stale_drafts_ledger_grants
+        WHERE l.type = 'grant' AND l.user_id = next.user_id)
+       + (SELECT coalesce(sum(l.tokens), 0) FROM own CROSS JOIN stale_drafts_ledger AS l
+          ON l.entry_key IN ('charge:' || own.id, 'refund:' || own.id, 'restore:' || own.id)) AS ledger
+     FROM next";
+
+const CHECKED: &str = "UPDATE stale_drafts_ledger_check SET user_id = ?1, differs = ?2";
+
+const HOLD: &str = "INSERT INTO stale_drafts_controls (name, since, actor, detail) VALUES (?1, ?2, ?3, ?4)
+     ON CONFLICT (name) DO UPDATE SET detail = excluded.detail";
+
+const RELEASE: &str = "DELETE FROM stale_drafts_controls WHERE name = ?1";
+
+const AUDIT: &str =
+    "INSERT INTO stale_drafts_audit (id, at, actor, action, detail) VALUES (?1, ?2, ?3, ?4, ?5)";
+
+const TRIM_SWEEPS: &str = "DELETE FROM stale_drafts_sweeps WHERE id IN (
+       SELECT id FROM stale_drafts_sweeps WHERE id < ?1 ORDER BY id LIMIT ?2)";
+const TRIM_EVENTS: &str = "DELETE FROM stale_drafts_events WHERE (state, due_at, id) IN (
+       SELECT state, due_at, id FROM stale_drafts_events WHERE state = 'dead' AND due_at < ?1 ORDER BY due_at LIMIT ?2)";
+const TRIM_ROLLUPS: &str = "DELETE FROM stale_drafts_rollups WHERE (hour, outcome, kind, stuck_status, rule) IN (
+       SELECT hour, outcome, kind, stuck_status, rule FROM stale_drafts_rollups WHERE hour > 0 AND hour < ?1 ORDER BY hour LIMIT ?2)";
+/// `codes` hops over the key from one code to the next: they are few, however many alerts there are. What was resolved before an
+/// instant fired before it too, and the key finds that.
+const TRIM_ALERTS: &str = "WITH RECURSIVE codes (code) AS MATERIALIZED (
+       SELECT * FROM (SELECT code FROM stale_drafts_alerts ORDER BY code LIMIT 1)
+       UNION ALL
+       SELECT (SELECT code FROM stale_drafts_alerts WHERE code > codes.code ORDER BY code LIMIT 1) AS next FROM codes WHERE next IS NOT NULL)
+     DELETE FROM stale_drafts_alerts WHERE (code, since) IN (
+       SELECT a.code, a.since FROM codes CROSS JOIN stale_drafts_alerts AS a ON a.code = codes.code AND a.since < ?1
+       WHERE a.resolved_at < ?1 LIMIT ?2)";
+
+/// Takes the turn to look at `now`, unless somebody has looked within the last `interval_ms`: a row for [`turn`], or none.
+pub fn take_turn(now: Timestamp, interval_ms: u32) -> Statement {
+    Statement::new(TAKE_TURN, [now.into(), interval_ms.into(), TRIM_EVERY_MS.into()])
+}
+
+/// Whether old rows are to be removed in this turn, from the rows of [`take_turn`]; `None` if it is not our turn.
+///
+/// # Errors
+///
+/// [`DatabaseError`] if the row is not what was asked for.
+pub fn turn(rows: Vec<Row>) -> Result<Option<bool>, DatabaseError> {
+    #[derive(Deserialize)]
+    struct Turn {
+        trims: u8,
+    }
+    let turn: Option<Turn> = rows.into_iter().next().map(typed).transpose()?;
+    Ok(turn.map(|turn| turn.trims == 1))
+}
+
+/// What the monitor looks at: see [`observed`].
+pub fn observe(now: Timestamp) -> [Statement; 3] {
+    [
+        Statement::new(OBSERVE, [now.into(), NEWEST.into(), millis(HOUR_MS)]),
+        Statement::new(NEXT_BALANCE, [CREATIONS_OF_A_USER.saturating_add(1).into()]),
+        firing(),
+    ]
+}
+
+/// What a diagnosis looks at beside [`observe`]: see [`Observed::add_causes`].
+pub fn causes(now: Timestamp) -> Statement {
+    let windows = [now.into(), millis(SILENT_AFTER_MS), millis(HOUR_MS)];
+    let params: Vec<_> = windows.into_iter().chain([COUNTED.into(), RECENT.into()]).collect();
+    Statement::new(CAUSES, params)
+}
+
+fn millis(duration: u64) -> Param {
+    Param::Integer(i64::try_from(duration).unwrap_or(i64::MAX))
+}
+
+/// What [`observe`] has found.
+#[derive(Clone, Debug, Default)]
+pub struct Observed {
+    /// For the rules; what is overdue is not in it.
+    pub evidence: Evidence,
+    /// The user that the check of the ledger has come to; empty at the end of a round.
+    pub checked: String,
+    /// The alerts that are firing.
+    pub firing: Vec<Alert>,
+    /// When the next event is due.
+    pub next_event_at: Option<Timestamp>,
+}
+
+#[derive(Deserialize)]
+struct ObservedRow {
+    finished: u64,
+    failed: u64,
+    timed_out: u64,
+    error_code: Option<String>,
+    error_count: Option<u64>,
+    #[serde(deserialize_with = "instant_if_any")]
+    last_good_sweep: Option<Timestamp>,
+    #[serde(deserialize_with = "instant_if_any")]
+    next_event_at: Option<Timestamp>,
+    #[serde(deserialize_with = "instant_if_any")]
+    events_failing_since: Option<Timestamp>,
+    dead_letters: u64,
+    #[serde(deserialize_with = "json_text")]
+    differs: Vec<String>,
+}
+
+#[derive(Deserialize)]
+struct BalanceRow {
+    user_id: String,
+    tokens: i64,
+    creations: u64,
+    ledger: i64,
+}
+
+#[derive(Deserialize)]
+struct CausesRow {
+    waiting: u64,
+    #[serde(deserialize_with = "instant_if_any")]
+    waiting_since: Option<Timestamp>,
+    #[serde(deserialize_with = "instant_if_any")]
+    last_start: Option<Timestamp>,
+    alive: u64,
+    silent: u64,
+    #[serde(deserialize_with = "instant_if_any")]
+    earliest: Option<Timestamp>,
+    #[serde(deserialize_with = "instant_if_any")]
+    latest: Option<Timestamp>,
+    unreadable: u64,
+    finished: u64,
+    failed: u64,
+    timed_out: u64,
+    error_code: Option<String>,
+    error_count: Option<u64>,
+    kind: Option<String>,
+    kind_failed: Option<u64>,
+    kind_finished: Option<u64>,
+    last_sweep_error: Option<String>,
+    schema_version: i64,
+}
+
+/// Reads the results of [`observe`].
+///
+/// # Errors
+///
+/// [`DatabaseError`] if they are not what was asked for.
+pub fn observed(results: Vec<Vec<Row>>) -> Result<Observed, DatabaseError> {
+    let results = <[_; 3]>::try_from(results).map_err(|_| DatabaseError::new("expected three results"))?;
+    let [row, balance, alerts] = results;
+    let suspended = rows::suspended(&row);
+    let row: ObservedRow = only(row)?;
+    let mut differs = row.differs;
+    let balance: Option<BalanceRow> = balance.into_iter().next().map(typed).transpose()?;
+    let checked = balance.map(|balance| {
+        differs.retain(|other| *other != balance.user_id);
+        if balance.creations <= u64::from(CREATIONS_OF_A_USER) && balance.ledger != balance.tokens {
+            differs.push(balance.user_id.clone());
+        }
+        balance.user_id
+    });
+    let evidence = Evidence {
+        finished: row.finished,
+        failed: row.failed,
+        timed_out: row.timed_out,
+        top_error: row.error_code.zip(row.error_count),
+        last_good_sweep: row.last_good_sweep,
+        events_failing_since: row.events_failing_since,
+        dead_letters: row.dead_letters,
+        differs,
+        suspended,
+        schema_version: super::SCHEMA_VERSION,
+        expected_schema_version: super::SCHEMA_VERSION,
+        ..Evidence::default()
+    };
+    Ok(Observed {
+        evidence,
+        checked: checked.unwrap_or_default(),
+        firing: typed_rows(alerts)?,
+        next_event_at: row.next_event_at,
+    })
+}
+
+impl Observed {
+    /// Adds what [`causes`] has found to the evidence.
+    ///
+    /// # Errors
+    ///
+    /// [`DatabaseError`] if it is not what was asked for.
+    pub fn add_causes(&mut self, rows: Vec<Row>) -> Result<(), DatabaseError> {
+        let row: CausesRow = only(rows)?;
+        // Few failures say nothing, and are not worth naming.
+        let enough = row.failed >= FEW;
+        let kind = row.kind.zip(row.kind_failed.zip(row.kind_finished));
+        self.evidence = Evidence {
+            waiting: row.waiting,
+            waiting_since: row.waiting_since,
+            last_start: row.last_start,
+            alive: row.alive,
+            silent: row.silent,
+            silent_between: row.earliest.zip(row.latest),
+            unreadable: row.unreadable,
+            finished: row.finished,
+            failed: row.failed,
+            timed_out: row.timed_out,
+            top_error: row.error_code.zip(row.error_count).filter(|_| enough),
+            top_kind: kind.filter(|_| enough).map(|(kind, (failed, finished))| (kind, failed, finished)),
+            last_sweep_error: row.last_sweep_error,
+            schema_version: row.schema_version,
+            ..std::mem::take(&mut self.evidence)
+        };
+        Ok(())
+    }
+}
+
+/// Notes how far the check of the ledger is, and whose balance differs.
+pub fn checked(user_id: &str, differs: &[String]) -> Statement {
+    Statement::new(CHECKED, [user_id.into(), Param::Text(json(differs))])
+}
+
+/// Suspends sweeping: `name` is `paused` or `circuit_breaker`. One that suspends it already keeps its beginning.
+pub fn hold(name: &str, actor: Option<&str>, detail: &str, now: Timestamp) -> Statement {
+    Statement::new(HOLD, [name.into(), now.into(), actor.into(), detail.into()])
+}
+
+/// Ends a suspension.
+pub fn release(name: &str) -> Statement {
+    Statement::new(RELEASE, [name.into()])
+}
+
+/// A row of the audit.
+pub fn audit(id: &str, actor: &str, action: &str, detail: &str, now: Timestamp) -> Statement {
+    Statement::new(AUDIT, [id.into(), now.into(), actor.into(), action.into(), detail.into()])
+}
+
+/// Removes what is older than the instants given, at most 500 rows of each: sweeps, dead letters, roll-ups and alerts. The ledger is
+/// never trimmed.
+pub fn trim(sweeps: Timestamp, events: Timestamp, rollups: Timestamp) -> [Statement; 4] {
+    // A UUIDv7 begins with its time.
+    let millis = sweeps.as_millis();
+    let oldest = format!("{:08x}-{:04x}", millis >> 16, millis & 0xffff);
+    [
+        Statement::new(TRIM_SWEEPS, [Param::Text(oldest), TRIMMED.into()]),
+        Statement::new(TRIM_EVENTS, [events.into(), TRIMMED.into()]),
+        Statement::new(TRIM_ROLLUPS, [rollups.into(), TRIMMED.into()]),
+        Statement::new(TRIM_ALERTS, [rollups.into(), TRIMMED.into()]),
+    ]
+}

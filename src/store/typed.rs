@@ -1,0 +1,40 @@
+use serde::de::{DeserializeOwned, Error as _};
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
+
+use super::{DatabaseError, Row};
+use crate::rules::Timestamp;
+
+/// A row as a type whose fields are its columns. The error names the column: one that is renamed fails at once, and shows no blanks.
+pub(super) fn typed<T: DeserializeOwned>(row: Row) -> Result<T, DatabaseError> {
+    serde_path_to_error::deserialize(Value::Object(row)).map_err(|error| {
+        let column = error.path().to_string();
+        DatabaseError::new(format!("column `{column}` of a result: {}", error.into_inner()))
+    })
+}
+
+/// All rows of a result.
+pub(super) fn typed_rows<T: DeserializeOwned>(rows: Vec<Row>) -> Result<Vec<T>, DatabaseError> {
+    rows.into_iter().map(typed).collect()
+}
+
+/// The only row of a result.
+pub(super) fn only<T: DeserializeOwned>(rows: Vec<Row>) -> Result<T, DatabaseError> {
+    rows.into_iter().next().map_or_else(|| Err(DatabaseError::new("a result has no row")), typed)
+}
+
+/// A column of epoch milliseconds.
+pub(super) fn instant<'de, D: Deserializer<'de>>(column: D) -> Result<Timestamp, D::Error> {
+    let millis = i64::deserialize(column)?;
+    Timestamp::from_millis(millis).ok_or_else(|| D::Error::custom(format!("invalid time {millis}")))
+}
+
+/// The same where it may be `NULL`, or a time that an app has written and that can't be read.
+pub(super) fn instant_if_any<'de, D: Deserializer<'de>>(column: D) -> Result<Option<Timestamp>, D::Error> {
+    Ok(Option::<i64>::deserialize(column)?.and_then(Timestamp::from_millis))
+}
+
+/// A column that holds JSON as text.
+pub(super) fn json_text<'de, T: DeserializeOwned, D: Deserializer<'de>>(column: D) -> Result<T, D::Error> {
+    serde_json::from_str(&String::deserialize(column)?).map_err(D::Error::custom)
+}

@@ -1,0 +1,205 @@
+//! The circuit breaker, the alerts and the diagnosis: an answer for any evidence.
+
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::{Just, Strategy, any, prop_assert, prop_assert_eq, prop_oneof, proptest};
+use stale_drafts::rules::{
+    CircuitBreaker, Evidence, Finding, Severity, Suspension, Thresholds, Timestamp, alerts, diagnose,
+};
+
+use crate::generate::{now, passes};
+
+fn breaker() -> impl Strategy<Value = CircuitBreaker> {
+    let number = || prop_oneof![0..=100_u32, any::<u32>()];
+    (number(), number(), number()).prop_map(|(creations, percent, at_least)| CircuitBreaker {
+        creations,
+        percent,
+        at_least,
+    })
+}
+
+fn number() -> impl Strategy<Value = u64> {
+    prop_oneof![4 => 0..=12_u64, 2 => 0..=200_u64, 1 => any::<u64>(), 1 => Just(u64::MAX)]
+}
+
+fn at() -> impl Strategy<Value = Option<Timestamp>> {
+    option::of(now())
+}
+
+fn code() -> impl Strategy<Value = String> {
+    prop_oneof![Just(String::from("generation_timeout")), Just(String::from("provider_error")), ".*"]
+}
+
+fn evidence() -> impl Strategy<Value = Evidence> {
+    let creations = (number(), at(), at(), number(), number(), option::of((now(), now())));
+    let found = (option::of(number()), number(), number(), number(), number());
+    let tops = (option::of((code(), number())), option::of((code(), number(), number())));
+    let sweeps = (at(), number(), option::of(".*"), -1..=5_i64, prop_oneof![any::<i64>(), 3..=5_i64]);
+    let overdue = option::of((".*", any::<u64>()));
+    let monitored = (overdue, vec(".*", 0..3), at(), number(), option::of(suspended()));
+    (creations, found, tops, sweeps, monitored).prop_map(
+        |(creations, found, (top_error, top_kind), sweeps, monitored)| {
+            let (waiting, waiting_since, last_start, alive, silent, silent_between) = creations;
+            let (stale, unreadable, finished, failed, timed_out) = found;
+            let (last_good_sweep, max_ms_since_sweep, last_sweep_error, schema_version, expected) = sweeps;
+            let (overdue, differs, events_failing_since, dead_letters, suspended) = monitored;
+            Evidence {
+                last_good_sweep,
+                max_ms_since_sweep,
+                suspended,
+                overdue,
+                finished,
+                failed,
+                timed_out,
+                top_error,
+                differs,
+                events_failing_since,
+                dead_letters,
+                waiting,
+                waiting_since,
+                last_start,
+                alive,
+                silent,
+                silent_between,
+                stale,
+                unreadable,
+                top_kind,
+                last_sweep_error,
+                schema_version,
+                expected_schema_version: expected,
+            }
+        },
+    )
+}
+
+fn suspended() -> impl Strategy<Value = Suspension> {
+    prop_oneof![
+        (".*", now()).prop_map(|(actor, since)| Suspension::Paused { actor, since }),
+        ".*".prop_map(|detail| Suspension::BreakerOpen { detail }),
+    ]
+}
+
+fn thresholds() -> impl Strategy<Value = Thresholds> {
+    (number(), number(), number(), number()).prop_map(
+        |(overdue_ms, stale_percent, error_percent, outbox_ms)| Thresholds {
+            overdue_ms,
+            stale_percent,
+            error_percent,
+            outbox_ms,
+        },
+    )
+}
+
+const ALERTS: [&str; 9] = [
+    "cron_not_running",
+    "creations_overdue",
+    "circuit_breaker_open",
+    "ledger_differs",
+    "many_stale",
+    "one_error_dominates",
+    "outbox_stuck",
+    "dead_letters",
+    "sweeping_paused",
+];
+const CAUSES: [&str; 6] = [
+    "schema_not_current",
+    "sweep_failing",
+    "no_worker_running",
+    "worker_died",
+    "one_kind_dominates",
+    "unreadable_times",
+];
+
+/// Whether findings are what everybody who shows them relies on: known codes, each once, with texts, the critical ones first.
+fn in_order(findings: &[Finding], known: &[&str]) -> bool {
+    let mut codes: Vec<_> = findings.iter().map(|finding| finding.code).collect();
+    codes.sort_unstable();
+    let once = codes.is_sorted_by(|a, b| a < b) && codes.iter().all(|code| known.contains(code));
+    let said = |finding: &Finding| !(finding.cause.is_empty() || finding.remedy.is_empty());
+    let critical = |finding: &Finding| finding.severity == Severity::Critical;
+    once && findings.iter().all(said) && findings.is_sorted_by(|a, b| critical(a) >= critical(b))
+}
+
+fn has(findings: &[Finding], code: &str) -> bool {
+    findings.iter().any(|finding| finding.code == code)
+}
+
+proptest! {
+    #[test]
+    fn every_diagnosis_is_in_order_and_says_what_the_alerts_say(evidence in evidence(), thresholds in thresholds(), now in now()) {
+        let alerts = alerts(&evidence, &thresholds, now);
+        prop_assert!(in_order(&alerts, &ALERTS));
+        let mut diagnosis = diagnose(&evidence, &thresholds, now);
+        prop_assert!(alerts.iter().all(|alert| diagnosis.contains(alert)));
+        // A wrong schema may explain everything else.
+        if let Some(at) = diagnosis.iter().position(|finding| finding.code == "schema_not_current") {
+            prop_assert_eq!(at, 0);
+        }
+        diagnosis.retain(|finding| !alerts.contains(finding));
+        prop_assert!(in_order(&diagnosis, &CAUSES));
+    }
+
+    #[test]
+    fn what_a_suspension_explains_is_not_said_beside_it(evidence in evidence(), thresholds in thresholds(), now in now()) {
+        let findings = diagnose(&evidence, &thresholds, now);
+        let suspended = has(&findings, "circuit_breaker_open") || has(&findings, "sweeping_paused");
+        prop_assert_eq!(suspended, evidence.suspended.is_some());
+        prop_assert_eq!(has(&findings, "creations_overdue"), evidence.overdue.is_some() && !suspended);
+        prop_assert_eq!(has(&findings, "sweep_failing"), evidence.last_sweep_error.is_some() && !suspended);
+        prop_assert!(!(suspended && has(&findings, "cron_not_running")));
+        prop_assert_eq!(has(&findings, "ledger_differs"), !evidence.differs.is_empty());
+        prop_assert_eq!(has(&findings, "dead_letters"), evidence.dead_letters > 0);
+    }
+
+    #[test]
+    fn what_is_wrong_does_not_heal_by_waiting(evidence in evidence(), thresholds in thresholds(), now in now(), later in passes()) {
+        let later = now.saturating_add(later);
+        let codes = |now| {
+            let findings = diagnose(&evidence, &thresholds, now);
+            findings.into_iter().map(|finding| finding.code).collect::<Vec<_>>()
+        };
+        let after = codes(later);
+        prop_assert!(codes(now).iter().all(|code| after.contains(code)));
+    }
+
+    #[test]
+    fn nothing_that_is_in_order_is_found(now in now(), alive in number(), finished in number()) {
+        let evidence = Evidence { alive, finished, last_good_sweep: Some(now), ..Evidence::default() };
+        prop_assert_eq!(diagnose(&evidence, &Thresholds::default(), now), []);
+    }
+
+    #[test]
+    fn a_circuit_breaker_holds_more_of_fewer(breaker in breaker(), stale in number(), active in number(), more in number()) {
+        let suspended = breaker.check(stale, active).is_some();
+        // More stale ones, or fewer active ones, never release it.
+        prop_assert!(!suspended || breaker.check(stale.saturating_add(more), active).is_some());
+        prop_assert!(!suspended || breaker.check(stale, active.saturating_sub(more)).is_some());
+        // Nothing to do is nothing to hold.
+        prop_assert_eq!(breaker.check(0, active), None);
+    }
+
+    #[test]
+    fn a_circuit_breaker_holds_by_the_number_or_by_the_share(breaker in breaker(), stale in number(), active in number()) {
+        let CircuitBreaker { creations, percent, at_least } = breaker;
+        let (stale_, active_) = (u128::from(stale), u128::from(active));
+        let many = stale > u64::from(creations);
+        let share = stale >= u64::from(at_least) && stale_ * 100 > active_ * u128::from(percent);
+        // No database holds so many that the products don't fit.
+        if stale < 1 << 57 && active < 1 << 31 {
+            prop_assert_eq!(breaker.check(stale, active).is_some(), many || share);
+        }
+        if let Some(suspended) = breaker.check(stale, active) {
+            prop_assert!(suspended.to_string().starts_with("the circuit breaker is open: "));
+        }
+    }
+
+    #[test]
+    fn what_holds_is_said(suspended in suspended()) {
+        let text = suspended.to_string();
+        let (said, by_whom) = match suspended {
+            Suspension::Paused { actor, .. } => (text.contains(&format!("`{actor}`")), text.contains("paused")),
+            Suspension::BreakerOpen { detail } => (text.contains(&detail), text.contains("circuit breaker")),
+        };
+        prop_assert!(said && by_whom);
+    }
+}
