@@ -6,6 +6,7 @@ import { pathToFileURL } from "node:url";
 import { gzipSync } from "node:zlib";
 import { buildPackage } from "./build-package.mjs";
 import { bin, newest, note, root, run, sh, timed } from "./lib.mjs";
+import { duration } from "./progress.mjs";
 import { checkMachine, setup, tool } from "./setup.mjs";
 
 /** Installs what is missing, and builds. What is compiled is compiled side by side, so that the first time both cores are busy. */
@@ -17,7 +18,10 @@ export async function build() {
 /** The package, and its copy beside the pages that load it. */
 async function buildPages() {
   await setup();
+  const begun = performance.now();
   await buildPackage();
+  const took = performance.now() - begun;
+  if (took > 1_000) note(`✓ Building the npm package: ${duration(took)}`);
   const [from, to] = [join(root, "pkg/dist/esm"), join(root, "www/stale-drafts")];
   if (existsSync(to) && newest(to) >= newest(from)) return;
   rmSync(to, { recursive: true, force: true });
