@@ -25,7 +25,7 @@ function print(text) {
 function draw() {
   if (!terminal || tasks.size === 0) return;
   const line = `  … ${[...tasks].map((task) => `${task.text}: ${elapsed(task)}`).join("  ")}`;
-  process.stdout.write(`\r\x1b[K${line.slice(0, (process.stdout.columns ?? 80) - 1)}`);
+  process.stdout.write(`\r\x1b[K${line.slice(0, (process.stdout.columns || 80) - 1)}`);
 }
 
 export const step = (text) => print(`\n▸ ${text}`);
