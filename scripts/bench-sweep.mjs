@@ -9,7 +9,6 @@ import { LIVING, NAIVE, SET_BASED, audit, fillBase, fillStale } from "./bench-sw
 import { CONTENDERS, bytes, migrate, start, startup } from "./bench-sweep/runtime.mjs";
 import { build } from "./build.mjs";
 import { Help, note, run, step } from "./lib.mjs";
-import { setup } from "./setup.mjs";
 
 const HELP = `Usage: npm run bench:sweep -- [--sizes 10000,100000,1000000] [--stale 0.1,1,10] [--most 10000] [--counts]
   --sizes   creations in the database
@@ -196,7 +195,6 @@ async function own(folder) {
 
 await run(async () => {
   const chosen = options();
-  await setup();
   await build();
   const folder = mkdtempSync(join(tmpdir(), "stale-drafts-bench-"));
   try {

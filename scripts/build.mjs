@@ -5,11 +5,23 @@ import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { gzipSync } from "node:zlib";
 import { buildPackage } from "./build-package.mjs";
-import { bin, newest, note, root, run, sh, step } from "./lib.mjs";
-import { setup, tool } from "./setup.mjs";
+import { bin, newest, note, root, run, sh, timed } from "./lib.mjs";
+import { duration } from "./progress.mjs";
+import { checkMachine, setup, tool } from "./setup.mjs";
 
-/** The package as the pages load it, beside their own files. */
-function copyPackage() {
+/** Installs what is missing, and builds. What is compiled is compiled side by side, so that the first time both cores are busy. */
+export async function build() {
+  await checkMachine();
+  await Promise.all([buildPages(), buildWorker()]);
+}
+
+/** The package, and its copy beside the pages that load it. */
+async function buildPages() {
+  await setup();
+  const begun = performance.now();
+  await buildPackage();
+  const took = performance.now() - begun;
+  if (took > 1_000) note(`✓ Building the npm package: ${duration(took)}`);
   const [from, to] = [join(root, "pkg/dist/esm"), join(root, "www/stale-drafts")];
   if (existsSync(to) && newest(to) >= newest(from)) return;
   rmSync(to, { recursive: true, force: true });
@@ -17,43 +29,40 @@ function copyPackage() {
   cpSync(from, to, { recursive: true, filter: (file) => !file.endsWith("react.js") });
 }
 
-export async function build() {
-  await buildPackage();
-  copyPackage();
-  await buildWorker();
-}
+const FEATURES = ["--no-default-features", "--features", "worker"];
+const ENV = {
+  CARGO_TARGET_DIR: join(root, "target/worker"),
+  // SHA-256 as a loop instead of unrolled: it hashes a token per request.
+  RUSTFLAGS: '--cfg sha2_backend_soft="compact"',
+  // As worker-build sets it for cargo.
+  WASM_BINDGEN_USE_JS_SYS: "1",
+};
 
 async function buildWorker() {
   const folder = "build";
   // Written last: a build that was interrupted is none.
   const stamp = join(root, folder, ".built");
-  if (existsSync(stamp) && newest(stamp) > newest("src", "Cargo.toml", "Cargo.lock", "package-lock.json", "scripts/build.mjs")) return;
+  if (existsSync(stamp) && newest(stamp) > newest("src", "Cargo.toml", "Cargo.lock", "package-lock.json", "scripts/build.mjs")) return setup();
   rmSync(stamp, { force: true });
-  step("Building the Worker (the first time about 1½ minutes on two cores)");
-  await sh(tool("worker-build"), ["--out-dir", folder, "--release", "--no-default-features", "--features", "worker"], {
+  // worker-build would compile it as well, but not before it is compiled itself.
+  const compile = () => sh("cargo", ["build", "--locked", "--release", "--lib", "--target", "wasm32-unknown-unknown", ...FEATURES], { quiet: true, env: ENV });
+  await Promise.all([setup(), timed("Compiling the Worker", compile)]);
+  const pack = () => sh(tool("worker-build"), ["--out-dir", folder, "--release", ...FEATURES], {
     quiet: true,
-    env: {
-      CARGO_TARGET_DIR: join(root, "target/worker"),
-      // SHA-256 as a loop instead of unrolled: it hashes a token per request.
-      RUSTFLAGS: '--cfg sha2_backend_soft="compact"',
-      WASM_BINDGEN_BIN: tool("wasm-bindgen"),
-      ESBUILD_BIN: bin("esbuild"),
-      WASM_OPT_BIN: bin("wasm-opt"),
-    },
+    env: { ...ENV, WASM_BINDGEN_BIN: tool("wasm-bindgen"), ESBUILD_BIN: bin("esbuild"), WASM_OPT_BIN: bin("wasm-opt") },
   });
   // worker-build keeps the names of all functions for stack traces: a sixth of the download, and nothing reads them.
   // The stack stands below the data, so no object has an address in the first kilobyte.
   const wasm = join(root, folder, "index_bg.wasm");
-  await sh(bin("wasm-opt"), ["--strip-debug", "--enable-exception-handling", "--low-memory-unused", "-Oz", wasm, "-o", wasm], { quiet: true });
+  const strip = () => sh(bin("wasm-opt"), ["--strip-debug", "--enable-exception-handling", "--low-memory-unused", "-Oz", wasm, "-o", wasm], { quiet: true });
+  await timed("Packing the Worker", async () => {
+    await pack();
+    await strip();
+  });
   const files = ["index.js", "index_bg.wasm"].map((file) => readFileSync(join(root, folder, file)));
   const size = files.reduce((sum, file) => sum + gzipSync(file, { level: 9 }).length, 0);
   writeFileSync(stamp, "");
   note(`${folder}/ is ready: ${size.toLocaleString("en")} bytes, gzip`);
 }
 
-if (import.meta.url === pathToFileURL(process.argv[1]).href) {
-  await run(async () => {
-    await setup();
-    await build();
-  });
-}
+if (import.meta.url === pathToFileURL(process.argv[1]).href) await run(build);

@@ -1,20 +1,11 @@
 // The demo's creations: every status, kind and age, the same for the same seed. They take the path that real ones
 // take (asked for, started, finished), so the database charges and refunds them itself.
 
+import { random } from "./random.mjs";
+
 const MINUTE = 60_000;
 const HOUR = 60 * MINUTE;
 const DAY = 24 * HOUR;
-
-/** Mulberry32: small, seeded, good enough for a demo. */
-function random(seed) {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
 
 const USERS = ["ada", "bashir", "chen", "daniela", "emeka", "freya"];
 const KINDS = { image: 10, video: 80, music: 25 };

@@ -1,17 +1,18 @@
 // What the scripts share: running commands, saying what is done, failing with a message that helps.
+//
+// `npm run setup` begins here, before any package is installed: only Node's own modules may be imported.
 
 import { spawn } from "node:child_process";
 import { accessSync, constants, existsSync, readFileSync, readdirSync, statSync } from "node:fs";
 import { delimiter, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 
+export { note, step, timed } from "./progress.mjs";
+
 export const root = resolve(fileURLToPath(import.meta.url), "../..");
 
 // The packages' commands come first, a newer Node among them: wrangler needs Node 22, and this project Node 20.
 process.env.PATH = [join(root, "node_modules/.bin"), process.env.PATH].join(delimiter);
-
-export const step = (text) => console.log(`\n▸ ${text}`);
-export const note = (text) => console.log(`  ${text}`);
 
 /** A failure that the reader can do something about: shown without a stack. */
 export class Help extends Error {}
@@ -23,9 +24,48 @@ export async function run(main) {
   } catch (error) {
     if (!(error instanceof Help)) throw error;
     console.error(`\n✗ ${error.message}`);
-    process.exitCode = 1;
+    // What was started beside it is not waited for.
+    process.exit(1);
   }
 }
+
+// Each command is a group of processes of its own, so that ending it ends its compilers and servers too.
+const windows = process.platform === "win32";
+const running = new Set();
+
+/** Starts a command; it ends when this process does. */
+export function start(command, args, options) {
+  const child = spawn(command, args, { cwd: root, detached: !windows, shell: windows, ...options });
+  running.add(child);
+  child.on("close", () => running.delete(child));
+  child.on("error", () => running.delete(child));
+  return child;
+}
+
+/** Sends a signal to a command and all that it has started. */
+function signal(child, name) {
+  try {
+    if (windows) child.kill(name);
+    else process.kill(-child.pid, name);
+  } catch {
+    // It has ended meanwhile.
+  }
+}
+
+/** How long a command may take to end. */
+const GRACE_MS = 5_000;
+
+for (const [name, code] of [["SIGINT", 130], ["SIGTERM", 143], ["SIGHUP", 129]]) {
+  process.once(name, async () => {
+    const ended = [...running].map((child) => new Promise((done) => child.once("close", done)));
+    for (const child of running) signal(child, name);
+    await Promise.race([Promise.all(ended), new Promise((done) => setTimeout(done, GRACE_MS))]);
+    process.exit(process.exitCode ?? code);
+  });
+}
+process.on("exit", () => {
+  for (const child of running) signal(child, "SIGKILL");
+});
 
 /** Runs a command with its output shown. `help` is what to say if it fails. */
 export async function sh(command, args, { help, env, cwd = root, quiet = false } = {}) {
@@ -38,12 +78,7 @@ export async function sh(command, args, { help, env, cwd = root, quiet = false }
 /** Runs a command and gives its exit code and everything it printed. */
 export function capture(command, args, { env, cwd = root, echo = false } = {}) {
   return new Promise((done) => {
-    const child = spawn(command, args, {
-      cwd,
-      env: { ...process.env, ...env },
-      stdio: ["ignore", "pipe", "pipe"],
-      shell: process.platform === "win32",
-    });
+    const child = start(command, args, { cwd, env: { ...process.env, ...env }, stdio: ["ignore", "pipe", "pipe"] });
     let output = "";
     for (const stream of [child.stdout, child.stderr]) {
       stream.setEncoding("utf8");
@@ -75,14 +110,11 @@ export const bin = (name) => join(root, "node_modules/.bin", name);
 
 /** The newest modification time below the paths, in ms; 0 if none exists. */
 export function newest(...paths) {
-  let latest = 0;
-  for (const path of paths.map((path) => resolve(root, path))) {
-    if (!existsSync(path)) continue;
+  const times = paths.map((path) => resolve(root, path)).filter((path) => existsSync(path)).map((path) => {
     const stat = statSync(path);
-    const inner = stat.isDirectory() ? newest(...readdirSync(path).map((name) => join(path, name))) : 0;
-    latest = Math.max(latest, stat.isDirectory() ? inner : stat.mtimeMs);
-  }
-  return latest;
+    return stat.isDirectory() ? newest(...readdirSync(path).map((name) => join(path, name))) : stat.mtimeMs;
+  });
+  return Math.max(0, ...times);
 }
 
 /** The version of a crate in Cargo.lock. */
@@ -91,13 +123,4 @@ export function lockedVersion(crate) {
   const version = lock.match(new RegExp(`name = "${crate}"\\nversion = "([^"]+)"`))?.[1];
   if (!version) throw new Help(`Cargo.lock has no \`${crate}\`: restore the file from git.`);
   return version;
-}
-
-/** Whether version `a` is at least `b`, both as `1.2.3`. */
-export function atLeast(a, b) {
-  const [x, y] = [a, b].map((version) => version.split(".").map(Number));
-  for (let i = 0; i < 3; i += 1) {
-    if ((x[i] ?? 0) !== (y[i] ?? 0)) return (x[i] ?? 0) > (y[i] ?? 0);
-  }
-  return true;
 }

@@ -1,11 +1,9 @@
 // `npm run load`: a mixed load on the built Worker, on this machine only, and then everything that must hold is checked.
 
 import { parseArgs } from "node:util";
-import { load } from "../tests/load/run.mjs";
-import { print } from "../tests/load/print.mjs";
+import { load, print } from "../tests/load/run.mjs";
 import { build } from "./build.mjs";
 import { Help, note, run, step } from "./lib.mjs";
-import { setup } from "./setup.mjs";
 
 /** Each option: its default, and the most that it may be. */
 const OPTIONS = { seconds: [180, 3_600], clients: [24, 256], rate: [0, 100_000], seed: [undefined, 4_294_967_295] };
@@ -31,7 +29,6 @@ function options() {
 
 await run(async () => {
   const asked = options();
-  await setup();
   await build();
   step(`Sending the load for ${asked.seconds} s, with ${asked.clients} clients and the seed ${asked.seed}`);
   const result = await load({ ...asked, say: note });

@@ -3,9 +3,7 @@
 
 import { join } from "node:path";
 import { build } from "./build.mjs";
-import { buildPackage } from "./build-package.mjs";
 import { Help, capture, run, step } from "./lib.mjs";
-import { setup } from "./setup.mjs";
 
 // Optimised, in a folder of its own: what `npm test` has built stays.
 const cargo = (...args) => ["test", "--config", "profile.dev.opt-level=2", "--target-dir", "target/proof", "--locked", "-p", "stale-drafts", ...args];
@@ -35,9 +33,7 @@ await run(async () => {
   const asked = process.argv.slice(2);
   const unknown = asked.find((name) => !(name in PARTS));
   if (unknown) throw new Help(`Unknown part \`${unknown}\`: expected ${Object.keys(PARTS).map((name) => `\`${name}\``).join(", ")}.`);
-  await setup();
   await build();
-  await buildPackage();
   const results = [];
   for (const name of asked.length > 0 ? asked : Object.keys(PARTS)) {
     const { minutes, commands } = PARTS[name];

@@ -1,27 +1,37 @@
-// `npm start`: the Worker on this machine, with a D1 database and demo creations, at http://localhost:8787.
+// `npm start`: the Worker on this machine, with a D1 database and demo creations, at http://localhost:8787. It fires the cron
+// trigger every minute, as Cloudflare does.
 
-import { spawn } from "node:child_process";
-import { randomBytes } from "node:crypto";
+import { createHash, randomBytes } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { build } from "./build.mjs";
 import { demoStatements } from "./demo-data.mjs";
-import { Help, bin, note, root, run, sh, step } from "./lib.mjs";
-import { setup } from "./setup.mjs";
+import { Help, bin, note, root, run, sh, start, step, timed } from "./lib.mjs";
+import { duration } from "./progress.mjs";
 
 const env = { WRANGLER_SEND_METRICS: "false", WRANGLER_LOG: process.env.WRANGLER_LOG ?? "log" };
 
+const USAGE = `Usage: npm start -- [--port 8787] [--no-cron]
+  --no-cron  does not fire the cron trigger: creations that are stale are failed when their owner looks`;
+
 function options() {
-  const help = "Usage: npm start -- [--port 8787]";
+  const types = { port: { type: "string", default: "8787" }, "no-cron": { type: "boolean", default: false }, help: { type: "boolean", short: "h" } };
+  let values;
   try {
-    const port = Number(parseArgs({ options: { port: { type: "string", default: "8787" } } }).values.port);
-    if (Number.isInteger(port) && port > 0 && port < 65_536) return { port };
+    values = parseArgs({ options: types }).values;
   } catch (error) {
-    throw new Help(`${error.message}\n  ${help}`);
+    throw new Help(`${error.message}\n  ${USAGE}`);
   }
-  throw new Help(`--port takes a whole number from 1 to 65535.\n  ${help}`);
+  if (values.help) {
+    console.log(USAGE);
+    process.exit(0);
+  }
+  const port = Number(values.port);
+  if (!Number.isInteger(port) || port < 1 || port > 65_535) throw new Help(`Invalid --port \`${values.port}\`: expected a whole number from 1 to 65535.\n  ${USAGE}`);
+  return { port, cron: !values["no-cron"] };
 }
 
 function checkPort(port) {
@@ -46,50 +56,98 @@ function writeSecrets() {
 
 const wrangler = (...args) => sh(bin("wrangler"), args, { env: { ...env, CI: "true" }, quiet: true });
 
-/** Brings the local database up to date and fills it the first time. Done once per set of migrations. */
+/** The migrations, each with what it says. */
+function readMigrations() {
+  const hash = (name) => createHash("sha256").update(readFileSync(join(root, "migrations", name))).digest("hex");
+  return Object.fromEntries(readdirSync(join(root, "migrations")).sort().map((name) => [name, hash(name)]));
+}
+
+/** Brings the local database up to date and fills it the first time. What was done is noted, so that it is done once. */
 async function prepareDatabase() {
   const state = join(root, ".wrangler/stale-drafts.json");
-  const migrations = readdirSync(join(root, "migrations")).sort();
-  const done = existsSync(state) ? JSON.parse(readFileSync(state, "utf8")) : { migrations: [], filled: false };
-  if (done.filled && done.migrations.join() === migrations.join()) return;
-  const gone = done.migrations.find((name) => !migrations.includes(name));
-  if (gone) {
-    throw new Help(`The local database was made by the migration \`${gone}\`, which is no more: nothing has been released yet, so the first ones were rewritten.\n  Start over with an empty database: remove .wrangler/`);
+  const migrations = readMigrations();
+  const done = existsSync(state) ? JSON.parse(readFileSync(state, "utf8")) : { migrations: {}, filled: false };
+  // An older state lists names only; its database is older than the tables' prefix.
+  const other = Array.isArray(done.migrations) ? done.migrations[0] : Object.keys(done.migrations).find((name) => done.migrations[name] !== migrations[name]);
+  if (other) {
+    throw new Help(`The local database is older than this version: its migration \`${other}\` was rewritten since, which is done as long as nothing is released.
+  All tables begin with stale_drafts_ now. Start over with an empty database: remove .wrangler/, then run npm start again.`);
   }
-  step("Migrating the local D1 database");
-  await wrangler("d1", "migrations", "apply", "stale-drafts", "--local");
-  if (!done.filled) {
+  if (done.filled && Object.keys(migrations).every((name) => name in done.migrations)) return;
+  await timed("Preparing the local D1 database", async () => {
+    await wrangler("d1", "migrations", "apply", "stale-drafts", "--local");
     const output = await wrangler("d1", "execute", "stale-drafts", "--local", "--json", "--command", "SELECT count(*) AS n FROM stale_drafts_creations");
-    if (/"n":\s*0\b/.test(output)) {
-      const statements = demoStatements(Date.now());
-      step("Filling it with demo creations");
+    if (!done.filled && /"n":\s*0\b/.test(output)) {
       const file = join(root, ".wrangler/demo.sql");
       mkdirSync(join(root, ".wrangler"), { recursive: true });
-      writeFileSync(file, statements.map((statement) => `${statement};\n`).join(""));
+      writeFileSync(file, demoStatements(Date.now()).map((statement) => `${statement};\n`).join(""));
       await wrangler("d1", "execute", "stale-drafts", "--local", "--file", file);
     }
-  }
+  });
   writeFileSync(state, JSON.stringify({ migrations, filled: true }));
 }
 
+const MINUTE_MS = 60_000;
+
+/** Waits until the server answers. */
+async function served(url, ended) {
+  while (!ended.aborted) {
+    const answer = await fetch(`${url}/healthz`, { signal: AbortSignal.any([ended, AbortSignal.timeout(10_000)]) }).catch(() => undefined);
+    if (answer?.ok) return true;
+    await sleep(250, undefined, { signal: ended }).catch(() => {});
+  }
+  return false;
+}
+
+/** Fires the cron trigger; gives why it failed, or undefined. */
+async function fireCron(url, ended) {
+  try {
+    const answer = await fetch(`${url}/cdn-cgi/handler/scheduled`, { signal: AbortSignal.any([ended, AbortSignal.timeout(MINUTE_MS)]) });
+    return answer.ok ? undefined : `it answered ${answer.status} ${(await answer.text()).slice(0, 200)}`;
+  } catch (error) {
+    return error.cause?.message ?? error.message;
+  }
+}
+
+/** Fires it every minute, as the local runtime does not. Prints only what has changed. */
+async function runCron(url, ended) {
+  let before;
+  while (!ended.aborted) {
+    const problem = await fireCron(url, ended);
+    const now = problem ? "fails" : "works";
+    if (now !== before && !ended.aborted) {
+      if (problem) console.error(`✗ The cron trigger fails: ${problem}. ${url}/readyz says more. It is fired again every minute.`);
+      else console.log(before ? "✓ The cron trigger works again." : "✓ The cron trigger has run. It is fired every minute; npm start -- --no-cron leaves that out.");
+    }
+    before = now;
+    await sleep(MINUTE_MS, undefined, { signal: ended }).catch(() => {});
+  }
+}
+
 await run(async () => {
-  const { port } = options();
+  const begun = performance.now();
+  const { port, cron } = options();
   await checkPort(port);
-  await setup();
   await build();
   writeSecrets();
   await prepareDatabase();
   const url = `http://localhost:${port}`;
-  step(`Serving at ${url}`);
-  note(`Sign in as a demo user:    ${url}/demo`);
-  note(`See how it goes:           ${url}/dashboard`);
-  note(`Run the cron trigger once: curl "${url}/cdn-cgi/handler/scheduled"`);
-  note("Stop with Ctrl-C. Start over with an empty database: remove .wrangler/\n");
-  const child = spawn(bin("wrangler"), ["dev", "--port", String(port), "--ip", "localhost", "--show-interactive-dev-session=false"], {
-    cwd: root,
-    stdio: "inherit",
-    env: { ...process.env, ...env },
-  });
-  for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, () => child.kill(signal));
-  process.exitCode = await new Promise((done) => child.on("close", (code) => done(code ?? 0)));
+  step("Starting the local server");
+  // From here on, to be stopped is how it ends.
+  process.exitCode = 0;
+  const stop = new AbortController();
+  const child = start(bin("wrangler"), ["dev", "--port", String(port), "--ip", "localhost", "--show-interactive-dev-session=false"], { stdio: "inherit", env: { ...process.env, ...env } });
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.once(signal, () => stop.abort());
+  const ended = new Promise((done) => child.on("close", (code) => {
+    stop.abort();
+    done(code ?? 0);
+  }));
+  if (await served(url, stop.signal)) {
+    step(`Ready at ${url} after ${duration(performance.now() - begun)}`);
+    note(`Sign in as a demo user: ${url}/demo`);
+    note(`Current health:         ${url}/dashboard`);
+    note("Stop with Ctrl-C. Start over with an empty database: remove .wrangler/\n");
+    if (cron) await runCron(url, stop.signal);
+  }
+  process.exitCode = await ended;
 });

@@ -1,37 +1,48 @@
-// `npm test`: sets up, builds, runs every suite and ends with one summary. A suite that can't run, or runs no test,
-// is a failure. `npm test -- worker page` runs only those named.
+// `npm test`: builds, runs every suite and ends with one summary. A suite that can't run, or runs no test, is a failure.
+// `npm test -- worker page` runs only those named. `npm run check` is the fast share: it needs no tool, no package and no browser.
+//
+// One crate is built once for each way in which it is used: for this machine (the suites `lint` and `native`, the command and the
+// package's native answers share `target/`), for the Worker, for the browser, and for the tests of the rules as WebAssembly.
 
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
-import { buildPackage } from "./build-package.mjs";
 import { build } from "./build.mjs";
 import { chromium } from "./chromium.mjs";
 import { setupExamples } from "./examples.mjs";
-import { Help, capture, root, run, sh, step } from "./lib.mjs";
-import { setup, tool } from "./setup.mjs";
+import { Help, capture, root, run, sh, step, timed } from "./lib.mjs";
+import { duration } from "./progress.mjs";
+import { checkMachine, setup, tool } from "./setup.mjs";
 
 const WASM = "wasm32-unknown-unknown";
 const FUZZ = "fuzz/Cargo.toml";
+// Bundlers and runtimes, installed from the registry: a suite of its own, for it takes as long as the rest of the package's.
+const CONSUMERS = "consumers.test.mjs";
+
+/** Clippy on the library as WebAssembly, with one of its two features. */
+const wasmLint = (feature) => ["cargo", ["clippy", "--locked", "--quiet", "--target", WASM, "-p", "stale-drafts", "--no-default-features", "--features", feature, "--target-dir", `target/${feature}-lint`, "--", "-D", "warnings"]];
 
 /** Each suite: what it needs first, and its commands. */
 const SUITES = {
   lint: {
     commands: () => [
       ["cargo", ["fmt", "--check"]],
-      ["cargo", ["fmt", "--check", "--manifest-path", FUZZ]],
       ["cargo", ["clippy", "--locked", "--quiet", "--all-targets", "--", "-D", "warnings"]],
-      ["cargo", ["clippy", "--locked", "--quiet", "--target", WASM, "-p", "stale-drafts", "--no-default-features", "--features", "browser", "--target-dir", "target/browser-lint", "--", "-D", "warnings"]],
-      ["cargo", ["clippy", "--locked", "--quiet", "--target", WASM, "-p", "stale-drafts", "--no-default-features", "--features", "worker", "--target-dir", "target/worker-lint", "--", "-D", "warnings"]],
-      ["cargo", ["clippy", "--locked", "--quiet", "--manifest-path", FUZZ, "--all-targets", "--target-dir", "target/fuzz", "--", "-D", "warnings"]],
+      wasmLint("worker"),
+      wasmLint("browser"),
     ],
   },
   native: {
+    commands: () => [["cargo", ["test", "--locked"]]],
+  },
+  fuzz: {
     commands: () => [
-      ["cargo", ["test", "--locked"]],
+      ["cargo", ["fmt", "--check", "--manifest-path", FUZZ]],
+      ["cargo", ["clippy", "--locked", "--quiet", "--manifest-path", FUZZ, "--all-targets", "--target-dir", "target/fuzz", "--", "-D", "warnings"]],
       ["cargo", ["test", "--locked", "--manifest-path", FUZZ, "--test", "corpus", "--target-dir", "target/fuzz"]],
     ],
   },
   wasm: {
+    before: setup,
     commands: () => [
       ["cargo", ["test", "--locked", "-p", "stale-drafts", "--no-default-features", "--target", WASM, "--test", "rules", "--target-dir", "target/wasm-test"], {
         CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER: tool("wasm-bindgen-test-runner"),
@@ -42,19 +53,24 @@ const SUITES = {
   cli: {
     before: async () => {
       await build();
-      step("Building mark-stale-drafts");
-      await sh("cargo", ["build", "--locked", "--quiet", "--target-dir", "target", "-p", "mark-stale-drafts"], { quiet: true });
+      await native("Building mark-stale-drafts", "-p", "mark-stale-drafts");
     },
     commands: () => [node("tests/cli")],
   },
   package: {
     before: async () => {
-      await buildPackage();
-      step("Building the native answers");
-      await sh("cargo", ["build", "--locked", "--quiet", "--target-dir", "target", "-p", "stale-drafts", "--example", "verdicts"], { quiet: true });
+      await build();
+      await native("Building the native answers", "-p", "stale-drafts", "--example", "verdicts");
       process.env.CHROMIUM_BIN = await chromium();
     },
-    commands: () => [node("tests/package")],
+    commands: () => [node("tests/package", (name) => name !== CONSUMERS)],
+  },
+  consumers: {
+    before: async () => {
+      await build();
+      process.env.CHROMIUM_BIN = await chromium();
+    },
+    commands: () => [node("tests/package", (name) => name === CONSUMERS)],
   },
   page: {
     before: async () => {
@@ -72,12 +88,17 @@ const SUITES = {
   },
 };
 
-function node(folder) {
-  const files = readdirSync(join(root, folder)).filter((name) => name.endsWith(".test.mjs")).map((name) => join(folder, name));
+/** `npm run check`. */
+const FAST = ["lint", "native"];
+
+const native = (text, ...args) => timed(text, () => sh("cargo", ["build", "--locked", "--quiet", "--target-dir", "target", ...args], { quiet: true }));
+
+function node(folder, wanted = () => true) {
+  const files = readdirSync(join(root, folder)).filter((name) => name.endsWith(".test.mjs") && wanted(name)).map((name) => join(folder, name));
   return ["node", ["--test", "--test-timeout=120000", "--test-reporter=spec", ...files], { NODE_OPTIONS: "" }];
 }
 
-/** Adds up what test runners say at their end: cargo's `test result:` lines, and Node's `pass` and `fail`. */
+/** What test runners say at their end, added up: cargo's `test result:` lines, and Node's `pass` and the like. */
 function count(output) {
   const sum = (pattern) => [...output.matchAll(pattern)].reduce((total, [, number]) => total + Number(number), 0);
   return {
@@ -87,38 +108,46 @@ function count(output) {
   };
 }
 
+/** What only passes or fails, and counts as one test. */
+const isLint = (args) => args[0] === "fmt" || args[0] === "clippy";
+
+/** Runs one command of a suite; gives its counts, and what is wrong if they do not say it. */
+async function runCommand(suite, [command, args, env]) {
+  step(`${suite}: ${command} ${args.join(" ")}`);
+  const { code, output } = await capture(command, args, { env, echo: true });
+  const counts = isLint(args) ? { passed: code === 0 ? 1 : 0, failed: code === 0 ? 0 : 1, skipped: 0 } : count(output);
+  if (code !== 0 && counts.failed === 0) return { ...counts, problem: `\`${command} ${args[0]}\` ended with code ${code}` };
+  if (code === 0 && counts.passed === 0) return { ...counts, problem: `\`${command} ${args[0]}\` ran no test` };
+  if (counts.skipped > 0) return { ...counts, problem: `${counts.skipped} skipped` };
+  return counts;
+}
+
 async function runSuite(name) {
   const { before, commands } = SUITES[name];
-  const result = { name, passed: 0, failed: 0, skipped: 0, problem: "" };
+  const begun = performance.now();
+  const results = [];
   try {
     await before?.();
-    for (const [command, args, env] of commands()) {
-      step(`${name}: ${command} ${args.join(" ")}`);
-      const { code, output } = await capture(command, args, { env, echo: true });
-      const counts = name === "lint" ? { passed: code === 0 ? 1 : 0, failed: code === 0 ? 0 : 1, skipped: 0 } : count(output);
-      for (const key of ["passed", "failed", "skipped"]) result[key] += counts[key];
-      if (code !== 0 && counts.failed === 0) result.problem ||= `\`${command}\` ended with code ${code}`;
-      if (code === 0 && counts.passed === 0) result.problem ||= `\`${command}\` ran no test`;
-    }
+    for (const command of commands()) results.push(await runCommand(name, command));
   } catch (error) {
     if (!(error instanceof Help)) throw error;
-    result.problem = error.message;
+    results.push({ passed: 0, failed: 0, problem: error.message });
   }
-  if (result.skipped > 0) result.problem ||= `${result.skipped} skipped`;
-  if (result.problem) result.failed += 1;
-  return result;
+  const total = (key) => results.reduce((sum, result) => sum + result[key], 0);
+  const problems = results.map(({ problem }) => problem).filter(Boolean);
+  return { name, passed: total("passed"), failed: total("failed") + problems.length, problem: problems[0] ?? "", took: duration(performance.now() - begun) };
 }
 
 await run(async () => {
-  const asked = process.argv.slice(2);
+  const asked = process.argv.slice(2).flatMap((name) => (name === "--fast" ? FAST : name));
   const unknown = asked.find((name) => !(name in SUITES));
   if (unknown) throw new Help(`Unknown suite \`${unknown}\`: expected ${Object.keys(SUITES).map((name) => `\`${name}\``).join(", ")}.`);
-  await setup();
+  await checkMachine();
   const results = [];
   for (const name of asked.length > 0 ? asked : Object.keys(SUITES)) results.push(await runSuite(name));
-  console.log("\nSuite      passed  failed");
-  for (const { name, passed, failed, problem } of results) {
-    console.log(`${name.padEnd(10)} ${String(passed).padStart(6)}  ${String(failed).padStart(6)}  ${problem}`);
+  console.log("\nSuite      passed  failed           took");
+  for (const { name, passed, failed, problem, took } of results) {
+    console.log(`${name.padEnd(10)} ${String(passed).padStart(6)}  ${String(failed).padStart(6)}  ${took.padStart(13)}  ${problem}`.trimEnd());
   }
   const total = (key) => results.reduce((sum, result) => sum + result[key], 0);
   console.log(`\n${total("passed")} passed, ${total("failed")} failed`);

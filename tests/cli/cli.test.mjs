@@ -18,7 +18,7 @@ let world;
 let url;
 
 before(async () => {
-  world = await start({ config: { rows_per_sweep: 1_000 } });
+  world = await start({ config: { circuit_breaker: "off", rows_per_sweep: 1_000 } });
   url = `http://localhost:${(await world.url()).port}`;
 });
 after(async () => {

@@ -1,10 +1,58 @@
-// What must hold in the end: what was acknowledged stands, the money is exact, nobody was wronged, everything is told.
-//
-// Each check is given the rows, the journal's creations and what the webhook took, and gives how many things it looked at and
-// what is wrong with them.
+// What must hold: at every moment, by the queries of tests/invariants.sql; and in the end, when everything is read from the files that
+// the runtime has left: what was acknowledged stands, the money is exact, nobody was wronged, every event is delivered or waits.
 
-import { attemptsOf } from "./policy.mjs";
-import { lastBeat, lived } from "./signs.mjs";
+import { readFileSync } from "node:fs";
+import { attemptsOf, lastBeat, lived } from "./journal.mjs";
+
+/** Rows at once. */
+const PAGE = 2_000;
+
+const TABLES = {
+  creations: "SELECT id, user_id, kind, prompt, status, attempt, tokens, created_at, queued_at, started_at, heartbeat_at, finished_at, error, error_code, worker, fence, result_url, late_result_url, late_at, restored_at, deleted_at, stuck_status, age_ms, max_age_ms, sweep_id FROM stale_drafts_creations ORDER BY id",
+  attempts: "SELECT creation_id, attempt, outcome, worker, fence, started_at, heartbeat_at, finished_at, error_code, stuck_status, age_ms, max_age_ms, sweep_id FROM stale_drafts_attempts ORDER BY creation_id, attempt",
+  ledger: "SELECT entry_key, user_id, type, creation_id, sweep_id, tokens FROM stale_drafts_ledger ORDER BY entry_key",
+  balances: "SELECT user_id, tokens FROM stale_drafts_balances ORDER BY user_id",
+  sweeps: "SELECT id, source, started_at, finished_at, failed, retried, rejected, unreadable, refunded_tokens, error FROM stale_drafts_sweeps ORDER BY id",
+  events: "SELECT id, state, due_at, deliveries, body FROM stale_drafts_events ORDER BY id",
+  rollups: "SELECT outcome, creations, tokens FROM stale_drafts_rollups WHERE hour = 0 ORDER BY outcome, kind, stuck_status, rule",
+  alerts: "SELECT code, since, resolved_at FROM stale_drafts_alerts ORDER BY code, since",
+};
+
+/** All of it, table by table; nobody else may write meanwhile. */
+export async function rows(all) {
+  const found = {};
+  for (const [table, sql] of Object.entries(TABLES)) {
+    found[table] = [];
+    for (let page; !page || page.length === PAGE; found[table].push(...page)) {
+      page = await all(`${sql} LIMIT ${PAGE} OFFSET ${found[table].length}`);
+    }
+  }
+  return found;
+}
+
+/** What must hold at every moment: the queries of tests/invariants.sql, by name. Each finds what breaks it. */
+const INVARIANTS = Object.fromEntries(
+  readFileSync(new URL("../invariants.sql", import.meta.url), "utf8").split(/^-- name: /m).slice(1).map((part) => {
+    const [name, ...sql] = part.trim().split("\n");
+    return [name, sql.join("\n").replace(/;$/, "")];
+  }),
+);
+
+/** Looks at one moment: `batch` runs `[[sql], …]` in one transaction. Gives what is broken, by invariant and row. */
+export async function look(batch) {
+  const results = await batch(Object.values(INVARIANTS).map((sql) => [`SELECT * FROM (${sql}) LIMIT 20`]));
+  return Object.keys(INVARIANTS).flatMap((name, at) => results[at].map((row) => `not so while it ran: ${name}: ${JSON.stringify(row)}`));
+}
+
+/** What SQLite itself finds wrong with the file. */
+export async function integrity(all) {
+  const quick = (await all("PRAGMA quick_check")).map((row) => Object.values(row)[0]).filter((text) => text !== "ok");
+  const foreign = await all("PRAGMA foreign_key_check");
+  return [...quick, ...foreign.map((row) => JSON.stringify(row))];
+}
+
+// Each check is given the rows, the journal's creations and what the webhook took. It gives how many things it looked at, and what
+// is wrong with them.
 
 /** What was acknowledged: reports of `action` that were good. */
 const acknowledged = ({ lives }, action) =>

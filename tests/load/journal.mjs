@@ -1,6 +1,26 @@
-// What was sent and what was answered: all that the checks know of what should stand in the database.
+// What was sent and what was answered: all that the checks know of what should be in the database. And the limits of a run, short
+// enough for creations to go stale within it, with a second reading of the rules, from outside.
 
 import { createHistogram } from "node:perf_hooks";
+
+/** Limits in ms. `long` is for runs of a minute or more. */
+export const LIMITS = {
+  long: { silence: 10_800, heartbeat: 6_000, total: 21_600 },
+  short: { silence: 3_600, heartbeat: 2_400, total: 5_400 },
+};
+
+/** The kinds: a video is tried twice; a song may not take longer than `total`, alive or not. */
+export const KINDS = ["image", "video", "song"];
+
+/** The same as the Worker's configuration has it. */
+export const policy = ({ silence, heartbeat, total }) => ({
+  max_age_hours: silence / 3_600_000,
+  heartbeat_minutes: heartbeat / 60_000,
+  kinds: { video: { attempts: 2 }, song: { total_hours: total / 3_600_000 } },
+});
+
+/** How often a creation of a kind is tried. */
+export const attemptsOf = (kind) => (kind === "video" ? 2 : 1);
 
 /** At most so many of what is wrong are kept. */
 const KEPT = 50;
@@ -80,4 +100,31 @@ export function journal() {
       return is;
     },
   };
+}
+
+/**
+ * The earliest that the last heartbeat may be which the database has, given those of one fence: of two that overlap, either
+ * may have been written last. One without an answer was written after it was sent, if at all. Undefined if none is certain.
+ */
+export function lastBeat(beats) {
+  const certain = beats.filter(({ json }) => json);
+  if (certain.length === 0) return undefined;
+  const latest = Math.max(...certain.map(({ sent }) => sent));
+  return Math.min(...beats.filter(({ ended }) => ended >= latest).map(({ sent, json }) => json?.heartbeat_at ?? sent));
+}
+
+/** Why an attempt that a sweep ended at `now` was not stale, by what its workers were answered; undefined if it was. */
+export function lived({ creation, attempt, queued_at, now, limits }) {
+  const { stuck_status, fence, started_at } = attempt;
+  if (stuck_status === "pending") {
+    const age = now - Math.max(creation.created_at, queued_at ?? 0);
+    return age > limits.silence ? undefined : `it was pending for ${age} ms of ${limits.silence}`;
+  }
+  const beats = creation.reports.filter((report) => report.action === "heartbeat" && report.fence === fence && report.is !== "refused");
+  const beat = lastBeat(beats);
+  // Without a certain heartbeat there may have been one all the same: then the shorter limit held.
+  const silence = beats.length > 0 ? Math.min(limits.heartbeat, beat === undefined ? limits.silence : Infinity) : limits.silence;
+  const total = creation.kind === "song" ? now - started_at > limits.total : false;
+  const age = now - Math.max(started_at, beat ?? 0);
+  return age > silence || total ? undefined : `its worker was silent for ${age} ms of ${silence}`;
 }

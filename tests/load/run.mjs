@@ -4,20 +4,11 @@ import { mkdtempSync, readdirSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { agenda as anAgenda } from "./agenda.mjs";
-import { check } from "./checks.mjs";
-import { client as aClient } from "./client.mjs";
-import { ACTIONS, journal as aJournal } from "./journal.mjs";
-import { watchMemory } from "./memory.mjs";
-import { operators as someOperators } from "./operators.mjs";
-import { owners as someOwners } from "./owners.mjs";
-import { LIMITS, policy } from "./policy.mjs";
-import { random } from "./random.mjs";
-import { integrity, look, rows as read } from "./rows.mjs";
-import { session as aSession } from "./session.mjs";
-import { stand as aStand } from "./stand.mjs";
-import { webhook as aWebhook } from "./webhook.mjs";
-import { workers as someWorkers } from "./workers.mjs";
+import { choices } from "../../scripts/random.mjs";
+import { agenda as anAgenda, operators as someOperators, owners as someOwners, session as aSession, workers as someWorkers } from "./actors.mjs";
+import { check, integrity, look, rows as read } from "./checks.mjs";
+import { client as aClient, stand as aStand, watchMemory, webhook as aWebhook } from "./environment.mjs";
+import { ACTIONS, LIMITS, journal as aJournal, policy } from "./journal.mjs";
 
 /** A run of a minute or more has the longer limits. */
 const LONG_S = 60;
@@ -93,7 +84,7 @@ export async function load({ seconds, clients, rate, seed, say = () => {} }) {
   const limits = seconds < LONG_S ? LIMITS.short : LIMITS.long;
   const pause = Math.floor(limits.heartbeat / 6);
   const folder = mkdtempSync(join(tmpdir(), "stale-drafts-load-"));
-  const hook = await aWebhook(random(seed ^ 0x5eed));
+  const hook = await aWebhook(choices(seed ^ 0x5eed));
   const options = { folder, policy: policy(limits), webhook_url: hook.url };
   let stand = await aStand(options);
   try {
@@ -109,7 +100,7 @@ export async function load({ seconds, clients, rate, seed, say = () => {} }) {
     const operators = someOperators({ journal, agenda });
     const { create, hear } = someWorkers({ journal, agenda, limits, owners: names, living, finished: owners.finished, kept: operators.kept });
     hook.listen(hear);
-    const own = aSession({ client, journal, rng: random(seed), count });
+    const own = aSession({ client, journal, rng: choices(seed), count });
     await operators.cron(own);
 
     const actions = { ...owners, ...operators, create };
@@ -122,7 +113,7 @@ export async function load({ seconds, clients, rate, seed, say = () => {} }) {
     const goes = () => requests < MOST_REQUESTS && (Date.now() < deadline || (Date.now() < deadline + LONGER_MS && lacks()));
 
     async function work(number) {
-      const session = aSession({ client, journal, rng: random(seed + 7_919 * number), count });
+      const session = aSession({ client, journal, rng: choices(seed + 7_919 * number), count });
       while (goes()) {
         await turn();
         const late = agenda.late();
@@ -163,7 +154,7 @@ export async function load({ seconds, clients, rate, seed, say = () => {} }) {
     const answered = ACTIONS.reduce((sum, action) => sum + journal.actions[action].answered, 0);
     const checks = [
       { name: "every answer is one that was expected", checked: answered, found: journal.wrong },
-      { name: "the money is exact while it runs", ...looks },
+      { name: "every invariant holds while it runs", ...looks },
       { name: "the last sweep finds nothing", checked: 1, found: drained.last?.marked_as_failed === 0 && drained.last.retried === 0 ? [] : [JSON.stringify(drained.last)] },
       ...check(world),
       { name: "the Worker has logged no error", checked: logs.length, found: unmeant(logs) },
@@ -187,4 +178,48 @@ export async function load({ seconds, clients, rate, seed, say = () => {} }) {
     await hook.close();
     rmSync(folder, { recursive: true, force: true });
   }
+}
+
+const MB = 1_048_576;
+const SHOWN = 20;
+const number = (value) => value.toLocaleString("en");
+const ms = (ns) => (Number(ns) / 1e6).toFixed(1);
+const row = (first, ...cells) => first.padEnd(12) + cells.map((cell) => String(cell).padStart(9)).join("");
+
+function memory(name, seen) {
+  if (!seen) return `${name.padEnd(12)}n/a`;
+  const mb = (bytes) => (bytes / MB).toFixed(0);
+  return row(name, mb(seen.first), mb(seen.middle), mb(seen.peak), mb(seen.last));
+}
+
+/** The text of a run's results. */
+export function print({ seed, seconds, clients, rate, limits, took, requests, drained, actions, memory: used, rows, bytes, statuses, events, checks, found }) {
+  const lines = [
+    `seed ${seed}, ${seconds} s, ${clients} clients${rate ? `, at most ${rate} requests a second` : ""}; limits: ${limits.silence} ms, between heartbeats ${limits.heartbeat} ms, songs in all ${limits.total} ms`,
+    "",
+    `${row("action", "answered", "refused", "held", "cut", "wrong", "p50 ms", "p90 ms", "p99 ms", "max ms")}`,
+  ];
+  for (const [name, { answered, refused, held, cut, wrong, latency }] of Object.entries(actions)) {
+    const at = (percent) => (answered > 0 ? ms(latency.percentile(percent)) : "-");
+    lines.push(row(name, number(answered), refused, held, cut, wrong, at(50), at(90), at(99), answered > 0 ? ms(latency.max) : "-"));
+  }
+  lines.push(
+    "",
+    `${number(requests)} requests in ${(took / 1_000).toFixed(1)} s: ${number(Math.round(requests / (took / 1_000)))} a second; ${(drained / 1_000).toFixed(1)} s more until nothing was left`,
+    "",
+    row("resident MB", "begin", "middle", "peak", "end"),
+    memory("workerd", used.workerd),
+    memory("driver", used.driver),
+    "",
+    `rows: ${Object.entries(rows).map(([table, count]) => `${table} ${number(count)}`).join(", ")}; ${(bytes / MB).toFixed(1)} MB of files`,
+    `creations: ${Object.entries(statuses).map(([status, count]) => `${status} ${number(count)}`).join(", ")}`,
+    `events: ${number(events.told)} told, ${number(events.again)} of them more than once, ${number(events.waiting)} waiting for another try`,
+    "",
+    `${"check".padEnd(56)}${"looked at".padStart(10)}${"wrong".padStart(7)}`,
+    ...checks.map(({ name, checked, found: wrong }) => `${name.padEnd(56)}${number(checked).padStart(10)}${String(wrong.length).padStart(7)}`),
+    "",
+    ...found.slice(0, SHOWN).map((text) => `✗ ${text}`),
+    found.length === 0 ? "nothing is wrong" : `${found.length} wrong`,
+  );
+  return lines.join("\n");
 }

@@ -173,7 +173,7 @@ test("its last sign of life and its list of stale creations are the rules' own, 
 
 test("the cost of a sweep does not grow with the table, with and without statistics", async () => {
   const spend = async (settled, fresh, analyse) => {
-    const one = await start();
+    const one = await start({ config: { circuit_breaker: "off" } });
     await one.grant("ada", 10_000_000);
     await one.create(
       ...Array.from({ length: settled }, (_, n) => ({ id: `s${n}`, status: "draft", tokens: 0 })),

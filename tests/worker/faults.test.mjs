@@ -14,7 +14,7 @@ import { CLEANUP_TOKEN, HOUR, NOW, start, token } from "./harness.mjs";
 /** Nobody listens there: events stay in the outbox, and can be counted. */
 const NOBODY = "http://127.0.0.1:9/hook";
 const BINDINGS = { WEBHOOK_SECRET: `whsec_${Buffer.from("n0t-Used-Anywhere-Else-Webhook-77ac1").toString("base64")}` };
-const CONFIG = { rows_per_sweep: 4, webhook_url: NOBODY, max_deliveries: 100, policy: { kinds: { video: { attempts: 2 } } } };
+const CONFIG = { circuit_breaker: "off", rows_per_sweep: 4, webhook_url: NOBODY, max_deliveries: 100, policy: { kinds: { video: { attempts: 2 } } } };
 const told = { told: true };
 
 const post = (world, path, body) => world.fetch(path, { method: "POST", body, headers: { Authorization: `Bearer ${CLEANUP_TOKEN}` } });

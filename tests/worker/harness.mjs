@@ -1,12 +1,13 @@
 // The built Worker on workerd with a real D1 database, a clock that stands where the test puts it, and a hand on
 // the Worker's database calls: any of them can be made to fail before or after it commits, or be preceded by
-// somebody else's write.
+// somebody else's write. Which one is said by a number, or by a pattern for the SQL of one of its statements.
 
 import { createHash, createHmac } from "node:crypto";
 import { readFileSync, readdirSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { Miniflare } from "miniflare";
+import { unstable_splitSqlQuery as splitSql } from "wrangler";
 import { check } from "./openapi.mjs";
 
 const root = resolve(dirname(fileURLToPath(import.meta.url)), "../..");
@@ -25,7 +26,9 @@ export const CLEANUP_TOKEN = "n0t-Used-Anywhere-Else-Cleanup-2b81c";
 const STAND = `
 import Worker from "./index.js";
 
-const nothing = { call: 0, failBefore: 0, failAfter: 0, dieAt: 0, sql: [] };
+const nothing = { call: 0, failBefore: 0, failAfter: 0, sqlBefore: 0, holdAt: 0, dieAt: 0, sql: [] };
+// The orders given by a pattern that no call has met yet.
+let unmet = new Map();
 let turns = null;
 const received = [];
 const points = [];
@@ -50,6 +53,17 @@ const cut = ({ url, method, headers }) => {
   return new Request(url, { method, headers, body });
 };
 
+/** The orders that a call carries out: those with its number, and those whose pattern one of its statements is the first to match. */
+function ordered(number, statements) {
+  const found = new Set(Object.keys(nothing).filter((name) => orders[name] === number && name !== "call"));
+  for (const [name, pattern] of unmet) {
+    if (!statements.some(({ statement }) => pattern.test(statement))) continue;
+    found.add(name);
+    unmet.delete(name);
+  }
+  return found;
+}
+
 function watched(database, actor, die) {
   return new Proxy(database, {
     get(target, name) {
@@ -66,18 +80,19 @@ function watched(database, actor, die) {
         }
       };
       async function call(statements) {
-        const number = (orders.call += 1);
+        const todo = ordered((orders.call += 1), statements);
         counts[actor] = (counts[actor] ?? 0) + 1;
-        while (orders.holdAt === number) await sleep();
-        if (orders.sqlBefore === number) for (const sql of orders.sql) await target.prepare(sql).run();
-        if (orders.failBefore === number) throw lost();
-        const dies = orders.dieAt === number;
+        // Until the next order.
+        for (const given = orders; todo.has("holdAt") && orders === given; ) await sleep();
+        if (todo.has("sqlBefore")) for (const sql of orders.sql) await target.prepare(sql).run();
+        if (todo.has("failBefore")) throw lost();
+        const dies = todo.has("dieAt");
         if (dies && orders.dieHow === "before") await die();
         // The process is killed while the transaction is under way, at a moment that nobody chooses.
         if (dies && orders.dieHow === "during") void die();
         const result = await target.batch(statements);
         for (const { meta } of result) cost = { queries: cost.queries + 1, rows_read: cost.rows_read + meta.rows_read, rows_written: cost.rows_written + meta.rows_written };
-        if (orders.failAfter === number) throw lost();
+        if (todo.has("failAfter")) throw lost();
         if (dies) await die();
         return result;
       }
@@ -95,9 +110,11 @@ export default {
       now = time ?? now;
       turns = list ?? null;
       orders = { ...nothing, ...rest };
+      const missed = [...unmet].map(([name, pattern]) => name + ": " + pattern);
+      unmet = new Map(Object.entries(rest).filter(([, value]) => value?.pattern).map(([name, { pattern, flags }]) => [name, new RegExp(pattern, flags)]));
       counts = {};
       spent = {};
-      return new Response(null);
+      return Response.json({ missed });
     }
     const actor = request.headers.get("X-Actor");
     // A request may say what the time is.
@@ -120,21 +137,8 @@ export default {
 };
 `;
 
-/** The statements of a migration; a trigger's body holds semicolons. */
-export function statements(sql) {
-  const found = [];
-  let current = "";
-  for (const line of sql.split("\n")) {
-    if (!current && (!line.trim() || line.startsWith("--"))) continue;
-    current += `${line}\n`;
-    const ends = current.startsWith("CREATE TRIGGER") ? line === "END;" : /;\s*(--.*)?$/.test(line);
-    if (ends) {
-      found.push(current);
-      current = "";
-    }
-  }
-  return found;
-}
+/** The statements of a migration, as `wrangler d1 migrations apply` has them. */
+export const statements = (sql) => splitSql(sql);
 
 /** A token that may report. */
 const worker = { name: "worker", sha256: createHash("sha256").update(WORKER_TOKEN).digest("hex"), scopes: ["report"] };
@@ -148,6 +152,7 @@ const worker = { name: "worker", sha256: createHash("sha256").update(WORKER_TOKE
 export async function start({ config = {}, bindings = {}, migrate = true, ratelimits, queues = [], producers = [], others = [], registry, persist, die, outbound } = {}) {
   const logs = [];
   let counted = {};
+  let byPattern = false;
   const main = {
     name: "stale-drafts",
     queueProducers: Object.fromEntries([...queues, ...producers].map((name) => [name, { queueName: name.toLowerCase() }])),
@@ -164,8 +169,7 @@ export async function start({ config = {}, bindings = {}, migrate = true, rateli
     outboundService: outbound,
     analyticsEngineDatasets: { ANALYTICS: { dataset: "sweeps" } },
     assets: { directory: join(root, "www"), routerConfig: { has_user_worker: true } },
-    // The circuit breaker would hold most of what is tried here: it has tests of its own.
-    bindings: { STALE_DRAFTS: { auth: { cookie: "session" }, api_tokens: [worker], circuit_breaker: "off", ...config }, JWT_SECRET, CLEANUP_TOKEN, ...bindings },
+    bindings: { STALE_DRAFTS: { auth: { cookie: "session" }, api_tokens: [worker], ...config }, JWT_SECRET, CLEANUP_TOKEN, ...bindings },
   };
   if (die) main.serviceBindings = { DIE: die };
   const miniflare = new Miniflare({
@@ -230,11 +234,26 @@ export async function start({ config = {}, bindings = {}, migrate = true, rateli
     },
     database,
     url: () => miniflare.ready,
-    stop: () => miniflare.dispose(),
+    async stop() {
+      try {
+        if (byPattern) await this.order({});
+      } finally {
+        await miniflare.dispose();
+      }
+    },
     fetch,
     fetchFrom,
-    /** Says what the Worker's next database calls meet, counted from 1. */
-    order: (orders) => fetch("/__stand", { method: "POST", body: JSON.stringify(orders) }),
+    /**
+     * Says what the Worker's next database calls meet. `failBefore`, `failAfter`, `sqlBefore`, `holdAt` and `dieAt` take the number of
+     * the call, counted from 1, or a pattern for the SQL of one of its statements: then it is the first call that matches, and it is a
+     * failure if none has by the next order.
+     */
+    async order(orders) {
+      byPattern = Object.values(orders).some((value) => value instanceof RegExp);
+      const body = JSON.stringify(orders, (_, value) => (value instanceof RegExp ? { pattern: value.source, flags: value.flags } : value));
+      const { missed } = await (await fetch("/__stand", { method: "POST", body })).json();
+      if (missed.length > 0) throw new Error(`no statement has met the last order: ${missed.join(", ")}`);
+    },
     /** Runs the cron trigger; gives `ok` or `exception`. */
     cron: async () => (await entry.scheduled({ cron: "* * * * *" })).outcome,
     as: (user, path, init) => fetch(path, { ...init, headers: { Authorization: `Bearer ${token({ sub: user, exp: NOW / 1_000 + 7 * 24 * 3_600 })}` } }),

@@ -7,7 +7,7 @@ import { CLEANUP_TOKEN, HOUR, MINUTE, NOW, start } from "./harness.mjs";
 
 let world;
 before(async () => {
-  world = await start();
+  world = await start({ config: { circuit_breaker: "off" } });
 });
 after(() => world?.stop());
 beforeEach(async () => {

@@ -6,7 +6,7 @@ import { CLEANUP_TOKEN, HOUR, MINUTE, NOW, start } from "./harness.mjs";
 
 let world;
 beforeEach(async () => {
-  world = await start();
+  world = await start({ config: { circuit_breaker: "off" } });
   await world.grant("ada", 1_000);
   await world.grant("bo", 1_000);
 });

@@ -9,7 +9,7 @@ const say = (value) => process.stdout.write(`${JSON.stringify(value)}\n`);
 const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
 
 const world = await start({
-  config: { rows_per_sweep: rows, webhook_url: "http://127.0.0.1:9/hook", max_deliveries: 100 },
+  config: { circuit_breaker: "off", rows_per_sweep: rows, webhook_url: "http://127.0.0.1:9/hook", max_deliveries: 100 },
   bindings: { WEBHOOK_SECRET: `whsec_${Buffer.from("n0t-Used-Anywhere-Else-Webhook-77ac1").toString("base64")}` },
   persist: folder,
   migrate: at === 0,
