@@ -125,8 +125,8 @@ test("a transaction that fails half-way writes nothing, and the next sweep does 
   assert.deepEqual((await world.one("SELECT count(*) AS n FROM stale_drafts_ledger WHERE type = 'refund'")).n, 0);
   assert.deepEqual(await world.wrongBalances(), []);
   await world.all("DROP TRIGGER broken");
-  // What was rejected together with others is tried again after five minutes.
-  await world.order({ now: NOW + 5 * MINUTE });
+  // What the database rejected by itself is tried again after an hour.
+  await world.order({ now: NOW + HOUR });
   assert.equal(await world.cron(), "ok");
   assert.equal(await world.status("a"), "failed");
   assert.deepEqual(await world.wrongBalances(), []);
@@ -197,10 +197,11 @@ test("a sweep is bounded, says that more remain, and is not held up by rows that
   await world.create(...Array.from({ length: 25 }, (_, n) => ({ id: `c${String(n).padStart(2, "0")}`, created_at: NOW - 3 * HOUR + n })));
   await world.all("CREATE TRIGGER poison BEFORE UPDATE OF status ON stale_drafts_creations WHEN OLD.id < 'c06' BEGIN SELECT RAISE(ABORT, 'poison'); END");
   const first = await (await world.cleanup()).json();
-  assert.deepEqual([first.examined, first.marked_as_failed, first.rejected.length, first.more], [10, 4, 6, true]);
-  for (const [failed, more] of [[4, true], [4, true], [4, true], [3, false]]) {
+  // The last of the six is not tried by itself: so many statements has a sweep. All six are set aside, for a while.
+  assert.deepEqual([first.examined, first.marked_as_failed, first.rejected.length, first.more], [10, 4, 5, true]);
+  for (const [failed, more] of [[10, true], [5, false]]) {
     const next = await (await world.cleanup()).json();
-    assert.deepEqual([next.marked_as_failed, next.rejected.length, next.more], [failed, 6, more]);
+    assert.deepEqual([next.marked_as_failed, next.rejected.length, next.more], [failed, 0, more]);
   }
   assert.deepEqual(await world.wrongBalances(), []);
 });
