@@ -24,7 +24,7 @@ say({ active: at === 0 ? 0 : await active(), broken: at === 0 ? {} : await broke
 
 /** Completes the work that is left. */
 async function finish() {
-  for (let sweeps = 0; sweeps < 5 && (await active()) > 0; sweeps += 1) await world.cleanup();
+  for (let sweeps = 0; sweeps < 20 && (await active()) > 0; sweeps += 1) await world.cleanup();
 }
 
 if (at > 0) await finish();
