@@ -40,8 +40,7 @@ fn options(query: &str) {
     let pairs = query.split('&').filter(|pair| !pair.is_empty());
     let pairs: Vec<_> = pairs.map(|pair| pair.split_once('=').unwrap_or((pair, ""))).collect();
     let get = |name: &str| pairs.iter().find(|(key, _)| *key == name).map(|(_, value)| *value);
-    let owned: Vec<_> =
-        pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+    let owned: Vec<_> = pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
     let policy =
         json!({ "policy": { "max_age_hours": 2, "kinds": { "song": { "max_age_hours": "never" } } } });
     let config = Config::from_json(&policy).expect("it is valid");
@@ -125,8 +124,7 @@ fn created(body: &str) {
             let new = read.creation("id");
             assert!((1..=200).contains(&new.user_id.len()) && (1..=200).contains(&new.kind.len()));
             assert!((1..=20_000).contains(&new.prompt.len()) && new.tokens < 1 << 53);
-            let written =
-                json!({ "user_id": new.user_id, "kind": new.kind, "prompt": new.prompt, "tokens": new.tokens });
+            let written = json!({ "user_id": new.user_id, "kind": new.kind, "prompt": new.prompt, "tokens": new.tokens });
             let again = read::json::<CreateBody>(written.to_string().as_bytes()).expect("it was read");
             assert_eq!(format!("{again:?}"), format!("{read:?}"));
         }
@@ -217,7 +215,11 @@ fn replayed(body: &str) {
     match read::json::<ReplayBody>(body.as_bytes()) {
         Ok(read) => {
             let Ok(ids) = read.ids() else { return };
-            let given: Value = if body.trim().is_empty() { json!({}) } else { serde_json::from_str(body).expect("it was read") };
+            let given: Value = if body.trim().is_empty() {
+                json!({})
+            } else {
+                serde_json::from_str(body).expect("it was read")
+            };
             assert!(ids.as_ref().is_none_or(|ids| ids.len() <= ReplayBody::MAX));
             assert_eq!(json!(ids), given.get("ids").cloned().unwrap_or_default());
         }

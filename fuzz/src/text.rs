@@ -56,7 +56,11 @@ fn status(text: &str) {
 fn limit(text: &str) {
     let (by_rules, by_url) = (text.parse::<MaxAge>(), config::max_age(text));
     for error in [by_rules.as_ref().err(), by_url.as_ref().err()].into_iter().flatten() {
-        assert!(error.to_string().starts_with(&format!("invalid max age `{text}`: expected a number of hours above 0")));
+        assert!(
+            error
+                .to_string()
+                .starts_with(&format!("invalid max age `{text}`: expected a number of hours above 0"))
+        );
     }
     match (&by_rules, &by_url) {
         // The Worker's reader of JSON takes a number of many digits to the nearest double but one: std's would be 15 kB.

@@ -31,7 +31,7 @@ if (at > 0) await finish();
 if (create > 0) {
   await world.database.prepare("INSERT INTO stale_drafts_ledger (entry_key, user_id, type, tokens, created_at) VALUES (?1, 'ada', 'grant', ?2, 0)").bind(`grant:${at}`, create * 10).run();
   await world.create(...Array.from({ length: create }, (_, n) => ({ id: `k${at}-${n}`, created_at: NOW - 2 * HOUR - n })));
-  const plan = what === "plan" ? await (await world.cleanup("?dry_run=true&limit=100000")).text() : undefined;
+  const plan = what === "plan" ? await (await world.cleanup("?dry_run=true&limit=1000")).text() : undefined;
   await world.order({ dieAt, dieHow: how });
   // A page's sweep is bounded by what a page needs: it is opened until it dies.
   for (let tries = 0; tries < 50; tries += 1) {
