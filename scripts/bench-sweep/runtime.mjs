@@ -56,7 +56,7 @@ export async function start(key, folder, config = { circuit_breaker: "off", rows
   await miniflare.ready;
   return {
     async sweep(orders) {
-      const response = await miniflare.dispatchFetch("http://bench/", { method: "POST", body: JSON.stringify({ now: NOW, most: 1e9, limit: 100_000, ...orders }) });
+      const response = await miniflare.dispatchFetch("http://bench/", { method: "POST", body: JSON.stringify({ now: NOW, most: 1e9, limit: 1_000, ...orders }) });
       const text = await response.text();
       if (response.status !== 200) throw new Help(`${key}: ${text}\n${errors.slice(-5).join("")}`);
       return JSON.parse(text);
@@ -78,4 +78,10 @@ export async function migrate(folder, plain) {
 export function bytes(key) {
   if (key !== "stale-drafts") return gzipSync(transformSync(here(`${key}.js`), { minify: true, format: "esm" }).code, { level: 9 }).length;
   return ["index.js", "index_bg.wasm"].reduce((sum, name) => sum + gzipSync(built(name), { level: 9 }).length, 0);
+}
+
+/** Compiling the whole WebAssembly and making an instance of it, in ms, in a process that has not seen it before. */
+export async function startup() {
+  const script = "const { readFileSync } = require('node:fs'); const bytes = readFileSync(process.argv[1]); const begun = performance.now(); const module = new WebAssembly.Module(bytes); console.log(performance.now() - begun);";
+  return Number(await sh(process.execPath, ["--no-wasm-lazy-compilation", "-e", script, join(root, "build/index_bg.wasm")], { quiet: true }));
 }

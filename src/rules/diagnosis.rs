@@ -224,7 +224,7 @@ fn schema(evidence: &Evidence) -> Option<Finding> {
 
 fn cron(evidence: &Evidence, now: Timestamp) -> Option<Finding> {
     let age = evidence.last_good_sweep.map(|at| now.millis_since(at));
-    // A suspended sweep is no good one.
+    // A suspended sweep does not count as a good one.
     (evidence.suspended.is_none() && age.is_none_or(|age| age > evidence.max_ms_since_sweep)).then(|| Finding {
         code: "cron_not_running",
         severity: Severity::Critical,

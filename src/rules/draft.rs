@@ -6,7 +6,7 @@ use super::time::{Time, Timestamp};
 /// What the rules need to know of one creation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Draft<'a> {
-    /// Its status; `None` if what stands there is no status.
+    /// Its status; `None` if the text is not a status.
     pub status: Option<Status>,
     /// Its kind, such as `image` or `video`: the key of the policy's per-kind limits.
     pub kind: &'a str,
@@ -139,7 +139,7 @@ pub enum Unreadable {
     UnknownStatus,
     /// It is active, and none of the times that count is set.
     Missing,
-    /// This time is set to something that is no instant: text, a fraction, a negative number.
+    /// This time is set to something that is not an instant: text, a fraction, a negative number.
     Malformed(Field),
     /// Its last sign of life is later than now.
     Future,

@@ -55,7 +55,7 @@ pub enum Time {
     /// It has not happened (`NULL`).
     #[default]
     Missing,
-    /// Something stands there, and it is no [`Timestamp`].
+    /// A value is there, and it is not a [`Timestamp`].
     Malformed,
     /// It happened then.
     At(Timestamp),

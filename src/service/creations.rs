@@ -1,7 +1,7 @@
 //! The functions that workers, owners and operators report with: what the Worker's routes call, and what a Worker in
 //! Rust that has the database itself can call directly.
 //!
-//! One transaction each: a guarded write, then a look at what stands. The rules judge what stands, so an answer is the
+//! One transaction each: a guarded write, then a read of the row. The rules judge the row, so an answer is the
 //! same whether the report took effect now or did so before.
 
 use crate::rules::{Judgement, Refusal, Report, Timestamp};
@@ -16,7 +16,7 @@ pub enum ReportError {
     Refused {
         /// Why.
         refusal: Refusal,
-        /// What stands.
+        /// The creation as it is now.
         standing: Box<StandingRow>,
     },
     /// The balance does not cover the charge.
@@ -61,7 +61,7 @@ pub async fn create(
     if same { Ok(row) } else { Err(ReportError::Different) }
 }
 
-/// Carries out a report and answers with what stands after it.
+/// Carries out a report and answers with the creation after it.
 ///
 /// # Errors
 ///

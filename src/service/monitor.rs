@@ -10,7 +10,7 @@ use crate::store::{self, Alert, CandidateRow, Database, DatabaseError, Observed,
 pub const INTERVAL_MS: u32 = 60_000;
 const DAY_MS: u64 = 86_400_000;
 
-/// What it goes by: the configuration.
+/// The settings, from the configuration.
 #[derive(Clone, Copy, Debug)]
 pub struct Settings<'a> {
     /// How long a creation may show no sign of life.

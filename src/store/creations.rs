@@ -1,7 +1,7 @@
 //! What workers, owners and operators report, and the lists of what there is.
 //!
-//! Each report is one transaction: a guarded write, and then a look at what stands. Where the write did not take effect, what
-//! stands says why.
+//! Each report is one transaction: a guarded write, and then a read of the row. Where the write did not take effect, the
+//! row says why.
 
 use serde::Deserialize;
 
@@ -81,7 +81,7 @@ pub struct NewCreation<'a> {
     pub tokens: u64,
 }
 
-/// Makes a creation unless it is there, and looks at what stands.
+/// Makes a creation unless it is there, and reads it.
 pub fn create(new: NewCreation<'_>, now: Timestamp) -> [Statement; 2] {
     let NewCreation { id, user_id, kind, prompt, tokens } = new;
     let tokens = Param::Integer(i64::try_from(tokens).unwrap_or(i64::MAX));
@@ -106,7 +106,7 @@ pub struct Details<'a> {
     pub notify: u32,
 }
 
-/// The writes of a report, and a look at what stands after them.
+/// The writes of a report, and a read of the creation after them.
 pub fn report(id: &str, report: &Report<'_>, details: &Details<'_>, now: Timestamp) -> Vec<Statement> {
     let Details { random, progress, error, user_id, keep, notify } = *details;
     let (id_, now_): (Param, Param) = (id.into(), now.into());
@@ -136,12 +136,12 @@ pub fn report(id: &str, report: &Report<'_>, details: &Details<'_>, now: Timesta
     batch
 }
 
-/// What stands of a creation: see [`standing_of`].
+/// A creation as it is now: see [`standing_of`].
 pub fn standing(id: &str) -> Statement {
     Statement::new(STANDING, [id.into()])
 }
 
-/// What stands of a creation: the fields are in the order of [`STANDING`].
+/// A creation as it is now: the fields are in the order of [`STANDING`].
 #[derive(Clone, Debug, Deserialize)]
 pub struct StandingRow {
     /// What the rules need of it.
@@ -187,7 +187,7 @@ impl StandingRow {
     }
 }
 
-/// What stands, from the rows of [`standing`]; `None` if there is no such creation.
+/// A creation as it is now, from the rows of [`standing`]; `None` if there is no such creation.
 ///
 /// # Errors
 ///

@@ -1,7 +1,7 @@
 //! All SQL: the statements, their parameters, and the rows that they answer with.
 //!
 //! Building a statement is pure; a shell runs it. What the statements rely on (indexes, triggers, constraints)
-//! stands in `migrations/`.
+//! is in `migrations/`.
 
 mod alerts;
 mod creations;

@@ -25,7 +25,7 @@ pub fn text(health: &Health, data: &Dashboard) -> String {
         sample(&mut text, &format!("{refunded}_total"), &labels(row), row.tokens);
     }
     let lag = "stale_drafts_time_to_failure_seconds";
-    family(&mut text, lag, "histogram", "From the deadline of a stale creation to its mark.");
+    family(&mut text, lag, "histogram", "From the deadline of a stale creation to its failure.");
     let mut sum = 0_u64;
     for at in 0..=LAGS.len() {
         let here = data.totals.iter().filter_map(|row| row.lags.get(at));

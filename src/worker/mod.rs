@@ -71,7 +71,7 @@ async fn answer(request: web_sys::Request, env: Env, context: worker::Context) -
     }
 }
 
-/// An answer in one piece: so it has a length, and is no stream through WebAssembly.
+/// An answer in one piece: so it has a length, and is not streamed through WebAssembly.
 async fn whole(response: Response) -> worker::Result<worker::Response> {
     let (parts, body) = response.into_parts();
     let body = to_bytes(body, usize::MAX).await.map_err(|error| error.to_string())?;

@@ -80,7 +80,7 @@ pub(super) async fn run(
     if changed && !dry_run {
         context.emitted.set(true);
     }
-    // A dry run changes nothing, and a page load that finds nothing is no sweep: neither writes a line.
+    // A dry run changes nothing, and a page load that finds nothing is not a sweep: neither writes a line.
     let idle_page = source == Source::Page && !changed && outcome.rejected.is_empty();
     if !dry_run && !idle_page {
         for line in log::sweep(&outcome, &sweep_id, source) {

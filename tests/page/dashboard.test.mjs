@@ -85,11 +85,11 @@ test("an operator drills down, previews, applies, pauses and resumes", async () 
   await page.getByRole("link", { name: "Back to the dashboard" }).click();
   await world.create({ id: "late", user_id: "ada", kind: "image", tokens: 3 });
   await page.getByRole("button", { name: "Preview a sweep" }).click();
-  assert.match(await page.locator("main").innerText(), /1 would be marked failed and refunded, 0 tried again/);
+  assert.match(await page.locator("main").innerText(), /1 would be failed and refunded, 0 would be retried/);
   assert.equal(await world.status("late"), "pending");
   assert.deepEqual(await axe(page), []);
   await page.getByRole("button", { name: "Apply exactly this" }).click();
-  await page.getByText("Done: 1 marked failed").waitFor();
+  await page.getByText("Done: 1 failed").waitFor();
   assert.equal(await world.status("late"), "failed");
   await page.getByRole("button", { name: "Pause sweeping" }).click();
   await page.getByText("sweeping_paused").waitFor();

@@ -35,7 +35,7 @@ pub(super) fn over_time(view: &DashboardView<'_>) -> Markup {
             *number = number.saturating_add(row.creations);
         }
     }
-    let names = ["Failed while pending", "Failed while processing", "Tried again"];
+    let names = ["Failed while pending", "Failed while processing", "Retried"];
     let add = |numbers: &[u64]| numbers.iter().fold(0, |sum: u64, number| sum.saturating_add(*number));
     let highest = sums.iter().map(|(_, three)| add(three)).max().unwrap_or(0);
     let row = |(at, three): &(u64, [u64; 3])| {
@@ -97,7 +97,7 @@ pub(super) fn lags(rows: &[Rolled]) -> Markup {
     };
     let list: Vec<_> =
         LAG_WORDS.iter().zip(0..=LAGS.len()).map(|(word, at)| ((*word).to_owned(), of(at))).collect();
-    bars("From the deadline to the mark", "time", &list, "Nothing was marked.")
+    bars("Delay from deadline to failure", "time", &list, "Nothing was failed.")
 }
 
 /// Bars for active creations against their limits.

@@ -58,7 +58,7 @@ pub fn dashboard_page(view: &DashboardView<'_>) -> String {
                 (rate_tiles(&data.rates))
                 @let oldest = oldest(view);
                 (tile("Longest silent", &oldest.0, &oldest.1, oldest.2))
-                (tile("Last sweep by cron", &health.last_good_sweep.map_or(String::from("never"), |at| ago(view.now, at)), "that went well", false))
+                (tile("Last sweep by cron", &health.last_good_sweep.map_or(String::from("never"), |at| ago(view.now, at)), "without an error", false))
             }
             (over_time(view))
             div .two {
@@ -87,7 +87,7 @@ fn health_section(view: &DashboardView<'_>) -> Markup {
     html! {
         section #health .health .(look) aria-label="Health" {
             h2 { (word) }
-            @if findings.is_empty() { p { "Cron sweeps, creations are marked in time, ledger and balances agree, events go out." } }
+            @if findings.is_empty() { p { "Cron sweeps, stale creations fail in time, balances equal the ledger, and events are delivered." } }
             ul {
                 @for finding in findings {
                     li {
@@ -120,7 +120,7 @@ fn rate_tiles(rates: &Rates) -> Markup {
     html! {
         (tile("Success", &share(rates.completed, ended), &of, false))
         (tile("Failure", &share(rates.failed, ended), &format!("{} by time-out", share(rates.timed_out, ended)), false))
-        (tile("Tried again", &share(rates.retried, rates.newest), &of, false))
+        (tile("Retried", &share(rates.retried, rates.newest), &of, false))
     }
 }
 
@@ -153,9 +153,9 @@ fn silent(view: &DashboardView<'_>) -> Markup {
     });
     html! {
         section .panel {
-            h2 { "Silent for longest, by what they are at and their kind" }
-            div .scroll tabindex="0" role="region" aria-label="Silent for longest" { table {
-                thead { tr { th { "Creation" } th { "Owner" } th { "Kind" } th { "Silent for" } th { "Is" } } }
+            h2 { "Longest without a sign of life, by phase and kind" }
+            div .scroll tabindex="0" role="region" aria-label="Longest without a sign of life" { table {
+                thead { tr { th { "Creation" } th { "Owner" } th { "Kind" } th { "Silent for" } th { "State" } } }
                 tbody {
                     @for (row, age, badge) in rows {
                         tr {
@@ -188,7 +188,7 @@ fn sweeps(rows: &[Row]) -> Markup {
         ]
     };
     let heads =
-        ["Began (UTC)", "By", "Failed", "Again", "Refunded", "Rows read", "Rows written", "Took", "Error"];
+        ["Began (UTC)", "By", "Failed", "Retried", "Refunded", "Rows read", "Rows written", "Took", "Error"];
     html! {
         section .panel { h2 { "The last sweeps" } (table(&heads, rows.iter().map(cells).collect())) }
     }
@@ -203,7 +203,7 @@ fn alerts(rows: &[Alert]) -> Markup {
         section .panel {
             h2 { "The last alerts" }
             @if rows.is_empty() { p .muted { "None." } }
-            @else { (table(&["Fired (UTC)", "Resolved (UTC)", "Alert", "What said so"], rows.iter().map(cells).collect())) }
+            @else { (table(&["Fired (UTC)", "Resolved (UTC)", "Alert", "Evidence"], rows.iter().map(cells).collect())) }
         }
     }
 }
@@ -214,7 +214,7 @@ fn actions(view: &DashboardView<'_>) -> Markup {
     let (action, word) = if paused { ("resume", "Resume sweeping") } else { ("pause", "Pause sweeping") };
     html! {
         section .panel {
-            h2 { "Act" }
+            h2 { "Actions" }
             div .actions {
                 (form("preview", "Preview a sweep", view.csrf, None))
                 (form(action, word, view.csrf, None))

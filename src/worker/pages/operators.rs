@@ -14,15 +14,15 @@ pub fn preview_page(plan: &SweepJson<'_>, csrf: &str) -> String {
         let [id, user_id, kind] = [row.id, row.user_id, row.kind].map(str::to_owned);
         vec![id, user_id, kind, status, age, row.rule.clone(), tokens, action]
     };
-    let heads = ["Creation", "Owner", "Kind", "Status", "Age", "Rule", "Tokens", "Would"];
+    let heads = ["Creation", "Owner", "Kind", "Status", "Age", "Rule", "Tokens", "Action"];
     let sent = serde_json::to_string(plan).unwrap_or_default();
     let body = html! {
         header .bar { h1 { "What a sweep would do" } a href="/dashboard" { "Back to the dashboard" } }
         main .dashboard {
             section .panel {
                 p {
-                    strong { (plan.marked_as_failed) } " would be marked failed and refunded, "
-                    strong { (plan.retried) } " tried again. Nothing has been changed."
+                    strong { (plan.marked_as_failed) } " would be failed and refunded, "
+                    strong { (plan.retried) } " would be retried. Nothing has been changed."
                 }
                 @if let Some(suspended) = &plan.suspended { p .error { (suspended) } }
                 @if plan.creations.is_empty() { p .muted { "Nothing is stale." } }
@@ -77,7 +77,7 @@ pub fn operator_sign_in(demo: bool, wrong: bool) -> String {
     let body = html! {
         main .message {
             h1 { "Operators" }
-            @if wrong { p .error role="alert" { "That token opens nothing here. The log names the reason." } }
+            @if wrong { p .error role="alert" { "That token is not valid here. The log names the reason." } }
             form method="post" action="/dashboard/sign-in" {
                 label { "A token with the scope `read`" input type="password" name="token" autocomplete="off" required; }
                 button .button type="submit" { "Sign in" }

@@ -249,7 +249,7 @@ pub(in crate::worker) async fn apply(
     };
     let (_, outcome) = sweeping::run(&app, options).await.map_err(Problem::from)?;
     let (failed, retried) = (outcome.failed.len(), outcome.retried.len());
-    Ok(see_other(&format!("/dashboard?done={failed}+marked+failed,+{retried}+retried")))
+    Ok(see_other(&format!("/dashboard?done={failed}+failed,+{retried}+retried")))
 }
 
 /// `POST /dashboard/pause`: no sweep runs until an operator resumes, but for confirmed plans.
