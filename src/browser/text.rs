@@ -32,18 +32,33 @@ pub(super) fn write(words: &impl Words) -> usize {
     end.0
 }
 
-/// Writes a list to the buffer, one line each, and gives its length.
+/// How many bytes a list has with a line for each word.
 #[cfg(feature = "browser-draft")]
-#[inline(never)]
-pub(super) fn write_lines(lines: &[&str]) -> usize {
-    let mut end = End(0);
-    for line in lines {
-        if end.0 > 0 {
-            end.text("\n");
-        }
-        end.text(line);
+pub(super) const fn lines_length(mut words: &[&str]) -> usize {
+    let mut length = 0;
+    while let [word, rest @ ..] = words {
+        length += word.len() + 1;
+        words = rest;
     }
-    end.0
+    length
+}
+
+/// The list, a line for each word.
+#[cfg(feature = "browser-draft")]
+pub(super) const fn lines<const LENGTH: usize>(mut words: &[&str]) -> [u8; LENGTH] {
+    let mut lines = [b'\n'; LENGTH];
+    let mut at = 0;
+    while let [word, rest @ ..] = words {
+        let mut bytes = word.as_bytes();
+        while let [byte, rest @ ..] = bytes {
+            lines[at] = *byte;
+            at += 1;
+            bytes = rest;
+        }
+        at += 1;
+        words = rest;
+    }
+    lines
 }
 
 /// Whether the first `length` bytes of the buffer are this word.
