@@ -4,6 +4,7 @@
 //! rules.hours(0.5);                                            // or limits(…), or another way to say when it is stale
 //! rules.check(status, created_at, queued_at, started_at, heartbeat_at, attempt, earliest, latest);
 //! const [verdict, status, badge] = answer;                       // the fields of an answer, where rules.answer() says
+//! names[badge]                                                   // the lines that rules.names() has written
 //! ```
 
 use std::cell::Cell;
@@ -13,8 +14,8 @@ use wasm_bindgen::prelude::wasm_bindgen;
 use super::text::{is, lines, lines_length, write};
 use super::{limit, millis};
 use crate::rules::{
-    Action, Active, Attempts, Badge, Draft, Field, GENERATION_TIMEOUT, Limit, MaxAge, Phase, Preset, Rule, Status,
-    Time, Timestamp, Unreadable, Verdict, applied, classify_by,
+    Action, Active, Attempts, Badge, Draft, Field, GENERATION_TIMEOUT, Limit, MaxAge, Phase, Preset, Rule,
+    Status, Time, Timestamp, Unreadable, Verdict, applied, classify_by,
 };
 
 /// What the last draft is. JavaScript reads it where [`answer`] says, as doubles with these names in this order. A name is given
@@ -76,18 +77,20 @@ const NAMES: [&str; 21] = [
     Unreadable::Malformed(Field::CreatedAt).code(),
     Unreadable::Future.code(),
 ];
-const LINES: &str = match str::from_utf8(&lines::<{ lines_length(&NAMES) }>(&NAMES)) {
-    Ok(lines) => lines,
-    Err(_) => "",
-};
-const NONE: i32 = -1;
-const STATUSES: i32 = 0;
+// Where they are. A status is at its own number.
 const SETTLED: i32 = 5;
 const FRESH: i32 = 6;
 const STALE: i32 = 7;
 const UNREADABLE: i32 = 8;
 const BADGES: i32 = 9;
 const ERROR_CODES: i32 = 16;
+const NONE: i32 = -1;
+
+/// They are joined when this is compiled: a table of them would be an eighth of the module.
+const LINES: &str = match str::from_utf8(&lines::<{ lines_length(&NAMES) }>(&NAMES)) {
+    Ok(lines) => lines,
+    Err(_) => "",
+};
 
 /// The limits that apply, and how often drafts are tried.
 struct Applying {
@@ -208,7 +211,7 @@ fn answer_at(earliest: Timestamp, verdict: Verdict, limit: i32) -> Answer {
     let none = Answer {
         verdict: SETTLED,
         status: NONE,
-        badge: BADGES + Badge::of(&verdict) as i32,
+        badge: BADGES.saturating_add(Badge::of(&verdict) as i32),
         error: 0,
         error_code: NONE,
         deadline: f64::NAN,
@@ -217,7 +220,7 @@ fn answer_at(earliest: Timestamp, verdict: Verdict, limit: i32) -> Answer {
         limit,
     };
     match verdict {
-        Verdict::Settled(status) => Answer { status: STATUSES + status as i32, ..none },
+        Verdict::Settled(status) => Answer { status: status as i32, ..none },
         Verdict::Fresh { status, deadline, limit, .. } => fresh(status, deadline, millis(limit), none),
         Verdict::Stale(stale) if earliest <= stale.deadline() => {
             fresh(stale.stuck_status, Some(stale.deadline()), stale.max_age_ms as f64, none)
@@ -230,7 +233,7 @@ fn answer_at(earliest: Timestamp, verdict: Verdict, limit: i32) -> Answer {
             };
             Answer {
                 verdict: STALE,
-                status: STATUSES + status as i32,
+                status: status as i32,
                 error: write(&stale.error_text()),
                 error_code: ERROR_CODES,
                 deadline: stale.deadline().as_millis() as f64,
@@ -246,17 +249,25 @@ fn answer_at(earliest: Timestamp, verdict: Verdict, limit: i32) -> Answer {
                 Unreadable::Malformed(_) => 3,
                 Unreadable::Future => 4,
             };
-            Answer { verdict: UNREADABLE, error: write(&reason), error_code: ERROR_CODES + code, ..none }
+            Answer {
+                verdict: UNREADABLE,
+                error: write(&reason),
+                error_code: ERROR_CODES.saturating_add(code),
+                ..none
+            }
         }
     }
 }
 
 fn fresh(status: Active, deadline: Option<Timestamp>, max_age_ms: f64, none: Answer) -> Answer {
-    let badge = match status { Active::Pending => Badge::Pending, Active::Processing => Badge::Processing };
+    let badge = match status {
+        Active::Pending => Badge::Pending,
+        Active::Processing => Badge::Processing,
+    };
     Answer {
         verdict: FRESH,
-        status: STATUSES + status.status() as i32,
-        badge: BADGES + badge as i32,
+        status: status.status() as i32,
+        badge: BADGES.saturating_add(badge as i32),
         deadline: deadline.map_or(f64::NAN, |at| at.as_millis() as f64),
         max_age_ms,
         ..none
@@ -264,7 +275,6 @@ fn fresh(status: Active, deadline: Option<Timestamp>, max_age_ms: f64, none: Ans
 }
 
 /// NaN is missing; a fraction, or what is out of range, is malformed.
-#[inline(never)]
 fn time(millis: f64) -> Time {
     if millis.is_nan() {
         Time::Missing
@@ -298,7 +308,7 @@ pub fn answer() -> usize {
     ANSWER.try_with(|fields| fields.as_ptr().addr()).unwrap_or_default()
 }
 
-/// Writes [`NAMES`], one line each.
+/// Writes the [`NAMES`], a line for each.
 #[wasm_bindgen]
 pub fn names() -> usize {
     write(&LINES)

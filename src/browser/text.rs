@@ -32,8 +32,9 @@ pub(super) fn write(words: &impl Words) -> usize {
     end.0
 }
 
-/// How many bytes a list has with a line for each word.
+/// How many bytes [`lines`] needs.
 #[cfg(feature = "browser-draft")]
+#[expect(clippy::arithmetic_side_effects, reason = "it runs when it is compiled, and fails then")]
 pub(super) const fn lines_length(mut words: &[&str]) -> usize {
     let mut length = 0;
     while let [word, rest @ ..] = words {
@@ -43,8 +44,13 @@ pub(super) const fn lines_length(mut words: &[&str]) -> usize {
     length
 }
 
-/// The list, a line for each word.
+/// The words, each on a line of its own.
 #[cfg(feature = "browser-draft")]
+#[expect(
+    clippy::arithmetic_side_effects,
+    clippy::indexing_slicing,
+    reason = "it runs when it is compiled, and fails then"
+)]
 pub(super) const fn lines<const LENGTH: usize>(mut words: &[&str]) -> [u8; LENGTH] {
     let mut lines = [b'\n'; LENGTH];
     let mut at = 0;
