@@ -22,18 +22,18 @@ const names = /* @__PURE__ */ split(/* @__PURE__ */ rules.names());
 /** A number of the rules, which is NaN where there is none. */
 const orNull = (number) => (number == number ? number : null);
 
-/** What the rules' limits are set to. */
+/** What the limits were last set by: a call into WebAssembly costs as much as a tenth of a verdict. */
 let current = NaN;
 
-/** Sets the limits: to what a policy object gives, or to what one value says. */
-const setLimits = (limits) => {
-  if (limits === current) return;
-  if (limits === undefined) rules.default_limit();
-  else if (limits?.values) rules.limits(...limits.values);
-  else if (!(typeof limits == "number" ? rules.hours(limits) : typeof limits == "string" && rules.named_limit(text.write(limits)))) {
-    throw RangeError(fill(text.read(rules.no_policy()), { value: String(limits) }));
+/** Sets the limits: by one limit for everything, or by what a policy object gives for a kind. */
+const setLimits = (by) => {
+  if (by === current) return;
+  if (by === undefined) rules.default_limit();
+  else if (by?.limits) rules.limits(...by.limits);
+  else if (!(typeof by == "number" ? rules.hours(by) : typeof by == "string" && rules.named_limit(text.write(by)))) {
+    throw RangeError(fill(text.read(rules.no_policy()), { value: String(by) }));
   }
-  current = limits;
+  current = by;
 };
 
 /** `now` as the two instants that it lies between: a clock knows its error. */
@@ -44,8 +44,8 @@ export const range = (now = Date.now()) => {
 };
 
 export const checkIn = (draft, policy, { earliest, latest }) => {
-  const limits = policy?.call ? policy(draft.kind) : policy;
-  setLimits(limits);
+  const by = policy?.call ? policy(draft.kind) : policy;
+  setLimits(by);
   rules.check(names.indexOf(draft.status), millis(draft.created_at), millis(draft.queued_at), millis(draft.started_at), millis(draft.heartbeat_at), +draft.attempt, earliest, latest);
   const verdict = names[answer[VERDICT]];
   const settled = verdict == "settled";
@@ -58,7 +58,7 @@ export const checkIn = (draft, policy, { earliest, latest }) => {
     deadline: orNull(answer[DEADLINE]),
     age_ms: orNull(answer[AGE]),
     max_age_ms: orNull(answer[MAX_AGE]),
-    rule: limits?.names?.[answer[LIMIT]] ?? null,
+    rule: by?.names?.[answer[LIMIT]] ?? null,
   };
 };
 

@@ -39,7 +39,7 @@ const limitsOf = (settings, kind) => {
   understand(settings.filter(([path]) => path.length < LONGEST || path[1] == kind));
   const places = [...Array(rules.limit_count()).keys()];
   return {
-    values: [...places.map((place) => rules.limit(place)), rules.attempts()],
+    limits: [...places.map((place) => rules.limit(place)), rules.attempts()],
     names: places.map((place) => fill(text.read(rules.rule(place)), { kind })),
   };
 };
