@@ -32,7 +32,7 @@ const FEATURES = ["bulk-memory", "bulk-memory-opt", "multivalue", "mutable-globa
 async function wasm(name) {
   const target = join("target", `browser-${name}`);
   await sh("cargo", ["build", "--locked", "--quiet", "--profile", "browser", "-p", "stale-drafts", "--no-default-features", "--features", `browser-${name}`, "--lib", "--target", TARGET, "--target-dir", target], {
-    env: { RUSTFLAGS: "-Clink-arg=-zstack-size=16384", CARGO_PROFILE_BROWSER_OPT_LEVEL: LEVELS[name] },
+    env: { RUSTFLAGS: "-Clink-arg=-zstack-size=4096", CARGO_PROFILE_BROWSER_OPT_LEVEL: LEVELS[name] },
     quiet: true,
   });
   await sh(tool("wasm-bindgen"), ["--target", "web", "--no-typescript", "--out-dir", work, "--out-name", name, join(root, target, TARGET, "browser/stale_drafts.wasm")], { quiet: true });
