@@ -86,8 +86,8 @@ impl Sink for End {
         let _always_there = BUFFER.try_with(|bytes| {
             for (cell, byte) in bytes.iter().skip(self.0).zip(text.bytes()) {
                 cell.set(byte);
-                self.0 = self.0.saturating_add(1);
             }
+            self.0 = self.0.saturating_add(text.len()).min(BYTES);
         });
     }
 
