@@ -28,7 +28,7 @@ const RINGS: [(&str, &[&str], &[&str]); 11] = [
         &["base64", "chrono", "maud", "serde", "serde_json", "sha2"],
     ),
     ("d1.rs", &["store"], &["js_sys", "serde_json", "wasm_bindgen", "wasm_bindgen_futures"]),
-    ("browser", &["rules", "browser"], &["wasm_bindgen"]),
+    ("browser", &["rules", "browser"], &["lol_alloc", "wasm_bindgen"]),
     (
         "worker",
         &["rules", "store", "service", "config", "auth", "input", "view", "d1", "worker"],
@@ -47,7 +47,7 @@ const RINGS: [(&str, &[&str], &[&str]); 11] = [
     ),
 ];
 
-const CRATES: [&str; 32] = [
+const CRATES: [&str; 33] = [
     "anstream",
     "anstyle",
     "base64",
@@ -63,6 +63,7 @@ const CRATES: [&str; 32] = [
     "hmac",
     "indicatif",
     "js_sys",
+    "lol_alloc",
     "maud",
     "oorandom",
     "rusqlite",
@@ -138,7 +139,7 @@ fn the_browser_and_the_worker_are_built_apart() {
         |name: &str| manifest.lines().find(|line| line.starts_with(&format!("{name} = ["))).unwrap();
     assert!(!feature("worker").contains("\"browser"));
     for half in ["browser-draft", "browser-policy"] {
-        assert_eq!(feature(half), format!("{half} = [\"dep:wasm-bindgen\"]"));
+        assert_eq!(feature(half), format!("{half} = [\"dep:lol_alloc\", \"dep:wasm-bindgen\"]"));
     }
 }
 
