@@ -9,10 +9,7 @@
 //! | `read` | `server` | what others wrote, read into types, with errors that help |
 //! | `config` | `server` | the configuration table, validated |
 //! | `auth` | `server` | who is calling: tokens and secrets |
-//! | `input` | `server` | what requests carry: bodies and parameters |
-//! | `view` | `server` | what is shown: pages, JSON, log lines |
-//! | `d1` | `worker` | runs the statements on Cloudflare D1 |
-//! | `worker` | `worker` | the Cloudflare Worker: converts, calls, carries out |
+//! | `worker` | `worker` | the Cloudflare Worker: routes, pages, log; converts, calls, carries out |
 //! | `browser` | `browser` | the rules for the npm package |
 //!
 //! Dependencies point inwards only; `tests/architecture.rs` keeps it so.
@@ -29,17 +26,11 @@ pub mod auth;
 pub mod browser;
 #[cfg(feature = "server")]
 pub mod config;
-#[cfg(feature = "worker")]
-mod d1;
-#[cfg(feature = "server")]
-pub mod input;
 #[cfg(feature = "server")]
 pub mod read;
 #[cfg(feature = "server")]
 pub mod service;
 #[cfg(feature = "server")]
 pub mod store;
-#[cfg(feature = "server")]
-pub mod view;
 #[cfg(feature = "worker")]
-mod worker;
+pub mod worker;

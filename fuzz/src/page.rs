@@ -5,13 +5,15 @@
 
 use serde_json::{Value, json};
 use stale_drafts::rules::{Policy, Status};
+use stale_drafts::service::sweep::{Rejected, Source, SweepOutcome};
 use stale_drafts::store::{Row, page_rows};
-use stale_drafts::sweep::{Refused, Report, Source};
-use stale_drafts::view::{
-    DemoUser, DraftView, DraftsView, Explained, action_line, demo_page, drafts_page, explanation_json,
-    explanation_page, failed_delivery_line, failed_read_line, failed_sweep_line, message_page, preview_page,
-    refused_caller_line, report_json, restored_line, sweep_lines,
+use stale_drafts::worker::draft::{DraftView, DraftsView};
+use stale_drafts::worker::explanation::Explanation;
+use stale_drafts::worker::log;
+use stale_drafts::worker::pages::{
+    DemoUser, demo_page, drafts_page, explanation_page, message_page, preview_page,
 };
+use stale_drafts::worker::sweep_json::SweepJson;
 
 use crate::{NOW_MS, as_text, now};
 
@@ -57,9 +59,8 @@ pub fn holds(data: &[u8]) {
     same(&told, |told| message_page(&told.owner, &told.prompt, false));
     same(&told, |told| demo_page(&[DemoUser { user_id: told.owner.clone(), balance: 1_000 }]));
     same(&told, |told| {
-        let row = json!({ "id": told.id, "user_id": told.owner, "kind": told.kind, "rule": told.error });
         // What a form sends is the whole plan, as JSON in an attribute.
-        preview_page(&json!({ "creations": [row], "held": told.prompt }), &told.owner)
+        preview_page(&SweepJson::new(&outcome(told), &told.id, now(), true), &told.owner)
     });
     logged(&told);
 }
@@ -73,11 +74,14 @@ fn same(told: &Told, page: impl Fn(&Told) -> String) {
     for (mark, text) in marks.texts().iter().zip(&escaped) {
         expected = expected.replace(mark, text);
     }
-    // In the JSON within an attribute, each text is escaped twice.
+    // In the JSON within an attribute or a `pre`, each text is escaped twice.
     let found = page(told);
     if found != expected {
-        let plain = |page: &str| page.split("name=\"plan\"").next().unwrap_or_default().to_owned();
-        assert!(found.contains("name=\"plan\""), "{found}\n\ninstead of\n\n{expected}");
+        let parts = ["name=\"plan\"", "<pre "];
+        let json = parts.iter().find(|part| found.contains(*part));
+        let json = json.unwrap_or_else(|| panic!("{found}\n\ninstead of\n\n{expected}"));
+        let plain = |page: &str| page.split(json).next().unwrap_or_default().to_owned();
+        assert!(found.contains(json), "{found}\n\ninstead of\n\n{expected}");
         assert_eq!(plain(&found), plain(&expected));
         assert_eq!(found.matches('<').count(), expected.matches('<').count());
         assert_eq!(found.matches('"').count(), expected.matches('"').count());
@@ -89,17 +93,22 @@ fn escape(text: &str) -> String {
 }
 
 /// The row as the database gives it.
-fn view(told: &Told, status: &str) -> (DraftView, Explained) {
+fn page(told: &Told, status: &str) -> Vec<Row> {
     let Told { owner, id, kind, error, url, prompt } = told;
     let created_at = NOW_MS - 1_800_000;
     let creation = json!([id, owner, kind, status, 1, 7, created_at, created_at, null, null, 40]);
     let page = json!([[creation, prompt, error, "code", null, created_at, 7, url, null, null, null, null]]);
-    let rows = page_rows(&[Row::from_iter([(String::from("page"), Value::from(page.to_string()))])]);
-    let row = rows.expect("it is a row").remove(0);
-    let events = vec![Row::from_iter([(String::from("last_error"), Value::from(error.as_str()))])];
-    let explained =
-        Explained { creation: row.clone(), ledger: vec![], sweeps: vec![], attempts: vec![], events };
-    (DraftView::new(row, now(), &Policy::default()), explained)
+    vec![Row::from_iter([(String::from("page"), Value::from(page.to_string()))])]
+}
+
+fn view(told: &Told, status: &str) -> DraftView {
+    let row = page_rows(&page(told, status)).expect("it is a row").remove(0);
+    DraftView::new(row, now(), &Policy::default())
+}
+
+fn outcome(told: &Told) -> SweepOutcome {
+    let rejected = vec![Rejected { id: told.id.clone(), error: told.error.clone() }];
+    SweepOutcome { rejected, ..SweepOutcome::default() }
 }
 
 fn list(told: &Told, status: &str) -> DraftsView {
@@ -107,7 +116,7 @@ fn list(told: &Told, status: &str) -> DraftsView {
         now: now().as_millis(),
         user_id: told.owner.clone(),
         balance: 1_000,
-        drafts: vec![view(told, status).0],
+        drafts: vec![view(told, status)],
         next_cursor: Some(String::from("bmV4dA")),
         marked_as_failed: 1,
         swept: true,
@@ -124,8 +133,10 @@ fn drafts(told: &Told, status: &str, first: bool) -> String {
 }
 
 fn explained(told: &Told, status: &str) -> String {
-    let answer = explanation_json(now(), view(told, status).1, &Policy::default());
-    explanation_page(&answer, &told.prompt)
+    let events = vec![Row::from_iter([(String::from("last_error"), Value::from(told.error.as_str()))])];
+    let results = vec![page(told, status), vec![], vec![], vec![], events];
+    let read = Explanation::read(results, now(), &Policy::default()).expect("it is a row");
+    explanation_page(&read.expect("it is there"))
 }
 
 fn json_is_the_same(told: &Told, status: &str) {
@@ -142,23 +153,22 @@ fn json_is_the_same(told: &Told, status: &str) {
 /// A line of the log is one line and one JSON object, and says the prompt of nobody.
 fn logged(told: &Told) {
     let Told { owner, id, error, prompt, .. } = told;
-    let refused = vec![Refused { id: id.clone(), error: error.clone() }];
-    let report = Report { refused, ..Report::default() };
-    let answer = serde_json::to_value(report_json(&report, id, now(), true)).unwrap();
-    assert_eq!(answer["refused"][0], json!({ "id": id, "error": error }));
+    let outcome = outcome(told);
+    let answer = serde_json::to_value(SweepJson::new(&outcome, id, now(), true)).unwrap();
+    assert_eq!(answer["rejected"][0], json!({ "id": id, "error": error }));
     let lines = [
-        (refused_caller_line(id, error), "reason", error),
-        (restored_line(id, owner), "creation_id", id),
-        (action_line(owner, "pause"), "actor", owner),
-        (failed_delivery_line("webhook", error), "error", error),
-        (failed_sweep_line(id, Source::Page, error), "error", error),
-        (failed_read_line(prompt), "error", prompt),
+        (log::refused_caller(id, error), "reason", error),
+        (log::restored(id, owner), "creation_id", id),
+        (log::operator_action(owner, "pause"), "actor", owner),
+        (log::failed_delivery("webhook", error), "error", error),
+        (log::failed_sweep(id, Source::Page, error), "error", error),
+        (log::failed_read(prompt), "error", prompt),
     ];
     for (line, key, text) in lines {
         let read: Value = serde_json::from_str(&line).expect("it is JSON");
         assert!(!line.contains(['\n', '\r']) && read[key] == **text && read["message"].is_string());
     }
-    for line in sweep_lines(&report, id, Source::Cron) {
+    for line in log::sweep(&outcome, id, Source::Cron) {
         assert!(!line.contains(['\n', '\r']) && serde_json::from_str::<Value>(&line).is_ok());
     }
 }

@@ -1,7 +1,9 @@
 use std::fmt;
 
-use serde::de::value::{MapDeserializer, SeqDeserializer};
-use serde::de::{self, Deserializer, Expected, IntoDeserializer, Unexpected, Visitor};
+use serde::de::{
+    self, DeserializeSeed, Deserializer, Expected, IntoDeserializer, MapAccess, SeqAccess, Unexpected,
+    Visitor,
+};
 use serde::forward_to_deserialize_any;
 use serde_json::Value;
 
@@ -16,6 +18,41 @@ pub(super) enum Form {
     Body,
     /// In a query: numbers and flags are text.
     Query,
+}
+
+/// A step from a value to one within it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    /// To the value of this key.
+    Key(String),
+    /// To the element at this place.
+    Index(usize),
+}
+
+/// What is wrong, and where.
+#[derive(Debug)]
+pub(super) struct Error {
+    pub(super) fault: Fault,
+    /// From the value outwards.
+    steps: Vec<Step>,
+}
+
+impl Error {
+    /// The path from the whole to the value.
+    pub(super) fn path(&self) -> Vec<Step> {
+        self.steps.iter().rev().cloned().collect()
+    }
+
+    fn within(mut self, step: Step) -> Self {
+        self.steps.push(step);
+        self
+    }
+}
+
+impl From<Fault> for Error {
+    fn from(fault: Fault) -> Self {
+        Error { fault, steps: Vec::new() }
+    }
 }
 
 /// A value as serde reads it, with errors that can be worded afterwards.
@@ -50,10 +87,9 @@ impl Input<'_> {
 }
 
 impl<'de> Deserializer<'de> for Input<'de> {
-    type Error = Fault;
+    type Error = Error;
 
-    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
-        let input = |value| Input { value, form: self.form };
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
         match self.value {
             Value::Null => visitor.visit_unit(),
             Value::Bool(flag) => visitor.visit_bool(*flag),
@@ -63,15 +99,14 @@ impl<'de> Deserializer<'de> for Input<'de> {
                 (.., number) => visitor.visit_f64(number.unwrap_or(f64::NAN)),
             },
             Value::String(text) => visitor.visit_borrowed_str(text),
-            Value::Array(list) => visitor.visit_seq(SeqDeserializer::new(list.iter().map(input))),
+            Value::Array(list) => visitor.visit_seq(Elements { rest: list.iter(), at: 0, form: self.form }),
             Value::Object(table) => {
-                let entries = table.iter().map(|(key, value)| (key.as_str(), input(value)));
-                visitor.visit_map(MapDeserializer::new(entries))
+                visitor.visit_map(Entries { rest: table.iter(), entry: None, form: self.form })
             }
         }
     }
 
-    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
         match self.value {
             Value::Null if self.form != Form::Table => visitor.visit_none(),
             _ => visitor.visit_some(self),
@@ -82,42 +117,42 @@ impl<'de> Deserializer<'de> for Input<'de> {
         self,
         _: &'static str,
         visitor: V,
-    ) -> Result<V::Value, Fault> {
+    ) -> Result<V::Value, Error> {
         visitor.visit_newtype_struct(self)
     }
 
-    fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+    fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
         match self.parsed().or(self.value.as_bool()) {
             Some(flag) => visitor.visit_bool(flag),
-            None => Err(Fault::Expected(one_of(&["true", "false"], ""))),
+            None => Err(Fault::Expected(one_of(&["true", "false"], "")).into()),
         }
     }
 
-    fn deserialize_u64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+    fn deserialize_u64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
         match self.parsed() {
             Some(number) => visitor.visit_u64(number),
             None => self.deserialize_any(visitor),
         }
     }
 
-    fn deserialize_f64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+    fn deserialize_f64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
         match self.parsed().or(self.value.as_f64()) {
             Some(number) => visitor.visit_f64(number),
-            None => Err(Fault::Expected(String::from("a number"))),
+            None => Err(Fault::Expected(String::from("a number")).into()),
         }
     }
 
-    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
         match self.value {
             Value::Array(_) => self.deserialize_any(visitor),
-            _ => Err(Fault::Expected(String::from("a list"))),
+            _ => Err(Fault::Expected(String::from("a list")).into()),
         }
     }
 
-    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
         match self.value {
             Value::Object(_) => self.deserialize_any(visitor),
-            _ => Err(self.table()),
+            _ => Err(self.table().into()),
         }
     }
 
@@ -126,7 +161,7 @@ impl<'de> Deserializer<'de> for Input<'de> {
         _: &'static str,
         _: &'static [&'static str],
         visitor: V,
-    ) -> Result<V::Value, Fault> {
+    ) -> Result<V::Value, Error> {
         self.deserialize_map(visitor)
     }
 
@@ -135,11 +170,11 @@ impl<'de> Deserializer<'de> for Input<'de> {
         _: &'static str,
         variants: &'static [&'static str],
         visitor: V,
-    ) -> Result<V::Value, Fault> {
+    ) -> Result<V::Value, Error> {
         let mark = if self.form == Form::Query { "" } else { "\"" };
         match self.value.as_str().filter(|word| variants.contains(word)) {
-            Some(word) => visitor.visit_enum(IntoDeserializer::<Fault>::into_deserializer(word)),
-            None => Err(Fault::Expected(one_of(variants, mark))),
+            Some(word) => visitor.visit_enum(IntoDeserializer::<Error>::into_deserializer(word)),
+            None => Err(Fault::Expected(one_of(variants, mark)).into()),
         }
     }
 
@@ -149,44 +184,79 @@ impl<'de> Deserializer<'de> for Input<'de> {
     }
 }
 
-impl<'de> IntoDeserializer<'de, Fault> for Input<'de> {
-    type Deserializer = Self;
+/// The elements of a list, whose errors say at which place.
+struct Elements<'a> {
+    rest: std::slice::Iter<'a, Value>,
+    at: usize,
+    form: Form,
+}
 
-    fn into_deserializer(self) -> Self {
-        self
+impl<'de> SeqAccess<'de> for Elements<'de> {
+    type Error = Error;
+
+    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Error> {
+        let Some(value) = self.rest.next() else { return Ok(None) };
+        let at = self.at;
+        self.at = at.saturating_add(1);
+        let read = seed.deserialize(Input { value, form: self.form });
+        read.map(Some).map_err(|error| error.within(Step::Index(at)))
     }
 }
 
-impl fmt::Display for Fault {
+/// The entries of a table, whose errors say at which key.
+struct Entries<'a> {
+    rest: serde_json::map::Iter<'a>,
+    entry: Option<(&'a str, &'a Value)>,
+    form: Form,
+}
+
+impl<'de> MapAccess<'de> for Entries<'de> {
+    type Error = Error;
+
+    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Error> {
+        let Some((key, value)) = self.rest.next() else { return Ok(None) };
+        self.entry = Some((key, value));
+        let read = seed.deserialize(IntoDeserializer::<Error>::into_deserializer(key.as_str()));
+        read.map(Some).map_err(|error| error.within(Step::Key(key.clone())))
+    }
+
+    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Error> {
+        let (key, value) = self.entry.take().unwrap_or(("", &Value::Null));
+        let read = seed.deserialize(Input { value, form: self.form });
+        read.map_err(|error| error.within(Step::Key(key.to_owned())))
+    }
+}
+
+impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{self:?}")
     }
 }
 
-impl std::error::Error for Fault {}
+impl std::error::Error for Error {}
 
-impl de::Error for Fault {
+impl de::Error for Error {
     fn custom<T: fmt::Display>(text: T) -> Self {
-        Fault::Custom(text.to_string())
+        Fault::Custom(text.to_string()).into()
     }
 
     fn invalid_type(_: Unexpected<'_>, expected: &dyn Expected) -> Self {
-        Fault::Expected(expected.to_string())
+        Fault::Expected(expected.to_string()).into()
     }
 
     fn invalid_value(_: Unexpected<'_>, expected: &dyn Expected) -> Self {
-        Fault::Expected(expected.to_string())
+        Fault::Expected(expected.to_string()).into()
     }
 
     fn invalid_length(_: usize, expected: &dyn Expected) -> Self {
-        Fault::Expected(expected.to_string())
+        Fault::Expected(expected.to_string()).into()
     }
 
     fn unknown_field(_: &str, known: &'static [&'static str]) -> Self {
-        Fault::Unknown(known)
+        Fault::Unknown(known).into()
     }
 
     fn missing_field(key: &'static str) -> Self {
-        Fault::Missing(key)
+        Fault::Missing(key).into()
     }
 }

@@ -31,9 +31,8 @@ use std::fmt;
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use serde_path_to_error::{Path, Segment};
 
-use input::{Fault, Form, Input};
+use input::{Fault, Form, Input, Step};
 pub use values::{Text, Whole, parsed, whole};
 
 /// More characters than these are not quoted: a body may be long, and the answer need not be.
@@ -102,6 +101,15 @@ pub fn query<T: DeserializeOwned>(pairs: impl IntoIterator<Item = (String, Strin
     Reader { form: Form::Query, root: "the query", value: &value, secret: |_| false }.read()
 }
 
+/// Reads a row of the database, whose keys are its columns.
+///
+/// # Errors
+///
+/// [`Invalid`]
+pub fn row<T: DeserializeOwned>(row: serde_json::Map<String, Value>) -> Result<T, Invalid> {
+    Reader { form: Form::Body, root: "the row", value: &Value::Object(row), secret: |_| false }.read()
+}
+
 /// One text, and how its errors are worded.
 struct Reader<'a> {
     form: Form,
@@ -112,11 +120,11 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn read<T: DeserializeOwned>(&self) -> Result<T, Invalid> {
-        serde_path_to_error::deserialize(Input { value: self.value, form: self.form })
-            .map_err(|error| self.invalid::<T>(error.path(), error.inner()))
+        T::deserialize(Input { value: self.value, form: self.form })
+            .map_err(|error| self.invalid::<T>(&error.path(), &error.fault))
     }
 
-    fn invalid<T: DeserializeOwned>(&self, at: &Path, fault: &Fault) -> Invalid {
+    fn invalid<T: DeserializeOwned>(&self, at: &[Step], fault: &Fault) -> Invalid {
         let mut path = text(at);
         let message = match fault {
             Fault::Expected(expected) => {
@@ -140,10 +148,10 @@ impl Reader<'_> {
         Invalid { path, message }
     }
 
-    fn unknown(&self, path: &Path, known: &[&str]) -> String {
+    fn unknown(&self, path: &[Step], known: &[&str]) -> String {
         let what = if self.form == Form::Query { "parameter" } else { "key" };
-        let above = path.iter().count().saturating_sub(1);
-        let (table, key) = (text(path.iter().take(above)), text(path.iter().skip(above)));
+        let (table, key) = path.split_at(path.len().saturating_sub(1));
+        let (table, key) = (text(table), text(key));
         let path = text(path);
         let similar = known.iter().map(|known| (strsim::jaro_winkler(known, &key), known));
         let nearest = similar.max_by(|(one, _), (other, _)| one.total_cmp(other));
@@ -157,14 +165,13 @@ impl Reader<'_> {
     }
 
     /// The value at a path, unless it is secret.
-    fn quoted(&self, path: &Path) -> Option<String> {
+    fn quoted(&self, path: &[Step]) -> Option<String> {
         if (self.secret)(&text(path)) {
             return None;
         }
-        let value = path.iter().try_fold(self.value, |value, segment| match segment {
-            Segment::Map { key } => value.get(key),
-            Segment::Seq { index } => value.get(index),
-            Segment::Enum { .. } | Segment::Unknown => Some(value),
+        let value = path.iter().try_fold(self.value, |value, step| match step {
+            Step::Key(key) => value.get(key),
+            Step::Index(index) => value.get(index),
         })?;
         Some(match (self.form, value) {
             (Form::Query, Value::String(text)) => cut(text),
@@ -173,16 +180,14 @@ impl Reader<'_> {
     }
 
     /// What belongs where a key is missing: what is said of `null` in its place.
-    fn wanted<T: DeserializeOwned>(&self, path: &Path, key: &str) -> Option<String> {
+    fn wanted<T: DeserializeOwned>(&self, path: &[Step], key: &str) -> Option<String> {
         let mut value = self.value.clone();
-        let table = path.iter().try_fold(&mut value, |value, segment| match segment {
-            Segment::Map { key } => value.get_mut(key),
-            Segment::Seq { index } => value.get_mut(index),
-            Segment::Enum { .. } | Segment::Unknown => Some(value),
+        let table = path.iter().try_fold(&mut value, |value, step| match step {
+            Step::Key(key) => value.get_mut(key),
+            Step::Index(index) => value.get_mut(index),
         })?;
         table.as_object_mut()?.insert(key.to_owned(), Value::Null);
-        let read: Result<T, _> = serde_path_to_error::deserialize(Input { value: &value, form: self.form });
-        match read.err()?.into_inner() {
+        match T::deserialize(Input { value: &value, form: self.form }).err()?.fault {
             Fault::Expected(expected) => Some(expected),
             Fault::Unknown(_) | Fault::Missing(_) | Fault::Custom(_) => None,
         }
@@ -190,11 +195,10 @@ impl Reader<'_> {
 }
 
 /// A path as it is shown: `issuers[1].name`.
-fn text<'a>(path: impl IntoIterator<Item = &'a Segment>) -> String {
-    path.into_iter().fold(String::new(), |path, segment| match segment {
-        Segment::Map { key } => join(&path, &cut(key)),
-        Segment::Seq { index } => format!("{path}[{index}]"),
-        Segment::Enum { .. } | Segment::Unknown => path,
+fn text(path: &[Step]) -> String {
+    path.iter().fold(String::new(), |path, step| match step {
+        Step::Key(key) => join(&path, &cut(key)),
+        Step::Index(index) => format!("{path}[{index}]"),
     })
 }
 

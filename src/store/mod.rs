@@ -5,6 +5,8 @@
 
 mod alerts;
 mod creations;
+#[cfg(feature = "worker")]
+mod d1;
 mod dashboard;
 mod monitor;
 mod operators;
@@ -22,6 +24,8 @@ pub use creations::{
     Details, NewCreation, StandingRow, active_of_user, balance, balances, create, page, page_of_all, report,
     standing, standing_of,
 };
+#[cfg(feature = "worker")]
+pub use d1::D1;
 pub use dashboard::{ActiveBand, Audited, Dashboard, Rates, Rolled, dashboard};
 pub use monitor::{
     Observed, audit, causes, checked, hold, observe, observed, release, take_turn, trim, turn,

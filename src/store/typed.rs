@@ -1,16 +1,13 @@
 use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer};
-use serde_json::Value;
 
 use super::{DatabaseError, Row};
+use crate::read;
 use crate::rules::Timestamp;
 
 /// A row as a type whose fields are its columns. The error names the column: one that is renamed fails at once, and shows no blanks.
 pub(super) fn typed<T: DeserializeOwned>(row: Row) -> Result<T, DatabaseError> {
-    serde_path_to_error::deserialize(Value::Object(row)).map_err(|error| {
-        let column = error.path().to_string();
-        DatabaseError::new(format!("column `{column}` of a result: {}", error.into_inner()))
-    })
+    read::row(row).map_err(|invalid| DatabaseError::new(format!("a result of the database: {invalid}")))
 }
 
 /// All rows of a result, as a type whose fields are its columns.

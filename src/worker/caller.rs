@@ -1,25 +1,106 @@
 //! Who is calling, by the credential that came with the request. Everything fails closed.
+//!
+//! A handler names its caller among its parameters: [`User`], [`Owner`] or [`Operator`] with the scope that it needs.
 
-use super::context::Context;
+use std::marker::PhantomData;
+
+use axum::extract::FromRequestParts;
+use axum::http::HeaderMap;
+use axum::http::request::Parts;
+
+use super::app::{App, Context};
 use super::jwks;
-use super::message::Request;
+use super::problem::Problem;
 use crate::auth::{
     Algorithm, Issuer, Scope, Signed, TokenError, Unverified, bearer, claimed_issuer, cookie, find,
 };
 
-/// Why a caller is refused.
-pub(super) enum Refusal {
+/// The user whose token is in the `Authorization` header or in the configured cookie.
+pub(super) struct User(pub(super) String);
+
+/// The same by the header only, and not by the cookie: no other site can make a browser send it.
+pub(super) struct Owner(pub(super) String);
+
+/// The operator, scheduler or worker, as the audit names them, whose credential allows `S`.
+pub(super) struct Operator<S> {
+    pub(super) name: String,
+    scope: PhantomData<S>,
+}
+
+/// A scope as a type.
+pub(super) trait Needed {
+    const SCOPE: Scope;
+}
+
+/// [`Scope::Read`]
+pub(super) enum Read {}
+/// [`Scope::Sweep`]
+pub(super) enum Sweep {}
+/// [`Scope::Report`]
+pub(super) enum Report {}
+
+impl Needed for Read {
+    const SCOPE: Scope = Scope::Read;
+}
+impl Needed for Sweep {
+    const SCOPE: Scope = Scope::Sweep;
+}
+impl Needed for Report {
+    const SCOPE: Scope = Scope::Report;
+}
+
+impl<S: Sync> FromRequestParts<S> for User {
+    type Rejection = Problem;
+
+    #[worker::send]
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let app = App::from_request_parts(parts, state).await?;
+        let user = user(&app, &parts.headers).await;
+        user.map(User).map_err(|reason| Problem::unauthorized(parts.uri.path(), &reason))
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Owner {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        if !parts.headers.contains_key("Authorization") {
+            return Err(Problem::unauthorized(parts.uri.path(), "no `Authorization` header"));
+        }
+        let User(user_id) = User::from_request_parts(parts, state).await?;
+        Ok(Owner(user_id))
+    }
+}
+
+impl<S: Sync, N: Needed> FromRequestParts<S> for Operator<N> {
+    type Rejection = Problem;
+
+    #[worker::send]
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let app = App::from_request_parts(parts, state).await?;
+        let header = header(&parts.headers, "Authorization");
+        let presented = header.as_deref().and_then(bearer);
+        let assertion = assertion(&parts.headers);
+        match allowed(&app, presented, assertion.as_deref(), N::SCOPE).await {
+            Ok(name) => Ok(Operator { name, scope: PhantomData }),
+            Err(Denial::Unauthorized(reason)) => Err(Problem::unauthorized(parts.uri.path(), &reason)),
+            Err(Denial::Forbidden(reason)) => Err(Problem::forbidden(parts.uri.path(), reason)),
+        }
+    }
+}
+
+/// Why a caller is turned away.
+pub(super) enum Denial {
     /// No valid credential; the reason is for the log only.
     Unauthorized(String),
-    /// A valid one, that does not allow this.
+    /// A valid one that does not allow this.
     Forbidden(String),
 }
 
-/// The user whose token is in the `Authorization` header or in the configured cookie.
-pub(super) async fn user(context: &Context, request: &Request) -> Result<String, String> {
+async fn user(context: &Context, headers: &HeaderMap) -> Result<String, String> {
     let auth = &context.config.auth;
-    let header = header(request, "Authorization");
-    let cookies = self::header(request, "Cookie").unwrap_or_default();
+    let header = header(headers, "Authorization");
+    let cookies = self::header(headers, "Cookie").unwrap_or_default();
     let token = match (&header, &auth.cookie) {
         (Some(header), _) => bearer(header),
         (None, Some(name)) => cookie(&cookies, name),
@@ -32,42 +113,35 @@ pub(super) async fn user(context: &Context, request: &Request) -> Result<String,
         Some(url) => jwks::verify(read, auth.algorithm, url, context.now).await,
     };
     let user = signed.and_then(|signed| signed.user(auth, context.now)).map_err(|error| error.to_string())?;
-    context.known.set(true);
+    context.authenticated.set(true);
     Ok(user)
 }
 
-/// The operator or scheduler who calls, as the audit names them, if the credential allows `scope`.
-pub(super) async fn operator(context: &Context, request: &Request, scope: Scope) -> Result<String, Refusal> {
-    let header = header(request, "Authorization");
-    let presented = header.as_deref().and_then(bearer);
-    allowed(context, presented, assertion(request).as_deref(), scope).await
+/// The assertion of Cloudflare Access about whoever comes through it.
+pub(super) fn assertion(headers: &HeaderMap) -> Option<String> {
+    header(headers, "Cf-Access-Jwt-Assertion")
 }
 
-/// Cloudflare Access' word for whoever comes through it.
-pub(super) fn assertion(request: &Request) -> Option<String> {
-    header(request, "Cf-Access-Jwt-Assertion")
-}
-
-/// The operator whose credential is `presented`, or for whom Cloudflare Access' `assertion` stands.
+/// The operator whose credential is `presented`, or for whom Cloudflare Access' `assertion` vouches.
 pub(super) async fn allowed(
     context: &Context,
     presented: Option<&str>,
     assertion: Option<&str>,
     scope: Scope,
-) -> Result<String, Refusal> {
-    let (name, scopes) = identify(context, presented, assertion).await.map_err(Refusal::Unauthorized)?;
+) -> Result<String, Denial> {
+    let (name, scopes) = identify(context, presented, assertion).await.map_err(Denial::Unauthorized)?;
     if scopes.contains(&scope) {
-        context.known.set(true);
+        context.authenticated.set(true);
         Ok(name)
     } else {
-        Err(Refusal::Forbidden(format!("`{name}` lacks the scope `{}`", scope.as_str())))
+        Err(Denial::Forbidden(format!("`{name}` lacks the scope `{}`", scope.as_str())))
     }
 }
 
 /// The token of somebody at the dashboard: from the header or the dashboard's cookie.
-pub(super) fn at_dashboard(request: &Request, name: &str) -> Option<String> {
-    let header = header(request, "Authorization");
-    let cookies = self::header(request, "Cookie").unwrap_or_default();
+pub(super) fn at_dashboard(headers: &HeaderMap, name: &str) -> Option<String> {
+    let header = header(headers, "Authorization");
+    let cookies = self::header(headers, "Cookie").unwrap_or_default();
     let own = header.as_deref().and_then(bearer).or_else(|| cookie(&cookies, name));
     own.map(str::to_owned)
 }
@@ -179,6 +253,6 @@ pub(super) fn secrets_are_fit(context: &Context) -> Result<(), String> {
     Ok(())
 }
 
-fn header(request: &Request, name: &str) -> Option<String> {
-    request.header(name)
+fn header(headers: &HeaderMap, name: &str) -> Option<String> {
+    headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
 }

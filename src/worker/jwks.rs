@@ -3,14 +3,13 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 
+use js_sys::futures::JsFuture;
 use js_sys::{Array, JSON, Object, Reflect};
 use wasm_bindgen::{JsCast as _, JsValue};
-use wasm_bindgen_futures::JsFuture;
-use web_sys::{CryptoKey, SubtleCrypto};
+use web_sys::{CryptoKey, WorkerGlobalScope};
+use worker::{AbortSignal, Fetch, RequestInit, RequestRedirect};
 
-use super::http;
-use crate::auth::Algorithm;
-use crate::auth::{KeyCache, Lookup, Signed, TokenError, Unverified};
+use crate::auth::{Algorithm, KeyCache, Lookup, Signed, TokenError, Unverified};
 use crate::rules::Timestamp;
 
 /// No key set that was meant for this is longer.
@@ -35,7 +34,7 @@ pub(super) async fn verify<'a>(
     let mut found = cache(url, |cache| cache.lookup(token.kid(), algorithm, now));
     if found == Lookup::Fetch {
         cache(url, |cache| cache.fetching(now));
-        let text = fetch(url).await;
+        let text = fetch(url).await.ok().flatten();
         found = cache(url, |cache| {
             cache.fetched(text.as_deref(), now);
             cache.lookup(token.kid(), algorithm, now)
@@ -46,12 +45,17 @@ pub(super) async fn verify<'a>(
     token.verified(valid.unwrap_or(false))
 }
 
-async fn fetch(url: &str) -> Option<String> {
-    let response = http::fetch(url, None, TIMEOUT_MS).await.ok()?;
-    if response.status() != 200 {
-        return None;
+/// The key set; `None` if the answer is anything else. A redirect is not followed: only this address vouches for the keys.
+async fn fetch(url: &str) -> worker::Result<Option<String>> {
+    let mut init = RequestInit::new();
+    init.with_redirect(RequestRedirect::Manual);
+    let request = worker::Request::new_with_init(url, &init)?;
+    let signal = AbortSignal::from(web_sys::AbortSignal::timeout_with_u32(TIMEOUT_MS));
+    let mut response = Fetch::Request(request).send_with_signal(&signal).await?;
+    if response.status_code() != 200 {
+        return Ok(None);
     }
-    http::text(&response).await.ok().filter(|text| text.len() <= MAX_BYTES)
+    Ok(Some(response.text().await?).filter(|text| text.len() <= MAX_BYTES))
 }
 
 async fn signature_is_valid(
@@ -69,9 +73,8 @@ async fn signature_is_valid(
     for (key, value) in [("name", name), (option, value), ("hash", "SHA-256")] {
         Reflect::set(&parameters, &key.into(), &value.into())?;
     }
-    let subtle: SubtleCrypto =
-        Reflect::get(&Reflect::get(&js_sys::global(), &"crypto".into())?, &"subtle".into())?.unchecked_into();
-    let jwk: Object = JSON::parse(key)?.unchecked_into();
+    let subtle = js_sys::global().unchecked_into::<WorkerGlobalScope>().crypto()?.subtle();
+    let jwk: Object = JSON::parse(key)?.dyn_into()?;
     let usages = Array::of1(&"verify".into());
     let key = subtle.import_key_with_object("jwk", &jwk, &parameters, false, &usages)?;
     let key: CryptoKey = JsFuture::from(key).await?.unchecked_into();

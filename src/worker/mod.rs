@@ -1,119 +1,96 @@
 //! The Cloudflare Worker: converts what comes in, calls, carries out. It decides nothing.
+//!
+//! What is pure, such as the pages and the bodies, is public for the fuzz targets, which compile it natively.
 
 mod analytics;
-mod body;
+mod app;
 mod caller;
-mod console;
-mod context;
-mod dashboard;
-mod demo;
-mod drafts;
-mod health;
-mod http;
+mod courier;
+pub mod draft;
+pub mod explanation;
+mod extract;
 mod jwks;
-mod limits;
-mod message;
-mod operators;
-mod outbox;
-mod reports;
-mod respond;
-mod start;
+pub mod log;
+pub mod metrics;
+mod monitor;
+pub mod pages;
+pub mod plan;
+mod problem;
+mod rate_limit;
+mod reporting;
+pub mod routes;
+mod secure;
+pub mod sweep_json;
 mod sweeping;
-mod url;
-mod watch;
 
-use wasm_bindgen::JsValue;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::to_bytes;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse as _, Response};
+use tower_service::Service as _;
+use wasm_bindgen::JsError;
 use wasm_bindgen::prelude::wasm_bindgen;
+use worker::worker_sys::{ScheduleContext, ScheduledEvent};
+use worker::{Env, console_error, event, web_sys};
 
-use self::context::Context;
-use self::message::{Answered, ExecutionContext, Request};
+use self::app::{Context, Invocation};
+use self::problem::Problem;
 use crate::service::monitor::Occasion;
-use crate::service::outbox::{CRON_MS, REQUEST_MS};
+use crate::service::outbox::CRON_MS;
 use crate::service::sweep::Source;
 
+thread_local! {
+    /// Made once for each isolate; a clone counts a reference.
+    static ROUTER: Router = routes::router();
+}
+
 /// Answers a request.
-#[wasm_bindgen(js_name = fetch)]
-pub async fn fetch(
+#[event(fetch)]
+async fn fetch(
     request: web_sys::Request,
-    env: JsValue,
-    invocation: ExecutionContext,
-) -> Result<web_sys::Response, JsValue> {
-    let request = Request::new(request);
-    let path = request.path().to_owned();
-    let method = match request.method() {
-        // A HEAD is answered as a GET; the runtime leaves out the body.
-        method if method == "HEAD" => String::from("GET"),
-        method => method,
+    env: Env,
+    context: worker::Context,
+) -> worker::Result<worker::Response> {
+    let response = match answer(request, env, context).await {
+        Ok(response) => response,
+        Err(problem) => secure::headers(problem.into_response()).await,
     };
-    if (method.as_str(), path.as_str()) == ("GET", "/healthz") {
-        return health::alive();
-    }
-    if let Some(refusal) = limits::check(&env, &request).await {
-        return refusal;
-    }
-    if (method.as_str(), path.as_str()) == ("GET", "/readyz") {
-        return health::ready(&env).await;
-    }
-    let context = match Context::new(&env, &request) {
-        Ok(context) => context,
-        Err(error) => return respond::misconfigured(&path, &error),
-    };
-    let answer = route(&context, &request, &method, &path).await;
-    let watch = context.known.get() && watch::is_due(&context);
-    if watch || context.tell.get() {
-        // The answer does not wait for it, and the next cron trigger does what this does not.
-        invocation.wait_until(async move {
-            if watch {
-                watch::run(&context, Occasion::Request).await;
-            }
-            if context.tell.get() {
-                outbox::deliver(&context, REQUEST_MS).await;
-            }
-        });
-    }
-    answer
+    whole(response).await
 }
 
-async fn route(context: &Context, request: &Request, method: &str, path: &str) -> Answered {
-    match (method, path) {
-        ("GET", "/") => respond::see_other("/drafts"),
-        ("GET", "/drafts") => drafts::page(context, request).await,
-        ("GET", "/api/drafts") => drafts::api(context, request).await,
-        ("GET", "/api/drafts/active") => drafts::active(context, request).await,
-        ("POST", "/api/generate/cleanup-stale") => sweeping::endpoint(context, request).await,
-        ("GET", "/demo") if context.demo => demo::page(context).await,
-        ("POST", "/demo") if context.demo => demo::sign_in(context, request).await,
-        ("GET", "/metrics") => dashboard::metrics(context, request).await,
-        (_, "/" | "/drafts" | "/api/drafts" | "/api/drafts/active" | "/healthz" | "/readyz" | "/metrics") => {
-            respond::method_not_allowed("GET")
-        }
-        (_, "/api/generate/cleanup-stale") => respond::method_not_allowed("POST"),
-        _ => {
-            if let Some(answer) = dashboard::answer(context, request, method).await {
-                return answer;
-            }
-            if let Some(answer) = reports::answer(context, request, method).await {
-                return answer;
-            }
-            match operators::answer(context, request, method).await {
-                Some(answer) => answer,
-                None => respond::not_found(path),
-            }
-        }
+async fn answer(request: web_sys::Request, env: Env, context: worker::Context) -> Result<Response, Problem> {
+    rate_limit::url_length(&request.url())?;
+    let invalid = |error: worker::Error| Problem::bad_request(format!("the request is not valid: {error}"));
+    let mut request = worker::request_from_wasm(request).map_err(invalid)?;
+    request.extensions_mut().insert(Invocation { env, context: Arc::new(context) });
+    match ROUTER.with(Clone::clone).call(request).await {
+        Ok(response) => Ok(response),
+        Err(never) => match never {},
     }
 }
 
-/// Runs a sweep. Written by hand, because the `scheduled` macro drops the error, and a failed sweep would look
-/// like a good one.
-#[wasm_bindgen(js_name = scheduled)]
-pub async fn scheduled(_event: JsValue, env: JsValue, _context: JsValue) -> Result<(), JsValue> {
-    let context = Context::scheduled(&env).map_err(|error| {
-        console::error(&crate::view::failed_sweep_line("", Source::Cron, &error));
-        js_sys::Error::new(&error)
+/// An answer in one piece: so it has a length, and is no stream through WebAssembly.
+async fn whole(response: Response) -> worker::Result<worker::Response> {
+    let (parts, body) = response.into_parts();
+    let body = to_bytes(body, usize::MAX).await.map_err(|error| error.to_string())?;
+    let builder =
+        worker::Response::builder().with_status(parts.status.as_u16()).with_headers(parts.headers.into());
+    let bodiless = parts.status == StatusCode::NOT_MODIFIED || parts.status == StatusCode::NO_CONTENT;
+    Ok(if bodiless { builder.empty() } else { builder.fixed(body.into()) })
+}
+
+/// Runs a sweep. Written by hand, because the macro drops the error, and a failed sweep would look like a good one.
+#[wasm_bindgen(js_name = scheduled, wasm_bindgen_futures = worker::wasm_bindgen_futures)]
+pub async fn scheduled(_event: ScheduledEvent, env: Env, _context: ScheduleContext) -> Result<(), JsError> {
+    let context = Context::new(&env).map_err(|error| {
+        console_error!("{}", log::failed_sweep("", Source::Cron, &error));
+        JsError::new(&error)
     })?;
     let swept = sweeping::cron(&context).await;
-    watch::run(&context, Occasion::Cron { swept: swept.is_ok() }).await;
+    monitor::run(&context, Occasion::Cron { swept: swept.is_ok() }).await;
     // Whatever became of the sweep: what is due is due.
-    outbox::deliver(&context, CRON_MS).await;
-    swept.map_err(|error| js_sys::Error::new(&error).into())
+    courier::deliver(&context, CRON_MS).await;
+    swept.map_err(|error| JsError::new(&error))
 }

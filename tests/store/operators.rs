@@ -123,7 +123,7 @@ fn there_is_evidence_of_nothing_in_an_empty_database() {
     let version = store::SCHEMA_VERSION;
     assert_eq!(evidence(&database()), Evidence { schema_version: version, ..Evidence::default() });
     let error = Observed::default().add_causes(vec![row(json!({}))]).unwrap_err().to_string();
-    assert_eq!(error, "column `.` of a result: missing field `waiting`");
+    assert_eq!(error, "a result of the database: `waiting` is missing: expected u64");
 }
 
 #[test]

@@ -493,7 +493,7 @@ fn what_is_due_is_leased_to_one_sender_the_first_due_first() {
 fn a_claim_that_is_not_what_was_asked_for_is_an_error() {
     let rows = vec![crate::row(json!({ "id": "a", "destinations": 1 }))];
     let error = store::claimed(rows).unwrap_err().to_string();
-    assert_eq!(error, "column `.` of a result: missing field `deliveries`");
+    assert_eq!(error, "a result of the database: `deliveries` is missing: expected u32");
 }
 
 #[test]

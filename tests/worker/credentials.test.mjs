@@ -41,7 +41,7 @@ before(async () => {
     ],
     issuers: [
       { name: "scheduler", issuer: "https://accounts.google.com", audience: AUDIENCE, jwks_url: `${url}/rsa`, algorithm: "RS256", emails: [EMAIL], scopes: ["sweep"] },
-      { name: "curves", issuer: "https://curves.test", audience: AUDIENCE, jwks_url: `${url}/ec`, algorithm: "ES256", scopes: ["read"] },
+      { name: "curves", issuer: "https://curves.test", audience: AUDIENCE, jwks_url: `${url}/ec`, algorithm: "ES256", anyone: true, scopes: ["read"] },
     ],
   };
   world = await start({ config });

@@ -64,14 +64,16 @@ test("a plan is carried out exactly, and what has changed since is left alone wi
   assert.deepEqual(await world.wrongBalances(), []);
 });
 
-test("a plan may be larger than a transaction, and may be previewed again", async () => {
+test("a plan holds a transaction's worth, says that more remain, and may be previewed again", async () => {
   await world.create(...Array.from({ length: 1_200 }, (_, i) => ({ id: `c${i}`, user_id: i % 2 ? "ada" : "bo", tokens: 1 })));
-  const plan = await preview();
-  assert.equal(plan.creations.length, 1_200);
-  const dry = await (await world.cleanup("?dry_run=true", CLEANUP_TOKEN, JSON.stringify(plan))).json();
-  assert.deepEqual([dry.marked_as_failed, dry.plan_id, dry.cost.rows_written], [1_200, plan.plan_id, 0]);
-  const report = await apply(plan);
-  assert.deepEqual([report.marked_as_failed, report.refunded_tokens, report.skipped.length], [1_200, 1_200, 0]);
+  for (const [count, more] of [[1_000, true], [200, false]]) {
+    const plan = await preview();
+    assert.deepEqual([plan.creations.length, plan.more], [count, more]);
+    const dry = await (await world.cleanup("?dry_run=true", CLEANUP_TOKEN, JSON.stringify(plan))).json();
+    assert.deepEqual([dry.marked_as_failed, dry.plan_id, dry.cost.rows_written], [count, plan.plan_id, 0]);
+    const outcome = await apply(plan);
+    assert.deepEqual([outcome.marked_as_failed, outcome.refunded_tokens, outcome.skipped.length], [count, count, 0]);
+  }
   assert.deepEqual(await world.wrongBalances(), []);
 });
 
@@ -79,11 +81,11 @@ test("a plan that is not understood changes nothing, and says what would be righ
   await world.create({ id: "a" });
   const plan = await preview();
   const expectations = [
-    ["{", /^the body is no JSON \(.+\): expected `\{"plan_id": …, "creations": \[…\]\}` as a dry run answers it$/],
-    ["[]", /^the body has no list `creations`/],
-    ['{"creations":[{"id":"a"}]}', /^`creations\[0\]` is no creation of a plan: expected `id`, `stuck_status`, `attempt`, `last_sign_of_life` and `action`, `fail` or `retry`$/],
-    [JSON.stringify({ ...plan, plan_id: "a b" }), /^`plan_id` is not the `plan_id` of a dry run/],
-    [JSON.stringify({ creations: Array(5_001).fill(plan.creations[0]) }), /^the plan has 5001 creations: expected at most 5000$/],
+    ["{", /^the body is not valid JSON \(.+\): expected an object$/],
+    ["[]", /^the body is `\[\]`: expected an object$/],
+    ['{"creations":[{"id":"a"}]}', /^`creations\[0\]\.stuck_status` is missing: expected a string$/],
+    [JSON.stringify({ ...plan, plan_id: "a b" }), /^`plan_id` is `"a b"`: expected the `plan_id` of a dry run/],
+    [JSON.stringify({ creations: Array(1_001).fill(plan.creations[0]) }), /^the plan has 1001 creations: expected at most 1000$/],
   ];
   for (const [body, expected] of expectations) {
     const response = await world.cleanup("", CLEANUP_TOKEN, body);
@@ -106,7 +108,7 @@ test("a body that breaks off changes nothing, though an empty one would mean eve
   };
   for (const path of ["/api/generate/cleanup-stale", "/api/events/replay"]) {
     assert.deepEqual(await post(path, "{}", { "X-Cut": "1" }), [400, "the body can't be read to its end: send it again, whole"]);
-    assert.deepEqual(await post(path, Buffer.from([0xff, 0xfe])), [400, "the body is no text: expected UTF-8"]);
+    assert.deepEqual(await post(path, Buffer.from([0xff, 0xfe])), [400, "the body is not text: expected UTF-8"]);
     // One that says no length is measured as it comes.
     const blanks = Buffer.alloc(1_000_000, " ");
     const long = new ReadableStream({ pull: (controller) => controller.enqueue(blanks) });
@@ -156,8 +158,8 @@ test("a user's creations are listed by status, page by page, without sweeping", 
   assert.deepEqual([second.creations.map(({ id }) => id), second.next_cursor, second.balance], [["c3", "c4"], null, 9_950]);
   assert.equal(await world.status("c0"), "pending");
   assert.deepEqual((await world.ask("/api/creations?user_id=ada&status=failed")).creations, []);
-  assert.equal(await text("/api/creations", 400), "`user_id` is missing: expected a user's id");
-  assert.equal(await text("/api/creations?user_id=ada&status=stuck", 400), "unknown status `stuck`: expected `pending`, `processing`, `draft`, `published` or `failed`");
+  assert.equal(await text("/api/creations", 400), "`user_id` is missing: expected text of 1 to 200 bytes");
+  assert.equal(await text("/api/creations?user_id=ada&status=stuck", 400), "`status` is `stuck`: expected `pending`, `processing`, `draft`, `published` or `failed`");
 });
 
 test("explain tells what a creation is, by which rule, and everything that touched it", async () => {
@@ -227,7 +229,7 @@ test("the doctor finds when a worker died", async () => {
   const busy = (id, heartbeat_at) => ({ id, status: "processing", created_at: NOW - 30 * MINUTE, started_at: NOW - 29 * MINUTE, heartbeat_at });
   await world.create(busy("a", NOW - 20 * MINUTE), busy("b", NOW - 20 * MINUTE - 30_000), busy("c", NOW - 20 * MINUTE - 60_000));
   const { findings: [finding] } = await world.ask("/api/doctor");
-  assert.deepEqual([finding.code, finding.cause, finding.evidence], ["worker_died", "a worker died 20 minutes ago", "all 3 creations in progress showed their last sign of life within 1 minute of one another; none since"]);
+  assert.deepEqual([finding.code, finding.cause, finding.evidence], ["worker_died", "a worker died 20 minutes ago", "the last heartbeats of all 3 creations in progress that had any came within 1 minute of one another; none since"]);
   await world.create(busy("d", NOW));
   assert.deepEqual(await codes(), [], "another worker is alive");
 });
@@ -240,8 +242,8 @@ test("the doctor finds a kind and an error that dominate", async () => {
   const { healthy, findings } = await world.ask("/api/doctor");
   assert.equal(healthy, true, "a warning is no emergency");
   assert.deepEqual(findings.map(({ code, cause, evidence }) => [code, cause, evidence]), [
-    ["one_error_dominates", "the provider or its key is in trouble: `provider_error`", "5 of 5 failures in the last hour have this code"],
-    ["one_kind_dominates", "whatever generates `video` is in trouble", "5 of 5 of this kind failed in the last hour, and 0 of 3 others"],
+    ["one_error_dominates", "the provider or its key has a problem: `provider_error`", "5 of 5 failures in the last hour have this code"],
+    ["one_kind_dominates", "the generation of `video` has a problem", "5 of 5 of this kind failed in the last hour, and 0 of 3 others"],
   ]);
 });
 
@@ -277,7 +279,7 @@ test("long URLs, other methods and unknown parameters are named", async () => {
   assert.equal(await text("/api/doctor?verbose=1", 400), "unknown parameter `verbose`: expected none");
   assert.equal(await text("/api/sweeps?cursor=7", 400), "`cursor` is `7`: expected the `next_cursor` of the page before");
   const post = await world.fetch("/api/sweeps", { method: "POST", body: "" });
-  assert.deepEqual([post.status, post.headers.get("Allow")], [405, "GET"]);
+  assert.deepEqual([post.status, post.headers.get("Allow")], [405, "GET,HEAD"]);
 });
 
 test("callers who ask too often are told so, where a limiter is bound", async () => {

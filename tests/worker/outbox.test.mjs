@@ -115,18 +115,18 @@ test("what is not taken is tried again, ever later, with the same id, and in the
   answer = 302;
   await world.order({ now: NOW + 90_000 });
   await world.cron();
-  assert.deepEqual(await state(), [["dead", 3, 210_000, "webhook: it answered 302"]]);
+  assert.deepEqual(await state(), [["dead", 3, 90_000, "webhook: it answered 302"]]);
   await world.order({ now: NOW + HOUR });
   await world.cron();
   assert.equal(requests.length, 3);
   assert.equal(new Set(requests.map(({ headers }) => headers["webhook-id"])).size, 1);
 
   const list = await world.ask("/api/events");
-  assert.deepEqual(list.events, [{ id: "failed:a:1", state: "dead", due_at: NOW + 210_000, deliveries: 3, created_at: NOW, creation_id: "a", last_error: "webhook: it answered 302", destinations: ["webhook"] }]);
+  assert.deepEqual(list.events, [{ id: "failed:a:1", state: "dead", due_at: NOW + 90_000, deliveries: 3, created_at: NOW, creation_id: "a", last_error: "webhook: it answered 302", destinations: ["webhook"] }]);
   assert.equal((await world.ask("/api/creations/a")).events[0].state, "dead");
   answer = 200;
   assert.deepEqual(await post("/api/events/replay", { ids: ["another"] }), { replayed: 0 });
-  assert.deepEqual(await post("/api/events/replay", { ids: "all" }), { error: '`ids` is `"all"`: expected a list of at most 1000 texts' });
+  assert.deepEqual(await post("/api/events/replay", { ids: "all" }), { error: '`ids` is `"all"`: expected a list' });
   assert.deepEqual(await post("/api/events/replay", { ids: ["failed:a:1"] }), { replayed: 1 });
   await until(() => requests.length === 4);
   await until(async () => (await events()).length === 0);
@@ -177,6 +177,8 @@ test("an event is written in the transaction of what it tells, or neither is", a
   await world.cron();
   assert.equal(await world.status("a"), "pending");
   await world.all("DROP TRIGGER broken");
+  // What the database rejected by itself is tried again after an hour.
+  await world.order({ now: NOW + HOUR });
   await world.cron();
   assert.deepEqual([await world.status("a"), requests.length], ["failed", 1]);
   assert.deepEqual(await world.wrongBalances(), []);

@@ -120,21 +120,21 @@ test("input that is not understood: 400 that quotes it, and nothing is done", as
   const cases = [
     ["", { ...NEW, tokens: -1 }, "`tokens` is `-1`: expected a whole number from 0 to 9007199254740991"],
     ["", { ...NEW, tokens: "30" }, "`tokens` is `\"30\"`: expected a whole number from 0 to 9007199254740991"],
-    ["", { user_id: "ada", kind: "video", prompt: "x" }, "`tokens` is missing: expected what it costs"],
-    ["", { ...NEW, user_id: "" }, "`user_id` has 0 bytes: expected 1 to 200"],
-    ["", { ...NEW, prompt: 5 }, "`prompt` is `5`: expected text"],
-    ["", { ...NEW, colour: "red" }, "unknown key `colour`: expected `user_id`, `kind`, `prompt`, `tokens`"],
-    ["", [], "the body is no JSON object: expected `{…}`"],
-    [`/${id}/start`, {}, "`worker` is missing: expected text"],
+    ["", { user_id: "ada", kind: "video", prompt: "x" }, "`tokens` is missing: expected a whole number from 0 to 9007199254740991"],
+    ["", { ...NEW, user_id: "" }, "`user_id` is `\"\"`: expected text of 1 to 200 bytes"],
+    ["", { ...NEW, prompt: 5 }, "`prompt` is `5`: expected text of 1 to 20000 bytes"],
+    ["", { ...NEW, colour: "red" }, "unknown key `colour`: expected `user_id`, `kind`, `prompt` or `tokens`"],
+    ["", [], "the body is `[]`: expected an object"],
+    [`/${id}/start`, {}, "`worker` is missing: expected text of 1 to 200 bytes"],
     [`/${id}/heartbeat`, { fence, progress: 101 }, "`progress` is `101`: expected a whole number from 0 to 100"],
-    [`/${id}/complete`, { fence }, "`result_url` is missing: expected text"],
-    [`/${id}/complete`, { fence, result_url: "javascript:alert(1)" }, "`result_url` is `javascript:alert(1)`: expected an address with `https://`"],
-    [`/${id}/fail`, { fence, error_code: "generation_timeout", error: "x" }, "`error_code` is `generation_timeout`: that is the sweep's, expected one of your own"],
+    [`/${id}/complete`, { fence }, "`result_url` is missing: expected text of 1 to 2048 bytes"],
+    [`/${id}/complete`, { fence, result_url: "javascript:alert(1)" }, "`result_url` is `\"javascript:alert(1)\"`: expected an address with `https://`"],
+    [`/${id}/fail`, { fence, error_code: "generation_timeout", error: "x" }, "`error_code` is `\"generation_timeout\"`: expected a code of your own, for this one is the sweep's"],
     [`/${id}/heartbeat?x=1`, { fence }, "unknown parameter `x`: expected none"],
   ];
   for (const [path, body, error] of cases) assert.deepEqual(await world.report(path, body), { http: 400, error }, path);
   const raw = await world.fetch(`/api/creations/${id}/start`, { method: "POST", body: "{", headers: { Authorization: `Bearer ${WORKER_TOKEN}` } });
-  assert.match((await raw.json()).error, /^the body is no JSON \(.*\): expected an object$/);
+  assert.match((await raw.json()).error, /^the body is not valid JSON \(.*\): expected an object$/);
   assert.deepEqual(await world.report("/nothing/start", { worker: "w" }), { http: 404, error: "there is no such creation" });
   assert.equal((await world.all("SELECT id FROM stale_drafts_creations")).length, 1);
   const wrong = await world.fetch(`/api/creations/${id}/start`, { headers: { Authorization: `Bearer ${WORKER_TOKEN}` } });

@@ -26,9 +26,9 @@ test("marks what is stale failed, refunds it, and leaves everything else alone",
   );
   assert.equal(await world.cron(), "ok");
 
-  const failed = await world.all("SELECT * FROM stale_drafts_creations WHERE status = 'failed' ORDER BY id");
-  assert.deepEqual(failed.map(({ id }) => id), ["free", "one-ms-after", "stale-pending", "stale-processing"]);
-  const row = failed.find(({ id }) => id === "stale-pending");
+  const rows = await world.all("SELECT * FROM stale_drafts_creations WHERE status = 'failed' ORDER BY id");
+  assert.deepEqual(rows.map(({ id }) => id), ["free", "one-ms-after", "stale-pending", "stale-processing"]);
+  const row = rows.find(({ id }) => id === "stale-pending");
   const { sweep_id } = row;
   // Every column: what is not named stays as it was.
   assert.deepEqual(row, {
@@ -125,6 +125,8 @@ test("a transaction that fails half-way writes nothing, and the next sweep does 
   assert.deepEqual((await world.one("SELECT count(*) AS n FROM stale_drafts_ledger WHERE type = 'refund'")).n, 0);
   assert.deepEqual(await world.wrongBalances(), []);
   await world.all("DROP TRIGGER broken");
+  // What the database rejected by itself is tried again after an hour.
+  await world.order({ now: NOW + HOUR });
   assert.equal(await world.cron(), "ok");
   assert.equal(await world.status("a"), "failed");
   assert.deepEqual(await world.wrongBalances(), []);
@@ -195,10 +197,11 @@ test("a sweep is bounded, says that more remain, and is not held up by rows that
   await world.create(...Array.from({ length: 25 }, (_, n) => ({ id: `c${String(n).padStart(2, "0")}`, created_at: NOW - 3 * HOUR + n })));
   await world.all("CREATE TRIGGER poison BEFORE UPDATE OF status ON stale_drafts_creations WHEN OLD.id < 'c06' BEGIN SELECT RAISE(ABORT, 'poison'); END");
   const first = await (await world.cleanup()).json();
-  assert.deepEqual([first.examined, first.marked_as_failed, first.rejected.length, first.more], [10, 4, 6, true]);
-  for (const [failed, more] of [[4, true], [4, true], [4, true], [3, false]]) {
+  // The last of the six is not tried by itself: so many statements has a sweep. All six are set aside, for a while.
+  assert.deepEqual([first.examined, first.marked_as_failed, first.rejected.length, first.more], [10, 4, 5, true]);
+  for (const [failed, more] of [[10, true], [5, false]]) {
     const next = await (await world.cleanup()).json();
-    assert.deepEqual([next.marked_as_failed, next.rejected.length, next.more], [failed, 6, more]);
+    assert.deepEqual([next.marked_as_failed, next.rejected.length, next.more], [failed, 0, more]);
   }
   assert.deepEqual(await world.wrongBalances(), []);
 });
@@ -270,15 +273,15 @@ test("either of two secrets opens the endpoint; none, a weak one or a placeholde
 test("bad parameters get a message that helps, and nothing is swept", async () => {
   await world.create({ id: "a" });
   const expectations = {
-    "?dryrun=true": "unknown parameter `dryrun`: expected `dry_run`, `max_age_hours`, `user_id`, `kind`, `status`, `limit`, `source`",
+    "?dryrun=true": "unknown parameter `dryrun`: did you mean `dry_run`?",
     "?status=failed": "`status` is `failed`: expected `pending` or `processing`",
-    "?limit=0": "`limit` is `0`: expected a whole number from 1 to 100000",
+    "?limit=0": "`limit` is `0`: expected a whole number from 1 to 1000",
     "?source=cron": "`source` is `cron`: expected `endpoint` or `tool`",
     "?dry_run=yes": "`dry_run` is `yes`: expected `true` or `false`",
     "?dry_run=true&dry_run=false": "`dry_run` is given twice: give it once",
-    "?max_age_hours=-1": "`max_age_hours`: invalid max age `-1`: expected a number of hours above 0, such as `1` or `0.5`",
-    "?max_age_hours=": "`max_age_hours`: invalid max age ``: expected a number of hours above 0, such as `1` or `0.5`",
-    "?max_age_hours=NaN": "`max_age_hours`: invalid max age `NaN`: expected a number of hours above 0, such as `1` or `0.5`",
+    "?max_age_hours=-1": "`max_age_hours` is `-1`: expected a number of hours above 0, such as `1` or `0.5`",
+    "?max_age_hours=": "`max_age_hours` is ``: expected a number of hours above 0, such as `1` or `0.5`",
+    "?max_age_hours=NaN": "`max_age_hours` is `NaN`: expected a number of hours above 0, such as `1` or `0.5`",
   };
   for (const [query, error] of Object.entries(expectations)) {
     const response = await world.cleanup(query);

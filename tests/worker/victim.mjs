@@ -24,14 +24,14 @@ say({ active: at === 0 ? 0 : await active(), broken: at === 0 ? {} : await broke
 
 /** Completes the work that is left. */
 async function finish() {
-  for (let sweeps = 0; sweeps < 5 && (await active()) > 0; sweeps += 1) await world.cleanup();
+  for (let sweeps = 0; sweeps < 20 && (await active()) > 0; sweeps += 1) await world.cleanup();
 }
 
 if (at > 0) await finish();
 if (create > 0) {
   await world.database.prepare("INSERT INTO stale_drafts_ledger (entry_key, user_id, type, tokens, created_at) VALUES (?1, 'ada', 'grant', ?2, 0)").bind(`grant:${at}`, create * 10).run();
   await world.create(...Array.from({ length: create }, (_, n) => ({ id: `k${at}-${n}`, created_at: NOW - 2 * HOUR - n })));
-  const plan = what === "plan" ? await (await world.cleanup("?dry_run=true&limit=100000")).text() : undefined;
+  const plan = what === "plan" ? await (await world.cleanup("?dry_run=true&limit=1000")).text() : undefined;
   await world.order({ dieAt, dieHow: how });
   // A page's sweep is bounded by what a page needs: it is opened until it dies.
   for (let tries = 0; tries < 50; tries += 1) {

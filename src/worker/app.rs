@@ -1,0 +1,177 @@
+use std::cell::Cell;
+use std::ops::Deref;
+use std::sync::Arc;
+
+use axum::extract::{FromRequestParts, Request};
+use axum::http::request::Parts;
+use axum::middleware::Next;
+use axum::response::Response;
+use serde_json::Value;
+use worker::Env;
+use worker::send::SendWrapper;
+
+use super::problem::Problem;
+use super::{courier, monitor};
+use crate::auth::{Secret, SecretError};
+use crate::config::{Config, ConfigError};
+use crate::rules::Timestamp;
+use crate::service::monitor::Occasion;
+use crate::service::outbox::REQUEST_MS;
+use crate::store::D1;
+
+/// What one invocation works with: one clock reading, one configuration, one database.
+pub(super) struct Context {
+    pub(super) now: Timestamp,
+    pub(super) config: Config,
+    pub(super) database: D1,
+    pub(super) env: Env,
+    /// Whether the host is this machine.
+    pub(super) local: bool,
+    /// Whether the local demo's sign-in is there.
+    pub(super) demo: bool,
+    /// Whether an event may have been written, so that the outbox is delivered after the answer.
+    pub(super) emitted: Cell<bool>,
+    /// Whether the caller has shown a valid credential.
+    pub(super) authenticated: Cell<bool>,
+}
+
+/// The [`Context`] as handlers share it. A Worker has one thread.
+#[derive(Clone)]
+pub(super) struct App(Arc<SendWrapper<Context>>);
+
+impl Deref for App {
+    type Target = Context;
+
+    fn deref(&self) -> &Context {
+        &self.0
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for App {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let app = parts.extensions.get::<App>().cloned();
+        app.ok_or_else(|| Problem::misconfigured(parts.uri.path(), "the route has no context"))
+    }
+}
+
+/// The runtime's side of a request.
+#[derive(Clone)]
+pub(super) struct Invocation {
+    pub(super) env: Env,
+    pub(super) context: Arc<worker::Context>,
+}
+
+impl<S: Sync> FromRequestParts<S> for Invocation {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let invocation = parts.extensions.get::<Invocation>().cloned();
+        invocation.ok_or_else(|| Problem::misconfigured(parts.uri.path(), "the route has no environment"))
+    }
+}
+
+/// The layer that gives the routes their [`App`], or answers that the configuration is not valid. What may wait runs after the
+/// answer.
+pub(super) async fn provide(
+    invocation: Invocation,
+    mut request: Request,
+    next: Next,
+) -> Result<Response, Problem> {
+    let mut context = Context::new(&invocation.env)
+        .map_err(|error| Problem::misconfigured(request.uri().path(), &error))?;
+    let host = request.uri().host().unwrap_or_default();
+    context.local = matches!(host, "localhost" | "127.0.0.1" | "[::1]");
+    // Two conditions, and neither is met by a deployed configuration left at its defaults.
+    context.demo = context.local && text(&context.env, "DEMO_SIGN_IN").as_deref() == Some("local");
+    let app = App(Arc::new(SendWrapper::new(context)));
+    request.extensions_mut().insert(app.clone());
+    let response = next.run(request).await;
+    let monitor = app.authenticated.get() && monitor::is_due(&app);
+    if monitor || app.emitted.get() {
+        invocation.context.wait_until(async move {
+            if monitor {
+                monitor::run(&app, Occasion::Request).await;
+            }
+            if app.emitted.get() {
+                courier::deliver(&app, REQUEST_MS).await;
+            }
+        });
+    }
+    Ok(response)
+}
+
+impl Context {
+    /// The context of an invocation.
+    pub(super) fn new(env: &Env) -> Result<Self, String> {
+        let config = config(env).map_err(|error| format!("the configuration is not valid: {error}"))?;
+        let no_database = "the database binding `DB` is not there: expected a `[[d1_databases]]` table";
+        let database = env.d1("DB").map_err(|_| no_database)?;
+        Ok(Context {
+            now: now(),
+            config,
+            database: D1::new(database),
+            env: env.clone(),
+            local: false,
+            demo: false,
+            emitted: Cell::new(false),
+            authenticated: Cell::new(false),
+        })
+    }
+
+    /// 16 random hexadecimal digits.
+    pub(super) fn random_text(&self) -> Result<String, Problem> {
+        Ok(random::<8>()?.iter().map(|byte| format!("{byte:02x}")).collect())
+    }
+
+    /// An id for what begins now: a UUIDv7.
+    pub(super) fn new_id(&self) -> Result<String, Problem> {
+        let id = uuid::Builder::from_unix_timestamp_millis(self.now.as_millis(), &random()?);
+        Ok(id.into_uuid().hyphenated().to_string())
+    }
+
+    /// What signs and verifies the users' tokens, where they are signed by HS256.
+    pub(super) fn jwt_secret(&self) -> Result<Secret, String> {
+        self.secret("JWT_SECRET").map_err(|error| error.to_string())
+    }
+
+    /// A secret of the configuration, if it is fit for use.
+    pub(super) fn secret(&self, name: &'static str) -> Result<Secret, SecretError> {
+        Secret::new(name, text(&self.env, name).as_deref())
+    }
+
+    /// A variable or secret, as it is.
+    pub(super) fn text(&self, name: &str) -> Option<String> {
+        text(&self.env, name)
+    }
+}
+
+fn random<const N: usize>() -> Result<[u8; N], Problem> {
+    let mut random = [0; N];
+    let failed = |error| Problem::bad_request(format!("no random numbers: {error}"));
+    getrandom::fill(&mut random).map(|()| random).map_err(failed)
+}
+
+/// The one place where the Worker reads the clock.
+#[expect(clippy::disallowed_methods, reason = "every shell reads the clock in one place, and this is it")]
+pub(super) fn now() -> Timestamp {
+    // A Date is a whole number of milliseconds far below 2^53.
+    Timestamp::from_millis(js_sys::Date::now() as i64).unwrap_or(Timestamp::MAX)
+}
+
+/// The table `STALE_DRAFTS`, or its defaults where there is none.
+pub(super) fn config(env: &Env) -> Result<Config, ConfigError> {
+    let table = js_sys::Reflect::get(env, &"STALE_DRAFTS".into()).unwrap_or_default();
+    if table.is_undefined() {
+        return Ok(Config::default());
+    }
+    // As JSON first: straight into a struct, unknown keys would be dropped.
+    let table = serde_wasm_bindgen::from_value::<Value>(table);
+    let table = table.map_err(|_| ConfigError::new("`STALE_DRAFTS` can't be read: expected a table"))?;
+    Config::from_json(&table)
+}
+
+fn text(env: &Env, name: &str) -> Option<String> {
+    js_sys::Reflect::get(env, &name.into()).ok()?.as_string()
+}

@@ -1,0 +1,225 @@
+//! A creation as its owner and operators see it, and pages of them.
+
+use std::fmt;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::de::{Error as _, Unexpected};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
+
+use crate::rules::{Action, Age, GENERATION_TIMEOUT, Policy, Status, Timestamp, Verdict, badge, classify};
+use crate::store::{self, DatabaseError, Page, PageRow, Row};
+
+/// One creation as its owner sees it: what the JSON of `GET /api/drafts` holds, and what the page is made from.
+///
+/// It is the verdict that is shown and not only the row: a stale creation reads `failed` even if the write that
+/// should have marked it so did not go through.
+#[derive(Clone, Debug, Serialize)]
+pub struct DraftView {
+    /// The creation's id.
+    pub id: String,
+    /// Its kind.
+    pub kind: String,
+    /// What was asked for.
+    pub prompt: String,
+    /// `failed` for a stale creation, or `pending` if it is given another attempt; otherwise as stored.
+    pub status: String,
+    /// As stored.
+    pub stored_status: String,
+    /// `settled`, `fresh`, `stale` or `unreadable`.
+    pub verdict: &'static str,
+    /// A sign and a word, such as `❌ Failed`.
+    pub badge: &'static str,
+    /// Why it failed, or why its age can't be known.
+    pub error: Option<String>,
+    /// The same as a stable code.
+    pub error_code: Option<String>,
+    /// Which attempt at generating it this is, from 1.
+    pub attempt: u32,
+    /// What it was charged.
+    pub tokens: u64,
+    /// What the ledger says was refunded.
+    pub refunded_tokens: u64,
+    /// Epoch milliseconds; `null` if missing or malformed.
+    pub created_at: Option<u64>,
+    /// When it was put back for another attempt, in epoch milliseconds; `null` if missing or malformed.
+    pub queued_at: Option<u64>,
+    /// Epoch milliseconds; `null` if missing or malformed.
+    pub started_at: Option<u64>,
+    /// Epoch milliseconds; `null` if missing or malformed.
+    pub heartbeat_at: Option<u64>,
+    /// Epoch milliseconds.
+    pub finished_at: Option<i64>,
+    /// The last instant at which a fresh creation is not stale, in epoch milliseconds; `null` for `never`.
+    pub deadline: Option<u64>,
+    /// The limit of an active creation, in milliseconds; `null` for `never` and for one that is not active.
+    pub max_age_ms: Option<u64>,
+    /// Milliseconds since it was asked for.
+    pub age_ms: Option<u64>,
+    /// How far its worker says that it is, in percent.
+    pub progress: Option<u64>,
+    /// Where the result is.
+    pub result_url: Option<String>,
+    /// When a result came in too late and was kept, in epoch milliseconds.
+    pub late_at: Option<i64>,
+    /// When that result was restored, in epoch milliseconds.
+    pub restored_at: Option<i64>,
+    /// When its owner deleted it, in epoch milliseconds.
+    pub deleted_at: Option<i64>,
+}
+
+impl DraftView {
+    /// What to show of a row at the instant `now`, under `policy`.
+    pub fn new(row: PageRow, now: Timestamp, policy: &Policy) -> Self {
+        let verdict = classify(&row.creation.draft(), now, policy);
+        let stored_status = row.creation.status.clone();
+        let (name, error, error_code, status, deadline) = match verdict {
+            Verdict::Settled(_) => ("settled", row.error, row.error_code, stored_status.clone(), None),
+            Verdict::Fresh { deadline, .. } => ("fresh", None, None, stored_status.clone(), deadline),
+            Verdict::Stale(staleness) => (
+                "stale",
+                Some(staleness.error_text().to_string()),
+                Some(GENERATION_TIMEOUT.to_owned()),
+                match staleness.action() {
+                    Action::Fail => Status::Failed,
+                    Action::Retry => Status::Pending,
+                }
+                .as_str()
+                .to_owned(),
+                Some(staleness.deadline()),
+            ),
+            Verdict::Unreadable(reason) => (
+                "unreadable",
+                Some(reason.to_string()),
+                Some(reason.code().to_owned()),
+                stored_status.clone(),
+                None,
+            ),
+        };
+        let created_at = row.creation.created_at.instant();
+        DraftView {
+            kind: row.creation.kind,
+            prompt: row.prompt,
+            status,
+            stored_status,
+            verdict: name,
+            badge: badge(&verdict),
+            error,
+            error_code,
+            attempt: row.creation.attempt,
+            tokens: row.creation.tokens,
+            refunded_tokens: row.refunded_tokens.unwrap_or(0),
+            created_at: created_at.map(Timestamp::as_millis),
+            queued_at: row.creation.queued_at.instant().map(Timestamp::as_millis),
+            started_at: row.creation.started_at.instant().map(Timestamp::as_millis),
+            heartbeat_at: row.creation.heartbeat_at.instant().map(Timestamp::as_millis),
+            finished_at: row.finished_at,
+            deadline: deadline.map(Timestamp::as_millis),
+            max_age_ms: verdict.max_age_ms(),
+            age_ms: created_at
+                .filter(|created_at| *created_at <= now)
+                .map(|created_at| now.millis_since(created_at)),
+            progress: row.creation.progress,
+            result_url: row.result_url,
+            late_at: row.late_at,
+            restored_at: row.restored_at,
+            deleted_at: row.deleted_at,
+            id: row.creation.id,
+        }
+    }
+
+    /// How long ago it was asked for, written out: as an [`Age`], and in whole days from two days on.
+    pub fn age_text(&self) -> Option<String> {
+        const DAY_MS: u64 = 86_400_000;
+        self.age_ms.map(|age_ms| match age_ms / DAY_MS {
+            0 | 1 => Age(age_ms).to_string(),
+            days => format!("{days} days"),
+        })
+    }
+}
+
+/// A page of the drafts list: the JSON of `GET /api/drafts`, and what the page is made from.
+#[derive(Clone, Debug, Serialize)]
+pub struct DraftsView {
+    /// The server's clock, in epoch milliseconds: what every age here is measured from.
+    pub now: u64,
+    /// Whose drafts these are.
+    pub user_id: String,
+    /// The user's balance, in tokens.
+    pub balance: u64,
+    /// The newest first.
+    pub drafts: Vec<DraftView>,
+    /// What to give as `?cursor=` for the next page; `null` at the end.
+    pub next_cursor: Option<String>,
+    /// How many creations the sweep marked failed as the list was opened.
+    pub marked_as_failed: usize,
+    /// Whether that sweep went through; if not, it is repeated by the cron trigger.
+    pub swept: bool,
+}
+
+/// A place in the list, as text that is safe in a URL: what is given as `?cursor=` for the next page.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cursor(pub Page);
+
+impl fmt::Display for Cursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&URL_SAFE_NO_PAD.encode(format!("{}.{}", self.0.listed_at, self.0.id)))
+    }
+}
+
+impl Cursor {
+    fn parse(text: &str) -> Option<Self> {
+        let text = String::from_utf8(URL_SAFE_NO_PAD.decode(text).ok()?).ok()?;
+        let (listed_at, id) = text.split_once('.')?;
+        let listed_at = listed_at.parse::<i64>().ok()?;
+        (listed_at.unsigned_abs() <= 1 << 53).then(|| Cursor(Page { listed_at, id: id.to_owned() }))
+    }
+}
+
+impl<'de> Deserialize<'de> for Cursor {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let expected = "the `next_cursor` of the page before";
+        Cursor::parse(&text).ok_or_else(|| D::Error::invalid_value(Unexpected::Str(&text), &expected))
+    }
+}
+
+/// One page of a user's creations.
+#[derive(Clone, Debug)]
+pub struct Listing {
+    /// The user's balance, in tokens.
+    pub balance: u64,
+    /// The creations, the newest first.
+    pub drafts: Vec<DraftView>,
+    /// Where the next page begins; `None` at the end.
+    pub next_cursor: Option<String>,
+}
+
+impl Listing {
+    /// From the results of a batch that asks for the balance, and for one creation more than `limit`, to know whether there is a
+    /// next page.
+    ///
+    /// # Errors
+    ///
+    /// [`DatabaseError`] if they are not of the shape that was asked for.
+    pub fn read(
+        results: &[Vec<Row>],
+        limit: u32,
+        now: Timestamp,
+        policy: &Policy,
+    ) -> Result<Self, DatabaseError> {
+        let [balance, page] = results else {
+            return Err(DatabaseError::new("expected two results"));
+        };
+        let balance = balance.first().and_then(|row| row.get("tokens")).and_then(Value::as_u64);
+        let mut rows = store::page_rows(page)?;
+        let more = rows.len() > limit as usize;
+        rows.truncate(limit as usize);
+        let last = rows.last().filter(|_| more);
+        let place = |row: &PageRow| Cursor(Page { listed_at: row.listed_at, id: row.creation.id.clone() });
+        let next_cursor = last.map(|row| place(row).to_string());
+        let drafts = rows.into_iter().map(|row| DraftView::new(row, now, policy)).collect();
+        Ok(Listing { balance: balance.unwrap_or(0), drafts, next_cursor })
+    }
+}

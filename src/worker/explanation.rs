@@ -1,0 +1,89 @@
+//! All about one creation.
+
+use serde::Serialize;
+
+use super::draft::DraftView;
+use crate::rules::{Policy, Timestamp, classify};
+use crate::store::{self, AttemptRow, DatabaseError, LedgerRow, Row, SweepRow};
+
+/// All about one creation, for `GET /api/creations/{id}` and the dashboard: what it is, by which rule, and everything that
+/// touched it.
+#[derive(Clone, Debug, Serialize)]
+pub struct Explanation {
+    now: u64,
+    /// Its owner.
+    pub user_id: String,
+    /// The entry of the policy by which it is judged, or was failed.
+    pub rule: Option<String>,
+    /// How many attempts its kind has.
+    pub max_attempts: u32,
+    /// The creation.
+    pub creation: DraftView,
+    ledger: Vec<LedgerRow>,
+    sweeps: Vec<SweepAudit>,
+    attempts: Vec<AttemptRow>,
+    events: Vec<Row>,
+}
+
+impl Explanation {
+    /// From the results of [`store::explain`]; `None` if there is no such creation.
+    ///
+    /// # Errors
+    ///
+    /// [`DatabaseError`] if they are not of the shape that was asked for.
+    pub fn read(
+        results: Vec<Vec<Row>>,
+        now: Timestamp,
+        policy: &Policy,
+    ) -> Result<Option<Self>, DatabaseError> {
+        let [page, ledger, sweeps, attempts, events]: [Vec<Row>; 5] =
+            results.try_into().map_err(|_| DatabaseError::new("expected five results"))?;
+        let Some(row) = store::page_rows(&page)?.into_iter().next() else { return Ok(None) };
+        let draft = row.creation.draft();
+        let active =
+            draft.status.and_then(|status| status.active()).zip(classify(&draft, now, policy).rule());
+        let applies = active.map(|(status, rule)| rule.describe(status, &row.creation.kind));
+        Ok(Some(Explanation {
+            now: now.as_millis(),
+            user_id: row.creation.user_id.clone(),
+            // What is not active any more was failed by the rule of its time.
+            rule: applies.or_else(|| row.rule.clone()),
+            max_attempts: policy.attempts(&row.creation.kind).get(),
+            creation: DraftView::new(row, now, policy),
+            ledger: store::typed_rows(ledger)?,
+            sweeps: SweepAudit::read(sweeps)?,
+            attempts: store::typed_rows(attempts)?,
+            events,
+        }))
+    }
+}
+
+/// A row of the audit of sweeps. `skipped` are those that a sweep could not mark: unreadable, or rejected by the database.
+#[derive(Clone, Debug, Serialize)]
+pub struct SweepAudit {
+    #[serde(flatten)]
+    row: SweepRow,
+    skipped: u64,
+    duration_ms: Option<i64>,
+}
+
+impl SweepAudit {
+    /// Of the rows of [`store::sweeps`].
+    ///
+    /// # Errors
+    ///
+    /// [`DatabaseError`] if they are not of the shape that was asked for.
+    pub fn read(rows: Vec<Row>) -> Result<Vec<Self>, DatabaseError> {
+        Ok(store::typed_rows(rows)?.into_iter().map(Self::new).collect())
+    }
+
+    fn new(row: SweepRow) -> Self {
+        let duration_ms = row.finished_at.map(|finished| finished.saturating_sub(row.started_at).max(0));
+        SweepAudit { skipped: row.unreadable.saturating_add(row.rejected), duration_ms, row }
+    }
+
+    /// The sweep's id.
+    pub fn id(&self) -> &str {
+        &self.row.id
+    }
+}

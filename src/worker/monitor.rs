@@ -1,0 +1,61 @@
+//! Runs the monitor: at every cron, and beside requests where nobody else has.
+
+use std::cell::Cell;
+
+use worker::{console_error, console_log};
+
+use super::app::Context;
+use super::{courier, log};
+use crate::rules::Timestamp;
+use crate::service::monitor::{self, Health, INTERVAL_MS, Occasion, Settings};
+use crate::store::{self, Dashboard, Database as _, DatabaseError};
+
+const MINUTE_MS: u64 = 60_000;
+
+thread_local! {
+    /// When this isolate last asked whether it is its turn.
+    static ASKED: Cell<u64> = const { Cell::new(0) };
+}
+
+pub(super) fn settings(context: &Context) -> Settings<'_> {
+    Settings {
+        policy: &context.config.policy,
+        thresholds: &context.config.alerts,
+        max_ms_since_sweep: u64::from(context.config.max_minutes_since_sweep).saturating_mul(MINUTE_MS),
+        keep: context.config.keep,
+        destinations: courier::destinations(context).app,
+    }
+}
+
+/// What the dashboard shows from `since` on, and the metrics.
+pub(super) async fn read(context: &Context, since: Timestamp) -> Result<(Health, Dashboard), DatabaseError> {
+    let batch = store::dashboard(&context.config.policy, context.now, since);
+    let results = context.database.run(&batch).await?;
+    let health = monitor::look(&context.database, &settings(context), context.now).await?;
+    Ok((health, Dashboard::read(results)?))
+}
+
+/// Runs the monitor and writes its log.
+pub(super) async fn run(context: &Context, occasion: Occasion) {
+    ASKED.set(context.now.as_millis());
+    match monitor::run(&context.database, &settings(context), context.now, occasion).await {
+        Ok(None) => {}
+        Ok(Some(changes)) => {
+            for finding in &changes.fired {
+                console_error!("{}", log::alert_fired(finding));
+            }
+            for code in &changes.resolved {
+                console_log!("{}", log::alert_resolved(code));
+            }
+            if changes.events_due {
+                context.emitted.set(true);
+            }
+        }
+        Err(error) => console_error!("{}", log::failed_read(&error.to_string())),
+    }
+}
+
+/// Whether this isolate has not asked for a minute.
+pub(super) fn is_due(context: &Context) -> bool {
+    context.now.as_millis().saturating_sub(ASKED.get()) >= u64::from(INTERVAL_MS)
+}

@@ -1,0 +1,139 @@
+use maud::{Markup, html};
+
+use super::layout::{layout, rfc3339, tokens};
+use crate::worker::draft::{DraftView, DraftsView};
+
+/// The drafts list as a page. Complete without JavaScript.
+pub fn drafts_page(view: &DraftsView, policy: &str, first_page: bool, demo: bool) -> String {
+    let body = html! {
+        a .skip href="#drafts" { "Skip to the drafts" }
+        header .bar {
+            h1 { "Drafts" }
+            dl .account {
+                div { dt { "Signed in as" } dd #user { (view.user_id) } }
+                div { dt { "Balance" } dd #balance { (tokens(view.balance)) } }
+            }
+            @if demo { a .quiet href="/demo" { "Switch user" } }
+        }
+        p #news .unseen role="status" {}
+        main data-now=(view.now) data-policy=(policy) {
+            @if !view.swept {
+                p .notice role="alert" {
+                    "Refunds are delayed: your balance will be corrected within minutes. You need not do anything."
+                }
+            } @else if view.marked_as_failed > 0 {
+                p .notice role="status" {
+                    @if view.marked_as_failed == 1 { "1 draft has timed out. Its tokens are back in your balance." }
+                    @else { (view.marked_as_failed) " drafts have timed out. Their tokens are back in your balance." }
+                }
+            }
+            @if view.drafts.is_empty() {
+                p .empty {
+                    @if first_page { "No drafts yet. What you create appears here." } @else { "No more drafts." }
+                }
+            } @else {
+                ul #drafts .drafts { @for draft in &view.drafts { (card(draft)) } }
+            }
+            nav .pages aria-label="Pages" {
+                @if !first_page { a href="/drafts" { "← Newest" } }
+                @if let Some(cursor) = &view.next_cursor {
+                    a rel="next" href={ "/drafts?cursor=" (cursor) } { "Older →" }
+                }
+            }
+        }
+    };
+    layout("Drafts", true, &body)
+}
+
+fn card(draft: &DraftView) -> Markup {
+    let look = match draft.verdict {
+        "unreadable" => "unreadable",
+        _ => draft.status.as_str(),
+    };
+    html! {
+        li .card data-id=(draft.id) data-status=(look) data-attempt=(draft.attempt) data-tokens=(draft.tokens) {
+            div .top {
+                (badge(draft, look))
+                span .kind { (draft.kind) }
+                @if let (Some(created_at), Some(age)) = (draft.created_at, draft.age_text()) {
+                    time .age datetime=(rfc3339(created_at)) { (age) " ago" }
+                }
+            }
+            p .prompt dir="auto" { (draft.prompt) }
+            @if let Some(error) = draft.error.as_ref().filter(|_| look != "pending") { p .error { (error) } }
+            @if let Some(note) = note(draft) { p .note { (note) } }
+            @if let Some(percent) = draft.progress.filter(|_| draft.status == "processing") {
+                progress .progress max="100" value=(percent) aria-label="Progress" { (percent) " %" }
+            }
+            @if let Some(url) = draft.result_url.as_deref().filter(|url| url.starts_with("http")) {
+                p .result { a href=(url) rel="noopener noreferrer" { "Open the result" } }
+            }
+            p .tokens {
+                @if draft.refunded_tokens > 0 { (tokens(draft.refunded_tokens)) " refunded" }
+                @else if draft.verdict == "stale" && draft.status == "failed" && draft.tokens > 0 { "Refund of " (tokens(draft.tokens)) " on its way" }
+                @else if draft.tokens > 0 { (tokens(draft.tokens)) }
+                @else { "Free" }
+            }
+        }
+    }
+}
+
+/// What its owner has to know of an attempt before, or of a result that came too late.
+fn note(draft: &DraftView) -> Option<String> {
+    if draft.restored_at.is_some() {
+        return Some(String::from(
+            "Its result came after the refund. It has been restored, and charged again.",
+        ));
+    }
+    match (draft.status.as_str(), draft.attempt) {
+        ("failed", _) if draft.late_at.is_some() => Some(String::from(
+            "Its result came in after the refund. It is kept: ask support if you want it, for the same price.",
+        )),
+        ("pending", _) if draft.verdict == "stale" => {
+            Some(String::from("Its worker shows no sign of life: it is tried again."))
+        }
+        ("pending" | "processing", attempt) if attempt > 1 => Some(format!("Attempt {attempt}")),
+        _ => None,
+    }
+}
+
+/// The badge; one that may change while the page is open is the package's element, which does it.
+fn badge(draft: &DraftView, look: &str) -> Markup {
+    let (sign, word) = draft.badge.split_once(' ').unwrap_or(("", draft.badge));
+    let words = html! { span aria-hidden="true" { (sign) } " " (word) };
+    if draft.verdict != "fresh" {
+        return html! { span .badge .(look) { (words) } };
+    }
+    html! {
+        stale-badge .badge .(look) status=(draft.status) kind=(draft.kind) attempt=(draft.attempt)
+            created-at=[draft.created_at] queued-at=[draft.queued_at] started-at=[draft.started_at]
+            heartbeat-at=[draft.heartbeat_at] { (words) }
+    }
+}
+
+/// A user whom the local demo can sign in.
+#[derive(Clone, Debug)]
+pub struct DemoUser {
+    /// The user's id.
+    pub user_id: String,
+    /// The user's balance, in tokens.
+    pub balance: u64,
+}
+
+/// The local demo's sign-in.
+pub fn demo_page(users: &[DemoUser]) -> String {
+    let body = html! {
+        main .message {
+            h1 { "Sign in as a demo user" }
+            p { "This page exists on your machine only." }
+            form method="post" action="/demo" {
+                @for user in users {
+                    button .button type="submit" name="user_id" value=(user.user_id) {
+                        (user.user_id) " " small { (tokens(user.balance)) }
+                    }
+                }
+            }
+        }
+    };
+    layout("Demo", false, &body)
+}

@@ -1,0 +1,90 @@
+use chrono::DateTime;
+use maud::{DOCTYPE, Markup, html};
+
+/// A page of users.
+pub(super) fn layout(title: &str, script: bool, body: &Markup) -> String {
+    document(title, &["/drafts.css"], script.then_some("/drafts.js"), body)
+}
+
+/// The pages of operators.
+pub(super) fn dashboard_layout(title: &str, script: bool, body: &Markup) -> String {
+    document(title, &["/drafts.css", "/dashboard.css"], script.then_some("/dashboard.js"), body)
+}
+
+fn document(title: &str, styles: &[&str], script: Option<&str>, body: &Markup) -> String {
+    html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta name="color-scheme" content="light dark";
+                title { (title) }
+                link rel="icon" href="data:,";
+                @for style in styles { link rel="stylesheet" href=(style); }
+                @if let Some(script) = script { script type="module" src=(script) {} }
+            }
+            body { (body) }
+        }
+    }
+    .into_string()
+}
+
+/// `1,000 tokens`
+pub(super) fn tokens(count: u64) -> String {
+    let digits = count.to_string();
+    let grouped: Vec<_> = digits.as_bytes().rchunks(3).rev().map(String::from_utf8_lossy).collect();
+    format!("{} token{}", grouped.join(","), if count == 1 { "" } else { "s" })
+}
+
+/// An instant in UTC, to the second.
+pub(super) fn rfc3339(millis: u64) -> String {
+    i64::try_from(millis)
+        .ok()
+        .and_then(DateTime::from_timestamp_millis)
+        .map(|time| time.to_rfc3339_opts(chrono::SecondsFormat::Secs, true))
+        .unwrap_or_default()
+}
+
+/// A page with one message: an error, or a refusal.
+pub fn message_page(title: &str, message: &str, demo: bool) -> String {
+    let body = html! {
+        main .message {
+            h1 { (title) }
+            p { (message) }
+            @if demo { p { a .button href="/demo" { "Sign in as a demo user" } } }
+        }
+    };
+    layout(title, false, &body)
+}
+
+/// A number with its thousands apart.
+pub(super) fn count(number: u64) -> String {
+    tokens(number).split(' ').next().unwrap_or_default().to_owned()
+}
+
+/// An instant to the minute, in UTC.
+pub(super) fn minute(millis: u64) -> String {
+    rfc3339(millis).get(..16).unwrap_or_default().replace('T', " ")
+}
+
+/// A table that may be scrolled.
+pub(super) fn table(heads: &[&str], rows: Vec<Vec<String>>) -> Markup {
+    html! {
+        div .scroll tabindex="0" role="region" aria-label={ (heads.first().copied().unwrap_or_default()) " and so on" } { table {
+            thead { tr { @for head in heads { th scope="col" { (head) } } } }
+            tbody { @for row in rows { tr { @for cell in row { td { (cell) } } } } }
+        } }
+    }
+}
+
+/// A form of one button.
+pub(super) fn form(action: &str, word: &str, csrf: &str, plan: Option<&str>) -> Markup {
+    html! {
+        form method="post" action={ "/dashboard/" (action) } {
+            input type="hidden" name="csrf" value=(csrf);
+            @if let Some(plan) = plan { input type="hidden" name="plan" value=(plan); }
+            button .button type="submit" { (word) }
+        }
+    }
+}

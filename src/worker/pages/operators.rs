@@ -1,0 +1,93 @@
+use maud::html;
+
+use super::layout::{dashboard_layout, form, minute, table};
+use crate::rules::Age;
+use crate::worker::explanation::Explanation;
+use crate::worker::sweep_json::{CreationJson, SweepJson};
+
+/// What a sweep would do, with the plan to apply.
+pub fn preview_page(plan: &SweepJson<'_>, csrf: &str) -> String {
+    let cells = |row: &CreationJson<'_>| {
+        let age = format!("{:#}", Age(row.age_ms));
+        let (status, tokens, action) =
+            (row.stuck_status.to_owned(), row.tokens.to_string(), row.action.to_owned());
+        let [id, user_id, kind] = [row.id, row.user_id, row.kind].map(str::to_owned);
+        vec![id, user_id, kind, status, age, row.rule.clone(), tokens, action]
+    };
+    let heads = ["Creation", "Owner", "Kind", "Status", "Age", "Rule", "Tokens", "Would"];
+    let sent = serde_json::to_string(plan).unwrap_or_default();
+    let body = html! {
+        header .bar { h1 { "What a sweep would do" } a href="/dashboard" { "Back to the dashboard" } }
+        main .dashboard {
+            section .panel {
+                p {
+                    strong { (plan.marked_as_failed) } " would be marked failed and refunded, "
+                    strong { (plan.retried) } " tried again. Nothing has been changed."
+                }
+                @if let Some(suspended) = &plan.suspended { p .error { (suspended) } }
+                @if plan.creations.is_empty() { p .muted { "Nothing is stale." } }
+                @else {
+                    (form("apply", "Apply exactly this", csrf, Some(&sent)))
+                    (table(&heads, plan.creations.iter().map(cells).collect()))
+                }
+            }
+        }
+    };
+    dashboard_layout("Preview", false, &body)
+}
+
+/// All about one creation.
+pub fn explanation_page(explanation: &Explanation) -> String {
+    let draft = &explanation.creation;
+    let dash = || String::from("–");
+    let time = |millis: Option<u64>| millis.map_or_else(dash, minute);
+    let finished_at = draft.finished_at.and_then(|millis| u64::try_from(millis).ok());
+    let facts = [
+        ("Owner", explanation.user_id.clone()),
+        ("Kind", draft.kind.clone()),
+        ("Status", draft.stored_status.clone()),
+        ("Verdict", format!("{} {}", draft.verdict, draft.badge)),
+        ("Error", draft.error.clone().unwrap_or_else(dash)),
+        ("Attempt", format!("{} of {}", draft.attempt, explanation.max_attempts)),
+        ("Limit", draft.max_age_ms.map_or_else(dash, |millis| format!("{:#}", Age(millis)))),
+        ("Rule", explanation.rule.clone().unwrap_or_else(dash)),
+        ("Deadline (UTC)", time(draft.deadline)),
+        ("Created (UTC)", time(draft.created_at)),
+        ("Started (UTC)", time(draft.started_at)),
+        ("Heartbeat (UTC)", time(draft.heartbeat_at)),
+        ("Finished (UTC)", time(finished_at)),
+        ("Charged", draft.tokens.to_string()),
+        ("Refunded", draft.refunded_tokens.to_string()),
+    ];
+    let all = serde_json::to_string_pretty(explanation).unwrap_or_default();
+    let body = html! {
+        header .bar { h1 { "Creation " (draft.id) } a href="/dashboard" { "Back to the dashboard" } }
+        main .dashboard {
+            section .panel {
+                dl .facts { @for (name, value) in &facts { div { dt { (name) } dd { (value) } } } }
+                details { summary { "All of it: ledger, attempts, sweeps, events" } pre tabindex="0" { (all) } }
+            }
+        }
+    };
+    dashboard_layout("Creation", false, &body)
+}
+
+/// Where an operator signs in, after a wrong token if `wrong`.
+pub fn operator_sign_in(demo: bool, wrong: bool) -> String {
+    let body = html! {
+        main .message {
+            h1 { "Operators" }
+            @if wrong { p .error role="alert" { "That token opens nothing here. The log names the reason." } }
+            form method="post" action="/dashboard/sign-in" {
+                label { "A token with the scope `read`" input type="password" name="token" autocomplete="off" required; }
+                button .button type="submit" { "Sign in" }
+            }
+            @if demo {
+                form method="post" action="/dashboard/sign-in" {
+                    button .button type="submit" name="demo" value="1" { "Sign in as this machine's operator" }
+                }
+            }
+        }
+    };
+    dashboard_layout("Operators", false, &body)
+}

@@ -1,0 +1,164 @@
+//! Answers: one shape for everything that is wrong, and the few kinds of what is right.
+
+use axum::http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, ETAG, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use serde_json::{Map, Value};
+use sha2::{Digest as _, Sha256};
+use worker::{console_error, console_log};
+
+use super::log;
+use crate::store::DatabaseError;
+
+/// What a route gives.
+pub(super) type Answer = Result<Response, Problem>;
+
+/// What is wrong: a status, and JSON with `error` and whatever else says more, such as `code`.
+#[derive(Clone, Debug)]
+pub struct Problem {
+    status: StatusCode,
+    message: String,
+    more: Map<String, Value>,
+}
+
+impl Problem {
+    /// With this status and message.
+    pub fn new(status: StatusCode, message: impl Into<String>) -> Self {
+        Problem { status, message: message.into(), more: Map::new() }
+    }
+
+    /// 400: the message quotes what was sent and says what would be right.
+    pub fn bad_request(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, message)
+    }
+
+    /// 404
+    pub fn not_found(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, message)
+    }
+
+    /// 401: the same answer whatever the reason, which goes to the log.
+    pub(super) fn unauthorized(path: &str, reason: &str) -> Self {
+        console_log!("{}", log::refused_caller(path, reason));
+        Self::new(StatusCode::UNAUTHORIZED, "Unauthorized")
+    }
+
+    /// 403: a valid credential that does not allow this.
+    pub(super) fn forbidden(path: &str, reason: String) -> Self {
+        console_log!("{}", log::refused_caller(path, &reason));
+        Self::new(StatusCode::FORBIDDEN, reason)
+    }
+
+    /// 503: the configuration is not understood, so nothing is done. What is wrong is in the log and on `/readyz`.
+    pub(super) fn misconfigured(path: &str, reason: &str) -> Self {
+        console_error!("{}", log::misconfigured(path, reason));
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "the service is not configured: see /readyz")
+    }
+
+    /// 503: the database failed; its words go to the log.
+    pub(super) fn database(error: &DatabaseError, message: &str) -> Self {
+        console_error!("{}", log::failed_read(&error.to_string()));
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, message)
+    }
+
+    /// The same with one key more.
+    #[must_use]
+    pub fn with(mut self, key: &str, value: impl Into<Value>) -> Self {
+        self.more.insert(key.to_owned(), value.into());
+        self
+    }
+
+    /// For a page that shows it.
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// For a page that shows it.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+}
+
+impl From<DatabaseError> for Problem {
+    fn from(error: DatabaseError) -> Self {
+        Self::database(&error, "the database does not answer right now: see /readyz")
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let Problem { status, message, mut more } = self;
+        more.insert(String::from("error"), message.into());
+        let mut response = json(status, &more);
+        let headers = response.headers_mut();
+        match status {
+            StatusCode::UNAUTHORIZED => {
+                headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            }
+            StatusCode::TOO_MANY_REQUESTS => {
+                headers.insert(RETRY_AFTER, HeaderValue::from_static("60"));
+            }
+            _ => {}
+        }
+        response
+    }
+}
+
+const JSON: &str = "application/json; charset=utf-8";
+
+/// JSON.
+pub(super) fn json(status: StatusCode, body: &impl Serialize) -> Response {
+    match serde_json::to_string(body) {
+        Ok(text) => (status, [(CONTENT_TYPE, JSON)], text).into_response(),
+        // No type here has anything that JSON can't say.
+        Err(error) => {
+            console_error!("{}", log::failed_read(&error.to_string()));
+            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        }
+    }
+}
+
+/// JSON with the server's `now` and an ETag, which is of what does not change with every question; 304 if the caller has it.
+pub(super) fn tagged(body: &impl Serialize, now: u64, headers: &HeaderMap) -> Answer {
+    let invalid =
+        |error: serde_json::Error| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string());
+    let mut body = serde_json::to_value(body).map_err(invalid)?;
+    let hash = Sha256::digest(serde_json::to_string(&body).map_err(invalid)?);
+    let tag: String = hash.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    let tag = format!("W/\"{tag}\"");
+    let known = headers.get("If-None-Match").is_some_and(|known| known.as_bytes() == tag.as_bytes());
+    if let Value::Object(body) = &mut body {
+        body.insert(String::from("now"), now.into());
+    }
+    let answer = if known {
+        (StatusCode::NOT_MODIFIED, [(CONTENT_TYPE, JSON)]).into_response()
+    } else {
+        json(StatusCode::OK, &body)
+    };
+    // Asked again every time, and kept by nobody else.
+    Ok(([(ETAG, tag.as_str()), (CACHE_CONTROL, "private, no-cache")], answer).into_response())
+}
+
+/// A page.
+pub(super) fn html(status: StatusCode, page: String) -> Response {
+    (status, [(CONTENT_TYPE, "text/html; charset=utf-8")], page).into_response()
+}
+
+/// 303: what to look at next.
+pub(super) fn see_other(location: &str) -> Response {
+    (StatusCode::SEE_OTHER, [(LOCATION, location)]).into_response()
+}
+
+/// 404 for a path that no route has.
+pub(super) async fn nothing_here(uri: axum::http::Uri) -> Problem {
+    Problem::not_found(format!("there is nothing at `{}`", uri.path()))
+}
+
+/// 405: axum adds `Allow`.
+pub(super) async fn method_not_allowed() -> Problem {
+    Problem::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        format!("method not allowed: expected one of the header `{ALLOW}`"),
+    )
+}

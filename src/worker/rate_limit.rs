@@ -1,0 +1,40 @@
+//! What is rejected before anything else: endless URLs, and callers who ask too often.
+
+use axum::extract::Request;
+use axum::http::StatusCode;
+use axum::middleware::Next;
+use axum::response::Response;
+
+use super::app::Invocation;
+use super::problem::Problem;
+
+/// The longest URL that is read, in bytes.
+const MAX_URL: usize = 4_096;
+
+/// 414 for a URL that is too long.
+pub(super) fn url_length(url: &str) -> Result<(), Problem> {
+    if url.len() <= MAX_URL {
+        return Ok(());
+    }
+    let message = format!("the URL has {} bytes: expected at most {MAX_URL}", url.len());
+    Err(Problem::new(StatusCode::URI_TOO_LONG, message))
+}
+
+/// The layer that answers 429 to an address that asks too often.
+pub(super) async fn limit(
+    Invocation { env, .. }: Invocation,
+    request: Request,
+    next: Next,
+) -> Result<Response, Problem> {
+    // A Worker that calls by a service binding has no address: it is of the same account, and is not limited.
+    let address = request.headers().get("CF-Connecting-IP");
+    let address = address.map(|address| String::from_utf8_lossy(address.as_bytes()).into_owned());
+    // The binding is there where it is configured; one that does not answer keeps nobody out.
+    if let (Some(address), Ok(limiter)) = (address, env.rate_limiter("RATE_LIMITER"))
+        && limiter.limit(address).await.is_ok_and(|outcome| !outcome.success)
+    {
+        let message = "too many requests: try again in a minute";
+        return Err(Problem::new(StatusCode::TOO_MANY_REQUESTS, message));
+    }
+    Ok(next.run(request).await)
+}

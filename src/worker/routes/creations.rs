@@ -1,0 +1,387 @@
+//! Creations: what operators read, and what workers and operators report.
+
+use axum::http::{HeaderMap, StatusCode};
+use serde::de::{Error as _, Unexpected};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+use worker::console_log;
+
+use crate::read::{Text, Whole, whole};
+use crate::rules::{GENERATION_TIMEOUT, Limit, Phase, Report, Status, Timestamp};
+use crate::service::creations;
+use crate::store::{self, Database as _, Details, NewCreation, Page};
+use crate::worker::app::App;
+use crate::worker::caller::{self, Operator, Sweep};
+use crate::worker::draft::{Cursor, Listing};
+use crate::worker::explanation::Explanation;
+use crate::worker::extract::{Json, Nothing, Path, Query};
+use crate::worker::problem::{Answer, Problem, json};
+use crate::worker::reporting::{carry_out, problem};
+use crate::worker::{courier, log};
+
+/// The longest texts that are taken, in bytes.
+const MAX_NAME: usize = 200;
+const MAX_TEXT: usize = 20_000;
+const MAX_URL: usize = 2_048;
+/// The largest number that JSON, D1 and JavaScript agree on.
+const MAX_TOKENS: u64 = 9_007_199_254_740_991;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(in crate::worker) struct ListQuery {
+    user_id: Text<MAX_NAME>,
+    status: Option<StatusWord>,
+    limit: Option<PageSize>,
+    cursor: Option<Cursor>,
+}
+
+#[derive(Deserialize)]
+struct PageSize(#[serde(deserialize_with = "whole::<1, 100, _>")] u32);
+
+#[derive(Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum StatusWord {
+    Pending,
+    Processing,
+    Draft,
+    Published,
+    Failed,
+}
+
+impl StatusWord {
+    const fn status(self) -> Status {
+        match self {
+            StatusWord::Pending => Status::Pending,
+            StatusWord::Processing => Status::Processing,
+            StatusWord::Draft => Status::Draft,
+            StatusWord::Published => Status::Published,
+            StatusWord::Failed => Status::Failed,
+        }
+    }
+}
+
+/// `GET /api/creations?user_id=`: one user's creations, the newest first, without sweeping.
+#[worker::send]
+pub(in crate::worker) async fn list(
+    app: App,
+    _: Operator<caller::Read>,
+    Query(query): Query<ListQuery>,
+) -> Answer {
+    let user_id = query.user_id.into_string();
+    let status = query.status.map(|status| status.status().as_str());
+    let limit = query.limit.map_or(app.config.page_size, |limit| limit.0);
+    let after = query.cursor.map_or_else(Page::first, |cursor| cursor.0);
+    let page = store::page_of_all(&user_id, status, &after, limit.saturating_add(1));
+    let results = app.database.run(&[store::balance(&user_id), page]).await?;
+    let Listing { balance, drafts, next_cursor } =
+        Listing::read(&results, limit, app.now, &app.config.policy)?;
+    let answer = json!({
+        "now": app.now.as_millis(),
+        "user_id": user_id,
+        "balance": balance,
+        "creations": drafts,
+        "next_cursor": next_cursor,
+    });
+    Ok(json(StatusCode::OK, &answer))
+}
+
+/// `GET /api/creations/{id}`: all about one creation.
+#[worker::send]
+pub(in crate::worker) async fn explain(
+    app: App,
+    _: Operator<caller::Read>,
+    Path(id): Path,
+    Query(Nothing {}): Query<Nothing>,
+) -> Answer {
+    let results = app.database.run(&store::explain(&id)).await?;
+    let explanation = Explanation::read(results, app.now, &app.config.policy)?;
+    let explanation =
+        explanation.ok_or_else(|| Problem::not_found(format!("there is no creation `{id}`")))?;
+    Ok(json(StatusCode::OK, &explanation))
+}
+
+/// The body of `POST /api/creations`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CreateBody {
+    user_id: Text<MAX_NAME>,
+    kind: Text<MAX_NAME>,
+    prompt: Text<MAX_TEXT>,
+    tokens: Whole<0, MAX_TOKENS>,
+}
+
+impl CreateBody {
+    /// What is made, with this id.
+    pub fn creation<'a>(&'a self, id: &'a str) -> NewCreation<'a> {
+        NewCreation {
+            id,
+            user_id: self.user_id.as_str(),
+            kind: self.kind.as_str(),
+            prompt: self.prompt.as_str(),
+            tokens: self.tokens.get(),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Created {
+    id: String,
+    user_id: String,
+    kind: String,
+    status: &'static str,
+    attempt: u32,
+    tokens: u64,
+    created_at: Option<u64>,
+}
+
+/// `POST /api/creations`: makes a creation and charges its owner. Repeating it with the same `Idempotency-Key` is harmless.
+#[worker::send]
+pub(in crate::worker) async fn create(
+    app: App,
+    _: Operator<caller::Report>,
+    headers: HeaderMap,
+    Query(Nothing {}): Query<Nothing>,
+    Json(body): Json<CreateBody>,
+) -> Answer {
+    let id = match headers.get("Idempotency-Key") {
+        None => app.new_id()?,
+        Some(key) if (1..=MAX_NAME).contains(&key.len()) => keyed_id(body.user_id.as_str(), key.as_bytes()),
+        Some(key) => {
+            let message = format!("`Idempotency-Key` has {} bytes: expected 1 to {MAX_NAME}", key.len());
+            return Err(Problem::bad_request(message));
+        }
+    };
+    let row = creations::create(&app.database, body.creation(&id), app.now).await;
+    let row = row.map_err(|error| problem(error, false))?.creation;
+    // What was made, whatever has become of it since.
+    let created = Created {
+        id: row.id,
+        user_id: row.user_id,
+        kind: row.kind,
+        status: Status::Pending.as_str(),
+        attempt: 1,
+        tokens: row.tokens,
+        created_at: row.created_at.instant().map(Timestamp::as_millis),
+    };
+    // If this is lost, the creation waits until its limit, and is tried again or refunded.
+    courier::offer(&app, json!(created)).await;
+    Ok(json(StatusCode::CREATED, &created))
+}
+
+/// An id that the same user and key always give: the primary key keeps a repeated request from making another creation, at no
+/// cost.
+fn keyed_id(user_id: &str, key: &[u8]) -> String {
+    let mut hash = Sha256::new();
+    hash.update(user_id.len().to_be_bytes());
+    hash.update(user_id);
+    hash.update(key);
+    let digest = hash.finalize();
+    let mut bytes = [0; 16];
+    bytes.iter_mut().zip(digest).for_each(|(byte, hashed)| *byte = hashed);
+    uuid::Builder::from_custom_bytes(bytes).into_uuid().hyphenated().to_string()
+}
+
+/// The body of `POST /api/creations/{id}/start`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StartBody {
+    worker: Text<MAX_NAME>,
+}
+
+impl StartBody {
+    /// As the rules take it.
+    pub fn report(&self) -> Report<'_> {
+        Report::Start { worker: self.worker.as_str() }
+    }
+}
+
+/// `POST /api/creations/{id}/start`: a worker begins, and is given the fence that its further reports carry.
+#[worker::send]
+pub(in crate::worker) async fn start(
+    app: App,
+    _: Operator<caller::Report>,
+    Path(id): Path,
+    Query(Nothing {}): Query<Nothing>,
+    Json(body): Json<StartBody>,
+) -> Answer {
+    let random = app.random_text()?;
+    let row = carry_out(&app, &id, body.report(), Details { random: &random, ..Details::default() }).await?;
+    // Once it has sent a heartbeat, this is how long it may be silent.
+    let silence = match app.config.policy.limit_in(Phase::Heartbeating, &row.creation.kind).0 {
+        Limit::After(max_age) => Some(max_age.as_millis()),
+        Limit::Never => None,
+    };
+    let answer = json!({
+        "id": row.creation.id,
+        "status": Status::Processing.as_str(),
+        "attempt": row.creation.attempt,
+        "fence": row.fence,
+        "user_id": row.creation.user_id,
+        "kind": row.creation.kind,
+        "prompt": row.prompt,
+        "started_at": row.creation.started_at.instant().map(Timestamp::as_millis),
+        "max_silence_ms": silence,
+    });
+    Ok(json(StatusCode::OK, &answer))
+}
+
+/// The body of `POST /api/creations/{id}/heartbeat`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HeartbeatBody {
+    fence: Text<MAX_NAME>,
+    progress: Option<Percent>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+struct Percent(#[serde(deserialize_with = "whole::<0, 100, _>")] u32);
+
+impl HeartbeatBody {
+    /// As the rules take it.
+    pub fn report(&self) -> Report<'_> {
+        Report::Heartbeat { fence: self.fence.as_str() }
+    }
+
+    /// How far the worker is, in percent.
+    pub fn progress(&self) -> Option<u32> {
+        self.progress.map(|percent| percent.0)
+    }
+}
+
+/// `POST /api/creations/{id}/heartbeat`: its worker is alive.
+#[worker::send]
+pub(in crate::worker) async fn heartbeat(
+    app: App,
+    _: Operator<caller::Report>,
+    Path(id): Path,
+    Query(Nothing {}): Query<Nothing>,
+    Json(body): Json<HeartbeatBody>,
+) -> Answer {
+    let details = Details { progress: body.progress(), ..Details::default() };
+    let row = carry_out(&app, &id, body.report(), details).await?;
+    let answer = json!({
+        "id": row.creation.id,
+        "status": Status::Processing.as_str(),
+        "attempt": row.creation.attempt,
+        "heartbeat_at": row.creation.heartbeat_at.instant().map(Timestamp::as_millis),
+    });
+    Ok(json(StatusCode::OK, &answer))
+}
+
+/// The body of `POST /api/creations/{id}/complete`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CompleteBody {
+    fence: Text<MAX_NAME>,
+    #[serde(deserialize_with = "address")]
+    result_url: Text<MAX_URL>,
+}
+
+fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Text<MAX_URL>, D::Error> {
+    let url = Text::<MAX_URL>::deserialize(deserializer)?;
+    if url.as_str().starts_with("https://") || url.as_str().starts_with("http://") {
+        Ok(url)
+    } else {
+        Err(D::Error::invalid_value(Unexpected::Str(url.as_str()), &"an address with `https://`"))
+    }
+}
+
+impl CompleteBody {
+    /// As the rules take it.
+    pub fn report(&self) -> Report<'_> {
+        Report::Complete { fence: self.fence.as_str(), result_url: self.result_url.as_str() }
+    }
+}
+
+/// `POST /api/creations/{id}/complete`: its worker has a result.
+#[worker::send]
+pub(in crate::worker) async fn complete(
+    app: App,
+    _: Operator<caller::Report>,
+    Path(id): Path,
+    Query(Nothing {}): Query<Nothing>,
+    Json(body): Json<CompleteBody>,
+) -> Answer {
+    let details = Details { keep: app.config.policy.keeps_late_results(), ..Details::default() };
+    let row = carry_out(&app, &id, body.report(), details).await?;
+    let answer = json!({
+        "id": row.creation.id,
+        "status": Status::Draft.as_str(),
+        "attempt": row.creation.attempt,
+        "finished_at": row.finished_at,
+    });
+    Ok(json(StatusCode::OK, &answer))
+}
+
+/// The body of `POST /api/creations/{id}/fail`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FailBody {
+    fence: Option<Text<MAX_NAME>>,
+    #[serde(deserialize_with = "own_code")]
+    error_code: Text<MAX_NAME>,
+    error: Text<MAX_TEXT>,
+}
+
+/// Whoever reads the sweep's code can rely on who wrote it.
+fn own_code<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Text<MAX_NAME>, D::Error> {
+    let code = Text::<MAX_NAME>::deserialize(deserializer)?;
+    if code.as_str() == GENERATION_TIMEOUT {
+        let expected = "a code of your own, for this one is the sweep's";
+        return Err(D::Error::invalid_value(Unexpected::Str(code.as_str()), &expected));
+    }
+    Ok(code)
+}
+
+impl FailBody {
+    /// As the rules take it.
+    pub fn report(&self) -> Report<'_> {
+        Report::Fail { fence: self.fence.as_ref().map(Text::as_str), error_code: self.error_code.as_str() }
+    }
+}
+
+/// `POST /api/creations/{id}/fail`: its worker can't generate it; its owner is refunded.
+#[worker::send]
+pub(in crate::worker) async fn fail(
+    app: App,
+    _: Operator<caller::Report>,
+    Path(id): Path,
+    Query(Nothing {}): Query<Nothing>,
+    Json(body): Json<FailBody>,
+) -> Answer {
+    let details =
+        Details { error: body.error.as_str(), notify: courier::destinations(&app).app, ..Details::default() };
+    let row = carry_out(&app, &id, body.report(), details).await?;
+    let answer = json!({
+        "id": row.creation.id,
+        "status": Status::Failed.as_str(),
+        "attempt": row.creation.attempt,
+        "finished_at": row.finished_at,
+        "refunded_tokens": row.creation.tokens,
+    });
+    Ok(json(StatusCode::OK, &answer))
+}
+
+/// `POST /api/creations/{id}/restore`: an operator accepts a result that came too late, and its owner is charged again.
+#[worker::send]
+pub(in crate::worker) async fn restore(
+    app: App,
+    operator: Operator<Sweep>,
+    Path(id): Path,
+    Query(Nothing {}): Query<Nothing>,
+    Json(Nothing {}): Json<Nothing>,
+) -> Answer {
+    let details = Details { notify: courier::destinations(&app).app, ..Details::default() };
+    let row = carry_out(&app, &id, Report::Restore, details).await?;
+    console_log!("{}", log::restored(&id, &operator.name));
+    let answer: Value = json!({
+        "id": row.creation.id,
+        "status": Status::Draft.as_str(),
+        "attempt": row.creation.attempt,
+        "restored_at": row.restored_at,
+        "charged_tokens": row.creation.tokens,
+        "result_url": row.result_url,
+    });
+    Ok(json(StatusCode::OK, &answer))
+}

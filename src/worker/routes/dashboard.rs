@@ -1,0 +1,293 @@
+//! The operators' page. It is read with the scope `read`; what it does needs `sweep`, and the form's own token.
+
+use std::marker::PhantomData;
+
+use axum::extract::FromRequestParts;
+use axum::http::header::SET_COOKIE;
+use axum::http::request::Parts;
+use axum::http::{StatusCode, Uri};
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+use worker::console_log;
+
+use crate::auth::{Scope, csrf, csrf_matches};
+use crate::read::{self, whole};
+use crate::service::sweep::Source;
+use crate::store::{self, Database as _, DatabaseError};
+use crate::worker::app::{App, Context};
+use crate::worker::caller::{Denial, Needed, Read, Sweep, allowed, assertion, at_dashboard};
+use crate::worker::explanation::Explanation;
+use crate::worker::extract::{Form, Path, pairs};
+use crate::worker::pages::{
+    DashboardView, dashboard_page, explanation_page, message_page, operator_sign_in, preview_page,
+};
+use crate::worker::plan::Plan;
+use crate::worker::problem::{Problem, html, see_other};
+use crate::worker::sweep_json::SweepJson;
+use crate::worker::sweeping::{self, Stopped, SweepOptions};
+use crate::worker::{log, monitor};
+
+/// The cookie with an operator's credential: for this page only, and never for another site's request.
+const COOKIE: &str = "operator";
+const COOKIE_SECONDS: u32 = 43_200;
+const HOUR_MS: u64 = 3_600_000;
+
+type Answer = Result<Response, Page>;
+
+/// What is wrong, as a page.
+pub(in crate::worker) struct Page {
+    title: &'static str,
+    problem: Problem,
+}
+
+impl IntoResponse for Page {
+    fn into_response(self) -> Response {
+        html(self.problem.status(), message_page(self.title, self.problem.message(), false))
+    }
+}
+
+impl From<Problem> for Page {
+    fn from(problem: Problem) -> Self {
+        Page { title: "Not done", problem }
+    }
+}
+
+impl From<DatabaseError> for Page {
+    fn from(error: DatabaseError) -> Self {
+        let message = "The database does not answer right now. Nothing is lost; /readyz says more.";
+        Page { title: "Dashboard", problem: Problem::database(&error, message) }
+    }
+}
+
+/// The operator at the dashboard whose credential allows `N`, and that credential; otherwise the page to sign in, or a refusal.
+///
+/// Forms carry what is made of that credential. So each is tried by itself: a cookie that somebody else has set may not sign the
+/// forms of whom Cloudflare Access lets in.
+pub(in crate::worker) struct AtDashboard<N> {
+    name: String,
+    credential: String,
+    scope: PhantomData<N>,
+}
+
+impl<S: Sync, N: Needed> FromRequestParts<S> for AtDashboard<N> {
+    type Rejection = Response;
+
+    #[worker::send]
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Response> {
+        let app = App::from_request_parts(parts, state).await.map_err(Problem::into_response)?;
+        let presented = at_dashboard(&parts.headers, COOKIE);
+        let assertion = assertion(&parts.headers);
+        let by_token = allowed(&app, presented.as_deref(), None, N::SCOPE).await;
+        let wrong = presented.is_some();
+        let (allowed, credential) = match (&by_token, &assertion) {
+            (Err(Denial::Unauthorized(_)), Some(_)) => {
+                (allowed(&app, None, assertion.as_deref(), N::SCOPE).await, assertion)
+            }
+            _ => (by_token, presented),
+        };
+        match allowed {
+            Ok(name) => {
+                Ok(AtDashboard { name, credential: credential.unwrap_or_default(), scope: PhantomData })
+            }
+            Err(denial) => Err(turned_away(&app, &parts.uri, denial, wrong)),
+        }
+    }
+}
+
+/// The page for who is not let in; `wrong` if a credential was presented.
+fn turned_away(app: &App, uri: &Uri, denial: Denial, wrong: bool) -> Response {
+    match denial {
+        Denial::Unauthorized(reason) => {
+            let problem = Problem::unauthorized(uri.path(), &reason);
+            html(problem.status(), operator_sign_in(app.demo, wrong))
+        }
+        Denial::Forbidden(reason) => {
+            let problem = Problem::forbidden(uri.path(), reason);
+            Page { title: "Not allowed", problem }.into_response()
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct PageQuery {
+    #[serde(default = "a_day", deserialize_with = "whole::<1, 720, _>")]
+    hours: u32,
+    #[serde(default)]
+    done: String,
+}
+
+const fn a_day() -> u32 {
+    24
+}
+
+/// `GET /dashboard?hours=24`
+#[worker::send]
+pub(in crate::worker) async fn page(app: App, operator: AtDashboard<Read>, uri: Uri) -> Answer {
+    // Links gather parameters of other people's.
+    let own = pairs(&uri).into_iter().filter(|(key, _)| ["hours", "done"].contains(&key.as_str()));
+    let query = read::query::<PageQuery>(own);
+    let no_page = |invalid: read::Invalid| Page { title: "There is no such page", problem: invalid.into() };
+    let PageQuery { hours, done } = query.map_err(no_page)?;
+    let since = app.now.saturating_sub(u64::from(hours).saturating_mul(HOUR_MS));
+    let (health, data) = monitor::read(&app, since).await?;
+    let view = DashboardView {
+        now: app.now,
+        hours,
+        actor: &operator.name,
+        csrf: &csrf(&operator.credential),
+        notice: &done,
+        policy: &app.config.policy,
+        health: &health,
+        data: &data,
+    };
+    Ok(html(StatusCode::OK, dashboard_page(&view)))
+}
+
+/// `GET /dashboard/creations/{id}`: all about one creation.
+#[worker::send]
+pub(in crate::worker) async fn explain(app: App, _: AtDashboard<Read>, Path(id): Path) -> Answer {
+    let results = app.database.run(&store::explain(&id)).await?;
+    match Explanation::read(results, app.now, &app.config.policy)? {
+        Some(explanation) => Ok(html(StatusCode::OK, explanation_page(&explanation))),
+        None => {
+            let problem = Problem::not_found(format!("there is no creation `{id}`"));
+            Err(Page { title: "Dashboard", problem })
+        }
+    }
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(in crate::worker) struct SignInForm {
+    token: String,
+    /// Beside `npm start`, whose secrets are this machine's only, a button is enough.
+    demo: String,
+}
+
+/// `POST /dashboard/sign-in`: keeps the credential in a cookie that no script can read and no other site can use.
+#[worker::send]
+pub(in crate::worker) async fn sign_in(
+    app: App,
+    uri: Uri,
+    form: Result<Form<SignInForm>, Problem>,
+) -> Answer {
+    let Form(form) = form?;
+    let demo = app.demo && !form.demo.is_empty();
+    let token = if demo { app.text("CLEANUP_TOKEN").unwrap_or_default() } else { form.token };
+    let token = token.trim();
+    // Not by what comes with the request: what is kept in the cookie has to vouch for itself.
+    if let Err(denial) = allowed(&app, Some(token), None, Scope::Read).await {
+        return Ok(turned_away(&app, &uri, denial, true));
+    }
+    let secure = if app.local { "" } else { " Secure;" };
+    let cookie = format!(
+        "{COOKIE}={token}; Path=/dashboard; HttpOnly;{secure} SameSite=Strict; Max-Age={COOKIE_SECONDS}"
+    );
+    Ok(([(SET_COOKIE, cookie)], see_other("/dashboard")).into_response())
+}
+
+/// `POST /dashboard/sign-out`
+pub(in crate::worker) async fn sign_out() -> Response {
+    let cookie = format!("{COOKIE}=; Path=/dashboard; HttpOnly; SameSite=Strict; Max-Age=0");
+    ([(SET_COOKIE, cookie)], see_other("/dashboard")).into_response()
+}
+
+/// What the buttons send.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(in crate::worker) struct ActionForm {
+    csrf: String,
+    plan: String,
+}
+
+/// The form, if it was made for this operator.
+fn own_form(
+    operator: &AtDashboard<Sweep>,
+    form: Result<Form<ActionForm>, Problem>,
+) -> Result<ActionForm, Problem> {
+    let Form(form) = form?;
+    if csrf_matches(&operator.credential, &form.csrf) {
+        return Ok(form);
+    }
+    let message = "This form was not made for you, or is too old. Go back to the dashboard and try again.";
+    Err(Problem::new(StatusCode::FORBIDDEN, message))
+}
+
+/// `POST /dashboard/preview`: what a sweep would do, with a button to do exactly that.
+#[worker::send]
+pub(in crate::worker) async fn preview(
+    app: App,
+    operator: AtDashboard<Sweep>,
+    form: Result<Form<ActionForm>, Problem>,
+) -> Answer {
+    own_form(&operator, form)?;
+    let mut options = SweepOptions { dry_run: true, ..SweepOptions::new(&app, Source::Tool) };
+    // What is shown can be applied as it is.
+    options.limit = options.limit.min(Plan::MAX);
+    let swept = sweeping::run(&app, options).await;
+    let (sweep_id, outcome) = swept.map_err(|Stopped(error)| Page::from(DatabaseError::new(error)))?;
+    let plan = SweepJson::new(&outcome, &sweep_id, app.now, true);
+    Ok(html(StatusCode::OK, preview_page(&plan, &csrf(&operator.credential))))
+}
+
+/// `POST /dashboard/apply`: carries out the plan of a preview.
+#[worker::send]
+pub(in crate::worker) async fn apply(
+    app: App,
+    operator: AtDashboard<Sweep>,
+    form: Result<Form<ActionForm>, Problem>,
+) -> Answer {
+    let form = own_form(&operator, form)?;
+    let plan = Plan::read(form.plan.as_bytes()).map_err(Problem::from)?;
+    let plan = plan.ok_or_else(|| Problem::bad_request("there is no plan: preview first"))?;
+    let planned = plan.planned();
+    let options = SweepOptions {
+        actor: Some(&operator.name),
+        planned: Some(&planned),
+        plan_id: plan.id(),
+        ..SweepOptions::new(&app, Source::Tool)
+    };
+    let (_, outcome) = sweeping::run(&app, options).await.map_err(Problem::from)?;
+    let (failed, retried) = (outcome.failed.len(), outcome.retried.len());
+    Ok(see_other(&format!("/dashboard?done={failed}+marked+failed,+{retried}+retried")))
+}
+
+/// `POST /dashboard/pause`: no sweep runs until an operator resumes, but for confirmed plans.
+#[worker::send]
+pub(in crate::worker) async fn pause(
+    app: App,
+    operator: AtDashboard<Sweep>,
+    form: Result<Form<ActionForm>, Problem>,
+) -> Answer {
+    own_form(&operator, form)?;
+    let write = store::hold("paused", Some(&operator.name), "by an operator", app.now);
+    control(&app, &operator.name, "pause", write).await?;
+    Ok(see_other("/dashboard?done=sweeping+is+paused"))
+}
+
+/// `POST /dashboard/resume`
+#[worker::send]
+pub(in crate::worker) async fn resume(
+    app: App,
+    operator: AtDashboard<Sweep>,
+    form: Result<Form<ActionForm>, Problem>,
+) -> Answer {
+    own_form(&operator, form)?;
+    control(&app, &operator.name, "resume", store::release("paused")).await?;
+    Ok(see_other("/dashboard?done=sweeping+goes+on"))
+}
+
+/// Pauses or resumes, with a row of the audit.
+async fn control(
+    context: &Context,
+    actor: &str,
+    action: &str,
+    write: store::Statement,
+) -> Result<(), Problem> {
+    let id = context.new_id()?;
+    let batch = [write, store::audit(&id, actor, action, "sweeping", context.now)];
+    let message = "The database did not answer: look whether it was done, and try again.";
+    context.database.run(&batch).await.map_err(|error| Problem::database(&error, message))?;
+    console_log!("{}", log::operator_action(actor, action));
+    Ok(())
+}

@@ -1,0 +1,207 @@
+use axum::http::{HeaderMap, StatusCode, Uri};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use worker::console_error;
+
+use crate::read::{self, whole};
+use crate::rules::{Report, Status, Time, Timestamp};
+use crate::service::sweep::Source;
+use crate::store::{self, CandidateRow, Database as _, DatabaseError, Details, Page};
+use crate::worker::app::{App, Context};
+use crate::worker::caller::{Owner, User};
+use crate::worker::draft::{Cursor, DraftsView, Listing};
+use crate::worker::extract::{Json, Nothing, Path, Query, pairs};
+use crate::worker::log;
+use crate::worker::pages::{drafts_page, message_page};
+use crate::worker::problem::{Answer, Problem, html, json, tagged};
+use crate::worker::reporting::carry_out;
+use crate::worker::sweeping::{self, SweepOptions};
+
+/// Which page of the list.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(in crate::worker) struct ListQuery {
+    cursor: Option<Cursor>,
+    limit: Option<Limit>,
+}
+
+#[derive(Deserialize)]
+struct Limit(#[serde(deserialize_with = "whole::<1, 100, _>")] u32);
+
+/// `GET /drafts`: the caller's drafts, as a page.
+#[worker::send]
+pub(in crate::worker) async fn page(app: App, user: Result<User, Problem>, uri: Uri) -> Answer {
+    let user_id = match user {
+        Ok(User(user_id)) => user_id,
+        Err(problem) => {
+            let (title, message) =
+                ("Sign in to see your drafts", "You are signed out, or your session has ended.");
+            let demo = app.demo && problem.status() == StatusCode::UNAUTHORIZED;
+            return Ok(html(problem.status(), message_page(title, message, demo)));
+        }
+    };
+    // Links to a page gather parameters of other people's.
+    let own = pairs(&uri).into_iter().filter(|(key, _)| ["cursor", "limit"].contains(&key.as_str()));
+    let query: ListQuery = match read::query(own) {
+        Ok(query) => query,
+        Err(invalid) => {
+            let page = message_page("There is no such page", &invalid.message, false);
+            return Ok(html(StatusCode::BAD_REQUEST, page));
+        }
+    };
+    let first_page = query.cursor.is_none();
+    Ok(match swept_list(&app, user_id, query).await {
+        Ok(view) => html(StatusCode::OK, drafts_page(&view, &app.config.policy_json, first_page, app.demo)),
+        Err(_) => {
+            let message = "Your drafts can't be loaded right now. Nothing is lost; try again in a minute.";
+            html(StatusCode::SERVICE_UNAVAILABLE, message_page("Drafts", message, false))
+        }
+    })
+}
+
+const NOT_LOADED: &str = "the drafts can't be loaded right now";
+
+/// `GET /api/drafts`: the same as JSON.
+#[worker::send]
+pub(in crate::worker) async fn list(app: App, User(user_id): User, Query(query): Query<ListQuery>) -> Answer {
+    let view = swept_list(&app, user_id, query).await;
+    let view = view.map_err(|_| Problem::new(StatusCode::SERVICE_UNAVAILABLE, NOT_LOADED))?;
+    Ok(json(StatusCode::OK, &view))
+}
+
+/// Sweeps the user's creations, then lists them. A sweep that fails does not keep the list from showing: it shows the verdicts.
+async fn swept_list(
+    context: &Context,
+    user_id: String,
+    query: ListQuery,
+) -> Result<DraftsView, DatabaseError> {
+    let options = SweepOptions {
+        actor: Some(&user_id),
+        user_id: Some(&user_id),
+        ..SweepOptions::new(context, Source::Page)
+    };
+    let swept = sweeping::run(context, options).await.map(|(_, outcome)| outcome.failed.len());
+    let limit = query.limit.map_or(context.config.page_size, |limit| limit.0);
+    let after = query.cursor.map_or_else(Page::first, |cursor| cursor.0);
+    let batch = [store::balance(&user_id), store::page(&user_id, &after, limit.saturating_add(1))];
+    let results = context.database.run(&batch).await;
+    let listing =
+        results.and_then(|results| Listing::read(&results, limit, context.now, &context.config.policy));
+    let Listing { balance, drafts, next_cursor } = listing.inspect_err(|error| {
+        console_error!("{}", log::failed_read(&error.to_string()));
+    })?;
+    Ok(DraftsView {
+        now: context.now.as_millis(),
+        user_id,
+        balance,
+        drafts,
+        next_cursor,
+        marked_as_failed: *swept.as_ref().unwrap_or(&0),
+        swept: swept.is_ok(),
+    })
+}
+
+/// At most this many drafts are followed by a page that is open.
+const FOLLOWED: u32 = 100;
+
+/// The answer of `GET /api/drafts/active`, without the server's `now`.
+#[derive(Serialize)]
+struct ActiveDrafts {
+    user_id: String,
+    balance: u64,
+    drafts: Vec<ActiveDraft>,
+}
+
+#[derive(Serialize)]
+struct ActiveDraft {
+    id: String,
+    kind: String,
+    status: String,
+    attempt: u32,
+    created_at: Option<u64>,
+    queued_at: Option<u64>,
+    started_at: Option<u64>,
+    heartbeat_at: Option<u64>,
+    progress: Option<u64>,
+}
+
+impl ActiveDraft {
+    fn new(row: CandidateRow) -> Self {
+        let millis = |time: Time| time.instant().map(Timestamp::as_millis);
+        ActiveDraft {
+            id: row.id,
+            kind: row.kind,
+            status: row.status,
+            attempt: row.attempt,
+            created_at: millis(row.created_at),
+            queued_at: millis(row.queued_at),
+            started_at: millis(row.started_at),
+            heartbeat_at: millis(row.heartbeat_at),
+            progress: row.progress,
+        }
+    }
+}
+
+/// `GET /api/drafts/active`: what is being generated for the caller. It sweeps nothing and reads little, and answers 304
+/// while nothing has changed.
+#[worker::send]
+pub(in crate::worker) async fn active(app: App, User(user_id): User, headers: HeaderMap) -> Answer {
+    let batch = [store::balance(&user_id), store::active_of_user(&user_id, FOLLOWED)];
+    let rows = app.database.run(&batch).await.and_then(|results| match results.as_slice() {
+        [balance, active] => {
+            let tokens = balance.first().and_then(|row| row.get("tokens")).and_then(Value::as_u64);
+            Ok((tokens.unwrap_or(0), store::candidates(active, "candidates")?))
+        }
+        _ => Err(DatabaseError::new("expected two results")),
+    });
+    let (balance, rows) = rows.map_err(|error| Problem::database(&error, NOT_LOADED))?;
+    let drafts = rows.into_iter().map(ActiveDraft::new).collect();
+    tagged(&ActiveDrafts { user_id, balance, drafts }, app.now.as_millis(), &headers)
+}
+
+#[derive(Serialize)]
+struct Published<'a> {
+    id: &'a str,
+    status: &'static str,
+    attempt: u32,
+}
+
+/// `POST /api/drafts/{id}/publish`
+#[worker::send]
+pub(in crate::worker) async fn publish(
+    app: App,
+    Owner(user_id): Owner,
+    Path(id): Path,
+    Query(Nothing {}): Query<Nothing>,
+    Json(Nothing {}): Json<Nothing>,
+) -> Answer {
+    let details = Details { user_id: &user_id, ..Details::default() };
+    let row = carry_out(&app, &id, Report::Publish, details).await?;
+    let status = Status::Published.as_str();
+    Ok(json(StatusCode::OK, &Published { id: &row.creation.id, status, attempt: row.creation.attempt }))
+}
+
+#[derive(Serialize)]
+struct Deleted<'a> {
+    id: &'a str,
+    status: &'static str,
+    attempt: u32,
+    deleted_at: Option<u64>,
+}
+
+/// `DELETE /api/drafts/{id}`
+#[worker::send]
+pub(in crate::worker) async fn delete(
+    app: App,
+    Owner(user_id): Owner,
+    Path(id): Path,
+    Query(Nothing {}): Query<Nothing>,
+    Json(Nothing {}): Json<Nothing>,
+) -> Answer {
+    let details = Details { user_id: &user_id, ..Details::default() };
+    let row = carry_out(&app, &id, Report::Delete, details).await?;
+    let status = row.creation.draft().status.unwrap_or(Status::Failed).as_str();
+    let deleted =
+        Deleted { id: &row.creation.id, status, attempt: row.creation.attempt, deleted_at: row.deleted_at };
+    Ok(json(StatusCode::OK, &deleted))
+}

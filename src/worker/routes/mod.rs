@@ -1,0 +1,60 @@
+//! The routes, and who may call them.
+
+pub mod creations;
+pub(super) mod dashboard;
+pub(super) mod demo;
+pub(super) mod drafts;
+pub mod events;
+pub(super) mod health;
+pub(super) mod monitor;
+pub mod sweeps;
+
+use axum::Router;
+use axum::middleware::{from_fn, map_response};
+use axum::routing::{delete, get, post};
+
+use super::problem::{method_not_allowed, nothing_here, see_other};
+use super::{app, rate_limit, secure};
+
+/// Every route. A HEAD is answered as a GET. The layers are from the innermost to the outermost.
+pub(super) fn router() -> Router {
+    Router::new()
+        .route("/", get(async || see_other("/drafts")))
+        .route("/drafts", get(drafts::page))
+        .route("/api/drafts", get(drafts::list))
+        .route("/api/drafts/active", get(drafts::active))
+        .route("/api/drafts/{id}", delete(drafts::delete))
+        .route("/api/drafts/{id}/publish", post(drafts::publish))
+        .route("/api/creations", get(creations::list).post(creations::create))
+        .route("/api/creations/{id}", get(creations::explain))
+        .route("/api/creations/{id}/start", post(creations::start))
+        .route("/api/creations/{id}/heartbeat", post(creations::heartbeat))
+        .route("/api/creations/{id}/complete", post(creations::complete))
+        .route("/api/creations/{id}/fail", post(creations::fail))
+        .route("/api/creations/{id}/restore", post(creations::restore))
+        .route("/api/generate/cleanup-stale", post(sweeps::cleanup_stale))
+        .route("/api/sweeps", get(sweeps::list))
+        .route("/api/events", get(events::list))
+        .route("/api/events/replay", post(events::replay))
+        .route("/api/counts", get(monitor::counts))
+        .route("/api/doctor", get(monitor::doctor))
+        .route("/metrics", get(monitor::metrics))
+        .route("/dashboard", get(dashboard::page))
+        .route("/dashboard/sign-in", post(dashboard::sign_in))
+        .route("/dashboard/sign-out", post(dashboard::sign_out))
+        .route("/dashboard/preview", post(dashboard::preview))
+        .route("/dashboard/apply", post(dashboard::apply))
+        .route("/dashboard/pause", post(dashboard::pause))
+        .route("/dashboard/resume", post(dashboard::resume))
+        .route("/dashboard/creations/{id}", get(dashboard::explain))
+        .route("/demo", get(demo::page).post(demo::sign_in))
+        .fallback(nothing_here)
+        .method_not_allowed_fallback(method_not_allowed)
+        .layer(from_fn(app::provide))
+        // Whether or not the configuration is valid.
+        .route("/readyz", get(health::ready).fallback(method_not_allowed))
+        .layer(from_fn(rate_limit::limit))
+        // Whoever asks, and however often.
+        .route("/healthz", get(health::alive).fallback(method_not_allowed))
+        .layer(map_response(secure::headers))
+}
