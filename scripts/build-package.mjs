@@ -16,16 +16,23 @@ const TARGET = "wasm32-unknown-unknown";
 const work = join(root, "target/package");
 const dist = join(root, "pkg/dist");
 
-/** The modules, each a feature `browser-<name>` and `src/browser/<name>.rs`: what a draft is, and what a policy object says. */
-const MODULES = ["draft", "policy"];
+/**
+ * The modules, each a feature `browser-<name>` and `src/browser/<name>.rs`: what a draft is, and what a policy object says; and the
+ * level at which Rust optimises each. Optimised for speed, the first is also the smaller: it becomes one function without a stack.
+ */
+const LEVELS = { draft: "3", policy: "s" };
+const MODULES = Object.keys(LEVELS);
 
 const ENTRIES = ["index", "element", "react"];
+
+/** What Rust's own target needs. With more, `wasm-opt` would use it, and a browser of 2023 could not load the modules: tail calls. */
+const FEATURES = ["bulk-memory", "bulk-memory-opt", "multivalue", "mutable-globals", "nontrapping-float-to-int", "reference-types", "sign-ext"].map((name) => `--enable-${name}`);
 
 /** A module as wasm-bindgen gives it, without what only its glue would need. */
 async function wasm(name) {
   const target = join("target", `browser-${name}`);
   await sh("cargo", ["build", "--locked", "--quiet", "--profile", "browser", "-p", "stale-drafts", "--no-default-features", "--features", `browser-${name}`, "--lib", "--target", TARGET, "--target-dir", target], {
-    env: { RUSTFLAGS: "-Clink-arg=-zstack-size=16384" },
+    env: { RUSTFLAGS: "-Clink-arg=-zstack-size=4096", CARGO_PROFILE_BROWSER_OPT_LEVEL: LEVELS[name] },
     quiet: true,
   });
   await sh(tool("wasm-bindgen"), ["--target", "web", "--no-typescript", "--out-dir", work, "--out-name", name, join(root, target, TARGET, "browser/stale_drafts.wasm")], { quiet: true });
@@ -33,10 +40,10 @@ async function wasm(name) {
   const graph = join(work, `${name}.json`);
   const exports = WebAssembly.Module.exports(new WebAssembly.Module(readFileSync(made))).map(({ name }) => name).filter((name) => !name.startsWith("__"));
   writeFileSync(graph, JSON.stringify([{ name: "outside", root: true, reaches: exports }, ...exports.map((name) => ({ name, export: name }))]));
-  await sh(bin("wasm-metadce"), [made, "-all", "--graph-file", graph, "-o", join(work, `${name}-all.wasm`)], { quiet: true });
-  await sh(bin("wasm-opt"), [join(work, `${name}-all.wasm`), "-all", "-Oz", "-Oz", "--converge", "--strip-debug", "--strip-producers", "--strip-target-features", "-o", join(work, `${name}.wasm`)], { quiet: true });
+  await sh(bin("wasm-metadce"), [made, ...FEATURES, "--graph-file", graph, "-o", join(work, `${name}-all.wasm`)], { quiet: true });
+  await sh(bin("wasm-opt"), [join(work, `${name}-all.wasm`), ...FEATURES, "--flatten", "--rereloop", "-Oz", "-Oz", "--converge", "--strip-debug", "--strip-producers", "--strip-target-features", "-o", join(work, `${name}.wasm`)], { quiet: true });
   // wasm2js knows the first version of WebAssembly only.
-  await sh(bin("wasm-opt"), [join(work, `${name}.wasm`), "-all", "--disable-multimemory", "--disable-memory64", "--llvm-memory-copy-fill-lowering", "--llvm-nontrapping-fptoint-lowering", "--signext-lowering", "-Oz", "-o", join(work, `${name}-mvp.wasm`)], { quiet: true });
+  await sh(bin("wasm-opt"), [join(work, `${name}.wasm`), ...FEATURES, "--llvm-memory-copy-fill-lowering", "--llvm-nontrapping-fptoint-lowering", "--signext-lowering", "-Oz", "-o", join(work, `${name}-mvp.wasm`)], { quiet: true });
   await sh(bin("wasm2js"), [join(work, `${name}-mvp.wasm`), "-Oz", "-o", join(work, `${name}.wasm2js.mjs`)], { quiet: true });
 }
 

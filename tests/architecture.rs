@@ -22,7 +22,7 @@ const RINGS: [(&str, &[&str], &[&str]); 8] = [
     ("read", &["read"], &["serde", "serde_json"]),
     ("config", &["rules", "auth", "read", "config"], &["serde", "serde_json"]),
     ("auth", &["rules", "read", "auth"], &["base64", "hmac", "serde", "serde_json", "sha2", "subtle"]),
-    ("browser", &["rules", "browser"], &["wasm_bindgen"]),
+    ("browser", &["rules", "browser"], &["lol_alloc", "wasm_bindgen"]),
     (
         "worker",
         &["rules", "read", "store", "service", "config", "auth", "worker"],
@@ -44,7 +44,7 @@ const RINGS: [(&str, &[&str], &[&str]); 8] = [
     ),
 ];
 
-const CRATES: [&str; 32] = [
+const CRATES: [&str; 33] = [
     "anstream",
     "anstyle",
     "base64",
@@ -60,6 +60,7 @@ const CRATES: [&str; 32] = [
     "hmac",
     "indicatif",
     "js_sys",
+    "lol_alloc",
     "maud",
     "oorandom",
     "rusqlite",
@@ -144,7 +145,7 @@ fn the_browser_and_the_worker_are_built_apart() {
         |name: &str| manifest.lines().find(|line| line.starts_with(&format!("{name} = ["))).unwrap();
     assert!(!feature("worker").contains("\"browser"));
     for half in ["browser-draft", "browser-policy"] {
-        assert_eq!(feature(half), format!("{half} = [\"dep:wasm-bindgen\"]"));
+        assert_eq!(feature(half), format!("{half} = [\"dep:lol_alloc\", \"dep:wasm-bindgen\"]"));
     }
 }
 

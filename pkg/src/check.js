@@ -16,26 +16,24 @@ const AGE = 6;
 const MAX_AGE = 7;
 const LIMIT = 8;
 const answer = /* @__PURE__ */ new Float64Array(/* @__PURE__ */ rules.memory.buffer, /* @__PURE__ */ rules.answer(), 9);
-const list = (length) => text.read(length).split("\n");
-const VERDICTS = /* @__PURE__ */ list(/* @__PURE__ */ rules.verdicts());
-const STATUSES = /* @__PURE__ */ list(/* @__PURE__ */ rules.statuses());
-const BADGES = /* @__PURE__ */ list(/* @__PURE__ */ rules.badges());
-const ERROR_CODES = /* @__PURE__ */ list(/* @__PURE__ */ rules.error_codes());
+const split = (length) => text.read(length).split("\n");
+const names = /* @__PURE__ */ split(/* @__PURE__ */ rules.names());
 
 /** A number of the rules, which is NaN where there is none. */
 const orNull = (number) => (number == number ? number : null);
 
-/** Sets the limits for a draft, and gives the names of their rules where a policy object has them. */
-const setLimits = (policy, kind) => {
-  if (policy?.call) {
-    const { limits, names } = policy(kind);
-    rules.limits(...limits);
-    return names;
+/** What the limits were last set by: a call into WebAssembly costs as much as a tenth of a verdict. */
+let current = NaN;
+
+/** Sets the limits: by one limit for everything, or by what a policy object gives for a kind. */
+const setLimits = (by) => {
+  if (by === current) return;
+  if (by === undefined) rules.default_limit();
+  else if (by?.limits) rules.limits(...by.limits);
+  else if (!(typeof by == "number" ? rules.hours(by) : typeof by == "string" && rules.named_limit(text.write(by)))) {
+    throw RangeError(fill(text.read(rules.no_policy()), { value: String(by) }));
   }
-  if (policy === undefined) rules.default_limit();
-  else if (!(typeof policy == "number" ? rules.hours(policy) : typeof policy == "string" && rules.named_limit(text.write(policy)))) {
-    throw RangeError(fill(text.read(rules.no_policy()), { value: String(policy) }));
-  }
+  current = by;
 };
 
 /** `now` as the two instants that it lies between: a clock knows its error. */
@@ -46,20 +44,21 @@ export const range = (now = Date.now()) => {
 };
 
 export const checkIn = (draft, policy, { earliest, latest }) => {
-  const names = setLimits(policy, draft.kind);
-  rules.check(STATUSES.indexOf(draft.status), millis(draft.created_at), millis(draft.queued_at), millis(draft.started_at), millis(draft.heartbeat_at), draft.attempt, earliest, latest);
-  const verdict = VERDICTS[answer[VERDICT]];
+  const by = policy?.call ? policy(draft.kind) : policy;
+  setLimits(by);
+  rules.check(names.indexOf(draft.status), millis(draft.created_at), millis(draft.queued_at), millis(draft.started_at), millis(draft.heartbeat_at), +draft.attempt, earliest, latest);
+  const verdict = names[answer[VERDICT]];
   const settled = verdict == "settled";
   return {
     verdict,
-    status: STATUSES[answer[STATUS]] ?? draft.status,
-    badge: BADGES[answer[BADGE]],
+    status: names[answer[STATUS]] ?? draft.status,
+    badge: names[answer[BADGE]],
     error: (settled ? draft.error : answer[ERROR] && text.read(answer[ERROR])) || null,
-    error_code: (settled ? draft.error_code : ERROR_CODES[answer[ERROR_CODE]]) ?? null,
+    error_code: (settled ? draft.error_code : names[answer[ERROR_CODE]]) ?? null,
     deadline: orNull(answer[DEADLINE]),
     age_ms: orNull(answer[AGE]),
     max_age_ms: orNull(answer[MAX_AGE]),
-    rule: names?.[answer[LIMIT]] ?? null,
+    rule: by?.names?.[answer[LIMIT]] ?? null,
   };
 };
 

@@ -4,31 +4,33 @@
 //! rules.hours(0.5);                                            // or limits(…), or another way to say when it is stale
 //! rules.check(status, created_at, queued_at, started_at, heartbeat_at, attempt, earliest, latest);
 //! const [verdict, status, badge] = answer;                       // the fields of an answer, where rules.answer() says
+//! names[badge]                                                   // the lines that rules.names() has written
 //! ```
 
 use std::cell::Cell;
 
 use wasm_bindgen::prelude::wasm_bindgen;
 
-use super::text::{is, write, write_lines};
+use super::text::{is, lines, lines_length, write};
 use super::{limit, millis};
 use crate::rules::{
-    Action, Attempts, Badge, Draft, Field, GENERATION_TIMEOUT, Limit, MaxAge, Phase, Preset, Rule, Status,
-    Time, Timestamp, Unreadable, Verdict, applied, classify_by,
+    Action, Active, Attempts, Badge, Draft, Field, GENERATION_TIMEOUT, Limit, MaxAge, Phase, Preset, Rule,
+    Status, Time, Timestamp, Unreadable, Verdict, applied, classify_by,
 };
 
-/// What the last draft is. JavaScript reads it where [`answer`] says, as doubles with these names in this order.
+/// What the last draft is. JavaScript reads it where [`answer`] says, as doubles with these names in this order. A name is given
+/// by its place in [`NAMES`], -1 for none.
 #[derive(Clone, Copy)]
 struct Answer {
-    /// Its place in [`verdicts`].
+    /// The name of the verdict.
     verdict: i32,
-    /// The place in [`statuses`] of the status that it has, or is about to have; -1 if it is unreadable.
+    /// The status that it has, or is about to have; none if it is unreadable.
     status: i32,
-    /// Its place in [`badges`].
+    /// The badge.
     badge: i32,
     /// The error that it has failed with, or why it is unreadable: its length in the buffer, 0 if there is none.
     error: usize,
-    /// The error's place in [`error_codes`], -1 if there is none.
+    /// The stable code of that error.
     error_code: i32,
     /// The last instant at which it is not stale; NaN where there is none.
     deadline: f64,
@@ -50,6 +52,45 @@ impl Answer {
         [verdict, status, badge, error as f64, error_code, deadline, age_ms, max_age_ms, limit]
     }
 }
+
+/// The statuses, in the order of [`Status::ALL`]; the verdicts; the badges, in the order of [`Badge::ALL`]; the error codes.
+const NAMES: [&str; 21] = [
+    Status::Pending.as_str(),
+    Status::Processing.as_str(),
+    Status::Draft.as_str(),
+    Status::Published.as_str(),
+    Status::Failed.as_str(),
+    "settled",
+    "fresh",
+    "stale",
+    "unreadable",
+    Badge::Pending.as_str(),
+    Badge::Processing.as_str(),
+    Badge::Draft.as_str(),
+    Badge::Published.as_str(),
+    Badge::Failed.as_str(),
+    Badge::Retrying.as_str(),
+    Badge::NeedsAttention.as_str(),
+    GENERATION_TIMEOUT,
+    Unreadable::UnknownStatus.code(),
+    Unreadable::Missing.code(),
+    Unreadable::Malformed(Field::CreatedAt).code(),
+    Unreadable::Future.code(),
+];
+// Where they are. A status is at its own number.
+const SETTLED: i32 = 5;
+const FRESH: i32 = 6;
+const STALE: i32 = 7;
+const UNREADABLE: i32 = 8;
+const BADGES: i32 = 9;
+const ERROR_CODES: i32 = 16;
+const NONE: i32 = -1;
+
+/// They are joined when this is compiled: a table of them would be an eighth of the module.
+const LINES: &str = match str::from_utf8(&lines::<{ lines_length(&NAMES) }>(&NAMES)) {
+    Ok(lines) => lines,
+    Err(_) => "",
+};
 
 /// The limits that apply, and how often drafts are tried.
 struct Applying {
@@ -111,6 +152,7 @@ pub fn no_policy() -> usize {
     write(&"`policy` is `{value}`: expected hours above 0, \"never\", a preset or a policy()")
 }
 
+#[inline(never)]
 fn one_limit(limit: Limit) {
     let limit = millis(limit);
     limits(limit, limit, limit, f64::INFINITY, 1.0);
@@ -165,36 +207,24 @@ pub fn check(
 }
 
 /// The answer about a draft that was judged at the latest instant that it may be, as it is at the earliest.
-fn answer_at(earliest: Timestamp, verdict: Verdict, limit_place: i32) -> Answer {
-    let verdict = match verdict {
-        Verdict::Stale(stale) if earliest <= stale.deadline() => Verdict::Fresh {
-            status: stale.stuck_status,
-            deadline: Some(stale.deadline()),
-            limit: limit(stale.max_age_ms as f64),
-            rule: stale.rule,
-        },
-        verdict => verdict,
-    };
+fn answer_at(earliest: Timestamp, verdict: Verdict, limit: i32) -> Answer {
     let none = Answer {
-        verdict: 0,
-        status: -1,
-        badge: Badge::of(&verdict) as i32,
+        verdict: SETTLED,
+        status: NONE,
+        badge: BADGES.saturating_add(Badge::of(&verdict) as i32),
         error: 0,
-        error_code: -1,
+        error_code: NONE,
         deadline: f64::NAN,
         age_ms: f64::NAN,
         max_age_ms: f64::NAN,
-        limit: limit_place,
+        limit,
     };
     match verdict {
-        Verdict::Settled(status) => Answer { verdict: 0, status: status as i32, ..none },
-        Verdict::Fresh { status, deadline, limit, .. } => Answer {
-            verdict: 1,
-            status: status.status() as i32,
-            deadline: deadline.map_or(f64::NAN, |at| at.as_millis() as f64),
-            max_age_ms: millis(limit),
-            ..none
-        },
+        Verdict::Settled(status) => Answer { status: status as i32, ..none },
+        Verdict::Fresh { status, deadline, limit, .. } => fresh(status, deadline, millis(limit), none),
+        Verdict::Stale(stale) if earliest <= stale.deadline() => {
+            fresh(stale.stuck_status, Some(stale.deadline()), stale.max_age_ms as f64, none)
+        }
         Verdict::Stale(mut stale) => {
             stale.age_ms = earliest.millis_since(stale.since);
             let status = match stale.action() {
@@ -202,10 +232,10 @@ fn answer_at(earliest: Timestamp, verdict: Verdict, limit_place: i32) -> Answer 
                 Action::Retry => Status::Pending,
             };
             Answer {
-                verdict: 2,
+                verdict: STALE,
                 status: status as i32,
                 error: write(&stale.error_text()),
-                error_code: 0,
+                error_code: ERROR_CODES,
                 deadline: stale.deadline().as_millis() as f64,
                 age_ms: stale.age_ms as f64,
                 max_age_ms: stale.max_age_ms as f64,
@@ -213,19 +243,38 @@ fn answer_at(earliest: Timestamp, verdict: Verdict, limit_place: i32) -> Answer 
             }
         }
         Verdict::Unreadable(reason) => {
-            let error_code = match reason {
+            let code = match reason {
                 Unreadable::UnknownStatus => 1,
                 Unreadable::Missing => 2,
                 Unreadable::Malformed(_) => 3,
                 Unreadable::Future => 4,
             };
-            Answer { verdict: 3, error: write(&reason), error_code, ..none }
+            Answer {
+                verdict: UNREADABLE,
+                error: write(&reason),
+                error_code: ERROR_CODES.saturating_add(code),
+                ..none
+            }
         }
     }
 }
 
+fn fresh(status: Active, deadline: Option<Timestamp>, max_age_ms: f64, none: Answer) -> Answer {
+    let badge = match status {
+        Active::Pending => Badge::Pending,
+        Active::Processing => Badge::Processing,
+    };
+    Answer {
+        verdict: FRESH,
+        status: status.status() as i32,
+        badge: BADGES.saturating_add(badge as i32),
+        deadline: deadline.map_or(f64::NAN, |at| at.as_millis() as f64),
+        max_age_ms,
+        ..none
+    }
+}
+
 /// NaN is missing; a fraction, or what is out of range, is malformed.
-#[inline(never)]
 fn time(millis: f64) -> Time {
     if millis.is_nan() {
         Time::Missing
@@ -259,29 +308,8 @@ pub fn answer() -> usize {
     ANSWER.try_with(|fields| fields.as_ptr().addr()).unwrap_or_default()
 }
 
-/// Writes the names of the verdicts.
+/// Writes the [`NAMES`], a line for each.
 #[wasm_bindgen]
-pub fn verdicts() -> usize {
-    write_lines(&["settled", "fresh", "stale", "unreadable"])
-}
-
-/// Writes the statuses.
-#[wasm_bindgen]
-pub fn statuses() -> usize {
-    write_lines(&Status::ALL.map(Status::as_str))
-}
-
-/// Writes the badges.
-#[wasm_bindgen]
-pub fn badges() -> usize {
-    write_lines(&Badge::ALL.map(Badge::as_str))
-}
-
-/// Writes the stable codes of errors.
-#[wasm_bindgen]
-pub fn error_codes() -> usize {
-    let malformed = Unreadable::Malformed(Field::CreatedAt);
-    let unreadable = [Unreadable::UnknownStatus, Unreadable::Missing, malformed, Unreadable::Future];
-    let [unknown, missing, malformed, future] = unreadable.map(Unreadable::code);
-    write_lines(&[GENERATION_TIMEOUT, unknown, missing, malformed, future])
+pub fn names() -> usize {
+    write(&LINES)
 }

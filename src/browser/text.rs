@@ -32,18 +32,39 @@ pub(super) fn write(words: &impl Words) -> usize {
     end.0
 }
 
-/// Writes a list to the buffer, one line each, and gives its length.
+/// How many bytes [`lines`] needs.
 #[cfg(feature = "browser-draft")]
-#[inline(never)]
-pub(super) fn write_lines(lines: &[&str]) -> usize {
-    let mut end = End(0);
-    for line in lines {
-        if end.0 > 0 {
-            end.text("\n");
-        }
-        end.text(line);
+#[expect(clippy::arithmetic_side_effects, reason = "it runs when it is compiled, and fails then")]
+pub(super) const fn lines_length(mut words: &[&str]) -> usize {
+    let mut length = 0;
+    while let [word, rest @ ..] = words {
+        length += word.len() + 1;
+        words = rest;
     }
-    end.0
+    length
+}
+
+/// The words, each on a line of its own.
+#[cfg(feature = "browser-draft")]
+#[expect(
+    clippy::arithmetic_side_effects,
+    clippy::indexing_slicing,
+    reason = "it runs when it is compiled, and fails then"
+)]
+pub(super) const fn lines<const LENGTH: usize>(mut words: &[&str]) -> [u8; LENGTH] {
+    let mut lines = [b'\n'; LENGTH];
+    let mut at = 0;
+    while let [word, rest @ ..] = words {
+        let mut bytes = word.as_bytes();
+        while let [byte, rest @ ..] = bytes {
+            lines[at] = *byte;
+            at += 1;
+            bytes = rest;
+        }
+        at += 1;
+        words = rest;
+    }
+    lines
 }
 
 /// Whether the first `length` bytes of the buffer are this word.
@@ -65,8 +86,8 @@ impl Sink for End {
         let _always_there = BUFFER.try_with(|bytes| {
             for (cell, byte) in bytes.iter().skip(self.0).zip(text.bytes()) {
                 cell.set(byte);
-                self.0 = self.0.saturating_add(1);
             }
+            self.0 = self.0.saturating_add(text.len()).min(BYTES);
         });
     }
 

@@ -1,6 +1,8 @@
 // Drafts and policies by a seed, most of them near a limit, and what a build of the package answers to them. It runs in Node
 // and in workerd.
 
+import { random } from "../../scripts/random.mjs";
+
 export const MAX = 8.64e15;
 const NOON = 1_700_000_000_000;
 const DRAFTS = 20;
@@ -8,22 +10,12 @@ const KINDS = ["image", "video", "pending", "undefined", "null", "$.ключ'\"[
 const GARBAGE = [1.5, -1, -0.5, MAX + 1, 2 ** 53, 1e300, -1e300, Infinity, -Infinity, NaN, 5e-324, "soon", "", "2023-11-14", "1700000000000", true, {}, [], [5]];
 const WRONG = [0, -0, -1, NaN, Infinity, -Infinity, 1e21, 1.5e-7, 5e-324, 2_400_000_000.1, 101, 1.5, "1", "Never", "a\"b\\\n\u0001ü", "", null, undefined, [], [1], { x: 1 }, true, false];
 
-/** Random numbers by a seed: the algorithm mulberry32. */
-function random(seed) {
-  let state = seed >>> 0;
-  const next = () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-  const below = (bound) => Math.floor(next() * bound);
-  return { below, pick: (list) => list[below(list.length)], chance: (share) => next() < share, next };
-}
-
 /** One policy, and drafts that are judged by it. */
 export function batch(seed, number) {
-  const { below, pick, chance, next } = random(Math.imul(seed, 0x9e3779b1) + Math.imul(number + 1, 0x85ebca6b));
+  const next = random(Math.imul(seed, 0x9e3779b1) + Math.imul(number + 1, 0x85ebca6b));
+  const below = (bound) => Math.floor(next() * bound);
+  const pick = (list) => list[below(list.length)];
+  const chance = (share) => next() < share;
   const wrong = chance(0.2);
   const term = () => (chance(0.15) ? "never" : chance(0.7) ? pick([0.01, 0.5, 1, 1.5, 2, 24]) : chance(0.9) ? 0.001 + next() * 50 : pick([1 / 60_000, 1e-5, next() * 2.4e9, 2.4e9]));
   const value = (right) => (wrong && chance(0.15) ? pick(WRONG) : right());

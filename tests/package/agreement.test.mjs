@@ -66,17 +66,17 @@ for (const [name, load] of Object.entries(builds)) {
 }
 
 test("native and wasm on workerd agree", async () => {
-  const worker = `import * as api from "./index.js";
-    import { answer, batch } from "./agreement.mjs";
+  const worker = `import * as api from "./dist/index.js";
+    import { answer, batch } from "./tests/package/agreement.mjs";
     export default { async fetch(request) {
       const { seed, numbers } = await request.json();
       return Response.json(numbers.map((number) => answer(api, batch(seed, number))));
     } };`;
-  const file = (name, folder = join(dist, "workerd")) => ({ path: `/${name}`, contents: readFileSync(join(folder, name), name.endsWith(".wasm") ? undefined : "utf8") });
+  const file = (path, from) => ({ path: `/${path}`, contents: readFileSync(from, path.endsWith(".wasm") ? undefined : "utf8") });
   const modules = [
     { type: "ESModule", path: "/worker.js", contents: worker },
-    { type: "ESModule", ...file("agreement.mjs", join(root, "tests/package")) },
-    ...readdirSync(join(dist, "workerd")).filter((name) => /\.(js|wasm)$/.test(name) && !/^(element|react)\./.test(name)).map((name) => ({ type: name.endsWith(".wasm") ? "CompiledWasm" : "ESModule", ...file(name) })),
+    ...["tests/package/agreement.mjs", "scripts/random.mjs"].map((name) => ({ type: "ESModule", ...file(name, join(root, name)) })),
+    ...readdirSync(join(dist, "workerd")).filter((name) => /\.(js|wasm)$/.test(name) && !/^(element|react)\./.test(name)).map((name) => ({ type: name.endsWith(".wasm") ? "CompiledWasm" : "ESModule", ...file(`dist/${name}`, join(dist, "workerd", name)) })),
   ];
   const miniflare = new Miniflare({ modules, modulesRoot: "/", compatibilityDate: "2026-04-20", cf: false });
   try {
