@@ -83,7 +83,7 @@ CREATE TABLE stale_drafts_creations (
   rule         TEXT CHECK (typeof(rule) IN ('text', 'null')),
   sweep_id     TEXT CHECK (typeof(sweep_id) IN ('text', 'null')), -- no foreign key: old sweeps are trimmed
 
-  -- The rule `Draft::signs_of_life` (src/rules/verdict.rs), for the index; NULL where that is an error or the
+  -- The rule `Draft::signs_of_life` (src/rules/draft.rs), for the index; NULL where that is an error or the
   -- creation is not active. tests/worker compares the two on the same cases.
   last_sign_of_life INTEGER GENERATED ALWAYS AS (
     CASE

@@ -31,7 +31,7 @@ export function check(draft, { now = Date.now(), policy = 1 } = {}) {
   for (const name of status === "pending" ? ["created_at", "heartbeat_at"] : ["created_at", "started_at", "heartbeat_at"]) {
     const time = millis(draft[name]);
     if (time === null) continue;
-    if (!good(time)) return unreadable(status, "time_malformed", "its " + name + " is no time: expected whole epoch milliseconds", max_age_ms);
+    if (!good(time)) return unreadable(status, "time_malformed", "its " + name + " is not a time: expected whole epoch milliseconds", max_age_ms);
     last = Math.max(last, time);
   }
   if (last === null) return unreadable(status, "time_missing", "it has no time", max_age_ms);

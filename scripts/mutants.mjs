@@ -18,7 +18,7 @@ const PARTS = {
     tests: ["rules", "properties", "diagnosis", "judgements"],
   },
   store: {
-    files: ["src/store/**", "src/sweep.rs", "src/report.rs"],
+    files: ["src/store/**", "src/service/**"],
     build: ["--package", "stale-drafts"],
     // Without the simulator: it would double the time, and each statement has a test of its own.
     tests: ["store"],

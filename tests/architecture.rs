@@ -1,4 +1,4 @@
-//! Dependencies point inwards only: rules ← store ← sweep ← shells, rules ← browser. The command and the simulator are crates of their own. Each folder names what it may use, and using
+//! Dependencies point inwards only: rules ← store ← service ← shells, rules ← browser. The command and the simulator are crates of their own. Each folder names what it may use, and using
 //! anything else fails here.
 
 #![allow(

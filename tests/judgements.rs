@@ -161,7 +161,7 @@ fn a_refusal_has_a_code_and_words() {
         (
             Refusal::WrongFence,
             "wrong_fence",
-            "the fence is none of this creation: expected the one that its start gave",
+            "the fence does not belong to this creation: expected the one that its start gave",
         ),
         (
             Refusal::FenceMissing,

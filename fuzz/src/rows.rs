@@ -8,8 +8,8 @@ use stale_drafts::rules::{
 };
 use stale_drafts::service::monitor::Health;
 use stale_drafts::store::{
-    self, CandidateRow, Dashboard, PageRow, Row, StandingRow, candidates, claimed, done_ids, page_rows,
-    standing_of, suspended,
+    self, CandidateRow, CreationRow, Dashboard, PageRow, Row, candidates, claimed, creation_of, done_ids,
+    page_rows, suspended,
 };
 use stale_drafts::worker::draft::{Cursor, DraftView};
 use stale_drafts::worker::explanation::{Explanation, SweepAudit};
@@ -29,7 +29,7 @@ pub fn holds(data: &[u8]) {
     if let Ok(rows) = page_rows(&cell("page")) {
         rows.into_iter().for_each(|row| shown(row, &policy));
     }
-    if let Ok(Some(row)) = standing_of(&cell("standing")) {
+    if let Ok(Some(row)) = creation_of(&cell("creation")) {
         reported(&row);
     }
     if let Ok(Some(ids)) = done_ids(&cell("done_ids")) {
@@ -88,7 +88,7 @@ fn shown(row: PageRow, policy: &Policy) {
 }
 
 /// A report is judged, whatever the creation is, and a refused one says why.
-fn reported(row: &StandingRow) {
+fn reported(row: &CreationRow) {
     let fence = row.fence.as_deref().unwrap_or("1.0");
     let reports = [
         Report::Start { worker: "task-1" },

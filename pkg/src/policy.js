@@ -30,7 +30,7 @@ const understand = (settings) => {
   rules.begin();
   for (const [path, value] of settings) {
     for (const key of path) rules.key(text.write(key));
-    if (!give(value)) throw RangeError(fill(text.read(rules.problem()), { key: path.join("."), value: shown(value) }));
+    if (!give(value)) throw RangeError(fill(text.read(rules.error()), { key: path.join("."), value: shown(value) }));
   }
 };
 

@@ -4,7 +4,7 @@
 //! rules.begin();
 //! for (const [path, value] of settings) {                      // (["kinds", "video", "processing"], 6)
 //!   for (const key of path) rules.key(write(key));
-//!   if (!rules.number(value)) throw RangeError(rules.problem());
+//!   if (!rules.number(value)) throw RangeError(rules.error());
 //! }
 //! rules.limit(place); rules.rule(place); rules.attempts();     // what they give
 //! ```
@@ -18,7 +18,7 @@ use wasm_bindgen::prelude::wasm_bindgen;
 
 use super::millis;
 use super::text::{is, write};
-use crate::rules::{Active, Entry, Key, KindPolicy, Limit, Phase, Problem, Rule, Value};
+use crate::rules::{Active, Entry, Key, KindPolicy, Limit, Phase, Rule, SettingError, Value};
 
 /// One limit on silence for each phase, in their order, and one on the total time.
 const LIMITS: usize = Phase::ALL.len() + 1;
@@ -29,7 +29,7 @@ const LONGEST: usize = 3;
 thread_local! {
     static POLICY: Cell<KindPolicy> = const { Cell::new(KindPolicy::DEFAULT) };
     static PATH: Cell<Path> = const { Cell::new(Path::EMPTY) };
-    static PROBLEM: Cell<Option<Problem>> = const { Cell::new(None) };
+    static ERROR: Cell<Option<SettingError>> = const { Cell::new(None) };
 }
 
 #[derive(Clone, Copy)]
@@ -91,14 +91,14 @@ fn end(value: Value) -> bool {
     let path = keys.get(..length).unwrap_or_default();
     let result = Entry::read(path, value).and_then(|entry| policy.set(entry));
     set(&POLICY, policy);
-    set(&PROBLEM, result.err());
+    set(&ERROR, result.err());
     result.is_ok()
 }
 
 /// Writes what is wrong with the last setting, with `{key}` and `{value}` where the setting's own are to stand.
 #[wasm_bindgen]
-pub fn problem() -> usize {
-    get(&PROBLEM, None).map_or(0, |problem| write(&problem.message()))
+pub fn error() -> usize {
+    get(&ERROR, None).map_or(0, |error| write(&error.message()))
 }
 
 /// How many limits a policy gives: the first arguments of [`limits`](super::draft::limits).

@@ -31,11 +31,11 @@ pub struct Config {
     pub policy: Policy,
     /// The same as the configuration has it, in JSON: for the pages, which judge by it too.
     pub policy_json: String,
-    /// Creations looked at in one sweep, which is one transaction: 1 to 1,000, by default 1,000.
+    /// Creations failed or retried in one sweep, which is one transaction: 1 to 1,000, by default 1,000.
     pub rows_per_sweep: u32,
     /// Drafts on a page of the list: 1 to 100, by default 20.
     pub page_size: u32,
-    /// The Worker is ready while the last good sweep of the cron trigger is at most this old: 1 to 1,440 minutes,
+    /// The Worker is ready while the last good sweep of the cron trigger is younger than this: 1 to 1,440 minutes,
     /// by default 10.
     pub max_minutes_since_sweep: u32,
     /// How the users' tokens are verified.

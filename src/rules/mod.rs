@@ -29,7 +29,7 @@ pub use limit::{Attempts, InvalidMaxAge, Limit, MaxAge, Preset};
 pub use plan::{Candidate, Decision, Decisions, Planned, SkipReason, decide, recheck};
 pub use policy::{KindPolicy, Policy, Rule};
 #[cfg(feature = "browser-policy")]
-pub(crate) use setting::{Entry, Key, Problem, Value};
+pub(crate) use setting::{Entry, Key, SettingError, Value};
 pub use setting::{PolicyError, Setting};
 pub use status::{Active, IllegalTransition, Status, UnknownStatus};
 pub use text::{

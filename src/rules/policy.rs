@@ -1,6 +1,6 @@
 use super::draft::Phase;
 use super::limit::{Attempts, Limit, MaxAge, Preset};
-use super::setting::{Entry, Key, PolicyError, Problem, Says, Setting};
+use super::setting::{Entry, Key, PolicyError, Says, Setting, SettingError};
 use super::status::Active;
 
 /// How long a creation may show no sign of life: per status, and per kind of creation. And how long it may take in all,
@@ -87,7 +87,7 @@ impl Policy {
             let keys: Vec<_> = path.iter().map(|text| Key::of(|word| word == *text)).collect();
             Entry::read(&keys, setting.value())
                 .and_then(|entry| policy.table(path).set(entry.says))
-                .map_err(|problem| PolicyError::new(problem, path, setting))?;
+                .map_err(|error| PolicyError::new(error, path, setting))?;
         }
         Ok(policy)
     }
@@ -152,8 +152,8 @@ impl Policy {
         self.kinds.iter().map(|(kind, _)| kind.as_str())
     }
 
-    /// The same policy with every limit on silence replaced by `max_age`; what is `never` stale stays so, and the limits
-    /// on the total time and the attempts stay as they are.
+    /// The same policy with every limit by age replaced by `max_age`; what is `never` stale stays so, and the limits between
+    /// heartbeats and on the total time and the attempts stay as they are.
     ///
     /// This is what `--max-age-hours` and `?max_age_hours=` do.
     #[must_use]
@@ -182,7 +182,7 @@ impl KindPolicy {
 
     /// Adds an entry; one of a kind is taken for this kind's.
     #[cfg(feature = "browser-policy")]
-    pub(crate) fn set(&mut self, entry: Entry) -> Result<(), Problem> {
+    pub(crate) fn set(&mut self, entry: Entry) -> Result<(), SettingError> {
         if entry.of_kind { self.own.set(entry.says) } else { self.every.set(entry.says) }
     }
 
@@ -241,10 +241,10 @@ impl Table {
         keep_late_results: None,
     };
 
-    fn set(&mut self, says: Says) -> Result<(), Problem> {
+    fn set(&mut self, says: Says) -> Result<(), SettingError> {
         match says {
-            Says::MaxAge(_) if self.preset.is_some() => return Err(Problem::TwoBases),
-            Says::Preset(_) if self.max_age.is_some() => return Err(Problem::TwoBases),
+            Says::MaxAge(_) if self.preset.is_some() => return Err(SettingError::TwoBases),
+            Says::Preset(_) if self.max_age.is_some() => return Err(SettingError::TwoBases),
             Says::MaxAge(limit) => self.max_age = Some(limit),
             Says::Preset(preset) => self.preset = Some(preset),
             Says::Pending(limit) => self.pending = Some(limit),
@@ -272,13 +272,12 @@ impl Table {
         }
     }
 
-    /// Changes the limits on silence.
+    /// Changes the limits by age. The limit between heartbeats stays: whoever keeps it is alive, whatever is asked for.
     fn map(self, change: impl Fn(Limit) -> Limit) -> Self {
         Table {
             max_age: self.max_age.map(&change),
             pending: self.pending.map(&change),
             processing: self.processing.map(&change),
-            heartbeat: self.heartbeat.map(&change),
             ..self
         }
     }

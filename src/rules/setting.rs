@@ -39,9 +39,9 @@ impl fmt::Display for Setting<'_> {
 pub struct PolicyError(String);
 
 impl PolicyError {
-    pub(super) fn new(problem: Problem, path: &[&str], setting: Setting<'_>) -> Self {
+    pub(super) fn new(error: SettingError, path: &[&str], setting: Setting<'_>) -> Self {
         let (key, value) = (path.join("."), setting.to_string());
-        let around_values = problem.message().split("{value}");
+        let around_values = error.message().split("{value}");
         PolicyError(around_values.map(|text| text.replace("{key}", &key)).collect::<Vec<_>>().join(&value))
     }
 }
@@ -134,12 +134,12 @@ pub(crate) enum Says {
 
 impl Entry {
     /// Understands the setting at `path`.
-    pub(crate) fn read(path: &[Key], value: Value) -> Result<Self, Problem> {
+    pub(crate) fn read(path: &[Key], value: Value) -> Result<Self, SettingError> {
         let (of_kind, key) = match path {
-            [Key::Kinds] | [Key::Kinds, _] => return Err(Problem::NoTable),
+            [Key::Kinds] | [Key::Kinds, _] => return Err(SettingError::NoTable),
             [Key::Kinds, kind, key] if !matches!(kind, Key::Empty) => (true, *key),
             [key] => (false, *key),
-            _ => return Err(Problem::UnknownKey),
+            _ => return Err(SettingError::UnknownKey),
         };
         let says = match key {
             Key::MaxAgeHours => Says::MaxAge(hours(value)?),
@@ -150,19 +150,19 @@ impl Entry {
             Key::Attempts => Says::Attempts(attempts(value)?),
             Key::Preset if !of_kind => Says::Preset(preset(value)?),
             Key::KeepLateResults if !of_kind => Says::KeepLateResults(flag(value)?),
-            _ if of_kind => return Err(Problem::UnknownKindKey),
-            _ => return Err(Problem::UnknownKey),
+            _ if of_kind => return Err(SettingError::UnknownKindKey),
+            _ => return Err(SettingError::UnknownKey),
         };
         Ok(Entry { of_kind, says })
     }
 }
 
-fn hours(value: Value) -> Result<Limit, Problem> {
-    limit(value, MaxAge::checked).ok_or(Problem::NoHours)
+fn hours(value: Value) -> Result<Limit, SettingError> {
+    limit(value, MaxAge::checked).ok_or(SettingError::NoHours)
 }
 
-fn minutes(value: Value) -> Result<Limit, Problem> {
-    limit(value, MaxAge::minutes).ok_or(Problem::NoMinutes)
+fn minutes(value: Value) -> Result<Limit, SettingError> {
+    limit(value, MaxAge::minutes).ok_or(SettingError::NoMinutes)
 }
 
 fn limit(value: Value, max_age: fn(f64) -> Option<MaxAge>) -> Option<Limit> {
@@ -173,30 +173,30 @@ fn limit(value: Value, max_age: fn(f64) -> Option<MaxAge>) -> Option<Limit> {
     }
 }
 
-fn attempts(value: Value) -> Result<Attempts, Problem> {
+fn attempts(value: Value) -> Result<Attempts, SettingError> {
     match value {
-        Value::Number(number) => Attempts::checked(number).ok_or(Problem::NoAttempts),
-        _ => Err(Problem::NoAttempts),
+        Value::Number(number) => Attempts::checked(number).ok_or(SettingError::NoAttempts),
+        _ => Err(SettingError::NoAttempts),
     }
 }
 
-const fn preset(value: Value) -> Result<Preset, Problem> {
+const fn preset(value: Value) -> Result<Preset, SettingError> {
     match value {
         Value::Preset(preset) => Ok(preset),
-        _ => Err(Problem::NoPreset),
+        _ => Err(SettingError::NoPreset),
     }
 }
 
-const fn flag(value: Value) -> Result<bool, Problem> {
+const fn flag(value: Value) -> Result<bool, SettingError> {
     match value {
         Value::Bool(flag) => Ok(flag),
-        _ => Err(Problem::NoFlag),
+        _ => Err(SettingError::NoFlag),
     }
 }
 
 /// Why a setting is not understood.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Problem {
+pub(crate) enum SettingError {
     /// Neither hours nor `"never"`.
     NoHours,
     /// Neither minutes nor `"never"`.
@@ -214,31 +214,31 @@ pub(crate) enum Problem {
     UnknownKindKey,
 }
 
-impl Problem {
+impl SettingError {
     /// The message, with `{key}` and `{value}` where the setting's own are to stand.
     pub(crate) const fn message(self) -> &'static str {
         match self {
-            Problem::NoHours => {
+            SettingError::NoHours => {
                 "`{key}` is `{value}`: expected hours above 0, such as `1` or `0.5`, or `\"never\"`"
             }
-            Problem::NoMinutes => {
+            SettingError::NoMinutes => {
                 "`{key}` is `{value}`: expected minutes above 0, such as `2` or `0.5`, or `\"never\"`"
             }
-            Problem::NoAttempts => "`{key}` is `{value}`: expected a whole number from 1 to 100",
-            Problem::NoFlag => "`{key}` is `{value}`: expected `true` or `false`",
-            Problem::NoPreset => {
+            SettingError::NoAttempts => "`{key}` is `{value}`: expected a whole number from 1 to 100",
+            SettingError::NoFlag => "`{key}` is `{value}`: expected `true` or `false`",
+            SettingError::NoPreset => {
                 "`{key}` is `{value}`: expected `\"development\"` (10 minutes), `\"budget\"` (30 minutes) or \
                  `\"production\"` (1 hour)"
             }
-            Problem::TwoBases => "`preset` and `max_age_hours` exclude each other: give one",
-            Problem::NoTable => {
+            SettingError::TwoBases => "`preset` and `max_age_hours` exclude each other: give one",
+            SettingError::NoTable => {
                 "`{key}` is `{value}`: expected a table such as `kinds.video = { processing = 6 }`"
             }
-            Problem::UnknownKey => {
+            SettingError::UnknownKey => {
                 "unknown key `{key}`: expected `preset`, `max_age_hours`, `pending`, `processing`, `heartbeat_minutes`, \
                  `total_hours`, `attempts`, `keep_late_results` or `kinds.<kind>`"
             }
-            Problem::UnknownKindKey => {
+            SettingError::UnknownKindKey => {
                 "unknown key `{key}`: expected `max_age_hours`, `pending`, `processing`, `heartbeat_minutes`, \
                  `total_hours` or `attempts`"
             }

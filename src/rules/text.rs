@@ -111,7 +111,7 @@ impl Words for Unreadable {
             Unreadable::Malformed(field) => {
                 to.text("its `");
                 to.text(field.as_str());
-                to.text("` is no time: expected whole epoch milliseconds");
+                to.text("` is not a time: expected whole epoch milliseconds");
             }
             Unreadable::Future => to.text("its last sign of life is in the future"),
         }
@@ -292,7 +292,7 @@ impl Badge {
 /// `Auto-cleanup: Marked 3 stale creations as failed`: a sweep's line in the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SweepMessage {
-    /// How many creations it marked failed.
+    /// How many creations it marked as failed.
     pub marked: u64,
 }
 

@@ -197,7 +197,9 @@ impl fmt::Display for Refusal {
             Refusal::Illegal(illegal) => return illegal.fmt(f),
             Refusal::Taken => "another worker has begun this attempt",
             Refusal::Over => "the attempt of this fence is over",
-            Refusal::WrongFence => "the fence is none of this creation: expected the one that its start gave",
+            Refusal::WrongFence => {
+                "the fence does not belong to this creation: expected the one that its start gave"
+            }
             Refusal::FenceMissing => "a worker has begun: expected the fence that its start gave",
             Refusal::Active => "it is still being generated: wait until it is finished or failed",
             Refusal::NothingKept => "no result has come in too late: there is nothing to restore",

@@ -5,7 +5,7 @@
 //! same whether the report took effect now or did so before.
 
 use crate::rules::{Judgement, Refusal, Report, Timestamp};
-use crate::store::{self, Database, DatabaseError, Details, NewCreation, StandingRow};
+use crate::store::{self, CreationRow, Database, DatabaseError, Details, NewCreation};
 
 /// Why a report did not take effect.
 #[derive(Clone, Debug)]
@@ -17,7 +17,7 @@ pub enum ReportError {
         /// Why.
         refusal: Refusal,
         /// The creation as it is now.
-        standing: Box<StandingRow>,
+        row: Box<CreationRow>,
     },
     /// The balance does not cover the charge.
     InsufficientTokens {
@@ -47,12 +47,12 @@ pub async fn create(
     database: &impl Database,
     new: NewCreation<'_>,
     now: Timestamp,
-) -> Result<StandingRow, ReportError> {
+) -> Result<CreationRow, ReportError> {
     let results = match database.run(&store::create(new, now)).await {
         Ok(results) => results,
         Err(error) => return Err(charging(database, error, new.user_id, new.tokens).await),
     };
-    let row = results.last().map(|rows| store::standing_of(rows)).transpose()?.flatten();
+    let row = results.last().map(|rows| store::creation_of(rows)).transpose()?.flatten();
     let row = row.ok_or(ReportError::NotFound)?;
     let same = row.creation.user_id == new.user_id
         && row.creation.kind == new.kind
@@ -72,27 +72,26 @@ pub async fn report(
     report: Report<'_>,
     details: Details<'_>,
     now: Timestamp,
-) -> Result<StandingRow, ReportError> {
+) -> Result<CreationRow, ReportError> {
     let results = match database.run(&store::report(id, &report, &details, now)).await {
         Ok(results) => results,
         Err(error) if !error.is_insufficient() => return Err(error.into()),
         Err(error) => {
-            let results = database.run(&[store::standing(id)]).await?;
-            let row = results.first().map(|rows| store::standing_of(rows)).transpose()?.flatten();
+            let results = database.run(&[store::creation(id)]).await?;
+            let row = results.first().map(|rows| store::creation_of(rows)).transpose()?.flatten();
             let Some(creation) = row.map(|row| row.creation) else { return Err(ReportError::NotFound) };
             return Err(charging(database, error, &creation.user_id, creation.tokens).await);
         }
     };
-    let row = results.last().map(|rows| store::standing_of(rows)).transpose()?.flatten();
+    let row = results.last().map(|rows| store::creation_of(rows)).transpose()?.flatten();
     let row = row.ok_or(ReportError::NotFound)?;
     // What is somebody else's is not there.
     if matches!(report, Report::Publish | Report::Delete) && row.creation.user_id != details.user_id {
         return Err(ReportError::NotFound);
     }
-    let standing =
-        row.snapshot().ok_or_else(|| DatabaseError::new("the creation's status is none that there is"))?;
-    match report.judge(&standing) {
-        Judgement::Refuse(refusal) => Err(ReportError::Refused { refusal, standing: Box::new(row) }),
+    let snapshot = row.snapshot().ok_or_else(|| DatabaseError::new("the creation's status is unknown"))?;
+    match report.judge(&snapshot) {
+        Judgement::Refuse(refusal) => Err(ReportError::Refused { refusal, row: Box::new(row) }),
         // A heartbeat would be accepted again. Anything else that still would be was not carried out.
         Judgement::Accept if !matches!(report, Report::Heartbeat { .. }) => {
             Err(ReportError::Database(DatabaseError::new("the report was not carried out")))

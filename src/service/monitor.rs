@@ -147,7 +147,7 @@ pub async fn run(
     let interval = if occasion == Occasion::Request { INTERVAL_MS } else { 0 };
     let mut batch = vec![store::take_turn(now, interval)];
     if occasion == (Occasion::Cron { swept: true }) {
-        batch.push(store::release("circuit_breaker"));
+        batch.push(store::close_breaker());
     }
     let results = database.run(&batch).await?;
     let Some(trims) = store::turn(results.into_iter().next().unwrap_or_default())? else {

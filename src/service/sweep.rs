@@ -3,7 +3,7 @@
 //! Select candidates by the index → the rules decide → one transaction writes, and repeats in every write what
 //! was decided on.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, HashSet};
 
 use crate::rules::{
     Action, Active, CircuitBreaker, Decision, Decisions, Planned, Policy, Rule, SkipReason, Staleness,
@@ -62,7 +62,7 @@ pub struct SweepRequest<'a> {
     pub policy: &'a Policy,
     /// Take the same path and write nothing.
     pub dry_run: bool,
-    /// Whom the rest of the app is told by: see `events.destinations`.
+    /// Whom the rest of the app is told by: see `stale_drafts_events.destinations`.
     pub notify: Notify,
     /// When it is suspended, if nobody has confirmed what it does; `None` for never.
     pub breaker: Option<CircuitBreaker>,
@@ -82,8 +82,10 @@ const STATEMENTS: usize = 3;
 const REJECTED_FOR_MS: u64 = 3_600_000;
 /// After this time it tries again what was only rejected together with others.
 const REJECTED_TOGETHER_FOR_MS: u64 = 300_000;
+/// So much later comes each further part that was rejected together.
+const TURN_MS: u64 = 60_000;
 
-/// Whom events go to, as `events.destinations` has it; 0 is nobody, and then none is written.
+/// Whom events go to, as `stale_drafts_events.destinations` has it; 0 is nobody, and then none is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Notify {
     /// Of a failure or a restore.
@@ -328,40 +330,50 @@ impl<D: Database> Run<'_, D> {
     }
 
     /// Carries out the steps, unless this is a dry run, in one transaction; in several smaller ones if the database
-    /// rejects a row. The larger parts come first, so most of what can be written is written before the statements are used up.
+    /// rejects a row. One half is followed down to the row before the other is tried: however many are rejected, each sweep
+    /// finds at least one of them. What the statements did not suffice for is set aside in the parts that are left, each with
+    /// a turn of its own: so they come back apart, and a part without a rejected row goes through whole.
     async fn carry_out(&mut self, steps: &[Step<'_>]) -> Result<(), DatabaseError> {
         if self.request.dry_run {
             steps.iter().for_each(|step| self.note(step));
             return Ok(());
         }
-        let mut parts = VecDeque::from([steps]);
+        let mut parts = vec![steps];
         let mut statements = 0_usize;
+        let mut wait = REJECTED_TOGETHER_FOR_MS;
         let mut aside = Vec::new();
         let mut reason = String::new();
-        while let Some(part) = parts.pop_front().filter(|part| !part.is_empty()) {
+        let mut stopped = Ok(());
+        while let Some(part) = parts.pop().filter(|part| !part.is_empty()) {
             if statements >= MAX_STATEMENTS {
-                aside.extend(part.iter().map(|step| (step, REJECTED_TOGETHER_FOR_MS, reason.clone())));
+                for step in part {
+                    let error = format!("rejected together with others: {reason}");
+                    self.outcome.rejected.push(Rejected { id: step.row.id.clone(), error: error.clone() });
+                    aside.push((step, wait, error));
+                }
+                wait = wait.saturating_add(TURN_MS);
                 self.outcome.more = true;
                 continue;
             }
-            let actions =
-                [Action::Fail, Action::Retry].map(|action| part.iter().any(|step| step.action() == action));
-            let actions = actions.into_iter().filter(|any| *any).count();
-            statements = statements.saturating_add(STATEMENTS.saturating_mul(actions));
+            // Those that are failed come first.
+            let retries = part.partition_point(|step| step.action() == Action::Fail);
+            let mixed = 0 < retries && retries < part.len();
+            statements = statements.saturating_add(if mixed { STATEMENTS * 2 } else { STATEMENTS });
             let Err(error) = self.transaction(part, part.len() == steps.len()).await else { continue };
             if !error.is_constraint() && !error.is_too_big() {
-                return Err(error);
+                stopped = Err(error);
+                break;
             }
             reason = error.to_string();
             if let [step] = part {
                 self.outcome.rejected.push(Rejected { id: step.row.id.clone(), error: reason.clone() });
                 aside.push((step, REJECTED_FOR_MS, reason.clone()));
             } else {
-                let (head, tail) = part.split_at(part.len() / 2);
-                parts.extend([head, tail]);
+                let (head, tail) = part.split_at(if mixed { retries } else { part.len() / 2 });
+                parts.extend([tail, head]);
             }
         }
-        self.set_aside(&aside).await
+        stopped.and(self.set_aside(&aside).await)
     }
 
     /// All of `part` in one transaction: those that are failed, and those that are retried.

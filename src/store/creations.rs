@@ -60,9 +60,9 @@ const RESTORE: &str = "UPDATE stale_drafts_creations SET status = 'draft', resul
      WHERE id = ?1 AND status = 'failed' AND late_at IS NOT NULL AND deleted_at IS NULL";
 
 #[rustfmt::skip]
-const STANDING: &str = concat!(
+const CREATION: &str = concat!(
     "SELECT json_array(", candidate!(), ", worker, fence, prompt, error_code, result_url, late_at, restored_at, deleted_at,
-       CASE typeof(finished_at) WHEN 'integer' THEN finished_at END) AS standing
+       CASE typeof(finished_at) WHEN 'integer' THEN finished_at END) AS creation
      FROM stale_drafts_creations WHERE id = ?1"
 );
 
@@ -86,7 +86,7 @@ pub fn create(new: NewCreation<'_>, now: Timestamp) -> [Statement; 2] {
     let NewCreation { id, user_id, kind, prompt, tokens } = new;
     let tokens = Param::Integer(i64::try_from(tokens).unwrap_or(i64::MAX));
     let params = [id.into(), user_id.into(), kind.into(), prompt.into(), tokens, now.into()];
-    [Statement::new(CREATE, params), standing(id)]
+    [Statement::new(CREATE, params), creation(id)]
 }
 
 /// What a report writes beside what the rules need of it.
@@ -132,18 +132,18 @@ pub fn report(id: &str, report: &Report<'_>, details: &Details<'_>, now: Timesta
             Statement::new(RESTORE, [id_, now_, notify.into()]),
         ],
     };
-    batch.push(standing(id));
+    batch.push(creation(id));
     batch
 }
 
-/// A creation as it is now: see [`standing_of`].
-pub fn standing(id: &str) -> Statement {
-    Statement::new(STANDING, [id.into()])
+/// A creation as it is now: see [`creation_of`].
+pub fn creation(id: &str) -> Statement {
+    Statement::new(CREATION, [id.into()])
 }
 
-/// A creation as it is now: the fields are in the order of [`STANDING`].
+/// A creation as it is now: the fields are in the order of [`CREATION`].
 #[derive(Clone, Debug, Deserialize)]
-pub struct StandingRow {
+pub struct CreationRow {
     /// What the rules need of it.
     pub creation: CandidateRow,
     /// Who began the present attempt.
@@ -170,7 +170,7 @@ pub struct StandingRow {
     pub finished_at: Option<u64>,
 }
 
-impl StandingRow {
+impl CreationRow {
     /// The same as the rules take it; `None` if its status is none.
     pub fn snapshot(&self) -> Option<Snapshot<'_>> {
         Some(Snapshot {
@@ -187,13 +187,13 @@ impl StandingRow {
     }
 }
 
-/// A creation as it is now, from the rows of [`standing`]; `None` if there is no such creation.
+/// A creation as it is now, from the rows of [`creation`]; `None` if there is no such creation.
 ///
 /// # Errors
 ///
 /// [`DatabaseError`] if it is not of the shape that was asked for.
-pub fn standing_of(rows: &[Row]) -> Result<Option<StandingRow>, DatabaseError> {
-    if rows.is_empty() { Ok(None) } else { cell(rows, "standing").map(Some) }
+pub fn creation_of(rows: &[Row]) -> Result<Option<CreationRow>, DatabaseError> {
+    if rows.is_empty() { Ok(None) } else { cell(rows, "creation").map(Some) }
 }
 
 const BALANCE: &str = "SELECT tokens FROM stale_drafts_balances WHERE user_id = ?1";

@@ -21,14 +21,14 @@ use crate::rules::Timestamp;
 
 pub use alerts::{Alert, record_alerts};
 pub use creations::{
-    Details, NewCreation, StandingRow, active_of_user, balance, balances, create, page, page_of_all, report,
-    standing, standing_of,
+    CreationRow, Details, NewCreation, active_of_user, balance, balances, create, creation, creation_of,
+    page, page_of_all, report,
 };
 #[cfg(feature = "worker")]
 pub use d1::D1;
 pub use dashboard::{ActiveBand, Audited, Dashboard, Rates, Rolled, dashboard};
 pub use monitor::{
-    Observed, audit, causes, checked, hold, observe, observed, release, take_turn, trim, turn,
+    Observed, audit, causes, checked, close_breaker, hold, observe, observed, release, take_turn, trim, turn,
 };
 pub use operators::{by_id, count, explain, sweeps};
 pub use outbox::{Destination, Event, Settlement, claim, claimed, destination_names, events, replay, settle};

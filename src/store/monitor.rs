@@ -111,6 +111,9 @@ const HOLD: &str = "INSERT INTO stale_drafts_controls (name, since, actor, detai
 
 const RELEASE: &str = "DELETE FROM stale_drafts_controls WHERE name = ?1";
 
+const CLOSE_BREAKER: &str = "DELETE FROM stale_drafts_controls
+     WHERE name = 'circuit_breaker' AND NOT EXISTS (SELECT 1 FROM stale_drafts_controls WHERE name = 'paused')";
+
 const AUDIT: &str =
     "INSERT INTO stale_drafts_audit (id, at, actor, action, detail) VALUES (?1, ?2, ?3, ?4, ?5)";
 
@@ -320,6 +323,11 @@ pub fn hold(name: &str, actor: Option<&str>, detail: &str, now: Timestamp) -> St
 /// Ends a suspension.
 pub fn release(name: &str) -> Statement {
     Statement::new(RELEASE, [name.into()])
+}
+
+/// Closes the circuit breaker, unless sweeping is paused: a paused sweep says nothing of what is stale.
+pub fn close_breaker() -> Statement {
+    Statement::new(CLOSE_BREAKER, [])
 }
 
 /// A row of the audit.

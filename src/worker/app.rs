@@ -3,6 +3,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use axum::extract::{FromRequestParts, Request};
+use axum::http::StatusCode;
 use axum::http::request::Parts;
 use axum::middleware::Next;
 use axum::response::Response;
@@ -31,8 +32,8 @@ pub(super) struct Context {
     pub(super) demo: bool,
     /// Whether an event may have been written, so that the outbox is delivered after the answer.
     pub(super) emitted: Cell<bool>,
-    /// Whether the caller has shown a valid credential.
-    pub(super) authenticated: Cell<bool>,
+    /// Whether the monitor may run beside the answer: the caller has shown a valid credential, and this is not a dry run.
+    pub(super) monitors: Cell<bool>,
 }
 
 /// The [`Context`] as handlers share it. A Worker has one thread.
@@ -88,7 +89,7 @@ pub(super) async fn provide(
     let app = App(Arc::new(SendWrapper::new(context)));
     request.extensions_mut().insert(app.clone());
     let response = next.run(request).await;
-    let monitor = app.authenticated.get() && monitor::is_due(&app);
+    let monitor = app.monitors.get() && monitor::is_due(&app);
     if monitor || app.emitted.get() {
         invocation.context.wait_until(async move {
             if monitor {
@@ -116,7 +117,7 @@ impl Context {
             local: false,
             demo: false,
             emitted: Cell::new(false),
-            authenticated: Cell::new(false),
+            monitors: Cell::new(false),
         })
     }
 
@@ -149,7 +150,7 @@ impl Context {
 
 fn random<const N: usize>() -> Result<[u8; N], Problem> {
     let mut random = [0; N];
-    let failed = |error| Problem::bad_request(format!("no random numbers: {error}"));
+    let failed = |error| Problem::new(StatusCode::SERVICE_UNAVAILABLE, format!("no random numbers: {error}"));
     getrandom::fill(&mut random).map(|()| random).map_err(failed)
 }
 

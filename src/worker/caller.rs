@@ -113,7 +113,7 @@ async fn user(context: &Context, headers: &HeaderMap) -> Result<String, String> 
         Some(url) => jwks::verify(read, auth.algorithm, url, context.now).await,
     };
     let user = signed.and_then(|signed| signed.user(auth, context.now)).map_err(|error| error.to_string())?;
-    context.authenticated.set(true);
+    context.monitors.set(true);
     Ok(user)
 }
 
@@ -131,7 +131,7 @@ pub(super) async fn allowed(
 ) -> Result<String, Denial> {
     let (name, scopes) = identify(context, presented, assertion).await.map_err(Denial::Unauthorized)?;
     if scopes.contains(&scope) {
-        context.authenticated.set(true);
+        context.monitors.set(true);
         Ok(name)
     } else {
         Err(Denial::Forbidden(format!("`{name}` lacks the scope `{}`", scope.as_str())))
@@ -168,7 +168,7 @@ async fn identify<'a>(
     Err(match (presented, configured(context)) {
         (_, Err(reason)) => reason,
         (None, Ok(())) => String::from("no bearer token"),
-        (Some(_), Ok(())) => String::from("the bearer token is none of the configured ones"),
+        (Some(_), Ok(())) => String::from("the bearer token matches no configured one"),
     })
 }
 

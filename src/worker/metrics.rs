@@ -58,7 +58,7 @@ pub fn text(health: &Health, data: &Dashboard) -> String {
     for finding in &health.findings {
         sample(&mut text, firing, &[("code", finding.code), ("severity", finding.severity.as_str())], 1);
     }
-    let suspended = "stale_drafts_sweeping_held";
+    let suspended = "stale_drafts_sweeping_suspended";
     family(&mut text, suspended, "gauge", "1 if sweeps are held back, by an operator or by the breaker.");
     sample(
         &mut text,

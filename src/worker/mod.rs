@@ -19,7 +19,7 @@ mod problem;
 mod rate_limit;
 mod reporting;
 pub mod routes;
-mod secure;
+mod security_headers;
 pub mod sweep_json;
 mod sweeping;
 
@@ -55,7 +55,7 @@ async fn fetch(
 ) -> worker::Result<worker::Response> {
     let response = match answer(request, env, context).await {
         Ok(response) => response,
-        Err(problem) => secure::headers(problem.into_response()).await,
+        Err(problem) => security_headers::headers(problem.into_response()).await,
     };
     whole(response).await
 }

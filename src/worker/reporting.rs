@@ -4,7 +4,7 @@ use super::app::Context;
 use super::problem::Problem;
 use crate::rules::{Refusal, Report, Status};
 use crate::service::creations::{ReportError, report};
-use crate::store::{Details, StandingRow};
+use crate::store::{CreationRow, Details};
 
 /// Carries out a report of a worker, an owner or an operator, and gives the creation as it is after it.
 pub(super) async fn carry_out(
@@ -12,7 +12,7 @@ pub(super) async fn carry_out(
     id: &str,
     what: Report<'_>,
     details: Details<'_>,
-) -> Result<StandingRow, Problem> {
+) -> Result<CreationRow, Problem> {
     let row = report(&context.database, id, what, details, context.now).await;
     let row = row.map_err(|error| problem(error, details.keep && matches!(what, Report::Complete { .. })))?;
     if details.notify != 0 {
@@ -25,13 +25,13 @@ pub(super) async fn carry_out(
 pub(super) fn problem(error: ReportError, keep: bool) -> Problem {
     match error {
         ReportError::NotFound => Problem::not_found("there is no such creation"),
-        ReportError::Refused { refusal, standing } => {
-            let kept = keep && refusal == Refusal::Over && standing.late_at.is_some();
-            let next = standing.creation.draft().status.map(Status::next).unwrap_or_default();
+        ReportError::Refused { refusal, row } => {
+            let kept = keep && refusal == Refusal::Over && row.late_at.is_some();
+            let next = row.creation.draft().status.map(Status::next).unwrap_or_default();
             Problem::new(StatusCode::CONFLICT, refusal.to_string())
                 .with("code", refusal.code())
-                .with("status", standing.creation.status)
-                .with("attempt", standing.creation.attempt)
+                .with("status", row.creation.status)
+                .with("attempt", row.creation.attempt)
                 .with("next", next.iter().map(|status| status.as_str()).collect::<Vec<_>>())
                 .with("kept", kept)
         }

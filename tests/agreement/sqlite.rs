@@ -11,7 +11,7 @@ use crate::rows::Stored;
 pub struct Sqlite(Connection);
 
 /// A creation as it stands in the table, read without the store.
-pub struct Standing {
+pub struct Creation {
     pub id: String,
     pub user_id: String,
     pub kind: String,
@@ -25,7 +25,7 @@ pub struct Standing {
     pub processing_since: Option<i64>,
 }
 
-impl Standing {
+impl Creation {
     pub fn draft(&self) -> Draft<'_> {
         let [created_at, queued_at, started_at, heartbeat_at] = self.times;
         Draft {
@@ -43,7 +43,7 @@ impl Standing {
 const INSERT: &str =
     "INSERT INTO stale_drafts_creations (id, user_id, kind, prompt, status, attempt, tokens, created_at, queued_at,
     started_at, heartbeat_at) VALUES (?1, ?2, ?3, 'a fox', ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
-const STANDING: &str =
+const CREATION: &str =
     "SELECT id, user_id, kind, status, attempt, tokens, created_at, queued_at, started_at, heartbeat_at,
     last_sign_of_life, phase, processing_since FROM stale_drafts_creations ORDER BY rowid";
 
@@ -106,8 +106,8 @@ impl Sqlite {
     }
 
     /// Every creation, the oldest row first.
-    pub fn standing(&self) -> Vec<Standing> {
-        let mut prepared = self.0.prepare_cached(STANDING).unwrap();
+    pub fn creations(&self) -> Vec<Creation> {
+        let mut prepared = self.0.prepare_cached(CREATION).unwrap();
         let rows = prepared.query_map([], |row| {
             let time = |at| {
                 Ok::<_, rusqlite::Error>(match row.get_ref(at)? {
@@ -116,7 +116,7 @@ impl Sqlite {
                     _ => Time::Malformed,
                 })
             };
-            Ok(Standing {
+            Ok(Creation {
                 id: row.get(0)?,
                 user_id: row.get(1)?,
                 kind: row.get(2)?,

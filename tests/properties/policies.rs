@@ -3,7 +3,7 @@
 use proptest::prelude::{Just, Strategy, any, prop_assert, prop_assert_eq, prop_assert_ne, proptest};
 use proptest::sample::{Index, select};
 use stale_drafts::rules::{
-    Active, Attempts, Draft, Limit, MaxAge, Phase, Policy, Setting, Time, Verdict, classify,
+    Active, Attempts, Draft, Limit, MaxAge, Phase, Policy, Rule, Setting, Time, Verdict, classify,
 };
 
 use crate::generate::{KINDS, Own, Scene, Settings, Term, now, scene, sketch, terms};
@@ -259,7 +259,7 @@ proptest! {
     }
 
     #[test]
-    fn one_maximum_age_replaces_every_limit_on_silence_but_never(
+    fn one_maximum_age_replaces_every_limit_by_age_but_never(
         terms in terms(),
         millis in 1..=8_640_000_000_000_000_u64,
         (now, sketch) in (now(), sketch()),
@@ -269,9 +269,11 @@ proptest! {
         let replaced = policy.with_max_age(max_age);
         for kind in KINDS {
             for phase in Phase::ALL {
-                let expected = match policy.limit_in(phase, kind).0 {
-                    Limit::After(_) => Limit::After(max_age),
-                    Limit::Never => Limit::Never,
+                let expected = match policy.limit_in(phase, kind) {
+                    // Whoever keeps the limit between heartbeats is alive, whatever is asked for.
+                    (limit, Rule::Heartbeat | Rule::KindHeartbeat) => limit,
+                    (Limit::After(_), _) => Limit::After(max_age),
+                    (Limit::Never, _) => Limit::Never,
                 };
                 prop_assert_eq!(replaced.limit_in(phase, kind).0, expected);
             }

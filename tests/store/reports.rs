@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use stale_drafts::rules::{Refusal, Report, Status};
 use stale_drafts::service::creations::{self, ReportError};
 use stale_drafts::store::{
-    self, Cost, Database, DatabaseError, Details, NewCreation, Row, StandingRow, Statement,
+    self, Cost, CreationRow, Database, DatabaseError, Details, NewCreation, Row, Statement,
 };
 
 use crate::sqlite::{Sqlite, wait};
@@ -24,14 +24,14 @@ fn details() -> Details<'static> {
     Details { random: "abc", progress: Some(40), error: "it broke", user_id: "anna", keep: true, notify: 3 }
 }
 
-fn standing(database: &Sqlite) -> StandingRow {
-    store::standing_of(&database.one(store::standing("c"))).unwrap().unwrap()
+fn creation(database: &Sqlite) -> CreationRow {
+    store::creation_of(&database.one(store::creation("c"))).unwrap().unwrap()
 }
 
 /// Reports at `now`, and says what stands after it.
-fn report(database: &Sqlite, report: Report<'_>) -> StandingRow {
+fn report(database: &Sqlite, report: Report<'_>) -> CreationRow {
     let results = database.all(&store::report("c", &report, &details(), now()));
-    store::standing_of(results.last().unwrap()).unwrap().unwrap()
+    store::creation_of(results.last().unwrap()).unwrap().unwrap()
 }
 
 #[test]
@@ -48,7 +48,7 @@ fn a_creation_is_made_and_charged_once() {
         database.read("SELECT tokens FROM stale_drafts_balances WHERE user_id = 'anna'"),
         [json!([993])]
     );
-    let row = standing(&database);
+    let row = creation(&database);
     assert_eq!((row.creation.id.as_str(), row.creation.tokens, row.prompt.as_str()), ("c", 7, "a fox"));
     assert_eq!((row.worker, row.fence, row.error_code, row.result_url), (None, None, None, None));
     assert_eq!((row.late_at, row.restored_at, row.deleted_at, row.finished_at), (None, None, None, None));
@@ -210,7 +210,7 @@ fn what_stands_is_read_as_the_rules_take_it() {
         "finished_at": 4,
     });
     add(&database, "c", whole);
-    let row = standing(&database);
+    let row = creation(&database);
     assert_eq!(
         [row.late_at, row.restored_at, row.deleted_at, row.finished_at],
         [Some(1), Some(2), Some(3), Some(4)]
@@ -224,11 +224,11 @@ fn what_stands_is_read_as_the_rules_take_it() {
     database.write(
         "UPDATE stale_drafts_creations SET late_at = NULL, late_result_url = NULL, restored_at = NULL, deleted_at = NULL",
     );
-    let row = standing(&database);
+    let row = creation(&database);
     let stands = row.snapshot().unwrap();
     assert!(!stands.late && !stands.restored && !stands.deleted);
     assert!(
-        StandingRow {
+        CreationRow {
             creation: store::CandidateRow { status: String::from("lost"), ..row.creation.clone() },
             ..row
         }
@@ -238,15 +238,15 @@ fn what_stands_is_read_as_the_rules_take_it() {
 }
 
 #[test]
-fn what_stands_is_nothing_or_an_error_where_it_is_not_of_the_shape() {
+fn a_creation_is_nothing_or_an_error_where_it_is_not_of_the_shape() {
     let database = database();
-    assert!(store::standing_of(&database.one(store::standing("c"))).unwrap().is_none());
-    let read = |cell: Value| store::standing_of(&[row(json!({ "standing": cell }))]);
-    assert!(store::standing_of(&[]).unwrap().is_none());
+    assert!(store::creation_of(&database.one(store::creation("c"))).unwrap().is_none());
+    let read = |cell: Value| store::creation_of(&[row(json!({ "creation": cell }))]);
+    assert!(store::creation_of(&[]).unwrap().is_none());
     for cell in [json!(null), json!("{"), json!("[]"), json!("[[]]")] {
         let error = read(cell).unwrap_err().to_string();
         assert!(
-            error.starts_with("unexpected result of the database: ") && error.contains("`standing`"),
+            error.starts_with("unexpected result of the database: ") && error.contains("`creation`"),
             "{error}"
         );
     }
@@ -298,9 +298,9 @@ fn a_report_is_answered_by_what_stands() {
         );
     }
     match of(Report::Start { worker: "another" }) {
-        ReportError::Refused { refusal, standing } => {
+        ReportError::Refused { refusal, row } => {
             assert_eq!(refusal, Refusal::Taken);
-            assert_eq!(standing.worker.as_deref(), Some("w"));
+            assert_eq!(row.worker.as_deref(), Some("w"));
         }
         other => panic!("{other:?}"),
     }
@@ -355,7 +355,7 @@ fn an_answer_that_can_not_be_is_an_error_and_no_success() {
     let stands = |status: &str| {
         let creation = json!(["c", "anna", "image", status, 1, 5, NOW, null, null, null, null]);
         let cell = json!([creation, null, null, "a fox", null, null, null, null, null, null]).to_string();
-        Ok(vec![vec![], vec![row(json!({ "standing": cell }))]])
+        Ok(vec![vec![], vec![row(json!({ "creation": cell }))]])
     };
     let text = |error| match error {
         ReportError::Database(error) => error.to_string(),
@@ -365,7 +365,7 @@ fn an_answer_that_can_not_be_is_an_error_and_no_success() {
     let not_done = refused(&scripted([stands("pending")]), start, details());
     assert_eq!(text(not_done), "the report was not carried out");
     let unknown = refused(&scripted([stands("lost")]), start, details());
-    assert_eq!(text(unknown), "the creation's status is none that there is");
+    assert_eq!(text(unknown), "the creation's status is unknown");
     let lost = || Err(DatabaseError::new("the connection was lost"));
     assert_eq!(text(refused(&scripted([lost()]), start, details())), "the connection was lost");
     // Where the balance can't be asked for, that is the error.

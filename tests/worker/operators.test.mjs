@@ -54,7 +54,7 @@ test("a plan is carried out exactly, and what has changed since is left alone wi
     fresh: ["fresh", "it is within its limit now"],
     again: ["restarted", "it is another attempt now"],
     deleted: ["gone", "there is no such creation"],
-    garbled: ["time_malformed", "its `created_at` is no time: expected whole epoch milliseconds"],
+    garbled: ["time_malformed", "its `created_at` is not a time: expected whole epoch milliseconds"],
   });
   assert.equal(await world.status("later"), "pending", "what was not previewed is not touched");
   const [sweep] = (await world.ask("/api/sweeps")).sweeps;

@@ -190,7 +190,7 @@ test("a report whose fence is not the present one changes nothing", async () => 
   for (const wrong of ["1.0000000000000000", "2.0000000000000000", "x", fence.slice(0, -1)]) {
     for (const [verb, body] of [["heartbeat", {}], ["complete", { result_url: URL }], ["fail", { error_code: "x", error: "x" }]]) {
       const answer = await world.report(`/${id}/${verb}`, { fence: wrong, ...body });
-      assert.deepEqual([answer.http, answer.error, answer.kept], [409, "the fence is none of this creation: expected the one that its start gave", false], `${verb} ${wrong}`);
+      assert.deepEqual([answer.http, answer.error, answer.kept], [409, "the fence does not belong to this creation: expected the one that its start gave", false], `${verb} ${wrong}`);
     }
   }
   assert.equal((await world.report(`/${id}/fail`, { error_code: "x", error: "x" })).error, "a worker has begun: expected the fence that its start gave");

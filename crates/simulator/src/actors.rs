@@ -9,7 +9,7 @@ use stale_drafts::service::sweep::{
     SweepError, SweepOutcome, SweepRequest, SweptCreation, mark_stale_creations_as_failed,
 };
 use stale_drafts::store::{
-    self, Database as _, Details, Event, Filter, NewCreation, Settlement, StandingRow,
+    self, CreationRow, Database as _, Details, Event, Filter, NewCreation, Settlement,
 };
 
 use crate::call::{Call, CreateCall, ERROR, PlannedRow, ReportCall, Reported, SweepCall};
@@ -188,7 +188,7 @@ async fn report(
     what: Reported,
     user_id: &str,
     tries: u32,
-) -> Result<StandingRow, Option<ReportError>> {
+) -> Result<CreationRow, Option<ReportError>> {
     for again in 0..tries {
         if again > 0 {
             link.turn().await;
@@ -206,7 +206,7 @@ async fn report_once(
     id: &str,
     what: Reported,
     user_id: &str,
-) -> Result<StandingRow, ReportError> {
+) -> Result<CreationRow, ReportError> {
     let world = &link.world;
     let number = world.number();
     let call = Rc::new(ReportCall {
@@ -249,14 +249,14 @@ struct Worker<'a> {
 }
 
 impl Worker<'_> {
-    async fn report(&self, what: Reported) -> Result<StandingRow, Option<ReportError>> {
+    async fn report(&self, what: Reported) -> Result<CreationRow, Option<ReportError>> {
         report(self.link, &self.id, what, "", self.tries).await
     }
 
     /// Starts, shows that it is alive, and ends. Between its reports it waits for a turn: that may take hours.
     async fn work(&self, beats: u32, end: End, twice: bool) {
         let start = Reported::Start { worker: format!("w{}", self.name) };
-        let Ok(StandingRow { fence: Some(fence), .. }) = self.report(start).await else { return };
+        let Ok(CreationRow { fence: Some(fence), .. }) = self.report(start).await else { return };
         for _ in 0..beats {
             self.link.turn().await;
             // A worker that is told that its attempt is over has its result all the same, and reports it.

@@ -14,7 +14,7 @@ use axum::middleware::{from_fn, map_response};
 use axum::routing::{delete, get, post};
 
 use super::problem::{method_not_allowed, nothing_here, see_other};
-use super::{app, rate_limit, secure};
+use super::{app, rate_limit, security_headers};
 
 /// Every route. A HEAD is answered as a GET. The layers are from the innermost to the outermost.
 pub(super) fn router() -> Router {
@@ -56,5 +56,5 @@ pub(super) fn router() -> Router {
         .layer(from_fn(rate_limit::limit))
         // Whoever asks, and however often.
         .route("/healthz", get(health::alive).fallback(method_not_allowed))
-        .layer(map_response(secure::headers))
+        .layer(map_response(security_headers::headers))
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use stale_drafts::rules::{Status, Unreadable, Verdict, classify};
 use stale_drafts::service::creations::ReportError;
 use stale_drafts::service::sweep::{Source, SweepError, SweepOutcome};
-use stale_drafts::store::{DatabaseError, StandingRow};
+use stale_drafts::store::{CreationRow, DatabaseError};
 
 use super::{History, reference};
 use crate::call::{CreateCall, ERROR_CODE, ReportCall, Reported, SweepCall};
@@ -20,7 +20,7 @@ fn untrue(what: impl std::fmt::Display, why: impl std::fmt::Display) -> Violatio
 /// The answer to a report, against what stands at that moment: nobody comes between the last look and the answer.
 pub fn report(
     call: &ReportCall,
-    outcome: &Result<StandingRow, ReportError>,
+    outcome: &Result<CreationRow, ReportError>,
     link: &Link,
 ) -> Result<(), Violation> {
     let image = link.world.image();
@@ -121,7 +121,7 @@ fn failed(what: &str, error: &DatabaseError, link: &Link) -> Result<(), Violatio
 /// The answer to somebody who asked for a creation.
 pub fn create(
     call: &CreateCall,
-    outcome: &Result<StandingRow, ReportError>,
+    outcome: &Result<CreationRow, ReportError>,
     link: &Link,
 ) -> Result<(), Violation> {
     let image = link.world.image();
