@@ -195,7 +195,7 @@ test("Access' assertion opens it, and only in its own header", async () => {
   const token = sign({ iss: "https://acme.cloudflareaccess.com", aud: "tag" });
   const ask = (headers) => access.fetch("/api/sweeps", { headers });
   await refused(await ask({ Authorization: `Bearer ${token}` }));
-  await access.logged(/none of the configured ones/);
+  await access.logged(/matches no configured one/);
   await refused(await ask({ "Cf-Access-Jwt-Assertion": `${token.slice(0, -10)}` }));
   await access.logged(/access: /);
   await access.stop();

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { afterEach, beforeEach, test } from "node:test";
-import { HOUR, NOW, start } from "./harness.mjs";
+import { HOUR, NOW, WRITE, start } from "./harness.mjs";
 
 let world;
 beforeEach(async () => {
@@ -158,7 +158,7 @@ test("its last sign of life and its list of stale creations are the rules' own, 
 
     // One user's list: every creation with its verdict.
     // With a write that fails, so that it stays as it is.
-    await world.order({ failBefore: stale.size > 0 ? 2 : 0 });
+    await world.order(stale.size > 0 ? { failBefore: WRITE } : {});
     const list = byId((await (await world.as("ada", "/api/drafts?limit=100")).json()).drafts);
     for (const entry of group) {
       const shown = list.get(entry.id);

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { afterEach, beforeEach, test } from "node:test";
-import { HOUR, MINUTE, NOW, start, token } from "./harness.mjs";
+import { HOUR, MINUTE, NOW, WRITE, start, token } from "./harness.mjs";
 
 let world;
 beforeEach(async () => {
@@ -49,7 +49,7 @@ test("a page load that finds nothing stale writes nothing", async () => {
 test("what is shown is the verdict, even if the write failed", async () => {
   await world.create({ id: "stale" });
   for (const when of ["failBefore", "failAfter"]) {
-    await world.order({ [when]: 2 });
+    await world.order({ [when]: WRITE });
     const view = await (await get("/api/drafts", "ada")).json();
     assert.equal(view.swept, false);
     assert.equal(view.drafts[0].badge, "❌ Failed");
@@ -62,7 +62,7 @@ test("what is shown is the verdict, even if the write failed", async () => {
 });
 
 test("a database that does not answer gives a page that says so", async () => {
-  await world.order({ failBefore: 3 });
+  await world.order({ failBefore: /AS page/ });
   await world.create({ id: "stale" });
   const page = await get("/drafts", "ada");
   assert.equal(page.status, 503);

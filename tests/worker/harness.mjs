@@ -13,6 +13,10 @@ import { check } from "./openapi.mjs";
 const root = resolve(dirname(fileURLToPath(import.meta.url)), "../..");
 const read = (...path) => readFileSync(join(root, ...path));
 
+/** The statements of a sweep, by which faults are planted: the one that finds what is stale, and those that fail or retry it. */
+export const SELECT = /AS candidates/;
+export const WRITE = /SET status = '(failed|pending)'/;
+
 /** Where the clock stands. */
 export const NOW = 1_700_000_000_000;
 export const MINUTE = 60_000;

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { MINUTE, NOW, start } from "./harness.mjs";
+import { MINUTE, NOW, SELECT, start } from "./harness.mjs";
 
 async function checks(options, prepare = async () => {}) {
   const world = await start(options);
@@ -37,7 +37,7 @@ test("not ready before the first sweep, nor when the last good one is too old", 
 
 test("a failed sweep is no good sweep", async () => {
   const failed = await checks({}, async (world) => {
-    await world.order({ failBefore: 1 });
+    await world.order({ failBefore: SELECT });
     assert.equal(await world.cron(), "exception");
   });
   assert.match(failed.sweep, /^no good sweep yet/);

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { afterEach, test } from "node:test";
-import { CLEANUP_TOKEN, HOUR, MINUTE, NOW, WORKER_TOKEN, start } from "./harness.mjs";
+import { CLEANUP_TOKEN, HOUR, MINUTE, NOW, WORKER_TOKEN, WRITE, start } from "./harness.mjs";
 
 let world;
 afterEach(() => world.stop());
@@ -31,7 +31,7 @@ test("what sweeps did is rolled up by the hour and over all, whether or not a cr
   assert.deepEqual(await rows(1), expected);
   // One of two completes between the decision and the write: only the other is counted.
   await world.create({ id: "d", status: "processing", started_at: NOW - 2 * HOUR }, { id: "e", status: "processing", started_at: NOW - 2 * HOUR });
-  await world.order({ sqlBefore: 2, sql: ["UPDATE stale_drafts_creations SET status = 'draft' WHERE id = 'd'"] });
+  await world.order({ sqlBefore: WRITE, sql: ["UPDATE stale_drafts_creations SET status = 'draft' WHERE id = 'd'"] });
   await world.cron();
   assert.deepEqual(await world.all("SELECT creations, tokens, lag_3 FROM stale_drafts_rollups WHERE hour = 0 AND stuck_status = 'processing' AND kind = 'image'"), [{ creations: 1, tokens: 10, lag_3: 1 }]);
 });

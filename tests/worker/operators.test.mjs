@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { after, before, beforeEach, test } from "node:test";
 import { seen, DOCUMENT } from "./openapi.mjs";
-import { CLEANUP_TOKEN, HOUR, MINUTE, NOW, start } from "./harness.mjs";
+import { CLEANUP_TOKEN, HOUR, MINUTE, NOW, WRITE, start } from "./harness.mjs";
 
 let world;
 before(async () => {
@@ -255,7 +255,7 @@ test("the doctor finds that cron, a sweep, the schema or rows are not in order",
   const { findings } = await world.ask("/api/doctor");
   assert.deepEqual(findings.map(({ code }) => code), ["cron_not_running", "creations_overdue", "no_worker_running", "unreadable_times"]);
   assert.match(findings[0].evidence, /^its last good sweep was \d+\.\d hours ago; 1 creation is stale$/);
-  await world.order({ now: NOW + 3 * HOUR, failBefore: 2 });
+  await world.order({ now: NOW + 3 * HOUR, failBefore: WRITE });
   assert.equal(await world.cron(), "exception");
   await world.order({ now: NOW + 3 * HOUR });
   assert.ok((await codes()).includes("sweep_failing"));

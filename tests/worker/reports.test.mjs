@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { afterEach, beforeEach, test } from "node:test";
-import { CLEANUP_TOKEN, HOUR, MINUTE, NOW, WORKER_TOKEN, start, token } from "./harness.mjs";
+import { CLEANUP_TOKEN, HOUR, MINUTE, NOW, WORKER_TOKEN, WRITE, start, token } from "./harness.mjs";
 
 let world;
 beforeEach(async () => {
@@ -359,7 +359,7 @@ test("what the write could not carry out is shown as it will be", async () => {
   world = await start({ config: { policy: { attempts: 2 } } });
   await world.grant("ada", 1_000);
   await world.create({ id: "a" });
-  await world.order({ failBefore: 2 });
+  await world.order({ failBefore: WRITE });
   const [draft] = (await (await world.as("ada", "/api/drafts")).json()).drafts;
   assert.deepEqual([draft.verdict, draft.status, draft.badge], ["stale", "pending", "🔁 Retrying"]);
 });

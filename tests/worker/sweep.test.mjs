@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { afterEach, beforeEach, test } from "node:test";
-import { CLEANUP_TOKEN, HOUR, MINUTE, NOW, start } from "./harness.mjs";
+import { CLEANUP_TOKEN, HOUR, MINUTE, NOW, SELECT, WRITE, start } from "./harness.mjs";
 
 let world;
 beforeEach(async () => {
@@ -87,7 +87,7 @@ test("a creation that moves on between decision and write is left alone, and the
     { id: "stale" },
   );
   await world.order({
-    sqlBefore: 2,
+    sqlBefore: WRITE,
     sql: [
       `UPDATE stale_drafts_creations SET status = 'draft', finished_at = ${NOW} WHERE id = 'completed' AND status = 'processing'`,
       `UPDATE stale_drafts_creations SET status = 'processing', started_at = ${NOW} WHERE id = 'started'`,
@@ -132,13 +132,13 @@ test("a transaction that fails half-way writes nothing, and the next sweep does 
   assert.deepEqual(await world.wrongBalances(), []);
 });
 
-for (const call of [1, 2]) {
+for (const [call, sql] of Object.entries({ select: SELECT, write: WRITE })) {
   for (const when of ["failBefore", "failAfter"]) {
-    test(`a database call that fails (${when}, call ${call}) is a failed invocation with its row, and harms nothing`, async () => {
+    test(`a database call that fails (${when}, the ${call}) is a failed invocation with its row, and harms nothing`, async () => {
       await world.create({ id: "a" }, { id: "b", user_id: "bo" });
-      await world.order({ [when]: call });
+      await world.order({ [when]: sql });
       assert.equal(await world.cron(), "exception");
-      const committed = when === "failAfter" && call === 2;
+      const committed = when === "failAfter" && call === "write";
       assert.equal(await world.status("a"), committed ? "failed" : "pending");
       const sweep = await world.one("SELECT * FROM stale_drafts_sweeps");
       assert.match(sweep.error, /Network connection lost/);
