@@ -3,7 +3,7 @@
 //! Select candidates by the index → the rules decide → one transaction writes, and repeats in every write what
 //! was decided on.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 
 use crate::rules::{
     Action, Active, CircuitBreaker, Decision, Decisions, Planned, Policy, Rule, SkipReason, Staleness,
@@ -330,21 +330,21 @@ impl<D: Database> Run<'_, D> {
     }
 
     /// Carries out the steps, unless this is a dry run, in one transaction; in several smaller ones if the database
-    /// rejects a row. One half is followed down to the row before the other is tried: however many are rejected, each sweep
-    /// finds at least one of them. What the statements did not suffice for is set aside in the parts that are left, each with
-    /// a turn of its own: so they come back apart, and a part without a rejected row goes through whole.
+    /// rejects a row. The larger parts come first, so most of what can be written is written before the statements are used
+    /// up. What is left then is set aside, each part with a turn of its own: so they come back apart, smaller than before,
+    /// and one without a rejected row goes through whole.
     async fn carry_out(&mut self, steps: &[Step<'_>]) -> Result<(), DatabaseError> {
         if self.request.dry_run {
             steps.iter().for_each(|step| self.note(step));
             return Ok(());
         }
-        let mut parts = vec![steps];
+        let mut parts = VecDeque::from([steps]);
         let mut statements = 0_usize;
         let mut wait = REJECTED_TOGETHER_FOR_MS;
         let mut aside = Vec::new();
         let mut reason = String::new();
         let mut stopped = Ok(());
-        while let Some(part) = parts.pop().filter(|part| !part.is_empty()) {
+        while let Some(part) = parts.pop_front().filter(|part| !part.is_empty()) {
             if statements >= MAX_STATEMENTS {
                 for step in part {
                     let error = format!("rejected together with others: {reason}");
@@ -370,7 +370,7 @@ impl<D: Database> Run<'_, D> {
                 aside.push((step, REJECTED_FOR_MS, reason.clone()));
             } else {
                 let (head, tail) = part.split_at(if mixed { retries } else { part.len() / 2 });
-                parts.extend([tail, head]);
+                parts.extend([head, tail]);
             }
         }
         stopped.and(self.set_aside(&aside).await)

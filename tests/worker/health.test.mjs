@@ -35,7 +35,7 @@ test("not ready before the first sweep, nor when the last good one is too old", 
   assert.equal(old.sweep, "the last good sweep was 10 minutes ago: expected less than 10");
 });
 
-test("a failed sweep is no good sweep", async () => {
+test("a failed sweep does not count as a good one", async () => {
   const failed = await checks({}, async (world) => {
     await world.order({ failBefore: SELECT });
     assert.equal(await world.cron(), "exception");
