@@ -110,7 +110,7 @@ fn policy(policy: &Policy, table: &Map<String, Value>) {
             let (found, rule) = policy.limit_in(phase, kind);
             assert_eq!(found, expected, "{kind}, {status}");
             named(rule, kind, status, table);
-            replaced(policy, phase, kind, found);
+            replaced(policy, phase, kind, (found, rule));
         }
         let total = limit(own, "total_hours", MaxAge::checked);
         let total = total.or_else(|| limit(table, "total_hours", MaxAge::checked)).unwrap_or(Limit::Never);
@@ -143,12 +143,13 @@ fn named(rule: Rule, kind: &str, status: &str, table: &Map<String, Value>) {
     assert!(entry.is_some() || path == "max_age_hours", "{path}");
 }
 
-/// A limit that somebody asks for replaces each, but not `never`.
-fn replaced(policy: &Policy, phase: Phase, kind: &str, found: Limit) {
+/// A limit that somebody asks for replaces each by age, but not `never`; the limit between heartbeats stays.
+fn replaced(policy: &Policy, phase: Phase, kind: &str, found: (Limit, Rule)) {
     let asked = MaxAge::DEVELOPMENT;
     let expected = match found {
-        Limit::Never => Limit::Never,
-        Limit::After(_) => Limit::After(asked),
+        (limit, Rule::Heartbeat | Rule::KindHeartbeat) => limit,
+        (Limit::Never, _) => Limit::Never,
+        (Limit::After(_), _) => Limit::After(asked),
     };
     assert_eq!(policy.with_max_age(asked).limit_in(phase, kind).0, expected);
 }
