@@ -86,6 +86,12 @@ impl Input<'_> {
     }
 }
 
+/// The error where the value has none of the types that a visitor takes.
+fn mismatch(visitor: &dyn Expected) -> Error {
+    Fault::Expected(visitor.to_string()).into()
+}
+
+/// Each method calls the one method of the visitor that fits, so that the others are not compiled: 8 kB of the Worker.
 impl<'de> Deserializer<'de> for Input<'de> {
     type Error = Error;
 
@@ -129,10 +135,31 @@ impl<'de> Deserializer<'de> for Input<'de> {
     }
 
     fn deserialize_u64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
-        match self.parsed() {
+        match self.parsed().or(self.value.as_u64()) {
             Some(number) => visitor.visit_u64(number),
-            None => self.deserialize_any(visitor),
+            None => match self.value.as_f64() {
+                Some(number) => visitor.visit_f64(number),
+                None => Err(mismatch(&visitor)),
+            },
         }
+    }
+
+    fn deserialize_i64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        match self.value.as_i64() {
+            Some(number) => visitor.visit_i64(number),
+            None => Err(mismatch(&visitor)),
+        }
+    }
+
+    fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        match self.value.as_str() {
+            Some(text) => visitor.visit_borrowed_str(text),
+            None => Err(mismatch(&visitor)),
+        }
+    }
+
+    fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        self.deserialize_str(visitor)
     }
 
     fn deserialize_f64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
@@ -144,14 +171,16 @@ impl<'de> Deserializer<'de> for Input<'de> {
 
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
         match self.value {
-            Value::Array(_) => self.deserialize_any(visitor),
+            Value::Array(list) => visitor.visit_seq(Elements { rest: list.iter(), at: 0, form: self.form }),
             _ => Err(Fault::Expected(String::from("a list")).into()),
         }
     }
 
     fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
         match self.value {
-            Value::Object(_) => self.deserialize_any(visitor),
+            Value::Object(table) => {
+                visitor.visit_map(Entries { rest: table.iter(), entry: None, form: self.form })
+            }
             _ => Err(self.table().into()),
         }
     }
@@ -179,7 +208,7 @@ impl<'de> Deserializer<'de> for Input<'de> {
     }
 
     forward_to_deserialize_any! {
-        i8 i16 i32 i64 i128 u8 u16 u32 u128 f32 char str string bytes byte_buf unit unit_struct
+        i8 i16 i32 i128 u8 u16 u32 u128 f32 char bytes byte_buf unit unit_struct
         tuple tuple_struct identifier ignored_any
     }
 }
