@@ -16,18 +16,24 @@ export const serverClock = ({ now, sent_at, received_at }) => {
   };
 };
 
-/** How many of the server's readings are kept. A page has one, or a few; a caller may give another each time. */
+/** What a caller gives for `now` as a clock: a time goes on from here. Without one, the page's own. */
+export const running = (now) => {
+  if (now == null || typeof now.now == "function") return now;
+  const seen = performance.now();
+  return serverClock({ now, sent_at: seen, received_at: seen });
+};
+
+/** How many times are kept. A page has one of the server's, or a few; a caller may give another each time. */
 const KEPT = 100;
 const kept = /* @__PURE__ */ new Map();
 
-/** What a caller gives for `now` as a clock: a time goes on from when it was first seen. Without one, the page's own. */
+/** The same for what appears later, too: a time goes on from when the page first saw it. */
 export const following = (now) => {
   if (now == null || typeof now.now == "function") return now;
   const at = instant(now);
   if (!kept.has(at)) {
     if (kept.size == KEPT) kept.delete(kept.keys().next().value);
-    const seen = performance.now();
-    kept.set(at, serverClock({ now: at, sent_at: seen, received_at: seen }));
+    kept.set(at, running(at));
   }
   return kept.get(at);
 };

@@ -1,9 +1,9 @@
 import { checkAll } from "./check.js";
-import { following } from "./clock.js";
+import { running } from "./clock.js";
 import { repeat } from "./repeat.js";
 
 export const watch = (drafts, { now, policy, signal } = {}, onChange) => {
-  const clock = following(now);
+  const clock = running(now);
   let last;
   repeat(
     () => {
