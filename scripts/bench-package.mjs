@@ -118,7 +118,7 @@ async function sizes() {
 /** Both pages carry their script as one file; one has the package in it, the other the plain function. */
 async function pages() {
   const { build } = await import("esbuild");
-  const bundle = async (contents) => (await build({ stdin: { contents, resolveDir: root }, alias: { "stale-drafts": join(root, "pkg/dist/esm/index.js") }, bundle: true, minify: true, format: "esm", write: false })).outputFiles[0].text;
+  const bundle = async (contents) => (await build({ stdin: { contents, resolveDir: root }, alias: { "stale-drafts": join(root, "pkg/dist/bundle/index.js") }, bundle: true, minify: true, format: "esm", write: false })).outputFiles[0].text;
   const use = `document.querySelector("main").textContent = check({ status: "pending", created_at: 0 }).badge; window.first = performance.now();`;
   return {
     "/package.js": await bundle(`import { check } from "stale-drafts"; ${use}`),

@@ -1,8 +1,10 @@
-// Builds the npm package: the rules as WebAssembly, reduced to what is exported, in five flavours.
+// Builds the npm package: the rules as WebAssembly, reduced to what is exported, in six flavours.
 //
 // | folder | the rules are | for |
 // |---|---|---|
-// | dist/esm, dist/cjs | inlined, compiled synchronously | browsers, Node, bundlers |
+// | dist/esm | inlined, compiled synchronously; dist/js where there is no WebAssembly, by a top-level `await` | browsers, Node |
+// | dist/bundle | inlined, compiled synchronously | bundlers, some of which know no top-level `await` |
+// | dist/cjs | inlined, compiled synchronously; dist/js-cjs where there is no WebAssembly | `require`, old bundlers |
 // | dist/workerd | a .wasm module that is imported | Workers, which forbid compiling bytes |
 // | dist/js, dist/js-cjs | JavaScript, by wasm2js | pages with a strict CSP, edge runtimes |
 
@@ -47,40 +49,51 @@ async function wasm(name) {
   await sh(bin("wasm2js"), [join(work, `${name}-mvp.wasm`), "-Oz", "-o", join(work, `${name}.wasm2js.mjs`)], { quiet: true });
 }
 
-/** The modules `#draft` and `#policy` in a flavour. */
+/** Where the rules are in the JavaScript build: what another flavour falls back to. */
+const fallback = (name, folder, extension) => `../${folder}/${name}.${extension}`;
+
+/** The modules `#draft` and `#policy` in a flavour, and the language that its files are written in: old bundlers read ES2018. */
 const FLAVOURS = {
-  esm: (name) => inline(name),
-  cjs: (name) => inline(name),
-  workerd: (name) => `import module from "./${name}.wasm";\nexport const ${name} = /* @__PURE__ */ new WebAssembly.Instance(module).exports;`,
-  js: (name) => javascript(name),
-  "js-cjs": (name) => javascript(name),
+  esm: { target: "es2022", rules: (name) => inline(name, "() => undefined", ` ?? (await import("${fallback(name, "js", "js")}")).${name}`) },
+  bundle: { target: "es2020", rules: (name) => inline(name, "absent") },
+  cjs: { target: "es2018", rules: (name) => inline(name, `() => require("${fallback(name, "js-cjs", "cjs")}").${name}`) },
+  workerd: { target: "es2022", rules: (name) => `import module from "./${name}.wasm";\nexport const ${name} = /* @__PURE__ */ new WebAssembly.Instance(module).exports;` },
+  js: { target: "es2020", rules: javascript, entries: MODULES },
+  "js-cjs": { target: "es2018", rules: javascript, entries: MODULES },
 };
 
-const javascript = (name) => `export * as ${name} from ${JSON.stringify(join(work, `${name}.wasm2js.mjs`))};`;
+function javascript(name) {
+  return `export * as ${name} from ${JSON.stringify(join(work, `${name}.wasm2js.mjs`))};`;
+}
 
-function inline(name) {
+function inline(name, otherwise, then = "") {
   const hex = readFileSync(join(work, `${name}.wasm`)).toString("hex");
-  return `import { load } from ${JSON.stringify(join(root, "pkg/src/load.js"))};\nexport const ${name} = /* @__PURE__ */ load("${hex}");`;
+  return `import { absent, load } from ${JSON.stringify(join(root, "pkg/src/load.js"))};\nexport const ${name} = /* @__PURE__ */ load("${hex}", ${otherwise})${then};`;
 }
 
 async function bundle(flavour) {
   const { build } = await import("esbuild");
+  const { target, rules, entries = [] } = FLAVOURS[flavour];
+  const cjs = flavour.endsWith("cjs");
   await build({
-    entryPoints: ENTRIES.map((name) => join(root, `pkg/src/${name}.js`)),
+    entryPoints: [
+      ...ENTRIES.map((name) => ({ in: join(root, `pkg/src/${name}.js`), out: name })),
+      ...entries.map((name) => ({ in: `#${name}`, out: name })),
+    ],
     outdir: join(dist, flavour),
-    outExtension: flavour.endsWith("cjs") ? { ".js": ".cjs" } : {},
+    outExtension: cjs ? { ".js": ".cjs" } : {},
     bundle: true,
-    splitting: !flavour.endsWith("cjs"),
-    format: flavour.endsWith("cjs") ? "cjs" : "esm",
-    target: "es2020",
+    splitting: !cjs,
+    format: cjs ? "cjs" : "esm",
+    target,
     chunkNames: "shared-[hash]",
-    external: ["react", ...MODULES.map((name) => `./${name}.wasm`)],
+    external: ["react", ...MODULES.flatMap((name) => [`./${name}.wasm`, fallback(name, "js", "js"), fallback(name, "js-cjs", "cjs")])],
     legalComments: "none",
     plugins: [{
       name: "rules",
       setup(build) {
         build.onResolve({ filter: /^#(draft|policy)$/ }, ({ path }) => ({ path: path.slice(1), namespace: "rules", sideEffects: false }));
-        build.onLoad({ filter: /.*/, namespace: "rules" }, ({ path }) => ({ contents: FLAVOURS[flavour](path), resolveDir: root }));
+        build.onLoad({ filter: /.*/, namespace: "rules" }, ({ path }) => ({ contents: rules(path), resolveDir: root }));
       },
     }],
   });

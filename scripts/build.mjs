@@ -22,11 +22,11 @@ async function buildPages() {
   await buildPackage();
   const took = performance.now() - begun;
   if (took > 1_000) note(`✓ Building the npm package: ${duration(took)}`);
-  const [from, to] = [join(root, "pkg/dist/esm"), join(root, "www/stale-drafts")];
+  const [from, to] = [join(root, "pkg/dist"), join(root, "www/stale-drafts")];
   if (existsSync(to) && newest(to) >= newest(from)) return;
   rmSync(to, { recursive: true, force: true });
-  // Without the entry for React, which no page here uses.
-  cpSync(from, to, { recursive: true, filter: (file) => !file.endsWith("react.js") });
+  // WebAssembly, and the JavaScript that it falls back to; without the entry for React, which no page here uses.
+  for (const flavour of ["esm", "js"]) cpSync(join(from, flavour), join(to, flavour), { recursive: true, filter: (file) => !file.endsWith("react.js") });
 }
 
 const FEATURES = ["--no-default-features", "--features", "worker"];

@@ -15,7 +15,7 @@ export const IMPORTS = {
 };
 
 /** The same source, bundled, minified and compressed: bytes. `resolveDir` is where its packages are. */
-export async function size(contents, resolveDir = root, alias = { "stale-drafts": join(root, "pkg/dist/esm/index.js"), "stale-drafts/element": join(root, "pkg/dist/esm/element.js") }) {
+export async function size(contents, resolveDir = root, alias = { "stale-drafts": join(root, "pkg/dist/bundle/index.js"), "stale-drafts/element": join(root, "pkg/dist/bundle/element.js") }) {
   const { outputFiles } = await build({ stdin: { contents, resolveDir }, alias, bundle: true, minify: true, format: "esm", target: "es2022", write: false, legalComments: "none" });
   return gzipSync(outputFiles[0].contents, { level: 9 }).length;
 }

@@ -2,12 +2,14 @@
 // server's clock; what workers do meanwhile is asked for, often while something happens and seldom while nothing does.
 // Without this the page is complete, and as true as when it was rendered.
 
-import { policy, serverClock } from "./stale-drafts/index.js";
-import "./stale-drafts/element.js";
+import { ago, policy, serverClock } from "./stale-drafts/esm/index.js";
+import "./stale-drafts/esm/element.js";
 
 /** How long to wait between two questions, in ms: this after a change, and half as long again each time that nothing has. */
 const SOON = 3_000;
 const LATE = 30_000;
+const SECOND = 1_000;
+const MINUTE = 60 * SECOND;
 
 const main = document.querySelector("main[data-now]");
 const news = document.querySelector("#news");
@@ -24,12 +26,15 @@ const tokens = (number) => `${count.format(number)} token${number === 1 ? "" : "
 
 /** Shows on a draft's card what the server would: the error, and that the refund comes with the next sweep. */
 main.addEventListener("verdict", ({ target, detail }) => {
-  if (detail.verdict !== "stale") return;
   const card = target.closest(".card");
+  const before = card.dataset.status;
+  if (detail.verdict === "unreadable" || (detail.verdict === "fresh" && before !== "unreadable")) return;
   const price = Number(card.dataset.tokens);
   card.dataset.status = detail.status;
-  target.classList.remove("pending", "processing");
+  target.classList.remove("pending", "processing", "unreadable");
   target.classList.add(detail.status);
+  // A time that was in the future is one now: what the card says of it is over.
+  if (before === "unreadable") card.querySelector(".error")?.remove();
   if (detail.status !== "failed") return;
   const error = document.createElement("p");
   error.className = "error";
@@ -80,6 +85,7 @@ let tag;
 let known;
 let wait = SOON;
 let timer;
+let growing;
 
 const active = ({ id, status, attempt }) => [id, status, attempt].join(" ");
 
@@ -95,9 +101,11 @@ function differs(drafts) {
 /** Gives a draft's card what its worker has reported; whether that is all that there is to show. */
 function follows({ id, status, progress, heartbeat_at }) {
   const card = main.querySelector(`[data-id="${CSS.escape(id)}"]`);
-  if (!card || card.dataset.status === "unreadable") return true;
-  // A sign of life keeps the badge from turning at the deadline that it was rendered with.
+  if (!card) return true;
+  // A sign of life keeps the badge from turning at the deadline that it was rendered with. It also makes a draft readable
+  // whose times were too far ahead.
   if (heartbeat_at !== null) card.querySelector("stale-badge")?.setAttribute("heartbeat-at", heartbeat_at);
+  if (card.dataset.status === "unreadable") return true;
   const bar = card.querySelector("progress");
   if (bar && progress !== null) bar.value = progress;
   return card.dataset.status === status && (bar !== null || progress === null || status !== "processing");
@@ -134,6 +142,24 @@ async function follow() {
   if (more && !document.hidden) timer = setTimeout(follow, wait);
 }
 
+/** Has the ages go on while the page is seen, with one timer: each second while one is below a minute, then each minute. */
+function grow() {
+  clearTimeout(growing);
+  if (document.hidden) return;
+  const now = clock.now();
+  let step = MINUTE;
+  for (const time of document.querySelectorAll("time.age")) {
+    const passed = now - Date.parse(time.dateTime);
+    if (passed < 0) continue;
+    if (passed < MINUTE) step = SECOND;
+    const text = ago(passed);
+    if (time.textContent !== text) time.textContent = text;
+  }
+  growing = setTimeout(grow, step);
+}
+
 judge(main);
+grow();
+document.addEventListener("visibilitychange", grow);
 document.addEventListener("visibilitychange", follow);
 timer = setTimeout(follow, SOON);

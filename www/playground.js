@@ -1,6 +1,6 @@
 // The playground: the package's own functions on a draft and a policy that the visitor edits.
 
-import { check, policy } from "./stale-drafts/index.js";
+import { check, policy } from "./stale-drafts/esm/index.js";
 
 const now = Date.now();
 const MINUTE = 60_000;

@@ -36,17 +36,25 @@ const setLimits = (by) => {
   current = by;
 };
 
+/** A reading of a clock as epoch ms. A wrong one is the caller's mistake, and judges nothing. */
+export const instant = (reading) => {
+  const at = millis(reading);
+  if (!rules.is_now(at)) throw RangeError(fill(text.read(rules.no_now()), { value: String(reading) }));
+  return at;
+};
+
 /** `now` as the two instants that it lies between: a clock knows its error. */
-export const range = (now = Date.now()) => {
-  const at = now.now?.() ?? millis(now);
-  const error = now.error || 0;
+export const range = (now) => {
+  // The page's own clock is nobody's mistake: if it is wrong, a draft is unreadable.
+  const at = now == null ? Date.now() : instant(typeof now.now == "function" ? now.now() : now);
+  const error = Math.abs(now?.error) || 0;
   return { earliest: Math.floor(at - error), latest: at + error };
 };
 
 export const checkIn = (draft, policy, { earliest, latest }) => {
   const by = policy?.call ? policy(draft.kind) : policy;
   setLimits(by);
-  rules.check(names.indexOf(draft.status), millis(draft.created_at), millis(draft.queued_at), millis(draft.started_at), millis(draft.heartbeat_at), +draft.attempt, earliest, latest);
+  rules.check(names.indexOf(draft.status), millis(draft.created_at), millis(draft.queued_at), millis(draft.started_at), millis(draft.heartbeat_at), Number(draft.attempt), earliest, latest);
   const verdict = names[answer[VERDICT]];
   const settled = verdict == "settled";
   return {
@@ -71,8 +79,15 @@ export const checkAll = (drafts, { now, policy } = {}) => {
 
 export const deadline = (draft, options) => check(draft, options).deadline;
 
-/** The first instant at which a fresh one among the results is stale; Infinity if there is none. */
-export const next = (results) => Math.min(...results.map(({ verdict, deadline }) => (verdict == "fresh" && deadline != null ? deadline + 1 : Infinity)));
+/** The first instant at which one of the results may be another; Infinity if there is none. A loop: a list may be longer than a call's arguments. */
+export const next = (results) => {
+  let first = Infinity;
+  for (const { verdict, deadline } of results) if (verdict == "fresh" && deadline != null && deadline < first) first = deadline + 1;
+  return first;
+};
+
+/** How many ms ago something was, in the words of the rules. */
+export const ago = (ms) => text.read(rules.ago(ms));
 
 export const nextChange = (drafts, options) => {
   const change = next(checkAll(drafts, options));

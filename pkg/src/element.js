@@ -1,9 +1,23 @@
 // <stale-badge>: a badge that turns into "Failed" by itself, at the draft's deadline.
 
 import { check } from "./check.js";
+import { following } from "./clock.js";
 import { repeat } from "./repeat.js";
 
 const STYLE = `:host{display:inline-block;padding:var(--stale-badge-padding,.15em .6em);border-radius:var(--stale-badge-radius,99px);font-weight:600;white-space:nowrap;color:var(--stale-badge-color,inherit);background:var(--stale-badge-background,transparent)}`;
+
+/** Gives a shadow root its style. A strict Content-Security-Policy refuses a <style>, and allows a sheet; jsdom and old browsers have none. */
+const adopt = (root) => {
+  try {
+    const sheet = new CSSStyleSheet();
+    sheet.replaceSync(STYLE);
+    root.adoptedStyleSheets = [sheet];
+  } catch {
+    const style = document.createElement("style");
+    style.textContent = STYLE;
+    root.append(style);
+  }
+};
 
 /** On a server there is no HTMLElement: the module can be imported there, and defines nothing. */
 const Base = globalThis.HTMLElement ?? class {};
@@ -15,9 +29,9 @@ export class StaleBadge extends Base {
   #policy;
   #last;
 
-  static observedAttributes = ["status", "kind", "attempt", "created-at", "queued-at", "started-at", "heartbeat-at", "max-age-hours"];
+  static observedAttributes = ["status", "kind", "attempt", "created-at", "queued-at", "started-at", "heartbeat-at", "max-age-hours", "now"];
 
-  /** What `now` is measured by: a clock of `serverClock()`. Without one, the page's own. */
+  /** What `now` is measured by: a clock of `serverClock()`. Without one, the attribute `now`, from when it was first seen. */
   get clock() {
     return this.#clock;
   }
@@ -39,10 +53,7 @@ export class StaleBadge extends Base {
 
   /** The verdict as it is now: what `check()` answers. */
   get result() {
-    const time = (name) => {
-      const text = this.getAttribute(name);
-      return text && /^-?\d+$/.test(text) ? +text : text || null;
-    };
+    const time = (name) => this.#time(name);
     const hours = this.getAttribute("max-age-hours");
     const policy = this.#policy ?? (hours == null ? undefined : hours !== "" && isFinite(hours) ? +hours : hours);
     const draft = {
@@ -54,22 +65,29 @@ export class StaleBadge extends Base {
       started_at: time("started-at"),
       heartbeat_at: time("heartbeat-at"),
     };
-    return check(draft, { now: this.#clock, policy });
+    return check(draft, { now: this.#running(), policy });
+  }
+
+  #running() {
+    return this.#clock ?? following(this.#time("now"));
+  }
+
+  /** A time in an attribute: epoch ms in digits, or text as `check()` takes it. */
+  #time(name) {
+    const text = this.getAttribute(name);
+    return text && /^-?\d+$/.test(text) ? +text : text || null;
   }
 
   connectedCallback() {
     if (!this.shadowRoot) {
       const root = this.attachShadow({ mode: "open" });
-      // A strict Content-Security-Policy refuses a <style>, and allows this.
-      const style = new CSSStyleSheet();
-      style.replaceSync(STYLE);
-      root.adoptedStyleSheets = [style];
+      adopt(root);
       const slot = document.createElement("slot");
       slot.setAttribute("part", "badge");
       root.append(slot);
     }
     this.#stop = new AbortController();
-    this.#look = repeat(() => [this.#show()], () => this.#clock, this.#stop.signal);
+    this.#look = repeat(() => [this.#show()], () => this.#running(), this.#stop.signal);
   }
 
   disconnectedCallback() {
@@ -89,7 +107,7 @@ export class StaleBadge extends Base {
       if (flipped) this.setAttribute("role", "status");
       const [sign, ...words] = badge.split(" ");
       const icon = document.createElement("span");
-      icon.ariaHidden = "true";
+      icon.setAttribute("aria-hidden", "true");
       icon.textContent = sign;
       this.replaceChildren(icon, ` ${words.join(" ")}`);
     }

@@ -1,4 +1,4 @@
-export { check, checkAll, deadline, nextChange } from "./check.js";
+export { ago, check, checkAll, deadline, nextChange } from "./check.js";
 export { serverClock } from "./clock.js";
 export { policy } from "./policy.js";
 export { watch } from "./watch.js";

@@ -1,9 +1,11 @@
-// A hook and a badge for React. The first rendering, on the server and in hydration, is by the `now` that the
-// server gave; after it the page's own clock goes on.
+// A hook and a badge for React. The first rendering, on the server and in hydration, is by the `now` that the server gave;
+// from there time goes on as it passes, unless a clock is given.
 
 import { createElement, useCallback, useRef, useSyncExternalStore } from "react";
 import { check } from "./check.js";
+import { following } from "./clock.js";
 import { repeat } from "./repeat.js";
+import { millis } from "./time.js";
 
 /** Everything that is shown; the age goes on all the time, and shows in the error. */
 const same = (a, b) => a && ["verdict", "status", "error", "error_code", "deadline", "max_age_ms", "rule"].every((key) => a[key] === b[key]);
@@ -16,20 +18,22 @@ export function useVerdict(draft, { now, policy, clock } = {}) {
     // React takes a new object for a change: the last one stays while it says the same.
     return same(cache.current, result) ? cache.current : (cache.current = result);
   };
+  // Not while the server renders: there nothing goes on, and every request has another `now`.
+  const running = () => clock ?? following(now);
   const subscribe = useCallback(
     (changed) => {
       const stop = new AbortController();
       const look = () => {
         changed();
-        return [check(draft, { now: clock, policy })];
+        return [check(draft, { now: running(), policy })];
       };
-      repeat(look, () => clock, stop.signal);
+      repeat(look, running, stop.signal);
       return () => stop.abort();
     },
     // The draft by what is in it, so that a new object with the same values does not subscribe anew.
-    [status, kind, attempt, +created_at || created_at, +queued_at || queued_at, +started_at || started_at, +heartbeat_at || heartbeat_at, error, error_code, policy, clock],
+    [status, kind, attempt, ...[created_at, queued_at, started_at, heartbeat_at].map(millis), error, error_code, policy, clock, now?.now ?? millis(now)],
   );
-  return useSyncExternalStore(subscribe, () => at(clock), () => at(now));
+  return useSyncExternalStore(subscribe, () => at(running()), () => at(now));
 }
 
 export function StaleBadge({ draft, now, policy, clock, ...rest }) {

@@ -1,11 +1,13 @@
 import { checkAll } from "./check.js";
+import { running } from "./clock.js";
 import { repeat } from "./repeat.js";
 
 export const watch = (drafts, { now, policy, signal } = {}, onChange) => {
+  const clock = running(now);
   let last;
   repeat(
     () => {
-      const results = checkAll(drafts.call ? drafts() : drafts, { now, policy });
+      const results = checkAll(drafts.call ? drafts() : drafts, { now: clock, policy });
       const words = results.map(({ verdict }) => verdict).join();
       if (words != last) {
         last = words;
@@ -13,7 +15,7 @@ export const watch = (drafts, { now, policy, signal } = {}, onChange) => {
       }
       return results;
     },
-    () => now,
+    () => clock,
     signal,
   );
 };

@@ -14,8 +14,8 @@ use wasm_bindgen::prelude::wasm_bindgen;
 use super::text::{is, lines, lines_length, write};
 use super::{limit, millis};
 use crate::rules::{
-    Action, Active, Attempts, Badge, Draft, Field, GENERATION_TIMEOUT, Limit, MaxAge, Phase, Preset, Rule,
-    Status, Time, Timestamp, Unreadable, Verdict, applied, classify_by,
+    Action, Active, Ago, Attempts, Badge, Draft, Field, GENERATION_TIMEOUT, Limit, MaxAge, Phase, Preset,
+    Rule, Status, Time, Timestamp, Unreadable, Verdict, applied, classify_by,
 };
 
 /// What the last draft is. JavaScript reads it where [`answer`] says, as doubles with these names in this order. A name is given
@@ -272,6 +272,29 @@ fn fresh(status: Active, deadline: Option<Timestamp>, max_age_ms: f64, none: Ans
         max_age_ms,
         ..none
     }
+}
+
+/// Whether a reading of a clock can be `now`. What is below 10^12 looks like seconds.
+#[wasm_bindgen]
+pub fn is_now(millis: f64) -> bool {
+    EARLIEST_NOW <= millis && millis <= Timestamp::MAX.as_millis() as f64
+}
+
+/// September 2001: in seconds, no time of this century is as great.
+const EARLIEST_NOW: f64 = 1e12;
+
+/// Writes what to say of another.
+#[wasm_bindgen]
+pub fn no_now() -> usize {
+    write(
+        &"`now` is `{value}`: expected epoch milliseconds (not seconds), a valid Date, RFC 3339 text with its zone, or a clock",
+    )
+}
+
+/// Writes how long ago something was.
+#[wasm_bindgen]
+pub fn ago(millis: f64) -> usize {
+    write(&Ago(millis as u64))
 }
 
 /// NaN is missing; a fraction, or what is out of range, is malformed.

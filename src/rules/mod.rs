@@ -33,7 +33,7 @@ pub(crate) use setting::{Entry, Key, SettingError, Value};
 pub use setting::{PolicyError, Setting};
 pub use status::{Active, IllegalTransition, Status, UnknownStatus};
 pub use text::{
-    Age, Badge, ErrorText, GENERATION_TIMEOUT, MarkedMessage, RetriedMessage, Sink, SweepMessage, Unit,
+    Age, Ago, Badge, ErrorText, GENERATION_TIMEOUT, MarkedMessage, RetriedMessage, Sink, SweepMessage, Unit,
     Words, badge,
 };
 pub use time::{Time, Timestamp};

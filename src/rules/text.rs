@@ -10,6 +10,7 @@ use super::verdict::{Action, Staleness, Verdict};
 const SECOND: u64 = 1_000;
 const MINUTE: u64 = 60 * SECOND;
 const HOUR: u64 = 60 * MINUTE;
+const DAY: u64 = 24 * HOUR;
 
 /// The stable code that stands beside every error text of a time-out, as `error_code`.
 pub const GENERATION_TIMEOUT: &str = "generation_timeout";
@@ -191,6 +192,28 @@ impl Words for Age {
         if count != 1 && !matches!(unit, Unit::TenthsOfHours) {
             to.text("s");
         }
+    }
+}
+
+/// `18.2 hours ago`: how long ago something was, in milliseconds; as an [`Age`], and in whole days from two days on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ago(pub u64);
+
+impl Words for Ago {
+    fn write(&self, to: &mut impl Sink) {
+        if self.0 < 2 * DAY {
+            Age(self.0).write(to);
+        } else {
+            to.number(self.0 / DAY);
+            to.text(" days");
+        }
+        to.text(" ago");
+    }
+}
+
+impl fmt::Display for Ago {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        display(self, f)
     }
 }
 

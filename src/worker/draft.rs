@@ -8,7 +8,7 @@ use serde::de::{Error as _, Unexpected};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
-use crate::rules::{Action, Age, GENERATION_TIMEOUT, Policy, Status, Timestamp, Verdict, badge, classify};
+use crate::rules::{Action, Ago, GENERATION_TIMEOUT, Policy, Status, Timestamp, Verdict, badge, classify};
 use crate::store::{self, DatabaseError, Page, PageRow, Row};
 
 /// One creation as its owner sees it: what the JSON of `GET /api/drafts` holds, and what the page is made from.
@@ -129,13 +129,9 @@ impl DraftView {
         }
     }
 
-    /// How long ago it was asked for, written out: as an [`Age`], and in whole days from two days on.
-    pub fn age_text(&self) -> Option<String> {
-        const DAY_MS: u64 = 86_400_000;
-        self.age_ms.map(|age_ms| match age_ms / DAY_MS {
-            0 | 1 => Age(age_ms).to_string(),
-            days => format!("{days} days"),
-        })
+    /// How long ago it was asked for.
+    pub fn age(&self) -> Option<Ago> {
+        self.age_ms.map(Ago)
     }
 }
 

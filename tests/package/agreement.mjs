@@ -45,7 +45,7 @@ export function batch(seed, number) {
   const policy = plain ? value(() => pick([undefined, "never", "development", "budget", "production", term()])) : value(table);
   const settings = plain ? base(policy) : flat(policy, []);
 
-  const at = pick([() => NOON + below(2_000_000), () => below(10), () => MAX - below(10), () => Math.floor(next() * MAX), () => NOON + next() * 1_000])();
+  const at = pick([() => NOON + below(2_000_000), () => 1e12 + below(10), () => MAX - below(10), () => 1e12 + Math.floor(next() * (MAX - 1e12)), () => NOON + next() * 1_000])();
   const error = chance(0.3) ? pick([0.5, 1, 50, below(5_000_000)]) : 0;
   const now = error > 0 ? { now: () => at, error } : chance(0.3) ? new Date(at) : at;
   const clock = error > 0 ? at : +new Date(at);

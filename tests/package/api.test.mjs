@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { mock, test } from "node:test";
+import { runInNewContext } from "node:vm";
 
 const NOW = 1_700_000_000_000;
 const HOUR = 3_600_000;
@@ -17,7 +18,7 @@ const flavours = {
   "wasm, CommonJS": require(new URL("cjs/index.cjs", dist).pathname),
   "wasm2js, CommonJS": require(new URL("js-cjs/index.cjs", dist).pathname),
 };
-const { check, checkAll, deadline, nextChange, policy, serverClock, watch } = flavours.wasm;
+const { ago, check, checkAll, deadline, nextChange, policy, serverClock, watch } = flavours.wasm;
 
 const time = (value) => (typeof value === "number" ? NOW - value : value);
 
@@ -71,10 +72,71 @@ test("times are epoch ms, Date or RFC 3339 text; all else gives a verdict that s
   for (const good of [at, new Date(at), new Date(at).toISOString(), "2023-11-14T20:13:20Z", "2023-11-14t20:13:20.000z", "2023-11-14 21:13:20+01:00"]) {
     assert.equal(verdict(good).age_ms, 2 * HOUR, String(good));
   }
-  for (const bad of [NaN, Infinity, 1.5, -1, "", "soon", "2023-11-14", "2023-11-14T20:13:20", "2023-13-41T20:13:20Z", "1700000000000", new Date(NaN), {}, [], [5], true, 5n, Symbol("x"), () => 1]) {
+  for (const bad of [NaN, Infinity, 1.5, -1, "", "soon", new Date(NaN), {}, [], [5], true, -1n, 2n ** 64n, Symbol("x"), () => 1]) {
     assert.equal(verdict(bad).error_code, "time_malformed", String(bad));
   }
   for (const none of [null, undefined]) assert.equal(verdict(none).error_code, "time_missing");
+});
+
+test("a date that does not exist, and text that is no instant, is malformed", () => {
+  const code = (created_at) => check({ status: "pending", created_at }, { now: NOW }).error_code;
+  const good = ["2023-02-28T12:00:00Z", "2020-02-29T12:00:00Z", "2000-02-29T12:00:00Z", "2023-01-31T23:59:59.999999Z", "2023-11-14T00:00:00-00:00", "2023-10-31t00:00:00+23:59", "2023-11-14 20:13:20Z"];
+  for (const text of good) assert.notEqual(code(text), "time_malformed", text);
+  const days = ["2023-02-29", "2023-02-30", "2023-02-31", "1900-02-29", "2100-02-29", "2023-04-31", "2023-06-31", "2023-09-31", "2023-11-31", "2023-00-10", "2023-13-01", "2023-01-00", "2023-01-32"];
+  const times = ["24:00:00Z", "12:60:00Z", "23:59:60Z", "12:00:00+24:00", "12:00:00+25:00", "12:00:00-00:60", "12:00Z", "12:00:00", "12:00:00 Z", "12:00:00+0100", "12:00:00+01", "12:00:00.Z", "12:00:00,5Z", "12:00:00 GMT"];
+  const others = ["2023-11-14", "20231114T201320Z", "+002023-11-14T20:13:20Z", " 2023-11-14T20:13:20Z", "2023-11-14T20:13:20Z ", "2023-11-14T20:13:20Z\n", "2023-11-14  20:13:20Z", "2023-11-14_20:13:20Z", "1700000000000", "Tue, 14 Nov 2023 20:13:20 GMT"];
+  for (const text of [...days.map((day) => `${day}T12:00:00Z`), ...times.map((time) => `2023-11-14T${time}`), ...others]) assert.equal(code(text), "time_malformed", text);
+});
+
+test("a Date of another realm, and a BigInt, are read by what they are", () => {
+  const at = NOW - 2 * HOUR;
+  const elsewhere = (code) => runInNewContext(code);
+  class Later extends Date {}
+  for (const created_at of [elsewhere(`new Date(${at})`), structuredClone(new Date(at)), new Later(at), BigInt(at)]) {
+    const draft = { status: "processing", attempt: 1n, created_at, started_at: created_at };
+    assert.equal(check(draft, { now: NOW }).age_ms, 2 * HOUR, String(created_at));
+    assert.equal(check({ status: "pending", created_at: at - HOUR }, { now: created_at }).verdict, "fresh");
+  }
+  for (const no of [elsewhere("new Date(NaN)"), { getTime: () => at }, { [Symbol.toStringTag]: "Date" }, Object.create(Date.prototype)]) {
+    assert.equal(check({ status: "pending", created_at: no }, { now: NOW }).error_code, "time_malformed");
+  }
+});
+
+const WRONG_NOW = [NaN, Infinity, -Infinity, 0, -1, 1_700_000_000, 999_999_999_999, 8.64e15 + 2, "", "soon", "2023-11-14 22:13:20", "2023-11-14", "2023-02-30T12:00:00Z", "1700000000000", new Date(NaN), {}, [], true, 5n, Symbol("x"), { now: NOW }];
+const notNow = (value) => ({ name: "RangeError", message: `\`now\` is \`${String(value)}\`: expected epoch milliseconds (not seconds), a valid Date, RFC 3339 text with its zone, or a clock` });
+
+for (const [name, api] of Object.entries(flavours)) {
+  test(`a wrong \`now\` is one clear error for the call, and never a verdict: ${name}`, () => {
+    const draft = { status: "pending", created_at: NOW };
+    for (const now of WRONG_NOW) {
+      assert.throws(() => api.check(draft, { now }), notNow(now));
+      for (const list of [[], [draft]]) {
+        assert.throws(() => api.checkAll(list, { now }), notNow(now));
+        assert.throws(() => api.nextChange(list, { now }), notNow(now));
+        assert.throws(() => api.watch(list, { now }, () => assert.fail("no verdict")), notNow(now));
+      }
+      assert.throws(() => api.deadline(draft, { now }), notNow(now));
+      assert.throws(() => api.serverClock({ now, sent_at: 0, received_at: 1 }), notNow(now));
+      assert.throws(() => api.check(draft, { now: { now: () => now, error: 0 } }), notNow(now));
+    }
+    // Nothing said of the time of the request gives no clock either.
+    assert.throws(() => api.serverClock({ now: NOW }), notNow(NaN));
+    for (const now of [null, undefined]) {
+      assert.throws(() => api.serverClock({ now, sent_at: 0, received_at: 1 }), notNow(now));
+      assert.equal(api.check({ status: "pending", created_at: Date.now() - 1 }, { now }).verdict, "fresh");
+    }
+    for (const now of [1e12, 8.64e15, NOW + 0.5, new Date(NOW), "2023-11-14T22:13:20Z", BigInt(NOW), { now: () => NOW }, { now: () => new Date(NOW), error: "5" }]) assert.ok(api.check(draft, { now }).verdict);
+  });
+}
+
+test("a list may be longer than the arguments of a call", () => {
+  const drafts = Array.from({ length: 1_000_000 }, (_, at) => ({ status: "pending", created_at: NOW - at % 1_000 }));
+  assert.equal(nextChange(drafts, { now: NOW }), NOW - 999 + HOUR + 1);
+  const stop = new AbortController();
+  let seen;
+  watch(drafts, { now: NOW, signal: stop.signal }, (verdicts) => (seen = verdicts.length));
+  stop.abort();
+  assert.equal(seen, drafts.length);
 });
 
 test("any draft has a verdict", () => {
@@ -125,6 +187,77 @@ test("the server's clock lies between the request and its answer", () => {
   assert.ok(lag >= 0 && lag < 1_000, String(lag));
 });
 
+/** Both clocks of the page, which a test moves. */
+function clocks(use) {
+  const real = [performance.now, Date.now];
+  const at = { monotonic: 5_000, wall: NOW - 2 * HOUR };
+  performance.now = () => at.monotonic;
+  Date.now = () => at.wall;
+  try {
+    use(at);
+  } finally {
+    [performance.now, Date.now] = real;
+  }
+}
+
+test("the server's clock goes on by the greater advance of the page's two, and never back", () => {
+  clocks((at) => {
+    const clock = serverClock({ now: NOW, sent_at: 5_000, received_at: 5_000 });
+    assert.equal(clock.now(), NOW);
+    at.monotonic += 1_000;
+    assert.equal(clock.now(), NOW + 1_000, "the wall clock stands still");
+    at.wall += 8 * HOUR;
+    assert.equal(clock.now(), NOW + 8 * HOUR - 1, "asleep: only the wall clock went on");
+    at.wall -= 9 * HOUR;
+    assert.equal(clock.now(), NOW + 8 * HOUR - 1, "set back");
+    at.monotonic += 9 * HOUR;
+    assert.equal(clock.now(), NOW + 9 * HOUR + 1_000);
+  });
+});
+
+test("a badge whose machine slept turns within a minute of waking", () => {
+  mock.timers.enable({ apis: ["setTimeout"] });
+  const stop = new AbortController();
+  try {
+    clocks((at) => {
+      const seen = [];
+      watch([{ status: "pending", created_at: NOW }], { now: NOW, signal: stop.signal }, ([{ verdict }]) => seen.push(verdict));
+      at.wall += 8 * HOUR;
+      mock.timers.tick(60_000);
+      assert.deepEqual(seen, ["fresh", "stale"]);
+    });
+  } finally {
+    stop.abort();
+    mock.timers.reset();
+  }
+});
+
+test("a watch from a time goes on from there, whatever the page's clock says", () => {
+  mock.timers.enable({ apis: ["setTimeout"] });
+  const stop = new AbortController();
+  try {
+    clocks((at) => {
+      const seen = [];
+      watch([{ status: "pending", created_at: NOW - HOUR + 1_000 }], { now: NOW, signal: stop.signal }, ([{ verdict }]) => seen.push(verdict));
+      at.monotonic += 1_000;
+      mock.timers.tick(1_000);
+      assert.deepEqual(seen, ["fresh"]);
+      at.monotonic += 1;
+      mock.timers.tick(1);
+      assert.deepEqual(seen, ["fresh", "stale"]);
+    });
+  } finally {
+    stop.abort();
+    mock.timers.reset();
+  }
+});
+
+test("how long ago something was, in the words of the page", () => {
+  const DAY = 24 * HOUR;
+  assert.deepEqual([0, 1_000, 59_999, 60_000, 3_599_999, HOUR, 18.2 * HOUR, 2 * DAY - 1, 2 * DAY, 1_000 * DAY].map(ago),
+    ["0 seconds ago", "1 second ago", "59 seconds ago", "1 minute ago", "59 minutes ago", "1.0 hours ago", "18.2 hours ago", "48.0 hours ago", "2 days ago", "1000 days ago"]);
+});
+
 test("a watch calls at once and at each change, with one clamped timer, until it is aborted", () => {
   mock.timers.enable({ apis: ["setTimeout", "Date"], now: NOW });
   const delays = [];
@@ -145,7 +278,8 @@ test("a watch calls at once and at each change, with one clamped timer, until it
     assert.equal(seen.length, 2);
     assert.deepEqual(delays, [1_001, 4_000]);
     watch([{ status: "pending", created_at: NOW }], { policy: 24 * 60 }, () => {});
-    assert.equal(delays.at(-1), 2 ** 31 - 1);
+    // No timer runs for long: a machine that slept is noticed.
+    assert.equal(delays.at(-1), 60_000);
     const before = delays.length;
     watch([{ status: "pending", created_at: NOW }], { policy: "never" }, () => {});
     assert.equal(delays.length, before);

@@ -1,6 +1,7 @@
 use maud::{Markup, html};
 
 use super::layout::{layout, rfc3339, tokens};
+use crate::rules::Unreadable;
 use crate::worker::draft::{DraftView, DraftsView};
 
 /// The drafts list as a page. Complete without JavaScript.
@@ -55,8 +56,8 @@ fn card(draft: &DraftView) -> Markup {
             div .top {
                 (badge(draft, look))
                 span .kind { (draft.kind) }
-                @if let (Some(created_at), Some(age)) = (draft.created_at, draft.age_text()) {
-                    time .age datetime=(rfc3339(created_at)) { (age) " ago" }
+                @if let (Some(created_at), Some(age)) = (draft.created_at, draft.age()) {
+                    time .age datetime=(rfc3339(created_at)) { (age) }
                 }
             }
             p .prompt dir="auto" { (draft.prompt) }
@@ -101,7 +102,9 @@ fn note(draft: &DraftView) -> Option<String> {
 fn badge(draft: &DraftView, look: &str) -> Markup {
     let (sign, word) = draft.badge.split_once(' ').unwrap_or(("", draft.badge));
     let words = html! { span aria-hidden="true" { (sign) } " " (word) };
-    if draft.verdict != "fresh" {
+    // A draft whose times are ahead becomes readable by itself.
+    let ahead = draft.error_code.as_deref() == Some(Unreadable::Future.code());
+    if draft.verdict != "fresh" && !ahead {
         return html! { span .badge .(look) { (words) } };
     }
     html! {
