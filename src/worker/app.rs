@@ -34,6 +34,8 @@ pub(super) struct Context {
     pub(super) emitted: Cell<bool>,
     /// Whether the monitor may run beside the answer: the caller has shown a valid credential, and this is not a dry run.
     pub(super) monitors: Cell<bool>,
+    /// Whether the caller has shown a valid credential: before that, little of a body is read.
+    pub(super) identified: Cell<bool>,
 }
 
 /// The [`Context`] as handlers share it. A Worker has one thread.
@@ -118,7 +120,14 @@ impl Context {
             demo: false,
             emitted: Cell::new(false),
             monitors: Cell::new(false),
+            identified: Cell::new(false),
         })
+    }
+
+    /// Notes that the caller has shown a valid credential.
+    pub(super) fn identified(&self) {
+        self.identified.set(true);
+        self.monitors.set(true);
     }
 
     /// 16 random hexadecimal digits.

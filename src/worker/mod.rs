@@ -6,6 +6,7 @@ mod analytics;
 mod app;
 mod caller;
 mod courier;
+mod cross_site;
 pub mod draft;
 pub mod explanation;
 mod extract;
