@@ -152,7 +152,10 @@ fn weak_secrets_and_placeholders_are_refused() {
     }
     for control in ["\0", "\n", "\u{85}"] {
         let text = format!("{SECRET}{control}{SECRET}");
-        assert_eq!(error(Some(&text)), format!("secret `CLEANUP_TOKEN` has a control character in it: {expected}"));
+        assert_eq!(
+            error(Some(&text)),
+            format!("secret `CLEANUP_TOKEN` has a control character in it: {expected}")
+        );
     }
     assert!(error(Some(&format!("\u{feff}{SECRET}"))).contains("is surrounded by white space"));
     let placeholder = "replace-this-CHANGE-ME-with-32-random-bytes";
@@ -257,10 +260,14 @@ fn an_issuers_token_names_its_caller() {
     // Beside a person's name it says nothing.
     let both = json!({ "email": null, "common_name": "e367.access" });
     assert_eq!(check(&access, both.clone()), person("scheduler:117"));
-    let only = Callers::Only { emails: vec![], email_verified: false, subjects: vec!["e367.access".to_owned()] };
+    let only =
+        Callers::Only { emails: vec![], email_verified: false, subjects: vec!["e367.access".to_owned()] };
     let only = Issuer { callers: only, ..access };
     assert_eq!(check(&only, json!({ "email": null, "sub": "", "common_name": "e367.access" })), machine);
-    assert_eq!(check(&only, json!({ "email": null, "sub": "", "common_name": "other" })), Err(TokenError::Caller));
+    assert_eq!(
+        check(&only, json!({ "email": null, "sub": "", "common_name": "other" })),
+        Err(TokenError::Caller)
+    );
     assert_eq!(check(&only, both), Err(TokenError::Caller));
 }
 

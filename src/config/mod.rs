@@ -16,7 +16,6 @@ mod policy;
 mod table;
 mod values;
 
-use std::collections::BTreeMap;
 use std::fmt;
 
 use serde_json::Value;
@@ -107,18 +106,17 @@ impl Config {
         read::table::<table::Table>("STALE_DRAFTS", value, may_hold_a_secret)?.config()
     }
 
-    /// Adds the tokens of further variables, each a list as `api_tokens` is one: an object of them by their names.
+    /// Adds the tokens of a further variable called `name`: a list, as `api_tokens` is one.
     ///
     /// # Errors
     ///
     /// As [`Config::from_json`]'s. A name or token that is there already is an error too.
-    pub fn add_api_tokens(&mut self, variables: &Value) -> Result<(), ConfigError> {
-        // All of it is about credentials.
-        let variables: BTreeMap<String, _> = read::table("the variables", variables, |_, _| true)?;
-        for (name, tables) in variables {
-            credentials::add_api_tokens(&mut self.api_tokens, &name, tables)?;
-        }
-        Ok(())
+    pub fn add_api_tokens(&mut self, name: &str, list: &Value) -> Result<(), ConfigError> {
+        let table = serde_json::json!({ "api_tokens": list });
+        let read = read::table::<table::Table>("STALE_DRAFTS", &table, may_hold_a_secret);
+        // It is read as the key of the table is, and the fault is in the variable.
+        let own = |invalid: Invalid| ConfigError(invalid.message.replacen("api_tokens", name, 1));
+        credentials::add_api_tokens(&mut self.api_tokens, name, read.map_err(own)?.api_tokens)
     }
 }
 

@@ -18,7 +18,7 @@ pub(super) struct Table {
     page_size: Option<Whole<1, 100>>,
     max_minutes_since_sweep: Option<Whole<1, 1_440>>,
     auth: UsersTable,
-    api_tokens: Vec<TokenTable>,
+    pub(super) api_tokens: Vec<TokenTable>,
     issuers: Vec<IssuerTable>,
     allowed_origins: Vec<Origin>,
     webhook_url: Option<Url>,

@@ -31,7 +31,8 @@ fn host(text: &str) -> Option<&str> {
         _ => (host, None),
     };
     let local = port.is_some() && ["localhost", "127.0.0.1"].contains(&name);
-    let named = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._[:]".contains(&byte));
+    let named = !name.is_empty()
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._[:]".contains(&byte));
     let number = port.is_none_or(|port| port.parse::<u16>().is_ok());
     (named && number && (local || tls.is_some())).then_some(host)
 }
@@ -76,7 +77,8 @@ pub(super) struct Email(pub(super) String);
 impl<'de> Deserialize<'de> for Email {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let Name(email) = Name::deserialize(deserializer)?;
-        checked(email, "a whole email, without `*`", |email| email.contains('@') && !email.contains('*')).map(Email)
+        checked(email, "a whole email, without `*`", |email| email.contains('@') && !email.contains('*'))
+            .map(Email)
     }
 }
 
@@ -120,14 +122,19 @@ pub(super) struct Project(pub(super) String);
 
 impl<'de> Deserialize<'de> for Project {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        parsed(deserializer, "the Firebase project's id", |text| label(text).then(|| Project(text.to_owned())))
+        parsed(deserializer, "the Firebase project's id", |text| {
+            label(text).then(|| Project(text.to_owned()))
+        })
     }
 }
 
 /// Whether it can be a part of a host's name.
 fn label(text: &str) -> bool {
     let inner = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
-    (1..=63).contains(&text.len()) && text.bytes().all(inner) && !text.starts_with('-') && !text.ends_with('-')
+    (1..=63).contains(&text.len())
+        && text.bytes().all(inner)
+        && !text.starts_with('-')
+        && !text.ends_with('-')
 }
 
 /// The hash of an API token.

@@ -7,8 +7,10 @@ use axum::http::header::{AUTHORIZATION, COOKIE, ORIGIN};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, Method, Uri};
 use axum::middleware::Next;
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 
+use super::app::App;
+use super::cors::Sharing;
 use super::problem::Problem;
 use crate::auth;
 
@@ -52,12 +54,18 @@ fn origin(uri: &Uri) -> String {
 
 /// The layer that turns away what a page of another site sends, unless it comes with a bearer token, which no browser adds by
 /// itself: so no route that changes something is reached, not even to sign in or out.
-pub(super) async fn refuse(request: Request, next: Next) -> Result<Response, Problem> {
+pub(super) async fn refuse(app: App, request: Request, next: Next) -> Response {
+    let sharing = Sharing::of(&app, &request);
     let (method, uri, headers) = (request.method(), request.uri(), request.headers());
-    if Sender::of(method, uri, headers) == Sender::OtherSite && bearer(headers).is_none() {
-        return Err(Problem::unauthorized(uri.path(), "a page of another site has sent it"));
-    }
-    Ok(next.run(request).await)
+    let foreign = Sender::of(method, uri, headers) == Sender::OtherSite && bearer(headers).is_none();
+    let response = match sharing.answer() {
+        Some(answer) => answer,
+        None if foreign => {
+            Problem::unauthorized(uri.path(), "a page of another site has sent it").into_response()
+        }
+        None => next.run(request).await,
+    };
+    sharing.mark(response)
 }
 
 /// The token of `Authorization: Bearer …`. A header of another scheme is no credential here.

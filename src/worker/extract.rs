@@ -46,12 +46,17 @@ pub(super) struct Nothing {}
 
 /// The parameters of the query as they are, in order.
 pub(super) fn pairs(uri: &Uri) -> Result<Vec<(String, String)>, Problem> {
-    let unreadable = || Problem::bad_request("the query can't be read: expected UTF-8, with `%` before two digits");
+    let unreadable =
+        || Problem::bad_request("the query can't be read: expected UTF-8, with `%` before two digits");
     let pairs: Vec<(String, String)> =
         serde_urlencoded::from_str(uri.query().unwrap_or_default()).map_err(|_| unreadable())?;
     // Instead of what is not UTF-8: it would be another name than the one that was meant.
     let replaced = |text: &String| text.contains(char::REPLACEMENT_CHARACTER);
-    if pairs.iter().any(|(key, value)| replaced(key) || replaced(value)) { Err(unreadable()) } else { Ok(pairs) }
+    if pairs.iter().any(|(key, value)| replaced(key) || replaced(value)) {
+        Err(unreadable())
+    } else {
+        Ok(pairs)
+    }
 }
 
 /// A part of the path, decoded.
@@ -68,28 +73,33 @@ impl<S: Send + Sync> FromRequestParts<S> for Path {
     }
 }
 
-/// The whole body, as text of at most so many bytes. One that can't be read to its end is an error, for an empty one may mean
+/// The whole body, as text of at most `max` bytes. One that can't be read to its end is an error, for an empty one may mean
 /// everything.
-pub(super) struct Body<const MAX: usize = MAX_PLAN>(pub(super) String);
+async fn text(request: Request, max: usize) -> Result<String, Problem> {
+    let identified = request.extensions().get::<App>().is_some_and(|app| app.identified.get());
+    let max = if identified { max } else { max.min(MAX_UNIDENTIFIED) };
+    let body = to_bytes(request.into_body(), max).await.map_err(|error| {
+        if error.source().is_some_and(|source| source.is::<LengthLimitError>()) {
+            let message = format!("the body has more than {max} bytes: expected at most {max}");
+            Problem::new(StatusCode::PAYLOAD_TOO_LARGE, message)
+        } else {
+            Problem::bad_request("the body can't be read to its end: send it again, whole")
+        }
+    })?;
+    let text = String::from_utf8(body.into());
+    let text = text.map_err(|_| Problem::bad_request("the body is not text: expected UTF-8"))?;
+    // Some write a mark before it, and it means nothing.
+    Ok(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))
+}
 
-impl<S: Sync, const MAX: usize> FromRequest<S> for Body<MAX> {
+/// A plan, as text.
+pub(super) struct Body(pub(super) String);
+
+impl<S: Sync> FromRequest<S> for Body {
     type Rejection = Problem;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
-        let identified = request.extensions().get::<App>().is_some_and(|app| app.identified.get());
-        let max = if identified { MAX } else { MAX.min(MAX_UNIDENTIFIED) };
-        let body = to_bytes(request.into_body(), max).await.map_err(|error| {
-            if error.source().is_some_and(|source| source.is::<LengthLimitError>()) {
-                let message = format!("the body has more than {max} bytes: expected at most {max}");
-                Problem::new(StatusCode::PAYLOAD_TOO_LARGE, message)
-            } else {
-                Problem::bad_request("the body can't be read to its end: send it again, whole")
-            }
-        })?;
-        let text = String::from_utf8(body.into());
-        let text = text.map_err(|_| Problem::bad_request("the body is not text: expected UTF-8"))?;
-        // Some write a mark before it, and it means nothing.
-        Ok(Body(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text)))
+        text(request, MAX_PLAN).await.map(Body)
     }
 }
 
@@ -99,8 +109,8 @@ pub(super) struct Json<T, const MAX: usize = MAX_JSON>(pub(super) T);
 impl<S: Sync, T: DeserializeOwned, const MAX: usize> FromRequest<S> for Json<T, MAX> {
     type Rejection = Problem;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        let Body(body) = Body::<MAX>::from_request(request, state).await?;
+    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+        let body = text(request, MAX).await?;
         Ok(Json(read::json(body.as_bytes())?))
     }
 }
@@ -111,8 +121,8 @@ pub(super) struct Form<T, const MAX: usize = MAX_UNIDENTIFIED>(pub(super) T);
 impl<S: Sync, T: DeserializeOwned, const MAX: usize> FromRequest<S> for Form<T, MAX> {
     type Rejection = Problem;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        let Body(body) = Body::<MAX>::from_request(request, state).await?;
+    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+        let body = text(request, MAX).await?;
         let invalid = |error| Problem::bad_request(format!("the form is not valid: {error}"));
         serde_urlencoded::from_str(&body).map(Form).map_err(invalid)
     }

@@ -129,7 +129,8 @@ impl<S: Send + Sync> FromRequest<S> for OwnForm {
         if csrf_matches(&operator.credential, &csrf) {
             return Ok(OwnForm { operator, plan });
         }
-        let message = "This form was not made for you, or is too old. Go back to the dashboard and try again.";
+        let message =
+            "This form was not made for you, or is too old. Go back to the dashboard and try again.";
         Err(Page::from(Problem::new(StatusCode::FORBIDDEN, message)).into_response())
     }
 }
@@ -221,7 +222,8 @@ pub(in crate::worker) async fn sign_in(
     }
     // What a cookie can't hold would come back as something else.
     if !token.bytes().all(|byte| byte.is_ascii_graphic() && !b"\",;\\".contains(&byte)) {
-        let message = "This token has characters that a cookie can't hold: expected letters, digits and punctuation.";
+        let message =
+            "This token has characters that a cookie can't hold: expected letters, digits and punctuation.";
         return Err(Problem::bad_request(message).into());
     }
     let secure = if app.local { "" } else { " Secure;" };
