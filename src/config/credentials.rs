@@ -1,7 +1,7 @@
 use serde::Deserialize;
 
 use super::ConfigError;
-use super::values::{Cookie, Email, Name, Project, Sha256, Subject, Team, Url};
+use super::values::{Name, Sha256, Team, Url, is_label};
 use crate::auth::{Algorithm, ApiToken, AuthConfig, Callers, Issuer, Scope};
 
 /// Whoever signs for anybody who asks.
@@ -20,10 +20,12 @@ pub(super) struct UsersTable {
     jwks_url: Option<Url>,
     issuer: Option<Name>,
     audience: Option<Name>,
-    cookie: Option<Cookie>,
+    cookie: Option<Name>,
     preset: Option<UsersPreset>,
-    project: Option<Project>,
+    project: Option<Name>,
 }
+
+const FIREBASE_PROJECT: &str = "the Firebase project's id";
 
 #[derive(Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -40,6 +42,12 @@ impl UsersTable {
             ("audience", self.audience.is_some()),
         ];
         let algorithm = self.algorithm.unwrap_or_default();
+        if let Some(cookie) = &self.cookie {
+            fits("auth.cookie", cookie, Name::is_token, "a cookie's name")?;
+        }
+        if let Some(project) = &self.project {
+            fits("auth.project", project, |project| is_label(&project.0), FIREBASE_PROJECT)?;
+        }
         let auth = AuthConfig {
             algorithm,
             jwks_url: self.jwks_url.map(|url| url.0),
@@ -52,7 +60,7 @@ impl UsersTable {
                 exclude("auth", &given)?;
                 Ok(firebase(project.0, auth.cookie))
             }
-            (Some(_), None) => Err(missing("auth", "project", "the Firebase project's id")),
+            (Some(_), None) => Err(missing("auth", "project", FIREBASE_PROJECT)),
             (None, Some(_)) => Err(missing("auth", "preset", "`\"firebase\"`, beside `auth.project`")),
             (None, None) => published(auth),
         }
@@ -127,10 +135,10 @@ pub(super) struct IssuerTable {
     jwks_url: Option<Url>,
     algorithm: Option<Algorithm>,
     #[serde(default)]
-    emails: Vec<Email>,
+    emails: Vec<Name>,
     email_verified: Option<bool>,
     #[serde(default)]
-    subjects: Vec<Subject>,
+    subjects: Vec<Name>,
     #[serde(default)]
     anyone: bool,
     scopes: Vec<Scope>,
@@ -193,16 +201,20 @@ impl IssuerTable {
         let access = self.preset == Some(IssuerPreset::CloudflareAccess);
         let public = self.preset == Some(IssuerPreset::Google)
             || self.issuer.as_ref().is_some_and(|Name(issuer)| PUBLIC_ISSUERS.contains(&issuer.as_str()));
+        all_fit(&format!("{at}.emails"), &self.emails, Name::is_email, "a whole email, without `*`")?;
+        let subject = "a subject, or the beginning of one and a single `*` behind it";
+        all_fit(&format!("{at}.subjects"), &self.subjects, Name::is_subject, subject)?;
+        let names = |names: &[Name]| names.iter().map(|Name(name)| name.clone()).collect();
         let named = !self.emails.is_empty() || !self.subjects.is_empty();
         match (named, self.anyone) {
             (true, true) => Err(ConfigError(format!(
                 "`{at}.anyone` and `{at}.emails` or `{at}.subjects` exclude each other: give one"
             ))),
             (true, false) => Ok(Callers::Only {
-                emails: self.emails.iter().map(|Email(email)| email.clone()).collect(),
+                emails: names(&self.emails),
                 // Access' tokens don't say it: the team's own identity provider vouches for the email.
                 email_verified: self.email_verified.unwrap_or(!access),
-                subjects: self.subjects.iter().map(|Subject(subject)| subject.clone()).collect(),
+                subjects: names(&self.subjects),
             }),
             (false, true) if public => Err(ConfigError(format!(
                 "`{at}.anyone` would let in everybody, for this issuer signs for anybody: give `emails` or `subjects`"
@@ -290,6 +302,22 @@ fn own_name<'a>(
         return Err(ConfigError(format!("`{at}.name` is `{name}` a second time: give each its own")));
     }
     Ok(())
+}
+
+/// What is said of a name that is of no use where it stands.
+fn fits(at: &str, name: &Name, valid: fn(&Name) -> bool, expected: &str) -> Result<(), ConfigError> {
+    if valid(name) { Ok(()) } else { Err(ConfigError(format!("`{at}` is not valid: expected {expected}"))) }
+}
+
+/// The same of each in a list.
+pub(super) fn all_fit(
+    at: &str,
+    names: &[Name],
+    valid: fn(&Name) -> bool,
+    expected: &str,
+) -> Result<(), ConfigError> {
+    let mut list = names.iter().zip(0_usize..);
+    list.try_for_each(|(name, number)| fits(&format!("{at}[{number}]"), name, valid, expected))
 }
 
 fn missing(at: &str, key: &str, expected: &str) -> ConfigError {

@@ -2,7 +2,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::credentials::{IssuerTable, TokenTable, UsersTable};
-use super::values::{Breaker, Origin, Url};
+use super::values::{Breaker, Name, Url};
 use super::{Config, ConfigError, Keep, credentials, policy};
 use crate::read::Whole;
 use crate::rules::Thresholds;
@@ -20,7 +20,7 @@ pub(super) struct Table {
     auth: UsersTable,
     pub(super) api_tokens: Vec<TokenTable>,
     issuers: Vec<IssuerTable>,
-    allowed_origins: Vec<Origin>,
+    allowed_origins: Vec<Name>,
     webhook_url: Option<Url>,
     max_deliveries: Option<Whole<1, 100>>,
     circuit_breaker: Option<Breaker>,
@@ -50,6 +50,8 @@ impl Table {
         let default = Config::default();
         let mut api_tokens = Vec::new();
         credentials::add_api_tokens(&mut api_tokens, "api_tokens", self.api_tokens)?;
+        let origin = "an origin such as `https://app.example`: small letters, no path, no port 443";
+        credentials::all_fit("allowed_origins", &self.allowed_origins, Name::is_origin, origin)?;
         Ok(Config {
             policy: policy::read(&self.policy)?,
             policy_json: Value::Object(self.policy).to_string(),

@@ -37,21 +37,6 @@ fn host(text: &str) -> Option<&str> {
     (named && number && (local || tls.is_some())).then_some(host)
 }
 
-/// An origin as browsers send it: an address without a path.
-#[derive(Debug)]
-pub(super) struct Origin(pub(super) String);
-
-impl<'de> Deserialize<'de> for Origin {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let expected = "an origin such as `https://app.example`: small letters, no path, no port 443";
-        parsed(deserializer, expected, |text| {
-            let host = host(text)?;
-            let usual = host.ends_with(":443") || host.bytes().any(|byte| byte.is_ascii_uppercase());
-            (text.ends_with(host) && !usual).then(|| Origin(text.to_owned()))
-        })
-    }
-}
-
 /// A name, issuer or audience. With white space around it, it would never be equal to any.
 #[derive(Debug)]
 pub(super) struct Name(pub(super) String);
@@ -59,77 +44,41 @@ pub(super) struct Name(pub(super) String);
 impl<'de> Deserialize<'de> for Name {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let name = Text::<1_000>::deserialize(deserializer)?.into_string();
-        checked(name, "text without white space around it", |name| {
-            name.trim() == name && !name.contains(char::is_control)
-        })
-        .map(Name)
-    }
-}
-
-fn checked<E: Error>(text: String, expected: &str, valid: fn(&str) -> bool) -> Result<String, E> {
-    if valid(&text) { Ok(text) } else { Err(E::invalid_value(Unexpected::Str(&text), &expected)) }
-}
-
-/// The email of a caller.
-#[derive(Debug)]
-pub(super) struct Email(pub(super) String);
-
-impl<'de> Deserialize<'de> for Email {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let Name(email) = Name::deserialize(deserializer)?;
-        checked(email, "a whole email, without `*`", |email| email.contains('@') && !email.contains('*'))
-            .map(Email)
-    }
-}
-
-/// The subject of a caller, or with `*` at its end what several begin with.
-#[derive(Debug)]
-pub(super) struct Subject(pub(super) String);
-
-impl<'de> Deserialize<'de> for Subject {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let Name(subject) = Name::deserialize(deserializer)?;
-        let expected = "a subject, or the beginning of one and a single `*` behind it";
-        checked(subject, expected, |subject| {
-            let start = subject.strip_suffix('*');
-            // What stands for everybody is said by `anyone`.
-            start.is_none_or(|start| start.contains(char::is_alphanumeric))
-                && !start.unwrap_or(subject).contains('*')
-        })
-        .map(Subject)
-    }
-}
-
-/// The name of a cookie: <https://www.rfc-editor.org/rfc/rfc6265#section-4.1.1>.
-#[derive(Debug)]
-pub(super) struct Cookie(pub(super) String);
-
-impl<'de> Deserialize<'de> for Cookie {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let Name(name) = Name::deserialize(deserializer)?;
-        let token = |byte: u8| byte.is_ascii_graphic() && !b"()<>@,;:\\\"/[]?={}".contains(&byte);
-        if name.bytes().all(token) {
-            Ok(Cookie(name))
-        } else {
-            Err(D::Error::invalid_value(Unexpected::Str(&name), &"a cookie's name"))
+        if name.trim() == name && !name.contains(char::is_control) {
+            return Ok(Name(name));
         }
+        Err(D::Error::invalid_value(Unexpected::Str(&name), &"text without white space around it"))
     }
 }
 
-/// The id of a Firebase project.
-#[derive(Debug)]
-pub(super) struct Project(pub(super) String);
+impl Name {
+    /// Whether it is an origin as browsers send it: an address without a path, and without the port that goes without saying.
+    pub(super) fn is_origin(&self) -> bool {
+        let usual = |host: &str| host.ends_with(":443") || host.bytes().any(|byte| byte.is_ascii_uppercase());
+        host(&self.0).is_some_and(|host| self.0.ends_with(host) && !usual(host))
+    }
 
-impl<'de> Deserialize<'de> for Project {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        parsed(deserializer, "the Firebase project's id", |text| {
-            label(text).then(|| Project(text.to_owned()))
-        })
+    /// Whether it is an email.
+    pub(super) fn is_email(&self) -> bool {
+        self.0.contains('@') && !self.0.contains('*')
+    }
+
+    /// Whether it is the subject of a caller, or with `*` at its end what several begin with.
+    pub(super) fn is_subject(&self) -> bool {
+        let start = self.0.strip_suffix('*');
+        // What stands for everybody is said by `anyone`.
+        start.is_none_or(|start| start.bytes().any(|byte| byte.is_ascii_alphanumeric()))
+            && !start.unwrap_or(&self.0).contains('*')
+    }
+
+    /// Whether it can be the name of a cookie: <https://www.rfc-editor.org/rfc/rfc6265#section-4.1.1>.
+    pub(super) fn is_token(&self) -> bool {
+        self.0.bytes().all(|byte| byte.is_ascii_graphic() && !b"()<>@,;:\\\"/[]?={}".contains(&byte))
     }
 }
 
 /// Whether it can be a part of a host's name.
-fn label(text: &str) -> bool {
+pub(super) fn is_label(text: &str) -> bool {
     let inner = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
     (1..=63).contains(&text.len())
         && text.bytes().all(inner)
@@ -158,7 +107,7 @@ impl<'de> Deserialize<'de> for Team {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         parsed(deserializer, "the team's name, as in `<team>.cloudflareaccess.com`", |text| {
             // Tokens name it in small letters.
-            label(text).then(|| Team(text.to_ascii_lowercase()))
+            is_label(text).then(|| Team(text.to_ascii_lowercase()))
         })
     }
 }

@@ -45,8 +45,9 @@ pub(super) async fn limit(
 /// address of IPv4 may be written as one of IPv6.
 fn caller(address: String) -> String {
     let Ok(parsed) = address.parse::<Ipv6Addr>() else { return address };
-    if let Some(address) = parsed.to_ipv4_mapped() {
-        return address.to_string();
+    if parsed.to_ipv4_mapped().is_some() {
+        let [.., one, two, three, four] = parsed.octets();
+        return format!("{one}.{two}.{three}.{four}");
     }
     let [one, two, three, four, ..] = parsed.segments();
     format!("{one:x}:{two:x}:{three:x}:{four:x}::/64")
