@@ -115,7 +115,7 @@ impl Config {
         let table = serde_json::json!({ "api_tokens": list });
         let read = read::table::<table::Table>("STALE_DRAFTS", &table, may_hold_a_secret);
         // It is read as the key of the table is, and the fault is in the variable.
-        let own = |invalid: Invalid| ConfigError(invalid.message.replacen("api_tokens", name, 1));
+        let own = |invalid: Invalid| ConfigError(invalid.message.replace("api_tokens", name));
         credentials::add_api_tokens(&mut self.api_tokens, name, read.map_err(own)?.api_tokens)
     }
 }
