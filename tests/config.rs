@@ -11,7 +11,7 @@
 
 use serde_json::{Value, json};
 use stale_drafts::auth::{Algorithm, Callers, Scope};
-use stale_drafts::config::{Config, Keep};
+use stale_drafts::config::{Config, Keep, can_be_deployed};
 use stale_drafts::rules::CircuitBreaker;
 
 /// Nobody may read it in an error.
@@ -116,7 +116,7 @@ fn an_unknown_key_suggests_the_nearest_one() {
     check(
         json!({ "brake": "off" }),
         "unknown key `brake`: expected `policy`, `rows_per_sweep`, `page_size`, `max_minutes_since_sweep`, `auth`, \
-         `api_tokens`, `issuers`, `webhook_url`, `max_deliveries`, `circuit_breaker`, `alerts` or `keep_days`",
+         `api_tokens`, `issuers`, `allowed_origins`, `webhook_url`, `max_deliveries`, `circuit_breaker`, `alerts` or `keep_days`",
     );
 }
 
@@ -170,6 +170,19 @@ fn users_are_verified_by_a_secret_or_by_published_keys() {
         json!({ "preset": "firebase", "project": "app", "audience": "app" }),
         "`auth.preset` and `auth.audience` exclude each other: give one",
     );
+    auth(
+        with(keys.clone(), json!({ "issuer": " app\n", "audience": "drafts" })),
+        "`auth.issuer` is `\" app\\n\"`: expected text without white space around it",
+    );
+    for cookie in ["session=", "a b", "a;b", "\"a\"", "sesión"] {
+        auth(json!({ "cookie": cookie }), "`auth.cookie` is not valid: expected a cookie's name");
+    }
+    for project in ["app/#", "a.b", "-app", &"a".repeat(64)] {
+        auth(
+            json!({ "preset": "firebase", "project": project }),
+            "`auth.project` is not valid: expected the Firebase project's id",
+        );
+    }
     let config = read(json!({ "auth": with(keys, json!({ "issuer": "app", "audience": "drafts" })) }));
     assert_eq!((config.auth.algorithm, config.auth.audience.as_deref()), (Algorithm::Rs256, Some("drafts")));
     let firebase =
@@ -303,6 +316,125 @@ fn an_issuer_says_whose_tokens_may_call() {
 }
 
 #[test]
+fn nobody_is_let_in_by_a_list_that_stands_for_everybody() {
+    let issuer = |changes: Value| {
+        let own = json!({
+            "name": "ci", "issuer": "https://ci.test", "jwks_url": "https://ci.test/keys", "algorithm": "ES256",
+            "audience": "drafts", "scopes": ["sweep"],
+        });
+        json!({ "issuers": [with(own, changes)] })
+    };
+    let subject = "expected a subject, or the beginning of one and a single `*` behind it";
+    for wrong in ["*", "**", ":*", "/*", "repo:acme/*:main", "*:main", "repo:acme/**"] {
+        let list = json!({ "subjects": ["repo:acme/drafts:*", wrong] });
+        check(issuer(list), &format!("`issuers[0].subjects[1]` is not valid: {subject}"));
+    }
+    for wrong in ["*", "*@acme.test", "ops@*", "ops"] {
+        let text = "`issuers[0].emails[0]` is not valid: expected a whole email, without `*`";
+        check(issuer(json!({ "emails": [wrong] })), text);
+    }
+    for spaced in [" repo:acme/drafts", "repo:acme/drafts\n", " "] {
+        let error = Config::from_json(&issuer(json!({ "subjects": [spaced] }))).unwrap_err().to_string();
+        assert!(error.ends_with("expected text without white space around it"), "{error}");
+    }
+    let who = "`issuers[0].emails` is missing: expected the emails that may call, or `subjects`, or `anyone = true` \
+               if the issuer signs for your own people alone";
+    for nobody in [json!({}), json!({ "emails": [], "subjects": [] }), json!({ "anyone": false })] {
+        check(issuer(nobody), who);
+    }
+    let anybody = "`issuers[0].anyone` would let in everybody, for this issuer signs for anybody: give `emails` or `subjects`";
+    for public in
+        ["https://token.actions.githubusercontent.com", "https://accounts.google.com", "https://gitlab.com"]
+    {
+        check(issuer(json!({ "issuer": public, "anyone": true })), anybody);
+    }
+    let google =
+        json!({ "name": "g", "preset": "google", "audience": "a", "anyone": true, "scopes": ["sweep"] });
+    check(json!({ "issuers": [google] }), anybody);
+    assert_eq!(read(issuer(json!({ "anyone": true }))).issuers[0].callers, Callers::Anyone);
+}
+
+#[test]
+fn a_team_is_a_part_of_a_hosts_name() {
+    let access = |team: &str| json!({ "issuers": [{ "name": "access", "preset": "cloudflare-access", "team": team, "audience": "tag", "scopes": ["read"] }] });
+    for team in
+        ["", "evil.example/#", "acme.cloudflareaccess.com", "a/b", "a@b", "-acme", "acme-", "ac me", "äcme"]
+    {
+        let error = Config::from_json(&access(team)).unwrap_err().to_string();
+        assert!(error.ends_with("expected the team's name, as in `<team>.cloudflareaccess.com`"), "{error}");
+    }
+    assert_eq!(read(access("Acme-2")).issuers[0].issuer, "https://acme-2.cloudflareaccess.com");
+}
+
+#[test]
+fn an_origin_is_one_that_a_browser_sends() {
+    let expected = "expected an origin such as `https://app.example`: small letters, no path, no port 443";
+    for wrong in [
+        "*",
+        "null",
+        "app.example",
+        "https://",
+        "https://app.example/",
+        "https://App.example",
+        "https://app.example:443",
+        "http://app.example",
+        "https://ada@app.example",
+        "https://*.app.example",
+        "https://app.example?a",
+        "https://a:b",
+    ] {
+        let table = json!({ "allowed_origins": ["https://app.example", wrong] });
+        check(table, &format!("`allowed_origins[1]` is not valid: {expected}"));
+    }
+    let origins =
+        ["https://app.example", "https://app.example:8443", "http://localhost:3000", "https://[::1]:8443"];
+    assert_eq!(read(json!({ "allowed_origins": origins })).allowed_origins, origins);
+    assert!(read(json!({})).allowed_origins.is_empty());
+}
+
+#[test]
+fn a_list_of_tokens_goes_on_in_a_variable_of_its_own() {
+    let mut config = read(json!({ "api_tokens": [token()] }));
+    let other =
+        |name: &str, digit: &str| json!({ "name": name, "sha256": digit.repeat(64), "scopes": ["sweep"] });
+    config.add_api_tokens("STALE_DRAFTS_API_TOKENS", &json!([other("ci", "1"), other("cron", "2")])).unwrap();
+    config.add_api_tokens("STALE_DRAFTS_API_TOKENS_2", &json!([other("beat", "3")])).unwrap();
+    let names: Vec<_> = config.api_tokens.iter().map(|token| token.name.as_str()).collect();
+    assert_eq!(names, ["ops", "ci", "cron", "beat"]);
+    for (list, expected) in [
+        (json!([other("ci", "4")]), "`MORE[0].name` is `ci` a second time: give each its own"),
+        (json!([other("new", "1")]), "`MORE[0].sha256` is also that of `ci`: give each token its own"),
+        (json!({ "a": SECRET }), "`MORE` is not valid: expected a list"),
+        (json!(SECRET), "`MORE` is not valid: expected a list"),
+        (
+            json!([other("new", "4"), { "name": "newer", "sha256": SECRET, "scopes": ["read"] }]),
+            "`MORE[1].sha256` is not valid: expected 64 hexadecimal digits, as `mark-stale-drafts token` prints",
+        ),
+        (
+            json!([with(other("new", "4"), json!({ "scope": [] }))]),
+            "unknown key `MORE[0].scope`: did you mean `MORE[0].scopes`?",
+        ),
+    ] {
+        assert_eq!(config.clone().add_api_tokens("MORE", &list).unwrap_err().to_string(), expected);
+    }
+}
+
+#[test]
+fn a_variable_is_no_longer_than_can_be_deployed() {
+    let tokens = |count: usize| {
+        let token = |n: usize| json!({ "name": format!("token-{n}"), "sha256": format!("{n:064x}"), "scopes": ["read"] });
+        json!({ "api_tokens": (0..count).map(token).collect::<Vec<_>>() })
+    };
+    assert_eq!(can_be_deployed("STALE_DRAFTS", &tokens(40)), Ok(()));
+    let error = can_be_deployed("STALE_DRAFTS", &tokens(50)).unwrap_err().to_string();
+    assert_eq!(
+        error,
+        "`STALE_DRAFTS` has 5706 bytes as JSON, and Cloudflare takes 5120 of one variable: put `api_tokens` into \
+         `STALE_DRAFTS_API_TOKENS`, and further ones into `STALE_DRAFTS_API_TOKENS_2`"
+    );
+}
+
+#[test]
 fn what_may_hold_a_secret_is_not_quoted() {
     let https = "is not valid: expected an `https://` URL";
     let address = format!("http://app.test/hook?key={SECRET}");
@@ -317,11 +449,31 @@ fn what_may_hold_a_secret_is_not_quoted() {
     }
     let keys = format!("http://ops:{SECRET}@keys.test/");
     check(json!({ "auth": { "algorithm": "RS256", "jwks_url": keys } }), &format!("`auth.jwks_url` {https}"));
-    let local = "http://localhost:1@keys.test/";
-    check(
-        json!({ "auth": { "algorithm": "RS256", "jwks_url": local } }),
-        &format!("`auth.jwks_url` {https}"),
-    );
+    // Nothing can be sent to an address with a user's name or a password, and what follows `@` is another host.
+    for url in [
+        format!("https://ops:{SECRET}@keys.test/"),
+        String::from("https://ops@keys.test/"),
+        String::from("http://localhost:1@keys.test/"),
+        format!("https://keys.test:{SECRET}/"),
+        String::from("https://keys.test\\@evil.test/"),
+        String::from("http://localhost/"),
+        String::from("HTTP://keys.test/"),
+    ] {
+        check(
+            json!({ "auth": { "algorithm": "RS256", "jwks_url": url } }),
+            &format!("`auth.jwks_url` {https}"),
+        );
+        check(json!({ "webhook_url": url }), &format!("`webhook_url` {https}"));
+    }
+    // It may have been put into any other place.
+    let long = format!("{SECRET}-{SECRET}");
+    for (key, expected) in
+        [("algorithm", "`\"HS256\"`, `\"RS256\"` or `\"ES256\"`"), ("preset", "`\"firebase\"`")]
+    {
+        check(json!({ "auth": { key: long } }), &format!("`auth.{key}` is not valid: expected {expected}"));
+    }
+    check(json!({ "page_size": long }), "`page_size` is not valid: expected a whole number from 1 to 100");
+    check(json!({ "policy": [long] }), "`policy` is not valid: expected a table");
     for url in [
         "https://app.test",
         "https://app.test/hook?key=1",

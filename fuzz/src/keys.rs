@@ -65,7 +65,7 @@ impl UseOnly for Lookup {
     fn use_only(self) -> Self {
         match self {
             Lookup::Use(json) => Lookup::Use(json),
-            Lookup::Fetch | Lookup::Refuse => Lookup::Use(String::new()),
+            Lookup::Fetch | Lookup::Wait | Lookup::Refuse => Lookup::Use(String::new()),
         }
     }
 }

@@ -118,7 +118,8 @@ fn signed(header: &str, body: &str) {
         };
         let Ok(caller) = read().and_then(|token| token.caller(&issuer, now())) else { continue };
         let claims = claims(body, Some("app"), Some("drafts")).expect("somebody was named");
-        let who = caller.strip_prefix("app:").expect("it begins with the issuer");
+        assert!(!caller.service, "only Access has such tokens");
+        let who = caller.name.strip_prefix("app:").expect("it begins with the issuer");
         assert!(!who.is_empty() && ["email", "sub"].iter().any(|key| claims.get(*key) == Some(&who.into())));
         let email = claims.get("email").and_then(Value::as_str).unwrap_or_default();
         let by_email = email.eq_ignore_ascii_case("ops@app.example")

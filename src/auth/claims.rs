@@ -5,7 +5,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::jwt::TokenError;
-use super::{AuthConfig, Callers, Issuer};
+use super::{AuthConfig, Caller, Callers, Issuer};
 use crate::read;
 use crate::rules::Timestamp;
 
@@ -58,14 +58,18 @@ impl Claims {
         self.sub.filter(|sub| !sub.is_empty()).ok_or(TokenError::Subject)
     }
 
-    /// The caller, by the issuer's name and the email, `sub` or, for Cloudflare Access, `common_name`.
-    pub(super) fn caller(self, issuer: &Issuer, now: Timestamp) -> Result<String, TokenError> {
+    /// The caller, by the issuer's name and the email, `sub` or, for a service token of Cloudflare Access, `common_name`.
+    pub(super) fn caller(mut self, issuer: &Issuer, now: Timestamp) -> Result<Caller, TokenError> {
         self.check(Some(&issuer.issuer), Some(&issuer.audience), now)?;
+        let empty = |name: &Option<String>| name.as_ref().is_none_or(String::is_empty);
+        let service = issuer.access && empty(&self.email) && empty(&self.sub);
+        if service {
+            self.sub = self.common_name.as_str().map(str::to_owned);
+        }
         self.is_one_of(&issuer.callers)?;
-        let service = self.common_name.as_str().filter(|_| issuer.access).map(str::to_owned);
-        let names = [self.email, self.sub, service].into_iter().flatten();
+        let names = [self.email, self.sub].into_iter().flatten();
         let who = names.into_iter().find(|name| !name.is_empty()).ok_or(TokenError::Subject)?;
-        Ok(format!("{}:{who}", issuer.name))
+        Ok(Caller { name: format!("{}:{who}", issuer.name), service })
     }
 
     /// The times, with leeway, and for whom by whom the token is.

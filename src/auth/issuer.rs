@@ -62,6 +62,15 @@ pub struct Issuer {
     pub scopes: Vec<Scope>,
 }
 
+/// Who calls by the word of an issuer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Caller {
+    /// As the audit names them: the issuer's name, and theirs.
+    pub name: String,
+    /// Whether it is a service token of Cloudflare Access: a machine, and nobody's browser.
+    pub service: bool,
+}
+
 /// Who may call with an issuer's tokens.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Callers {
@@ -73,7 +82,7 @@ pub enum Callers {
         emails: Vec<String>,
         /// Whether a token must say that its email is verified.
         email_verified: bool,
-        /// Subjects; one with `*` at its end stands for all that begin so.
+        /// Subjects, or names of service tokens; one with `*` at its end stands for all that begin so.
         subjects: Vec<String>,
     },
 }

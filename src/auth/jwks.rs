@@ -51,6 +51,8 @@ pub struct KeyCache {
     fetched_at: Option<Timestamp>,
     tried_at: Option<Timestamp>,
     failed_at: Option<Timestamp>,
+    /// Whether a fetch has begun and not ended.
+    fetching: bool,
 }
 
 /// What to do to get a key.
@@ -60,6 +62,8 @@ pub enum Lookup {
     Use(String),
     /// Fetch the keys, say so by [`KeyCache::fetching`] and [`KeyCache::fetched`], and look again.
     Fetch,
+    /// Somebody else is fetching the keys: look again when that has ended. If it never ends, fetch.
+    Wait,
     /// There is none.
     Refuse,
 }
@@ -81,22 +85,26 @@ impl KeyCache {
         } else {
             !within(self.tried_at, REFETCH_MS)
         };
-        match found {
-            Some(key) if age.is_some_and(|age| age < FRESH_MS) => Lookup::Use(key.to_json()),
+        let younger_than = |millis| age.is_some_and(|age| age < millis);
+        match found.filter(|_| younger_than(USABLE_MS)) {
+            Some(key) if self.fetching || younger_than(FRESH_MS) => Lookup::Use(key.to_json()),
+            None if self.fetching => Lookup::Wait,
             _ if may_fetch => Lookup::Fetch,
-            Some(key) if age.is_some_and(|age| age < USABLE_MS) => Lookup::Use(key.to_json()),
-            _ => Lookup::Refuse,
+            Some(key) => Lookup::Use(key.to_json()),
+            None => Lookup::Refuse,
         }
     }
 
     /// Notes that the keys are being fetched.
     pub const fn fetching(&mut self, now: Timestamp) {
         self.tried_at = Some(now);
+        self.fetching = true;
     }
 
     /// Takes what was fetched: the text of a JSON Web Key Set, or `None` if that failed. Keys that are not understood
     /// are never used.
     pub fn fetched(&mut self, text: Option<&str>, now: Timestamp) {
+        self.fetching = false;
         let set: Option<Value> = text.and_then(|text| serde_json::from_str(text).ok());
         match set.as_ref().and_then(|set| set.get("keys")).and_then(Value::as_array) {
             Some(keys) => {

@@ -8,7 +8,7 @@ use serde_json::Value;
 use sha2::Sha256;
 
 use super::claims::{Claims, part};
-use super::{Algorithm, AuthConfig, Issuer, Secret};
+use super::{Algorithm, AuthConfig, Caller, Issuer, Secret};
 use crate::rules::Timestamp;
 
 /// The longest token that is looked at, in bytes.
@@ -140,7 +140,7 @@ impl Signed<'_> {
     ///
     /// As [`Signed::user`]; [`TokenError::Caller`] and [`TokenError::EmailUnverified`] unless the issuer may vouch for
     /// everybody.
-    pub fn caller(self, issuer: &Issuer, now: Timestamp) -> Result<String, TokenError> {
+    pub fn caller(self, issuer: &Issuer, now: Timestamp) -> Result<Caller, TokenError> {
         part::<Claims>(self.body)?.caller(issuer, now)
     }
 }

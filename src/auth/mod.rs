@@ -14,10 +14,10 @@ mod secret;
 
 pub use api_token::{ApiToken, Scope, find};
 pub use csrf::{csrf, csrf_matches};
-pub use issuer::{Algorithm, AuthConfig, Callers, Issuer};
+pub use issuer::{Algorithm, AuthConfig, Caller, Callers, Issuer};
 pub use jwks::{KeyCache, Lookup};
 pub use jwt::{Signed, TokenError, Unverified, claimed_issuer, sign};
-pub use secret::{Secret, SecretError, bearer, cookie};
+pub use secret::{SECRETS, Secret, SecretError, bearer, cookie};
 
 #[cfg(test)]
 mod tests;

@@ -6,8 +6,20 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::{Digest, Sha256};
 use subtle::{Choice, ConstantTimeEq};
 
+use super::{ApiToken, find};
+
 /// The least length of a secret, in bytes: 256 bits, as RFC 7518 asks for HS256.
 const MIN_BYTES: usize = 32;
+
+/// Every secret that the Worker knows. No two of them may be the same: whoever has one would have the other.
+pub const SECRETS: [&str; 6] = [
+    "JWT_SECRET",
+    "CLEANUP_TOKEN",
+    "CLEANUP_TOKEN_NEXT",
+    "REPORT_TOKEN",
+    "REPORT_TOKEN_NEXT",
+    "WEBHOOK_SECRET",
+];
 
 /// Words that stand in templates and tutorials. A secret that contains one was never meant to be one.
 const PLACEHOLDERS: [&str; 8] =
@@ -23,7 +35,7 @@ impl Secret {
     /// # Errors
     ///
     /// [`SecretError`] if it is missing, shorter than 32 bytes, of one repeated character, a placeholder, or
-    /// with white space around it, such as the line break of a file.
+    /// with white space around it or a control character in it, such as the line break of a file.
     pub fn new(name: &'static str, text: Option<&str>) -> Result<Self, SecretError> {
         let fault = |fault| Err(SecretError { name, fault });
         let Some(text) = text.filter(|text| !text.is_empty()) else {
@@ -33,14 +45,39 @@ impl Secret {
         if PLACEHOLDERS.iter().any(|placeholder| lower.contains(placeholder)) {
             return fault(Fault::Placeholder);
         }
-        if text.trim() != text {
+        // A mark of the order of bytes is no white space, and as invisible.
+        if text.trim() != text || text.starts_with('\u{feff}') {
             return fault(Fault::Spaced);
+        }
+        if text.contains(char::is_control) {
+            return fault(Fault::Control);
         }
         let first = text.bytes().next();
         if text.len() < MIN_BYTES || text.bytes().all(|byte| Some(byte) == first) {
             return fault(Fault::Weak);
         }
         Ok(Secret(text.to_owned()))
+    }
+
+    /// The same, if none of `tokens` and no other secret is this one: `text` gives each of [`SECRETS`] by its name.
+    ///
+    /// # Errors
+    ///
+    /// [`SecretError`] as [`Secret::new`]'s, or with the name of the other.
+    pub fn own(
+        name: &'static str,
+        text: impl Fn(&str) -> Option<String>,
+        tokens: &[ApiToken],
+    ) -> Result<Self, SecretError> {
+        let secret = Self::new(name, text(name).as_deref())?;
+        let same = |other: &&&str| **other != name && text(other).is_some_and(|other| other == secret.0);
+        match SECRETS.iter().find(same) {
+            Some(other) => Err(SecretError { name, fault: Fault::Shared(other) }),
+            None if find(tokens, &secret.0).is_some() => {
+                Err(SecretError { name, fault: Fault::Shared("api_tokens") })
+            }
+            None => Ok(secret),
+        }
     }
 
     /// Whether `presented` is this secret. Both are hashed first, so that the comparison takes the same time
@@ -85,6 +122,8 @@ enum Fault {
     Placeholder,
     Weak,
     Spaced,
+    Control,
+    Shared(&'static str),
 }
 
 impl SecretError {
@@ -101,6 +140,10 @@ impl fmt::Display for SecretError {
             Fault::Placeholder => "is a placeholder",
             Fault::Weak => "is too weak",
             Fault::Spaced => "is surrounded by white space",
+            Fault::Control => "has a control character in it",
+            Fault::Shared(other) => {
+                return write!(f, "secret `{}` is also in `{other}`: give each its own", self.name);
+            }
         };
         write!(
             f,

@@ -150,9 +150,35 @@ fn weak_secrets_and_placeholders_are_refused() {
         let text = "secret `CLEANUP_TOKEN` is surrounded by white space";
         assert_eq!(error(Some(&spaced)), format!("{text}: {expected}"));
     }
+    for control in ["\0", "\n", "\u{85}"] {
+        let text = format!("{SECRET}{control}{SECRET}");
+        assert_eq!(
+            error(Some(&text)),
+            format!("secret `CLEANUP_TOKEN` has a control character in it: {expected}")
+        );
+    }
+    assert!(error(Some(&format!("\u{feff}{SECRET}"))).contains("is surrounded by white space"));
     let placeholder = "replace-this-CHANGE-ME-with-32-random-bytes";
     assert_eq!(error(Some(placeholder)), format!("secret `CLEANUP_TOKEN` is a placeholder: {expected}"));
     assert_eq!(format!("{:?}", Secret::new("X", Some(SECRET)).unwrap()), "Secret(…)");
+}
+
+#[test]
+fn each_secret_is_of_its_own() {
+    for (one, other) in SECRETS.iter().flat_map(|one| SECRETS.iter().map(move |other| (*one, *other))) {
+        let set = |name: &str| [one, other].contains(&name).then(|| SECRET.to_owned());
+        let refused = Secret::own(one, set, &[]).map(drop).map_err(|error| error.to_string());
+        let shared = format!("secret `{one}` is also in `{other}`: give each its own");
+        assert_eq!(refused, if one == other { Ok(()) } else { Err(shared) });
+    }
+    let token = ApiToken {
+        name: String::from("ops"),
+        sha256: <sha2::Sha256 as sha2::Digest>::digest(SECRET).into(),
+        scopes: vec![Scope::Read],
+    };
+    let set = |name: &str| (name == "REPORT_TOKEN").then(|| SECRET.to_owned());
+    let error = Secret::own("REPORT_TOKEN", set, &[token]).unwrap_err().to_string();
+    assert_eq!(error, "secret `REPORT_TOKEN` is also in `api_tokens`: give each its own");
 }
 
 #[test]
@@ -200,7 +226,8 @@ fn an_issuers_token_names_its_caller() {
         let token = sign(&json!({ "alg": "RS256", "kid": "1" }), &body, SECRET);
         Unverified::read(&token, Algorithm::Rs256).and_then(|token| token.verified(true)?.caller(issuer, now))
     };
-    assert_eq!(check(&issuer, json!({})), Ok("scheduler:Sweeper@project.example".to_owned()));
+    let person = |name: &str| Ok(Caller { name: name.to_owned(), service: false });
+    assert_eq!(check(&issuer, json!({})), person("scheduler:Sweeper@project.example"));
     assert_eq!(check(&issuer, json!({ "email_verified": false })), Err(TokenError::EmailUnverified));
     assert_eq!(check(&issuer, json!({ "email_verified": null })), Err(TokenError::EmailUnverified));
     assert_eq!(check(&issuer, json!({ "email": "eve@project.example" })), Err(TokenError::Caller));
@@ -210,17 +237,38 @@ fn an_issuers_token_names_its_caller() {
     assert_eq!(check(&issuer, json!({ "exp": NOW_SECONDS - 61 })), Err(TokenError::Expired));
     assert_eq!(check(&issuer, json!({ "email": ["sweeper@project.example"] })), Err(TokenError::Malformed));
     for sub in ["42", "repo:acme/drafts:ref:refs/heads/main"] {
-        assert_eq!(check(&issuer, json!({ "email": null, "sub": sub })), Ok(format!("scheduler:{sub}")));
+        assert_eq!(check(&issuer, json!({ "email": null, "sub": sub })), person(&format!("scheduler:{sub}")));
     }
     for sub in ["423", "4", "", "repo:acme/drafts", "repo:eve/drafts:ref:refs/heads/main"] {
         assert_eq!(check(&issuer, json!({ "email": null, "sub": sub })), Err(TokenError::Caller), "{sub}");
     }
     let anyone = Issuer { callers: Callers::Anyone, ..issuer };
-    assert_eq!(check(&anyone, json!({ "email": null })), Ok("scheduler:117".to_owned()));
-    let service = json!({ "email": null, "sub": "", "common_name": "e367.access" });
-    assert_eq!(check(&anyone, service.clone()), Err(TokenError::Subject));
-    let access = Issuer { access: true, ..anyone };
-    assert_eq!(check(&access, service), Ok("scheduler:e367.access".to_owned()));
+    assert_eq!(check(&anyone, json!({ "email": null })), person("scheduler:117"));
+    // A service token of Access has a name of its own, in place of a `sub`.
+    let machine = Ok(Caller { name: String::from("scheduler:e367.access"), service: true });
+    let access = Issuer { access: true, ..anyone.clone() };
+    for nameless in [json!({ "sub": "" }), json!({ "sub": null }), json!({ "sub": "", "email": "" })] {
+        let mut service = json!({ "email": null, "common_name": "e367.access" });
+        service.as_object_mut().unwrap().extend(nameless.as_object().unwrap().clone());
+        assert_eq!(check(&anyone, service.clone()), Err(TokenError::Subject));
+        assert_eq!(check(&access, service), machine);
+    }
+    for nobody in [json!(""), json!(null), json!(["e367.access"])] {
+        let service = json!({ "email": null, "sub": "", "common_name": nobody });
+        assert_eq!(check(&access, service), Err(TokenError::Subject));
+    }
+    // Beside a person's name it says nothing.
+    let both = json!({ "email": null, "common_name": "e367.access" });
+    assert_eq!(check(&access, both.clone()), person("scheduler:117"));
+    let only =
+        Callers::Only { emails: vec![], email_verified: false, subjects: vec!["e367.access".to_owned()] };
+    let only = Issuer { callers: only, ..access };
+    assert_eq!(check(&only, json!({ "email": null, "sub": "", "common_name": "e367.access" })), machine);
+    assert_eq!(
+        check(&only, json!({ "email": null, "sub": "", "common_name": "other" })),
+        Err(TokenError::Caller)
+    );
+    assert_eq!(check(&only, both), Err(TokenError::Caller));
 }
 
 #[test]
@@ -236,12 +284,13 @@ fn keys_are_fetched_when_they_are_needed_and_no_oftener() {
     ) {
         Lookup::Use(_) => "use",
         Lookup::Fetch => "fetch",
+        Lookup::Wait => "wait",
         Lookup::Refuse => "refuse",
     };
     assert_eq!(look(&cache, Some("1"), 0), "fetch");
     cache.fetching(at(0));
-    // Others that come meanwhile fetch too, rather than being refused.
-    assert_eq!(look(&cache, Some("1"), 0), "fetch");
+    // Others that come meanwhile wait, rather than being refused.
+    assert_eq!(look(&cache, Some("1"), 0), "wait");
     cache.fetched(None, at(0));
     assert_eq!(look(&cache, Some("1"), 9), "refuse");
     assert_eq!(look(&cache, Some("1"), 10), "fetch");
@@ -266,8 +315,15 @@ fn keys_are_fetched_when_they_are_needed_and_no_oftener() {
     // A fetch that failed is soon repeated: whoever has just got a new key is not locked out for a minute.
     assert_eq!(look(&cache, Some("new"), 3_619), "refuse");
     assert_eq!(look(&cache, Some("new"), 3_620), "fetch");
-    cache.fetching(at(90_000));
-    assert_eq!(look(&cache, Some("1"), 90_000), "refuse");
+    // A new key: those who come while the set is fetched wait for it, and who has a known one does not.
+    cache.fetching(at(3_620));
+    assert_eq!((look(&cache, Some("new"), 3_621), look(&cache, Some("1"), 3_621)), ("wait", "use"));
+    cache.fetched(Some(&set(&[rsa("1", 342), rsa("new", 342)])), at(3_620));
+    assert_eq!((look(&cache, Some("new"), 3_621), look(&cache, Some("newer"), 3_621)), ("use", "refuse"));
+    cache.fetching(at(90_020));
+    assert_eq!(look(&cache, Some("1"), 90_020), "wait");
+    cache.fetched(None, at(90_020));
+    assert_eq!(look(&cache, Some("1"), 90_020), "refuse");
 }
 
 #[test]

@@ -1,12 +1,16 @@
 use serde::Deserialize;
 
 use super::ConfigError;
-use super::values::{Sha256, Team, Url};
+use super::values::{Name, Sha256, Team, Url, is_label};
 use crate::auth::{Algorithm, ApiToken, AuthConfig, Callers, Issuer, Scope};
-use crate::read::Text;
 
-/// The longest name, issuer or audience, in bytes.
-type Name = Text<1_000>;
+/// Whoever signs for anybody who asks.
+const PUBLIC_ISSUERS: [&str; 4] = [
+    "https://accounts.google.com",
+    "accounts.google.com",
+    "https://token.actions.githubusercontent.com",
+    "https://gitlab.com",
+];
 
 /// How the users' tokens are verified, as it is written.
 #[derive(Default, Deserialize)]
@@ -20,6 +24,8 @@ pub(super) struct UsersTable {
     preset: Option<UsersPreset>,
     project: Option<Name>,
 }
+
+const FIREBASE_PROJECT: &str = "the Firebase project's id";
 
 #[derive(Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -36,19 +42,25 @@ impl UsersTable {
             ("audience", self.audience.is_some()),
         ];
         let algorithm = self.algorithm.unwrap_or_default();
+        if let Some(cookie) = &self.cookie {
+            fits("auth.cookie", cookie, Name::is_token, "a cookie's name")?;
+        }
+        if let Some(project) = &self.project {
+            fits("auth.project", project, |project| is_label(&project.0), FIREBASE_PROJECT)?;
+        }
         let auth = AuthConfig {
             algorithm,
             jwks_url: self.jwks_url.map(|url| url.0),
-            issuer: self.issuer.map(Text::into_string),
-            audience: self.audience.map(Text::into_string),
-            cookie: self.cookie.map(Text::into_string),
+            issuer: self.issuer.map(|issuer| issuer.0),
+            audience: self.audience.map(|audience| audience.0),
+            cookie: self.cookie.map(|cookie| cookie.0),
         };
         match (self.preset, self.project) {
             (Some(UsersPreset::Firebase), Some(project)) => {
                 exclude("auth", &given)?;
-                Ok(firebase(project.into_string(), auth.cookie))
+                Ok(firebase(project.0, auth.cookie))
             }
-            (Some(_), None) => Err(missing("auth", "project", "the Firebase project's id")),
+            (Some(_), None) => Err(missing("auth", "project", FIREBASE_PROJECT)),
             (None, Some(_)) => Err(missing("auth", "preset", "`\"firebase\"`, beside `auth.project`")),
             (None, None) => published(auth),
         }
@@ -91,11 +103,15 @@ pub(super) struct TokenTable {
     scopes: Vec<Scope>,
 }
 
-pub(super) fn api_tokens(tables: Vec<TokenTable>) -> Result<Vec<ApiToken>, ConfigError> {
-    let mut tokens: Vec<ApiToken> = Vec::new();
+/// Adds the tokens of a list at `place`, such as `api_tokens`, to those that are there.
+pub(super) fn add_api_tokens(
+    tokens: &mut Vec<ApiToken>,
+    place: &str,
+    tables: Vec<TokenTable>,
+) -> Result<(), ConfigError> {
     for (table, number) in tables.into_iter().zip(0_usize..) {
-        let at = format!("api_tokens[{number}]");
-        let token = ApiToken { name: table.name.into_string(), sha256: table.sha256.0, scopes: table.scopes };
+        let at = format!("{place}[{number}]");
+        let token = ApiToken { name: table.name.0, sha256: table.sha256.0, scopes: table.scopes };
         some_scope(&at, &token.scopes)?;
         own_name(&at, &token.name, tokens.iter().map(|other| &other.name))?;
         if let Some(other) = tokens.iter().find(|other| other.sha256 == token.sha256) {
@@ -104,7 +120,7 @@ pub(super) fn api_tokens(tables: Vec<TokenTable>) -> Result<Vec<ApiToken>, Confi
         }
         tokens.push(token);
     }
-    Ok(tokens)
+    Ok(())
 }
 
 /// An identity provider as it is written.
@@ -169,9 +185,9 @@ impl IssuerTable {
             None => own_keys(at, self.issuer, self.jwks_url, self.algorithm)?,
         };
         Ok(Issuer {
-            name: self.name.into_string(),
+            name: self.name.0,
             issuer: keys.issuer,
-            audience: self.audience.into_string(),
+            audience: self.audience.0,
             jwks_url: keys.jwks_url,
             algorithm: keys.algorithm,
             callers,
@@ -183,7 +199,12 @@ impl IssuerTable {
     /// Most issuers sign tokens for anybody, for any audience: only the email or the subject tells who it is.
     fn callers(&self, at: &str) -> Result<Callers, ConfigError> {
         let access = self.preset == Some(IssuerPreset::CloudflareAccess);
-        let names = |names: &[Name]| names.iter().map(|name| name.as_str().to_owned()).collect();
+        let public = self.preset == Some(IssuerPreset::Google)
+            || self.issuer.as_ref().is_some_and(|Name(issuer)| PUBLIC_ISSUERS.contains(&issuer.as_str()));
+        all_fit(&format!("{at}.emails"), &self.emails, Name::is_email, "a whole email, without `*`")?;
+        let subject = "a subject, or the beginning of one and a single `*` behind it";
+        all_fit(&format!("{at}.subjects"), &self.subjects, Name::is_subject, subject)?;
+        let names = |names: &[Name]| names.iter().map(|Name(name)| name.clone()).collect();
         let named = !self.emails.is_empty() || !self.subjects.is_empty();
         match (named, self.anyone) {
             (true, true) => Err(ConfigError(format!(
@@ -195,6 +216,9 @@ impl IssuerTable {
                 email_verified: self.email_verified.unwrap_or(!access),
                 subjects: names(&self.subjects),
             }),
+            (false, true) if public => Err(ConfigError(format!(
+                "`{at}.anyone` would let in everybody, for this issuer signs for anybody: give `emails` or `subjects`"
+            ))),
             (false, true) => Ok(Callers::Anyone),
             // A team's own Access lets in whom the team lets in.
             (false, false) if access => Ok(Callers::Anyone),
@@ -246,7 +270,7 @@ fn own_keys(
         Algorithm::Hs256 => {
             Err(ConfigError(format!("`{at}.algorithm` is `\"HS256\"`: expected {algorithms}")))
         }
-        algorithm => Ok(Keys { issuer: issuer.into_string(), jwks_url, algorithm }),
+        algorithm => Ok(Keys { issuer: issuer.0, jwks_url, algorithm }),
     }
 }
 
@@ -278,6 +302,22 @@ fn own_name<'a>(
         return Err(ConfigError(format!("`{at}.name` is `{name}` a second time: give each its own")));
     }
     Ok(())
+}
+
+/// What is said of a name that is of no use where it stands.
+fn fits(at: &str, name: &Name, valid: fn(&Name) -> bool, expected: &str) -> Result<(), ConfigError> {
+    if valid(name) { Ok(()) } else { Err(ConfigError(format!("`{at}` is not valid: expected {expected}"))) }
+}
+
+/// The same of each in a list.
+pub(super) fn all_fit(
+    at: &str,
+    names: &[Name],
+    valid: fn(&Name) -> bool,
+    expected: &str,
+) -> Result<(), ConfigError> {
+    let mut list = names.iter().zip(0_usize..);
+    list.try_for_each(|(name, number)| fits(&format!("{at}[{number}]"), name, valid, expected))
 }
 
 fn missing(at: &str, key: &str, expected: &str) -> ConfigError {

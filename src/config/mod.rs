@@ -44,6 +44,8 @@ pub struct Config {
     pub api_tokens: Vec<ApiToken>,
     /// Who else vouches for operators and schedulers.
     pub issuers: Vec<Issuer>,
+    /// The origins whose pages may call the users' routes with a user's token; by default none.
+    pub allowed_origins: Vec<String>,
     /// Where events are sent.
     pub webhook_url: Option<String>,
     /// How often the delivery of an event is tried: 1 to 100, by default 12.
@@ -84,6 +86,7 @@ impl Default for Config {
             auth: AuthConfig::default(),
             api_tokens: Vec::new(),
             issuers: Vec::new(),
+            allowed_origins: Vec::new(),
             webhook_url: None,
             max_deliveries: 12,
             breaker: Some(CircuitBreaker::default()),
@@ -102,14 +105,52 @@ impl Config {
     pub fn from_json(value: &Value) -> Result<Self, ConfigError> {
         read::table::<table::Table>("STALE_DRAFTS", value, may_hold_a_secret)?.config()
     }
+
+    /// Adds the tokens of a further variable called `name`: a list, as `api_tokens` is one.
+    ///
+    /// # Errors
+    ///
+    /// As [`Config::from_json`]'s. A name or token that is there already is an error too.
+    pub fn add_api_tokens(&mut self, name: &str, list: &Value) -> Result<(), ConfigError> {
+        let table = serde_json::json!({ "api_tokens": list });
+        let read = read::table::<table::Table>("STALE_DRAFTS", &table, may_hold_a_secret);
+        // It is read as the key of the table is, and the fault is in the variable.
+        let own = |invalid: Invalid| ConfigError(invalid.message.replace("api_tokens", name));
+        credentials::add_api_tokens(&mut self.api_tokens, name, read.map_err(own)?.api_tokens)
+    }
 }
 
-/// Whether the value of a path is not to be quoted: `/readyz` shows errors to everybody.
-fn may_hold_a_secret(path: &str) -> bool {
+/// The longest variable that Cloudflare takes, in bytes: <https://developers.cloudflare.com/workers/platform/limits/>.
+const MAX_VARIABLE: usize = 5_120;
+
+/// Whether a variable is short enough to be deployed, which a Worker on this machine would not notice.
+///
+/// # Errors
+///
+/// [`ConfigError`] says where its tokens may go.
+pub fn can_be_deployed(name: &str, value: &Value) -> Result<(), ConfigError> {
+    let bytes = value.to_string().len();
+    if bytes <= MAX_VARIABLE {
+        return Ok(());
+    }
+    Err(ConfigError(format!(
+        "`{name}` has {bytes} bytes as JSON, and Cloudflare takes {MAX_VARIABLE} of one variable: \
+         put `api_tokens` into `{MORE_API_TOKENS}`, and further ones into `{MORE_API_TOKENS}_2`"
+    )))
+}
+
+/// What the names of the variables begin with that hold further tokens.
+pub const MORE_API_TOKENS: &str = "STALE_DRAFTS_API_TOKENS";
+
+/// No secret that is fit for use is as short, in JSON.
+const QUOTABLE: usize = 24;
+
+/// Whether a value is not to be quoted: `/readyz` shows errors to everybody.
+fn may_hold_a_secret(path: &str, value: &Value) -> bool {
     let credential = path.starts_with("api_tokens") || path.ends_with("_url");
     // Where a table belongs, anything may be.
     let table = ["", "auth", "issuers"].contains(&path) || (path.ends_with(']') && !path.contains('.'));
-    credential || table
+    credential || table || value.to_string().len() >= QUOTABLE
 }
 
 /// A limit in hours as a URL gives it.

@@ -2,7 +2,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::credentials::{IssuerTable, TokenTable, UsersTable};
-use super::values::{Breaker, Url};
+use super::values::{Breaker, Name, Url};
 use super::{Config, ConfigError, Keep, credentials, policy};
 use crate::read::Whole;
 use crate::rules::Thresholds;
@@ -18,8 +18,9 @@ pub(super) struct Table {
     page_size: Option<Whole<1, 100>>,
     max_minutes_since_sweep: Option<Whole<1, 1_440>>,
     auth: UsersTable,
-    api_tokens: Vec<TokenTable>,
+    pub(super) api_tokens: Vec<TokenTable>,
     issuers: Vec<IssuerTable>,
+    allowed_origins: Vec<Name>,
     webhook_url: Option<Url>,
     max_deliveries: Option<Whole<1, 100>>,
     circuit_breaker: Option<Breaker>,
@@ -47,6 +48,10 @@ struct KeepTable {
 impl Table {
     pub(super) fn config(self) -> Result<Config, ConfigError> {
         let default = Config::default();
+        let mut api_tokens = Vec::new();
+        credentials::add_api_tokens(&mut api_tokens, "api_tokens", self.api_tokens)?;
+        let origin = "an origin such as `https://app.example`: small letters, no path, no port 443";
+        credentials::all_fit("allowed_origins", &self.allowed_origins, Name::is_origin, origin)?;
         Ok(Config {
             policy: policy::read(&self.policy)?,
             policy_json: Value::Object(self.policy).to_string(),
@@ -56,8 +61,9 @@ impl Table {
                 .max_minutes_since_sweep
                 .map_or(default.max_minutes_since_sweep, Whole::get_u32),
             auth: self.auth.config()?,
-            api_tokens: credentials::api_tokens(self.api_tokens)?,
+            api_tokens,
             issuers: credentials::issuers(self.issuers)?,
+            allowed_origins: self.allowed_origins.into_iter().map(|origin| origin.0).collect(),
             webhook_url: self.webhook_url.map(|url| url.0),
             max_deliveries: self.max_deliveries.map_or(default.max_deliveries, Whole::get_u32),
             breaker: self.circuit_breaker.map_or(default.breaker, |breaker| breaker.0),

@@ -3,7 +3,7 @@ use std::fmt;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, Unexpected, Visitor};
 
-use crate::read::{Whole, parsed};
+use crate::read::{Text, Whole, parsed};
 use crate::rules::CircuitBreaker;
 
 /// The address of a server. It is reached over TLS, or on this machine, for tests.
@@ -12,21 +12,78 @@ pub(super) struct Url(pub(super) String);
 
 impl<'de> Deserialize<'de> for Url {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        parsed(deserializer, "an `https://` URL", |text| is_url(text).then(|| Url(text.to_owned())))
+        parsed(deserializer, "an `https://` URL", |text| {
+            let valid = host(text).is_some() && text.bytes().all(|byte| byte.is_ascii_graphic());
+            valid.then(|| Url(text.to_owned()))
+        })
     }
 }
 
-fn is_url(text: &str) -> bool {
-    // A port, and then the path: what has an `@` there is another host's.
-    let port = |rest: &str| {
-        let port = rest.split('/').next().unwrap_or_default();
-        !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit())
+/// The host of an address, with its port. There is none where there is a user name or password before it: no request is
+/// sent to such an address.
+fn host(text: &str) -> Option<&str> {
+    let tls = text.strip_prefix("https://");
+    let rest = tls.or_else(|| text.strip_prefix("http://"))?;
+    let host = rest.split(['/', '?', '#']).next()?;
+    // The last colon is the port's, unless it stands within the brackets of an IPv6 address.
+    let (name, port) = match host.rsplit_once(':') {
+        Some((name, port)) if !port.ends_with(']') => (name, Some(port)),
+        _ => (host, None),
     };
-    let local = ["http://localhost:", "http://127.0.0.1:"]
-        .iter()
-        .any(|start| text.strip_prefix(start).is_some_and(port));
-    let host = text.strip_prefix("https://").and_then(|rest| rest.split(['/', '?', '#']).next());
-    (local || host.is_some_and(|host| !host.is_empty())) && text.bytes().all(|byte| byte.is_ascii_graphic())
+    let local = port.is_some() && ["localhost", "127.0.0.1"].contains(&name);
+    let named = !name.is_empty()
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._[:]".contains(&byte));
+    let number = port.is_none_or(|port| port.parse::<u16>().is_ok());
+    (named && number && (local || tls.is_some())).then_some(host)
+}
+
+/// A name, issuer or audience. With white space around it, it would never be equal to any.
+#[derive(Debug)]
+pub(super) struct Name(pub(super) String);
+
+impl<'de> Deserialize<'de> for Name {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let name = Text::<1_000>::deserialize(deserializer)?.into_string();
+        if name.trim() == name && !name.contains(char::is_control) {
+            return Ok(Name(name));
+        }
+        Err(D::Error::invalid_value(Unexpected::Str(&name), &"text without white space around it"))
+    }
+}
+
+impl Name {
+    /// Whether it is an origin as browsers send it: an address without a path, and without the port that goes without saying.
+    pub(super) fn is_origin(&self) -> bool {
+        let usual = |host: &str| host.ends_with(":443") || host.bytes().any(|byte| byte.is_ascii_uppercase());
+        host(&self.0).is_some_and(|host| self.0.ends_with(host) && !usual(host))
+    }
+
+    /// Whether it is an email.
+    pub(super) fn is_email(&self) -> bool {
+        self.0.contains('@') && !self.0.contains('*')
+    }
+
+    /// Whether it is the subject of a caller, or with `*` at its end what several begin with.
+    pub(super) fn is_subject(&self) -> bool {
+        let start = self.0.strip_suffix('*');
+        // What stands for everybody is said by `anyone`.
+        start.is_none_or(|start| start.bytes().any(|byte| byte.is_ascii_alphanumeric()))
+            && !start.unwrap_or(&self.0).contains('*')
+    }
+
+    /// Whether it can be the name of a cookie: <https://www.rfc-editor.org/rfc/rfc6265#section-4.1.1>.
+    pub(super) fn is_token(&self) -> bool {
+        self.0.bytes().all(|byte| byte.is_ascii_graphic() && !b"()<>@,;:\\\"/[]?={}".contains(&byte))
+    }
+}
+
+/// Whether it can be a part of a host's name.
+pub(super) fn is_label(text: &str) -> bool {
+    let inner = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+    (1..=63).contains(&text.len())
+        && text.bytes().all(inner)
+        && !text.starts_with('-')
+        && !text.ends_with('-')
 }
 
 /// The hash of an API token.
@@ -49,8 +106,8 @@ pub(super) struct Team(pub(super) String);
 impl<'de> Deserialize<'de> for Team {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         parsed(deserializer, "the team's name, as in `<team>.cloudflareaccess.com`", |text| {
-            let label = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
-            (!text.is_empty() && text.bytes().all(label)).then(|| Team(text.to_owned()))
+            // Tokens name it in small letters.
+            is_label(text).then(|| Team(text.to_ascii_lowercase()))
         })
     }
 }

@@ -58,13 +58,17 @@ impl fmt::Display for Invalid {
 
 impl std::error::Error for Invalid {}
 
-/// Reads a configuration table called `name`. Its `null` stands for nothing and is an error; the values of the paths
-/// that are `secret` are not quoted.
+/// Reads a configuration table called `name`. Its `null` stands for nothing and is an error; a value that is `secret`, by its
+/// path or by itself, is not quoted.
 ///
 /// # Errors
 ///
 /// [`Invalid`]
-pub fn table<T: DeserializeOwned>(name: &str, value: &Value, secret: fn(&str) -> bool) -> Result<T, Invalid> {
+pub fn table<T: DeserializeOwned>(
+    name: &str,
+    value: &Value,
+    secret: fn(&str, &Value) -> bool,
+) -> Result<T, Invalid> {
     Reader { form: Form::Table, root: &format!("`{name}`"), value, secret }.read()
 }
 
@@ -80,7 +84,12 @@ pub fn json<T: DeserializeOwned>(text: &[u8]) -> Result<T, Invalid> {
             path: String::new(),
             message: format!("the body is not valid JSON ({error}): expected an object"),
         })?;
-    Reader { form: Form::Body, root: "the body", value: &value, secret: |_| false }.read()
+    Reader { form: Form::Body, root: "the body", value: &value, secret: |_, _| false }.read()
+}
+
+/// Reads any JSON. A key that is given twice is an error, at any depth; `None` stands for all errors.
+pub fn any_json(text: &str) -> Option<Value> {
+    strict::parse(text.as_bytes()).ok()
 }
 
 /// Reads the parameters of a query. A parameter that is given twice is an error.
@@ -98,7 +107,7 @@ pub fn query<T: DeserializeOwned>(pairs: impl IntoIterator<Item = (String, Strin
         parameters.insert(name, Value::String(value));
     }
     let value = Value::Object(parameters);
-    Reader { form: Form::Query, root: "the query", value: &value, secret: |_| false }.read()
+    Reader { form: Form::Query, root: "the query", value: &value, secret: |_, _| false }.read()
 }
 
 /// Reads a row of the database, whose keys are its columns.
@@ -107,7 +116,7 @@ pub fn query<T: DeserializeOwned>(pairs: impl IntoIterator<Item = (String, Strin
 ///
 /// [`Invalid`]
 pub fn row<T: DeserializeOwned>(row: serde_json::Map<String, Value>) -> Result<T, Invalid> {
-    Reader { form: Form::Body, root: "the row", value: &Value::Object(row), secret: |_| false }.read()
+    Reader { form: Form::Body, root: "the row", value: &Value::Object(row), secret: |_, _| false }.read()
 }
 
 /// One text, and how its errors are worded.
@@ -115,7 +124,7 @@ struct Reader<'a> {
     form: Form,
     root: &'a str,
     value: &'a Value,
-    secret: fn(&str) -> bool,
+    secret: fn(&str, &Value) -> bool,
 }
 
 impl Reader<'_> {
@@ -166,13 +175,13 @@ impl Reader<'_> {
 
     /// The value at a path, unless it is secret.
     fn quoted(&self, path: &[Step]) -> Option<String> {
-        if (self.secret)(&text(path)) {
-            return None;
-        }
         let value = path.iter().try_fold(self.value, |value, step| match step {
             Step::Key(key) => value.get(key),
             Step::Index(index) => value.get(index),
         })?;
+        if (self.secret)(&text(path), value) {
+            return None;
+        }
         Some(match (self.form, value) {
             (Form::Query, Value::String(text)) => cut(text),
             _ => cut(&value.to_string()),

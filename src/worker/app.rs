@@ -8,13 +8,15 @@ use axum::http::request::Parts;
 use axum::middleware::Next;
 use axum::response::Response;
 use serde_json::Value;
+use wasm_bindgen::JsCast as _;
 use worker::Env;
 use worker::send::SendWrapper;
 
 use super::problem::Problem;
 use super::{courier, monitor};
 use crate::auth::{Secret, SecretError};
-use crate::config::{Config, ConfigError};
+use crate::config::{Config, ConfigError, MORE_API_TOKENS, can_be_deployed};
+use crate::read;
 use crate::rules::Timestamp;
 use crate::service::monitor::Occasion;
 use crate::service::outbox::REQUEST_MS;
@@ -34,6 +36,8 @@ pub(super) struct Context {
     pub(super) emitted: Cell<bool>,
     /// Whether the monitor may run beside the answer: the caller has shown a valid credential, and this is not a dry run.
     pub(super) monitors: Cell<bool>,
+    /// Whether the caller has shown a valid credential: before that, little of a body is read.
+    pub(super) identified: Cell<bool>,
 }
 
 /// The [`Context`] as handlers share it. A Worker has one thread.
@@ -118,7 +122,14 @@ impl Context {
             demo: false,
             emitted: Cell::new(false),
             monitors: Cell::new(false),
+            identified: Cell::new(false),
         })
+    }
+
+    /// Notes that the caller has shown a valid credential.
+    pub(super) fn identified(&self) {
+        self.identified.set(true);
+        self.monitors.set(true);
     }
 
     /// 16 random hexadecimal digits.
@@ -139,7 +150,7 @@ impl Context {
 
     /// A secret of the configuration, if it is fit for use.
     pub(super) fn secret(&self, name: &'static str) -> Result<Secret, SecretError> {
-        Secret::new(name, text(&self.env, name).as_deref())
+        Secret::own(name, |name| text(&self.env, name), &self.config.api_tokens)
     }
 
     /// A variable or secret, as it is.
@@ -163,14 +174,34 @@ pub(super) fn now() -> Timestamp {
 
 /// The table `STALE_DRAFTS`, or its defaults where there is none.
 pub(super) fn config(env: &Env) -> Result<Config, ConfigError> {
-    let table = js_sys::Reflect::get(env, &"STALE_DRAFTS".into()).unwrap_or_default();
-    if table.is_undefined() {
-        return Ok(Config::default());
+    let mut config = match variable(env, "STALE_DRAFTS")? {
+        Some(table) => Config::from_json(&table)?,
+        None => Config::default(),
+    };
+    let names = js_sys::Object::keys(env.unchecked_ref::<js_sys::Object>()).into_iter();
+    let names = names.filter_map(|name| name.as_string());
+    for name in names.filter(|name| name.starts_with(MORE_API_TOKENS)) {
+        if let Some(list) = variable(env, &name)? {
+            config.add_api_tokens(&name, &list)?;
+        }
+    }
+    Ok(config)
+}
+
+/// A variable that holds JSON; as text, if it is a secret.
+fn variable(env: &Env, name: &str) -> Result<Option<Value>, ConfigError> {
+    let variable = js_sys::Reflect::get(env, &name.into()).unwrap_or_default();
+    if variable.is_undefined() {
+        return Ok(None);
     }
     // As JSON first: straight into a struct, unknown keys would be dropped.
-    let table = serde_wasm_bindgen::from_value::<Value>(table);
-    let table = table.map_err(|_| ConfigError::new("`STALE_DRAFTS` can't be read: expected a table"))?;
-    Config::from_json(&table)
+    let value = serde_wasm_bindgen::from_value::<Value>(variable);
+    let mut value = value.map_err(|_| ConfigError::new(format!("`{name}` can't be read: expected JSON")))?;
+    if let Some(parsed) = value.as_str().and_then(read::any_json) {
+        value = parsed;
+    }
+    can_be_deployed(name, &value)?;
+    Ok(Some(value))
 }
 
 fn text(env: &Env, name: &str) -> Option<String> {

@@ -5,20 +5,18 @@
 use std::marker::PhantomData;
 
 use axum::extract::FromRequestParts;
-use axum::http::HeaderMap;
 use axum::http::request::Parts;
 
 use super::app::{App, Context};
+use super::cross_site::{Assertion, Credentials};
 use super::jwks;
 use super::problem::Problem;
-use crate::auth::{
-    Algorithm, Issuer, Scope, Signed, TokenError, Unverified, bearer, claimed_issuer, cookie, find,
-};
+use crate::auth::{Algorithm, Issuer, Scope, Signed, TokenError, Unverified, claimed_issuer, find};
 
 /// The user whose token is in the `Authorization` header or in the configured cookie.
 pub(super) struct User(pub(super) String);
 
-/// The same by the header only, and not by the cookie: no other site can make a browser send it.
+/// The same by the header only, and not by the cookie.
 pub(super) struct Owner(pub(super) String);
 
 /// The operator, scheduler or worker, as the audit names them, whose credential allows `S`.
@@ -55,7 +53,8 @@ impl<S: Sync> FromRequestParts<S> for User {
     #[worker::send]
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let app = App::from_request_parts(parts, state).await?;
-        let user = user(&app, &parts.headers).await;
+        let credentials = Credentials::of(parts);
+        let user = user(&app, credentials.token(app.config.auth.cookie.as_deref())).await;
         user.map(User).map_err(|reason| Problem::unauthorized(parts.uri.path(), &reason))
     }
 }
@@ -63,12 +62,11 @@ impl<S: Sync> FromRequestParts<S> for User {
 impl<S: Sync> FromRequestParts<S> for Owner {
     type Rejection = Problem;
 
+    #[worker::send]
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        if !parts.headers.contains_key("Authorization") {
-            return Err(Problem::unauthorized(parts.uri.path(), "no `Authorization` header"));
-        }
-        let User(user_id) = User::from_request_parts(parts, state).await?;
-        Ok(Owner(user_id))
+        let app = App::from_request_parts(parts, state).await?;
+        let user = user(&app, Credentials::of(parts).token(None)).await;
+        user.map(Owner).map_err(|reason| Problem::unauthorized(parts.uri.path(), &reason))
     }
 }
 
@@ -78,10 +76,8 @@ impl<S: Sync, N: Needed> FromRequestParts<S> for Operator<N> {
     #[worker::send]
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let app = App::from_request_parts(parts, state).await?;
-        let header = header(&parts.headers, "Authorization");
-        let presented = header.as_deref().and_then(bearer);
-        let assertion = assertion(&parts.headers);
-        match allowed(&app, presented, assertion.as_deref(), N::SCOPE).await {
+        let credentials = Credentials::of(parts);
+        match allowed(&app, credentials.token(None), credentials.assertion(), N::SCOPE).await {
             Ok(name) => Ok(Operator { name, scope: PhantomData }),
             Err(Denial::Unauthorized(reason)) => Err(Problem::unauthorized(parts.uri.path(), &reason)),
             Err(Denial::Forbidden(reason)) => Err(Problem::forbidden(parts.uri.path(), reason)),
@@ -97,15 +93,8 @@ pub(super) enum Denial {
     Forbidden(String),
 }
 
-async fn user(context: &Context, headers: &HeaderMap) -> Result<String, String> {
+async fn user(context: &Context, token: Option<&str>) -> Result<String, String> {
     let auth = &context.config.auth;
-    let header = header(headers, "Authorization");
-    let cookies = self::header(headers, "Cookie").unwrap_or_default();
-    let token = match (&header, &auth.cookie) {
-        (Some(header), _) => bearer(header),
-        (None, Some(name)) => cookie(&cookies, name),
-        (None, None) => None,
-    };
     let token = token.ok_or("no token")?;
     let read = Unverified::read(token, auth.algorithm).map_err(|error| error.to_string())?;
     let signed = match &auth.jwks_url {
@@ -113,43 +102,30 @@ async fn user(context: &Context, headers: &HeaderMap) -> Result<String, String> 
         Some(url) => jwks::verify(read, auth.algorithm, url, context.now).await,
     };
     let user = signed.and_then(|signed| signed.user(auth, context.now)).map_err(|error| error.to_string())?;
-    context.monitors.set(true);
+    context.identified();
     Ok(user)
-}
-
-/// The assertion of Cloudflare Access about whoever comes through it.
-pub(super) fn assertion(headers: &HeaderMap) -> Option<String> {
-    header(headers, "Cf-Access-Jwt-Assertion")
 }
 
 /// The operator whose credential is `presented`, or for whom Cloudflare Access' `assertion` vouches.
 pub(super) async fn allowed(
     context: &Context,
     presented: Option<&str>,
-    assertion: Option<&str>,
+    assertion: Option<Assertion<'_>>,
     scope: Scope,
 ) -> Result<String, Denial> {
     let (name, scopes) = identify(context, presented, assertion).await.map_err(Denial::Unauthorized)?;
     if scopes.contains(&scope) {
-        context.monitors.set(true);
+        context.identified();
         Ok(name)
     } else {
         Err(Denial::Forbidden(format!("`{name}` lacks the scope `{}`", scope.as_str())))
     }
 }
 
-/// The token of somebody at the dashboard: from the header or the dashboard's cookie.
-pub(super) fn at_dashboard(headers: &HeaderMap, name: &str) -> Option<String> {
-    let header = header(headers, "Authorization");
-    let cookies = self::header(headers, "Cookie").unwrap_or_default();
-    let own = header.as_deref().and_then(bearer).or_else(|| cookie(&cookies, name));
-    own.map(str::to_owned)
-}
-
 async fn identify<'a>(
     context: &'a Context,
     presented: Option<&str>,
-    assertion: Option<&str>,
+    assertion: Option<Assertion<'_>>,
 ) -> Result<(String, &'a [Scope]), String> {
     if let Some(presented) = presented {
         if let Some(token) = find(&context.config.api_tokens, presented) {
@@ -159,11 +135,15 @@ async fn identify<'a>(
             return Ok((name.to_owned(), scopes));
         }
     }
-    for (token, access) in [(assertion, true), (presented, false)] {
-        let Some(token) = token else { continue };
-        if let Some(outcome) = by_issuer(context, token, access).await {
-            return outcome;
-        }
+    if let Some(Assertion { token, people }) = assertion
+        && let Some(outcome) = by_issuer(context, token, true, people).await
+    {
+        return outcome;
+    }
+    if let Some(token) = presented
+        && let Some(outcome) = by_issuer(context, token, false, true).await
+    {
+        return outcome;
     }
     Err(match (presented, configured(context)) {
         (_, Err(reason)) => reason,
@@ -178,12 +158,13 @@ async fn by_issuer<'a>(
     context: &'a Context,
     token: &str,
     access: bool,
+    people: bool,
 ) -> Option<Result<(String, &'a [Scope]), String>> {
     let claimed = claimed_issuer(token)?;
     let issuers = &context.config.issuers;
     let mut refused = None;
     for issuer in issuers.iter().filter(|issuer| issuer.access == access && issuer.issuer == claimed) {
-        match vouched(context, token, issuer).await {
+        match vouched(context, token, issuer, people).await {
             Ok(caller) => return Some(Ok(caller)),
             Err(reason) => refused = Some(Err(reason)),
         }
@@ -195,16 +176,21 @@ async fn vouched<'a>(
     context: &Context,
     token: &str,
     issuer: &'a Issuer,
+    people: bool,
 ) -> Result<(String, &'a [Scope]), String> {
-    let caller = |signed: Signed<'_>| signed.caller(issuer, context.now);
-    let name = match Unverified::read(token, issuer.algorithm) {
+    let caller_of = |signed: Signed<'_>| signed.caller(issuer, context.now);
+    let caller = match Unverified::read(token, issuer.algorithm) {
         Ok(read) => {
-            jwks::verify(read, issuer.algorithm, &issuer.jwks_url, context.now).await.and_then(caller)
+            jwks::verify(read, issuer.algorithm, &issuer.jwks_url, context.now).await.and_then(caller_of)
         }
         Err(error) => Err(error),
     };
-    let name = name.map_err(|error: TokenError| format!("{}: {error}", issuer.name))?;
-    Ok((name, &issuer.scopes))
+    let caller = caller.map_err(|error: TokenError| format!("{}: {error}", issuer.name))?;
+    if !people && !caller.service {
+        let message = "another site's page may have sent it: expected `Sec-Fetch-Site: same-origin` or `X-Requested-With`";
+        return Err(format!("{}: {message}", issuer.name));
+    }
+    Ok((caller.name, &issuer.scopes))
 }
 
 /// The secrets that open the routes, and what each allows. There are two of each, so that a new one can be added before the
@@ -251,8 +237,4 @@ pub(super) fn secrets_are_fit(context: &Context) -> Result<(), String> {
         }
     }
     Ok(())
-}
-
-fn header(headers: &HeaderMap, name: &str) -> Option<String> {
-    headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
 }

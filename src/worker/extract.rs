@@ -10,11 +10,17 @@ use http_body_util::LengthLimitError;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
+use super::app::App;
 use super::problem::Problem;
 use crate::read::{self, Invalid};
 
-/// The longest body that is read, in bytes: more than a plan of 1,000 creations has, as a dry run answers it.
-const MAX_BYTES: usize = 4_000_000;
+/// The longest plan that is read, in bytes: more than one of 1,000 creations has, as a dry run answers it.
+pub(super) const MAX_PLAN: usize = 4_000_000;
+/// The longest body of another kind.
+const MAX_JSON: usize = 1_000_000;
+/// The longest body of somebody who has shown no credential: a form to sign in. Handlers name their caller before the body;
+/// one that forgets it reads no more than this.
+const MAX_UNIDENTIFIED: usize = 16_384;
 
 impl From<Invalid> for Problem {
     fn from(invalid: Invalid) -> Self {
@@ -29,7 +35,7 @@ impl<S: Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        Ok(Query(read::query(pairs(&parts.uri))?))
+        Ok(Query(read::query(pairs(&parts.uri)?)?))
     }
 }
 
@@ -39,8 +45,18 @@ impl<S: Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
 pub(super) struct Nothing {}
 
 /// The parameters of the query as they are, in order.
-pub(super) fn pairs(uri: &Uri) -> Vec<(String, String)> {
-    serde_urlencoded::from_str(uri.query().unwrap_or_default()).unwrap_or_default()
+pub(super) fn pairs(uri: &Uri) -> Result<Vec<(String, String)>, Problem> {
+    let unreadable =
+        || Problem::bad_request("the query can't be read: expected UTF-8, with `%` before two digits");
+    let pairs: Vec<(String, String)> =
+        serde_urlencoded::from_str(uri.query().unwrap_or_default()).map_err(|_| unreadable())?;
+    // Instead of what is not UTF-8: it would be another name than the one that was meant.
+    let replaced = |text: &String| text.contains(char::REPLACEMENT_CHARACTER);
+    if pairs.iter().any(|(key, value)| replaced(key) || replaced(value)) {
+        Err(unreadable())
+    } else {
+        Ok(pairs)
+    }
 }
 
 /// A part of the path, decoded.
@@ -57,49 +73,56 @@ impl<S: Send + Sync> FromRequestParts<S> for Path {
     }
 }
 
-/// The whole body. One that can't be read to its end is an error, for an empty one may mean everything.
+/// The whole body, as text of at most `max` bytes. One that can't be read to its end is an error, for an empty one may mean
+/// everything.
+async fn text(request: Request, max: usize) -> Result<String, Problem> {
+    let identified = request.extensions().get::<App>().is_some_and(|app| app.identified.get());
+    let max = if identified { max } else { max.min(MAX_UNIDENTIFIED) };
+    let body = to_bytes(request.into_body(), max).await.map_err(|error| {
+        if error.source().is_some_and(|source| source.is::<LengthLimitError>()) {
+            let message = format!("the body has more than {max} bytes: expected at most {max}");
+            Problem::new(StatusCode::PAYLOAD_TOO_LARGE, message)
+        } else {
+            Problem::bad_request("the body can't be read to its end: send it again, whole")
+        }
+    })?;
+    let text = String::from_utf8(body.into());
+    let text = text.map_err(|_| Problem::bad_request("the body is not text: expected UTF-8"))?;
+    // Some write a mark before it, and it means nothing.
+    Ok(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))
+}
+
+/// A plan, as text.
 pub(super) struct Body(pub(super) String);
 
 impl<S: Sync> FromRequest<S> for Body {
     type Rejection = Problem;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
-        let body = to_bytes(request.into_body(), MAX_BYTES).await.map_err(|error| {
-            if error.source().is_some_and(|source| source.is::<LengthLimitError>()) {
-                let message =
-                    format!("the body has more than {MAX_BYTES} bytes: expected at most {MAX_BYTES}");
-                Problem::new(StatusCode::PAYLOAD_TOO_LARGE, message)
-            } else {
-                Problem::bad_request("the body can't be read to its end: send it again, whole")
-            }
-        })?;
-        let text = String::from_utf8(body.into());
-        let text = text.map_err(|_| Problem::bad_request("the body is not text: expected UTF-8"))?;
-        // Some write a mark before it, and it means nothing.
-        Ok(Body(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text)))
+        text(request, MAX_PLAN).await.map(Body)
     }
 }
 
 /// A JSON object; an empty body is an empty object.
-pub(super) struct Json<T>(pub(super) T);
+pub(super) struct Json<T, const MAX: usize = MAX_JSON>(pub(super) T);
 
-impl<S: Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
+impl<S: Sync, T: DeserializeOwned, const MAX: usize> FromRequest<S> for Json<T, MAX> {
     type Rejection = Problem;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        let Body(body) = Body::from_request(request, state).await?;
+    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+        let body = text(request, MAX).await?;
         Ok(Json(read::json(body.as_bytes())?))
     }
 }
 
 /// The fields of a form, as a page sends it.
-pub(super) struct Form<T>(pub(super) T);
+pub(super) struct Form<T, const MAX: usize = MAX_UNIDENTIFIED>(pub(super) T);
 
-impl<S: Sync, T: DeserializeOwned> FromRequest<S> for Form<T> {
+impl<S: Sync, T: DeserializeOwned, const MAX: usize> FromRequest<S> for Form<T, MAX> {
     type Rejection = Problem;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        let Body(body) = Body::from_request(request, state).await?;
+    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+        let body = text(request, MAX).await?;
         let invalid = |error| Problem::bad_request(format!("the form is not valid: {error}"));
         serde_urlencoded::from_str(&body).map(Form).map_err(invalid)
     }

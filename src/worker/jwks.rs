@@ -2,12 +2,13 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::time::Duration;
 
 use js_sys::futures::JsFuture;
 use js_sys::{Array, JSON, Object, Reflect};
 use wasm_bindgen::{JsCast as _, JsValue};
 use web_sys::{CryptoKey, WorkerGlobalScope};
-use worker::{AbortSignal, Fetch, RequestInit, RequestRedirect};
+use worker::{AbortSignal, Delay, Fetch, RequestInit, RequestRedirect};
 
 use crate::auth::{Algorithm, KeyCache, Lookup, Signed, TokenError, Unverified};
 use crate::rules::Timestamp;
@@ -15,6 +16,9 @@ use crate::rules::Timestamp;
 /// No key set that was meant for this is longer.
 const MAX_BYTES: usize = 100_000;
 const TIMEOUT_MS: u32 = 5_000;
+/// How often a request that waits for another's fetch looks whether it has ended. It can't await that one's promise: the
+/// runtime ties each to its own request.
+const LOOK_MS: u32 = 50;
 
 thread_local! {
     static CACHES: RefCell<HashMap<String, KeyCache>> = RefCell::default();
@@ -31,8 +35,17 @@ pub(super) async fn verify<'a>(
     url: &str,
     now: Timestamp,
 ) -> Result<Signed<'a>, TokenError> {
-    let mut found = cache(url, |cache| cache.lookup(token.kid(), algorithm, now));
-    if found == Lookup::Fetch {
+    let look = || cache(url, |cache| cache.lookup(token.kid(), algorithm, now));
+    let mut found = look();
+    for _ in 0..=TIMEOUT_MS / LOOK_MS {
+        if found != Lookup::Wait {
+            break;
+        }
+        Delay::from(Duration::from_millis(LOOK_MS.into())).await;
+        found = look();
+    }
+    // The other request was cancelled with its fetch, if there is still nothing.
+    if matches!(found, Lookup::Fetch | Lookup::Wait) {
         cache(url, |cache| cache.fetching(now));
         let text = fetch(url).await.ok().flatten();
         found = cache(url, |cache| {

@@ -5,7 +5,9 @@
 mod analytics;
 mod app;
 mod caller;
+mod cors;
 mod courier;
+mod cross_site;
 pub mod draft;
 pub mod explanation;
 mod extract;
@@ -26,12 +28,13 @@ mod sweeping;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::body::to_bytes;
-use axum::http::StatusCode;
+use axum::body::{Body, to_bytes};
+use axum::extract::Request;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use tower_service::Service as _;
-use wasm_bindgen::JsError;
 use wasm_bindgen::prelude::wasm_bindgen;
+use wasm_bindgen::{JsCast as _, JsError};
 use worker::worker_sys::{ScheduleContext, ScheduledEvent};
 use worker::{Env, console_error, event, web_sys};
 
@@ -62,8 +65,8 @@ async fn fetch(
 
 async fn answer(request: web_sys::Request, env: Env, context: worker::Context) -> Result<Response, Problem> {
     rate_limit::url_length(&request.url())?;
-    let invalid = |error: worker::Error| Problem::bad_request(format!("the request is not valid: {error}"));
-    let mut request = worker::request_from_wasm(request).map_err(invalid)?;
+    let invalid = |error| Problem::bad_request(format!("the request is not valid: {error}"));
+    let mut request = converted(&request).map_err(invalid)?;
     request.extensions_mut().insert(Invocation { env, context: Arc::new(context) });
     match ROUTER.with(Clone::clone).call(request).await {
         Ok(response) => Ok(response),
@@ -71,12 +74,34 @@ async fn answer(request: web_sys::Request, env: Env, context: worker::Context) -
     }
 }
 
+/// The request as axum takes it. Written by hand, because `worker`'s own refuses every header that is not ASCII, such as a
+/// city's name that Cloudflare adds, and panics at a version of HTTP that it does not know.
+fn converted(request: &web_sys::Request) -> Result<Request, axum::http::Error> {
+    let mut converted = Request::builder().uri(request.url()).method(request.method().as_str());
+    for entry in request.headers().entries().into_iter().flatten() {
+        let entry: js_sys::Array = entry.unchecked_into();
+        if let (Some(name), Some(value)) = (entry.get(0).as_string(), entry.get(1).as_string()) {
+            converted = converted.header(name, value.into_bytes());
+        }
+    }
+    converted.body(request.body().map_or_else(Body::empty, |body| Body::new(worker::Body::new(body))))
+}
+
+/// The headers as the runtime takes them; `worker`'s own conversion panics where one is not ASCII.
+fn headers(headers: &HeaderMap) -> worker::Result<worker::Headers> {
+    let converted = worker::Headers::new();
+    for (name, value) in headers {
+        converted.append(name.as_str(), &String::from_utf8_lossy(value.as_bytes()))?;
+    }
+    Ok(converted)
+}
+
 /// An answer in one piece: so it has a length, and is not streamed through WebAssembly.
 async fn whole(response: Response) -> worker::Result<worker::Response> {
     let (parts, body) = response.into_parts();
     let body = to_bytes(body, usize::MAX).await.map_err(|error| error.to_string())?;
     let builder =
-        worker::Response::builder().with_status(parts.status.as_u16()).with_headers(parts.headers.into());
+        worker::Response::builder().with_status(parts.status.as_u16()).with_headers(headers(&parts.headers)?);
     let bodiless = parts.status == StatusCode::NOT_MODIFIED || parts.status == StatusCode::NO_CONTENT;
     Ok(if bodiless { builder.empty() } else { builder.fixed(body.into()) })
 }

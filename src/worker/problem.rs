@@ -1,6 +1,6 @@
 //! Answers: one shape for everything that is wrong, and the few kinds of what is right.
 
-use axum::http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, ETAG, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
@@ -159,6 +159,6 @@ pub(super) async fn nothing_here(uri: axum::http::Uri) -> Problem {
 pub(super) async fn method_not_allowed() -> Problem {
     Problem::new(
         StatusCode::METHOD_NOT_ALLOWED,
-        format!("method not allowed: expected one of the header `{ALLOW}`"),
+        "method not allowed: the header `Allow` lists those that are",
     )
 }

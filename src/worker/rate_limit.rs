@@ -1,5 +1,7 @@
 //! What is rejected before anything else: endless URLs, and callers who ask too often.
 
+use std::net::Ipv6Addr;
+
 use axum::extract::Request;
 use axum::http::StatusCode;
 use axum::middleware::Next;
@@ -31,10 +33,22 @@ pub(super) async fn limit(
     let address = address.map(|address| String::from_utf8_lossy(address.as_bytes()).into_owned());
     // The binding is there where it is configured; one that does not answer keeps nobody out.
     if let (Some(address), Ok(limiter)) = (address, env.rate_limiter("RATE_LIMITER"))
-        && limiter.limit(address).await.is_ok_and(|outcome| !outcome.success)
+        && limiter.limit(caller(address)).await.is_ok_and(|outcome| !outcome.success)
     {
         let message = "too many requests: try again in a minute";
         return Err(Problem::new(StatusCode::TOO_MANY_REQUESTS, message));
     }
     Ok(next.run(request).await)
+}
+
+/// Who counts as one caller. A network of IPv6 is given out as a /64 at least, and whoever has one has all its addresses; an
+/// address of IPv4 may be written as one of IPv6.
+fn caller(address: String) -> String {
+    let Ok(parsed) = address.parse::<Ipv6Addr>() else { return address };
+    if parsed.to_ipv4_mapped().is_some() {
+        let [.., one, two, three, four] = parsed.octets();
+        return format!("{one}.{two}.{three}.{four}");
+    }
+    let [one, two, three, four, ..] = parsed.segments();
+    format!("{one:x}:{two:x}:{three:x}:{four:x}::/64")
 }

@@ -5,6 +5,7 @@ import assert from "node:assert/strict";
 import { createHash, createHmac, createSign, generateKeyPairSync, randomBytes } from "node:crypto";
 import { createServer } from "node:http";
 import { after, before, test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 import { CLEANUP_TOKEN, HOUR, JWT_SECRET, MINUTE, NOW, start } from "./harness.mjs";
 
 const AUDIENCE = "https://drafts.test/api/generate/cleanup-stale";
@@ -19,15 +20,16 @@ const ec = generateKeyPairSync("ec", { namedCurve: "P-256" });
 const jwk = ({ publicKey }, kid, alg) => ({ ...publicKey.export({ format: "jwk" }), kid, alg, use: "sig" });
 
 /** The key server: what it publishes, how it answers, and how often it was asked. */
-const keys = { published: [jwk(rsa, "one", "RS256"), jwk(weak, "weak", "RS256")], status: 200, asked: 0 };
+const keys = { published: [jwk(rsa, "one", "RS256"), jwk(weak, "weak", "RS256")], status: 200, asked: 0, delays: [] };
 let server;
 let world;
 let users;
 let config;
 
 before(async () => {
-  server = createServer(({ url }, response) => {
+  server = createServer(async ({ url }, response) => {
     keys.asked += 1;
+    await sleep(keys.delays.shift() ?? 0);
     response.writeHead(keys.status, { "Content-Type": "application/json" });
     response.end(JSON.stringify({ keys: url === "/ec" ? [jwk(ec, "curve", "ES256")] : keys.published }));
   });
@@ -176,6 +178,51 @@ test("an unknown key asks for the keys again at most once a minute, and new keys
   await world.order({ now: NOW });
 });
 
+/** A Worker of its own, with keys that are not yet known, and a call with a token. */
+async function fresh() {
+  const own = await start({ config });
+  const call = (header, key) => own.fetch("/api/generate/cleanup-stale?dry_run=true", { method: "POST", headers: { Authorization: `Bearer ${sign({}, header, key)}` } });
+  return { own, statuses: async (count, ...token) => (await Promise.all(Array.from({ length: count }, () => call(...token)))).map(({ status }) => status) };
+}
+
+test("who comes while a key set is fetched waits for it, with a new key or with the first one", async () => {
+  const { own, statuses } = await fresh();
+  const asked = keys.asked;
+  keys.delays = [1_500];
+  assert.deepEqual(await statuses(6), Array(6).fill(200));
+  assert.equal(keys.asked, asked + 1);
+  const rotated = generateKeyPairSync("rsa", { modulusLength: 2_048 });
+  keys.published.push(jwk(rotated, "rotated", "RS256"));
+  await own.order({ now: NOW + 2 * MINUTE });
+  keys.delays = [1_500];
+  const [new_, known] = await Promise.all([statuses(6, { kid: "rotated" }, rotated), statuses(3)]);
+  assert.deepEqual([new_, known], [Array(6).fill(200), Array(3).fill(200)]);
+  assert.equal(keys.asked, asked + 2);
+  // Nor does an unknown one let anybody in, or ask again.
+  await own.order({ now: NOW + 4 * MINUTE });
+  keys.delays = [300];
+  assert.deepEqual(await statuses(6, { kid: "never" }), Array(6).fill(401));
+  assert.deepEqual(await statuses(6, { kid: "never" }), Array(6).fill(401));
+  assert.equal(keys.asked, asked + 3);
+  keys.published.pop();
+  await own.stop();
+});
+
+test("a key set that can't be fetched once keeps nobody out for longer than the short pause", async () => {
+  const { own, statuses } = await fresh();
+  const asked = keys.asked;
+  keys.status = 503;
+  keys.delays = [300];
+  assert.deepEqual(await statuses(6), Array(6).fill(401), "those who waited see that it failed");
+  keys.status = 200;
+  assert.deepEqual(await statuses(2), [401, 401]);
+  assert.equal(keys.asked, asked + 1);
+  await own.order({ now: NOW + 10_000 });
+  assert.deepEqual(await statuses(6), Array(6).fill(200));
+  assert.equal(keys.asked, asked + 2);
+  await own.stop();
+});
+
 test("without keys nobody comes in; with old ones those who could before still can, for a day", async () => {
   const later = (ms) => sign({ exp: (NOW + ms) / 1_000 + 600 });
   keys.status = 500;
@@ -261,4 +308,52 @@ test("the same request twice does no harm", async () => {
   const marked = (await Promise.all(answers.map((answer) => answer.json()))).reduce((sum, { marked_as_failed }) => sum + marked_as_failed, 0);
   assert.equal(marked, 2, "both stale creations, once each");
   assert.deepEqual(await world.wrongBalances(), []);
+});
+
+test("tokens beyond what one variable may hold have variables of their own, as a list or as a secret's text", async () => {
+  const named = (count, name) => Array.from({ length: count }, (_, n) => ({ name: `${name}${n}`, sha256: sha256(`n0t-Used-Anywhere-Else-${name}${n}`), scopes: ["read"] }));
+  const bindings = { STALE_DRAFTS_API_TOKENS: named(40, "more"), STALE_DRAFTS_API_TOKENS_2: JSON.stringify(named(40, "most")) };
+  const own = await start({ config: { api_tokens: named(30, "first") }, bindings });
+  const ask = async (name) => (await own.fetch("/api/sweeps", { headers: { Authorization: `Bearer n0t-Used-Anywhere-Else-${name}` } })).status;
+  assert.deepEqual([await ask("first0"), await ask("first29"), await ask("more0"), await ask("more39"), await ask("most39")], [200, 200, 200, 200, 200]);
+  assert.deepEqual([await ask("more40"), await ask("most40")], [401, 401]);
+  await own.stop();
+  const refused = async (options, expected) => {
+    const wrong = await start(options);
+    const { checks } = await (await wrong.fetch("/readyz")).json();
+    assert.match(checks.configuration, expected);
+    assert.equal((await wrong.fetch("/api/sweeps", { headers: { Authorization: `Bearer ${CLEANUP_TOKEN}` } })).status, 503);
+    await wrong.stop();
+  };
+  await refused({ config: { api_tokens: named(60, "first") } }, /^`STALE_DRAFTS` has \d+ bytes as JSON, and Cloudflare takes 5120 of one variable: put `api_tokens` into `STALE_DRAFTS_API_TOKENS`/);
+  await refused({ bindings: { STALE_DRAFTS_API_TOKENS: named(60, "more") } }, /^`STALE_DRAFTS_API_TOKENS` has \d+ bytes/);
+  await refused({ bindings: { STALE_DRAFTS_API_TOKENS_2: "n0t-Used-Anywhere-Else" } }, /^`STALE_DRAFTS_API_TOKENS_2` is not valid: expected a list$/);
+  await refused({ bindings: { STALE_DRAFTS_API_TOKENS: `[{"name": "a", "name": "b"}]` } }, /^`STALE_DRAFTS_API_TOKENS` is not valid: expected a list$/);
+  await refused({ config: { api_tokens: named(1, "a") }, bindings: { STALE_DRAFTS_API_TOKENS: named(1, "a") } }, /^`STALE_DRAFTS_API_TOKENS\[0\]\.name` is `a0` a second time/);
+});
+
+test("a secret under two names opens nothing, and neither does one that no header can hold", async () => {
+  const ask = async (bindings, credential, config) => {
+    const own = await start({ bindings, config });
+    await own.create({ id: "stale", tokens: 0 });
+    const { status } = await own.cleanup("", credential);
+    const { checks } = await (await own.fetch("/readyz")).json();
+    assert.equal(await own.status("stale"), status === 200 ? "failed" : "pending");
+    await own.stop();
+    return [status, checks.secrets];
+  };
+  const shared = "n0t-Used-Anywhere-Else-Shared-77e0c";
+  for (const names of [["JWT_SECRET", "CLEANUP_TOKEN", "REPORT_TOKEN"], ["CLEANUP_TOKEN", "REPORT_TOKEN_NEXT"], ["CLEANUP_TOKEN", "CLEANUP_TOKEN_NEXT"], ["WEBHOOK_SECRET", "CLEANUP_TOKEN"]]) {
+    const [status, secrets] = await ask(Object.fromEntries(names.map((name) => [name, shared])), shared);
+    assert.equal(status, 401);
+    const [, one, other] = secrets.match(/^secret `(\w+)` is also in `(\w+)`: give each its own$/);
+    assert.ok(names.includes(one) && names.includes(other) && one !== other, secrets);
+  }
+  for (const spaced of [`${shared}\n`, ` ${shared}`, `${shared}\r\n`, `\t${shared}`, `\ufeff${shared}`, `${shared}\u00a0`]) {
+    const [status, secrets] = await ask({ CLEANUP_TOKEN: spaced }, shared);
+    assert.deepEqual([status, secrets.replace(/:.*/, "")], [401, "secret `CLEANUP_TOKEN` is surrounded by white space"]);
+  }
+  const config = { api_tokens: [{ name: "ops", sha256: sha256(shared), scopes: ["read"] }] };
+  const [, secrets] = await ask({ REPORT_TOKEN: shared }, CLEANUP_TOKEN, config);
+  assert.equal(secrets, "secret `REPORT_TOKEN` is also in `api_tokens`: give each its own");
 });

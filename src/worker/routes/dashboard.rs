@@ -2,7 +2,7 @@
 
 use std::marker::PhantomData;
 
-use axum::extract::FromRequestParts;
+use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::header::SET_COOKIE;
 use axum::http::request::Parts;
 use axum::http::{StatusCode, Uri};
@@ -15,9 +15,10 @@ use crate::read::{self, whole};
 use crate::service::sweep::Source;
 use crate::store::{self, Database as _, DatabaseError};
 use crate::worker::app::{App, Context};
-use crate::worker::caller::{Denial, Needed, Read, Sweep, allowed, assertion, at_dashboard};
+use crate::worker::caller::{Denial, Needed, Read, Sweep, allowed};
+use crate::worker::cross_site::Credentials;
 use crate::worker::explanation::Explanation;
-use crate::worker::extract::{Form, Path, pairs};
+use crate::worker::extract::{Form, MAX_PLAN, Path, pairs};
 use crate::worker::pages::{
     DashboardView, dashboard_page, explanation_page, message_page, operator_sign_in, preview_page,
 };
@@ -75,22 +76,62 @@ impl<S: Sync, N: Needed> FromRequestParts<S> for AtDashboard<N> {
     #[worker::send]
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Response> {
         let app = App::from_request_parts(parts, state).await.map_err(Problem::into_response)?;
-        let presented = at_dashboard(&parts.headers, COOKIE);
-        let assertion = assertion(&parts.headers);
-        let by_token = allowed(&app, presented.as_deref(), None, N::SCOPE).await;
-        let wrong = presented.is_some();
-        let (allowed, credential) = match (&by_token, &assertion) {
-            (Err(Denial::Unauthorized(_)), Some(_)) => {
-                (allowed(&app, None, assertion.as_deref(), N::SCOPE).await, assertion)
+        Self::by(&app, &parts.uri, &Credentials::of(parts)).await
+    }
+}
+
+impl<N: Needed> AtDashboard<N> {
+    async fn by(app: &App, uri: &Uri, credentials: &Credentials) -> Result<Self, Response> {
+        let presented = credentials.token(Some(COOKIE));
+        let assertion = credentials.assertion();
+        let by_token = allowed(app, presented, None, N::SCOPE).await;
+        let (allowed, credential) = match (&by_token, assertion) {
+            (Err(Denial::Unauthorized(_)), Some(vouching)) => {
+                (allowed(app, None, assertion, N::SCOPE).await, Some(vouching.token))
             }
             _ => (by_token, presented),
         };
         match allowed {
             Ok(name) => {
-                Ok(AtDashboard { name, credential: credential.unwrap_or_default(), scope: PhantomData })
+                let credential = credential.unwrap_or_default().to_owned();
+                Ok(AtDashboard { name, credential, scope: PhantomData })
             }
-            Err(denial) => Err(turned_away(&app, &parts.uri, denial, wrong)),
+            Err(denial) => Err(turned_away(app, uri, denial, presented.is_some())),
         }
+    }
+}
+
+/// The operator who has sent a form of the dashboard, and the plan in it. Every button's handler takes it: it has looked at who
+/// sends the form before it read it, and at the form's own token before anything is done.
+pub(in crate::worker) struct OwnForm {
+    operator: AtDashboard<Sweep>,
+    plan: String,
+}
+
+/// What the buttons send.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Fields {
+    csrf: String,
+    plan: String,
+}
+
+impl<S: Send + Sync> FromRequest<S> for OwnForm {
+    type Rejection = Response;
+
+    #[worker::send]
+    async fn from_request(request: Request, state: &S) -> Result<Self, Response> {
+        let (mut parts, body) = request.into_parts();
+        let app = App::from_request_parts(&mut parts, state).await.map_err(Problem::into_response)?;
+        let operator = AtDashboard::by(&app, &parts.uri, &Credentials::of_own_form(&parts)).await?;
+        let form = Form::<Fields, MAX_PLAN>::from_request(Request::from_parts(parts, body), state).await;
+        let Form(Fields { csrf, plan }) = form.map_err(|problem| Page::from(problem).into_response())?;
+        if csrf_matches(&operator.credential, &csrf) {
+            return Ok(OwnForm { operator, plan });
+        }
+        let message =
+            "This form was not made for you, or is too old. Go back to the dashboard and try again.";
+        Err(Page::from(Problem::new(StatusCode::FORBIDDEN, message)).into_response())
     }
 }
 
@@ -124,7 +165,7 @@ const fn a_day() -> u32 {
 #[worker::send]
 pub(in crate::worker) async fn page(app: App, operator: AtDashboard<Read>, uri: Uri) -> Answer {
     // Links gather parameters of other people's.
-    let own = pairs(&uri).into_iter().filter(|(key, _)| ["hours", "done"].contains(&key.as_str()));
+    let own = pairs(&uri)?.into_iter().filter(|(key, _)| ["hours", "done"].contains(&key.as_str()));
     let query = read::query::<PageQuery>(own);
     let no_page = |invalid: read::Invalid| Page { title: "There is no such page", problem: invalid.into() };
     let PageQuery { hours, done } = query.map_err(no_page)?;
@@ -179,6 +220,12 @@ pub(in crate::worker) async fn sign_in(
     if let Err(denial) = allowed(&app, Some(token), None, Scope::Read).await {
         return Ok(turned_away(&app, &uri, denial, true));
     }
+    // What a cookie can't hold would come back as something else.
+    if !token.bytes().all(|byte| byte.is_ascii_graphic() && !b"\",;\\".contains(&byte)) {
+        let message =
+            "This token has characters that a cookie can't hold: expected letters, digits and punctuation.";
+        return Err(Problem::bad_request(message).into());
+    }
     let secure = if app.local { "" } else { " Secure;" };
     let cookie = format!(
         "{COOKIE}={token}; Path=/dashboard; HttpOnly;{secure} SameSite=Strict; Max-Age={COOKIE_SECONDS}"
@@ -192,35 +239,9 @@ pub(in crate::worker) async fn sign_out() -> Response {
     ([(SET_COOKIE, cookie)], see_other("/dashboard")).into_response()
 }
 
-/// What the buttons send.
-#[derive(Default, Deserialize)]
-#[serde(default)]
-pub(in crate::worker) struct ActionForm {
-    csrf: String,
-    plan: String,
-}
-
-/// The form, if it was made for this operator.
-fn own_form(
-    operator: &AtDashboard<Sweep>,
-    form: Result<Form<ActionForm>, Problem>,
-) -> Result<ActionForm, Problem> {
-    let Form(form) = form?;
-    if csrf_matches(&operator.credential, &form.csrf) {
-        return Ok(form);
-    }
-    let message = "This form was not made for you, or is too old. Go back to the dashboard and try again.";
-    Err(Problem::new(StatusCode::FORBIDDEN, message))
-}
-
 /// `POST /dashboard/preview`: what a sweep would do, with a button to do exactly that.
 #[worker::send]
-pub(in crate::worker) async fn preview(
-    app: App,
-    operator: AtDashboard<Sweep>,
-    form: Result<Form<ActionForm>, Problem>,
-) -> Answer {
-    own_form(&operator, form)?;
+pub(in crate::worker) async fn preview(app: App, OwnForm { operator, .. }: OwnForm) -> Answer {
     let mut options = SweepOptions { dry_run: true, ..SweepOptions::new(&app, Source::Tool) };
     // What is shown can be applied as it is.
     options.limit = options.limit.min(Plan::MAX);
@@ -232,13 +253,8 @@ pub(in crate::worker) async fn preview(
 
 /// `POST /dashboard/apply`: carries out the plan of a preview.
 #[worker::send]
-pub(in crate::worker) async fn apply(
-    app: App,
-    operator: AtDashboard<Sweep>,
-    form: Result<Form<ActionForm>, Problem>,
-) -> Answer {
-    let form = own_form(&operator, form)?;
-    let plan = Plan::read(form.plan.as_bytes()).map_err(Problem::from)?;
+pub(in crate::worker) async fn apply(app: App, OwnForm { operator, plan }: OwnForm) -> Answer {
+    let plan = Plan::read(plan.as_bytes()).map_err(Problem::from)?;
     let plan = plan.ok_or_else(|| Problem::bad_request("there is no plan: preview first"))?;
     let planned = plan.planned();
     let options = SweepOptions {
@@ -254,12 +270,7 @@ pub(in crate::worker) async fn apply(
 
 /// `POST /dashboard/pause`: no sweep runs until an operator resumes, but for confirmed plans.
 #[worker::send]
-pub(in crate::worker) async fn pause(
-    app: App,
-    operator: AtDashboard<Sweep>,
-    form: Result<Form<ActionForm>, Problem>,
-) -> Answer {
-    own_form(&operator, form)?;
+pub(in crate::worker) async fn pause(app: App, OwnForm { operator, .. }: OwnForm) -> Answer {
     let write = store::hold("paused", Some(&operator.name), "by an operator", app.now);
     control(&app, &operator.name, "pause", write).await?;
     Ok(see_other("/dashboard?done=sweeping+is+paused"))
@@ -267,12 +278,7 @@ pub(in crate::worker) async fn pause(
 
 /// `POST /dashboard/resume`
 #[worker::send]
-pub(in crate::worker) async fn resume(
-    app: App,
-    operator: AtDashboard<Sweep>,
-    form: Result<Form<ActionForm>, Problem>,
-) -> Answer {
-    own_form(&operator, form)?;
+pub(in crate::worker) async fn resume(app: App, OwnForm { operator, .. }: OwnForm) -> Answer {
     control(&app, &operator.name, "resume", store::release("paused")).await?;
     Ok(see_other("/dashboard?done=sweeping+goes+on"))
 }

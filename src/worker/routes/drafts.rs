@@ -41,11 +41,13 @@ pub(in crate::worker) async fn page(app: App, user: Result<User, Problem>, uri: 
         }
     };
     // Links to a page gather parameters of other people's.
-    let own = pairs(&uri).into_iter().filter(|(key, _)| ["cursor", "limit"].contains(&key.as_str()));
-    let query: ListQuery = match read::query(own) {
+    let own = |pairs: Vec<(String, String)>| {
+        read::query(pairs.into_iter().filter(|(key, _)| ["cursor", "limit"].contains(&key.as_str())))
+    };
+    let query: ListQuery = match pairs(&uri).and_then(|pairs| Ok(own(pairs)?)) {
         Ok(query) => query,
-        Err(invalid) => {
-            let page = message_page("There is no such page", &invalid.message, false);
+        Err(problem) => {
+            let page = message_page("There is no such page", problem.message(), false);
             return Ok(html(StatusCode::BAD_REQUEST, page));
         }
     };

@@ -101,13 +101,16 @@ impl ReplayBody {
     }
 }
 
+/// A thousand ids of 500 bytes, each of them escaped, fit.
+const MAX_IDS: usize = 4_000_000;
+
 /// `POST /api/events/replay`: dead letters are tried again, those in `ids` or all of them.
 #[worker::send]
 pub(in crate::worker) async fn replay(
     app: App,
     _: Operator<Sweep>,
     Query(Nothing {}): Query<Nothing>,
-    Json(body): Json<ReplayBody>,
+    Json(body): Json<ReplayBody, MAX_IDS>,
 ) -> Answer {
     let ids = body.ids().map_err(Problem::bad_request)?;
     let results = app.database.run(&[store::replay(ids.as_deref(), app.now)]).await;

@@ -14,7 +14,7 @@ use axum::middleware::{from_fn, map_response};
 use axum::routing::{delete, get, post};
 
 use super::problem::{method_not_allowed, nothing_here, see_other};
-use super::{app, rate_limit, security_headers};
+use super::{app, cross_site, rate_limit, security_headers};
 
 /// Every route. A HEAD is answered as a GET. The layers are from the innermost to the outermost.
 pub(super) fn router() -> Router {
@@ -50,6 +50,7 @@ pub(super) fn router() -> Router {
         .route("/demo", get(demo::page).post(demo::sign_in))
         .fallback(nothing_here)
         .method_not_allowed_fallback(method_not_allowed)
+        .layer(from_fn(cross_site::refuse))
         .layer(from_fn(app::provide))
         // Whether or not the configuration is valid.
         .route("/readyz", get(health::ready).fallback(method_not_allowed))
