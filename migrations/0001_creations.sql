@@ -84,23 +84,23 @@ CREATE TABLE stale_drafts_creations (
   sweep_id     TEXT CHECK (typeof(sweep_id) IN ('text', 'null')), -- no foreign key: old sweeps are trimmed
 
   -- The rule `Draft::signs_of_life` (src/rules/draft.rs), for the index; NULL where that is an error or the
-  -- creation is not active. tests/worker compares the two on the same cases.
+  -- creation is not active. A time before 1e12 ms, in 2001, was written in seconds. tests/agreement compares the two.
   last_sign_of_life INTEGER GENERATED ALWAYS AS (
     CASE
       WHEN status NOT IN ('pending', 'processing') THEN NULL
       WHEN created_at IS NOT NULL
-        AND (typeof(created_at) <> 'integer' OR created_at NOT BETWEEN 0 AND 8640000000000000) THEN NULL
+        AND (typeof(created_at) <> 'integer' OR created_at NOT BETWEEN 1000000000000 AND 8640000000000000) THEN NULL
       WHEN heartbeat_at IS NOT NULL
-        AND (typeof(heartbeat_at) <> 'integer' OR heartbeat_at NOT BETWEEN 0 AND 8640000000000000) THEN NULL
+        AND (typeof(heartbeat_at) <> 'integer' OR heartbeat_at NOT BETWEEN 1000000000000 AND 8640000000000000) THEN NULL
       WHEN status = 'pending' AND queued_at IS NOT NULL
-        AND (typeof(queued_at) <> 'integer' OR queued_at NOT BETWEEN 0 AND 8640000000000000) THEN NULL
+        AND (typeof(queued_at) <> 'integer' OR queued_at NOT BETWEEN 1000000000000 AND 8640000000000000) THEN NULL
       WHEN status = 'pending' THEN max(
         coalesce(created_at, queued_at, heartbeat_at),
         coalesce(queued_at, heartbeat_at, created_at),
         coalesce(heartbeat_at, created_at, queued_at)
       )
       WHEN started_at IS NOT NULL
-        AND (typeof(started_at) <> 'integer' OR started_at NOT BETWEEN 0 AND 8640000000000000) THEN NULL
+        AND (typeof(started_at) <> 'integer' OR started_at NOT BETWEEN 1000000000000 AND 8640000000000000) THEN NULL
       ELSE max(
         coalesce(created_at, started_at, heartbeat_at),
         coalesce(started_at, heartbeat_at, created_at),
@@ -122,9 +122,9 @@ CREATE TABLE stale_drafts_creations (
     CASE
       WHEN status <> 'processing' THEN NULL
       WHEN created_at IS NOT NULL
-        AND (typeof(created_at) <> 'integer' OR created_at NOT BETWEEN 0 AND 8640000000000000) THEN NULL
+        AND (typeof(created_at) <> 'integer' OR created_at NOT BETWEEN 1000000000000 AND 8640000000000000) THEN NULL
       WHEN started_at IS NOT NULL
-        AND (typeof(started_at) <> 'integer' OR started_at NOT BETWEEN 0 AND 8640000000000000) THEN NULL
+        AND (typeof(started_at) <> 'integer' OR started_at NOT BETWEEN 1000000000000 AND 8640000000000000) THEN NULL
       ELSE max(ifnull(created_at, started_at), ifnull(started_at, created_at))
     END
   ) VIRTUAL,

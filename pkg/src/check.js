@@ -15,7 +15,8 @@ const DEADLINE = 5;
 const AGE = 6;
 const MAX_AGE = 7;
 const LIMIT = 8;
-const answer = /* @__PURE__ */ new Float64Array(/* @__PURE__ */ rules.memory.buffer, /* @__PURE__ */ rules.answer(), 9);
+const CHANGES_AT = 9;
+const answer = /* @__PURE__ */ new Float64Array(/* @__PURE__ */ rules.memory.buffer, /* @__PURE__ */ rules.answer(), 10);
 const split = (length) => text.read(length).split("\n");
 const names = /* @__PURE__ */ split(/* @__PURE__ */ rules.names());
 
@@ -67,6 +68,7 @@ export const checkIn = (draft, policy, { earliest, latest }) => {
     age_ms: orNull(answer[AGE]),
     max_age_ms: orNull(answer[MAX_AGE]),
     rule: by?.names?.[answer[LIMIT]] ?? null,
+    changes_at: orNull(answer[CHANGES_AT]),
   };
 };
 
@@ -82,7 +84,7 @@ export const deadline = (draft, options) => check(draft, options).deadline;
 /** The first instant at which one of the results may be another; Infinity if there is none. A loop: a list may be longer than a call's arguments. */
 export const next = (results) => {
   let first = Infinity;
-  for (const { verdict, deadline } of results) if (verdict == "fresh" && deadline != null && deadline < first) first = deadline + 1;
+  for (const { changes_at } of results) if (changes_at != null && changes_at < first) first = changes_at;
   return first;
 };
 

@@ -8,7 +8,7 @@ import { repeat } from "./repeat.js";
 import { millis } from "./time.js";
 
 /** Everything that is shown; the age goes on all the time, and shows in the error. */
-const same = (a, b) => a && ["verdict", "status", "error", "error_code", "deadline", "max_age_ms", "rule"].every((key) => a[key] === b[key]);
+const same = (a, b) => a && ["verdict", "status", "error", "error_code", "deadline", "max_age_ms", "rule", "changes_at"].every((key) => a[key] === b[key]);
 
 export function useVerdict(draft, { now, policy, clock } = {}) {
   const { status, kind, attempt, created_at, queued_at, started_at, heartbeat_at, error, error_code } = draft;

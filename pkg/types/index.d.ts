@@ -39,7 +39,7 @@ export interface Verdict {
   readonly badge: string;
   /** Why it failed, or why its age can't be known. */
   readonly error: string | null;
-  /** The same as a stable code: `generation_timeout`, `time_missing`, `time_malformed`, `time_in_future`, `unknown_status`. */
+  /** The same as a stable code: `generation_timeout`, `time_missing`, `time_malformed`, `time_implausible` (it looks like seconds), `time_in_future` (by more than a minute), `unknown_status`. */
   readonly error_code: string | null;
   /** The last instant at which it is not stale, in epoch ms; `null` for `never`, and for what is settled or unreadable. */
   readonly deadline: number | null;
@@ -49,6 +49,8 @@ export interface Verdict {
   readonly max_age_ms: number | null;
   /** The entry of the policy that the limit comes from, such as `kinds.video.processing`; `null` where the policy is one limit, and for what is settled or unreadable. */
   readonly rule: string | null;
+  /** The first instant at which the verdict is another by itself, in epoch ms: it goes stale, or is no longer in the future; `null` if that never comes. */
+  readonly changes_at: number | null;
 }
 
 /** Hours as a decimal number above 0, or `never`. */

@@ -40,21 +40,24 @@ struct Answer {
     max_age_ms: f64,
     /// Which limit that is: its place among the arguments of [`limits`].
     limit: i32,
+    /// The first instant at which it is something else by itself: stale, or no longer in the future; NaN where there is none.
+    changes_at: f64,
 }
 
-const FIELDS: usize = 9;
+const FIELDS: usize = 10;
 
 impl Answer {
     fn fields(self) -> [f64; FIELDS] {
-        let Answer { verdict, status, badge, error, error_code, deadline, age_ms, max_age_ms, limit } = self;
+        let Answer { verdict, status, badge, error, error_code, .. } = self;
+        let Answer { deadline, age_ms, max_age_ms, limit, changes_at, .. } = self;
         let [verdict, status, badge, error_code, limit] =
             [verdict, status, badge, error_code, limit].map(f64::from);
-        [verdict, status, badge, error as f64, error_code, deadline, age_ms, max_age_ms, limit]
+        [verdict, status, badge, error as f64, error_code, deadline, age_ms, max_age_ms, limit, changes_at]
     }
 }
 
 /// The statuses, in the order of [`Status::ALL`]; the verdicts; the badges, in the order of [`Badge::ALL`]; the error codes.
-const NAMES: [&str; 21] = [
+const NAMES: [&str; 22] = [
     Status::Pending.as_str(),
     Status::Processing.as_str(),
     Status::Draft.as_str(),
@@ -75,7 +78,8 @@ const NAMES: [&str; 21] = [
     Unreadable::UnknownStatus.code(),
     Unreadable::Missing.code(),
     Unreadable::Malformed(Field::CreatedAt).code(),
-    Unreadable::Future.code(),
+    Unreadable::Implausible(Field::CreatedAt).code(),
+    Unreadable::Future(Timestamp::EPOCH).code(),
 ];
 // Where they are. A status is at its own number.
 const SETTLED: i32 = 5;
@@ -218,6 +222,7 @@ fn answer_at(earliest: Timestamp, verdict: Verdict, limit: i32) -> Answer {
         age_ms: f64::NAN,
         max_age_ms: f64::NAN,
         limit,
+        changes_at: f64::NAN,
     };
     match verdict {
         Verdict::Settled(status) => Answer { status: status as i32, ..none },
@@ -247,12 +252,17 @@ fn answer_at(earliest: Timestamp, verdict: Verdict, limit: i32) -> Answer {
                 Unreadable::UnknownStatus => 1,
                 Unreadable::Missing => 2,
                 Unreadable::Malformed(_) => 3,
-                Unreadable::Future => 4,
+                Unreadable::Implausible(_) => 4,
+                Unreadable::Future(_) => 5,
             };
             Answer {
                 verdict: UNREADABLE,
                 error: write(&reason),
                 error_code: ERROR_CODES.saturating_add(code),
+                changes_at: match reason {
+                    Unreadable::Future(sign) => sign.readable_from().as_millis() as f64,
+                    _ => f64::NAN,
+                },
                 ..none
             }
         }
@@ -270,6 +280,7 @@ fn fresh(status: Active, deadline: Option<Timestamp>, max_age_ms: f64, none: Ans
         badge: BADGES.saturating_add(badge as i32),
         deadline: deadline.map_or(f64::NAN, |at| at.as_millis() as f64),
         max_age_ms,
+        changes_at: deadline.map_or(f64::NAN, |at| at.as_millis() as f64 + 1.0),
         ..none
     }
 }

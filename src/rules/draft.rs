@@ -98,7 +98,7 @@ impl Draft<'_> {
     ///
     /// # Errors
     ///
-    /// [`Unreadable`] if one of those times is malformed, or all are missing.
+    /// [`Unreadable`] if one of those times is malformed or implausible, or all are missing.
     pub fn signs_of_life(&self, status: Active) -> Result<Signs, Unreadable> {
         let (field, entered_at) = match status {
             Active::Pending => (Field::QueuedAt, self.queued_at),
@@ -128,6 +128,7 @@ fn later(latest: Option<Timestamp>, field: Field, time: Time) -> Result<Option<T
     match time {
         Time::Missing => Ok(latest),
         Time::Malformed => Err(Unreadable::Malformed(field)),
+        Time::Implausible => Err(Unreadable::Implausible(field)),
         Time::At(timestamp) => Ok(latest.max(Some(timestamp))),
     }
 }
@@ -141,8 +142,10 @@ pub enum Unreadable {
     Missing,
     /// This time is set to something that is not an instant: text, a fraction, a negative number.
     Malformed(Field),
-    /// Its last sign of life is later than now.
-    Future,
+    /// This time is before [`Timestamp::EARLIEST_OF_CREATION`]: it looks like seconds.
+    Implausible(Field),
+    /// Its last sign of life, at this instant, is more than a minute ahead of now.
+    Future(Timestamp),
 }
 
 impl Unreadable {
@@ -152,7 +155,8 @@ impl Unreadable {
             Unreadable::UnknownStatus => "unknown_status",
             Unreadable::Missing => "time_missing",
             Unreadable::Malformed(_) => "time_malformed",
-            Unreadable::Future => "time_in_future",
+            Unreadable::Implausible(_) => "time_implausible",
+            Unreadable::Future(_) => "time_in_future",
         }
     }
 }

@@ -109,12 +109,17 @@ impl Words for Unreadable {
         match self {
             Unreadable::UnknownStatus => to.text("its status is unknown"),
             Unreadable::Missing => to.text("it has no time"),
-            Unreadable::Malformed(field) => {
+            Unreadable::Malformed(field) | Unreadable::Implausible(field) => {
                 to.text("its `");
                 to.text(field.as_str());
-                to.text("` is not a time: expected whole epoch milliseconds");
+                to.text(if matches!(self, Unreadable::Malformed(_)) {
+                    "` is not a time"
+                } else {
+                    "` looks like seconds"
+                });
+                to.text(": expected whole epoch milliseconds");
             }
-            Unreadable::Future => to.text("its last sign of life is in the future"),
+            Unreadable::Future(_) => to.text("its last sign of life is in the future"),
         }
     }
 }

@@ -17,6 +17,10 @@ impl Timestamp {
     pub const MAX: Timestamp = Timestamp(8_640_000_000_000_000);
     /// The earliest one.
     pub const EPOCH: Timestamp = Timestamp(0);
+    /// The earliest one that a creation may have: `1e12` ms, in September 2001. What is before it was written in seconds.
+    pub const EARLIEST_OF_CREATION: Timestamp = Timestamp(1_000_000_000_000);
+    /// How far ahead of now a sign of life may be, in milliseconds: two clocks differ, and time passes between two looks at one.
+    const AHEAD_MS: u64 = 60_000;
 
     /// The instant `millis` ms after the epoch, or `None` outside 0 ..= [`Timestamp::MAX`].
     pub const fn from_millis(millis: i64) -> Option<Self> {
@@ -43,6 +47,16 @@ impl Timestamp {
         if sum > Self::MAX.0 { Self::MAX } else { Timestamp(sum) }
     }
 
+    /// The latest sign of life that can be read at this instant: one minute ahead. It counts as now.
+    pub const fn latest_sign_of_life(self) -> Timestamp {
+        self.saturating_add(Self::AHEAD_MS)
+    }
+
+    /// The first instant at which a sign of life at this one can be read: see [`Timestamp::latest_sign_of_life`].
+    pub const fn readable_from(self) -> Timestamp {
+        self.saturating_sub(Self::AHEAD_MS)
+    }
+
     /// The instant `millis` ms before, or the epoch if that is before it.
     pub const fn saturating_sub(self, millis: u64) -> Timestamp {
         Timestamp(self.0.saturating_sub(millis))
@@ -57,6 +71,8 @@ pub enum Time {
     Missing,
     /// A value is there, and it is not a [`Timestamp`].
     Malformed,
+    /// It is before [`Timestamp::EARLIEST_OF_CREATION`], so it looks like seconds.
+    Implausible,
     /// It happened then.
     At(Timestamp),
 }
@@ -65,6 +81,7 @@ impl Time {
     /// A time from epoch milliseconds; [`Time::Malformed`] outside the range of [`Timestamp`].
     pub const fn from_millis(millis: i64) -> Self {
         match Timestamp::from_millis(millis) {
+            Some(timestamp) if timestamp.0 < Timestamp::EARLIEST_OF_CREATION.0 => Time::Implausible,
             Some(timestamp) => Time::At(timestamp),
             None => Time::Malformed,
         }
@@ -74,7 +91,7 @@ impl Time {
     pub const fn instant(self) -> Option<Timestamp> {
         match self {
             Time::At(timestamp) => Some(timestamp),
-            Time::Missing | Time::Malformed => None,
+            Time::Missing | Time::Malformed | Time::Implausible => None,
         }
     }
 }

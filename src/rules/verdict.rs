@@ -184,8 +184,9 @@ impl Applied {
 /// Decides what a creation is at the instant `now`, under `policy`.
 ///
 /// 1. A status that is no status is [`Unreadable`]; one that is not active is [`Verdict::Settled`].
-/// 2. A last sign of life that can't be read, or is later than `now`, is [`Unreadable`]. That holds under
-///    `never` too: a row that nobody can read is shown, whatever its limit.
+/// 2. A last sign of life that can't be read, or is more than a minute later than `now`, is [`Unreadable`]. That holds
+///    under `never` too: a row that nobody can read is shown, whatever its limit. One that is up to a minute later counts as
+///    now.
 /// 3. It is [`Verdict::Stale`] if `now − last sign of life > limit`, in whole milliseconds. Exactly at the
 ///    limit it is [`Verdict::Fresh`]. Which limit that is depends on what the creation is at: see [`Policy`].
 /// 4. Where the policy limits the total time, `processing` is stale too if `now − entered > limit`; the
@@ -213,7 +214,9 @@ pub fn classify_by(
         return Verdict::Settled(status);
     };
     let signs = match draft.signs_of_life(active) {
-        Ok(signs) if signs.last > now => return Verdict::Unreadable(Unreadable::Future),
+        Ok(signs) if signs.last > now.latest_sign_of_life() => {
+            return Verdict::Unreadable(Unreadable::Future(signs.last));
+        }
         Ok(signs) => signs,
         Err(reason) => return Verdict::Unreadable(reason),
     };

@@ -55,16 +55,16 @@ const CAUSES: &str = "WITH
      pending AS MATERIALIZED (
        SELECT count(*) AS n, min(last_sign_of_life) AS since FROM (
          SELECT last_sign_of_life FROM stale_drafts_creations INDEXED BY stale_drafts_creations_active
-         WHERE phase = 'pending' AND last_sign_of_life IS NOT NULL AND last_sign_of_life <= ?1 LIMIT ?4)),
+         WHERE phase = 'pending' AND last_sign_of_life IS NOT NULL AND last_sign_of_life <= ?6 LIMIT ?4)),
      heartbeats AS MATERIALIZED (
        SELECT coalesce(sum(last_sign_of_life >= ?1 - ?2), 0) AS alive, coalesce(sum(last_sign_of_life < ?1 - ?2), 0) AS silent,
          min(last_sign_of_life) AS earliest, max(last_sign_of_life) AS latest FROM (
          SELECT last_sign_of_life FROM stale_drafts_creations INDEXED BY stale_drafts_creations_active
-         WHERE phase = 'heartbeating' AND last_sign_of_life IS NOT NULL AND last_sign_of_life <= ?1 LIMIT ?4)),
+         WHERE phase = 'heartbeating' AND last_sign_of_life IS NOT NULL AND last_sign_of_life <= ?6 LIMIT ?4)),
      in_progress AS MATERIALIZED (
        SELECT max(processing_since) AS last_start FROM (
          SELECT processing_since FROM stale_drafts_creations INDEXED BY stale_drafts_creations_processing
-         WHERE processing_since IS NOT NULL AND processing_since <= ?1 LIMIT ?4)),
+         WHERE processing_since IS NOT NULL AND processing_since <= ?6 LIMIT ?4)),
      recent AS MATERIALIZED (
        SELECT status, kind, started_at, finished_at, error_code FROM stale_drafts_creations ORDER BY rowid DESC LIMIT ?5),
      finished AS MATERIALIZED (
@@ -76,13 +76,13 @@ const CAUSES: &str = "WITH
      SELECT pending.n AS waiting, pending.since AS waiting_since,
        heartbeats.alive AS alive, heartbeats.silent AS silent, heartbeats.earliest AS earliest, heartbeats.latest AS latest,
        (SELECT max(at) FROM (
-          SELECT max(started_at) AS at FROM recent WHERE typeof(started_at) = 'integer' AND started_at <= ?1
+          SELECT max(started_at) AS at FROM recent WHERE typeof(started_at) = 'integer' AND started_at BETWEEN ?7 AND ?6
           UNION ALL SELECT last_start FROM in_progress)) AS last_start,
        (SELECT count(*) FROM (SELECT 1 FROM stale_drafts_creations INDEXED BY stale_drafts_creations_unreadable
           WHERE status IN ('pending', 'processing') AND last_sign_of_life IS NULL LIMIT ?5))
        + (SELECT count(*) FROM (SELECT 1 FROM stale_drafts_creations INDEXED BY stale_drafts_creations_active
           WHERE phase IN ('pending', 'processing', 'heartbeating') AND last_sign_of_life IS NOT NULL
-            AND last_sign_of_life > ?1 LIMIT ?5)) AS unreadable,
+            AND last_sign_of_life > ?6 LIMIT ?5)) AS unreadable,
        (SELECT count(*) FROM finished) AS finished,
        (SELECT count(*) FROM finished WHERE status = 'failed') AS failed,
        (SELECT count(*) FROM finished WHERE error_code = 'generation_timeout') AS timed_out,
@@ -164,8 +164,9 @@ pub fn observe(now: Timestamp) -> [Statement; 3] {
 /// What a diagnosis looks at beside [`observe`]: see [`Observed::add_causes`].
 pub fn causes(now: Timestamp) -> Statement {
     let windows = [now.into(), millis(SILENT_AFTER_MS), millis(HOUR_MS)];
-    let params: Vec<_> = windows.into_iter().chain([COUNTED.into(), RECENT.into()]).collect();
-    Statement::new(CAUSES, params)
+    let readable = [now.latest_sign_of_life().into(), Timestamp::EARLIEST_OF_CREATION.into()];
+    let params = windows.into_iter().chain([COUNTED.into(), RECENT.into()]).chain(readable);
+    Statement::new(CAUSES, params.collect::<Vec<_>>())
 }
 
 fn millis(duration: u64) -> Param {

@@ -20,7 +20,7 @@ const BY_ID: &str = concat!(
 /// Active creations by status, kind and band of age: the band is the number of limits in ?2 that its age exceeds.
 const COUNT: &str = concat!(
     "SELECT status, kind, band, count(*) AS creations, sum(tokens) AS tokens FROM (
-       SELECT status, kind, tokens, CASE WHEN last_sign_of_life IS NULL OR last_sign_of_life > ?1 THEN -1 ELSE
+       SELECT status, kind, tokens, CASE WHEN last_sign_of_life IS NULL OR last_sign_of_life > ?4 THEN -1 ELSE
          (SELECT count(*) FROM json_each(?2) WHERE ?1 - last_sign_of_life > value) END AS band
        FROM stale_drafts_creations WHERE ",
     active!(),
@@ -75,7 +75,8 @@ pub fn by_id(ids: &[&str]) -> Statement {
 /// Counts active creations by age. `bands` are milliseconds, ascending. Rows of `status`, `kind`, `band` (how many of
 /// `bands` the age exceeds; −1 if it can't be known), `creations`, `tokens`.
 pub fn count(now: Timestamp, bands: &[u64]) -> Statement {
-    Statement::new(COUNT, [now.into(), Param::Text(json(bands)), COUNTED.into()])
+    let latest = now.latest_sign_of_life().into();
+    Statement::new(COUNT, [now.into(), Param::Text(json(bands)), COUNTED.into(), latest])
 }
 
 /// `limit` sweeps before the one with the id `before`, the newest first; from the newest if it is `None`.

@@ -86,7 +86,8 @@ macro_rules! as_planned {
 
 pub(super) use {active, candidate, cutoff, pairs, suspended};
 
-/// Creations that are stale by the cutoffs in ?1, and active ones whose times can't be read.
+/// Creations that are stale by the cutoffs in ?1, and active ones whose times can't be read: a last sign of life after ?2 is in
+/// the future.
 ///
 /// `pairs` hops over the index from one (phase, kind) to the next, so its cost is the number of kinds in use
 /// and not the number of creations; `totals` does the same for the limits on the total time, if there are any. What was set
@@ -162,7 +163,7 @@ const STALE_OF_USER: &str = concat!(
      found AS MATERIALIZED (
        SELECT json_group_array(", candidate!(), ") AS candidates, count(*) AS n FROM (
          SELECT mine.* FROM mine LEFT JOIN stale_drafts_rejected AS r ON r.creation_id = mine.id
-         WHERE NOT unreadable AND ifnull(r.until, 0) <= ?2
+         WHERE NOT unreadable AND ifnull(r.until, 0) <= ?6
          ORDER BY r.until IS NOT NULL, last_sign_of_life LIMIT ?3))
      SELECT candidates,
        (SELECT json_group_array(", candidate!(), ") FROM (SELECT * FROM mine WHERE unreadable LIMIT ?4)) AS unreadable,
@@ -377,7 +378,7 @@ fn stale_by(
         STALE,
         [
             Param::Text(cutoffs),
-            now.into(),
+            now.latest_sign_of_life().into(),
             limit.into(),
             unreadable.into(),
             at_least.into(),
@@ -397,7 +398,11 @@ pub fn stale_of_user(
 ) -> Statement {
     let Window { limit, unreadable } = window;
     let cutoffs = Param::Text(cutoffs(policy, filter, now));
-    Statement::new(STALE_OF_USER, [cutoffs, now.into(), limit.into(), unreadable.into(), user_id.into()])
+    let latest = now.latest_sign_of_life().into();
+    Statement::new(
+        STALE_OF_USER,
+        [cutoffs, latest, limit.into(), unreadable.into(), user_id.into(), now.into()],
+    )
 }
 
 /// The cutoffs of every limit of the policy: stale is a last sign of life before the cutoff, and for the phase `total` a

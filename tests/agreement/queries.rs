@@ -55,7 +55,7 @@ fn active(row: &Creation) -> Option<Active> {
 /// Its last sign of life, unless it can't be known at `now`.
 fn readable(row: &Creation, table: &Table) -> Option<u64> {
     let last = row.draft().signs_of_life(active(row)?).ok()?.last;
-    (last <= table.now).then_some(last.as_millis())
+    (last <= table.now.latest_sign_of_life()).then_some(last.as_millis())
 }
 
 proptest! {
@@ -225,7 +225,7 @@ proptest! {
             let (waiting, heartbeats) = (last(Phase::Pending), last(Phase::Heartbeating));
             prop_assert_eq!(evidence.waiting, waiting.len() as u64);
             prop_assert_eq!(evidence.waiting_since.map(|at| at.as_millis()), waiting.into_iter().min());
-            let silent = heartbeats.iter().filter(|last| now - **last > SILENT_AFTER_MS).count() as u64;
+            let silent = heartbeats.iter().filter(|last| now.saturating_sub(**last) > SILENT_AFTER_MS).count() as u64;
             prop_assert_eq!((evidence.silent, evidence.alive), (silent, heartbeats.len() as u64 - silent));
 
             let bands = [60_000, 3_600_000, 86_400_000];
@@ -239,7 +239,7 @@ proptest! {
             let mut expected = std::collections::BTreeMap::<_, (i64, i64)>::new();
             for row in creations.iter().filter(|row| active(row).is_some()) {
                 let band = readable(row, &table).map_or(-1, |last| {
-                    bands.iter().filter(|band| now - last > **band).count() as i64
+                    bands.iter().filter(|band| now.saturating_sub(last) > **band).count() as i64
                 });
                 let sum = expected.entry((row.status.clone(), row.kind.clone(), band)).or_default();
                 *sum = (sum.0 + 1, sum.1 + row.tokens as i64);

@@ -6,7 +6,7 @@ use proptest::sample::select;
 use rusqlite::types::Value;
 use stale_drafts::rules::{Policy, Status, Timestamp};
 
-use crate::generate::{KINDS, MAX, Terms, When, now, terms, when};
+use crate::generate::{EARLIEST, KINDS, MAX, Terms, When, now, terms, when};
 
 /// A creation before it is in the table.
 #[derive(Clone, Debug)]
@@ -32,7 +32,7 @@ pub fn cell() -> impl Strategy<Value = Cell> {
         ["soon", "", "1700000000000", "1.5", "1e3", "-1", " 7 ", "0x10", "2023-11-14T22:13:20Z", "٣", "a\0b"];
     let real =
         [1.5, -0.5, 5.0, 1.7e12, 8.64e15, 9e15, 1e19, -1e300, f64::INFINITY, f64::NAN, f64::MIN_POSITIVE];
-    let integer = [-1, MAX + 1, i64::MIN, i64::MAX, 1 << 53, (1 << 53) + 1];
+    let integer = [-1, EARLIEST - 1, EARLIEST, MAX + 1, i64::MIN, i64::MAX, 1 << 53, (1 << 53) + 1];
     let garbage = prop_oneof![
         select(text.to_vec()).prop_map(|text| Value::Text(String::from(text))),
         select(real.to_vec()).prop_map(Value::Real),

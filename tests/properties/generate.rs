@@ -9,6 +9,8 @@ use stale_drafts::rules::{
 
 pub const MAX: i64 = 8_640_000_000_000_000;
 pub const NOON: i64 = 1_700_000_000_000;
+/// What is before it looks like seconds.
+pub const EARLIEST: i64 = 1_000_000_000_000;
 
 /// Kinds of drafts; all but the last one, which names none, may stand in a policy.
 pub const KINDS: [&str; 5] = ["image", "video", "pending", "$.ключ'\"[0]", ""];
@@ -284,7 +286,9 @@ pub fn when() -> impl Strategy<Value = When> {
         9 => Just(When::Missing),
         1 => Just(When::Malformed),
         1 => any::<i64>().prop_map(When::At),
-        1 => select(vec![0, MAX, MAX + 1, -1, i64::MIN, i64::MAX]).prop_map(When::At),
+        1 => select(vec![0, EARLIEST - 1, EARLIEST, MAX, MAX + 1, -1, i64::MIN, i64::MAX]).prop_map(When::At),
+        1 => (NOON / 1_000 - 9..=NOON / 1_000 + 9).prop_map(When::At),
+        2 => (-60_002..=-59_998_i64).prop_map(When::Ago),
         5 => (-3..=100_000_000_i64).prop_map(When::Ago),
         16 => (0..5_usize, -2..=2_i64).prop_map(|(which, more)| When::Limit(which, more)),
     ]

@@ -4,7 +4,7 @@ use proptest::prelude::{Just, Strategy, any, prop_assert, prop_assert_eq, prop_o
 use proptest::sample::select;
 use stale_drafts::rules::{MaxAge, Status, Time, Timestamp};
 
-use crate::generate::MAX;
+use crate::generate::{EARLIEST, MAX};
 
 /// Text that is nearly a number.
 fn numberlike() -> impl Strategy<Value = String> {
@@ -91,11 +91,15 @@ proptest! {
     }
 
     #[test]
-    fn times_are_whole_milliseconds_in_range(millis in prop_oneof![any::<i64>(), 0..=MAX, MAX - 3..=MAX + 3, -3..=3_i64]) {
+    fn times_are_whole_milliseconds_in_range(millis in prop_oneof![any::<i64>(), 0..=MAX, MAX - 3..=MAX + 3, -3..=3_i64, EARLIEST - 3..=EARLIEST + 3]) {
         let inside = (0..=MAX).contains(&millis);
         prop_assert_eq!(Timestamp::from_millis(millis).is_some(), inside);
         match Time::from_millis(millis) {
-            Time::At(at) => prop_assert_eq!(i64::try_from(at.as_millis()), Ok(millis)),
+            Time::At(at) => {
+                prop_assert_eq!(i64::try_from(at.as_millis()), Ok(millis));
+                prop_assert!(millis >= EARLIEST);
+            }
+            Time::Implausible => prop_assert!(inside && millis < EARLIEST),
             time => prop_assert!(!inside && time == Time::Malformed && time.instant().is_none()),
         }
     }

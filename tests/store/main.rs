@@ -30,6 +30,8 @@ use stale_drafts::rules::{Policy, Setting, Timestamp};
 
 /// The instant that everything here is measured from.
 const NOW: u64 = 1_700_000_000_000;
+/// The earliest time that a creation may have.
+const LONG_AGO: u64 = 1_000_000_000_000;
 const MINUTE: u64 = 60_000;
 const HOUR: u64 = 3_600_000;
 

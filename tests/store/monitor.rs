@@ -7,7 +7,7 @@ use stale_drafts::service::monitor::{self, Occasion, Settings};
 use stale_drafts::store::{self, Alert, Observed, Row};
 
 use crate::sqlite::{Sqlite, wait};
-use crate::{HOUR, MINUTE, NOW, add, at, database, now};
+use crate::{HOUR, LONG_AGO, MINUTE, NOW, add, at, database, now};
 
 fn seen(database: &Sqlite) -> Observed {
     store::observed(database.all(&store::observe(now()))).unwrap()
@@ -18,7 +18,7 @@ fn what_is_observed() {
     let database = database();
     let ended = |code: Option<&str>, ago: u64| {
         let status = if code.is_some() { "failed" } else { "draft" };
-        json!({ "status": status, "error_code": code, "finished_at": NOW - ago, "created_at": 0 })
+        json!({ "status": status, "error_code": code, "finished_at": NOW - ago, "created_at": LONG_AGO })
     };
     add(&database, "done", ended(None, HOUR));
     add(&database, "long ago", ended(Some("broken"), HOUR + 1));

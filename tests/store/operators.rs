@@ -5,7 +5,7 @@ use stale_drafts::rules::Evidence;
 use stale_drafts::store::{self, ActiveBand, Dashboard, Observed, Rates, Rolled, Row};
 
 use crate::sqlite::Sqlite;
-use crate::{HOUR, MINUTE, NOW, add, at, database, now, policy, row};
+use crate::{HOUR, LONG_AGO, MINUTE, NOW, add, at, database, now, policy, row};
 
 fn sweep(database: &Sqlite, id: &str, source: &str, started_at: u64, error: Option<&str>) {
     let error = error.map_or(String::from("NULL"), |error| format!("'{error}'"));
@@ -35,7 +35,7 @@ fn active_creations_are_counted_by_the_limits_that_their_age_exceeds() {
     for (id, ago) in [("a", 0), ("b", HOUR), ("c", HOUR + 1), ("d", 2 * HOUR + 1)] {
         add(&database, id, json!({ "created_at": NOW - ago }));
     }
-    add(&database, "future", json!({ "created_at": NOW + 1 }));
+    add(&database, "future", json!({ "created_at": NOW + MINUTE + 1 }));
     add(&database, "missing", json!({ "created_at": null, "kind": "video" }));
     add(&database, "settled", json!({ "status": "draft" }));
     let rows = database.one(store::count(now(), &[HOUR, 2 * HOUR]));
@@ -131,7 +131,7 @@ fn the_evidence_of_a_diagnosis() {
     let database = database();
     add(&database, "waits", json!({ "created_at": NOW - 3 }));
     add(&database, "waits too", json!({ "created_at": NOW - 2 }));
-    let heartbeat = |ago: u64| json!({ "status": "processing", "created_at": 0, "started_at": NOW - 9 * MINUTE, "heartbeat_at": NOW - ago });
+    let heartbeat = |ago: u64| json!({ "status": "processing", "created_at": LONG_AGO, "started_at": NOW - 9 * MINUTE, "heartbeat_at": NOW - ago });
     add(&database, "alive", heartbeat(5 * MINUTE));
     for (id, ago) in [("silent", 5 * MINUTE + 1), ("more silent", 6 * MINUTE), ("most silent", 7 * MINUTE)] {
         add(&database, id, heartbeat(ago));
@@ -140,15 +140,15 @@ fn the_evidence_of_a_diagnosis() {
     add(
         &database,
         "no heartbeat",
-        json!({ "status": "processing", "created_at": 0, "started_at": NOW - 8 * MINUTE }),
+        json!({ "status": "processing", "created_at": LONG_AGO, "started_at": NOW - 8 * MINUTE }),
     );
     for id in ["u1", "u2"] {
         add(&database, id, json!({ "created_at": null }));
     }
-    add(&database, "future", json!({ "created_at": NOW + 1 }));
+    add(&database, "future", json!({ "created_at": NOW + MINUTE + 1 }));
     let ended = |kind: &str, code: Option<&str>, ago: u64| {
         let status = if code.is_some() { "failed" } else { "draft" };
-        json!({ "kind": kind, "status": status, "error_code": code, "finished_at": NOW - ago, "created_at": 0 })
+        json!({ "kind": kind, "status": status, "error_code": code, "finished_at": NOW - ago, "created_at": LONG_AGO })
     };
     for (at, code) in ["broken", "broken", "broken", "other", "other"].into_iter().enumerate() {
         add(
@@ -186,7 +186,7 @@ fn the_evidence_of_a_diagnosis() {
 #[test]
 fn what_is_in_progress_has_started_however_many_are_newer() {
     let database = database();
-    add(&database, "works", json!({ "status": "processing", "created_at": 0, "started_at": NOW - 7 }));
+    add(&database, "works", json!({ "status": "processing", "created_at": LONG_AGO, "started_at": NOW - 7 }));
     database.write(&format!(
         "WITH RECURSIVE n (n) AS (VALUES (1) UNION ALL SELECT n + 1 FROM n WHERE n < 1000)
          INSERT INTO stale_drafts_creations (id, user_id, kind, prompt, status, tokens, created_at)
@@ -198,7 +198,8 @@ fn what_is_in_progress_has_started_however_many_are_newer() {
 #[test]
 fn few_failures_are_not_worth_naming() {
     let database = database();
-    let ended = json!({ "status": "failed", "error_code": "broken", "finished_at": NOW, "created_at": 0 });
+    let ended =
+        json!({ "status": "failed", "error_code": "broken", "finished_at": NOW, "created_at": LONG_AGO });
     for at in 0..4 {
         add(&database, &format!("f{at}"), ended.clone());
     }
@@ -237,7 +238,7 @@ fn a_dashboard_reads_everything() {
     for (id, ago) in [("old", HOUR + 1), ("at its limit", HOUR), ("half", HOUR / 2 + 1), ("new", 0)] {
         add(&database, id, json!({ "created_at": NOW - ago }));
     }
-    add(&database, "film", json!({ "kind": "film", "created_at": 0 }));
+    add(&database, "film", json!({ "kind": "film", "created_at": LONG_AGO }));
     add(&database, "again", json!({ "status": "draft", "attempt": 2 }));
     add(&database, "published", json!({ "status": "published" }));
     let timed_out = json!({

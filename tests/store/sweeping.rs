@@ -11,7 +11,7 @@ use stale_drafts::service::sweep::{
 use stale_drafts::store::{self, Cost, Database, DatabaseError, Filter, Param, Row, Statement};
 
 use crate::sqlite::{Sqlite, wait};
-use crate::{HOUR, MINUTE, NOW, add, at, database, now, policy};
+use crate::{HOUR, LONG_AGO, MINUTE, NOW, add, at, database, now, policy};
 
 const ID: &str = "01890a5d-ac96-774b-bcce-b302099a8057";
 
@@ -147,10 +147,9 @@ fn each_source_has_its_word() {
 fn what_is_rolled_up_is_grouped_by_kind_status_and_rule() {
     let database = database();
     add_stale(&database, &["a", "b"]);
-    add(&database, "c", json!({ "kind": "video", "created_at": 0, "tokens": 7 }));
+    add(&database, "c", json!({ "kind": "video", "created_at": LONG_AGO, "tokens": 7 }));
     add(&database, "d", json!({ "status": "processing", "created_at": NOW - HOUR - 1 }));
-    let long =
-        json!({ "status": "processing", "created_at": 0, "started_at": NOW - 9 * HOUR, "heartbeat_at": NOW });
+    let long = json!({ "status": "processing", "created_at": LONG_AGO, "started_at": NOW - 9 * HOUR, "heartbeat_at": NOW });
     add(&database, "e", long);
     add(&database, "f", json!({ "kind": "song", "created_at": NOW - 2 * HOUR }));
     let policy = policy(&[(&["total_hours"], 6.0), (&["kinds", "song", "attempts"], 2.0)]);
@@ -185,10 +184,10 @@ fn an_idle_page_load_leaves_no_row_and_every_other_idle_sweep_does() {
 fn a_page_load_costs_what_it_writes_and_no_statement_more() {
     let database = database();
     add_stale(&database, &["a", "b", "c"]);
-    add(&database, "another's", json!({ "user_id": "ben", "created_at": 0 }));
+    add(&database, "another's", json!({ "user_id": "ben", "created_at": LONG_AGO }));
     let policy = policy(&[(&["attempts"], 2.0)]);
     let of_anna = SweepRequest { source: Source::Page, user_id: Some("anna"), ..request(&policy) };
-    database.write("UPDATE stale_drafts_creations SET attempt = 2, queued_at = 1 WHERE id = 'b'");
+    database.write("UPDATE stale_drafts_creations SET attempt = 2, queued_at = 1000000000001 WHERE id = 'b'");
     let watched = Watched::new(&database, whatever);
     let report = try_sweep(&watched, of_anna).unwrap();
     assert_eq!((ids(&report.failed), ids(&report.retried)), (vec!["b"], vec!["a", "c"]));
@@ -202,8 +201,8 @@ fn a_page_load_costs_what_it_writes_and_no_statement_more() {
 fn a_filter_holds_for_a_users_creations_too() {
     let database = database();
     add_stale(&database, &["a"]);
-    add(&database, "video", json!({ "kind": "video", "created_at": 0 }));
-    add(&database, "begun", json!({ "status": "processing", "created_at": 0 }));
+    add(&database, "video", json!({ "kind": "video", "created_at": LONG_AGO }));
+    add(&database, "begun", json!({ "status": "processing", "created_at": LONG_AGO }));
     let policy = Policy::default();
     let filter = Filter { kind: Some("image"), status: Some(Active::Pending) };
     let report = sweep(&database, SweepRequest { user_id: Some("anna"), filter, ..request(&policy) });
@@ -539,7 +538,7 @@ fn a_circuit_breaker_is_released_by_a_sweep_of_everything_only() {
 fn what_is_exempt_or_unreadable_of_a_user_keeps_nothing_from_its_turn() {
     let database = database();
     for id in ["a", "b", "c"] {
-        add(&database, id, json!({ "kind": "film", "created_at": 0 }));
+        add(&database, id, json!({ "kind": "film", "created_at": LONG_AGO }));
         add(&database, &format!("{id}?"), json!({ "created_at": "soon" }));
         add(&database, &format!("{id}!"), json!({}));
     }
@@ -647,7 +646,9 @@ fn a_plan_is_carried_out_once_for_each_creation_that_is_still_what_it_was_made_f
     for id in ["song", "tune"] {
         add(&database, id, json!({ "kind": "song", "created_at": NOW - 2 * HOUR }));
     }
-    database.write("UPDATE stale_drafts_creations SET status = 'processing', started_at = 1 WHERE id = 'c'");
+    database.write(
+        "UPDATE stale_drafts_creations SET status = 'processing', started_at = 1000000000001 WHERE id = 'c'",
+    );
     let policy = policy(&[(&["kinds", "song", "attempts"], 2.0)]);
     let plan = [
         planned("a", 0),

@@ -8,7 +8,7 @@ use stale_drafts::store::{
 };
 
 use crate::sqlite::{CLOCK, Sqlite};
-use crate::{HOUR, MINUTE, NOW, add, at, database, now, policy, row};
+use crate::{HOUR, LONG_AGO, MINUTE, NOW, add, at, database, now, policy, row};
 
 const ALL: Window = Window { limit: 100, unreadable: 100 };
 const ID: &str = "01890a5d-ac96-774b-bcce-b302099a8057";
@@ -39,9 +39,9 @@ fn what_is_stale_is_found_by_the_limit_of_its_phase_and_kind() {
     add(&database, "video at its limit", processing("video", 6 * HOUR));
     add(&database, "video beyond", processing("video", 6 * HOUR + 1));
     // At the epoch, and never stale.
-    add(&database, "film", json!({ "kind": "film", "created_at": 0 }));
-    add(&database, "settled", json!({ "status": "draft", "created_at": 0 }));
-    let beating = |ago: u64| json!({ "status": "processing", "created_at": 0, "started_at": 0, "heartbeat_at": NOW - ago });
+    add(&database, "film", json!({ "kind": "film", "created_at": LONG_AGO }));
+    add(&database, "settled", json!({ "status": "draft", "created_at": LONG_AGO }));
+    let beating = |ago: u64| json!({ "status": "processing", "created_at": LONG_AGO, "started_at": LONG_AGO, "heartbeat_at": NOW - ago });
     add(&database, "heartbeat at its limit", beating(2 * MINUTE));
     add(&database, "heartbeat beyond", beating(2 * MINUTE + 1));
     let policy = policy(&[
@@ -63,8 +63,8 @@ fn what_is_stale_is_found_by_the_limit_of_its_phase_and_kind() {
 #[test]
 fn what_a_filter_leaves_out_is_not_found_however_old_it_is() {
     let database = database();
-    add(&database, "image", json!({ "created_at": 0 }));
-    add(&database, "video", json!({ "kind": "video", "created_at": 0 }));
+    add(&database, "image", json!({ "created_at": LONG_AGO }));
+    add(&database, "video", json!({ "kind": "video", "created_at": LONG_AGO }));
     let only = Filter { kind: Some("video"), status: None };
     assert_eq!(found(&database, &Policy::default(), only), ["video"]);
     let only = Filter { kind: None, status: Some(Active::Processing) };
@@ -87,7 +87,7 @@ fn a_filter_matches_kind_and_status() {
 #[test]
 fn what_takes_too_long_in_all_is_found_too() {
     let database = database();
-    let since = |kind, ago: u64| json!({ "kind": kind, "status": "processing", "created_at": 0, "started_at": NOW - ago, "heartbeat_at": NOW });
+    let since = |kind, ago: u64| json!({ "kind": kind, "status": "processing", "created_at": LONG_AGO, "started_at": NOW - ago, "heartbeat_at": NOW });
     add(&database, "at its limit", since("image", 6 * HOUR));
     add(&database, "beyond", since("image", 6 * HOUR + 1));
     add(&database, "a film takes its time", since("film", NOW));
@@ -116,7 +116,7 @@ fn overdue_is_what_is_stale_for_longer_than_so_long_by_silence_or_by_the_total_t
     // Its worker lives.
     let lives = |since: u64| {
         let processing = json!({
-            "status": "processing", "created_at": 0, "started_at": since, "heartbeat_at": NOW - 1,
+            "status": "processing", "created_at": LONG_AGO, "started_at": since, "heartbeat_at": NOW - 1,
         });
         overdue(processing)
     };
@@ -130,7 +130,7 @@ fn a_window_bounds_what_is_found() {
     for at in 1..=4_u64 {
         add(&database, &format!("s{at}"), json!({ "created_at": NOW - 3 * HOUR + at }));
         add(&database, &format!("u{at}"), json!({ "created_at": null }));
-        add(&database, &format!("f{at}"), json!({ "created_at": NOW + at }));
+        add(&database, &format!("f{at}"), json!({ "created_at": NOW + MINUTE + at }));
     }
     let of = |window| {
         let row = stale(&database, &Policy::default(), Filter::default(), window);
@@ -139,8 +139,9 @@ fn a_window_bounds_what_is_found() {
     assert_eq!(of(ALL), ["s1 s2 s3 s4", "u1 u2 u3 u4 f1 f2 f3 f4"]);
     assert_eq!(of(Window { limit: 2, unreadable: 3 }), ["s1 s2", "u1 u2 u3 f1 f2 f3"]);
     assert_eq!(of(Window { limit: 0, unreadable: 0 }), ["", ""]);
-    // A time that is now is not in the future.
+    // A time that is now, or up to a minute later, is not in the future.
     add(&database, "now", json!({ "created_at": NOW }));
+    add(&database, "a minute ahead", json!({ "created_at": NOW + MINUTE }));
     assert_eq!(of(ALL)[1], "u1 u2 u3 u4 f1 f2 f3 f4");
 }
 
@@ -148,7 +149,7 @@ fn a_window_bounds_what_is_found() {
 fn active_creations_are_counted_where_the_circuit_breaker_wants_to_know() {
     let database = database();
     for at in 0..3 {
-        add(&database, &format!("s{at}"), json!({ "created_at": 0 }));
+        add(&database, &format!("s{at}"), json!({ "created_at": LONG_AGO }));
         add(&database, &format!("f{at}"), json!({}));
     }
     let active = |at_least, percent| {
@@ -167,16 +168,15 @@ fn active_creations_are_counted_where_the_circuit_breaker_wants_to_know() {
 fn a_user_has_active_creations_of_which_some_are_stale_or_unreadable() {
     let database = database();
     add(&database, "a", json!({ "created_at": NOW }));
-    add(&database, "never", json!({ "kind": "film", "created_at": 0 }));
+    add(&database, "never", json!({ "kind": "film", "created_at": LONG_AGO }));
     add(&database, "younger", json!({ "created_at": NOW - 2 * HOUR }));
     add(&database, "older", json!({ "created_at": NOW - 3 * HOUR }));
     add(&database, "unreadable", json!({ "created_at": "soon" }));
-    add(&database, "ahead", json!({ "created_at": NOW + 1 }));
-    let slow =
-        json!({ "status": "processing", "created_at": 0, "started_at": NOW - 7 * HOUR, "heartbeat_at": NOW });
+    add(&database, "ahead", json!({ "created_at": NOW + MINUTE + 1 }));
+    let slow = json!({ "status": "processing", "created_at": LONG_AGO, "started_at": NOW - 7 * HOUR, "heartbeat_at": NOW });
     add(&database, "slow", slow);
     add(&database, "settled", json!({ "status": "draft" }));
-    add(&database, "another's", json!({ "user_id": "ben", "created_at": 0 }));
+    add(&database, "another's", json!({ "user_id": "ben", "created_at": LONG_AGO }));
     let active = |user, limit| ids(&database.one(store::active_of_user(user, limit))[0], "candidates");
     assert_eq!(active("anna", 99), ["a", "never", "younger", "older", "unreadable", "ahead", "slow"]);
     assert_eq!(active("anna", 2), ["a", "never"]);
@@ -329,7 +329,7 @@ fn what_holds_sweeps_back_is_read_where_something_is_stale() {
     };
     database.one(store::hold("circuit_breaker", None, "many at once", at(NOW - 2)));
     assert_eq!((suspended(), of_anna()), (None, None));
-    add(&database, "c", json!({ "created_at": 0 }));
+    add(&database, "c", json!({ "created_at": LONG_AGO }));
     let breaker = Some(Suspension::BreakerOpen { detail: String::from("many at once") });
     assert_eq!((suspended(), of_anna()), (breaker.clone(), breaker.clone()));
     // A breaker that holds already keeps its beginning, and says what is so now.
@@ -506,7 +506,7 @@ fn a_plan_is_put_back_recorded_told_and_counted_in_one_transaction() {
     let database = database();
     let since = NOW - 2 * HOUR;
     let beats = json!({
-        "status": "processing", "created_at": 0, "started_at": since - 1, "heartbeat_at": since, "attempt": 2,
+        "status": "processing", "created_at": LONG_AGO, "started_at": since - 1, "heartbeat_at": since, "attempt": 2,
         "worker": "w", "fence": "2.abc", "progress": 50,
     });
     add(&database, "a", beats);
