@@ -138,7 +138,7 @@ fn a_query_writes_everything_as_text() {
 #[test]
 fn a_table_hides_secrets_and_takes_no_null() {
     let error = |value: Value| {
-        table::<Whatever>("STALE_DRAFTS", &value, |path| path.is_empty() || path == "rows[0]")
+        table::<Whatever>("STALE_DRAFTS", &value, |path, _| path.is_empty() || path == "rows[0]")
             .unwrap_err()
             .message
     };
