@@ -140,7 +140,7 @@ impl fmt::Display for SecretError {
             Fault::Placeholder => "is a placeholder",
             Fault::Weak => "is too weak",
             Fault::Spaced => "is surrounded by white space",
-            Fault::Control => "has a control character in it",
+            Fault::Control => "is not plain text",
             Fault::Shared(other) => {
                 return write!(f, "secret `{}` is also in `{other}`: give each its own", self.name);
             }

@@ -49,6 +49,51 @@ test("a schema that is missing or another one", async () => {
   assert.match(newer.schema, /^the schema is version 99: expected \d+, apply the migrations$/);
 });
 
+test("a database that does not answer is another cause than migrations that were not applied, and its words are for the log", async () => {
+  for (const [orders, words] of [
+    [{ failBefore: /stale_drafts_schema/ }, /Network connection lost/],
+    // As a database that is locked: its error has a stack trace.
+    [{ sqlBefore: /stale_drafts_schema/, sql: ["SELECT json('n0t-Used-Anywhere-Else')"] }, /malformed JSON/],
+  ]) {
+    let lines;
+    const found = await checks({}, async (world) => {
+      await world.cron();
+      await world.order(orders);
+      lines = (pattern) => world.logged(pattern);
+    });
+    const text = "the database does not answer right now: the log says why";
+    assert.deepEqual([found.schema, found.sweep, found.configuration, found.secrets], [text, text, "ok", "ok"]);
+    await lines(words);
+  }
+  const missing = await checks({ migrate: false });
+  assert.deepEqual([missing.schema, missing.sweep], Array(2).fill("the schema is not there: apply the migrations"));
+});
+
+test("a binding of another kind", async () => {
+  for (const [name, wrong, expected] of [["RATE_LIMITER", "text", "ratelimits"], ["EVENTS", { a: 1 }, "queues.producers"], ["GENERATIONS", "", "queues.producers"]]) {
+    const { configuration } = await checks({ bindings: { [name]: wrong } });
+    assert.equal(configuration, `the binding \`${name}\` is of another kind: expected one of \`[[${expected}]]\``);
+  }
+  const right = await checks({ queues: ["EVENTS", "GENERATIONS"], ratelimits: { RATE_LIMITER: { namespace_id: "1", simple: { limit: 100, period: 60 } } } });
+  assert.equal(right.configuration, "ok");
+});
+
+test("nothing that may be a secret is shown to anybody", async () => {
+  const secret = "n0t-Used-Anywhere-Else";
+  const url = `https://ops:${secret}@keys.test/`;
+  // Each place has its row in tests/config.rs.
+  for (const config of [
+    { auth: { algorithm: "RS256", jwks_url: url, issuer: "a", audience: "b" } },
+    { issuers: [{ name: "ci", jwks_url: url, issuer: "a", audience: "b", algorithm: "RS256", subjects: ["a"], scopes: ["read"] }] },
+    { auth: { algorithm: `${secret}-${secret}` } },
+    { policy: url },
+  ]) {
+    const found = await checks({ config });
+    assert.ok(!JSON.stringify(found).includes(secret), JSON.stringify(found));
+    assert.match(found.configuration, /^`[\w.[\]]+` /, "it names the key");
+  }
+});
+
 test("secrets that are missing or weak", async () => {
   assert.match((await checks({ bindings: { JWT_SECRET: "" } })).secrets, /^secret `JWT_SECRET` is not set/);
   assert.match((await checks({ bindings: { JWT_SECRET: "secret" } })).secrets, /^secret `JWT_SECRET` is too weak/);
