@@ -287,7 +287,7 @@ const EARLIEST_NOW: f64 = 1e12;
 #[wasm_bindgen]
 pub fn no_now() -> usize {
     write(
-        &"`now` is `{value}`: expected epoch milliseconds (not seconds), a valid Date, RFC 3339 text with its zone, or a clock",
+        &"`now` is `{value}`: expected epoch milliseconds (not seconds), a Date, RFC 3339 text with its zone, or a clock",
     )
 }
 

@@ -21,16 +21,17 @@ export const FIXTURES = {
   },
   jest: {
     "package.json": `{ "name": "jest-user" }`,
-    "main.test.js": `const { check } = require("stale-drafts");\ntest("works", () => expect(${call}).toBe(${JSON.stringify(EXPECTED)}));\n`,
-  },
-  jsdom: {
-    "package.json": `{ "name": "jsdom-user", "jest": { "testEnvironment": "jsdom" } }`,
     "main.test.js": `const { check } = require("stale-drafts");
-require("stale-drafts/element");
+test("works", () => expect(${call}).toBe(${JSON.stringify(EXPECTED)}));
 test("another realm's dates", () => {
   const { error } = check({ status: "pending", created_at: structuredClone(new Date(1_699_934_480_000)) }, { now: new Date(1_700_000_000_000) });
   expect(error).toBe(${JSON.stringify(EXPECTED)});
 });
+`,
+  },
+  jsdom: {
+    "package.json": `{ "name": "jsdom-user", "jest": { "testEnvironment": "jsdom" } }`,
+    "main.test.js": `require("stale-drafts/element");
 test("the element", () => {
   document.body.innerHTML = '${badge}';
   expect(document.querySelector("stale-badge").textContent).toBe("❌ Failed");
@@ -38,13 +39,13 @@ test("the element", () => {
 `,
   },
   webpack4: {
-    "main.js": `import { check } from "stale-drafts";\nimport "stale-drafts/element";\nimport { policy } from "stale-drafts/js";\nimport { StaleBadge } from "stale-drafts/js/element";\nif (typeof StaleBadge === "function" && policy({ pending: 1 })) console.log(${call});\n`,
+    "main.js": `import { check } from "stale-drafts";\nimport "stale-drafts/element";\nimport { policy } from "stale-drafts/js";\nimport { StaleBadge } from "stale-drafts/js/element";\nif (typeof StaleBadge === "function" && policy({ pending: 1 })) console.log(${call.replaceAll("_", "").replace("createdat", "created_at")});\n`,
   },
   next: {
     "package.json": `{ "private": true, "dependencies": { "next": "*", "react": "*", "react-dom": "*" } }`,
     "app/layout.js": `export default function Layout({ children }) {\n  return <html lang="en"><body>{children}</body></html>;\n}\n`,
     "app/page.js": `import { check } from "stale-drafts";\nimport Client from "./client";\nexport const dynamic = "force-dynamic";\nexport default function Page() {\n  return <main><p id="server">{${call}}</p><Client now={Date.now()} /></main>;\n}\n`,
-    "app/client.js": `"use client";\nimport { StaleBadge, useVerdict } from "stale-drafts/react";\nexport default function Client({ now }) {\n  const draft = { status: "pending", created_at: now - 3_600_000 + 20_000 };\n  const { verdict } = useVerdict(draft, { now });\n  return <><StaleBadge id="badge" draft={draft} now={now} /><i id="verdict">{verdict}</i></>;\n}\n`,
+    "app/client.js": `"use client";\nimport { useEffect, useState } from "react";\nimport { StaleBadge, useVerdict } from "stale-drafts/react";\nexport default function Client({ now }) {\n  const draft = { status: "pending", created_at: now - 3_600_000 + 20_000 };\n  const { verdict } = useVerdict(draft, { now });\n  const [hydrated, setHydrated] = useState(false);\n  useEffect(() => setHydrated(true), []);\n  return <>{hydrated && <u id="hydrated">yes</u>}<StaleBadge id="badge" draft={draft} now={now} /><i id="verdict">{verdict}</i></>;\n}\n`,
     "app/edge/route.js": `import { check } from "stale-drafts";\nexport const runtime = "edge";\nexport const GET = () => new Response(${call});\n`,
   },
   workers: {
