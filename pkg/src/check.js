@@ -82,7 +82,8 @@ export const deadline = (draft, options) => check(draft, options).deadline;
 /** The first instant at which one of the results may be another; Infinity if there is none. A loop: a list may be longer than a call's arguments. */
 export const next = (results) => {
   let first = Infinity;
-  for (const { verdict, deadline } of results) if (verdict == "fresh" && deadline != null && deadline < first) first = deadline + 1;
+  // What is stale stays so; every other verdict with a deadline lasts until then.
+  for (const { verdict, deadline } of results) if (verdict != "stale" && deadline != null && deadline < first) first = deadline + 1;
   return first;
 };
 
