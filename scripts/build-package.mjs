@@ -66,9 +66,15 @@ function javascript(name) {
   return `export * as ${name} from ${JSON.stringify(join(work, `${name}.wasm2js.mjs`))};`;
 }
 
+/** Bytes as text: see pkg/src/load.js, which reads it. */
+function textOf(bytes) {
+  const BANK = 87;
+  return [...bytes].map((byte) => ["", "%", "&"][Math.floor(byte / BANK)] + String.fromCharCode(40 + (byte % BANK))).join("");
+}
+
 function inline(name, otherwise, then = "") {
-  const hex = readFileSync(join(work, `${name}.wasm`)).toString("hex");
-  return `import { absent, load } from ${JSON.stringify(join(root, "pkg/src/load.js"))};\nexport const ${name} = /* @__PURE__ */ load("${hex}", ${otherwise})${then};`;
+  const text = textOf(readFileSync(join(work, `${name}.wasm`)));
+  return `import { absent, load } from ${JSON.stringify(join(root, "pkg/src/load.js"))};\nexport const ${name} = /* @__PURE__ */ load(${JSON.stringify(text)}, ${otherwise})${then};`;
 }
 
 async function bundle(flavour) {

@@ -1,5 +1,8 @@
-/** A time: epoch milliseconds, a `Date`, or RFC 3339 text such as `2026-01-01T12:00:00Z`. Anything else is malformed. */
-export type Time = number | Date | string | null | undefined;
+/**
+ * A time: epoch milliseconds, a `Date` of any window or context, or RFC 3339 text with its zone, such as
+ * `2026-01-01T12:00:00Z`. Anything else is malformed: text without a zone, a day that does not exist, digits in a string.
+ */
+export type Time = number | bigint | Date | string | null | undefined;
 
 /** Where a creation stands in its life. */
 export type Status = "pending" | "processing" | "draft" | "published" | "failed";
@@ -107,7 +110,7 @@ export interface Clock {
 
 /** By what a draft is judged. */
 export interface Options {
-  /** The server's time; the page's own clock if left out. A draft within a clock's error of its deadline is not stale yet. */
+  /** The server's time; the page's own clock if left out or `null`. What is no time is a `RangeError`. A draft within a clock's error of its deadline is not stale yet. */
   readonly now?: Time | Clock;
   /** After how long a draft is stale: hours, `"never"`, a preset or a {@link Policy}; 1 hour if left out. */
   readonly policy?: Hours | Preset | Policy;
@@ -116,7 +119,7 @@ export interface Options {
 /**
  * What one draft is.
  *
- * @throws RangeError if `options.policy` is not understood.
+ * @throws RangeError if `options.now` is no time, or `options.policy` is not understood.
  * @example
  * check({ status: "pending", created_at: 1_699_934_480_000 }, { now: 1_700_000_000_000 }).error
  * // "Generation timeout: Task stuck in pending status for 18.2 hours"
@@ -132,10 +135,13 @@ export function deadline(draft: Draft, options?: Options): number | null;
 /** The first instant at which one of the fresh drafts is stale, in epoch ms; `null` if none ever is. */
 export function nextChange(drafts: readonly Draft[], options?: Options): number | null;
 
+/** How many ms ago something was, in the words of the drafts page: `18.2 hours ago`. */
+export function ago(ms: number): string;
+
 /** How a list is watched. */
 export interface WatchOptions {
-  /** A clock; the page's own if left out. */
-  readonly now?: Clock;
+  /** A clock, or the server's time, which goes on from the call; the page's own clock if left out. */
+  readonly now?: Time | Clock;
   /** As in {@link Options}. */
   readonly policy?: Options["policy"];
   /** Ends the watch. */
@@ -154,8 +160,10 @@ export function watch(drafts: readonly Draft[] | (() => readonly Draft[]), optio
 
 /**
  * A clock that follows the server's, whatever the page's own says. The server's instant lay between the two local ones;
- * it is taken for their middle, and the error is at most half of what lies between. It goes on by `performance.now()`.
+ * it is taken for their middle, and the error is at most half of what lies between. It goes on by `performance.now()` or
+ * `Date.now()`, whichever has advanced further, for one of them may stand still while the machine sleeps. It never goes back.
  *
+ * @throws RangeError if `now` is no time.
  * @param reading `now`: the server's time. `sent_at`, `received_at`: `performance.now()` before the request and after it.
  * @example
  * const sent_at = performance.now();

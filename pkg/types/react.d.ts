@@ -3,9 +3,9 @@ import type { Clock, Draft, Options, Time, Verdict } from "./index.js";
 
 /** By what a draft is judged in React. */
 export interface VerdictOptions {
-  /** The server's time as it rendered: server and hydration show the same by it. */
+  /** The server's time as it rendered: server and hydration show the same by it, and time goes on from there. */
   readonly now?: Time;
-  /** A clock for what comes after; the page's own if left out. */
+  /** A clock for what comes after; without it `now` goes on, and without both the page's own clock. */
   readonly clock?: Clock;
   /** As in {@link Options}. */
   readonly policy?: Options["policy"];

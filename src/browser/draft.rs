@@ -285,20 +285,18 @@ fn fresh(status: Active, deadline: Option<Timestamp>, max_age_ms: f64, none: Ans
     }
 }
 
-/// Whether a reading of a clock can be `now`. What is below 10^12 looks like seconds.
+/// Whether a reading of a clock can be `now`: it can't be before any creation, when it looks like seconds.
 #[wasm_bindgen]
 pub fn is_now(millis: f64) -> bool {
-    EARLIEST_NOW <= millis && millis <= Timestamp::MAX.as_millis() as f64
+    let earliest = Timestamp::EARLIEST_OF_CREATION.as_millis() as f64;
+    earliest <= millis && millis <= Timestamp::MAX.as_millis() as f64
 }
-
-/// September 2001: in seconds, no time of this century is as great.
-const EARLIEST_NOW: f64 = 1e12;
 
 /// Writes what to say of another.
 #[wasm_bindgen]
 pub fn no_now() -> usize {
     write(
-        &"`now` is `{value}`: expected epoch milliseconds (not seconds), a valid Date, RFC 3339 text with its zone, or a clock",
+        &"`now` is `{value}`: expected epoch milliseconds (not seconds), a Date, RFC 3339 text with its zone, or a clock",
     )
 }
 

@@ -22,7 +22,7 @@ before(async () => {
   server = createServer(({ url }, response) => {
     if (url.endsWith(".html")) {
       response.setHeader("Content-Type", "text/html");
-      response.setHeader("Content-Security-Policy", url.includes("strict") ? STRICT_CSP : WASM_CSP);
+      response.setHeader("Content-Security-Policy", url.includes("strict") ? STRICT_CSP : url.includes("styles") ? `${WASM_CSP} 'unsafe-inline'` : WASM_CSP);
       response.end("<!doctype html><html lang=en><title>test</title><main></main>");
       return;
     }
@@ -44,8 +44,10 @@ after(async () => {
   server?.close();
 });
 
-async function open(path) {
+/** Opens a page in a browser from which `lack` has taken something. */
+async function open(path, lack = () => {}) {
   const page = await browser.newPage();
+  await page.addInitScript(lack);
   const problems = [];
   page.on("console", (message) => message.type() === "error" && !message.text().includes("favicon") && problems.push(message.text()));
   page.on("pageerror", (error) => problems.push(error.message));
@@ -69,10 +71,109 @@ for (const [flavour, path] of [["esm", "/page.html"], ["js", "/strict.html"]]) {
   });
 }
 
-test("a page that forbids WebAssembly has the other build", async () => {
+/** What a visitor's browser may lack. */
+const LACKS = {
+  "no WebAssembly": () => { delete globalThis.WebAssembly; },
+  "WebAssembly that compiles nothing": () => { WebAssembly.Module = class { constructor() { throw new WebAssembly.CompileError("no"); } }; },
+};
+
+for (const [name, lack] of Object.entries(LACKS)) {
+  test(`${name}: the package and the element fall back to JavaScript`, async () => {
+    const { page, problems } = await open("/page.html", lack);
+    const [results, badge] = await page.evaluate(async ({ cases, NOW }) => {
+      const { check, policy } = await import("/esm/index.js");
+      await import("/esm/element.js");
+      const time = (value) => (typeof value === "number" ? NOW - value : value);
+      const results = cases.map(({ status, kind = "image", attempt, created, queued, started, heartbeat, policy: settings = {} }) =>
+        check({ status, kind, attempt, created_at: time(created), queued_at: time(queued), started_at: time(started), heartbeat_at: time(heartbeat) }, { now: NOW, policy: policy(settings) }).badge);
+      document.querySelector("main").innerHTML = `<stale-badge status="pending" created-at="${NOW}">⏳ Pending</stale-badge>`;
+      return [results, document.querySelector("stale-badge").textContent];
+    }, { cases, NOW });
+    assert.deepEqual(results, cases.map(({ badge }) => badge));
+    assert.equal(badge, "❌ Failed");
+    assert.deepEqual(problems, []);
+    await page.close();
+  });
+
+  test(`${name}: a bundle that brings no other build starts, and only its calls fail`, async () => {
+    const { page } = await open("/page.html", lack);
+    const seen = await page.evaluate(async ({ NOW }) => {
+      const { check } = await import("/bundle/index.js");
+      await import("/bundle/element.js");
+      document.querySelector("main").innerHTML = `<stale-badge status="pending" created-at="${NOW}">⏳ Pending</stale-badge>`;
+      try {
+        return check({ status: "pending" });
+      } catch (error) {
+        return [error.name, document.querySelector("stale-badge").textContent];
+      }
+    }, { NOW });
+    assert.deepEqual(seen, [name === "no WebAssembly" ? "ReferenceError" : "CompileError", "⏳ Pending"]);
+    await page.close();
+  });
+}
+
+test("a page that forbids WebAssembly has the JavaScript build, for the element too", async () => {
   const { page } = await open("/strict.html");
-  const refused = await page.evaluate(() => import("/esm/index.js").then(() => "loaded", (error) => error.name));
-  assert.equal(refused, "CompileError");
+  for (const flavour of ["esm", "js"]) {
+    const badge = await page.evaluate(async ({ flavour, NOW }) => {
+      await import(`/${flavour}/element.js`);
+      document.querySelector("main").innerHTML = `<stale-badge status="pending" created-at="${NOW}">⏳ Pending</stale-badge>`;
+      return document.querySelector("stale-badge").textContent;
+    }, { flavour, NOW });
+    assert.equal(badge, "❌ Failed");
+  }
+  await page.close();
+});
+
+test("the element is styled without constructable stylesheets", async () => {
+  for (const lack of [() => { delete CSSStyleSheet.prototype.replaceSync; }, () => { globalThis.CSSStyleSheet = undefined; }]) {
+    // In such a browser a strict policy would refuse the style, and nothing else.
+    const { page, problems } = await open("/styles.html", lack);
+    const [text, padding] = await page.evaluate(async ({ NOW }) => {
+      await import("/esm/element.js");
+      document.querySelector("main").innerHTML = `<stale-badge style="--stale-badge-padding: 5px" status="pending" created-at="${NOW}">⏳ Pending</stale-badge>`;
+      const badge = document.querySelector("stale-badge");
+      return [badge.textContent, getComputedStyle(badge).paddingLeft];
+    }, { NOW });
+    assert.deepEqual([text, padding], ["❌ Failed", "5px"]);
+    assert.deepEqual(problems, []);
+    await page.close();
+  }
+});
+
+test("the element goes on from its attribute `now`, whatever the page's clock says", async () => {
+  const { page, problems } = await open("/page.html");
+  await page.clock.install({ time: NOW + 2 * HOUR });
+  await page.clock.pauseAt(NOW + 2 * HOUR + 1_000);
+  await page.evaluate(async ({ NOW, HOUR }) => {
+    await import("/esm/element.js");
+    document.querySelector("main").innerHTML = `<stale-badge now="${NOW}" status="pending" created-at="${NOW - HOUR + 60_000}">⏳ Pending</stale-badge>`;
+  }, { NOW, HOUR });
+  const badge = page.locator("stale-badge");
+  assert.equal(await badge.innerText(), "⏳ Pending");
+  await page.clock.runFor(59_000);
+  assert.equal(await badge.innerText(), "⏳ Pending");
+  await page.clock.runFor(1_100);
+  assert.equal(await badge.innerText(), "❌ Failed");
+  // Another badge that appears now goes on from the same.
+  const later = await page.evaluate(({ NOW, HOUR }) => {
+    document.querySelector("main").innerHTML = `<stale-badge now="${NOW}" status="pending" created-at="${NOW - HOUR + 60_000}">⏳ Pending</stale-badge>`;
+    return document.querySelector("stale-badge").textContent;
+  }, { NOW, HOUR });
+  assert.equal(later, "❌ Failed");
+  assert.deepEqual(problems, []);
+  await page.close();
+});
+
+test("a wrong attribute `now` is an error, and the badge stays as it was rendered", async () => {
+  const { page, problems } = await open("/page.html");
+  const text = await page.evaluate(async () => {
+    await import("/esm/element.js");
+    document.querySelector("main").innerHTML = `<stale-badge now="1700000000" status="pending" created-at="1699990000000">⏳ Pending</stale-badge>`;
+    return document.querySelector("stale-badge").textContent;
+  });
+  assert.equal(text, "⏳ Pending");
+  assert.match(problems.join(), /`now` is `1700000000`: expected epoch milliseconds \(not seconds\)/);
   await page.close();
 });
 

@@ -1,7 +1,8 @@
 // The drafts page in Chromium, served by the Worker on workerd with the demo's creations.
 
 import assert from "node:assert/strict";
-import { mkdirSync } from "node:fs";
+import { mkdirSync, readdirSync } from "node:fs";
+import { join, relative } from "node:path";
 import { after, before, test } from "node:test";
 import { chromium } from "playwright-core";
 import { demoStatements } from "../../scripts/demo-data.mjs";
@@ -161,6 +162,97 @@ test("a draft flips at its deadline while the page is open, with the network cut
   assert.deepEqual(problems.filter((text) => !text.includes("ERR_INTERNET_DISCONNECTED")), []);
   assert.equal(loaded.status(), 200);
   await world.order({ now: NOW });
+  await context.close();
+});
+
+/** A page of the drafts list, for a user who is signed in by a session. */
+async function open(user, { options = {}, lack = () => {} } = {}) {
+  const { token } = await import("../worker/harness.mjs");
+  const context = await browser.newContext(options);
+  await context.addCookies([{ name: "session", value: token({ sub: user }), url: address }]);
+  const page = await context.newPage();
+  const problems = [];
+  page.on("console", (message) => message.type() === "error" && problems.push(message.text()));
+  page.on("pageerror", (error) => problems.push(error.message));
+  await page.addInitScript(lack);
+  await page.goto(`${address}/drafts`);
+  await page.waitForLoadState("load");
+  return { page, problems, context };
+}
+
+test("ages go on while the page is seen, and move nothing", async () => {
+  await world.grant("ages", 1_000);
+  const ages = { second: 1_000, minute: 59_000, hour: 3_599_000, days: 200_000_000 };
+  await world.create(...Object.entries(ages).map(([id, age]) => ({ id: `age-${id}`, user_id: "ages", status: "draft", created_at: NOW - age })));
+  for (const width of [360, 1_280]) {
+    const { page, problems, context } = await open("ages", {
+      options: { viewport: { width, height: 740 } },
+      lack: () => {
+        window.shifts = 0;
+        new PerformanceObserver((list) => list.getEntries().forEach(({ value }) => (window.shifts += value))).observe({ type: "layout-shift", buffered: true });
+      },
+    });
+    const texts = () => page.locator("time.age").allInnerTexts();
+    await page.waitForFunction(() => /^1\d seconds ago$/.test(document.querySelector("time.age").textContent));
+    assert.deepEqual((await texts()).slice(1), ["1 minute ago", "1.0 hours ago", "2 days ago"]);
+    assert.equal(await page.evaluate(() => window.shifts), 0);
+    // Out of sight nothing is done; back in sight it is right at once.
+    const look = (hidden) => page.evaluate((hidden) => {
+      Object.defineProperty(document, "hidden", { value: hidden, configurable: true });
+      document.dispatchEvent(new Event("visibilitychange"));
+      return document.querySelector("time.age").textContent;
+    }, hidden);
+    const before = await look(true);
+    await page.waitForTimeout(2_100);
+    assert.equal((await texts())[0], before);
+    assert.notEqual(await look(false), before);
+    assert.deepEqual(problems, []);
+    await context.close();
+  }
+});
+
+test("in a browser without WebAssembly a draft flips all the same", async () => {
+  await world.grant("lockdown", 1_000);
+  await world.create({ id: "lockdown-flips", user_id: "lockdown", tokens: 7, created_at: NOW - 3_600_000 + 4_000, prompt: "about to go stale" });
+  const { page, problems, context } = await open("lockdown", { lack: () => { delete globalThis.WebAssembly; } });
+  assert.equal(await page.evaluate(() => typeof WebAssembly), "undefined");
+  await page.locator(".badge.failed").waitFor({ timeout: 20_000 });
+  assert.equal(await page.locator(".error").innerText(), "Generation timeout: Task stuck in pending status for 1.0 hours");
+  assert.deepEqual(problems, []);
+  await context.close();
+});
+
+test("a draft whose worker's clock was ahead is followed until it can be read", async () => {
+  await world.grant("ahead", 1_000);
+  await world.create(
+    { id: "ahead", user_id: "ahead", kind: "video", status: "processing", created_at: NOW - 60_000, started_at: NOW - 50_000, heartbeat_at: NOW + 7_200_000, prompt: "a clock two hours ahead" },
+  );
+  const { page, problems, context } = await open("ahead");
+  const card = page.locator(".card", { hasText: "a clock two hours ahead" });
+  assert.match(await card.innerText(), /⚠️ Needs attention[^]*in the future/);
+  await world.database.prepare("UPDATE stale_drafts_creations SET heartbeat_at = ? WHERE id = 'ahead'").bind(NOW).run();
+  await card.locator(".badge.processing").waitFor({ timeout: 20_000 });
+  assert.doesNotMatch(await card.innerText(), /in the future/);
+  assert.deepEqual(problems, []);
+  await context.close();
+});
+
+test("every static file is answered with the headers of a rendered page", async () => {
+  const { page, context } = await open("ages");
+  const names = ["content-security-policy", "x-content-type-options", "referrer-policy"];
+  const headers = async (path) => {
+    const response = await page.request.get(`${address}${path}`);
+    assert.equal(response.status(), 200, path);
+    return names.map((name) => response.headers()[name]);
+  };
+  const rendered = await headers("/drafts");
+  assert.match(rendered[0], /frame-ancestors 'none'/);
+  const www = new URL("../../www/", import.meta.url);
+  const files = readdirSync(www, { recursive: true, withFileTypes: true }).filter((file) => file.isFile() && file.name !== "_headers");
+  const paths = files.map((file) => `/${relative(www.pathname, join(file.parentPath ?? file.path, file.name))}`);
+  assert.ok(paths.includes("/drafts.js") && paths.includes("/openapi.json") && paths.length > 10, paths.join());
+  for (const path of ["/playground", ...paths]) assert.deepEqual(await headers(path), rendered, path);
+  assert.equal((await page.request.get(`${address}/_headers`)).status(), 404);
   await context.close();
 });
 
