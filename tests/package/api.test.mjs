@@ -122,7 +122,8 @@ for (const [name, api] of Object.entries(flavours)) {
     // Nothing said of the time of the request gives no clock either.
     assert.throws(() => api.serverClock({ now: NOW }), notNow(NaN));
     for (const now of [null, undefined]) {
-      assert.throws(() => api.serverClock({ now, sent_at: 0, received_at: 1 }), notNow(now));
+      const lag = Date.now() - api.serverClock({ now, sent_at: 0, received_at: 1 }).now();
+      assert.ok(Math.abs(lag) < 1_000, String(lag));
       assert.equal(api.check({ status: "pending", created_at: Date.now() - 1 }, { now }).verdict, "fresh");
     }
     for (const now of [1e12, 8.64e15, NOW + 0.5, new Date(NOW), "2023-11-14T22:13:20Z", BigInt(NOW), { now: () => NOW }, { now: () => new Date(NOW), error: "5" }]) assert.ok(api.check(draft, { now }).verdict);
