@@ -79,7 +79,7 @@ const NAMES: [&str; 22] = [
     Unreadable::Missing.code(),
     Unreadable::Malformed(Field::CreatedAt).code(),
     Unreadable::Implausible(Field::CreatedAt).code(),
-    Unreadable::Future(Timestamp::EPOCH).code(),
+    Unreadable::IN_FUTURE,
 ];
 // Where they are. A status is at its own number.
 const SETTLED: i32 = 5;

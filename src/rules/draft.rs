@@ -149,6 +149,9 @@ pub enum Unreadable {
 }
 
 impl Unreadable {
+    /// The code of the only reason that goes by itself: [`Unreadable::Future`].
+    pub const IN_FUTURE: &str = "time_in_future";
+
     /// A stable code for JSON and logs.
     pub const fn code(self) -> &'static str {
         match self {
@@ -156,7 +159,7 @@ impl Unreadable {
             Unreadable::Missing => "time_missing",
             Unreadable::Malformed(_) => "time_malformed",
             Unreadable::Implausible(_) => "time_implausible",
-            Unreadable::Future(_) => "time_in_future",
+            Unreadable::Future(_) => Self::IN_FUTURE,
         }
     }
 }

@@ -103,7 +103,7 @@ fn badge(draft: &DraftView, look: &str) -> Markup {
     let (sign, word) = draft.badge.split_once(' ').unwrap_or(("", draft.badge));
     let words = html! { span aria-hidden="true" { (sign) } " " (word) };
     // A draft whose times are ahead becomes readable by itself.
-    let ahead = draft.error_code.as_deref() == Some(Unreadable::Future.code());
+    let ahead = draft.error_code.as_deref() == Some(Unreadable::IN_FUTURE);
     if draft.verdict != "fresh" && !ahead {
         return html! { span .badge .(look) { (words) } };
     }
