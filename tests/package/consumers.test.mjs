@@ -18,6 +18,8 @@ const home = mkdtempSync(join(tmpdir(), "stale-drafts-consumers-"));
 const bin = (name) => join(home, "node_modules/.bin", name);
 let browser;
 let tarball;
+/** The longest of them is built while the others run. */
+let next;
 
 before(async () => {
   cpSync(join(root, "tests/package/consumers/package.json"), join(home, "package.json"));
@@ -33,6 +35,9 @@ before(async () => {
       writeFileSync(file, text);
     }
   }
+  next = ok(bin("next"), ["build"], join(home, "next"));
+  // Awaited by its test, which may come after it has failed.
+  next.catch(() => {});
   browser = await chromium.launch({
     executablePath: process.env.CHROMIUM_BIN ?? "/usr/bin/chromium",
     args: ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"],
@@ -177,8 +182,8 @@ test("Jest with jsdom", () => ok(bin("jest"), [], join(home, "jsdom")));
 
 test("Next.js: server component, client component, edge route", async () => {
   const folder = join(home, "next");
-  await ok(bin("next"), ["build"], folder);
-  const next = spawn(process.execPath, [join(home, "node_modules/next/dist/bin/next"), "start", "-p", "0", "-H", "127.0.0.1"], { cwd: folder, env: { ...process.env, NODE_OPTIONS: "", NODE_ENV: undefined } });
+  await next;
+  const server = spawn(process.execPath, [join(home, "node_modules/next/dist/bin/next"), "start", "-p", "0", "-H", "127.0.0.1"], { cwd: folder, env: { ...process.env, NODE_OPTIONS: "", NODE_ENV: undefined } });
   try {
     const url = await new Promise((done, fail) => {
       let text = "";
@@ -187,9 +192,9 @@ test("Next.js: server component, client component, edge route", async () => {
         const found = text.match(/http:\/\/127\.0\.0\.1:\d+/);
         if (found) done(found[0]);
       };
-      next.stdout.on("data", read);
-      next.stderr.on("data", read);
-      next.on("exit", () => fail(new Error(text)));
+      server.stdout.on("data", read);
+      server.stderr.on("data", read);
+      server.on("exit", () => fail(new Error(text)));
     });
     assert.equal(await (await fetch(`${url}/edge`)).text(), EXPECTED);
     const html = await (await fetch(url)).text();
@@ -212,7 +217,7 @@ test("Next.js: server component, client component, edge route", async () => {
     assert.deepEqual(problems, []);
     await page.close();
   } finally {
-    next.kill();
+    server.kill();
   }
 });
 

@@ -182,7 +182,7 @@ async function open(user, { options = {}, lack = () => {} } = {}) {
 
 test("ages go on while the page is seen, and move nothing", async () => {
   await world.grant("ages", 1_000);
-  const ages = { second: 1_000, minute: 59_000, hour: 3_599_000, days: 200_000_000 };
+  const ages = { second: 7_000, minute: 59_000, hour: 3_599_000, days: 200_000_000 };
   await world.create(...Object.entries(ages).map(([id, age]) => ({ id: `age-${id}`, user_id: "ages", status: "draft", created_at: NOW - age })));
   for (const width of [360, 1_280]) {
     const { page, problems, context } = await open("ages", {

@@ -50,7 +50,7 @@ pub(super) fn router() -> Router {
         .route("/demo", get(demo::page).post(demo::sign_in))
         .fallback(nothing_here)
         .method_not_allowed_fallback(method_not_allowed)
-        .layer(from_fn(cross_site::refuse))
+        .layer(from_fn(cross_site::guard))
         .layer(from_fn(app::provide))
         // Whether or not the configuration is valid.
         .route("/readyz", get(health::ready).fallback(method_not_allowed))

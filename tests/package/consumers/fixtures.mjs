@@ -64,7 +64,7 @@ test("the element", () => {
     "main.cts": `import stale = require("stale-drafts");\nconst error: string | null = stale.check({ status: "draft" }).error;\nexport { error };\n`,
     "main.ts": `import { check } from "stale-drafts";\nexport const error: string | null = check({ status: "draft" }).error;\n`,
     "old.ts": `import { check, Verdict } from "stale-drafts";\nimport { StaleBadge } from "stale-drafts/react";\nimport { StaleBadge as Element } from "stale-drafts/element";\nimport * as js from "stale-drafts/js";\nimport { useVerdict } from "stale-drafts/js/react";\nconst verdict: Verdict = check({ status: "draft" });\n// @ts-expect-error a preset that there is not\njs.check({ status: "pending" }, { policy: "prod" });\nconst badge: Element = document.createElement("stale-badge");\nexport { StaleBadge, badge, useVerdict, verdict };\n`,
-    "node10.json": `{ "compilerOptions": { "strict": true, "noEmit": true, "module": "commonjs", "moduleResolution": "node10", "target": "es2022", "lib": ["es2022", "dom"] }, "files": ["old.ts"] }`,
+    "node10.json": `{ "compilerOptions": { "strict": true, "noEmit": true, "module": "commonjs", "moduleResolution": "node10", "types": [], "target": "es2022", "lib": ["es2022", "dom"] }, "files": ["old.ts"] }`,
     "nodenext.json": `{ "compilerOptions": { "strict": true, "noEmit": true, "module": "nodenext", "moduleResolution": "nodenext", "target": "es2022", "lib": ["es2022", "dom"] }, "files": ["main.mts", "main.cts"] }`,
     "bundler.json": `{ "compilerOptions": { "strict": true, "noEmit": true, "module": "esnext", "moduleResolution": "bundler", "target": "es2022", "lib": ["es2022", "dom"] }, "files": ["main.mts", "main.ts"] }`,
   },
