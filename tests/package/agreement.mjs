@@ -58,7 +58,8 @@ export function batch(seed, number) {
   const time = () => {
     if (chance(0.35)) return [pick([null, undefined]), null];
     if (chance(0.03)) return [pick(GARBAGE), "garbage"];
-    if (chance(0.02)) return pick([[0, 0], [-0, 0], [MAX, MAX]]);
+    if (chance(0.03)) return pick([[0, 0], [-0, 0], [MAX, MAX], [1e12, 1e12], [1e12 - 1, 1e12 - 1], [1_700_000_000, 1_700_000_000]]);
+    if (chance(0.03)) return Array(2).fill(latest + 59_999 + below(3));
     const millis = instant();
     const inYears = millis >= 0 && millis < 253_402_300_800_000;
     // As a `Date` or as text it is the same; before the epoch it is malformed either way.
