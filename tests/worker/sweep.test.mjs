@@ -174,7 +174,12 @@ test("garbage is counted, listed with its reason, and never failed", async () =>
     { id: "text", created_at: "2023-11-14" },
     { id: "fraction", created_at: 1.5 },
     { id: "negative", created_at: -1 },
-    { id: "future", created_at: NOW + 1 },
+    { id: "seconds", created_at: Math.floor(NOW / 1_000) },
+    { id: "heartbeat-in-seconds", status: "processing", created_at: NOW - 9 * HOUR, started_at: NOW - 9 * HOUR, heartbeat_at: Math.floor(NOW / 1_000) },
+    { id: "epoch", created_at: 0 },
+    { id: "date", created_at: 20261127 },
+    { id: "future", created_at: NOW + MINUTE + 1 },
+    { id: "a little ahead", created_at: NOW + MINUTE },
     { id: "bad-heartbeat", status: "processing", heartbeat_at: "x" },
     { id: "stale" },
   );
@@ -185,8 +190,10 @@ test("garbage is counted, listed with its reason, and never failed", async () =>
   assert.deepEqual(reasons, {
     "bad-heartbeat": "time_malformed", fraction: "time_malformed", future: "time_in_future",
     negative: "time_malformed", none: "time_missing", text: "time_malformed",
+    seconds: "time_implausible", "heartbeat-in-seconds": "time_implausible", epoch: "time_implausible", date: "time_implausible",
   });
-  assert.equal((await world.one("SELECT unreadable FROM stale_drafts_sweeps")).unreadable, 6);
+  assert.equal(answer.unreadable.find(({ id }) => id === "seconds").message, "its `created_at` looks like seconds: expected whole epoch milliseconds");
+  assert.equal((await world.one("SELECT unreadable FROM stale_drafts_sweeps")).unreadable, 10);
   assert.equal((await world.one("SELECT count(*) AS n FROM stale_drafts_creations WHERE status = 'failed'")).n, 1);
 });
 

@@ -398,8 +398,18 @@ impl Maker {
         match self.random.below(12) {
             0..3 => Stamp::Null,
             3..8 => Stamp::Ago(self.random.pick(STEPS_MS)),
-            8 => Stamp::Ahead(self.random.pick([1, 60_000, 3_600_000, 3_000_000_000_000])),
-            9 => self.random.pick([Stamp::Text, Stamp::Text, Stamp::Fraction, Stamp::Negative, Stamp::Huge]),
+            8 => Stamp::Ahead(self.random.pick([1, 700, 60_000, 60_001, 3_600_000, 3_000_000_000_000])),
+            9 => {
+                let seconds = Stamp::Seconds(self.random.pick(STEPS_MS));
+                self.random.pick([
+                    Stamp::Text,
+                    seconds,
+                    seconds,
+                    Stamp::Fraction,
+                    Stamp::Negative,
+                    Stamp::Huge,
+                ])
+            }
             _ => Stamp::Ago(0),
         }
     }

@@ -37,6 +37,8 @@ pub enum Plant {
     NeverSetAside,
     /// The query of a sweep leaves out creations whose worker sends heartbeats.
     HeartbeatingNeverFound,
+    /// The database takes a time in seconds for a time.
+    SecondsAreTimes,
 }
 
 type Edits = &'static [(&'static str, &'static str)];
@@ -82,6 +84,7 @@ impl Plant {
                 "WHEN OLD.status = 'failed' AND NEW.status = 'draft' AND NEW.restored_at IS NOT NULL",
                 "WHEN false",
             )],
+            Plant::SecondsAreTimes => &[("NOT BETWEEN 1000000000000 AND", "NOT BETWEEN 0 AND")],
             _ => &[],
         }
     }

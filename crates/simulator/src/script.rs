@@ -215,6 +215,8 @@ pub enum Stamp {
     Negative,
     /// A number beyond the last instant there is.
     Huge,
+    /// So many milliseconds ago, in seconds: what an ORM's default writes.
+    Seconds(u64),
 }
 
 impl fmt::Display for Stamp {
@@ -227,6 +229,7 @@ impl fmt::Display for Stamp {
             Stamp::Fraction => f.write_str("1.5"),
             Stamp::Negative => f.write_str("-5"),
             Stamp::Huge => f.write_str("9e15"),
+            Stamp::Seconds(millis) => write!(f, "{millis} ms ago, in seconds"),
         }
     }
 }

@@ -105,5 +105,6 @@ fn stamp(stamp: Stamp, now: i64) -> Param {
         Stamp::Fraction => Param::from("1.5"),
         Stamp::Negative => Param::Integer(-5),
         Stamp::Huge => Param::Integer(9_000_000_000_000_000),
+        Stamp::Seconds(millis) => Param::Integer(now.saturating_sub(signed(millis)) / 1_000),
     }
 }

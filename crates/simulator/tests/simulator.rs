@@ -14,7 +14,7 @@
 use std::process::Command;
 
 /// Each planted bug, the number of seeds within which it must be found, and what may be found.
-const PLANTS: [(&str, u64, &[&str]); 14] = [
+const PLANTS: [(&str, u64, &[&str]); 15] = [
     ("no-status-guard", 50, &[STALE, SWEPT, MACHINE, REFUNDED, BALANCE]),
     ("ledger-in-second-transaction", 50, &[REFUNDED, BALANCE]),
     ("no-fence", 500, &["a-report-does-what-it-says"]),
@@ -28,6 +28,7 @@ const PLANTS: [(&str, u64, &[&str]); 14] = [
     ("no-phase-guard", 2_000, &[STALE, SWEPT, RECORDED]),
     ("no-kind-guard", 2_000, &[STALE, SWEPT, RECORDED]),
     ("never-set-aside", 2_000, &["everything-ends"]),
+    ("seconds-are-times", 100, &["one-last-sign-of-life"]),
     ("heartbeating-never-found", 100, &["nobody-is-passed-over", "nothing-is-hidden"]),
 ];
 
