@@ -63,14 +63,14 @@ const SUITES = {
       await native("Building the native answers", "-p", "stale-drafts", "--example", "verdicts");
       process.env.CHROMIUM_BIN = await chromium();
     },
-    commands: () => [node("tests/package", (name) => name !== CONSUMERS)],
+    commands: () => [node("tests/package", (name) => !name.endsWith(CONSUMERS))],
   },
   consumers: {
     before: async () => {
       await build();
       process.env.CHROMIUM_BIN = await chromium();
     },
-    commands: () => [node("tests/package", (name) => name === CONSUMERS)],
+    commands: () => [node("tests/package", (name) => name.endsWith(CONSUMERS))],
   },
   page: {
     before: async () => {
