@@ -186,7 +186,7 @@ pub async fn mark_stale_creations_as_failed(
     database: &impl Database,
     request: SweepRequest<'_>,
 ) -> Result<SweepOutcome, Box<SweepError>> {
-    let mut run = Run { database, request, outcome: SweepOutcome::default(), begun: false, ended: false };
+    let mut run = Run { database, request, outcome: SweepOutcome::default(), settled: 0, begun: false, ended: false };
     let result = match request.planned {
         Some(planned) => run.apply(planned).await,
         None => run.sweep().await,
@@ -213,6 +213,8 @@ struct Run<'a, D> {
     database: &'a D,
     request: SweepRequest<'a>,
     outcome: SweepOutcome,
+    /// How many creations its transactions have done or left alone.
+    settled: u32,
     begun: bool,
     ended: bool,
 }
@@ -381,29 +383,50 @@ impl<D: Database> Run<'_, D> {
         let (start, totals, notify) = (self.start(), self.totals(), self.request.notify);
         let of = |action| part.iter().filter(move |step| step.action() == action).collect::<Vec<_>>();
         let (fail, retry) = (of(Action::Fail), of(Action::Retry));
-        let count_of =
-            |action, steps: &[&Step<'_>], last| Count { totals, last, counted: counted(action, steps) };
+        let count_of = |action, steps: &[&Step<'_>], before, last| Count {
+            totals,
+            before,
+            last,
+            counted: counted(action, steps),
+        };
         let mut batch = Vec::new();
+        let mut settled = self.settled;
         if !fail.is_empty() {
-            let count = count_of(Action::Fail, &fail, ends && retry.is_empty());
-            batch.extend(store::mark_failed(start, &plan(&fail), count, notify.app));
+            let counts = count_of(Action::Fail, &fail, settled, ends && retry.is_empty());
+            batch.extend(store::mark_failed(start, &plan(&fail), counts, notify.app));
+            settled = settled.saturating_add(count(fail.len()));
         }
         if !retry.is_empty() {
-            let count = count_of(Action::Retry, &retry, ends);
-            batch.extend(store::retry(start, &plan(&retry), count, notify.retry));
+            let counts = count_of(Action::Retry, &retry, settled, ends);
+            batch.extend(store::retry(start, &plan(&retry), counts, notify.retry));
+            settled = settled.saturating_add(count(retry.len()));
         }
         let results = self.database.run(&batch).await?;
+        self.settled = settled;
         self.begun = true;
         self.ended = ends;
         let answers = results.chunks(STATEMENTS).filter_map(<[_]>::last);
         for (steps, answer) in [fail, retry].iter().filter(|steps| !steps.is_empty()).zip(answers) {
-            let done: Option<HashSet<String>> = store::done_ids(answer)?.map(HashSet::from_iter);
+            let done: Option<HashSet<String>> = self.done_ids(steps, answer).await?.map(HashSet::from_iter);
             let raced = done.as_ref().map_or(0, |done| steps.len().saturating_sub(done.len()));
             self.outcome.raced = self.outcome.raced.saturating_add(count(raced));
             let done = |step: &&&Step<'_>| done.as_ref().is_none_or(|done| done.contains(&step.row.id));
             steps.iter().filter(done).for_each(|step| self.note(step));
         }
         Ok(())
+    }
+
+    /// Which of the steps were done; `None` for all. A transaction that was repeated, because the answer to it was lost, has no answer.
+    async fn done_ids(
+        &self,
+        steps: &[&Step<'_>],
+        answer: &[Row],
+    ) -> Result<Option<Vec<String>>, DatabaseError> {
+        if !answer.is_empty() {
+            return store::done_ids(answer);
+        }
+        let results = self.database.run(&[store::done_before(self.request.sweep_id, &plan(steps))]).await?;
+        store::done_ids(only(&results))
     }
 
     /// Notes what was done.
