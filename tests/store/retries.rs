@@ -180,6 +180,7 @@ fn sweep(database: &Lossy<'_>, source: Source) -> Value {
         notify: Notify { app: 1, retry: 4 },
         breaker: None,
         limit: 1_000,
+        max_queries: 980,
     };
     let done = wait(mark_stale_creations_as_failed(database, request)).unwrap();
     let ids = |list: &[_]| list.iter().map(|swept: &stale_drafts::service::sweep::SweptCreation| swept.id.clone()).collect::<Vec<_>>();

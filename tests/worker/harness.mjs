@@ -47,6 +47,9 @@ Date.now = () => now;
 /** What the Worker tries again after a failure, as the last call that failed: it fails so often, and has no number of its own. */
 const TRIES = 4;
 let failing = null;
+// The pauses before that are short here.
+const { setTimeout: timer } = globalThis;
+globalThis.setTimeout = (callback, ms, ...rest) => timer(callback, ms < 5_000 ? ms / 100 : ms, ...rest);
 const lost = () => new Error("D1_ERROR: Network connection lost.", { cause: new Error("Network connection lost.") });
 
 /** The request, whose body breaks off in the middle. */
@@ -86,16 +89,20 @@ function watched(database, actor, die) {
           if (turns && turns[0] === actor) turns.shift();
         }
       };
+      async function pass(statements) {
+        const result = await target.batch(statements);
+        for (const { meta } of result) cost = { queries: cost.queries + 1, rows_read: cost.rows_read + meta.rows_read, rows_written: cost.rows_written + meta.rows_written };
+        return result;
+      }
       async function call(statements) {
         const text = JSON.stringify(statements.map(({ statement, params }) => [statement, params]));
-        if (failing?.text === text && failing.left > 0) {
-          failing.left -= 1;
-          if (failing.after) await target.batch(statements);
-          throw lost();
-        }
         if (failing?.text === text) {
-          failing = null;
-          return target.batch(statements);
+          const { after } = failing;
+          const fails = (failing.fails -= 1) >= 0;
+          if ((failing.tries -= 1) === 0 || !fails) failing = null;
+          const result = after || !fails ? await pass(statements) : null;
+          if (fails) throw lost();
+          return result;
         }
         const todo = ordered((orders.call += 1), statements);
         counts[actor] = (counts[actor] ?? 0) + 1;
@@ -103,7 +110,7 @@ function watched(database, actor, die) {
         for (const given = orders; todo.has("holdAt") && orders === given; ) await sleep();
         if (todo.has("sqlBefore")) for (const sql of orders.sql) await target.prepare(sql).run();
         const fails = (after) => {
-          failing = { text, after, left: (orders.times || TRIES) - 1 };
+          failing = { text, after, tries: TRIES - 1, fails: (orders.times || TRIES) - 1 };
           throw lost();
         };
         if (todo.has("failBefore")) fails(false);
@@ -111,8 +118,7 @@ function watched(database, actor, die) {
         if (dies && orders.dieHow === "before") await die();
         // The process is killed while the transaction is under way, at a moment that nobody chooses.
         if (dies && orders.dieHow === "during") void die();
-        const result = await target.batch(statements);
-        for (const { meta } of result) cost = { queries: cost.queries + 1, rows_read: cost.rows_read + meta.rows_read, rows_written: cost.rows_written + meta.rows_written };
+        const result = await pass(statements);
         if (todo.has("failAfter")) fails(true);
         if (dies) await die();
         return result;
@@ -131,6 +137,7 @@ export default {
       now = time ?? now;
       turns = list ?? null;
       orders = { ...nothing, ...rest };
+      failing = null;
       const missed = [...unmet].map(([name, pattern]) => name + ": " + pattern);
       unmet = new Map(Object.entries(rest).filter(([, value]) => value?.pattern).map(([name, { pattern, flags }]) => [name, new RegExp(pattern, flags)]));
       counts = {};
