@@ -55,6 +55,7 @@ fn what_is_left_out_has_its_default() {
 fn numbers_are_whole_and_within_their_bounds() {
     for (path, least, most) in [
         ("rows_per_sweep", 1, 1_000),
+        ("queries_per_run", 50, 1_000),
         ("page_size", 1, 100),
         ("max_minutes_since_sweep", 1, 1_440),
         ("max_deliveries", 1, 100),
@@ -115,8 +116,8 @@ fn an_unknown_key_suggests_the_nearest_one() {
     );
     check(
         json!({ "brake": "off" }),
-        "unknown key `brake`: expected `policy`, `rows_per_sweep`, `page_size`, `max_minutes_since_sweep`, `auth`, \
-         `api_tokens`, `issuers`, `allowed_origins`, `webhook_url`, `max_deliveries`, `circuit_breaker`, `alerts` or `keep_days`",
+        "unknown key `brake`: expected `policy`, `rows_per_sweep`, `queries_per_run`, `page_size`, \
+         `max_minutes_since_sweep`, `auth`, `api_tokens`, `issuers`, `allowed_origins`, `webhook_url`, `max_deliveries`, `circuit_breaker`, `alerts` or `keep_days`",
     );
 }
 

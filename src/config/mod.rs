@@ -33,6 +33,8 @@ pub struct Config {
     pub policy_json: String,
     /// Creations failed or retried in one sweep, which is one transaction: 1 to 1,000, by default 1,000.
     pub rows_per_sweep: u32,
+    /// How many queries the platform allows an invocation: 50 to 1,000, by default 1,000. The free plan has 50.
+    pub queries_per_run: u32,
     /// Drafts on a page of the list: 1 to 100, by default 20.
     pub page_size: u32,
     /// The Worker is ready while the last good sweep of the cron trigger is younger than this: 1 to 1,440 minutes,
@@ -81,6 +83,7 @@ impl Default for Config {
             policy: Policy::default(),
             policy_json: String::from("{}"),
             rows_per_sweep: 1_000,
+            queries_per_run: 1_000,
             page_size: 20,
             max_minutes_since_sweep: 10,
             auth: AuthConfig::default(),

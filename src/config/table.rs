@@ -15,6 +15,7 @@ const MINUTE_MS: u64 = 60_000;
 pub(super) struct Table {
     policy: Map<String, Value>,
     rows_per_sweep: Option<Whole<1, 1_000>>,
+    queries_per_run: Option<Whole<50, 1_000>>,
     page_size: Option<Whole<1, 100>>,
     max_minutes_since_sweep: Option<Whole<1, 1_440>>,
     auth: UsersTable,
@@ -56,6 +57,7 @@ impl Table {
             policy: policy::read(&self.policy)?,
             policy_json: Value::Object(self.policy).to_string(),
             rows_per_sweep: self.rows_per_sweep.map_or(default.rows_per_sweep, Whole::get_u32),
+            queries_per_run: self.queries_per_run.map_or(default.queries_per_run, Whole::get_u32),
             page_size: self.page_size.map_or(default.page_size, Whole::get_u32),
             max_minutes_since_sweep: self
                 .max_minutes_since_sweep

@@ -5,9 +5,6 @@ use futures_util::stream::{self, StreamExt as _};
 use crate::rules::Timestamp;
 use crate::store::{self, Database, DatabaseError, Destination, Event, Settlement};
 
-/// So many events are claimed by one run at most. Each may take a query of its own to settle, and the platform has 1,000 an
-/// invocation.
-pub const EVENTS_PER_RUN: u32 = 500;
 /// How long a run by cron may take. With it the next one, a minute later, rarely finds this one at work.
 pub const CRON_MS: u64 = 50_000;
 /// How long a run beside a request may take: the platform ends it 30 s after the answer.
@@ -23,6 +20,8 @@ const ROUNDS: u64 = 4;
 const CLAIM_MS: u64 = TIMEOUT_MS.saturating_mul(ROUNDS.saturating_add(1));
 /// What a lease has left for settling after the last send has ended.
 const SETTLING_MS: u64 = 5_000;
+/// The queries of a claim beside those that settle its events one by one: it itself, and what the queues have taken or not.
+const QUERIES_OF_A_CLAIM: u64 = 3;
 /// The wait after a first failure. It doubles with every further one,
 const WAIT_MS: u64 = 30_000;
 /// up to this.
@@ -81,25 +80,31 @@ pub struct Deliveries {
     pub stopped: Option<DatabaseError>,
 }
 
-/// Delivers what is due, until nothing is or `time_ms` is over: [`CRON_MS`] or [`REQUEST_MS`]. An event that failed `max_deliveries`
-/// times becomes a dead letter.
+/// How much a run may do.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// An event that failed so often becomes a dead letter.
+    pub max_deliveries: u32,
+    /// How long it may take: [`CRON_MS`] or [`REQUEST_MS`].
+    pub time_ms: u64,
+    /// How many queries the invocation may have made at its end.
+    pub max_queries: u64,
+}
+
+/// Delivers what is due, until nothing is or a bound is reached.
 ///
 /// No event is in two senders' hands: a claim leases no more than can be sent within it, and nothing is sent after it.
-pub async fn deliver(
-    database: &impl Database,
-    courier: &impl Courier,
-    max_deliveries: u32,
-    time_ms: u64,
-) -> Deliveries {
+pub async fn deliver(database: &impl Database, courier: &impl Courier, bounds: Bounds) -> Deliveries {
+    let Bounds { max_deliveries, time_ms, max_queries } = bounds;
     let end = courier.now().saturating_add(time_ms);
     let mut done = Deliveries::default();
-    let mut claimed = 0;
     loop {
         let now = courier.now();
         let time_ms = end.millis_since(now).min(CLAIM_MS);
         let rounds = (time_ms / TIMEOUT_MS).min(ROUNDS);
-        let in_time = u32::try_from(rounds.saturating_mul(SIDE_BY_SIDE as u64)).unwrap_or(0);
-        let limit = EVENTS_PER_RUN.saturating_sub(claimed).min(in_time);
+        let in_time = rounds.saturating_mul(SIDE_BY_SIDE as u64);
+        let queries = max_queries.saturating_sub(database.cost().queries);
+        let limit = u32::try_from(in_time.min(queries.saturating_sub(QUERIES_OF_A_CLAIM))).unwrap_or(0);
         if limit == 0 {
             done.more = true;
             return done;
@@ -109,7 +114,7 @@ pub async fn deliver(
         match deliver_claim(database, courier, max_deliveries, claim, &mut done).await {
             // Less than was asked for: nothing else is due.
             Ok(count) if count < limit => return done,
-            Ok(count) => claimed = claimed.saturating_add(count),
+            Ok(_) => {}
             Err(error) => {
                 done.stopped = Some(error);
                 return done;

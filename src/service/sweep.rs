@@ -68,21 +68,36 @@ pub struct SweepRequest<'a> {
     pub breaker: Option<CircuitBreaker>,
     /// At most this many creations are failed or retried, in one transaction; from 1 to [`MAX_ROWS`].
     pub limit: u32,
+    /// How many queries the invocation may have made when the sweep ends: see [`max_queries`]. Where the database rejects rows, no
+    /// further transaction is tried that could exceed it.
+    pub max_queries: u64,
 }
+
+/// How many queries a sweep may make, with those before it, of the `queries` that the platform allows an invocation. Some are left for
+/// what goes on beside it: the page, the monitor, and an event or two. A page that somebody waits for takes no more than it would on
+/// the free plan.
+pub fn max_queries(source: Source, queries: u64) -> u64 {
+    let allowed = if source == Source::Page { queries.min(FREE_QUERIES) } else { queries };
+    allowed.saturating_sub(QUERIES_BESIDE)
+}
+
+/// The queries that D1 allows an invocation on the free plan.
+const FREE_QUERIES: u64 = 50;
+/// The most queries of the page or the monitor, and what the outbox needs for one event.
+const QUERIES_BESIDE: u64 = 20;
+/// A sweep's last ones: it sets aside what was rejected, and ends its row.
+const LAST_QUERIES: u64 = 2;
 
 /// The most that one sweep does, and the longest plan that it carries out: one transaction's worth. Who wants more calls again.
 pub const MAX_ROWS: u32 = 1_000;
 
-/// Where the database rejects rows, a sweep tries no further transactions after so many statements: D1's free plan has 50 for a
-/// request.
-const MAX_STATEMENTS: usize = 40;
 /// The statements that fail the creations of a transaction, and those that retry them.
 const STATEMENTS: usize = 3;
 /// After this time a sweep tries again what was rejected by itself.
 const REJECTED_FOR_MS: u64 = 3_600_000;
 /// After this time it tries again what was only rejected together with others.
 const REJECTED_TOGETHER_FOR_MS: u64 = 300_000;
-/// So much later comes each further part that was rejected together.
+/// So much later come the next ones that were rejected together, so many as a sweep can tell from one another.
 const TURN_MS: u64 = 60_000;
 
 /// Whom events go to, as `stale_drafts_events.destinations` has it; 0 is nobody, and then none is written.
@@ -186,7 +201,8 @@ pub async fn mark_stale_creations_as_failed(
     database: &impl Database,
     request: SweepRequest<'_>,
 ) -> Result<SweepOutcome, Box<SweepError>> {
-    let mut run = Run { database, request, outcome: SweepOutcome::default(), begun: false, ended: false };
+    let mut run =
+        Run { database, request, outcome: SweepOutcome::default(), settled: 0, begun: false, ended: false };
     let result = match request.planned {
         Some(planned) => run.apply(planned).await,
         None => run.sweep().await,
@@ -213,6 +229,8 @@ struct Run<'a, D> {
     database: &'a D,
     request: SweepRequest<'a>,
     outcome: SweepOutcome,
+    /// How many creations its transactions have done or left alone.
+    settled: u32,
     begun: bool,
     ended: bool,
 }
@@ -330,35 +348,41 @@ impl<D: Database> Run<'_, D> {
     }
 
     /// Carries out the steps, unless this is a dry run, in one transaction; in several smaller ones if the database
-    /// rejects a row. The larger parts come first, so most of what can be written is written before the statements are used
-    /// up. What is left then is set aside, each part with a turn of its own: so they come back apart, smaller than before,
-    /// and one without a rejected row goes through whole.
+    /// rejects a row. The larger parts come first, so most of what can be written is written before the queries are used up. What is
+    /// left then is set aside, by turns: so the parts come back apart, smaller than before, and one without a rejected row goes
+    /// through whole.
     async fn carry_out(&mut self, steps: &[Step<'_>]) -> Result<(), DatabaseError> {
         if self.request.dry_run {
             steps.iter().for_each(|step| self.note(step));
             return Ok(());
         }
+        // What is alike stands together, where it is split.
+        let mut steps = steps.to_vec();
+        steps.sort_by(|one, other| one.likeness().cmp(&other.likeness()));
+        let steps = steps.as_slice();
         let mut parts = VecDeque::from([steps]);
-        let mut statements = 0_usize;
-        let mut wait = REJECTED_TOGETHER_FOR_MS;
+        let (mut wait, mut in_turn) = (REJECTED_TOGETHER_FOR_MS, 0_usize);
         let mut aside = Vec::new();
         let mut reason = String::new();
         let mut stopped = Ok(());
         while let Some(part) = parts.pop_front().filter(|part| !part.is_empty()) {
-            if statements >= MAX_STATEMENTS {
+            // Those that are failed come first.
+            let retries = part.partition_point(|step| step.action() == Action::Fail);
+            let mixed = 0 < retries && retries < part.len();
+            if part.len() < steps.len() && !self.may_ask(if mixed { STATEMENTS * 2 } else { STATEMENTS }) {
+                if in_turn > 0 && in_turn.saturating_add(part.len()) > self.rows_of_a_turn() {
+                    wait = wait.saturating_add(TURN_MS);
+                    in_turn = 0;
+                }
+                in_turn = in_turn.saturating_add(part.len());
                 for step in part {
                     let error = format!("rejected together with others: {reason}");
                     self.outcome.rejected.push(Rejected { id: step.row.id.clone(), error: error.clone() });
                     aside.push((step, wait, error));
                 }
-                wait = wait.saturating_add(TURN_MS);
                 self.outcome.more = true;
                 continue;
             }
-            // Those that are failed come first.
-            let retries = part.partition_point(|step| step.action() == Action::Fail);
-            let mixed = 0 < retries && retries < part.len();
-            statements = statements.saturating_add(if mixed { STATEMENTS * 2 } else { STATEMENTS });
             let Err(error) = self.transaction(part, part.len() == steps.len()).await else { continue };
             if !error.is_constraint() && !error.is_too_big() {
                 stopped = Err(error);
@@ -369,11 +393,23 @@ impl<D: Database> Run<'_, D> {
                 self.outcome.rejected.push(Rejected { id: step.row.id.clone(), error: reason.clone() });
                 aside.push((step, REJECTED_FOR_MS, reason.clone()));
             } else {
-                let (head, tail) = part.split_at(if mixed { retries } else { part.len() / 2 });
+                let (head, tail) = part.split_at(if mixed { retries } else { seam(part) });
                 parts.extend([head, tail]);
             }
         }
         stopped.and(self.set_aside(&aside).await)
+    }
+
+    /// So many rejected ones a sweep can tell from one another, down to the last: it takes a transaction for each of them, and for
+    /// each part that has two of them.
+    fn rows_of_a_turn(&self) -> usize {
+        usize::try_from(self.request.max_queries).unwrap_or(usize::MAX) / (2 * STATEMENTS)
+    }
+
+    /// Whether so many queries more are within bounds.
+    fn may_ask(&self, queries: usize) -> bool {
+        let after = self.database.cost().queries.saturating_add(queries as u64);
+        after.saturating_add(LAST_QUERIES) <= self.request.max_queries
     }
 
     /// All of `part` in one transaction: those that are failed, and those that are retried.
@@ -381,29 +417,50 @@ impl<D: Database> Run<'_, D> {
         let (start, totals, notify) = (self.start(), self.totals(), self.request.notify);
         let of = |action| part.iter().filter(move |step| step.action() == action).collect::<Vec<_>>();
         let (fail, retry) = (of(Action::Fail), of(Action::Retry));
-        let count_of =
-            |action, steps: &[&Step<'_>], last| Count { totals, last, counted: counted(action, steps) };
+        let count_of = |action, steps: &[&Step<'_>], before, last| Count {
+            totals,
+            before,
+            last,
+            counted: counted(action, steps),
+        };
         let mut batch = Vec::new();
+        let mut settled = self.settled;
         if !fail.is_empty() {
-            let count = count_of(Action::Fail, &fail, ends && retry.is_empty());
-            batch.extend(store::mark_failed(start, &plan(&fail), count, notify.app));
+            let counts = count_of(Action::Fail, &fail, settled, ends && retry.is_empty());
+            batch.extend(store::mark_failed(start, &plan(&fail), counts, notify.app));
+            settled = settled.saturating_add(count(fail.len()));
         }
         if !retry.is_empty() {
-            let count = count_of(Action::Retry, &retry, ends);
-            batch.extend(store::retry(start, &plan(&retry), count, notify.retry));
+            let counts = count_of(Action::Retry, &retry, settled, ends);
+            batch.extend(store::retry(start, &plan(&retry), counts, notify.retry));
+            settled = settled.saturating_add(count(retry.len()));
         }
         let results = self.database.run(&batch).await?;
+        self.settled = settled;
         self.begun = true;
         self.ended = ends;
         let answers = results.chunks(STATEMENTS).filter_map(<[_]>::last);
         for (steps, answer) in [fail, retry].iter().filter(|steps| !steps.is_empty()).zip(answers) {
-            let done: Option<HashSet<String>> = store::done_ids(answer)?.map(HashSet::from_iter);
+            let done: Option<HashSet<String>> = self.done_ids(steps, answer).await?.map(HashSet::from_iter);
             let raced = done.as_ref().map_or(0, |done| steps.len().saturating_sub(done.len()));
             self.outcome.raced = self.outcome.raced.saturating_add(count(raced));
             let done = |step: &&&Step<'_>| done.as_ref().is_none_or(|done| done.contains(&step.row.id));
             steps.iter().filter(done).for_each(|step| self.note(step));
         }
         Ok(())
+    }
+
+    /// Which of the steps were done; `None` for all. A transaction that was repeated, because the answer to it was lost, has no answer.
+    async fn done_ids(
+        &self,
+        steps: &[&Step<'_>],
+        answer: &[Row],
+    ) -> Result<Option<Vec<String>>, DatabaseError> {
+        if !answer.is_empty() {
+            return store::done_ids(answer);
+        }
+        let results = self.database.run(&[store::done_before(self.request.sweep_id, &plan(steps))]).await?;
+        store::done_ids(only(&results))
     }
 
     /// Notes what was done.
@@ -492,6 +549,23 @@ impl Step<'_> {
     const fn action(&self) -> Action {
         self.decision.staleness.action()
     }
+
+    /// Those that are failed come first, then by kind and owner.
+    fn likeness(&self) -> (bool, &str, &str) {
+        (self.action() == Action::Retry, &self.row.kind, &self.row.user_id)
+    }
+}
+
+/// Where a part that was rejected is split: between kinds, or else between owners, as near to its middle as can be. What a trigger or a
+/// constraint rejects is mostly a matter of the two, and then a few transactions tell it from the others. What is alike is halved.
+fn seam(part: &[Step<'_>]) -> usize {
+    let middle = part.len() / 2;
+    let nearest = |of: &dyn Fn(&CandidateRow) -> &str| {
+        let pairs = part.iter().zip(part.iter().skip(1)).zip(1..);
+        let seams = pairs.filter(|((one, next), _)| of(one.row) != of(next.row)).map(|(_, at)| at);
+        seams.min_by_key(|at| middle.abs_diff(*at))
+    };
+    nearest(&|row| &row.kind).or_else(|| nearest(&|row| &row.user_id)).unwrap_or(middle)
 }
 
 /// The decisions, each with its row.

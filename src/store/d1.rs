@@ -6,21 +6,23 @@
 //! ```
 
 use std::cell::Cell;
+use std::time::Duration;
 
-use worker::{D1Database, D1Result, D1Type, Error};
+use worker::{D1Database, D1Result, D1Type, Delay, Error};
 
-use super::{Cost, Database, DatabaseError, Param, Row, Statement};
+use super::{Cost, Database, DatabaseError, Param, Retry, Row, Statement};
 
-/// A D1 database that adds up what it costs.
+/// A D1 database that adds up what it costs, and tries again what it could not do for the moment.
 pub struct D1 {
     database: D1Database,
     cost: Cell<Cost>,
+    retry: Retry,
 }
 
 impl D1 {
     /// The database behind a binding.
     pub fn new(database: D1Database) -> Self {
-        D1 { database, cost: Cell::default() }
+        D1 { database, cost: Cell::default(), retry: Retry::default() }
     }
 
     async fn batch(&self, batch: &[Statement]) -> worker::Result<Vec<Vec<Row>>> {
@@ -29,6 +31,10 @@ impl D1 {
             self.database.prepare(statement.sql).bind_refs(&values)
         };
         let statements = batch.iter().map(prepare).collect::<worker::Result<_>>()?;
+        // Whatever comes of them, they are queries.
+        let mut cost = self.cost.get();
+        cost.queries = cost.queries.saturating_add(batch.len() as u64);
+        self.cost.set(cost);
         let results = self.database.batch(statements).await?;
         results.iter().map(|result| self.rows(result)).collect()
     }
@@ -38,7 +44,6 @@ impl D1 {
         let meta = result.meta()?;
         let count = |count: Option<usize>| count.map_or(0, |count| count as u64);
         let mut cost = self.cost.get();
-        cost.queries = cost.queries.saturating_add(1);
         if let Some(meta) = meta {
             cost.rows_read = cost.rows_read.saturating_add(count(meta.rows_read));
             cost.rows_written = cost.rows_written.saturating_add(count(meta.rows_written));
@@ -50,7 +55,8 @@ impl D1 {
 
 impl Database for D1 {
     async fn run(&self, batch: &[Statement]) -> Result<Vec<Vec<Row>>, DatabaseError> {
-        self.batch(batch).await.map_err(|error| DatabaseError::new(message(error)))
+        let call = async || self.batch(batch).await.map_err(|error| DatabaseError::new(message(error)));
+        self.retry.run(call, async |millis| Delay::from(Duration::from_millis(millis)).await).await
     }
 
     fn cost(&self) -> Cost {

@@ -11,6 +11,7 @@ mod dashboard;
 mod monitor;
 mod operators;
 mod outbox;
+mod retry;
 mod rows;
 mod sweep;
 mod typed;
@@ -32,13 +33,14 @@ pub use monitor::{
 };
 pub use operators::{by_id, count, explain, sweeps};
 pub use outbox::{Destination, Event, Settlement, claim, claimed, destination_names, events, replay, settle};
+pub use retry::{PAUSES_MS, Retry};
 pub use rows::{
     AttemptRow, CandidateRow, LedgerRow, PageRow, PlanRow, SweepRow, candidates, done_ids, page_rows,
     suspended,
 };
 pub use sweep::{
-    Count, Filter, SetAside, SweepStart, SweepTotals, Window, end_sweep, mark_failed, overdue, readiness,
-    retry, set_aside, stale, stale_of_user,
+    Count, Filter, SetAside, SweepStart, SweepTotals, Window, done_before, end_sweep, mark_failed, overdue,
+    readiness, retry, set_aside, stale, stale_of_user,
 };
 pub use typed::typed_rows;
 
@@ -143,6 +145,18 @@ impl DatabaseError {
     /// Whether a value is longer than the database takes: fewer rows may go through.
     pub fn is_too_big(&self) -> bool {
         self.message.contains("SQLITE_TOOBIG") || self.message.contains("too big")
+    }
+
+    /// Whether it may go through if it is tried again, by the words of
+    /// <https://developers.cloudflare.com/d1/observability/debug-d1/>: the connection was lost, or the database began anew.
+    pub fn is_transient(&self) -> bool {
+        let words = [
+            "Network connection lost",
+            "caused object to be reset",
+            "reset because its code was updated",
+            "transient issue on remote node",
+        ];
+        words.iter().any(|words| self.message.contains(words))
     }
 
     /// Whether the trigger that charges rejected, because the balance is too low.

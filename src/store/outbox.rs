@@ -41,9 +41,10 @@ const EVENTS: &str =
     "SELECT id, state, due_at, destinations, deliveries, created_at, creation_id, last_error FROM stale_drafts_events
      WHERE state = ?1 AND (due_at, id) > (?2, ?3) ORDER BY due_at, id LIMIT ?4";
 
+/// What was made due at this very instant is made so again: where the answer was lost, the second one is the same.
 const REPLAY: &str =
     "UPDATE stale_drafts_events SET state = 'due', deliveries = 0, due_at = ?1, failing_since = NULL
-     WHERE state = 'dead' AND (?2 IS NULL OR id IN (SELECT value FROM json_each(?2)))
+     WHERE (state = 'dead' OR (state = 'due' AND due_at = ?1 AND deliveries = 0 AND last_error IS NOT NULL)) AND (?2 IS NULL OR id IN (SELECT value FROM json_each(?2)))
      RETURNING id";
 
 /// Where an event goes: a bit of `stale_drafts_events.destinations` for each that does not have it yet.

@@ -220,6 +220,9 @@ const RETRY: &str = concat!(
 /// Counts what [`MARK_FAILED`] just did, in the same transaction: `changes()` is its number of rows. What it was about is
 /// read back only if a creation had moved on; otherwise it is the plan, and `done_ids` is `NULL`. The first
 /// transaction of a sweep makes its row, and the last one ends it. A trigger rolls `counted` up.
+///
+/// A transaction may be repeated that was committed, and whose answer was lost. Then the sweep's row is beyond the creations that
+/// were settled `before` it, nothing is counted again, and there is no answer: see [`done_before`].
 const COUNT_FAILED: &str =
     "INSERT INTO stale_drafts_sweeps (id, source, actor, plan_id, started_at, failed, raced, refunded_tokens,
        examined, rejected, unreadable, more, finished_at, counted)
@@ -237,6 +240,7 @@ const COUNT_FAILED: &str =
      ON CONFLICT (id) DO UPDATE SET failed = failed + excluded.failed, raced = raced + excluded.raced,
        refunded_tokens = refunded_tokens + excluded.refunded_tokens, examined = excluded.examined, rejected = excluded.rejected,
        unreadable = excluded.unreadable, more = excluded.more, finished_at = excluded.finished_at, counted = excluded.counted
+     WHERE failed + retried + raced = ?15
      RETURNING CASE WHEN changes() <> ?7 THEN (
        SELECT json_group_array(c.id) FROM json_each(?6) AS j
        CROSS JOIN stale_drafts_creations AS c INDEXED BY sqlite_autoindex_stale_drafts_creations_1
@@ -259,10 +263,20 @@ const COUNT_RETRIED: &str =
      ON CONFLICT (id) DO UPDATE SET retried = retried + excluded.retried, raced = raced + excluded.raced,
        examined = excluded.examined, rejected = excluded.rejected,
        unreadable = excluded.unreadable, more = excluded.more, finished_at = excluded.finished_at, counted = excluded.counted
+     WHERE failed + retried + raced = ?14
      RETURNING CASE WHEN changes() <> ?7 THEN (
        SELECT json_group_array(a.creation_id) FROM json_each(?6) AS j
        CROSS JOIN stale_drafts_attempts AS a ON a.creation_id = j.value ->> 'id' AND a.attempt = j.value ->> 'attempt'
        WHERE a.sweep_id = ?1) END AS done_ids";
+
+/// What a sweep has done of a plan.
+#[rustfmt::skip]
+const DONE_BEFORE: &str =
+    "SELECT json_group_array(j.value ->> 'id') AS done_ids FROM json_each(?2) AS j
+     WHERE EXISTS (SELECT 1 FROM stale_drafts_creations AS c INDEXED BY sqlite_autoindex_stale_drafts_creations_1
+         WHERE c.id = j.value ->> 'id' AND +c.sweep_id = ?1)
+       OR EXISTS (SELECT 1 FROM stale_drafts_attempts AS a
+         WHERE a.creation_id = j.value ->> 'id' AND a.attempt = j.value ->> 'attempt' AND a.sweep_id = ?1)";
 
 /// Sets creations aside whose write the database rejected, unless they have moved on.
 #[rustfmt::skip]
@@ -466,6 +480,12 @@ pub fn retry(start: SweepStart<'_>, plan: &[PlanRow<'_>], count: Count, destinat
     ]
 }
 
+/// What a sweep has done of a plan: a row for [`super::done_ids`]. It is asked where the answer of [`mark_failed`] or [`retry`] is
+/// empty, since a transaction that was committed before was repeated.
+pub fn done_before(sweep_id: &str, plan: &[PlanRow<'_>]) -> Statement {
+    Statement::new(DONE_BEFORE, [sweep_id.into(), Param::Text(super::json(plan))])
+}
+
 /// Leaves creations aside whose write the database rejected: no sweep looks at one before its `until`.
 pub fn set_aside(creations: &[SetAside<'_>]) -> Statement {
     Statement::new(SET_ASIDE, [Param::Text(super::json(creations))])
@@ -535,6 +555,8 @@ impl SweepTotals {
 pub struct Count {
     /// The totals up to now.
     pub totals: SweepTotals,
+    /// How many creations the sweep's transactions before have settled: done or left alone.
+    pub before: u32,
     /// Whether it ends the sweep's row.
     pub last: bool,
     /// What is rolled up if all of the plan goes through: see `sweeps.counted`.
@@ -544,7 +566,7 @@ pub struct Count {
 impl Count {
     fn params(self) -> Vec<Param> {
         let mut params = self.totals.params().to_vec();
-        params.extend([u32::from(self.last).into(), Param::Text(self.counted)]);
+        params.extend([u32::from(self.last).into(), Param::Text(self.counted), self.before.into()]);
         params
     }
 }

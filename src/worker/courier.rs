@@ -12,7 +12,7 @@ use worker::{
 use super::app::{Context, now};
 use super::log;
 use crate::rules::Timestamp;
-use crate::service::outbox::{self, Courier, Message, TIMEOUT_MS};
+use crate::service::outbox::{self, Bounds, Courier, Message, TIMEOUT_MS};
 use crate::service::sweep::Notify;
 use crate::store::Destination;
 
@@ -44,7 +44,12 @@ pub(super) async fn offer(context: &Context, mut data: Value) {
 
 /// Delivers what is due, for as long as `time_ms`, and writes the log.
 pub(super) async fn deliver(context: &Context, time_ms: u64) {
-    let done = outbox::deliver(&context.database, context, context.config.max_deliveries, time_ms).await;
+    let bounds = Bounds {
+        max_deliveries: context.config.max_deliveries,
+        time_ms,
+        max_queries: context.config.queries_per_run.into(),
+    };
+    let done = outbox::deliver(&context.database, context, bounds).await;
     for (to, error, count) in &done.errors {
         console_error!("{}", log::failed_delivery(to.name(), &format!("{error} ({count} times)")));
     }

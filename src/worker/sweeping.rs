@@ -7,7 +7,9 @@ use super::app::Context;
 use super::problem::Problem;
 use super::{analytics, courier, log};
 use crate::rules::{Planned, Policy, Suspension};
-use crate::service::sweep::{MAX_ROWS, Source, SweepOutcome, SweepRequest, mark_stale_creations_as_failed};
+use crate::service::sweep::{
+    MAX_ROWS, Source, SweepOutcome, SweepRequest, mark_stale_creations_as_failed, max_queries,
+};
 use crate::store::Filter;
 
 /// What is asked of a sweep; by default everything that is stale by the configuration.
@@ -75,6 +77,7 @@ pub(super) async fn run(
         notify: courier::destinations(context),
         breaker: context.config.breaker,
         limit: limit.min(MAX_ROWS),
+        max_queries: max_queries(source, context.config.queries_per_run.into()),
     };
     let (outcome, error) = match mark_stale_creations_as_failed(&context.database, request).await {
         Ok(outcome) => (outcome, None),

@@ -83,7 +83,7 @@ fn carry_out(sqlite: &Sqlite, decisions: &Decisions<'_>, now: Timestamp) {
         list.iter().map(|decision| PlanRow::new(decision, 0)).collect()
     }
     let start = SweepStart { sweep_id: "s1", source: "cron", actor: None, plan_id: None, now };
-    let count = |last| Count { totals: SweepTotals::default(), last, counted: String::from("[]") };
+    let count = |last| Count { totals: SweepTotals::default(), before: 0, last, counted: String::from("[]") };
     let fail = store::mark_failed(start, &rows(&decisions.fail), count(false), 0);
     let retry = store::retry(start, &rows(&decisions.retry), count(true), 0);
     for statement in fail.iter().chain(&retry) {

@@ -19,6 +19,7 @@ mod monitor;
 mod operators;
 mod outbox;
 mod reports;
+mod retries;
 mod schema;
 mod sqlite;
 mod sweeping;

@@ -399,7 +399,7 @@ fn planned(id: &str) -> PlanRow<'_> {
 
 /// What the last statement of a transaction notes.
 fn count(totals: SweepTotals, last: bool, counted: impl ToString) -> Count {
-    Count { totals, last, counted: counted.to_string() }
+    Count { totals, before: 0, last, counted: counted.to_string() }
 }
 
 const TOTALS: SweepTotals = SweepTotals { examined: 9, rejected: 2, unreadable: 3, more: true };
@@ -580,11 +580,12 @@ fn transactions_of_one_sweep_add_up_in_its_row() {
     database.all(&store::mark_failed(
         start(ID),
         &[planned("b")],
-        count(first, false, counted("failed", 5)),
+        Count { before: 1, ..count(first, false, counted("failed", 5)) },
         0,
     ));
     let last = SweepTotals { examined: 3, rejected: 1, unreadable: 2, more: false };
-    database.all(&store::retry(start(ID), &[planned("c")], count(last, true, counted("retried", 0)), 0));
+    let third = Count { before: 2, ..count(last, true, counted("retried", 0)) };
+    database.all(&store::retry(start(ID), &[planned("c")], third, 0));
     let row = |cost: [Value; 3], error: Value| {
         let [queries, read, written] = cost;
         json!(["tool", "ops", "p1", NOW, CLOCK, 3, 2, 1, 0, 1, 2, 10, 0, error, queries, read, written])

@@ -1,4 +1,5 @@
-// Faults on the real runtime: each database call of a sweep fails in turn, before and after it commits; the process is killed
+// Faults on the real runtime: each database call of a sweep fails in turn, before and after it commits, once and as often as it is
+// tried again; the process is killed
 // in mid-sweep; two runtimes sweep one database. After each the checker asks everything that is promised, and the next sweep
 // completes the work. `KILLS=200` and `ROUNDS=50` do more of it than is done by default, `SEED=2` something else.
 
@@ -74,16 +75,21 @@ for (const [name, prepare] of Object.entries(SWEEPS)) {
       let stopped = 0;
       for (let call = 1; ; call += 1) {
         let calls = 0;
-        for (const when of ["failBefore", "failAfter"]) {
+        for (const [when, times] of [["failBefore", 4], ["failAfter", 4], ["failBefore", 1], ["failAfter", 1], ["failAfter", 3]]) {
           const ids = await stage(world);
           await world.order({});
           const sweep = await prepare(world);
-          await world.order({ [when]: call });
+          const before = (await world.one("SELECT max(id) AS id FROM stale_drafts_sweeps")).id ?? "";
+          await world.order({ [when]: call, times });
           const outcome = await sweep(world);
           calls = await world.calls();
-          const label = `${name}, call ${call}, ${when}, of ${calls}`;
+          const label = `${name}, call ${call}, ${when}, ${times} times, of ${calls}`;
           assert.ok(["ok", "exception", 200, 503].includes(outcome), `${label}: ${outcome}`);
-          if (["exception", 503].includes(outcome)) stopped += 1;
+          if (times === 4) stopped += ["exception", 503].includes(outcome) ? 1 : 0;
+          else assert.ok(["ok", 200].includes(outcome), `${label}: it is tried again`);
+          const raced = await world.one("SELECT max(raced) AS n, max(error) AS error FROM stale_drafts_sweeps WHERE id > ?", before);
+          assert.equal(raced.n ?? 0, 0, `${label}: nothing has moved on`);
+          if (times < 4) assert.equal(raced.error, null, label);
           await check(world, label, told);
           // The one to be refused is let through at the end of the round, so that the next one begins anew.
           await world.order({});

@@ -30,7 +30,7 @@ export const CLEANUP_TOKEN = "n0t-Used-Anywhere-Else-Cleanup-2b81c";
 const STAND = `
 import Worker from "./index.js";
 
-const nothing = { call: 0, failBefore: 0, failAfter: 0, sqlBefore: 0, holdAt: 0, dieAt: 0, sql: [] };
+const nothing = { call: 0, failBefore: 0, failAfter: 0, sqlBefore: 0, holdAt: 0, dieAt: 0, times: 0, sql: [] };
 // The orders given by a pattern that no call has met yet.
 let unmet = new Map();
 let turns = null;
@@ -44,6 +44,12 @@ let spent = {};
 let now = ${NOW};
 Date.now = () => now;
 
+/** What the Worker tries again after a failure, as the last call that failed: it fails so often, and has no number of its own. */
+const TRIES = 4;
+let failing = null;
+// The pauses before that are short here.
+const { setTimeout: timer } = globalThis;
+globalThis.setTimeout = (callback, ms, ...rest) => timer(callback, ms < 5_000 ? ms / 100 : ms, ...rest);
 const lost = () => new Error("D1_ERROR: Network connection lost.", { cause: new Error("Network connection lost.") });
 
 /** The request, whose body breaks off in the middle. */
@@ -59,7 +65,7 @@ const cut = ({ url, method, headers }) => {
 
 /** The orders that a call carries out: those with its number, and those whose pattern one of its statements is the first to match. */
 function ordered(number, statements) {
-  const found = new Set(Object.keys(nothing).filter((name) => orders[name] === number && name !== "call"));
+  const found = new Set(Object.keys(nothing).filter((name) => orders[name] === number && name !== "call" && name !== "times"));
   for (const [name, pattern] of unmet) {
     if (!statements.some(({ statement }) => pattern.test(statement))) continue;
     found.add(name);
@@ -83,20 +89,37 @@ function watched(database, actor, die) {
           if (turns && turns[0] === actor) turns.shift();
         }
       };
+      async function pass(statements) {
+        const result = await target.batch(statements);
+        for (const { meta } of result) cost = { queries: cost.queries + 1, rows_read: cost.rows_read + meta.rows_read, rows_written: cost.rows_written + meta.rows_written };
+        return result;
+      }
       async function call(statements) {
+        const text = JSON.stringify(statements.map(({ statement, params }) => [statement, params]));
+        if (failing?.text === text) {
+          const { after } = failing;
+          const fails = (failing.fails -= 1) >= 0;
+          if ((failing.tries -= 1) === 0 || !fails) failing = null;
+          const result = after || !fails ? await pass(statements) : null;
+          if (fails) throw lost();
+          return result;
+        }
         const todo = ordered((orders.call += 1), statements);
         counts[actor] = (counts[actor] ?? 0) + 1;
         // Until the next order.
         for (const given = orders; todo.has("holdAt") && orders === given; ) await sleep();
         if (todo.has("sqlBefore")) for (const sql of orders.sql) await target.prepare(sql).run();
-        if (todo.has("failBefore")) throw lost();
+        const fails = (after) => {
+          failing = { text, after, tries: TRIES - 1, fails: (orders.times || TRIES) - 1 };
+          throw lost();
+        };
+        if (todo.has("failBefore")) fails(false);
         const dies = todo.has("dieAt");
         if (dies && orders.dieHow === "before") await die();
         // The process is killed while the transaction is under way, at a moment that nobody chooses.
         if (dies && orders.dieHow === "during") void die();
-        const result = await target.batch(statements);
-        for (const { meta } of result) cost = { queries: cost.queries + 1, rows_read: cost.rows_read + meta.rows_read, rows_written: cost.rows_written + meta.rows_written };
-        if (todo.has("failAfter")) throw lost();
+        const result = await pass(statements);
+        if (todo.has("failAfter")) fails(true);
         if (dies) await die();
         return result;
       }
@@ -114,6 +137,7 @@ export default {
       now = time ?? now;
       turns = list ?? null;
       orders = { ...nothing, ...rest };
+      failing = null;
       const missed = [...unmet].map(([name, pattern]) => name + ": " + pattern);
       unmet = new Map(Object.entries(rest).filter(([, value]) => value?.pattern).map(([name, { pattern, flags }]) => [name, new RegExp(pattern, flags)]));
       counts = {};
@@ -250,7 +274,7 @@ export async function start({ config = {}, bindings = {}, migrate = true, rateli
     /**
      * Says what the Worker's next database calls meet. `failBefore`, `failAfter`, `sqlBefore`, `holdAt` and `dieAt` take the number of
      * the call, counted from 1, or a pattern for the SQL of one of its statements: then it is the first call that matches, and it is a
-     * failure if none has by the next order.
+     * failure if none has by the next order. A call that fails does so each time that the Worker tries it again, or only `times` times.
      */
     async order(orders) {
       byPattern = Object.values(orders).some((value) => value instanceof RegExp);

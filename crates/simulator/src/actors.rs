@@ -111,6 +111,7 @@ pub async fn sweep(
         notify,
         breaker: world.breaker(),
         limit: asked.limit,
+        max_queries: 980,
     };
     let outcome = mark_stale_creations_as_failed(link, request).await;
     world.check(invariants::sweep(&call, &outcome, link, &world.history()));

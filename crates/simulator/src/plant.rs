@@ -177,7 +177,8 @@ fn samples() -> Vec<Statement> {
     let breaker = stale_drafts::rules::CircuitBreaker::default();
     let start = store::SweepStart { sweep_id: "s", source: "cron", actor: None, plan_id: None, now };
     let mut list = vec![store::stale(&policy, store::Filter::default(), now, window, breaker)];
-    let count = store::Count { totals: SweepTotals::default(), last: false, counted: String::new() };
+    let count =
+        store::Count { totals: SweepTotals::default(), before: 0, last: false, counted: String::new() };
     list.extend(store::mark_failed(start, &[], count.clone(), 0));
     list.extend(store::retry(start, &[], count, 0));
     list.push(store::set_aside(&[]));
