@@ -16,7 +16,7 @@ pub(super) struct Table {
     policy: Map<String, Value>,
     rows_per_sweep: Option<Whole<1, 1_000>>,
     page_size: Option<Whole<1, 100>>,
-    max_minutes_since_sweep: Option<Whole<1, 1_440>>,
+    max_minutes_since_sweep: Option<Whole<0, 1_440>>,
     auth: UsersTable,
     api_tokens: Vec<TokenTable>,
     issuers: Vec<IssuerTable>,

@@ -38,7 +38,7 @@ pub use rows::{
 };
 pub use sweep::{
     Count, Filter, SetAside, SweepStart, SweepTotals, Window, end_sweep, mark_failed, overdue, readiness,
-    retry, set_aside, stale, stale_of_user,
+    retry, set_aside, stale, stale_of_user, suspension,
 };
 pub use typed::typed_rows;
 

@@ -159,14 +159,12 @@ fn the_evidence_of_a_diagnosis() {
     }
     add(&database, "done", ended("video", None, HOUR));
     add(&database, "done long ago", ended("video", None, HOUR + 1));
-    sweep(&database, "1", "cron", NOW - 9, None);
-    sweep(&database, "2", "tool", NOW - 8, None);
-    sweep(&database, "3", "cron", NOW - 7, Some("lost"));
     let version = store::SCHEMA_VERSION;
     let expected = Evidence {
         waiting: 2,
         waiting_since: Some(at(NOW - 3)),
         last_start: Some(at(NOW - 8 * MINUTE)),
+        busy: 1,
         alive: 1,
         silent: 3,
         silent_between: Some((at(NOW - 7 * MINUTE), at(NOW - 5 * MINUTE))),
@@ -175,7 +173,6 @@ fn the_evidence_of_a_diagnosis() {
         failed: 5,
         top_error: Some((String::from("broken"), 3)),
         top_kind: Some((String::from("video"), 4, 5)),
-        last_sweep_error: Some(String::from("lost")),
         schema_version: version,
         ..Evidence::default()
     };
