@@ -11,7 +11,8 @@
 
 use stale_drafts::rules::{
     CircuitBreaker, DOMINANT_PERCENT, Evidence, FEW, Finding, GENERATION_TIMEOUT, ONE_WINDOW_MS,
-    SILENT_AFTER_MS, START_EXPECTED_WITHIN_MS, Severity, Suspension, Thresholds, Timestamp, alerts, diagnose,
+    SILENT_AFTER_MS, START_EXPECTED_WITHIN_MS, SetAside, Severity, Suspension, Thresholds, Timestamp, alerts,
+    diagnose,
 };
 
 const MINUTE: u64 = 60_000;
@@ -185,13 +186,15 @@ fn a_sweep_that_fails_is_no_cron_trigger_that_does_not_run() {
 
 #[test]
 fn what_the_database_rejects_is_said_with_its_reason() {
-    let of = |count| {
-        let set_aside = Some((String::from("c1"), String::from("the app says no"), count));
-        alerted(&Evidence { set_aside, ..healthy() })
+    let of = |count, until: Timestamp| {
+        let (id, reason) = (String::from("c1"), String::from("the app says no"));
+        alerted(&Evidence { set_aside: Some(SetAside { count, id, reason, until }), ..healthy() })
     };
-    assert_eq!(of(1), ["creations_rejected: `c1`: the app says no"]);
-    assert_eq!(of(2), ["creations_rejected: `c1`: the app says no; 1 more is set aside too"]);
-    assert_eq!(of(3), ["creations_rejected: `c1`: the app says no; 2 more are set aside too"]);
+    let again = |rest| format!("creations_rejected: `c1`: the app says no; a sweep tries it again {rest}");
+    let soon = now().saturating_add(42 * MINUTE);
+    assert_eq!(of(1, soon), [again("in 42 minutes")]);
+    assert_eq!(of(2, soon), [again("in 42 minutes; 1 more is set aside")]);
+    assert_eq!(of(3, ago(MINUTE)), [again("at its next run; 2 more are set aside")]);
 }
 
 #[test]

@@ -32,8 +32,8 @@ pub struct Evidence {
     /// An active creation that is stale for longer than [`Thresholds::overdue_ms`] and not set aside: its id, and for how long it has
     /// been stale.
     pub overdue: Option<(String, u64)>,
-    /// A creation that sweeps have set aside, since the database rejected what they wrote: its id, the reason, and how many there are.
-    pub set_aside: Option<(String, String, u64)>,
+    /// What sweeps have set aside, since the database rejected what they wrote.
+    pub set_aside: Option<SetAside>,
     /// Those of the newest creations that ended within the last hour.
     pub finished: u64,
     /// Of these, the failed ones,
@@ -73,6 +73,19 @@ pub struct Evidence {
     pub schema_version: i64,
     /// The schema that is expected.
     pub expected_schema_version: i64,
+}
+
+/// Creations that sweeps have set aside: how many, and one of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SetAside {
+    /// How many there are.
+    pub count: u64,
+    /// The id of the one that is tried again first.
+    pub id: String,
+    /// Why the database rejected it.
+    pub reason: String,
+    /// When a sweep tries it again.
+    pub until: Timestamp,
 }
 
 /// From which values on something is wrong.
@@ -213,7 +226,7 @@ fn alerting(evidence: &Evidence, thresholds: &Thresholds, now: Timestamp) -> Vec
     let found = [
         cron(evidence, now),
         overdue(evidence, now),
-        rejected(evidence),
+        rejected(evidence, now),
         suspended(evidence),
         ledger(evidence),
         many_stale(evidence, thresholds),
@@ -292,21 +305,19 @@ fn no_worker(evidence: &Evidence, now: Timestamp) -> Option<Finding> {
     let idle_long = idle.is_none_or(|idle| idle > START_EXPECTED_WITHIN_MS);
     // A worker that is busy with something long starts nothing.
     let idle_all = evidence.alive == 0 && evidence.busy == 0;
-    (evidence.waiting > 0 && idle_all && waited > START_EXPECTED_WITHIN_MS && idle_long).then(
-        || Finding {
-            code: "no_worker_running",
-            severity: Severity::Critical,
-            cause: String::from("no worker is running"),
-            evidence: {
-                let wait = if evidence.waiting == 1 { "creation waits" } else { "creations wait" };
-                let started = idle.map_or(String::from("nothing has ever started"), |idle| {
-                    format!("nothing has started for {}", Age(idle))
-                });
-                format!("{} {wait}, the longest for {}; {started}", evidence.waiting, Age(waited))
-            },
-            remedy: "start the workers, and check that they reach the queue",
+    (evidence.waiting > 0 && idle_all && waited > START_EXPECTED_WITHIN_MS && idle_long).then(|| Finding {
+        code: "no_worker_running",
+        severity: Severity::Critical,
+        cause: String::from("no worker is running"),
+        evidence: {
+            let wait = if evidence.waiting == 1 { "creation waits" } else { "creations wait" };
+            let started = idle.map_or(String::from("nothing has ever started"), |idle| {
+                format!("nothing has started for {}", Age(idle))
+            });
+            format!("{} {wait}, the longest for {}; {started}", evidence.waiting, Age(waited))
         },
-    )
+        remedy: "start the workers, and check that they reach the queue",
+    })
 }
 
 fn dead_worker(evidence: &Evidence, now: Timestamp) -> Option<Finding> {
@@ -378,7 +389,8 @@ fn share(part: u64, whole: u64) -> u64 {
 fn overdue(evidence: &Evidence, now: Timestamp) -> Option<Finding> {
     let (id, by_ms) = evidence.overdue.as_ref()?;
     // While nothing has swept since it became stale, what keeps it from sweeping is the cause, or its turn is still to come.
-    let swept = evidence.last_good_sweep.is_some_and(|at| now.millis_since(at) < *by_ms);
+    let good = evidence.last_good_sweep.filter(|at| evidence.last_run.is_none_or(|run| run <= *at));
+    let swept = good.is_some_and(|at| now.millis_since(at) < *by_ms);
     let explained = evidence.suspended.is_some() || cron_is_late(evidence, now).is_some();
     (swept && !explained).then(|| Finding {
         code: "creations_overdue",
@@ -389,18 +401,23 @@ fn overdue(evidence: &Evidence, now: Timestamp) -> Option<Finding> {
     })
 }
 
-fn rejected(evidence: &Evidence) -> Option<Finding> {
-    let (id, reason, count) = evidence.set_aside.as_ref()?;
+fn rejected(evidence: &Evidence, now: Timestamp) -> Option<Finding> {
+    let SetAside { count, id, reason, until } = evidence.set_aside.as_ref()?;
+    let again = match until.millis_since(now) {
+        0 => String::from("at its next run"),
+        millis => format!("in {}", Age(millis)),
+    };
     let others = match count.saturating_sub(1) {
         0 => String::new(),
-        others => format!("; {others} more {} set aside too", if others == 1 { "is" } else { "are" }),
+        1 => String::from("; 1 more is set aside"),
+        others => format!("; {others} more are set aside"),
     };
     Some(Finding {
         code: "creations_rejected",
         severity: Severity::Critical,
-        cause: String::from("the database rejects what sweeps write of some stale creations"),
-        evidence: format!("`{id}`: {reason}{others}"),
-        remedy: "remove what rejects it, such as a trigger or a constraint of yours; sweeps try again within an hour",
+        cause: String::from("the database rejects that some stale creations are failed"),
+        evidence: format!("`{id}`: {reason}; a sweep tries it again {again}{others}"),
+        remedy: "remove what rejects it, such as a trigger or a constraint of yours",
     })
 }
 

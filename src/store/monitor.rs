@@ -7,7 +7,7 @@ use super::alerts::{Alert, firing};
 use super::sweep::{held, newest_by_cron, suspended};
 use super::typed::{instant_if_any, json_text, json_text_if_any, only, typed, typed_rows};
 use super::{DatabaseError, Param, Row, Statement, json, rows};
-use crate::rules::{Evidence, FEW, SILENT_AFTER_MS, Timestamp};
+use crate::rules::{Evidence, FEW, SILENT_AFTER_MS, SetAside, Timestamp};
 
 /// So many of the newest creations are looked at,
 const NEWEST: u32 = 200;
@@ -48,7 +48,7 @@ const OBSERVE: &str = concat!(
     " AS last_run,
        (SELECT started_at FROM stale_drafts_sweeps ORDER BY id DESC LIMIT 1) AS newest_sweep,
        (SELECT iif(", held!(), ", NULL, error) FROM stale_drafts_sweeps ORDER BY id DESC LIMIT 1) AS newest_sweep_error,
-       (SELECT json_array(creation_id, reason, count(*)) FROM (SELECT * FROM stale_drafts_rejected LIMIT 1000)
+       (SELECT json_array(creation_id, reason, min(until), count(*)) FROM (SELECT * FROM stale_drafts_rejected LIMIT 1000)
         WHERE until > ?1 - ?4 HAVING count(*) > 0) AS set_aside,
        (SELECT due_at FROM stale_drafts_events WHERE state = 'due' ORDER BY due_at LIMIT 1) AS next_event_at,
        (SELECT failing_since FROM stale_drafts_events INDEXED BY stale_drafts_events_failing
@@ -212,7 +212,7 @@ struct ObservedRow {
     newest_sweep: Option<Timestamp>,
     newest_sweep_error: Option<String>,
     #[serde(deserialize_with = "json_text_if_any")]
-    set_aside: Option<(String, String, u64)>,
+    set_aside: Option<(String, String, i64, u64)>,
     #[serde(deserialize_with = "instant_if_any")]
     next_event_at: Option<Timestamp>,
     #[serde(deserialize_with = "instant_if_any")]
@@ -284,7 +284,10 @@ pub fn observed(results: Vec<Vec<Row>>) -> Result<Observed, DatabaseError> {
         last_run: row.last_run,
         newest_sweep: row.newest_sweep,
         newest_sweep_error: row.newest_sweep_error,
-        set_aside: row.set_aside,
+        set_aside: row.set_aside.map(|(id, reason, until, count)| {
+            let until = Timestamp::from_millis(until).unwrap_or(Timestamp::EPOCH);
+            SetAside { count, id, reason, until }
+        }),
         events_failing_since: row.events_failing_since,
         dead_letters: row.dead_letters,
         differs,

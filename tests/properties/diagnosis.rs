@@ -4,7 +4,8 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::{Just, Strategy, any, prop_assert, prop_assert_eq, prop_oneof, proptest};
 use stale_drafts::rules::{
-    CircuitBreaker, Evidence, Finding, Severity, Suspension, Thresholds, Timestamp, alerts, diagnose,
+    CircuitBreaker, Evidence, Finding, SetAside, Severity, Suspension, Thresholds, Timestamp, alerts,
+    diagnose,
 };
 
 use crate::generate::{now, passes};
@@ -36,7 +37,13 @@ fn evidence() -> impl Strategy<Value = Evidence> {
     let tops = (option::of((code(), number())), option::of((code(), number(), number())));
     let sweeps = (at(), at(), at(), number(), option::of(".*"));
     let schema = (-1..=5_i64, prop_oneof![any::<i64>(), 3..=5_i64]);
-    let set_aside = option::of((".*", ".*", 1..=1_000_u64));
+    let set_aside =
+        option::of((".*", ".*", now(), 1..=1_000_u64).prop_map(|(id, reason, until, count)| SetAside {
+            count,
+            id,
+            reason,
+            until,
+        }));
     let overdue = option::of((".*", any::<u64>()));
     let monitored = (overdue, set_aside, vec(".*", 0..3), at(), number(), option::of(suspended()));
     (creations, found, tops, sweeps, schema, monitored).prop_map(

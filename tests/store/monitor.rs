@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use stale_drafts::config::Keep;
-use stale_drafts::rules::{Finding, Policy, Severity, Suspension, Thresholds};
+use stale_drafts::rules::{Finding, Policy, SetAside, Severity, Suspension, Thresholds};
 use stale_drafts::service::monitor::{self, Occasion, Settings};
 use stale_drafts::store::{self, Alert, Observed, Row};
 
@@ -364,9 +364,14 @@ fn what_is_set_aside_is_said_until_sweeps_have_tried_it_again() {
         let set_aside = store::SetAside { id, attempt: 1, until: NOW, reason: "the app says no" };
         database.one(store::set_aside(&[set_aside]));
     }
-    let seen = |millis| store::observed(database.all(&store::observe(at(millis)))).unwrap().evidence.set_aside;
-    let both = Some((String::from("a"), String::from("the app says no"), 2));
-    assert_eq!((seen(NOW - 1), seen(NOW + 5 * MINUTE - 1), seen(NOW + 5 * MINUTE)), (both.clone(), both, None));
+    let seen =
+        |millis| store::observed(database.all(&store::observe(at(millis)))).unwrap().evidence.set_aside;
+    let (id, reason) = (String::from("a"), String::from("the app says no"));
+    let both = Some(SetAside { count: 2, id, reason, until: now() });
+    assert_eq!(
+        (seen(NOW - 1), seen(NOW + 5 * MINUTE - 1), seen(NOW + 5 * MINUTE)),
+        (both.clone(), both, None)
+    );
 }
 
 #[test]

@@ -27,8 +27,12 @@ pub(in crate::worker) async fn ready(Invocation { env, .. }: Invocation) -> Resp
         Err(error) => (Ok(()), Err(error.clone()), Err(error)),
     };
     let ok = |check: Check| check.map(|()| "ok");
-    let checks =
-        [("configuration", ok(configuration)), ("secrets", ok(secrets)), ("schema", ok(schema)), ("sweep", sweep)];
+    let checks = [
+        ("configuration", ok(configuration)),
+        ("secrets", ok(secrets)),
+        ("schema", ok(schema)),
+        ("sweep", sweep),
+    ];
     let ready = checks.iter().all(|(_, check)| check.is_ok());
     let text = |check: Result<&str, String>| check.map_or_else(Value::from, Value::from);
     let checks: Map<_, _> = checks.into_iter().map(|(name, check)| (name.to_owned(), text(check))).collect();
