@@ -57,7 +57,7 @@ fn numbers_are_whole_and_within_their_bounds() {
         ("rows_per_sweep", 1, 1_000),
         ("queries_per_run", 50, 1_000),
         ("page_size", 1, 100),
-        ("max_minutes_since_sweep", 1, 1_440),
+        ("max_minutes_since_sweep", 0, 1_440),
         ("max_deliveries", 1, 100),
         ("circuit_breaker.creations", 1, 1_000),
         ("circuit_breaker.percent", 1, 100),

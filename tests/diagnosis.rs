@@ -11,10 +11,12 @@
 
 use stale_drafts::rules::{
     CircuitBreaker, DOMINANT_PERCENT, Evidence, FEW, Finding, GENERATION_TIMEOUT, ONE_WINDOW_MS,
-    SILENT_AFTER_MS, START_EXPECTED_WITHIN_MS, Severity, Suspension, Thresholds, Timestamp, alerts, diagnose,
+    SILENT_AFTER_MS, START_EXPECTED_WITHIN_MS, SetAside, Severity, Suspension, Thresholds, Timestamp, alerts,
+    diagnose,
 };
 
 const MINUTE: u64 = 60_000;
+const HOUR: u64 = 60 * MINUTE;
 
 fn now() -> Timestamp {
     Timestamp::from_millis(1_700_000_000_000).unwrap()
@@ -39,11 +41,19 @@ fn all(evidence: &Evidence) -> Vec<Finding> {
 
 /// Cron has just swept; nothing else is known.
 fn healthy() -> Evidence {
-    Evidence { last_good_sweep: Some(now()), ..Evidence::default() }
+    Evidence { last_good_sweep: Some(now()), last_run: Some(now()), ..Evidence::default() }
 }
 
 fn alerted(evidence: &Evidence) -> Vec<String> {
     said(&alerts(evidence, &Thresholds::default(), now()))
+}
+
+fn codes(evidence: Evidence) -> Vec<&'static str> {
+    all(&evidence).iter().map(|finding| finding.code).collect()
+}
+
+fn alerts_of(evidence: &Evidence) -> Vec<&'static str> {
+    alerts(evidence, &Thresholds::default(), now()).iter().map(|finding| finding.code).collect()
 }
 
 fn paused() -> Suspension {
@@ -70,20 +80,20 @@ fn a_wrong_schema_comes_first_then_what_is_critical() {
         schema_version: 3,
         expected_schema_version: 4,
         unreadable: 1,
-        last_sweep_error: Some(String::from("D1_ERROR: no such table")),
+        newest_sweep: Some(now()),
+        newest_sweep_error: Some(String::from("D1_ERROR: no such table")),
         dead_letters: 1,
-        overdue: Some((String::from("c1"), MINUTE)),
-        ..Evidence::default()
+        differs: vec![String::from("anna")],
+        ..healthy()
     };
     let findings = all(&evidence);
     let severities: Vec<_> = findings.iter().map(|finding| finding.severity.as_str()).collect();
-    assert_eq!(severities, ["critical", "critical", "critical", "critical", "warning", "warning"]);
+    assert_eq!(severities, ["critical", "critical", "critical", "warning", "warning"]);
     assert_eq!(
         said(&findings),
         [
             "schema_not_current: the schema is version 3: expected 4",
-            "cron_not_running: it has never swept",
-            "creations_overdue: `c1` has been stale for 1 minute, and no sweep has failed it",
+            "ledger_differs: that of `anna`",
             "sweep_failing: its error: D1_ERROR: no such table",
             "dead_letters: 1 event could not be delivered",
             "unreadable_times: 1 creation is active with times that are missing, malformed or in the future",
@@ -92,27 +102,116 @@ fn a_wrong_schema_comes_first_then_what_is_critical() {
     assert!(Severity::Critical > Severity::Warning);
     // A diagnosis says all that the alerts say.
     let alerts = alerted(&evidence);
-    assert_eq!(alerts.len(), 3);
+    assert_eq!(alerts.len(), 2);
     assert!(alerts.iter().all(|alert| said(&findings).contains(alert)));
 }
 
 #[test]
 fn what_a_suspension_explains_is_not_said_beside_it() {
     let evidence = Evidence {
-        last_sweep_error: Some(String::from("sweeping is paused by `anna`")),
         overdue: Some((String::from("c1"), 20 * MINUTE)),
         last_good_sweep: Some(ago(20 * MINUTE)),
+        newest_sweep: Some(now()),
+        newest_sweep_error: Some(String::from("lost")),
         max_ms_since_sweep: 10 * MINUTE,
         ..Evidence::default()
     };
-    let codes = |evidence: Evidence| all(&evidence).iter().map(|finding| finding.code).collect::<Vec<_>>();
-    assert_eq!(codes(evidence.clone()), ["cron_not_running", "creations_overdue", "sweep_failing"]);
+    assert_eq!(codes(evidence.clone()), ["sweep_failing"]);
     assert_eq!(codes(Evidence { suspended: Some(paused()), ..evidence.clone() }), ["sweeping_paused"]);
     let open = Suspension::BreakerOpen { detail: String::from("many") };
     assert_eq!(codes(Evidence { suspended: Some(open.clone()), ..evidence }), ["circuit_breaker_open"]);
     // What it does not explain is.
     let other = Evidence { suspended: Some(open), dead_letters: 1, unreadable: 1, ..healthy() };
     assert_eq!(codes(other), ["circuit_breaker_open", "dead_letters", "unreadable_times"]);
+}
+
+#[test]
+fn what_was_held_is_not_said_once_sweeping_goes_on() {
+    // A minute after an hour's pause: cron has run all the time, and its next sweep is still to come.
+    let evidence = Evidence {
+        overdue: Some((String::from("c1"), 50 * MINUTE)),
+        last_good_sweep: Some(ago(60 * MINUTE)),
+        last_run: Some(ago(MINUTE)),
+        newest_sweep: Some(ago(MINUTE)),
+        max_ms_since_sweep: 10 * MINUTE,
+        ..Evidence::default()
+    };
+    assert_eq!(codes(evidence.clone()), [""; 0]);
+    // If it does not come, that is found.
+    assert_eq!(codes(Evidence { last_run: Some(ago(11 * MINUTE)), ..evidence }), ["cron_not_running"]);
+}
+
+#[test]
+fn a_creation_is_overdue_once_a_sweep_has_left_it() {
+    let of = |swept: u64, max| {
+        let evidence = Evidence {
+            overdue: Some((String::from("c1"), 50 * MINUTE)),
+            max_ms_since_sweep: max,
+            last_good_sweep: Some(ago(swept)),
+            last_run: Some(ago(swept)),
+            ..Evidence::default()
+        };
+        assert_eq!(codes(evidence.clone()), alerts_of(&evidence));
+        codes(evidence)
+    };
+    assert_eq!(of(MINUTE, 10 * MINUTE), ["creations_overdue"]);
+    // Cron runs each hour: its turn is still to come.
+    assert_eq!(of(50 * MINUTE, 75 * MINUTE), [""; 0]);
+    assert_eq!(of(50 * MINUTE - 1, 75 * MINUTE), ["creations_overdue"]);
+    // It has stopped.
+    assert_eq!(of(50 * MINUTE, 10 * MINUTE), ["cron_not_running"]);
+    // None is expected, and owners sweep their own.
+    assert_eq!(codes(Evidence { max_ms_since_sweep: u64::MAX, ..Evidence::default() }), [""; 0]);
+}
+
+#[test]
+fn a_sweep_that_fails_is_no_cron_trigger_that_does_not_run() {
+    let of = |swept: u64, newest: u64| {
+        let evidence = Evidence {
+            last_good_sweep: Some(ago(swept)),
+            last_run: Some(ago(swept)),
+            newest_sweep: Some(ago(newest)),
+            newest_sweep_error: Some(String::from("lost")),
+            max_ms_since_sweep: 10 * MINUTE,
+            ..Evidence::default()
+        };
+        (codes(evidence.clone()), alerts_of(&evidence))
+    };
+    // One that fails is no alert yet: the next one carries on.
+    assert_eq!(of(MINUTE, 0), (vec!["sweep_failing"], vec![]));
+    assert_eq!(of(11 * MINUTE, 0), (vec!["sweep_failing"], vec!["sweep_failing"]));
+    // It failed, and nothing has swept since.
+    assert_eq!(of(25 * MINUTE, 20 * MINUTE), (vec!["cron_not_running"], vec!["cron_not_running"]));
+}
+
+#[test]
+fn what_the_database_rejects_is_said_with_its_reason() {
+    let of = |count, until: Timestamp| {
+        let (id, reason) = (String::from("c1"), String::from("the app says no"));
+        alerted(&Evidence { set_aside: Some(SetAside { count, id, reason, until }), ..healthy() })
+    };
+    let again = |rest| format!("creations_rejected: `c1`: the app says no; a sweep tries it again {rest}");
+    let soon = now().saturating_add(42 * MINUTE);
+    assert_eq!(of(1, soon), [again("in 42 minutes")]);
+    assert_eq!(of(2, soon), [again("in 42 minutes; 1 more is set aside")]);
+    assert_eq!(of(3, ago(MINUTE)), [again("at its next run; 2 more are set aside")]);
+}
+
+#[test]
+fn what_a_cause_leads_to_is_not_said_beside_it() {
+    let waits = Evidence { waiting: 3, waiting_since: Some(ago(HOUR)), ..healthy() };
+    let died = Evidence { silent: 2, silent_between: Some((ago(HOUR), ago(HOUR))), ..waits.clone() };
+    let timed_out = Evidence { timed_out: 6, finished: 6, failed: 6, ..healthy() };
+    assert_eq!(codes(timed_out.clone()), ["many_stale"]);
+    for (evidence, cause) in [(waits, "no_worker_running"), (died, "worker_died")] {
+        assert_eq!(codes(Evidence { timed_out: 6, finished: 6, failed: 6, ..evidence }), [cause]);
+    }
+    // The provider fails, and one kind's creations are those that ended; or only this kind times out.
+    let top_kind = Some((String::from("video"), 6, 6));
+    let top_error = Some((String::from("quota_exceeded"), 6));
+    let of_one_kind = Evidence { top_kind, finished: 7, ..timed_out };
+    assert_eq!(codes(of_one_kind.clone()), ["one_kind_dominates"]);
+    assert_eq!(codes(Evidence { top_error, timed_out: 0, ..of_one_kind }), ["one_error_dominates"]);
 }
 
 #[test]
@@ -139,9 +238,11 @@ fn no_worker_is_running_if_a_creation_waits_and_nothing_starts_for_more_than_ten
     assert_eq!(of(0, long, Some(long)), [""; 0]);
     assert_eq!(of(1, 10 * MINUTE, Some(long)), [""; 0]);
     assert_eq!(of(1, long, Some(10 * MINUTE)), [""; 0]);
-    // All workers are busy: they send heartbeats, and have started nothing for long.
-    let busy = |alive| Evidence { waiting: 1, waiting_since: Some(ago(long)), alive, ..healthy() };
-    assert_eq!([diagnosed(busy(0)).len(), diagnosed(busy(1)).len()], [1, 0]);
+    // All workers are busy, with or without heartbeats, and have started nothing for long.
+    let busy = |alive, busy| {
+        diagnosed(Evidence { waiting: 1, waiting_since: Some(ago(long)), alive, busy, ..healthy() }).len()
+    };
+    assert_eq!([busy(0, 0), busy(1, 0), busy(0, 1)], [1, 0, 0]);
 }
 
 #[test]

@@ -48,7 +48,7 @@ fn taken(config: &Config, table: &Map<String, Value>) {
     assert_eq!(config.policy_json, given.to_string());
     assert!((1..=1_000).contains(&config.rows_per_sweep));
     assert!((1..=100).contains(&config.page_size) && (1..=100).contains(&config.max_deliveries));
-    assert!((1..=1_440).contains(&config.max_minutes_since_sweep));
+    assert!((0..=1_440).contains(&config.max_minutes_since_sweep));
     let keep = config.keep;
     assert!([keep.sweeps, keep.events, keep.rollups].iter().all(|days| (1..=3_650).contains(days)));
     if let Some(breaker) = config.breaker {

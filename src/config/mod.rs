@@ -37,8 +37,8 @@ pub struct Config {
     pub queries_per_run: u32,
     /// Drafts on a page of the list: 1 to 100, by default 20.
     pub page_size: u32,
-    /// The Worker is ready while the last good sweep of the cron trigger is younger than this: 1 to 1,440 minutes,
-    /// by default 10.
+    /// The Worker is ready while the last good sweep of the cron trigger is younger than this: 1 to 1,440 minutes, by default 10; 0
+    /// where no cron trigger is expected.
     pub max_minutes_since_sweep: u32,
     /// How the users' tokens are verified.
     pub auth: AuthConfig,

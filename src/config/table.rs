@@ -17,7 +17,7 @@ pub(super) struct Table {
     rows_per_sweep: Option<Whole<1, 1_000>>,
     queries_per_run: Option<Whole<50, 1_000>>,
     page_size: Option<Whole<1, 100>>,
-    max_minutes_since_sweep: Option<Whole<1, 1_440>>,
+    max_minutes_since_sweep: Option<Whole<0, 1_440>>,
     auth: UsersTable,
     pub(super) api_tokens: Vec<TokenTable>,
     issuers: Vec<IssuerTable>,

@@ -19,12 +19,21 @@ pub const DOMINANT_PERCENT: u64 = 80;
 pub struct Evidence {
     /// When the last good sweep of the cron trigger began.
     pub last_good_sweep: Option<Timestamp>,
-    /// How old that may be.
+    /// When the cron trigger last ran as it should: its sweep was good, or it was held.
+    pub last_run: Option<Timestamp>,
+    /// How old that may be; `u64::MAX` where no cron trigger is expected.
     pub max_ms_since_sweep: u64,
+    /// When the newest sweep began, by whatever started it,
+    pub newest_sweep: Option<Timestamp>,
+    /// and its error, if it stopped early. That it was held is none.
+    pub newest_sweep_error: Option<String>,
     /// What suspends sweeping.
     pub suspended: Option<Suspension>,
-    /// An active creation that is stale for longer than [`Thresholds::overdue_ms`]: its id, and for how long it has been stale.
+    /// An active creation that is stale for longer than [`Thresholds::overdue_ms`] and not set aside: its id, and for how long it has
+    /// been stale.
     pub overdue: Option<(String, u64)>,
+    /// What sweeps have set aside, since the database rejected what they wrote.
+    pub set_aside: Option<SetAside>,
     /// Those of the newest creations that ended within the last hour.
     pub finished: u64,
     /// Of these, the failed ones,
@@ -46,6 +55,8 @@ pub struct Evidence {
     pub waiting_since: Option<Timestamp>,
     /// When a worker last began a creation that is in progress, or one of the newest 1,000.
     pub last_start: Option<Timestamp>,
+    /// Creations in progress whose workers have sent no heartbeat: they may well be busy.
+    pub busy: u64,
     /// Creations in progress whose worker sent a heartbeat within [`SILENT_AFTER_MS`].
     pub alive: u64,
     /// Creations in progress whose worker has sent heartbeats before, and none since. One without any heartbeat proves nothing.
@@ -58,12 +69,23 @@ pub struct Evidence {
     pub unreadable: u64,
     /// The most frequent kind among the failed ones, how many failed, and how many of that kind ended.
     pub top_kind: Option<(String, u64, u64)>,
-    /// The error of the newest sweep, if it stopped early.
-    pub last_sweep_error: Option<String>,
     /// The schema that the database has.
     pub schema_version: i64,
     /// The schema that is expected.
     pub expected_schema_version: i64,
+}
+
+/// Creations that sweeps have set aside: how many, and one of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SetAside {
+    /// How many there are.
+    pub count: u64,
+    /// The id of the one that is tried again first.
+    pub id: String,
+    /// Why the database rejected it.
+    pub reason: String,
+    /// When a sweep tries it again.
+    pub until: Timestamp,
 }
 
 /// From which values on something is wrong.
@@ -125,8 +147,10 @@ pub struct Finding {
 ///
 /// | code | found if |
 /// |---|---|
-/// | `cron_not_running` | the last good sweep by cron is older than it may be, or there is none, and sweeping is not suspended |
-/// | `creations_overdue` | a creation is stale for longer than [`Thresholds::overdue_ms`], and sweeping is not suspended |
+/// | `cron_not_running` | cron has neither swept well nor been held for longer than it may, and sweeping is not suspended |
+/// | `sweep_failing` | the same, but sweeps run, and the newest one stopped early |
+/// | `creations_overdue` | a creation is stale for longer than [`Thresholds::overdue_ms`], and cron has swept since and left it |
+/// | `creations_rejected` | sweeps have set creations aside, since the database rejected what they wrote |
 /// | `circuit_breaker_open` | the [`CircuitBreaker`](super::CircuitBreaker) is open |
 /// | `ledger_differs` | a user's balance is not the sum of their ledger |
 /// | `many_stale` | at least [`FEW`] of the creations that ended, and more than [`Thresholds::stale_percent`] of them, timed out |
@@ -139,7 +163,7 @@ pub struct Finding {
 /// use stale_drafts::rules::{Evidence, Thresholds, Timestamp, alerts};
 ///
 /// let now = Timestamp::from_millis(1_700_000_000_000).unwrap();
-/// let mut evidence = Evidence { last_good_sweep: Some(now), ..Evidence::default() };
+/// let mut evidence = Evidence { last_good_sweep: Some(now), last_run: Some(now), ..Evidence::default() };
 /// assert_eq!(alerts(&evidence, &Thresholds::default(), now), []);
 ///
 /// evidence.overdue = Some((String::from("c1"), 300_000));
@@ -152,16 +176,16 @@ pub fn alerts(evidence: &Evidence, thresholds: &Thresholds, now: Timestamp) -> V
 }
 
 /// All that is wrong at the instant `now`: the alerts, and likely root causes. The critical ones come first; a wrong schema before
-/// all others, because it may explain them. Nothing found means healthy.
+/// all others, because it may explain them. What another finding explains is not said beside it. Nothing found means healthy.
 ///
 /// | code | found if |
 /// |---|---|
-/// | those of [`alerts`] | |
+/// | those of [`alerts`] | but `many_stale` only where no other finding explains it |
 /// | `schema_not_current` | the schema is not the expected one |
 /// | `sweep_failing` | the newest sweep stopped early, and sweeping is not suspended |
-/// | `no_worker_running` | a creation waits, and nothing has started, for [`START_EXPECTED_WITHIN_MS`], and no worker sends heartbeats |
+/// | `no_worker_running` | a creation waits, and nothing has started, for [`START_EXPECTED_WITHIN_MS`], and nothing is in progress |
 /// | `worker_died` | all workers that have sent heartbeats are silent, and fell silent within [`ONE_WINDOW_MS`] |
-/// | `one_kind_dominates` | of at least [`FEW`] failures, so many are of one kind, most of that kind failed, and others ended too |
+/// | `one_kind_dominates` | of at least [`FEW`] failures, so many are of one kind, most of that kind failed, others ended too, and no one error explains it |
 /// | `unreadable_times` | there are active creations whose age can't be known |
 ///
 /// ```
@@ -172,6 +196,7 @@ pub fn alerts(evidence: &Evidence, thresholds: &Thresholds, now: Timestamp) -> V
 ///     waiting: 12,
 ///     waiting_since: Timestamp::from_millis(1_700_000_000_000 - 1_500_000),
 ///     last_good_sweep: Some(now),
+///     last_run: Some(now),
 ///     max_ms_since_sweep: 600_000,
 ///     ..Evidence::default()
 /// };
@@ -180,33 +205,40 @@ pub fn alerts(evidence: &Evidence, thresholds: &Thresholds, now: Timestamp) -> V
 /// assert_eq!(findings[0].evidence, "12 creations wait, the longest for 25 minutes; nothing has ever started");
 /// ```
 pub fn diagnose(evidence: &Evidence, thresholds: &Thresholds, now: Timestamp) -> Vec<Finding> {
-    let causes = [
-        failing_sweep(evidence),
-        no_worker(evidence, now),
-        dead_worker(evidence, now),
-        one_kind(evidence),
-        unreadable(evidence),
-    ];
-    let all = alerting(evidence, thresholds, now).into_iter().chain(causes);
-    schema(evidence).into_iter().chain(in_order(all)).collect()
+    let mut found = alerting(evidence, thresholds, now);
+    let died = dead_worker(evidence, now);
+    let none_runs = no_worker(evidence, now).filter(|_| died.is_none());
+    let one_kind = one_kind(evidence).filter(|_| !has(&found, "one_error_dominates"));
+    let failing = failing_sweep(evidence, now).filter(|_| !has(&found, "sweep_failing"));
+    // That creations time out is what these lead to.
+    if died.is_some() || none_runs.is_some() || one_kind.is_some() {
+        found.retain(|finding| finding.code != "many_stale");
+    }
+    found.extend([failing, none_runs, died, one_kind, unreadable(evidence)].into_iter().flatten());
+    schema(evidence).into_iter().chain(in_order(found)).collect()
 }
 
-fn alerting(evidence: &Evidence, thresholds: &Thresholds, now: Timestamp) -> [Option<Finding>; 8] {
-    [
+fn has(findings: &[Finding], code: &str) -> bool {
+    findings.iter().any(|finding| finding.code == code)
+}
+
+fn alerting(evidence: &Evidence, thresholds: &Thresholds, now: Timestamp) -> Vec<Finding> {
+    let found = [
         cron(evidence, now),
-        overdue(evidence),
+        overdue(evidence, now),
+        rejected(evidence, now),
         suspended(evidence),
         ledger(evidence),
         many_stale(evidence, thresholds),
         one_error(evidence, thresholds.error_percent),
         outbox(evidence, thresholds, now),
         dead_letters(evidence),
-    ]
+    ];
+    found.into_iter().flatten().collect()
 }
 
 /// What was found, the critical ones first.
-fn in_order(found: impl IntoIterator<Item = Option<Finding>>) -> Vec<Finding> {
-    let mut findings: Vec<_> = found.into_iter().flatten().collect();
+fn in_order(mut findings: Vec<Finding>) -> Vec<Finding> {
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
     findings
 }
@@ -222,19 +254,27 @@ fn schema(evidence: &Evidence) -> Option<Finding> {
     })
 }
 
+/// Since when cron has not run as it should, in ms, if that is too long; `u64::MAX` if it never has.
+fn cron_is_late(evidence: &Evidence, now: Timestamp) -> Option<u64> {
+    let max = evidence.max_ms_since_sweep;
+    let last = evidence.last_run.max(evidence.last_good_sweep);
+    let age = last.map_or(u64::MAX, |at| now.millis_since(at));
+    (evidence.suspended.is_none() && max < u64::MAX && age > max).then_some(age)
+}
+
 fn cron(evidence: &Evidence, now: Timestamp) -> Option<Finding> {
-    let age = evidence.last_good_sweep.map(|at| now.millis_since(at));
-    // A suspended sweep does not count as a good one.
-    (evidence.suspended.is_none() && age.is_none_or(|age| age > evidence.max_ms_since_sweep)).then(|| Finding {
+    let age = cron_is_late(evidence, now)?;
+    let not_running = || Finding {
         code: "cron_not_running",
         severity: Severity::Critical,
         cause: String::from("the cron trigger is not sweeping"),
         evidence: match age {
-            Some(age) => format!("its last good sweep was {} ago{}", Age(age), waiting_stale(evidence)),
-            None => format!("it has never swept{}", waiting_stale(evidence)),
+            u64::MAX => format!("it has never swept{}", waiting_stale(evidence)),
+            age => format!("its last good sweep was {} ago{}", Age(age), waiting_stale(evidence)),
         },
         remedy: "check the cron trigger in the configuration and in the platform's events; sweep by hand meanwhile",
-    })
+    };
+    Some(failing_sweep(evidence, now).unwrap_or_else(not_running))
 }
 
 fn waiting_stale(evidence: &Evidence) -> String {
@@ -245,8 +285,11 @@ fn waiting_stale(evidence: &Evidence) -> String {
     }
 }
 
-fn failing_sweep(evidence: &Evidence) -> Option<Finding> {
-    let error = evidence.last_sweep_error.as_ref().filter(|_| evidence.suspended.is_none());
+fn failing_sweep(evidence: &Evidence, now: Timestamp) -> Option<Finding> {
+    // One that is older says nothing of now: nothing sweeps any more.
+    let age = now.millis_since(evidence.newest_sweep?);
+    let runs = evidence.suspended.is_none() && age <= evidence.max_ms_since_sweep;
+    let error = evidence.newest_sweep_error.as_ref().filter(|_| runs);
     error.map(|error| Finding {
         code: "sweep_failing",
         severity: Severity::Critical,
@@ -260,22 +303,21 @@ fn no_worker(evidence: &Evidence, now: Timestamp) -> Option<Finding> {
     let waited = now.millis_since(evidence.waiting_since?);
     let idle = evidence.last_start.map(|at| now.millis_since(at));
     let idle_long = idle.is_none_or(|idle| idle > START_EXPECTED_WITHIN_MS);
-    // A worker that is busy with something long sends heartbeats, and starts nothing.
-    (evidence.waiting > 0 && evidence.alive == 0 && waited > START_EXPECTED_WITHIN_MS && idle_long).then(
-        || Finding {
-            code: "no_worker_running",
-            severity: Severity::Critical,
-            cause: String::from("no worker is running"),
-            evidence: {
-                let wait = if evidence.waiting == 1 { "creation waits" } else { "creations wait" };
-                let started = idle.map_or(String::from("nothing has ever started"), |idle| {
-                    format!("nothing has started for {}", Age(idle))
-                });
-                format!("{} {wait}, the longest for {}; {started}", evidence.waiting, Age(waited))
-            },
-            remedy: "start the workers, and check that they reach the queue",
+    // A worker that is busy with something long starts nothing.
+    let idle_all = evidence.alive == 0 && evidence.busy == 0;
+    (evidence.waiting > 0 && idle_all && waited > START_EXPECTED_WITHIN_MS && idle_long).then(|| Finding {
+        code: "no_worker_running",
+        severity: Severity::Critical,
+        cause: String::from("no worker is running"),
+        evidence: {
+            let wait = if evidence.waiting == 1 { "creation waits" } else { "creations wait" };
+            let started = idle.map_or(String::from("nothing has ever started"), |idle| {
+                format!("nothing has started for {}", Age(idle))
+            });
+            format!("{} {wait}, the longest for {}; {started}", evidence.waiting, Age(waited))
         },
-    )
+        remedy: "start the workers, and check that they reach the queue",
+    })
 }
 
 fn dead_worker(evidence: &Evidence, now: Timestamp) -> Option<Finding> {
@@ -344,15 +386,38 @@ fn share(part: u64, whole: u64) -> u64 {
     part.saturating_mul(100).checked_div(whole).unwrap_or(0)
 }
 
-fn overdue(evidence: &Evidence) -> Option<Finding> {
-    // While sweeping is suspended, that is the cause.
-    let overdue = evidence.overdue.as_ref().filter(|_| evidence.suspended.is_none());
-    overdue.map(|(id, by_ms)| Finding {
+fn overdue(evidence: &Evidence, now: Timestamp) -> Option<Finding> {
+    let (id, by_ms) = evidence.overdue.as_ref()?;
+    // While nothing has swept since it became stale, what keeps it from sweeping is the cause, or its turn is still to come.
+    let good = evidence.last_good_sweep.filter(|at| evidence.last_run.is_none_or(|run| run <= *at));
+    let swept = good.is_some_and(|at| now.millis_since(at) < *by_ms);
+    let explained = evidence.suspended.is_some() || cron_is_late(evidence, now).is_some();
+    (swept && !explained).then(|| Finding {
         code: "creations_overdue",
         severity: Severity::Critical,
         cause: String::from("stale creations are not failed in time"),
         evidence: format!("`{id}` has been stale for {}, and no sweep has failed it", Age(*by_ms)),
         remedy: "check the newest sweeps and their errors; sweep by hand meanwhile",
+    })
+}
+
+fn rejected(evidence: &Evidence, now: Timestamp) -> Option<Finding> {
+    let SetAside { count, id, reason, until } = evidence.set_aside.as_ref()?;
+    let again = match until.millis_since(now) {
+        0 => String::from("at its next run"),
+        millis => format!("in {}", Age(millis)),
+    };
+    let others = match count.saturating_sub(1) {
+        0 => String::new(),
+        1 => String::from("; 1 more is set aside"),
+        others => format!("; {others} more are set aside"),
+    };
+    Some(Finding {
+        code: "creations_rejected",
+        severity: Severity::Critical,
+        cause: String::from("the database rejects that some stale creations are failed"),
+        evidence: format!("`{id}`: {reason}; a sweep tries it again {again}{others}"),
+        remedy: "remove what rejects it, such as a trigger or a constraint of yours",
     })
 }
 

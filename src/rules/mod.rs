@@ -22,7 +22,7 @@ mod verdict;
 pub use breaker::{CircuitBreaker, Suspension};
 pub use diagnosis::{
     DOMINANT_PERCENT, Evidence, FEW, Finding, ONE_WINDOW_MS, SILENT_AFTER_MS, START_EXPECTED_WITHIN_MS,
-    Severity, Thresholds, alerts, diagnose,
+    SetAside, Severity, Thresholds, alerts, diagnose,
 };
 pub use draft::{Draft, Field, Phase, Signs, Unreadable};
 pub use limit::{Attempts, InvalidMaxAge, Limit, MaxAge, Preset};

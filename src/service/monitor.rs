@@ -17,7 +17,7 @@ pub struct Settings<'a> {
     pub policy: &'a Policy,
     /// From which values on something is wrong.
     pub thresholds: &'a Thresholds,
-    /// How old the last good sweep by cron may be.
+    /// How old the last good sweep by cron may be; `u64::MAX` where no cron trigger is expected.
     pub max_ms_since_sweep: u64,
     /// How long old rows are kept.
     pub keep: Keep,

@@ -4,7 +4,7 @@ use serde::Deserialize;
 
 use super::sweep::{candidate, cutoff, cutoffs, pairs, sweep_columns};
 use super::typed::{json_text, only, typed_rows};
-use super::{Alert, CandidateRow, DatabaseError, Filter, Param, Row, Statement};
+use super::{Alert, CandidateRow, DatabaseError, Filter, Param, Row, SetAsideRow, Statement};
 use crate::rules::{Policy, Timestamp};
 
 /// At most so many active creations are counted.
@@ -55,7 +55,7 @@ const OLDEST: &str = concat!(
 
 const RATES: &str = "SELECT count(*) AS newest, coalesce(sum(status = 'draft' OR status = 'published'), 0) AS completed,
        coalesce(sum(status = 'failed'), 0) AS failed, coalesce(sum(error_code = 'generation_timeout'), 0) AS timed_out,
-       coalesce(sum(attempt > 1), 0) AS retried, coalesce(sum(status = 'pending' OR status = 'processing'), 0) AS active
+       coalesce(sum(attempt > 1), 0) AS retried, coalesce(sum(error_code = 'generation_timeout' OR attempt > 1), 0) AS stale, coalesce(sum(status = 'pending' OR status = 'processing'), 0) AS active
      FROM (SELECT status, attempt, error_code FROM stale_drafts_creations ORDER BY rowid DESC LIMIT ?1)";
 
 const SWEEPS: &str =
@@ -72,10 +72,14 @@ const ALERTS: &str = "WITH RECURSIVE codes (code) AS MATERIALIZED (
        SELECT since FROM stale_drafts_alerts WHERE code = codes.code ORDER BY since DESC LIMIT ?1))
      ORDER BY since DESC LIMIT ?1";
 
+/// What sweeps have set aside, as it stands in the table: to find what is tried again first, all of it would be read.
+const SET_ASIDE: &str =
+    "SELECT creation_id, until, reason FROM stale_drafts_rejected ORDER BY creation_id LIMIT ?1";
+
 const AUDIT: &str = "SELECT at, actor, action, detail FROM stale_drafts_audit ORDER BY id DESC LIMIT ?1";
 
 /// What a dashboard shows beside what the monitor says, from `since` on: see [`Dashboard::read`].
-pub fn dashboard(policy: &Policy, now: Timestamp, since: Timestamp) -> [Statement; 8] {
+pub fn dashboard(policy: &Policy, now: Timestamp, since: Timestamp) -> [Statement; 9] {
     let cutoffs = Param::Text(cutoffs(policy, Filter::default(), now));
     let millis = |millis: u64| Param::Integer(i64::try_from(millis).unwrap_or(i64::MAX));
     let span = if now.millis_since(since) > BY_HOUR_UP_TO_MS { DAY_MS } else { HOUR_MS };
@@ -90,6 +94,7 @@ pub fn dashboard(policy: &Policy, now: Timestamp, since: Timestamp) -> [Statemen
         Statement::new(SWEEPS, [LISTED.into()]),
         Statement::new(ALERTS, [LISTED.into()]),
         Statement::new(AUDIT, [LISTED.into()]),
+        Statement::new(SET_ASIDE, [LISTED.into()]),
     ]
 }
 
@@ -112,6 +117,8 @@ pub struct Dashboard {
     pub alerts: Vec<Alert>,
     /// What operators did.
     pub audit: Vec<Audited>,
+    /// Some of what sweeps have set aside, since the database rejected what they wrote.
+    pub set_aside: Vec<SetAsideRow>,
 }
 
 /// What an operator did.
@@ -177,6 +184,8 @@ pub struct Rates {
     pub timed_out: u64,
     /// Those that were given another attempt.
     pub retried: u64,
+    /// Those that have been stale: they timed out, or were given another attempt.
+    pub stale: u64,
     /// Those that are still being generated.
     pub active: u64,
 }
@@ -188,8 +197,8 @@ impl Dashboard {
     ///
     /// [`DatabaseError`] if they are not what was asked for.
     pub fn read(results: Vec<Vec<Row>>) -> Result<Self, DatabaseError> {
-        let wrong = |_| DatabaseError::new("expected eight results");
-        let [hours, totals, active, oldest, rates, sweeps, alerts, audit]: [Vec<Row>; 8] =
+        let wrong = |_| DatabaseError::new("expected nine results");
+        let [hours, totals, active, oldest, rates, sweeps, alerts, audit, set_aside]: [Vec<Row>; 9] =
             results.try_into().map_err(wrong)?;
         Ok(Dashboard {
             hours: typed_rows(hours)?,
@@ -200,6 +209,7 @@ impl Dashboard {
             sweeps,
             alerts: typed_rows(alerts)?,
             audit: typed_rows(audit)?,
+            set_aside: typed_rows(set_aside)?,
         })
     }
 }

@@ -35,12 +35,12 @@ pub use operators::{by_id, count, explain, sweeps};
 pub use outbox::{Destination, Event, Settlement, claim, claimed, destination_names, events, replay, settle};
 pub use retry::{PAUSES_MS, Retry};
 pub use rows::{
-    AttemptRow, CandidateRow, LedgerRow, PageRow, PlanRow, SweepRow, candidates, done_ids, page_rows,
-    suspended,
+    AttemptRow, CandidateRow, LedgerRow, PageRow, PlanRow, SetAsideRow, SweepRow, candidates, done_ids,
+    page_rows, suspended,
 };
 pub use sweep::{
     Count, Filter, SetAside, SweepStart, SweepTotals, Window, done_before, end_sweep, mark_failed, overdue,
-    readiness, retry, set_aside, stale, stale_of_user,
+    readiness, retry, set_aside, stale, stale_of_user, suspension,
 };
 pub use typed::typed_rows;
 

@@ -4,10 +4,10 @@
 use serde::Deserialize;
 
 use super::alerts::{Alert, firing};
-use super::sweep::suspended;
-use super::typed::{instant_if_any, json_text, only, typed, typed_rows};
+use super::sweep::{held, newest_by_cron, suspended};
+use super::typed::{instant_if_any, json_text, json_text_if_any, only, typed, typed_rows};
 use super::{DatabaseError, Param, Row, Statement, json, rows};
-use crate::rules::{Evidence, FEW, SILENT_AFTER_MS, Timestamp};
+use crate::rules::{Evidence, FEW, SILENT_AFTER_MS, SetAside, Timestamp};
 
 /// So many of the newest creations are looked at,
 const NEWEST: u32 = 200;
@@ -22,6 +22,8 @@ const CREATIONS_OF_A_USER: u32 = 500;
 const TRIMMED: u32 = 500;
 /// How often old rows are removed.
 const TRIM_EVERY_MS: u32 = 600_000;
+/// What was set aside is said to be so until a sweep has tried it again, which takes no longer than this.
+const TRIED_AGAIN_WITHIN_MS: u64 = 5 * 60_000;
 
 /// Takes the turn to look, if nobody has for ?2 ms. A time in the future, by another clock, is not waited for.
 const TAKE_TURN: &str = "UPDATE stale_drafts_monitor
@@ -39,8 +41,15 @@ const OBSERVE: &str = concat!(
        (SELECT count(*) FROM newest WHERE status = 'failed') AS failed,
        (SELECT count(*) FROM newest WHERE error_code = 'generation_timeout') AS timed_out,
        (SELECT error_code FROM errors) AS error_code, (SELECT n FROM errors) AS error_count,
-       (SELECT started_at FROM (SELECT source, started_at, finished_at, error FROM stale_drafts_sweeps ORDER BY id DESC LIMIT 1000)
-        WHERE source = 'cron' AND finished_at IS NOT NULL AND error IS NULL LIMIT 1) AS last_good_sweep,
+       ",
+    newest_by_cron!("started_at", "error IS NULL"),
+    " AS last_good_sweep, ",
+    newest_by_cron!("started_at", concat!("error IS NULL OR ", held!())),
+    " AS last_run,
+       (SELECT started_at FROM stale_drafts_sweeps ORDER BY id DESC LIMIT 1) AS newest_sweep,
+       (SELECT iif(", held!(), ", NULL, error) FROM stale_drafts_sweeps ORDER BY id DESC LIMIT 1) AS newest_sweep_error,
+       (SELECT json_array(creation_id, reason, min(until), count(*)) FROM (SELECT * FROM stale_drafts_rejected LIMIT 1000)
+        WHERE until > ?1 - ?4 HAVING count(*) > 0) AS set_aside,
        (SELECT due_at FROM stale_drafts_events WHERE state = 'due' ORDER BY due_at LIMIT 1) AS next_event_at,
        (SELECT failing_since FROM stale_drafts_events INDEXED BY stale_drafts_events_failing
         WHERE state = 'due' AND failing_since IS NOT NULL ORDER BY failing_since LIMIT 1) AS events_failing_since,
@@ -61,6 +70,10 @@ const CAUSES: &str = "WITH
          min(last_sign_of_life) AS earliest, max(last_sign_of_life) AS latest FROM (
          SELECT last_sign_of_life FROM stale_drafts_creations INDEXED BY stale_drafts_creations_active
          WHERE phase = 'heartbeating' AND last_sign_of_life IS NOT NULL AND last_sign_of_life <= ?6 LIMIT ?4)),
+     busy AS MATERIALIZED (
+       SELECT count(*) AS n FROM (
+         SELECT 1 FROM stale_drafts_creations INDEXED BY stale_drafts_creations_active
+         WHERE phase = 'processing' AND last_sign_of_life IS NOT NULL LIMIT ?4)),
      in_progress AS MATERIALIZED (
        SELECT max(processing_since) AS last_start FROM (
          SELECT processing_since FROM stale_drafts_creations INDEXED BY stale_drafts_creations_processing
@@ -74,7 +87,7 @@ const CAUSES: &str = "WITH
      kinds AS (SELECT kind, sum(status = 'failed') AS failed, count(*) AS n FROM finished
        GROUP BY kind ORDER BY failed DESC LIMIT 1)
      SELECT pending.n AS waiting, pending.since AS waiting_since,
-       heartbeats.alive AS alive, heartbeats.silent AS silent, heartbeats.earliest AS earliest, heartbeats.latest AS latest,
+       busy.n AS busy, heartbeats.alive AS alive, heartbeats.silent AS silent, heartbeats.earliest AS earliest, heartbeats.latest AS latest,
        (SELECT max(at) FROM (
           SELECT max(started_at) AS at FROM recent WHERE typeof(started_at) = 'integer' AND started_at BETWEEN ?7 AND ?6
           UNION ALL SELECT last_start FROM in_progress)) AS last_start,
@@ -88,9 +101,8 @@ const CAUSES: &str = "WITH
        (SELECT count(*) FROM finished WHERE error_code = 'generation_timeout') AS timed_out,
        (SELECT error_code FROM errors) AS error_code, (SELECT n FROM errors) AS error_count,
        (SELECT kind FROM kinds) AS kind, (SELECT failed FROM kinds) AS kind_failed, (SELECT n FROM kinds) AS kind_finished,
-       (SELECT error FROM stale_drafts_sweeps ORDER BY id DESC LIMIT 1) AS last_sweep_error,
        (SELECT max(version) FROM stale_drafts_schema) AS schema_version
-     FROM pending, heartbeats";
+     FROM pending, busy, heartbeats";
 
 /// The next user's balance beside the sum of their ledger, which is found by their grants and their creations.
 const NEXT_BALANCE: &str = "WITH next AS (SELECT user_id, tokens FROM stale_drafts_balances
@@ -154,7 +166,7 @@ pub fn turn(rows: Vec<Row>) -> Result<Option<bool>, DatabaseError> {
 /// What the monitor looks at: see [`observed`].
 pub fn observe(now: Timestamp) -> [Statement; 3] {
     [
-        Statement::new(OBSERVE, [now.into(), NEWEST.into(), millis(HOUR_MS)]),
+        Statement::new(OBSERVE, [now.into(), NEWEST.into(), millis(HOUR_MS), millis(TRIED_AGAIN_WITHIN_MS)]),
         Statement::new(NEXT_BALANCE, [CREATIONS_OF_A_USER.saturating_add(1).into()]),
         firing(),
     ]
@@ -195,6 +207,13 @@ struct ObservedRow {
     #[serde(deserialize_with = "instant_if_any")]
     last_good_sweep: Option<Timestamp>,
     #[serde(deserialize_with = "instant_if_any")]
+    last_run: Option<Timestamp>,
+    #[serde(deserialize_with = "instant_if_any")]
+    newest_sweep: Option<Timestamp>,
+    newest_sweep_error: Option<String>,
+    #[serde(deserialize_with = "json_text_if_any")]
+    set_aside: Option<(String, String, i64, u64)>,
+    #[serde(deserialize_with = "instant_if_any")]
     next_event_at: Option<Timestamp>,
     #[serde(deserialize_with = "instant_if_any")]
     events_failing_since: Option<Timestamp>,
@@ -218,6 +237,7 @@ struct CausesRow {
     waiting_since: Option<Timestamp>,
     #[serde(deserialize_with = "instant_if_any")]
     last_start: Option<Timestamp>,
+    busy: u64,
     alive: u64,
     silent: u64,
     #[serde(deserialize_with = "instant_if_any")]
@@ -233,7 +253,6 @@ struct CausesRow {
     kind: Option<String>,
     kind_failed: Option<u64>,
     kind_finished: Option<u64>,
-    last_sweep_error: Option<String>,
     schema_version: i64,
 }
 
@@ -262,6 +281,13 @@ pub fn observed(results: Vec<Vec<Row>>) -> Result<Observed, DatabaseError> {
         timed_out: row.timed_out,
         top_error: row.error_code.zip(row.error_count),
         last_good_sweep: row.last_good_sweep,
+        last_run: row.last_run,
+        newest_sweep: row.newest_sweep,
+        newest_sweep_error: row.newest_sweep_error,
+        set_aside: row.set_aside.map(|(id, reason, until, count)| {
+            let until = Timestamp::from_millis(until).unwrap_or(Timestamp::EPOCH);
+            SetAside { count, id, reason, until }
+        }),
         events_failing_since: row.events_failing_since,
         dead_letters: row.dead_letters,
         differs,
@@ -293,6 +319,7 @@ impl Observed {
             waiting: row.waiting,
             waiting_since: row.waiting_since,
             last_start: row.last_start,
+            busy: row.busy,
             alive: row.alive,
             silent: row.silent,
             silent_between: row.earliest.zip(row.latest),
@@ -302,7 +329,6 @@ impl Observed {
             timed_out: row.timed_out,
             top_error: row.error_code.zip(row.error_count).filter(|_| enough),
             top_kind: kind.filter(|_| enough).map(|(kind, (failed, finished))| (kind, failed, finished)),
-            last_sweep_error: row.last_sweep_error,
             schema_version: row.schema_version,
             ..std::mem::take(&mut self.evidence)
         };

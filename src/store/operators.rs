@@ -67,6 +67,8 @@ const EVENTS_OF: &str = "SELECT id, state, due_at, deliveries, last_error FROM (
        UNION ALL SELECT * FROM (SELECT * FROM stale_drafts_events WHERE state = 'dead' ORDER BY due_at DESC, id DESC LIMIT 1000))
      WHERE creation_id = ?1 ORDER BY due_at, id LIMIT 20";
 
+const SET_ASIDE: &str = "SELECT creation_id, until, reason FROM stale_drafts_rejected WHERE creation_id = ?1";
+
 /// The creations with these ids: the same row as [`super::stale`].
 pub fn by_id(ids: &[&str]) -> Statement {
     Statement::new(BY_ID, [Param::Text(json(ids))])
@@ -87,7 +89,7 @@ pub fn sweeps(before: Option<&str>, limit: u32) -> Statement {
 
 /// All about one creation: its [`super::PageRow`] in `page`, the ledger's entries, the sweeps that touched it, the
 /// attempts that are over, and the events that have not been delivered, among the newest 1,000 that are due and the newest 1,000 that
-/// are dead: in a larger backlog an older one is not shown.
-pub fn explain(id: &str) -> [Statement; 5] {
-    [ONE, LEDGER_OF, SWEEPS_OF, ATTEMPTS_OF, EVENTS_OF].map(|sql| Statement::new(sql, [id.into()]))
+/// are dead: in a larger backlog an older one is not shown. At last, whether sweeps have set it aside: rows for [`super::SetAsideRow`].
+pub fn explain(id: &str) -> [Statement; 6] {
+    [ONE, LEDGER_OF, SWEEPS_OF, ATTEMPTS_OF, EVENTS_OF, SET_ASIDE].map(|sql| Statement::new(sql, [id.into()]))
 }

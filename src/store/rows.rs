@@ -196,6 +196,17 @@ pub struct SweepRow {
     pub rows_written: Option<u64>,
 }
 
+/// That sweeps leave a creation aside for a while, since the database rejected what they wrote of it.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct SetAsideRow {
+    /// The creation.
+    pub creation_id: String,
+    /// When a sweep tries again, in epoch milliseconds.
+    pub until: u64,
+    /// The database's reason.
+    pub reason: String,
+}
+
 /// An entry of the ledger, as [`super::explain`] asks for it.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct LedgerRow {

@@ -307,25 +307,34 @@ macro_rules! sweep_columns {
     };
 }
 
-/// `$column` of the newest good sweep by cron, among the newest 1,000 sweeps: where none of these is good, the answer is the
-/// same as where there is none, and the rest of the table is not read.
-macro_rules! last_good_sweep {
-    ($column:literal) => {
+/// `$column` of the newest sweep by cron that has ended `$well`, among the newest 1,000 sweeps: where none of these has, the answer
+/// is the same as where there is none, and the rest of the table is not read.
+macro_rules! newest_by_cron {
+    ($column:literal, $well:expr) => {
         concat!(
             "(SELECT ",
             $column,
             " FROM (SELECT source, started_at, finished_at, error FROM stale_drafts_sweeps ORDER BY id DESC LIMIT 1000)
-        WHERE source = 'cron' AND finished_at IS NOT NULL AND error IS NULL LIMIT 1) AS last_good_sweep"
+        WHERE source = 'cron' AND finished_at IS NOT NULL AND (",
+            $well,
+            ") LIMIT 1)"
         )
     };
 }
 
-pub(super) use sweep_columns;
+/// Whether a sweep was held, by its error: that is how [`crate::rules::Suspension`] says it.
+macro_rules! held {
+    () => {
+        "error GLOB 'sweeping is paused by *' OR error GLOB 'the circuit breaker is open: *'"
+    };
+}
+
+pub(super) use {held, newest_by_cron, sweep_columns};
 
 #[rustfmt::skip]
 const READINESS: &str = concat!(
     "SELECT (SELECT max(version) FROM stale_drafts_schema) AS version,
-       ", last_good_sweep!("finished_at")
+       ", newest_by_cron!("finished_at", concat!("error IS NULL OR ", held!())), " AS last_run"
 );
 
 /// Which creations are looked at; `None` leaves nothing out.
@@ -371,12 +380,13 @@ pub fn stale(
     stale_by(cutoffs(policy, filter, now), now, window, breaker, now)
 }
 
-/// One creation that has been stale for more than `overdue_ms`, set aside or not, if there is one. The same row as [`stale`].
+/// One creation that has been stale for more than `overdue_ms`, if there is one. What is set aside is none, until sweeps should have
+/// tried it again. The same row as [`stale`].
 pub fn overdue(policy: &Policy, now: Timestamp, overdue_ms: u64) -> Statement {
     let one = Window { limit: 1, unreadable: 0 };
-    let cutoffs = cutoffs(policy, Filter::default(), now.saturating_sub(overdue_ms));
+    let since = now.saturating_sub(overdue_ms);
     // Nobody asks for the breaker's share, and it counts from more than one on.
-    stale_by(cutoffs, now, one, CircuitBreaker::default(), Timestamp::MAX)
+    stale_by(cutoffs(policy, Filter::default(), since), now, one, CircuitBreaker::default(), since)
 }
 
 fn stale_by(
@@ -593,9 +603,15 @@ fn noted(cost: super::Cost) -> [Param; 3] {
         .map(|number| Param::Integer(signed(number)))
 }
 
-/// One row: `version` of the schema, and when the `last_good_sweep` of the cron trigger finished, if it is among the newest 1,000.
+/// One row: `version` of the schema, and when the `last_run` of the cron trigger ended that swept well or was held, if it is among
+/// the newest 1,000 sweeps.
 pub fn readiness() -> Statement {
     Statement::new(READINESS, [])
+}
+
+/// What suspends sweeping: a row for [`super::suspended`].
+pub fn suspension() -> Statement {
+    Statement::new(concat!("SELECT ", suspended!(), " AS suspended"), [])
 }
 
 fn whole(count: usize) -> Param {

@@ -39,3 +39,11 @@ pub(super) fn instant_if_any<'de, D: Deserializer<'de>>(column: D) -> Result<Opt
 pub(super) fn json_text<'de, T: DeserializeOwned, D: Deserializer<'de>>(column: D) -> Result<T, D::Error> {
     serde_json::from_str(&String::deserialize(column)?).map_err(D::Error::custom)
 }
+
+/// The same where it may be `NULL`.
+pub(super) fn json_text_if_any<'de, T: DeserializeOwned, D: Deserializer<'de>>(
+    column: D,
+) -> Result<Option<T>, D::Error> {
+    let text = Option::<String>::deserialize(column)?;
+    text.map(|text| serde_json::from_str(&text).map_err(D::Error::custom)).transpose()
+}

@@ -116,6 +116,8 @@ pub(super) async fn allowed(
     let (name, scopes) = identify(context, presented, assertion).await.map_err(Denial::Unauthorized)?;
     if scopes.contains(&scope) {
         context.identified();
+        // Who only reads has nothing written, beside the answer either.
+        context.monitors.set(scope != Scope::Read);
         Ok(name)
     } else {
         Err(Denial::Forbidden(format!("`{name}` lacks the scope `{}`", scope.as_str())))

@@ -18,10 +18,11 @@ thread_local! {
 }
 
 pub(super) fn settings(context: &Context) -> Settings<'_> {
+    let max_minutes = u64::from(context.config.max_minutes_since_sweep);
     Settings {
         policy: &context.config.policy,
         thresholds: &context.config.alerts,
-        max_ms_since_sweep: u64::from(context.config.max_minutes_since_sweep).saturating_mul(MINUTE_MS),
+        max_ms_since_sweep: if max_minutes == 0 { u64::MAX } else { max_minutes.saturating_mul(MINUTE_MS) },
         keep: context.config.keep,
         destinations: courier::destinations(context).app,
     }

@@ -4,7 +4,8 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::{Just, Strategy, any, prop_assert, prop_assert_eq, prop_oneof, proptest};
 use stale_drafts::rules::{
-    CircuitBreaker, Evidence, Finding, Severity, Suspension, Thresholds, Timestamp, alerts, diagnose,
+    CircuitBreaker, Evidence, Finding, SetAside, Severity, Suspension, Thresholds, Timestamp, alerts,
+    diagnose,
 };
 
 use crate::generate::{now, passes};
@@ -31,23 +32,36 @@ fn code() -> impl Strategy<Value = String> {
 }
 
 fn evidence() -> impl Strategy<Value = Evidence> {
-    let creations = (number(), at(), at(), number(), number(), option::of((now(), now())));
+    let creations = (number(), at(), at(), number(), number(), number(), option::of((now(), now())));
     let found = (option::of(number()), number(), number(), number(), number());
     let tops = (option::of((code(), number())), option::of((code(), number(), number())));
-    let sweeps = (at(), number(), option::of(".*"), -1..=5_i64, prop_oneof![any::<i64>(), 3..=5_i64]);
+    let sweeps = (at(), at(), at(), number(), option::of(".*"));
+    let schema = (-1..=5_i64, prop_oneof![any::<i64>(), 3..=5_i64]);
+    let set_aside =
+        option::of((".*", ".*", now(), 1..=1_000_u64).prop_map(|(id, reason, until, count)| SetAside {
+            count,
+            id,
+            reason,
+            until,
+        }));
     let overdue = option::of((".*", any::<u64>()));
-    let monitored = (overdue, vec(".*", 0..3), at(), number(), option::of(suspended()));
-    (creations, found, tops, sweeps, monitored).prop_map(
-        |(creations, found, (top_error, top_kind), sweeps, monitored)| {
-            let (waiting, waiting_since, last_start, alive, silent, silent_between) = creations;
+    let monitored = (overdue, set_aside, vec(".*", 0..3), at(), number(), option::of(suspended()));
+    (creations, found, tops, sweeps, schema, monitored).prop_map(
+        |(creations, found, (top_error, top_kind), sweeps, (schema_version, expected), monitored)| {
+            let (waiting, waiting_since, last_start, busy, alive, silent, silent_between) = creations;
             let (stale, unreadable, finished, failed, timed_out) = found;
-            let (last_good_sweep, max_ms_since_sweep, last_sweep_error, schema_version, expected) = sweeps;
-            let (overdue, differs, events_failing_since, dead_letters, suspended) = monitored;
+            let (last_good_sweep, held, newest, max_ms_since_sweep, newest_sweep_error) = sweeps;
+            let last_run = last_good_sweep.max(held);
+            let (overdue, set_aside, differs, events_failing_since, dead_letters, suspended) = monitored;
             Evidence {
                 last_good_sweep,
+                last_run,
                 max_ms_since_sweep,
+                newest_sweep: newest.max(last_run),
+                newest_sweep_error,
                 suspended,
                 overdue,
+                set_aside,
                 finished,
                 failed,
                 timed_out,
@@ -58,13 +72,13 @@ fn evidence() -> impl Strategy<Value = Evidence> {
                 waiting,
                 waiting_since,
                 last_start,
+                busy,
                 alive,
                 silent,
                 silent_between,
                 stale,
                 unreadable,
                 top_kind,
-                last_sweep_error,
                 schema_version,
                 expected_schema_version: expected,
             }
@@ -90,9 +104,11 @@ fn thresholds() -> impl Strategy<Value = Thresholds> {
     )
 }
 
-const ALERTS: [&str; 9] = [
+const ALERTS: [&str; 11] = [
     "cron_not_running",
+    "sweep_failing",
     "creations_overdue",
+    "creations_rejected",
     "circuit_breaker_open",
     "ledger_differs",
     "many_stale",
@@ -126,11 +142,16 @@ fn has(findings: &[Finding], code: &str) -> bool {
 
 proptest! {
     #[test]
-    fn every_diagnosis_is_in_order_and_says_what_the_alerts_say(evidence in evidence(), thresholds in thresholds(), now in now()) {
+    fn every_diagnosis_is_in_order_and_says_what_the_alerts_say_but_for_what_a_cause_explains(evidence in evidence(), thresholds in thresholds(), now in now()) {
         let alerts = alerts(&evidence, &thresholds, now);
         prop_assert!(in_order(&alerts, &ALERTS));
         let mut diagnosis = diagnose(&evidence, &thresholds, now);
-        prop_assert!(alerts.iter().all(|alert| diagnosis.contains(alert)));
+        let explained = ["no_worker_running", "worker_died", "one_kind_dominates"].iter().any(|cause| has(&diagnosis, cause));
+        let said = |alert: &Finding| diagnosis.contains(alert) != (explained && alert.code == "many_stale");
+        prop_assert!(alerts.iter().all(said));
+        // One worker that died is said once.
+        prop_assert!(!(has(&diagnosis, "worker_died") && has(&diagnosis, "no_worker_running")));
+        prop_assert!(!(has(&diagnosis, "one_error_dominates") && has(&diagnosis, "one_kind_dominates")));
         // A wrong schema may explain everything else.
         if let Some(at) = diagnosis.iter().position(|finding| finding.code == "schema_not_current") {
             prop_assert_eq!(at, 0);
@@ -144,27 +165,28 @@ proptest! {
         let findings = diagnose(&evidence, &thresholds, now);
         let suspended = has(&findings, "circuit_breaker_open") || has(&findings, "sweeping_paused");
         prop_assert_eq!(suspended, evidence.suspended.is_some());
-        prop_assert_eq!(has(&findings, "creations_overdue"), evidence.overdue.is_some() && !suspended);
-        prop_assert_eq!(has(&findings, "sweep_failing"), evidence.last_sweep_error.is_some() && !suspended);
-        prop_assert!(!(suspended && has(&findings, "cron_not_running")));
+        let sweeping = ["cron_not_running", "sweep_failing", "creations_overdue"].map(|code| has(&findings, code));
+        prop_assert!(!(suspended && sweeping.contains(&true)));
+        prop_assert!(!(sweeping[0] && (sweeping[1] || sweeping[2])));
+        prop_assert_eq!(has(&findings, "creations_rejected"), evidence.set_aside.is_some());
         prop_assert_eq!(has(&findings, "ledger_differs"), !evidence.differs.is_empty());
         prop_assert_eq!(has(&findings, "dead_letters"), evidence.dead_letters > 0);
     }
 
     #[test]
     fn what_is_wrong_does_not_heal_by_waiting(evidence in evidence(), thresholds in thresholds(), now in now(), later in passes()) {
-        let later = now.saturating_add(later);
-        let codes = |now| {
-            let findings = diagnose(&evidence, &thresholds, now);
-            findings.into_iter().map(|finding| finding.code).collect::<Vec<_>>()
-        };
-        let after = codes(later);
-        prop_assert!(codes(now).iter().all(|code| after.contains(code)));
+        let found = diagnose(&evidence, &thresholds, now);
+        // What is overdue is so for longer.
+        let overdue = evidence.overdue.map(|(id, by)| (id, by.saturating_add(later)));
+        let after = diagnose(&Evidence { overdue, ..evidence }, &thresholds, now.saturating_add(later));
+        // A cause may take the place of what it leads to.
+        let worst = |findings: &[Finding]| findings.iter().map(|finding| finding.severity).max();
+        prop_assert!(worst(&found) <= worst(&after));
     }
 
     #[test]
     fn nothing_that_is_in_order_is_found(now in now(), alive in number(), finished in number()) {
-        let evidence = Evidence { alive, finished, last_good_sweep: Some(now), ..Evidence::default() };
+        let evidence = Evidence { alive, finished, last_good_sweep: Some(now), last_run: Some(now), ..Evidence::default() };
         prop_assert_eq!(diagnose(&evidence, &Thresholds::default(), now), []);
     }
 

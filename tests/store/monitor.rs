@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use stale_drafts::config::Keep;
-use stale_drafts::rules::{Finding, Policy, Severity, Suspension, Thresholds};
+use stale_drafts::rules::{Finding, Policy, SetAside, Severity, Suspension, Thresholds};
 use stale_drafts::service::monitor::{self, Occasion, Settings};
 use stale_drafts::store::{self, Alert, Observed, Row};
 
@@ -43,7 +43,8 @@ fn what_is_observed() {
     let Observed { evidence, checked, firing, next_event_at } = seen(&database);
     assert_eq!((evidence.finished, evidence.failed, evidence.timed_out), (4, 3, 1));
     assert_eq!(evidence.top_error, Some((String::from("broken"), 2)));
-    assert_eq!(evidence.last_good_sweep, Some(at(NOW - 9)));
+    assert_eq!((evidence.last_good_sweep, evidence.last_run), (Some(at(NOW - 9)), Some(at(NOW - 9))));
+    assert_eq!((evidence.newest_sweep, evidence.newest_sweep_error), (Some(now()), None));
     assert_eq!(next_event_at, Some(at(NOW - 7)));
     assert_eq!((evidence.events_failing_since, evidence.dead_letters), (Some(at(4)), 1));
     assert_eq!(
@@ -308,7 +309,7 @@ fn a_pause_of_an_hour_is_one_warning() {
     good_sweep(&database, "1", NOW - HOUR);
     add(&database, "late", json!({ "created_at": NOW - 3 * HOUR }));
     database.write(&format!(
-        "INSERT INTO stale_drafts_sweeps (id, source, started_at, finished_at, error) VALUES ('2', 'cron', {NOW}, {NOW}, 'sweeping is paused')"
+        "INSERT INTO stale_drafts_sweeps (id, source, started_at, finished_at, error) VALUES ('2', 'cron', {NOW}, {NOW}, 'lost')"
     ));
     let (policy, thresholds) = (Policy::default(), Thresholds::default());
     let codes = || {
@@ -317,9 +318,13 @@ fn a_pause_of_an_hour_is_one_warning() {
         health.findings.iter().map(|finding| finding.code).collect::<Vec<_>>()
     };
     let waits = "no_worker_running";
-    assert_eq!(codes(), ["cron_not_running", "creations_overdue", "sweep_failing", waits]);
+    assert_eq!(codes(), ["sweep_failing", waits]);
     database.one(store::hold("paused", Some("ops"), "", now()));
     assert_eq!(codes(), [waits, "sweeping_paused"]);
+    // The sweeps were held, as their rows say. Once sweeping goes on, nothing is wrong: the next sweep is still to come.
+    database.write("UPDATE stale_drafts_sweeps SET error = 'sweeping is paused by `ops`' WHERE id = '2'");
+    database.one(store::release("paused"));
+    assert_eq!(codes(), [waits]);
 }
 
 #[test]
@@ -330,7 +335,7 @@ fn a_look_and_a_diagnosis_write_nothing() {
     let (policy, thresholds) = (Policy::default(), Thresholds::default());
     let settings = settings(&policy, &thresholds);
     let looked = wait(monitor::look(&database, &settings, now())).unwrap();
-    assert_eq!(looked.findings.len(), 2);
+    assert_eq!(looked.findings.len(), 1);
     wait(monitor::diagnose(&database, &settings, now(), None)).unwrap();
     assert_eq!(stands(&database), before);
 }
@@ -349,4 +354,37 @@ fn what_is_overdue_is_said_with_its_delay() {
     assert_eq!(look(), [""; 0]);
     add(&database, "later", json!({ "created_at": NOW - HOUR - 3 * MINUTE - 1 }));
     assert_eq!(look(), ["`later` has been stale for 3 minutes, and no sweep has failed it"]);
+}
+
+#[test]
+fn what_is_set_aside_is_said_until_sweeps_have_tried_it_again() {
+    let database = database();
+    for id in ["a", "b"] {
+        add(&database, id, json!({ "created_at": NOW - HOUR }));
+        let set_aside = store::SetAside { id, attempt: 1, until: NOW, reason: "the app says no" };
+        database.one(store::set_aside(&[set_aside]));
+    }
+    let seen =
+        |millis| store::observed(database.all(&store::observe(at(millis)))).unwrap().evidence.set_aside;
+    let (id, reason) = (String::from("a"), String::from("the app says no"));
+    let both = Some(SetAside { count: 2, id, reason, until: now() });
+    assert_eq!(
+        (seen(NOW - 1), seen(NOW + 5 * MINUTE - 1), seen(NOW + 5 * MINUTE)),
+        (both.clone(), both, None)
+    );
+}
+
+#[test]
+fn the_error_of_the_newest_sweep_is_said_unless_it_was_held() {
+    let database = database();
+    let seen = |id: &str, error: &str| {
+        database.write(&format!(
+            "INSERT INTO stale_drafts_sweeps (id, source, started_at, finished_at, error) VALUES ('{id}', 'cron', {NOW}, {NOW}, '{error}')"
+        ));
+        let evidence = seen(&database).evidence;
+        (evidence.last_good_sweep, evidence.last_run, evidence.newest_sweep_error)
+    };
+    assert_eq!(seen("1", "lost"), (None, None, Some(String::from("lost"))));
+    let open = Suspension::BreakerOpen { detail: String::from("many") };
+    assert_eq!(seen("2", &open.to_string()), (None, Some(now()), None));
 }

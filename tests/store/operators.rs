@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use stale_drafts::rules::Evidence;
-use stale_drafts::store::{self, ActiveBand, Dashboard, Observed, Rates, Rolled, Row};
+use stale_drafts::store::{self, ActiveBand, Dashboard, Observed, Rates, Rolled, Row, SetAsideRow};
 
 use crate::sqlite::Sqlite;
 use crate::{HOUR, LONG_AGO, MINUTE, NOW, add, at, database, now, policy, row};
@@ -79,7 +79,8 @@ fn everything_about_one_creation() {
          INSERT INTO stale_drafts_events (id, due_at, destinations, created_at, creation_id, body)
          VALUES ('e1', 1, 1, 1, 'c', '{}'), ('e2', 1, 1, 1, 'another', '{}')",
     );
-    let [page, ledger, sweeps, attempts, events] = database.all(&store::explain("c")).try_into().unwrap();
+    let [page, ledger, sweeps, attempts, events, set_aside] =
+        database.all(&store::explain("c")).try_into().unwrap();
     let page = store::page_rows(&page).unwrap();
     assert_eq!((page.len(), page[0].creation.id.as_str(), page[0].refunded_tokens), (1, "c", Some(5)));
     // A creation that is brought in failed is refunded at once, by the database's clock.
@@ -87,6 +88,24 @@ fn everything_about_one_creation() {
     assert_eq!(column(&sweeps, "id"), ["1", "2"]);
     assert_eq!(column(&attempts, "attempt"), [1]);
     assert_eq!(column(&events, "id"), ["e1"]);
+    assert_eq!(set_aside, []);
+}
+
+#[test]
+fn what_is_set_aside_is_shown_with_its_reason_and_until_when() {
+    let database = database();
+    add(&database, "c", json!({}));
+    let set_aside = store::SetAside { id: "c", attempt: 1, until: NOW + 7, reason: "the app says no" };
+    database.one(store::set_aside(&[set_aside]));
+    let row = SetAsideRow {
+        creation_id: String::from("c"),
+        until: NOW + 7,
+        reason: String::from("the app says no"),
+    };
+    let explained = database.all(&store::explain("c")).remove(5);
+    assert_eq!(store::typed_rows::<SetAsideRow>(explained).unwrap(), std::slice::from_ref(&row));
+    let results = database.all(&store::dashboard(&policy(&[]), now(), now()));
+    assert_eq!(Dashboard::read(results).unwrap().set_aside, [row]);
 }
 
 #[test]
@@ -159,14 +178,12 @@ fn the_evidence_of_a_diagnosis() {
     }
     add(&database, "done", ended("video", None, HOUR));
     add(&database, "done long ago", ended("video", None, HOUR + 1));
-    sweep(&database, "1", "cron", NOW - 9, None);
-    sweep(&database, "2", "tool", NOW - 8, None);
-    sweep(&database, "3", "cron", NOW - 7, Some("lost"));
     let version = store::SCHEMA_VERSION;
     let expected = Evidence {
         waiting: 2,
         waiting_since: Some(at(NOW - 3)),
         last_start: Some(at(NOW - 8 * MINUTE)),
+        busy: 1,
         alive: 1,
         silent: 3,
         silent_between: Some((at(NOW - 7 * MINUTE), at(NOW - 5 * MINUTE))),
@@ -175,7 +192,6 @@ fn the_evidence_of_a_diagnosis() {
         failed: 5,
         top_error: Some((String::from("broken"), 3)),
         top_kind: Some((String::from("video"), 4, 5)),
-        last_sweep_error: Some(String::from("lost")),
         schema_version: version,
         ..Evidence::default()
     };
@@ -271,7 +287,7 @@ fn a_dashboard_reads_everything() {
     assert_eq!(read.active, [band("film", None, None), image(0), image(2), image(3), image(4)]);
     let oldest: Vec<_> = read.oldest.iter().map(|row| row.id.as_str()).collect();
     assert_eq!(oldest, ["film", "old"]);
-    let rates = Rates { newest: 10, completed: 2, failed: 3, timed_out: 1, retried: 1, active: 5 };
+    let rates = Rates { newest: 10, completed: 2, failed: 3, timed_out: 1, retried: 1, stale: 2, active: 5 };
     assert_eq!(read.rates, rates);
     assert_eq!(column(&read.sweeps, "id"), ["2", "1"]);
     let alerts: Vec<_> = read.alerts.iter().map(|alert| (alert.code.as_str(), alert.resolved_at)).collect();
@@ -283,7 +299,7 @@ fn a_dashboard_reads_everything() {
 #[test]
 fn a_dashboard_is_all_of_its_results_or_an_error() {
     let error = Dashboard::read(vec![Vec::new(); 7]).unwrap_err();
-    assert_eq!(error.to_string(), "expected eight results");
+    assert_eq!(error.to_string(), "expected nine results");
     // From the beginning on is all but what stands over all.
     let database = database();
     database

@@ -228,11 +228,13 @@ fn what_was_set_aside_comes_again_when_it_is_due_and_after_the_others() {
     assert_eq!(found(), ["b", "c"]);
     database.write("UPDATE stale_drafts_creations SET status = 'processing' WHERE id = 'a'");
     assert_eq!(rejected(), [json!(null); 0]);
-    // An operator hears of what is overdue although it is set aside.
+    // What is set aside is no fault of the sweeps, until they should have tried it again.
     for id in ["b", "c"] {
         aside(id, 1, NOW + 1);
     }
-    assert_eq!((found(), overdue()), (vec![], vec![String::from("b")]));
+    assert_eq!((found(), overdue()), (vec![], vec![]));
+    aside("b", 1, NOW);
+    assert_eq!(overdue(), ["b"]);
 }
 
 #[test]
@@ -624,7 +626,7 @@ fn the_newest_good_sweep_by_cron_is_what_counts_for_readiness() {
     let database = database();
     let ready = || {
         let row = database.one(store::readiness()).remove(0);
-        (row["version"].clone(), row["last_good_sweep"].clone())
+        (row["version"].clone(), row["last_run"].clone())
     };
     assert_eq!(ready(), (json!(store::SCHEMA_VERSION), Value::Null));
     let end = |sweep_id, source, error, now| {
@@ -635,6 +637,14 @@ fn the_newest_good_sweep_by_cron_is_what_counts_for_readiness() {
     end("2", "tool", None, at(CLOCK + 2));
     end("3", "cron", Some("lost"), at(CLOCK + 3));
     assert_eq!(ready().1, json!(CLOCK + 1));
+    // One that was held has run as it should. It is told by what a suspension says of itself.
+    let paused = Suspension::Paused { actor: String::from("ops"), since: now() };
+    let open = Suspension::BreakerOpen { detail: String::from("many") };
+    let [paused, open] = [paused.to_string(), open.to_string()];
+    for (millis, id, held) in [(4, "4", &paused), (5, "5", &open)] {
+        end(id, "cron", Some(held), at(CLOCK + millis));
+        assert_eq!(ready().1, json!(CLOCK + millis));
+    }
 }
 
 #[test]

@@ -1,67 +1,66 @@
 use maud::{Markup, html};
 
 use super::dashboard::DashboardView;
-use super::layout::{count, minute, table};
+use super::layout::{count, day, minute, table};
 use crate::rules::LAGS;
 use crate::store::{ActiveBand, Rolled};
 
 const HOUR_MS: u64 = 3_600_000;
+/// The height of the chart, in its own units.
+const HEIGHT: u64 = 200;
 /// The bands of the time from the deadline to the mark, as people read them.
 const LAG_WORDS: [&str; 6] =
     ["up to 1 min", "up to 5 min", "up to 15 min", "up to 1 h", "up to 6 h", "longer"];
 const BAND_WORDS: [&str; 5] = ["first quarter", "second", "third", "last quarter", "beyond its limit"];
 
-/// A bar chart of what timed out, by hours, and the table behind it.
+/// A bar chart of what went stale, by spans of time, and the table behind it.
 pub(super) fn over_time(view: &DashboardView<'_>) -> Markup {
-    let step = match view.hours {
-        ..49 => 1,
-        49..169 => 6,
-        _ => 24,
-    };
-    let step_ms = HOUR_MS.saturating_mul(step);
-    let place = |millis: u64| millis.checked_div(step_ms).unwrap_or(0);
-    let last = place(view.now.as_millis());
-    let bars = u64::from(view.hours).div_ceil(step).max(1);
-    let first = last.saturating_sub(bars.saturating_sub(1));
-    let mut sums: Vec<(u64, [u64; 3])> = (first..=last).map(|at| (at, [0; 3])).collect();
-    for row in &view.data.hours {
-        let series = match (row.outcome.as_str(), row.stuck_status.as_str()) {
-            ("retried", _) => 2,
-            (_, "processing") => 1,
-            _ => 0,
-        };
-        let at = place(row.hour).checked_sub(first).and_then(|at| usize::try_from(at).ok());
-        if let Some(number) = at.and_then(|at| sums.get_mut(at)).and_then(|(_, sums)| sums.get_mut(series)) {
-            *number = number.saturating_add(row.creations);
-        }
-    }
+    let spans = Spans::new(view);
     let names = ["Failed while pending", "Failed while processing", "Retried"];
-    let add = |numbers: &[u64]| numbers.iter().fold(0, |sum: u64, number| sum.saturating_add(*number));
-    let highest = sums.iter().map(|(_, three)| add(three)).max().unwrap_or(0);
-    let row = |(at, three): &(u64, [u64; 3])| {
+    let highest = spans.sums.iter().map(|(_, three)| add(three)).max().unwrap_or(0);
+    let ticks = ticks(highest);
+    let top = ticks.last().copied().unwrap_or(1).max(1);
+    let row = |(from, three): &(u64, [u64; 3])| {
         let [one, two, other] = three.map(count);
-        (*three != [0; 3]).then(|| vec![minute(at.saturating_mul(step_ms)), one, two, other])
+        (*three != [0; 3]).then(|| vec![minute(*from), one, two, other])
     };
-    let rows: Vec<_> = sums.iter().rev().filter_map(row).collect();
+    let rows: Vec<_> = spans.sums.iter().rev().filter_map(row).collect();
+    let bars = spans.sums.len() as u64;
     let width = 960_u64.checked_div(bars).unwrap_or(1).max(2);
+    let of_top = |number: u64| number.saturating_mul(HEIGHT).checked_div(top).unwrap_or(0);
     html! {
         section .panel aria-labelledby="over-time" {
-            h2 #over-time { "Stale creations over time" }
-            @if highest == 0 { p .muted { "None in the last " (view.hours) " hours." } }
+            h2 #over-time { "Stale creations over time, " (spans.word) }
+            @if highest == 0 { p .muted { "None in the last " (span_word(view.hours)) "." } }
             @else {
-                p .legend aria-hidden="true" { @for (name, at) in names.iter().zip(0..) { span .{ "key series-" (at) } {} (name) " " } }
-                svg .chart viewBox="0 0 960 210" role="img" aria-label={ "Bars by time; the highest is " (highest) } preserveAspectRatio="none" {
-                    @for ((_, three), at) in sums.iter().zip(0_u64..) {
-                        @let heights = three.map(|number| number.saturating_mul(190).checked_div(highest).unwrap_or(0));
-                        @for (series, height) in heights.iter().enumerate().filter(|(_, height)| **height > 0) {
-                            @let below = add(heights.get(..series).unwrap_or_default());
-                            rect .{ "series-" (series) } x=(at.saturating_mul(width).saturating_add(1)) width=(width.saturating_sub(2).max(1))
-                                y=(200_u64.saturating_sub(below.saturating_add(*height))) height=(height.max(&1)) {}
+                p .legend aria-hidden="true" { @for (name, at) in names.iter().zip(0..) { span { span .{ "key series-" (at) } {} (name) } } }
+                figure .plot {
+                    div .y aria-hidden="true" { @for tick in ticks.iter().rev() { span { (count(*tick)) } } }
+                    svg .chart viewBox={ "0 0 " (width.saturating_mul(bars)) " " (HEIGHT) } role="img"
+                        aria-label={ "Bars " (spans.word) ", up to " (count(highest)) "; the table below has their numbers" } preserveAspectRatio="none" {
+                        @for tick in &ticks {
+                            @let y = HEIGHT.saturating_sub(of_top(*tick));
+                            line .grid x1="0" x2=(width.saturating_mul(bars)) y1=(y) y2=(y) {}
+                        }
+                        @for ((from, three), at) in spans.sums.iter().zip(0_u64..).filter(|((_, three), _)| *three != [0; 3]) {
+                            g {
+                                title { (minute(*from)) ": " @for (name, number) in names.iter().zip(three).filter(|(_, number)| **number > 0) { (name) " " (count(*number)) ". " } }
+                                @for (series, number) in three.iter().enumerate().filter(|(_, number)| **number > 0) {
+                                    // What is there is seen.
+                                    @let height = of_top(*number).max(2);
+                                    @let below = of_top(add(three.get(..series).unwrap_or_default()));
+                                    rect .{ "series-" (series) } x=(at.saturating_mul(width).saturating_add(width / 10)) width=(width.saturating_sub(width / 5).max(1))
+                                        y=(HEIGHT.saturating_sub(below.saturating_add(height))) height=(height) {}
+                                }
+                            }
                         }
                     }
-                    line .axis x1="0" x2="960" y1="201" y2="201" {}
+                    div .x aria-hidden="true" { @for (at, (from, _)) in spans.sums.iter().enumerate() {
+                        // The last ones would have no room.
+                        span { @if at.saturating_add(3) < spans.sums.len() { (spans.label(*from).unwrap_or_default()) } }
+                    } }
+                    figcaption .muted { "UTC" }
                 }
-                p .ends .muted { span { (minute(first.saturating_mul(step_ms))) } span { "highest: " (count(highest)) } span { (minute(last.saturating_mul(step_ms))) " UTC" } }
                 details {
                     summary { "As a table" }
                     (table(&["From (UTC)", names[0], names[1], names[2]], rows))
@@ -69,6 +68,78 @@ pub(super) fn over_time(view: &DashboardView<'_>) -> Markup {
             }
         }
     }
+}
+
+/// What the axis says: round numbers from 0 to the highest or above, four at most beside 0.
+fn ticks(highest: u64) -> Vec<u64> {
+    let mut steps = (0..19)
+        .flat_map(|power| [1, 2, 5].map(|digit: u64| digit.saturating_mul(10_u64.saturating_pow(power))));
+    let step = steps.find(|step| highest.div_ceil(*step) <= 4).unwrap_or(u64::MAX);
+    (0..=highest.div_ceil(step)).map(|at| step.saturating_mul(at)).collect()
+}
+
+/// `24 hours`, `7 days`
+pub(super) fn span_word(hours: u32) -> String {
+    match (hours / 24, hours % 24) {
+        (days @ 2.., 0) => format!("{days} days"),
+        (0, 1) => String::from("hour"),
+        _ => format!("{hours} hours"),
+    }
+}
+
+/// The spans of time that have a bar each, with what was failed while pending, failed while processing, and retried.
+struct Spans {
+    word: &'static str,
+    hours: u64,
+    sums: Vec<(u64, [u64; 3])>,
+}
+
+impl Spans {
+    fn new(view: &DashboardView<'_>) -> Self {
+        let (word, hours) = match view.hours {
+            ..49 => ("by the hour", 1),
+            49..169 => ("by 6 hours", 6),
+            _ => ("by the day", 24),
+        };
+        let span_ms = HOUR_MS.saturating_mul(hours);
+        let place = |millis: u64| millis.checked_div(span_ms).unwrap_or(0);
+        let last = place(view.now.as_millis());
+        let bars = u64::from(view.hours).div_ceil(hours).max(1);
+        let first = last.saturating_sub(bars.saturating_sub(1));
+        let mut sums: Vec<(u64, [u64; 3])> =
+            (first..=last).map(|at| (at.saturating_mul(span_ms), [0; 3])).collect();
+        for row in &view.data.hours {
+            let series = match (row.outcome.as_str(), row.stuck_status.as_str()) {
+                ("retried", _) => 2,
+                (_, "processing") => 1,
+                _ => 0,
+            };
+            let at = place(row.hour).checked_sub(first).and_then(|at| usize::try_from(at).ok());
+            if let Some(number) =
+                at.and_then(|at| sums.get_mut(at)).and_then(|(_, sums)| sums.get_mut(series))
+            {
+                *number = number.saturating_add(row.creations);
+            }
+        }
+        Spans { word, hours, sums }
+    }
+
+    /// What the axis says below a bar, if anything: each sixth hour, each midnight, or each Monday.
+    fn label(&self, from: u64) -> Option<String> {
+        let hour = from / HOUR_MS;
+        let day = || day(from);
+        match self.hours {
+            1 if hour.is_multiple_of(24) => Some(day()),
+            1 => hour.is_multiple_of(6).then(|| format!("{:02}:00", hour % 24)),
+            6 => hour.is_multiple_of(24).then(day),
+            // The epoch began on a Thursday.
+            _ => ((hour / 24) % 7 == 4).then(day),
+        }
+    }
+}
+
+fn add(numbers: &[u64]) -> u64 {
+    numbers.iter().fold(0, |sum: u64, number| sum.saturating_add(*number))
 }
 
 /// Bars for the values of a column.

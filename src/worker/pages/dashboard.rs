@@ -1,11 +1,11 @@
 use maud::{Markup, html};
 use serde_json::Value;
 
-use super::charts::{actives, breakdown, lags, over_time};
+use super::charts::{actives, breakdown, lags, over_time, span_word};
 use super::layout::{count, dashboard_layout, form, minute, table};
 use crate::rules::{Age, Policy, Severity, Suspension, Timestamp, Verdict, badge, classify};
 use crate::service::monitor::Health;
-use crate::store::{Alert, Audited, CandidateRow, Dashboard, Rates, Rolled, Row};
+use crate::store::{Alert, Audited, CandidateRow, Dashboard, Rates, Rolled, Row, SetAsideRow};
 
 /// What the dashboard is made from.
 #[derive(Clone, Copy, Debug)]
@@ -30,9 +30,7 @@ pub struct DashboardView<'a> {
 
 /// The dashboard as a page. Complete without JavaScript.
 pub fn dashboard_page(view: &DashboardView<'_>) -> String {
-    let DashboardView { data, health, .. } = *view;
-    let failed = failed(&data.hours);
-    let refunded: u64 = data.hours.iter().map(|row| row.tokens).fold(0, u64::saturating_add);
+    let data = view.data;
     let body = html! {
         a .skip href="#health" { "Skip to what is wrong" }
         header .bar {
@@ -52,14 +50,8 @@ pub fn dashboard_page(view: &DashboardView<'_>) -> String {
         main .dashboard data-now=(view.now.as_millis()) {
             @if !view.notice.is_empty() { p .notice role="status" { "Done: " (view.notice) "." } }
             (health_section(view))
-            section .tiles aria-label="In short" {
-                (tile("Timed out", &count(failed), &format!("in {} hours", view.hours), failed > 0))
-                (tile("Refunded", &count(refunded), "tokens", false))
-                (rate_tiles(&data.rates))
-                @let oldest = oldest(view);
-                (tile("Longest silent", &oldest.0, &oldest.1, oldest.2))
-                (tile("Last sweep by cron", &health.last_good_sweep.map_or(String::from("never"), |at| ago(view.now, at)), "without an error", false))
-            }
+            (stale_tiles(view))
+            (generation_tiles(view))
             (over_time(view))
             div .two {
                 (breakdown("By reason", "rule", &data.hours, |row| &row.rule))
@@ -67,6 +59,7 @@ pub fn dashboard_page(view: &DashboardView<'_>) -> String {
                 (lags(&data.hours))
                 (actives(&data.active))
             }
+            (set_aside(&data.set_aside))
             (silent(view))
             (sweeps(&data.sweeps))
             (alerts(&data.alerts))
@@ -90,13 +83,13 @@ fn health_section(view: &DashboardView<'_>) -> Markup {
             @if findings.is_empty() { p { "Cron sweeps, stale creations fail in time, balances equal the ledger, and events are delivered." } }
             ul {
                 @for finding in findings {
-                    li {
-                        strong { (finding.cause) } " " code { (finding.code) }
+                    li data-code=(finding.code) {
+                        strong { (capitalized(&finding.cause)) }
                         @if let Some(alert) = view.health.firing.iter().find(|alert| alert.code == finding.code) {
                             span .muted { " for " (Age(view.now.as_millis().saturating_sub(alert.since))) }
                         }
-                        p { (finding.evidence) }
-                        p .muted { "→ " (finding.remedy) }
+                        p { (capitalized(&finding.evidence)) "." }
+                        p .muted { "→ " (capitalized(finding.remedy)) ". " code { (finding.code) } }
                     }
                 }
             }
@@ -110,17 +103,60 @@ fn tile(name: &str, value: &str, unit: &str, bad: bool) -> Markup {
     }
 }
 
-fn rate_tiles(rates: &Rates) -> Markup {
-    let ended = rates.completed.saturating_add(rates.failed);
-    let share = |part: u64, whole: u64| match part.saturating_mul(1_000).checked_div(whole) {
+/// How many went stale, their share, and what was done about it.
+fn stale_tiles(view: &DashboardView<'_>) -> Markup {
+    let sum = |outcome: &str, of: fn(&Rolled) -> u64| {
+        let rows = view.data.hours.iter().filter(|row| row.outcome == outcome);
+        rows.map(of).fold(0, u64::saturating_add)
+    };
+    let creations: fn(&Rolled) -> u64 = |row| row.creations;
+    let (failed, retried) = (sum("failed", creations), sum("retried", creations));
+    let Rates { newest, stale, .. } = view.data.rates;
+    let all = failed.saturating_add(retried);
+    html! {
+        section aria-labelledby="stale" {
+            h2 #stale { "Stale creations in the last " (span_word(view.hours)) }
+            div .tiles {
+                (tile("Went stale", &count(all), "beyond their limit", all > 0))
+                (tile("Share of all", &share(stale, newest), &format!("of the newest {}", count(newest)), false))
+                (tile("Failed", &count(failed), "by a sweep", false))
+                (tile("Retried", &count(retried), "with another attempt", false))
+                (tile("Refunded", &count(sum("failed", |row| row.tokens)), "tokens", false))
+            }
+        }
+    }
+}
+
+fn generation_tiles(view: &DashboardView<'_>) -> Markup {
+    let DashboardView { data, health, .. } = *view;
+    let Rates { completed, failed, timed_out, .. } = data.rates;
+    let ended = completed.saturating_add(failed);
+    let active = |pending: bool| {
+        let bands = data.active.iter().filter(|band| (band.phase == "pending") == pending);
+        bands.map(|band| band.creations).fold(0, u64::saturating_add)
+    };
+    let oldest = oldest(view);
+    let swept = health.last_good_sweep.map_or(String::from("never"), |at| ago(view.now, at));
+    html! {
+        section aria-labelledby="generation" {
+            h2 #generation { "Generation now" }
+            div .tiles {
+                (tile("Waiting", &count(active(true)), "for a worker", false))
+                (tile("In progress", &count(active(false)), "with or without heartbeats", false))
+                (tile("Longest silent", &oldest.0, &oldest.1, oldest.2))
+                (tile("Success", &share(completed, ended), &format!("of the newest {} that ended", count(ended)), false))
+                (tile("Failure", &share(failed, ended), &format!("{} by time-out", share(timed_out, ended)), false))
+                (tile("Last sweep by cron", &swept, "without an error", false))
+            }
+        }
+    }
+}
+
+/// A part in percent, with a tenth.
+fn share(part: u64, whole: u64) -> String {
+    match part.saturating_mul(1_000).checked_div(whole) {
         Some(tenths) => format!("{}.{} %", tenths / 10, tenths % 10),
         None => String::from("–"),
-    };
-    let of = format!("of the newest {}", count(rates.newest));
-    html! {
-        (tile("Success", &share(rates.completed, ended), &of, false))
-        (tile("Failure", &share(rates.failed, ended), &format!("{} by time-out", share(rates.timed_out, ended)), false))
-        (tile("Retried", &share(rates.retried, rates.newest), &of, false))
     }
 }
 
@@ -159,7 +195,7 @@ fn silent(view: &DashboardView<'_>) -> Markup {
                 tbody {
                     @for (row, age, badge) in rows {
                         tr {
-                            th scope="row" { a href={ "/dashboard/creations/" (encode(&row.id)) } { (row.id) } }
+                            th scope="row" { (creation_link(&row.id)) }
                             td { (row.user_id) } td { (row.kind) } td { (Age(age)) } td { (badge) }
                         }
                     }
@@ -194,16 +230,39 @@ fn sweeps(rows: &[Row]) -> Markup {
     }
 }
 
+/// Creations that no sweep can fail, and why.
+fn set_aside(rows: &[SetAsideRow]) -> Markup {
+    html! {
+        @if !rows.is_empty() {
+            section .panel {
+                h2 { "Set aside, since the database rejects their failure" }
+                div .scroll tabindex="0" role="region" aria-label="Set aside" { table {
+                    thead { tr { th { "Creation" } th { "Tried again (UTC)" } th { "Reason" } } }
+                    tbody {
+                        @for row in rows {
+                            tr { th scope="row" { (creation_link(&row.creation_id)) } td { (minute(row.until)) } td { (row.reason) } }
+                        }
+                    }
+                } }
+            }
+        }
+    }
+}
+
+fn creation_link(id: &str) -> Markup {
+    html! { a href={ "/dashboard/creations/" (encode(id)) } { (id) } }
+}
+
 fn alerts(rows: &[Alert]) -> Markup {
     let cells = |alert: &Alert| {
-        let resolved = alert.resolved_at.map_or_else(|| String::from("fires"), minute);
-        vec![minute(alert.since), resolved, alert.code.clone(), alert.evidence.clone()]
+        let resolved = alert.resolved_at.map_or_else(|| String::from("not yet"), minute);
+        vec![minute(alert.since), resolved, capitalized(&alert.cause), alert.evidence.clone()]
     };
     html! {
         section .panel {
             h2 { "The last alerts" }
             @if rows.is_empty() { p .muted { "None." } }
-            @else { (table(&["Fired (UTC)", "Resolved (UTC)", "Alert", "Evidence"], rows.iter().map(cells).collect())) }
+            @else { (table(&["Since (UTC)", "Until (UTC)", "What was wrong", "Evidence"], rows.iter().map(cells).collect())) }
         }
     }
 }
@@ -226,10 +285,10 @@ fn actions(view: &DashboardView<'_>) -> Markup {
     }
 }
 
-fn failed(rows: &[Rolled]) -> u64 {
-    rows.iter()
-        .filter(|row| row.outcome == "failed")
-        .fold(0, |sum: u64, row| sum.saturating_add(row.creations))
+/// A sentence of the rules, as it begins a line. An id is left as it is.
+fn capitalized(text: &str) -> String {
+    let mut characters = text.chars();
+    characters.next().map(|first| first.to_uppercase().chain(characters).collect()).unwrap_or_default()
 }
 
 fn ago(now: Timestamp, at: Timestamp) -> String {

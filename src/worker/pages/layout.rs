@@ -68,6 +68,12 @@ pub(super) fn minute(millis: u64) -> String {
     rfc3339(millis).get(..16).unwrap_or_default().replace('T', " ")
 }
 
+/// The day of an instant in UTC, as an axis says it: `13 Nov`.
+pub(super) fn day(millis: u64) -> String {
+    let time = i64::try_from(millis).ok().and_then(DateTime::from_timestamp_millis);
+    time.map(|time| time.format("%-d %b").to_string()).unwrap_or_default()
+}
+
 /// A table that may be scrolled.
 pub(super) fn table(heads: &[&str], rows: Vec<Vec<String>>) -> Markup {
     html! {

@@ -59,11 +59,15 @@ pub fn explanation_page(explanation: &Explanation) -> String {
         ("Charged", draft.tokens.to_string()),
         ("Refunded", draft.refunded_tokens.to_string()),
     ];
+    let set_aside = explanation.set_aside.iter();
     let all = serde_json::to_string_pretty(explanation).unwrap_or_default();
     let body = html! {
         header .bar { h1 { "Creation " (draft.id) } a href="/dashboard" { "Back to the dashboard" } }
         main .dashboard {
             section .panel {
+                @for row in set_aside {
+                    p .error { "The database rejects its failure: " (row.reason) ". A sweep tries again after " (minute(row.until)) " UTC." }
+                }
                 dl .facts { @for (name, value) in &facts { div { dt { (name) } dd { (value) } } } }
                 details { summary { "All of it: ledger, attempts, sweeps, events" } pre tabindex="0" { (all) } }
             }

@@ -4,6 +4,7 @@ use js_sys::Reflect;
 use serde_json::{Map, Value, json};
 use worker::{Env, console_error};
 
+use crate::rules::Suspension;
 use crate::store::{self, Database as _, SCHEMA_VERSION};
 use crate::worker::app::{Context, Invocation, config};
 use crate::worker::problem::json;
@@ -29,17 +30,22 @@ pub(in crate::worker) async fn ready(Invocation { env, .. }: Invocation) -> Resp
         }
         Err(error) => (Ok(()), Err(error.clone()), Err(error)),
     };
-    let checks =
-        [("configuration", configuration), ("secrets", secrets), ("schema", schema), ("sweep", sweep)];
+    let ok = |check: Check| check.map(|()| "ok");
+    let checks = [
+        ("configuration", ok(configuration)),
+        ("secrets", ok(secrets)),
+        ("schema", ok(schema)),
+        ("sweep", sweep),
+    ];
     let ready = checks.iter().all(|(_, check)| check.is_ok());
-    let text = |check: Check| check.map_or_else(Value::from, |()| Value::from("ok"));
+    let text = |check: Result<&str, String>| check.map_or_else(Value::from, Value::from);
     let checks: Map<_, _> = checks.into_iter().map(|(name, check)| (name.to_owned(), text(check))).collect();
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     json(status, &json!({ "ready": ready, "checks": checks }))
 }
 
-/// Whether the schema is current, and whether the last good sweep is recent.
-async fn database(context: &Context) -> (Check, Check) {
+/// Whether the schema is current; and whether the cron trigger sweeps, or what else is right about that.
+async fn database(context: &Context) -> (Check, Result<&'static str, String>) {
     let rows = match context.database.run(&[store::readiness()]).await {
         Ok(results) => results.into_iter().next().unwrap_or_default(),
         // Anybody may ask: the database's own words go to the log.
@@ -59,10 +65,18 @@ async fn database(context: &Context) -> (Check, Check) {
             version.unwrap_or(0)
         )),
     };
+    if let Err(error) = &schema {
+        // Whether it sweeps is no other question.
+        return (schema.clone(), Err(error.clone()));
+    }
+    if let Some(held) = held(context).await {
+        return (schema, Ok(held));
+    }
     let limit = context.config.max_minutes_since_sweep;
     let now = i64::try_from(context.now.as_millis()).unwrap_or(i64::MAX);
-    let sweep = match number("last_good_sweep").map(|finished_at| now.saturating_sub(finished_at) / 60_000) {
-        Some(minutes) if minutes < i64::from(limit) => Ok(()),
+    let sweep = match number("last_run").map(|finished_at| now.saturating_sub(finished_at) / 60_000) {
+        _ if limit == 0 => Ok("not expected: `max_minutes_since_sweep` is 0"),
+        Some(minutes) if minutes < i64::from(limit) => Ok("ok"),
         Some(minutes) => {
             Err(format!("the last good sweep was {minutes} minutes ago: expected less than {limit}"))
         }
@@ -86,4 +100,13 @@ fn bindings(env: &Env) -> Check {
         }
     }
     Ok(())
+}
+
+/// What holds sweeping: neither a fault of the cron trigger, nor a reason to send nobody here.
+async fn held(context: &Context) -> Option<&'static str> {
+    let rows = context.database.run(&[store::suspension()]).await.ok()?.into_iter().next()?;
+    Some(match store::suspended(&rows)? {
+        Suspension::Paused { .. } => "held: an operator paused sweeping",
+        Suspension::BreakerOpen { .. } => "held: the circuit breaker is open",
+    })
 }

@@ -53,6 +53,13 @@ pub fn run(api: &Api, id: &str, json: bool) -> Result<Code, Error> {
     if text(creation, "stored_status") == "failed" && creation.get("late_at").is_some_and(Value::is_number) {
         fact("", &format!("a late result is kept: mark-stale-drafts restore {}", text(creation, "id")));
     }
+    if let Some(set_aside) = answer.get("set_aside").filter(|set_aside| set_aside.is_object()) {
+        fact(
+            "Set aside",
+            &format!("until {}, since the database rejects its failure", time(set_aside, "until")),
+        );
+        fact("", &text(set_aside, "reason"));
+    }
     fact(
         "Tokens",
         &format!("{} charged, {} refunded", text(creation, "tokens"), text(creation, "refunded_tokens")),
