@@ -1,5 +1,3 @@
-use std::fmt;
-
 use super::status::{Active, Status};
 use super::time::{Time, Timestamp};
 
@@ -186,11 +184,5 @@ impl Field {
             Field::StartedAt => "started_at",
             Field::HeartbeatAt => "heartbeat_at",
         }
-    }
-}
-
-impl fmt::Display for Field {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
     }
 }

@@ -11,7 +11,7 @@ use crate::rules::{
 };
 use crate::store::{
     self, CandidateRow, Cost, Count, Database, DatabaseError, Filter, PlanRow, Row, SetAside, SweepStart,
-    SweepTotals, Window,
+    SweepTotals, TOGETHER, Window,
 };
 
 /// Who asked for a sweep.
@@ -98,7 +98,7 @@ const REJECTED_FOR_MS: u64 = 3_600_000;
 /// After this time it tries again what was only rejected together with others.
 const REJECTED_TOGETHER_FOR_MS: u64 = 300_000;
 /// So much later come the next ones that were rejected together, so many as a sweep can tell from one another.
-const TURN_MS: u64 = 60_000;
+const TURN_MS: u32 = 60_000;
 
 /// Whom events go to, as `stale_drafts_events.destinations` has it; 0 is nobody, and then none is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -371,12 +371,12 @@ impl<D: Database> Run<'_, D> {
             let mixed = 0 < retries && retries < part.len();
             if part.len() < steps.len() && !self.may_ask(if mixed { STATEMENTS * 2 } else { STATEMENTS }) {
                 if in_turn > 0 && in_turn.saturating_add(part.len()) > self.rows_of_a_turn() {
-                    wait = wait.saturating_add(TURN_MS);
+                    wait = wait.saturating_add(TURN_MS.into());
                     in_turn = 0;
                 }
                 in_turn = in_turn.saturating_add(part.len());
                 for step in part {
-                    let error = format!("rejected together with others: {reason}");
+                    let error = format!("{TOGETHER}{reason}");
                     self.outcome.rejected.push(Rejected { id: step.row.id.clone(), error: error.clone() });
                     aside.push((step, wait, error));
                 }
@@ -494,9 +494,11 @@ impl<D: Database> Run<'_, D> {
                 attempt: step.row.attempt,
                 until: self.request.now.saturating_add(*millis).as_millis(),
                 reason,
+                together: reason.starts_with(TOGETHER),
             })
             .collect();
-        self.database.run(&[store::set_aside(&creations)]).await.map(drop)
+        let first_turn = self.request.now.saturating_add(REJECTED_TOGETHER_FOR_MS);
+        self.database.run(&[store::set_aside(&creations, first_turn, TURN_MS)]).await.map(drop)
     }
 
     /// Leaves the sweep's row, unless its last transaction did.

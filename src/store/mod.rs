@@ -39,8 +39,8 @@ pub use rows::{
     page_rows, suspended,
 };
 pub use sweep::{
-    Count, Filter, SetAside, SweepStart, SweepTotals, Window, done_before, end_sweep, mark_failed, overdue,
-    readiness, retry, set_aside, stale, stale_of_user, suspension,
+    Count, Filter, SetAside, SweepStart, SweepTotals, TOGETHER, Window, done_before, end_sweep, mark_failed,
+    overdue, readiness, retry, set_aside, stale, stale_of_user, suspension,
 };
 pub use typed::typed_rows;
 

@@ -278,12 +278,16 @@ const DONE_BEFORE: &str =
        OR EXISTS (SELECT 1 FROM stale_drafts_attempts AS a
          WHERE a.creation_id = j.value ->> 'id' AND a.attempt = j.value ->> 'attempt' AND a.sweep_id = ?1)";
 
-/// Sets creations aside whose write the database rejected, unless they have moved on.
+/// Sets creations aside whose write the database rejected, unless they have moved on. Those that were only rejected together with
+/// others come after all who wait for such a turn already: so no two parts are joined again, which would go on for ever.
 #[rustfmt::skip]
 const SET_ASIDE: &str = concat!(
     "INSERT INTO stale_drafts_rejected (creation_id, until, reason)
-     SELECT c.id, j.value ->> 'until', j.value ->> 'reason'
-     FROM json_each(?1) AS j CROSS JOIN stale_drafts_creations AS c INDEXED BY sqlite_autoindex_stale_drafts_creations_1
+     SELECT c.id, (j.value ->> 'until') + iif(j.value ->> 'together', waiting.shift, 0), j.value ->> 'reason'
+     FROM (SELECT max(0, ifnull(max(until), 0) + ?3 - ?2) AS shift FROM stale_drafts_rejected
+       WHERE until >= ?2 AND reason LIKE 'rejected together with others: %'
+         AND creation_id NOT IN (SELECT value ->> 'id' FROM json_each(?1))) AS waiting
+     CROSS JOIN json_each(?1) AS j CROSS JOIN stale_drafts_creations AS c INDEXED BY sqlite_autoindex_stale_drafts_creations_1
      ON c.id = j.value ->> 'id' AND +c.attempt = j.value ->> 'attempt' AND +c.", active!(), "
      WHERE true
      ON CONFLICT (creation_id) DO UPDATE SET until = excluded.until, reason = excluded.reason"
@@ -496,9 +500,10 @@ pub fn done_before(sweep_id: &str, plan: &[PlanRow<'_>]) -> Statement {
     Statement::new(DONE_BEFORE, [sweep_id.into(), Param::Text(super::json(plan))])
 }
 
-/// Leaves creations aside whose write the database rejected: no sweep looks at one before its `until`.
-pub fn set_aside(creations: &[SetAside<'_>]) -> Statement {
-    Statement::new(SET_ASIDE, [Param::Text(super::json(creations))])
+/// Leaves creations aside whose write the database rejected: no sweep looks at one before its `until`. The turns of those that were
+/// rejected together begin at `first_turn`, or `turn_ms` after the last of those who wait already.
+pub fn set_aside(creations: &[SetAside<'_>], first_turn: Timestamp, turn_ms: u32) -> Statement {
+    Statement::new(SET_ASIDE, [Param::Text(super::json(creations)), first_turn.into(), turn_ms.into()])
 }
 
 /// A creation to be set aside.
@@ -512,7 +517,12 @@ pub struct SetAside<'a> {
     pub until: u64,
     /// What the database said.
     pub reason: &'a str,
+    /// Whether it was only rejected together with others; then [`TOGETHER`] begins the reason.
+    pub together: bool,
 }
+
+/// How the reason of those begins that were only rejected together with others.
+pub const TOGETHER: &str = "rejected together with others: ";
 
 /// What a sweep's row says of it from the beginning.
 #[derive(Clone, Copy, Debug)]

@@ -1,12 +1,17 @@
 //! Carries events: to Cloudflare Queues and to a webhook.
 
+use std::pin::pin;
+use std::time::Duration;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use futures_util::future::{Either, select};
 use js_sys::JSON;
 use serde_json::{Value, json};
+use worker::wasm_bindgen_futures::JsFuture;
 use worker::{
-    AbortSignal, Fetch, Headers, Method, Queue, QueueContentType, RawMessageBuilder, Request, RequestInit,
-    RequestRedirect, console_error,
+    AbortSignal, Delay, Fetch, Headers, Method, Queue, QueueContentType, RawMessageBuilder, Request,
+    RequestInit, RequestRedirect, ResponseBody, console_error,
 };
 
 use super::app::{Context, now};
@@ -98,7 +103,12 @@ async fn enqueue(context: &Context, name: &str, bodies: &[&str]) -> Result<(), S
         Ok(RawMessageBuilder::new(body).build_with_content_type(QueueContentType::Json))
     };
     let messages = bodies.iter().map(message).collect::<worker::Result<Vec<_>>>().map_err(text)?;
-    queue.send_raw_batch(messages).await.map_err(text)
+    let sent = pin!(queue.send_raw_batch(messages));
+    match select(sent, Delay::from(Duration::from_millis(TIMEOUT_MS))).await {
+        Either::Left((sent, _)) => sent.map_err(text),
+        // It may have the messages all the same: they are sent again.
+        Either::Right(_) => Err(format!("it did not answer within {} s", TIMEOUT_MS / 1_000)),
+    }
 }
 
 /// An error's own words.
@@ -136,5 +146,11 @@ async fn send(url: &str, headers: &[(&str, &str)], body: &str) -> worker::Result
         .with_body(Some(body.into()));
     let signal = AbortSignal::from(web_sys::AbortSignal::timeout_with_u32(TIMEOUT_MS as u32));
     let request = Request::new_with_init(url, &init)?;
-    Ok(Fetch::Request(request).send_with_signal(&signal).await?.status_code())
+    let answer = Fetch::Request(request).send_with_signal(&signal).await?;
+    let status = answer.status_code();
+    // Nobody reads the rest of it, and a body that waits to be read keeps a connection: the runtime has six.
+    if let ResponseBody::Stream(body) = answer.body() {
+        let _ = JsFuture::from(body.cancel()).await;
+    }
+    Ok(status)
 }

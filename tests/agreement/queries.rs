@@ -140,9 +140,10 @@ proptest! {
                 let until = table.now.as_millis() + 1;
                 let aside = |id: &String| {
                     let row = creations.iter().find(|row| row.id == *id).unwrap();
-                    SetAside { id: &row.id, attempt: row.attempt, until, reason: "no" }
+                    SetAside { id: &row.id, attempt: row.attempt, until, reason: "no", together: false }
                 };
-                sqlite.run(&store::set_aside(&next.iter().map(aside).collect::<Vec<_>>()));
+                let aside: Vec<_> = next.iter().map(aside).collect();
+                sqlite.run(&store::set_aside(&aside, table.now, 1));
                 found.extend(next);
             }
             prop_assert_eq!(ids(&sqlite.run(&stale(ALL)), "candidates"), Vec::<String>::new());

@@ -23,8 +23,8 @@ fn expected(Scene { terms, now, draft, .. }: &Scene) -> String {
         [(Field::CreatedAt, draft.created_at), (field, entered), (Field::HeartbeatAt, draft.heartbeat_at)];
     for (field, time) in times {
         match time {
-            Time::Malformed => return format!("malformed {field}"),
-            Time::Implausible => return format!("implausible {field}"),
+            Time::Malformed => return format!("malformed {}", field.as_str()),
+            Time::Implausible => return format!("implausible {}", field.as_str()),
             Time::Missing | Time::At(_) => {}
         }
     }
@@ -66,8 +66,8 @@ fn described(verdict: &Verdict) -> String {
     match verdict {
         Verdict::Unreadable(Unreadable::UnknownStatus) => String::from("unknown_status"),
         Verdict::Unreadable(Unreadable::Missing) => String::from("missing"),
-        Verdict::Unreadable(Unreadable::Malformed(field)) => format!("malformed {field}"),
-        Verdict::Unreadable(Unreadable::Implausible(field)) => format!("implausible {field}"),
+        Verdict::Unreadable(Unreadable::Malformed(field)) => format!("malformed {}", field.as_str()),
+        Verdict::Unreadable(Unreadable::Implausible(field)) => format!("implausible {}", field.as_str()),
         Verdict::Unreadable(Unreadable::Future(_)) => String::from("future"),
         Verdict::Settled(status) => format!("settled {status}"),
         Verdict::Fresh { status, deadline: None, .. } => format!("fresh {status} for ever"),

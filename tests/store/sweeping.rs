@@ -396,7 +396,7 @@ fn rejected_rows_that_have_something_in_common_are_told_from_the_others_in_a_few
         // A transaction says whether one of its rows is rejected, and no more: for what has nothing in common that takes as many
         // transactions as there are rows, however they are chosen.
         ("here and there", "NEW.id * 7919 % 1000 < 300", 1, 1, 1_000, 7),
-        ("the oldest", "NEW.id < '0300'", 1, 1, 50, 12),
+        ("the oldest", "NEW.id < '0300'", 1, 1, 50, 60),
     ] {
         let needed = invocations(refused, owners, kinds, queries);
         println!(

@@ -27,9 +27,11 @@ export const WORKER_TOKEN = "n0t-Used-Anywhere-Else-Worker-91d7e";
 export const CLEANUP_TOKEN = "n0t-Used-Anywhere-Else-Cleanup-2b81c";
 
 /** Stands before the Worker: sets its clock and interferes with its database as it is told. */
-const STAND = `
+const stand = (queries) => `
 import Worker from "./index.js";
 
+/** How many queries an invocation may make. */
+const QUERIES = ${queries};
 const nothing = { call: 0, failBefore: 0, failAfter: 0, sqlBefore: 0, holdAt: 0, dieAt: 0, times: 0, sql: [] };
 // The orders given by a pattern that no call has met yet.
 let unmet = new Map();
@@ -51,6 +53,42 @@ let failing = null;
 const { setTimeout: timer } = globalThis;
 globalThis.setTimeout = (callback, ms, ...rest) => timer(callback, ms < 5_000 ? ms / 100 : ms, ...rest);
 const lost = () => new Error("D1_ERROR: Network connection lost.", { cause: new Error("Network connection lost.") });
+
+/** What the platform allows, and the local runtime does not hold anybody to: docs/limits.md. */
+const LIMITS = { string: 2_000_000, statement: 100_000, parameters: 100, batchBytes: 256_000, messageBytes: 128_000, messages: 100 };
+const bytes = (text) => new TextEncoder().encode(text).length;
+const exceeded = [];
+const exceed = (what) => {
+  exceeded.push(what);
+  throw new Error("D1_ERROR: " + what);
+};
+/** The statements of an invocation are counted, and what is bound and answered has the database's sizes. */
+function limited(statements, invocation) {
+  invocation.queries += statements.length;
+  if (invocation.queries > QUERIES) exceed("Too many API requests by single worker invocation: " + invocation.queries);
+  for (const { statement, params } of statements) {
+    if (bytes(statement) > LIMITS.statement) exceed("statement too long");
+    if (params.length > LIMITS.parameters) exceed("too many SQL variables");
+    for (const param of params) if (typeof param === "string" && bytes(param) > LIMITS.string) throw new Error("D1_ERROR: string or blob too big: SQLITE_TOOBIG");
+  }
+}
+function answered(results) {
+  for (const row of results.flatMap(({ results: rows }) => rows ?? [])) {
+    for (const cell of Object.values(row)) if (typeof cell === "string" && bytes(cell) > LIMITS.string) throw new Error("D1_ERROR: string or blob too big: SQLITE_TOOBIG");
+  }
+}
+function limitedQueue(queue) {
+  return {
+    send: (body, options) => limitedQueue(queue).sendBatch([{ body, ...options }]),
+    async sendBatch(messages) {
+      const sizes = [...messages].map(({ body }) => bytes(JSON.stringify(body)) + 100);
+      if (sizes.length > LIMITS.messages) exceed("a batch of " + sizes.length + " messages");
+      if (sizes.some((size) => size > LIMITS.messageBytes)) exceed("a message of " + Math.max(...sizes) + " bytes");
+      if (sizes.reduce((sum, size) => sum + size, 0) > LIMITS.batchBytes) exceed("a batch of more than 256 kB");
+      return queue.sendBatch(messages);
+    },
+  };
+}
 
 /** The request, whose body breaks off in the middle. */
 const cut = ({ url, method, headers }) => {
@@ -74,7 +112,7 @@ function ordered(number, statements) {
   return found;
 }
 
-function watched(database, actor, die) {
+function watched(database, actor, die, invocation = { queries: 0 }) {
   return new Proxy(database, {
     get(target, name) {
       const value = target[name];
@@ -90,7 +128,9 @@ function watched(database, actor, die) {
         }
       };
       async function pass(statements) {
+        limited(statements, invocation);
         const result = await target.batch(statements);
+        answered(result);
         for (const { meta } of result) cost = { queries: cost.queries + 1, rows_read: cost.rows_read + meta.rows_read, rows_written: cost.rows_written + meta.rows_written };
         return result;
       }
@@ -128,11 +168,12 @@ function watched(database, actor, die) {
 }
 // The local dataset forgets what it is given: what the Worker hands to it is noted on the way.
 const dataset = ({ ANALYTICS }) => ANALYTICS && { ANALYTICS: { writeDataPoint: (point) => (points.push(point), ANALYTICS.writeDataPoint(point)) } };
-const made = (env, context, actor) => new Worker(context, { ...env, ...dataset(env), DB: watched(env.DB, actor, () => env.DIE.fetch("http://die")) });
+const queued = (env) => Object.fromEntries(Object.entries(env).filter(([, value]) => typeof value?.sendBatch === "function").map(([name, queue]) => [name, limitedQueue(queue)]));
+const made = (env, context, actor) => new Worker(context, { ...env, ...dataset(env), ...queued(env), DB: watched(env.DB, actor, () => env.DIE.fetch("http://die")) });
 export default {
   async fetch(request, env, context) {
     if (new URL(request.url).pathname === "/__stand") {
-      if (request.method === "GET") return Response.json({ received, cost, points, calls: orders.call, spent });
+      if (request.method === "GET") return Response.json({ received, cost, points, calls: orders.call, spent, exceeded });
       const { now: time, turns: list, ...rest } = await request.json();
       now = time ?? now;
       turns = list ?? null;
@@ -175,9 +216,10 @@ const worker = { name: "worker", sha256: createHash("sha256").update(WORKER_TOKE
  * Starts a Worker with an empty, migrated database. Stop it with `stop()`. What goes to `queues` comes back by
  * `received()`; what goes to `producers` is for one of `others`, which are Miniflare's options of further Workers. With
  * a folder as `registry`, the Workers of other Miniflares with the same one are found too. With a folder as `persist`, the
- * database outlives the runtime. `die` is called when an order says so. `outbound` answers what the Workers fetch.
+ * database outlives the runtime. `die` is called when an order says so. An invocation may make so many `queries`: D1 allows 1,000, and
+ * 50 on the free plan. `outbound` answers what the Workers fetch.
  */
-export async function start({ config = {}, bindings = {}, migrate = true, ratelimits, queues = [], producers = [], others = [], registry, persist, die, outbound } = {}) {
+export async function start({ config = {}, bindings = {}, migrate = true, ratelimits, queues = [], producers = [], others = [], registry, persist, die, outbound, queries = 1_000 } = {}) {
   const logs = [];
   let counted = {};
   let byPattern = false;
@@ -186,7 +228,7 @@ export async function start({ config = {}, bindings = {}, migrate = true, rateli
     queueProducers: Object.fromEntries([...queues, ...producers].map((name) => [name, { queueName: name.toLowerCase() }])),
     queueConsumers: Object.fromEntries(queues.map((name) => [name.toLowerCase(), { maxBatchSize: 100, maxBatchTimeout: 0 }])),
     modules: [
-      { type: "ESModule", path: join(root, "build/stand.js"), contents: STAND },
+      { type: "ESModule", path: join(root, "build/stand.js"), contents: stand(queries) },
       { type: "ESModule", path: join(root, "build/index.js"), contents: read("build/index.js").toString() },
       { type: "CompiledWasm", path: join(root, "build/index_bg.wasm"), contents: read("build/index_bg.wasm") },
     ],
@@ -264,6 +306,8 @@ export async function start({ config = {}, bindings = {}, migrate = true, rateli
     url: () => miniflare.ready,
     async stop() {
       try {
+        const { exceeded } = await (await fetch("/__stand")).json();
+        if (exceeded.length > 0) throw new Error(`the Worker has exceeded what the platform allows: ${exceeded.join(", ")}`);
         if (byPattern) await this.order({});
       } finally {
         await miniflare.dispose();
