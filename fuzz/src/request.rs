@@ -82,8 +82,9 @@ fn plan(body: &str) {
     assert!(plan.id().is_none_or(|id| id.bytes().all(|byte| byte.is_ascii_alphanumeric())));
     let creations = planned.iter().zip(list).map(|(planned, given)| {
         assert_eq!(Some(planned.id), given["id"].as_str());
-        assert_eq!(Some(u64::from(planned.attempt)), given["attempt"].as_u64());
-        assert_eq!(Some(planned.last_sign_of_life), given["last_sign_of_life"].as_u64());
+        // A whole number may be written as 5.0, or 0 as -0.
+        assert_eq!(Some(f64::from(planned.attempt)), given["attempt"].as_f64());
+        assert_eq!(Some(planned.last_sign_of_life as f64), given["last_sign_of_life"].as_f64());
         let word = planned.stuck_status.map_or("unknown", Status::as_str);
         assert!(planned.stuck_status.is_none() || given["stuck_status"] == word);
         let action = planned.action.as_str();

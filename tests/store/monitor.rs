@@ -361,8 +361,9 @@ fn what_is_set_aside_is_said_until_sweeps_have_tried_it_again() {
     let database = database();
     for id in ["a", "b"] {
         add(&database, id, json!({ "created_at": NOW - HOUR }));
-        let set_aside = store::SetAside { id, attempt: 1, until: NOW, reason: "the app says no" };
-        database.one(store::set_aside(&[set_aside]));
+        let set_aside =
+            store::SetAside { id, attempt: 1, until: NOW, reason: "the app says no", together: false };
+        database.one(store::set_aside(&[set_aside], now(), 60_000));
     }
     let seen =
         |millis| store::observed(database.all(&store::observe(at(millis)))).unwrap().evidence.set_aside;

@@ -95,8 +95,9 @@ fn everything_about_one_creation() {
 fn what_is_set_aside_is_shown_with_its_reason_and_until_when() {
     let database = database();
     add(&database, "c", json!({}));
-    let set_aside = store::SetAside { id: "c", attempt: 1, until: NOW + 7, reason: "the app says no" };
-    database.one(store::set_aside(&[set_aside]));
+    let set_aside =
+        store::SetAside { id: "c", attempt: 1, until: NOW + 7, reason: "the app says no", together: false };
+    database.one(store::set_aside(&[set_aside], now(), 60_000));
     let row = SetAsideRow {
         creation_id: String::from("c"),
         until: NOW + 7,
