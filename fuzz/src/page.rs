@@ -134,7 +134,7 @@ fn drafts(told: &Told, status: &str, first: bool) -> String {
 
 fn explained(told: &Told, status: &str) -> String {
     let events = vec![Row::from_iter([(String::from("last_error"), Value::from(told.error.as_str()))])];
-    let results = vec![page(told, status), vec![], vec![], vec![], events];
+    let results = vec![page(told, status), vec![], vec![], vec![], events, vec![]];
     let read = Explanation::read(results, now(), &Policy::default()).expect("it is a row");
     explanation_page(&read.expect("it is there"))
 }

@@ -123,12 +123,12 @@ pub fn operator_action(actor: &str, action: &str) -> String {
 }
 
 /// An event that could not be delivered now.
-pub fn failed_delivery(target: &str, error: &str) -> String {
+pub fn failed_delivery(destination: &str, error: &str) -> String {
     line(
         "error",
         "delivery_failed",
         "An event was not delivered",
-        json!({ "target": target, "error": error }),
+        json!({ "destination": destination, "error": error }),
     )
 }
 

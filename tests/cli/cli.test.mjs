@@ -348,6 +348,30 @@ test("doctor that is rate-limited does not say that the Worker is not ready", as
   server.close();
 });
 
+test("what sweeps have set aside is explained and diagnosed, with its reason and until when", async () => {
+  await world.create(stale("mine"));
+  await world.database.prepare("CREATE TRIGGER own BEFORE UPDATE OF status ON stale_drafts_creations WHEN NEW.status = 'failed' BEGIN SELECT RAISE(ABORT, 'the app\u001b says no'); END").run();
+  try {
+    await world.cron();
+    const reason = /D1_ERROR: the app. says no/;
+    const { out } = await run("explain", "mine");
+    assert.match(out, /^Set aside     until 2023-11-14 23:13:20Z, since the database rejects its failure$/m);
+    assert.match(out, reason);
+    assert.doesNotMatch(out, /\u001b/);
+    const { set_aside } = JSON.parse((await run("explain", "mine", "--json")).out);
+    assert.deepEqual([set_aside.creation_id, set_aside.until], ["mine", NOW + HOUR]);
+    const doctor = await run("doctor");
+    assert.equal(doctor.code, 7);
+    assert.match(doctor.out, /the database rejects that some stale creations are failed creations_rejected\n {2}`mine`: .*; a sweep tries it again in 60 minutes/);
+    assert.match(doctor.out, reason);
+  } finally {
+    await world.database.exec("DROP TRIGGER own");
+    await world.database.exec("DELETE FROM stale_drafts_rejected");
+  }
+  await world.cron();
+  assert.equal(JSON.parse((await run("explain", "mine", "--json")).out).set_aside, null);
+});
+
 test("doctor says healthy or not by its exit code", async () => {
   await world.cron();
   assert.deepEqual([(await run("doctor")).code, (await run("doctor")).out], [0, "● healthy: workers start, creations show signs of life, cron sweeps\n"]);

@@ -42,7 +42,7 @@ async function operator(options = {}) {
   await page.goto(`${address}/dashboard`);
   await page.getByLabel("A token with the scope").fill(CLEANUP_TOKEN);
   await page.getByRole("button", { name: "Sign in", exact: true }).click();
-  await page.locator(".tiles").waitFor();
+  await page.locator(".tiles").first().waitFor();
   return { page, problems, context };
 }
 const shot = (page, name) => page.screenshot({ path: new URL(`../output/${name}.png`, import.meta.url).pathname, fullPage: true });
@@ -61,8 +61,12 @@ test("it makes the outage obvious, in light, dark and on a phone, and an accessi
   assert.ok(new Set(heights.filter(([, height]) => height > 40).map(([x]) => x)).size >= 3, JSON.stringify(heights));
   const tile = (name) => page.locator(".tile", { hasText: name }).locator(".value").innerText();
   const { tokens, creations } = await world.one("SELECT sum(tokens) AS tokens, sum(creations) AS creations FROM stale_drafts_rollups WHERE hour = 0");
-  assert.deepEqual([await tile("Timed out"), await tile("Refunded")], [creations.toLocaleString("en"), tokens.toLocaleString("en")]);
-  assert.match(await page.locator("#health").innerText(), /many creations time out/);
+  assert.deepEqual([await tile("Went stale"), await tile("Refunded")], [creations.toLocaleString("en"), tokens.toLocaleString("en")]);
+  assert.deepEqual([await tile("Failed"), await tile("Retried")], [creations.toLocaleString("en"), "0"]);
+  const { share } = await world.one("SELECT printf('%.1f', floor(1000.0 * sum(error_code = 'generation_timeout') / count(*)) / 10) AS share FROM stale_drafts_creations");
+  assert.equal(await tile("Share of all"), `${share} %`);
+  // The finding is in plain words.
+  assert.match(await page.locator("#health").innerText(), /Many creations time out/);
   for (const colorScheme of ["light", "dark"]) {
     await page.emulateMedia({ colorScheme });
     await shot(page, `dashboard-${colorScheme}`);
@@ -74,6 +78,61 @@ test("it makes the outage obvious, in light, dark and on a phone, and an accessi
   assert.deepEqual(await axe(page), []);
   assert.deepEqual(problems, []);
   assert.deepEqual(await world.wrongBalances(), []);
+  await context.close();
+});
+
+/** What the axes say, and how many bars there are places for. */
+async function axes(page) {
+  const texts = (selector) => page.locator(selector).allInnerTexts();
+  const [numbers, times] = [await texts(".plot .y span"), await texts(".plot .x span")];
+  const highest = Number((await page.locator(".chart").getAttribute("aria-label")).match(/up to ([\d,]+)/)[1].replaceAll(",", ""));
+  return { numbers: numbers.map((text) => Number(text.replaceAll(",", ""))), times: times.filter(Boolean), places: times.length, highest };
+}
+
+test("the chart has an axis of numbers and one of times: hours for a day, days for a week and a month", async () => {
+  const { page, context } = await operator();
+  const expected = { "24 hours": [24, /^(06:00|12:00|18:00|14 Nov)$/, 3], "7 days": [28, /^(Mon|Tue|Wed|Thu|Fri|Sat|Sun)$/, 6], "30 days": [30, /^(16|23|30) Oct|(6|13) Nov$/, 4] };
+  for (const [range, [places, time, labels]] of Object.entries(expected)) {
+    if (range !== "24 hours") await page.getByRole("link", { name: range }).click();
+    await page.locator("strong", { hasText: range }).waitFor();
+    const found = await axes(page);
+    assert.equal(found.places, places);
+    assert.ok(found.times.length >= labels && found.times.every((text) => time.test(text)), `${range}: ${found.times}`);
+    // From 0, in equal steps, to no less than the highest bar.
+    const [top, below] = found.numbers;
+    assert.deepEqual([found.numbers.at(-1), found.numbers.length <= 5, top >= found.highest, top - (top - below) < found.highest], [0, true, true, true], JSON.stringify(found));
+    for (const [at, number] of found.numbers.entries()) assert.equal(number, (found.numbers.length - 1 - at) * (top - below));
+    // Its highest bar is as high as the axis says.
+    const height = await page.locator(".chart g").evaluateAll((groups) => Math.max(...groups.map((group) => [...group.querySelectorAll("rect")].reduce((sum, rect) => sum + Number(rect.getAttribute("height")), 0))));
+    assert.ok(Math.abs(height - (200 * found.highest) / top) <= 3, `${height}`);
+    for (const width of [1_280, 360]) {
+      await page.setViewportSize({ width, height: 800 });
+      assert.equal(await page.evaluate(() => document.documentElement.scrollWidth), width, range);
+      // No time stands over the next one.
+      const boxes = await page.locator(".plot .x span").evaluateAll((spans) => spans.filter((span) => span.textContent).map((span) => { const words = document.createRange(); words.selectNodeContents(span); const { left, right } = words.getBoundingClientRect(); return [left, right]; }));
+      for (const [at, [, right]] of boxes.entries()) assert.ok(right < (boxes[at + 1]?.[0] ?? width), `${range} at ${width}: ${boxes}`);
+    }
+    await page.setViewportSize({ width: 1_280, height: 900 });
+    await shot(page, `dashboard-${range.replace(" ", "-")}`);
+  }
+  await context.close();
+});
+
+test("what sweeps have set aside is shown with its reason and until when, on the dashboard and beside the creation", async () => {
+  await world.create({ id: "aside" });
+  await world.all("INSERT INTO stale_drafts_rejected (creation_id, until, reason) VALUES ('aside', ?, 'the app says no')", NOW + 60_000);
+  const { page, problems, context } = await operator();
+  assert.match(await page.locator("#health").innerText(), /The database rejects that some stale creations are failed/);
+  const row = page.locator("section", { hasText: "Set aside, since" }).locator("tbody tr");
+  assert.deepEqual(await row.locator("th, td").allInnerTexts(), ["aside", "2023-11-14 22:14", "the app says no"]);
+  await shot(page, "dashboard-set-aside");
+  assert.deepEqual(await axe(page), []);
+  await row.getByRole("link").click();
+  assert.match(await page.locator(".error").innerText(), /rejects its failure: the app says no\. A sweep tries again after 2023-11-14 22:14 UTC/);
+  assert.deepEqual(await axe(page), []);
+  assert.deepEqual(problems, []);
+  await world.all("DELETE FROM stale_drafts_rejected");
+  await world.cron();
   await context.close();
 });
 

@@ -147,7 +147,7 @@ test("an answer is judged by what was asked", () => {
 
 test("a line of the log that is not meant is found", () => {
   const alert = (code) => `{"code":"${code}","event":"alert_fired","level":"error"}`;
-  const delivery = (target) => `{"error":"it answered 503","event":"delivery_failed","level":"error","target":"${target}"}`;
+  const delivery = (destination) => `{"destination":"${destination}","error":"it answered 503","event":"delivery_failed","level":"error"}`;
   assert.deepEqual(unmeant([alert("many_stale"), delivery("webhook")]), []);
   const wrong = [alert("ledger_differs"), delivery("outbox"), '{"error":"D1_ERROR: database is locked","event":"read_failed","level":"error"}', "kj/exception: segmentation fault"];
   assert.deepEqual(unmeant(wrong), wrong);

@@ -353,7 +353,7 @@ async function asked(world, ask = async () => {}) {
   found.doctor = doctor.status === 200 ? (await doctor.json()).findings.map(({ code }) => code) : [doctor.status];
   await ask(world);
   const dashboard = await world.fetch("/dashboard", operator);
-  const health = (await dashboard.text()).match(/<section id="health".*?<\/section>/s)?.[0] ?? "";
+  const health = (await dashboard.text()).match(/<section[^>]*id="health".*?<\/section>/s)?.[0] ?? "";
   found.dashboard = dashboard.status === 200 ? [...health.matchAll(/data-code="(\w+)"/g)].map(([, code]) => code) : [dashboard.status];
   const alerts = await world.all("SELECT code FROM stale_drafts_alerts WHERE resolved_at IS NULL").catch(() => null);
   found.alerts = alerts?.map(({ code }) => code) ?? null;

@@ -1,7 +1,7 @@
 use maud::{Markup, html};
 
 use super::dashboard::DashboardView;
-use super::layout::{count, day, minute, table};
+use super::layout::{count, day, minute, table, weekday};
 use crate::rules::LAGS;
 use crate::store::{ActiveBand, Rolled};
 
@@ -30,7 +30,7 @@ pub(super) fn over_time(view: &DashboardView<'_>) -> Markup {
     let of_top = |number: u64| number.saturating_mul(HEIGHT).checked_div(top).unwrap_or(0);
     html! {
         section .panel aria-labelledby="over-time" {
-            h2 #over-time { "Stale creations over time, " (spans.word) }
+            h2 #over-time { "Stale creations over time, " (spans.word) " (UTC)" }
             @if highest == 0 { p .muted { "None in the last " (span_word(view.hours)) "." } }
             @else {
                 p .legend aria-hidden="true" { @for (name, at) in names.iter().zip(0..) { span { span .{ "key series-" (at) } {} (name) } } }
@@ -59,7 +59,6 @@ pub(super) fn over_time(view: &DashboardView<'_>) -> Markup {
                         // The last ones would have no room.
                         span { @if at.saturating_add(3) < spans.sums.len() { (spans.label(*from).unwrap_or_default()) } }
                     } }
-                    figcaption .muted { "UTC" }
                 }
                 details {
                     summary { "As a table" }
@@ -124,14 +123,14 @@ impl Spans {
         Spans { word, hours, sums }
     }
 
-    /// What the axis says below a bar, if anything: each sixth hour, each midnight, or each Monday.
+    /// What the axis says below a bar, if anything: each sixth hour, each day of the week, or each Monday.
     fn label(&self, from: u64) -> Option<String> {
         let hour = from / HOUR_MS;
         let day = || day(from);
         match self.hours {
             1 if hour.is_multiple_of(24) => Some(day()),
             1 => hour.is_multiple_of(6).then(|| format!("{:02}:00", hour % 24)),
-            6 => hour.is_multiple_of(24).then(day),
+            6 => hour.is_multiple_of(24).then(|| weekday(from)),
             // The epoch began on a Thursday.
             _ => ((hour / 24) % 7 == 4).then(day),
         }

@@ -2,7 +2,7 @@ use maud::{Markup, html};
 use serde_json::Value;
 
 use super::charts::{actives, breakdown, lags, over_time, span_word};
-use super::layout::{count, dashboard_layout, form, minute, table};
+use super::layout::{count, dashboard_layout, form, minute, prose, table};
 use crate::rules::{Age, Policy, Severity, Suspension, Timestamp, Verdict, badge, classify};
 use crate::service::monitor::Health;
 use crate::store::{Alert, Audited, CandidateRow, Dashboard, Rates, Rolled, Row, SetAsideRow};
@@ -84,12 +84,12 @@ fn health_section(view: &DashboardView<'_>) -> Markup {
             ul {
                 @for finding in findings {
                     li data-code=(finding.code) {
-                        strong { (capitalized(&finding.cause)) }
+                        strong { (prose(&capitalized(&finding.cause))) }
                         @if let Some(alert) = view.health.firing.iter().find(|alert| alert.code == finding.code) {
                             span .muted { " for " (Age(view.now.as_millis().saturating_sub(alert.since))) }
                         }
-                        p { (capitalized(&finding.evidence)) "." }
-                        p .muted { "→ " (capitalized(finding.remedy)) ". " code { (finding.code) } }
+                        p { (prose(&capitalized(&finding.evidence))) "." }
+                        p .muted { "→ " (prose(&capitalized(finding.remedy))) ". " code { (finding.code) } }
                     }
                 }
             }
@@ -287,8 +287,11 @@ fn actions(view: &DashboardView<'_>) -> Markup {
 
 /// A sentence of the rules, as it begins a line. An id is left as it is.
 fn capitalized(text: &str) -> String {
-    let mut characters = text.chars();
-    characters.next().map(|first| first.to_uppercase().chain(characters).collect()).unwrap_or_default()
+    let mut text = text.to_owned();
+    if let Some(first) = text.get_mut(..1) {
+        first.make_ascii_uppercase();
+    }
+    text
 }
 
 fn ago(now: Timestamp, at: Timestamp) -> String {

@@ -1,3 +1,5 @@
+use std::ops::Range;
+
 use chrono::DateTime;
 use maud::{DOCTYPE, Markup, html};
 
@@ -70,8 +72,28 @@ pub(super) fn minute(millis: u64) -> String {
 
 /// The day of an instant in UTC, as an axis says it: `13 Nov`.
 pub(super) fn day(millis: u64) -> String {
-    let time = i64::try_from(millis).ok().and_then(DateTime::from_timestamp_millis);
-    time.map(|time| time.format("%-d %b").to_string()).unwrap_or_default()
+    const MONTHS: &str = "JanFebMarAprMayJunJulAugSepOctNovDec";
+    let date = rfc3339(millis);
+    let number = |at: Range<usize>| date.get(at).and_then(|digits| digits.parse().ok()).unwrap_or(1_usize);
+    let month = number(5..7).saturating_sub(1).saturating_mul(3);
+    format!("{} {}", number(8..10), MONTHS.get(month..month.saturating_add(3)).unwrap_or_default())
+}
+
+/// The day of the week of an instant in UTC: `Mon`.
+pub(super) fn weekday(millis: u64) -> String {
+    // The epoch began on a Thursday.
+    let names = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
+    let day = usize::try_from(millis / 86_400_000 % 7).unwrap_or_default();
+    names.get(day).copied().unwrap_or_default().to_owned()
+}
+
+/// A sentence of the rules, with what stands between backticks as code.
+pub(super) fn prose(text: &str) -> Markup {
+    html! {
+        @for (at, part) in text.split('`').enumerate() {
+            @if at.is_multiple_of(2) { (part) } @else { code { (part) } }
+        }
+    }
 }
 
 /// A table that may be scrolled.
