@@ -54,8 +54,10 @@ CREATE TRIGGER stale_drafts_ledger_debits_balance AFTER INSERT ON stale_drafts_l
   UPDATE stale_drafts_balances SET tokens = tokens + NEW.tokens WHERE user_id = NEW.user_id;
 END;
 
--- A creation is charged when it is made; one that is brought in as failed already is refunded at once.
-CREATE TRIGGER stale_drafts_creations_are_charged AFTER INSERT ON stale_drafts_creations WHEN NEW.tokens > 0 BEGIN
+-- A creation is charged when it is made; one that is brought in as failed already is refunded at once. What was settled elsewhere
+-- is neither: see docs/import.md.
+CREATE TRIGGER stale_drafts_creations_are_charged AFTER INSERT ON stale_drafts_creations
+WHEN NEW.tokens > 0 AND NEW.settled_elsewhere = 0 BEGIN
   INSERT INTO stale_drafts_ledger (entry_key, user_id, type, creation_id, tokens, created_at)
   VALUES ('charge:' || NEW.id, NEW.user_id, 'charge', NEW.id, -NEW.tokens,
           iif(typeof(NEW.created_at) = 'integer', NEW.created_at, CAST(unixepoch('subsec') * 1000 AS INTEGER)));
@@ -63,9 +65,11 @@ CREATE TRIGGER stale_drafts_creations_are_charged AFTER INSERT ON stale_drafts_c
   SELECT 'refund:' || NEW.id, NEW.user_id, 'refund', NEW.id, NEW.tokens, CAST(unixepoch('subsec') * 1000 AS INTEGER)
   WHERE NEW.status = 'failed';
 END;
--- A REPLACE by one that costs nothing would keep the charge and lose what is refunded; any other is rejected by its charge's key.
+-- A REPLACE by one that is not charged would keep the charge and lose what is refunded; any other is rejected by its charge's key.
+-- What was settled elsewhere has an entry only if it was restored.
 CREATE TRIGGER stale_drafts_creations_are_not_replaced AFTER INSERT ON stale_drafts_creations
-WHEN NEW.tokens = 0 AND EXISTS (SELECT 1 FROM stale_drafts_ledger WHERE entry_key = 'charge:' || NEW.id) BEGIN
+WHEN (NEW.tokens = 0 OR NEW.settled_elsewhere = 1) AND EXISTS (SELECT 1 FROM stale_drafts_ledger WHERE entry_key = 'charge:' || NEW.id)
+  OR EXISTS (SELECT 1 FROM stale_drafts_ledger WHERE entry_key = 'restore:' || NEW.id) BEGIN
   SELECT RAISE(ABORT, 'a creation that was charged can''t be replaced: the ledger refers to it');
 END;
 -- It is refunded when it fails, by whatever hand.
