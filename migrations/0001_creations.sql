@@ -43,7 +43,8 @@ CREATE TABLE stale_drafts_sweeps (
 ) WITHOUT ROWID;
 
 CREATE TABLE stale_drafts_creations (
-  id           TEXT    NOT NULL PRIMARY KEY CHECK (typeof(id) = 'text' AND length(CAST(id AS BLOB)) BETWEEN 1 AND 200
+  -- Not `.` or `..`, which a URL can't have in its path, and not `active`, which /api/drafts has.
+  id           TEXT    NOT NULL PRIMARY KEY CHECK (typeof(id) = 'text' AND id <> '.' AND id <> '..' AND id <> 'active' AND length(CAST(id AS BLOB)) BETWEEN 1 AND 200
     AND instr(id, char(0)) = 0 AND id NOT GLOB '*[' || char(1) || '-' || char(31) || char(127) || '-' || char(159) || ']*'),
   user_id      TEXT    NOT NULL CHECK (typeof(user_id) = 'text' AND length(CAST(user_id AS BLOB)) BETWEEN 1 AND 200
     AND instr(user_id, char(0)) = 0 AND user_id NOT GLOB '*[' || char(1) || '-' || char(31) || char(127) || '-' || char(159) || ']*'),
@@ -70,6 +71,8 @@ CREATE TABLE stale_drafts_creations (
   late_result_url TEXT CHECK (typeof(late_result_url) IN ('text', 'null') AND length(late_result_url) <= 2048 AND instr(late_result_url, char(0)) = 0),
   late_at      INTEGER CHECK (typeof(late_at) IN ('integer', 'null') AND (late_at IS NULL) = (late_result_url IS NULL)),
   restored_at  INTEGER CHECK (typeof(restored_at) IN ('integer', 'null')),
+  -- 1: it was over before it came in, and another system has charged it, and refunded it if it failed. Its insert moves no tokens.
+  settled_elsewhere INTEGER NOT NULL DEFAULT 0 CHECK (settled_elsewhere = 0 OR settled_elsewhere = 1 AND status NOT IN ('pending', 'processing')),
   -- When its owner deleted it: prompt and results are gone then, the row stays for the ledger.
   deleted_at   INTEGER CHECK (typeof(deleted_at) IN ('integer', 'null')),
   -- The last event of it, and to whom it goes: see `events`.
@@ -134,7 +137,9 @@ CREATE TABLE stale_drafts_creations (
     CASE WHEN typeof(created_at) = 'integer' THEN created_at ELSE 0 END
   ) VIRTUAL,
 
-  CHECK ((error_code IS 'generation_timeout') = (sweep_id IS NOT NULL)),
+  -- Only a sweep says so, but for what another system has timed out.
+  CHECK (settled_elsewhere = 1 OR (error_code IS 'generation_timeout') = (sweep_id IS NOT NULL)),
+  CHECK (settled_elsewhere = 0 OR sweep_id IS NULL),
   CHECK (sweep_id IS NULL OR (error IS NOT NULL AND stuck_status IS NOT NULL AND rule IS NOT NULL AND age_ms > max_age_ms))
 );
 
@@ -210,7 +215,7 @@ WHEN NEW.attempt <> OLD.attempt
   SELECT RAISE(ABORT, 'illegal attempt: expected the next one, in status pending and without a fence');
 END;
 -- What was charged can't be changed afterwards: the refund is the same number.
-CREATE TRIGGER stale_drafts_creations_keep_their_price AFTER UPDATE OF id, user_id, tokens ON stale_drafts_creations
-WHEN NEW.id <> OLD.id OR NEW.user_id <> OLD.user_id OR NEW.tokens <> OLD.tokens BEGIN
-  SELECT RAISE(ABORT, 'id, user_id and tokens of a creation can''t change: the ledger refers to them');
+CREATE TRIGGER stale_drafts_creations_keep_their_price AFTER UPDATE OF id, user_id, tokens, settled_elsewhere ON stale_drafts_creations
+WHEN NEW.id <> OLD.id OR NEW.user_id <> OLD.user_id OR NEW.tokens <> OLD.tokens OR NEW.settled_elsewhere <> OLD.settled_elsewhere BEGIN
+  SELECT RAISE(ABORT, 'id, user_id, tokens and settled_elsewhere of a creation can''t change: the ledger refers to them');
 END;

@@ -6,7 +6,8 @@ INSERT INTO stale_drafts_schema (version) VALUES (2);
 CREATE TABLE stale_drafts_balances (
   user_id TEXT    NOT NULL PRIMARY KEY CHECK (typeof(user_id) = 'text' AND length(CAST(user_id AS BLOB)) BETWEEN 1 AND 200
     AND instr(user_id, char(0)) = 0 AND user_id NOT GLOB '*[' || char(1) || '-' || char(31) || char(127) || '-' || char(159) || ']*'),
-  tokens  INTEGER NOT NULL CHECK (typeof(tokens) = 'integer' AND tokens BETWEEN 0 AND 9007199254740991)
+  tokens  INTEGER NOT NULL CHECK (typeof(tokens) = 'integer' AND tokens >= 0)
+    CONSTRAINT balance_too_large CHECK (tokens <= 9007199254740991)   -- its name is in the error, which is no passing one
 ) WITHOUT ROWID;
 
 -- Every movement of tokens, for ever: rows are added, never changed or removed. The key is unique per creation
@@ -43,7 +44,7 @@ WHEN EXISTS (SELECT 1 FROM stale_drafts_ledger WHERE entry_key = NEW.entry_key) 
 END;
 
 -- The balance follows the ledger in the same statement, whoever writes. Refunds of a sweep are the one exception:
--- the sweep credits them itself, in the same transaction, once per user instead of once per creation.
+-- the sweep credits them itself, in the same transaction, once per user instead of once per creation. So only a sweep sets `sweep_id`.
 CREATE TRIGGER stale_drafts_ledger_credits_balance AFTER INSERT ON stale_drafts_ledger WHEN NEW.tokens > 0 AND NEW.sweep_id IS NULL BEGIN
   INSERT INTO stale_drafts_balances (user_id, tokens) VALUES (NEW.user_id, NEW.tokens)
   ON CONFLICT (user_id) DO UPDATE SET tokens = tokens + excluded.tokens;
@@ -54,8 +55,10 @@ CREATE TRIGGER stale_drafts_ledger_debits_balance AFTER INSERT ON stale_drafts_l
   UPDATE stale_drafts_balances SET tokens = tokens + NEW.tokens WHERE user_id = NEW.user_id;
 END;
 
--- A creation is charged when it is made; one that is brought in as failed already is refunded at once.
-CREATE TRIGGER stale_drafts_creations_are_charged AFTER INSERT ON stale_drafts_creations WHEN NEW.tokens > 0 BEGIN
+-- A creation is charged when it is made; one that is brought in as failed already is refunded at once. What was settled elsewhere
+-- is neither: see docs/import.md.
+CREATE TRIGGER stale_drafts_creations_are_charged AFTER INSERT ON stale_drafts_creations
+WHEN NEW.tokens > 0 AND NEW.settled_elsewhere = 0 BEGIN
   INSERT INTO stale_drafts_ledger (entry_key, user_id, type, creation_id, tokens, created_at)
   VALUES ('charge:' || NEW.id, NEW.user_id, 'charge', NEW.id, -NEW.tokens,
           iif(typeof(NEW.created_at) = 'integer', NEW.created_at, CAST(unixepoch('subsec') * 1000 AS INTEGER)));
@@ -63,9 +66,11 @@ CREATE TRIGGER stale_drafts_creations_are_charged AFTER INSERT ON stale_drafts_c
   SELECT 'refund:' || NEW.id, NEW.user_id, 'refund', NEW.id, NEW.tokens, CAST(unixepoch('subsec') * 1000 AS INTEGER)
   WHERE NEW.status = 'failed';
 END;
--- A REPLACE by one that costs nothing would keep the charge and lose what is refunded; any other is rejected by its charge's key.
+-- A REPLACE by one that is not charged would keep the charge and lose what is refunded; any other is rejected by its charge's key.
+-- What was settled elsewhere has an entry only if it was restored.
 CREATE TRIGGER stale_drafts_creations_are_not_replaced AFTER INSERT ON stale_drafts_creations
-WHEN NEW.tokens = 0 AND EXISTS (SELECT 1 FROM stale_drafts_ledger WHERE entry_key = 'charge:' || NEW.id) BEGIN
+WHEN (NEW.tokens = 0 OR NEW.settled_elsewhere = 1) AND EXISTS (SELECT 1 FROM stale_drafts_ledger WHERE entry_key = 'charge:' || NEW.id)
+  OR EXISTS (SELECT 1 FROM stale_drafts_ledger WHERE entry_key = 'restore:' || NEW.id) BEGIN
   SELECT RAISE(ABORT, 'a creation that was charged can''t be replaced: the ledger refers to it');
 END;
 -- It is refunded when it fails, by whatever hand.

@@ -8,6 +8,7 @@ mod creations;
 #[cfg(feature = "worker")]
 mod d1;
 mod dashboard;
+mod grants;
 mod monitor;
 mod operators;
 mod outbox;
@@ -28,6 +29,7 @@ pub use creations::{
 #[cfg(feature = "worker")]
 pub use d1::D1;
 pub use dashboard::{ActiveBand, Audited, Dashboard, Rates, Rolled, dashboard};
+pub use grants::{Grant, GrantRow, grant, granted};
 pub use monitor::{
     Observed, audit, causes, checked, close_breaker, hold, observe, observed, release, take_turn, trim, turn,
 };
@@ -157,6 +159,11 @@ impl DatabaseError {
             "transient issue on remote node",
         ];
         words.iter().any(|words| self.message.contains(words))
+    }
+
+    /// Whether a balance would be larger than any may be.
+    pub fn is_balance_too_large(&self) -> bool {
+        self.message.contains("balance_too_large")
     }
 
     /// Whether the trigger that charges rejected, because the balance is too low.

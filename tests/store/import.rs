@@ -1,0 +1,152 @@
+//! The SQL of docs/import.md, as it stands there.
+
+use serde_json::{Value, json};
+
+use crate::sqlite::{Sqlite, wait};
+use crate::{HOUR, NOW, at};
+use stale_drafts::rules::Policy;
+use stale_drafts::service::sweep::{Source, SweepRequest, mark_stale_creations_as_failed};
+
+const DOCUMENT: &str = include_str!("../../docs/import.md");
+const INVARIANTS: &str = include_str!("../invariants.sql");
+
+/// The block of the document that begins with this mark.
+fn block(mark: &str) -> &'static str {
+    let begin = format!("```sql {mark}\n");
+    let (_, rest) = DOCUMENT.split_once(&begin).expect(mark);
+    rest.split_once("```").expect(mark).0
+}
+
+const BALANCES: &str = "SELECT user_id, tokens FROM stale_drafts_balances ORDER BY user_id";
+
+/// An old system in which each status has been met.
+fn old_system() -> Sqlite {
+    let database = Sqlite::new();
+    database.write(block("tables"));
+    database.write(&format!(
+        "INSERT INTO import_users VALUES ('ada', 80), ('ben', 0), ('cleo', 0), ('dan', 9007199254740991);
+         INSERT INTO import_creations (id, user_id, kind, prompt, status, tokens, created_at, error, error_code, result_url) VALUES
+           ('draft', 'ada', 'image', 'a', 'draft', 10, {NOW}, NULL, NULL, 'https://r/1'),
+           ('published', 'ada', 'image', 'b', 'published', 10, {NOW}, NULL, NULL, 'https://r/2'),
+           ('failed', 'ada', 'image', 'c', 'failed', 10, {NOW}, 'it broke', 'broken', NULL),
+           ('timed out', 'ada', 'image', 'd', 'failed', 10, {NOW}, 'too late', 'generation_timeout', NULL),
+           ('pending', 'ada', 'image', 'e' || char(0) || 'f', 'pending', 10, {NOW}, NULL, NULL, NULL),
+           ('processing', 'ben', 'image', 'g', 'processing', 30, {NOW}, NULL, NULL, NULL),
+           ('dear', 'dan', 'image', 'h', 'draft', 9007199254740991, {NOW}, NULL, NULL, NULL),
+           ('free', 'cleo', 'image', 'i', 'pending', 0, {NOW}, NULL, NULL, NULL)"
+    ));
+    database
+}
+
+fn import(database: &Sqlite) {
+    database.write("BEGIN");
+    database.write(block("import"));
+    database.write("COMMIT");
+    invariants_hold(database);
+}
+
+fn invariants_hold(database: &Sqlite) {
+    for query in INVARIANTS.split("-- name: ").skip(1) {
+        assert_eq!(database.read(query.split_once('\n').unwrap().1), [] as [Value; 0], "{query}");
+    }
+}
+
+fn sweep(database: &Sqlite, hours: u64) -> usize {
+    let request = SweepRequest {
+        sweep_id: &hours.to_string(),
+        source: Source::Cron,
+        actor: None,
+        user_id: None,
+        filter: stale_drafts::store::Filter::default(),
+        planned: None,
+        plan_id: None,
+        now: at(NOW + hours * HOUR),
+        policy: &Policy::default(),
+        dry_run: false,
+        notify: Default::default(),
+        breaker: None,
+        limit: 1000,
+    };
+    wait(mark_stale_creations_as_failed(database, request)).unwrap().failed.len()
+}
+
+#[test]
+fn an_import_ends_with_the_balances_that_it_began_with() {
+    let database = old_system();
+    let balances = [json!(["ada", 80]), json!(["ben", 0]), json!(["dan", 9_007_199_254_740_991_u64])];
+    for run in ["once", "again"] {
+        import(&database);
+        assert_eq!(database.read(BALANCES), balances, "{run}");
+        assert_eq!(database.read(block("check")), [] as [Value; 0], "{run}");
+        let entries =
+            "SELECT entry_key, tokens FROM stale_drafts_ledger WHERE user_id IN ('ada', 'ben') ORDER BY 1";
+        let expected = [
+            json!(["charge:pending", -10]),
+            json!(["charge:processing", -30]),
+            json!(["import:ada", 90]),
+            json!(["import:ben", 30]),
+        ];
+        assert_eq!(database.read(entries), expected, "{run}");
+    }
+    assert_eq!(
+        database.read("SELECT prompt FROM stale_drafts_creations WHERE id = 'pending'"),
+        [json!(["e"])]
+    );
+    assert_eq!(
+        database.read("SELECT error_code FROM stale_drafts_creations WHERE id = 'timed out'"),
+        [json!(["generation_timeout"])]
+    );
+}
+
+#[test]
+fn what_comes_in_active_is_refunded_once_if_it_times_out() {
+    let database = old_system();
+    import(&database);
+    assert_eq!(sweep(&database, 2), 3);
+    let refunded = [json!(["ada", 90]), json!(["ben", 30]), json!(["dan", 9_007_199_254_740_991_u64])];
+    assert_eq!(database.read(BALANCES), refunded);
+    // A second run, and a second sweep, find nothing to do.
+    import(&database);
+    assert_eq!(sweep(&database, 4), 0);
+    assert_eq!(database.read(BALANCES), refunded);
+    invariants_hold(&database);
+}
+
+#[test]
+fn an_import_stops_where_it_would_not_end_with_the_old_balances() {
+    for wrong in [
+        "UPDATE import_users SET tokens = -5 WHERE user_id = 'ada'",
+        "UPDATE import_users SET tokens = -95 WHERE user_id = 'ada'",
+        "UPDATE import_creations SET status = 'lost' WHERE id = 'draft'",
+    ] {
+        let database = old_system();
+        database.write(wrong);
+        database.write("BEGIN");
+        assert!(!database.takes(block("import")), "{wrong}");
+        database.write("ROLLBACK");
+        assert_eq!(database.read(BALANCES), [] as [Value; 0], "{wrong}");
+    }
+}
+
+#[test]
+fn what_was_settled_elsewhere_stays_so() {
+    let database = old_system();
+    import(&database);
+    for wrong in [
+        "UPDATE stale_drafts_creations SET settled_elsewhere = 0 WHERE id = 'draft'",
+        "UPDATE stale_drafts_creations SET settled_elsewhere = 1 WHERE id = 'pending'",
+        "UPDATE stale_drafts_creations SET tokens = 1 WHERE id = 'draft'",
+        // Only what is over can have been settled.
+        "INSERT INTO stale_drafts_creations (id, user_id, kind, prompt, status, tokens, settled_elsewhere)
+         VALUES ('new', 'ada', 'image', '', 'pending', 10, 1)",
+        // What was charged here would lose its charge.
+        "INSERT OR REPLACE INTO stale_drafts_creations (id, user_id, kind, prompt, status, tokens, settled_elsewhere)
+         VALUES ('pending', 'ada', 'image', '', 'failed', 10, 1)",
+        // Here, only a sweep says that something has timed out.
+        "INSERT INTO stale_drafts_creations (id, user_id, kind, prompt, status, tokens, error_code)
+         VALUES ('new', 'ada', 'image', '', 'failed', 10, 'generation_timeout')",
+    ] {
+        assert!(!database.takes(wrong), "{wrong}");
+    }
+    invariants_hold(&database);
+}
