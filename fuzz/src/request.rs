@@ -124,7 +124,11 @@ fn created(body: &str) {
         Ok(read) => {
             let new = read.creation("id");
             assert!((1..=200).contains(&new.user_id.len()) && (1..=200).contains(&new.kind.len()));
-            assert!((1..=20_000).contains(&new.prompt.chars().count()) && !new.prompt.contains('\0') && new.tokens < 1 << 53);
+            assert!(
+                (1..=20_000).contains(&new.prompt.chars().count())
+                    && !new.prompt.contains('\0')
+                    && new.tokens < 1 << 53
+            );
             let written = json!({ "user_id": new.user_id, "kind": new.kind, "prompt": new.prompt, "tokens": new.tokens });
             let again = read::json::<CreateBody>(written.to_string().as_bytes()).expect("it was read");
             assert_eq!(format!("{again:?}"), format!("{read:?}"));
@@ -153,7 +157,9 @@ fn reported(verb: &str, body: &str) {
                 let Report::Complete { result_url, .. } = report else { unreachable!("it is one") };
                 assert!(result_url.chars().count() <= 2_048);
                 let (scheme, rest) = result_url.split_once("://").expect("it is an address");
-                assert!(["http", "https"].contains(&scheme.to_ascii_lowercase().as_str()) && !rest.is_empty());
+                assert!(
+                    ["http", "https"].contains(&scheme.to_ascii_lowercase().as_str()) && !rest.is_empty()
+                );
                 assert!(!result_url.contains(|char: char| char.is_control() || char.is_whitespace()));
                 judged(&report);
             }

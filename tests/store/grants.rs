@@ -81,6 +81,7 @@ fn request(user_id: Option<&str>, breaker: Option<CircuitBreaker>, source: Sourc
         notify: Default::default(),
         breaker,
         limit: 1000,
+        max_queries: 980,
     }
 }
 

@@ -66,6 +66,7 @@ fn sweep(database: &Sqlite, hours: u64) -> usize {
         notify: Default::default(),
         breaker: None,
         limit: 1000,
+        max_queries: 980,
     };
     wait(mark_stale_creations_as_failed(database, request)).unwrap().failed.len()
 }
