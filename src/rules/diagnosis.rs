@@ -1,4 +1,5 @@
 use super::breaker::Suspension;
+use super::evidence::{Evidence, SetAside, Thresholds};
 use super::text::Age;
 use super::time::Timestamp;
 
@@ -12,101 +13,6 @@ pub const ONE_WINDOW_MS: u64 = 2 * 60_000;
 pub const FEW: u64 = 5;
 /// From this share on, in percent, one kind dominates.
 pub const DOMINANT_PERCENT: u64 = 80;
-
-/// What the database says about generation. The monitor reads the first part, which takes a few rows whatever the table's size; a
-/// diagnosis reads all of it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Evidence {
-    /// When the last good sweep of the cron trigger began.
-    pub last_good_sweep: Option<Timestamp>,
-    /// When the cron trigger last ran as it should: its sweep was good, or it was held.
-    pub last_run: Option<Timestamp>,
-    /// How old that may be; `u64::MAX` where no cron trigger is expected.
-    pub max_ms_since_sweep: u64,
-    /// When the newest sweep began, by whatever started it,
-    pub newest_sweep: Option<Timestamp>,
-    /// and its error, if it stopped early. That it was held is none.
-    pub newest_sweep_error: Option<String>,
-    /// What suspends sweeping.
-    pub suspended: Option<Suspension>,
-    /// An active creation that is stale for longer than [`Thresholds::overdue_ms`] and not set aside: its id, and for how long it has
-    /// been stale.
-    pub overdue: Option<(String, u64)>,
-    /// What sweeps have set aside, since the database rejected what they wrote.
-    pub set_aside: Option<SetAside>,
-    /// Those of the newest creations that ended within the last hour.
-    pub finished: u64,
-    /// Of these, the failed ones,
-    pub failed: u64,
-    /// and those that timed out.
-    pub timed_out: u64,
-    /// The most frequent error code among the failed ones.
-    pub top_error: Option<(String, u64)>,
-    /// Users whose balance is not the sum of their ledger.
-    pub differs: Vec<String>,
-    /// Since when the event that has failed for longest fails.
-    pub events_failing_since: Option<Timestamp>,
-    /// Events that could not be delivered.
-    pub dead_letters: u64,
-
-    /// Creations that wait for a worker.
-    pub waiting: u64,
-    /// The longest-waiting one's last sign of life.
-    pub waiting_since: Option<Timestamp>,
-    /// When a worker last began a creation that is in progress, or one of the newest 1,000.
-    pub last_start: Option<Timestamp>,
-    /// Creations in progress whose workers have sent no heartbeat: they may well be busy.
-    pub busy: u64,
-    /// Creations in progress whose worker sent a heartbeat within [`SILENT_AFTER_MS`].
-    pub alive: u64,
-    /// Creations in progress whose worker has sent heartbeats before, and none since. One without any heartbeat proves nothing.
-    pub silent: u64,
-    /// The earliest and the latest of the last heartbeats.
-    pub silent_between: Option<(Timestamp, Timestamp)>,
-    /// Active creations beyond their limit that no sweep has failed yet; `None` if nobody has counted them.
-    pub stale: Option<u64>,
-    /// Active creations whose age can't be known.
-    pub unreadable: u64,
-    /// The most frequent kind among the failed ones, how many failed, and how many of that kind ended.
-    pub top_kind: Option<(String, u64, u64)>,
-    /// The schema that the database has.
-    pub schema_version: i64,
-    /// The schema that is expected.
-    pub expected_schema_version: i64,
-}
-
-/// Creations that sweeps have set aside: how many, and one of them.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SetAside {
-    /// How many there are.
-    pub count: u64,
-    /// The id of the one that is tried again first.
-    pub id: String,
-    /// Why the database rejected it.
-    pub reason: String,
-    /// When a sweep tries it again.
-    pub until: Timestamp,
-}
-
-/// From which values on something is wrong.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Thresholds {
-    /// How long a creation may be stale before a sweep fails it, in ms; three minutes by default: more than the time between two sweeps
-    /// of a cron trigger that runs each minute.
-    pub overdue_ms: u64,
-    /// The share of time-outs among the newest finished creations, in percent; 20 by default.
-    pub stale_percent: u64,
-    /// The share of one error among the failures, in percent; 80 by default.
-    pub error_percent: u64,
-    /// How long the deliveries of an event may fail, in ms; 15 minutes by default.
-    pub outbox_ms: u64,
-}
-
-impl Default for Thresholds {
-    fn default() -> Self {
-        Thresholds { overdue_ms: 180_000, stale_percent: 20, error_percent: 80, outbox_ms: 900_000 }
-    }
-}
 
 /// How bad a finding is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -9,6 +9,7 @@
 mod breaker;
 mod diagnosis;
 mod draft;
+mod evidence;
 mod limit;
 mod plan;
 mod policy;
@@ -21,10 +22,11 @@ mod verdict;
 
 pub use breaker::{CircuitBreaker, Suspension};
 pub use diagnosis::{
-    DOMINANT_PERCENT, Evidence, FEW, Finding, ONE_WINDOW_MS, SILENT_AFTER_MS, START_EXPECTED_WITHIN_MS,
-    SetAside, Severity, Thresholds, alerts, diagnose,
+    DOMINANT_PERCENT, FEW, Finding, ONE_WINDOW_MS, SILENT_AFTER_MS, START_EXPECTED_WITHIN_MS, Severity,
+    alerts, diagnose,
 };
 pub use draft::{Draft, Field, Phase, Signs, Unreadable};
+pub use evidence::{Evidence, SetAside, Thresholds};
 pub use limit::{Attempts, InvalidMaxAge, Limit, MaxAge, Preset};
 pub use plan::{Candidate, Decision, Decisions, Planned, SkipReason, decide, recheck};
 pub use policy::{KindPolicy, Policy, Rule};

@@ -146,7 +146,7 @@ fn generation_tiles(view: &DashboardView<'_>) -> Markup {
                 (tile("Longest silent", &oldest.0, &oldest.1, oldest.2))
                 (tile("Success", &share(completed, ended), &format!("of the newest {} that ended", count(ended)), false))
                 (tile("Failure", &share(failed, ended), &format!("{} by time-out", share(timed_out, ended)), false))
-                (tile("Last sweep by cron", &swept, "without an error", false))
+                (tile("Last cron sweep", &swept, "without an error", false))
             }
         }
     }
