@@ -267,8 +267,8 @@ impl<D: Database> Run<'_, D> {
         self.carry_out(&steps(decisions, &rows)).await
     }
 
-    /// Whether this sweep opens and closes the breaker. A user's own creations say nothing of everybody's: a page load goes by
-    /// what the last sweep of all has found.
+    /// Whether this sweep opens and closes the breaker for all. A user's own creations say nothing of everybody's: a sweep of
+    /// them goes by what the last sweep of all has found, and is held by itself if they are abnormally many.
     fn decides(&self) -> bool {
         self.request.source != Source::Page && self.request.user_id.is_none()
     }
@@ -284,7 +284,7 @@ impl<D: Database> Run<'_, D> {
         let was_open = matches!(suspended, Some(Suspension::BreakerOpen { .. }));
         let decides = self.decides();
         let check = |breaker: CircuitBreaker| breaker.check(stale.into(), active.unwrap_or(u64::MAX));
-        let opens = breaker.filter(|_| decides).and_then(check);
+        let opens = breaker.and_then(check);
         self.outcome.suspended = match suspended {
             Some(Suspension::BreakerOpen { .. }) if decides => opens.clone(),
             Some(suspended) => Some(suspended),
@@ -309,15 +309,12 @@ impl<D: Database> Run<'_, D> {
     /// judges how many are stale, however few of them the sweep would take.
     async fn select(&self, limit: u32) -> Result<Found, DatabaseError> {
         let SweepRequest { now, policy, user_id, filter, breaker, .. } = self.request;
-        let breaker = breaker.filter(|_| self.decides());
         let look = breaker.map_or(limit, |breaker| limit.max(breaker.creations)).saturating_add(1);
         let window = Window { limit: look, unreadable: MAX_ROWS };
+        let judge = breaker.unwrap_or(CircuitBreaker { at_least: u32::MAX, ..CircuitBreaker::default() });
         let statement = match user_id {
-            Some(user_id) => store::stale_of_user(user_id, policy, filter, now, window),
-            None => {
-                let never = CircuitBreaker { at_least: u32::MAX, ..CircuitBreaker::default() };
-                store::stale(policy, filter, now, window, breaker.unwrap_or(never))
-            }
+            Some(user_id) => store::stale_of_user(user_id, policy, filter, now, window, judge),
+            None => store::stale(policy, filter, now, window, judge),
         };
         let results = self.database.run(&[statement]).await?;
         let rows = only(&results);

@@ -207,15 +207,16 @@ const ACTIVE_OF_USER: &str = concat!(
        WHERE ", active!(), " AND user_id = ?1 ORDER BY rowid LIMIT ?2)"
 );
 
-/// What a list shows of a creation: see [`super::PageRow`].
+/// What a list shows of a creation, as JSON in a row of its own: D1 stores no string above 2,000,000 bytes, and 100 long prompts are
+/// more. See [`super::PageRow`].
 macro_rules! listed {
     () => {
         concat!(
-            "json_group_array(json_array(",
+            "json_array(",
             candidate!(),
             ", prompt, error, error_code,
          CASE typeof(finished_at) WHEN 'integer' THEN finished_at END, listed_at, refunded_tokens,
-         result_url, late_at, restored_at, deleted_at, rule))"
+         result_url, late_at, restored_at, deleted_at, rule)"
         )
     };
 }

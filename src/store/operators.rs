@@ -35,7 +35,7 @@ const SWEEPS: &str = concat!(
     "\n     FROM stale_drafts_sweeps WHERE id < ?1 ORDER BY id DESC LIMIT ?2"
 );
 
-/// One creation with everything that the list shows of it, as a list of one.
+/// One creation with everything that the list shows of it, if there is one.
 const ONE: &str = concat!(
     "SELECT ",
     listed!(),

@@ -1,8 +1,8 @@
 //! The rows that the statements answer with and take, read and written by serde. A row whose columns are others than
 //! expected is an error that names the column.
 //!
-//! A list of creations arrives as one text cell of JSON arrays, one for each creation: a thousand rows of their own take three times
-//! as long to read.
+//! The candidates of a sweep arrive as one text cell of JSON arrays, one for each creation: a thousand rows of their own take three
+//! times as long to read. A page of a list, whose texts may be long, has a row for each creation.
 
 use serde::de::{DeserializeOwned, Deserializer};
 use serde::{Deserialize, Serialize};
@@ -264,13 +264,13 @@ pub fn candidates(rows: &[Row], column: &str) -> Result<Vec<CandidateRow>, Datab
     cell(rows, column)
 }
 
-/// The creations in `page` of the only row of a result.
+/// The creations in `page` of the rows of a result.
 ///
 /// # Errors
 ///
 /// As [`candidates`].
 pub fn page_rows(rows: &[Row]) -> Result<Vec<PageRow>, DatabaseError> {
-    cell(rows, "page")
+    rows.chunks(1).map(|row| cell(row, "page")).collect()
 }
 
 /// The ids in `done_ids` of the only row of a result; `None` if it is `NULL`, for all of the plan.

@@ -150,7 +150,7 @@ const STALE: &str = concat!(
      FROM found"
 );
 
-/// The same of one user's creations, all of which it looks at: they are few.
+/// The same of one user's creations, all of which it looks at: they are few. ?7 is how many stale ones the circuit breaker asks about.
 #[rustfmt::skip]
 const STALE_OF_USER: &str = concat!(
     "WITH mine AS MATERIALIZED (
@@ -168,7 +168,8 @@ const STALE_OF_USER: &str = concat!(
      SELECT candidates,
        (SELECT json_group_array(", candidate!(), ") FROM (SELECT * FROM mine WHERE unreadable LIMIT ?4)) AS unreadable,
        CASE WHEN n > 0 THEN ", suspended!(), " END AS suspended,
-       NULL AS active
+       CASE WHEN n >= ?7 THEN (SELECT count(*) FROM stale_drafts_creations INDEXED BY stale_drafts_creations_active_of_user
+         WHERE ", active!(), " AND user_id = ?5) END AS active
      FROM found"
 );
 
@@ -388,20 +389,29 @@ fn stale_by(
     )
 }
 
-/// The same of one user's creations. `active` is `NULL`.
+/// The same of one user's creations.
 pub fn stale_of_user(
     user_id: &str,
     policy: &Policy,
     filter: Filter<'_>,
     now: Timestamp,
     window: Window,
+    breaker: CircuitBreaker,
 ) -> Statement {
     let Window { limit, unreadable } = window;
     let cutoffs = Param::Text(cutoffs(policy, filter, now));
     let latest = now.latest_sign_of_life().into();
     Statement::new(
         STALE_OF_USER,
-        [cutoffs, latest, limit.into(), unreadable.into(), user_id.into(), now.into()],
+        [
+            cutoffs,
+            latest,
+            limit.into(),
+            unreadable.into(),
+            user_id.into(),
+            now.into(),
+            breaker.at_least.into(),
+        ],
     )
 }
 

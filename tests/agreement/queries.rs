@@ -193,7 +193,7 @@ proptest! {
                 let of = |is: &dyn Fn(&Creation) -> bool| {
                     sorted(own.iter().filter(|row| is(row)).map(|row| row.id.clone()).collect())
                 };
-                let found = sqlite.run(&store::stale_of_user(user, &table.policy, filter, table.now, ALL));
+                let found = sqlite.run(&store::stale_of_user(user, &table.policy, filter, table.now, ALL, CircuitBreaker::default()));
                 let stale = of(&|row| asked(row) && matches!(verdict(row), Verdict::Stale(_)));
                 prop_assert_eq!(sorted(ids(&found, "candidates")), stale);
                 let unreadable = of(&|row| matches!(verdict(row), Verdict::Unreadable(_)));

@@ -96,3 +96,20 @@ fn a_page_says_everything_of_a_creation() {
     database.write("UPDATE stale_drafts_creations SET finished_at = 'soon'");
     assert_eq!(read().finished_at, None);
 }
+
+#[test]
+fn a_page_of_the_longest_texts_is_read() {
+    let database = database();
+    // As much as D1 stores in one string. Each `\u{1}` has six bytes as JSON.
+    let limit = 2_000_000;
+    for (number, char) in (0..100).zip(["🦊", "\u{1}"].into_iter().cycle()) {
+        let id = format!("c{number}");
+        let text = char.repeat(20_000);
+        add(&database, &id, json!({ "prompt": text, "status": "failed", "error": text }));
+    }
+    let rows = database.one(store::page("anna", &Page::first(), 101));
+    assert_eq!(store::page_rows(&rows).unwrap().len(), 100);
+    assert!(rows.iter().all(|row| row["page"].as_str().unwrap().len() < limit));
+    let rows = database.one(store::page_of_all("anna", None, &Page::first(), 101));
+    assert_eq!(store::page_rows(&rows).unwrap().len(), 100);
+}

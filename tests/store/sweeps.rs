@@ -182,7 +182,9 @@ fn a_user_has_active_creations_of_which_some_are_stale_or_unreadable() {
     assert_eq!(active("anna", 2), ["a", "never"]);
     let policy = policy(&[(&["total_hours"], 6.0), (&["kinds", "film", "max_age_hours"], -1.0)]);
     let stale = |user, filter, window| {
-        let row = database.one(store::stale_of_user(user, &policy, filter, now(), window)).remove(0);
+        let row = database
+            .one(store::stale_of_user(user, &policy, filter, now(), window, CircuitBreaker::default()))
+            .remove(0);
         [ids(&row, "candidates"), ids(&row, "unreadable")].map(|ids| ids.join(" "))
     };
     let all = Filter::default();
@@ -206,7 +208,14 @@ fn what_was_set_aside_comes_again_when_it_is_due_and_after_the_others() {
     };
     let policy = Policy::default();
     let found = || {
-        let of_anna = database.one(store::stale_of_user("anna", &policy, Filter::default(), now(), ALL));
+        let of_anna = database.one(store::stale_of_user(
+            "anna",
+            &policy,
+            Filter::default(),
+            now(),
+            ALL,
+            CircuitBreaker::default(),
+        ));
         let all = found(&database, &policy, Filter::default());
         assert_eq!(ids(&of_anna[0], "candidates"), all);
         all
@@ -288,7 +297,7 @@ fn what_is_not_of_the_shape_is_an_error() {
             "{error}"
         );
     }
-    let error = store::page_rows(&[]).unwrap_err().to_string();
+    let error = store::page_rows(&[row(json!({}))]).unwrap_err().to_string();
     assert_eq!(error, "unexpected result of the database: no text in `page`");
 }
 
@@ -324,7 +333,14 @@ fn what_holds_sweeps_back_is_read_where_something_is_stale() {
     let database = database();
     let suspended = || store::suspended(&[stale(&database, &Policy::default(), Filter::default(), ALL)]);
     let of_anna = || {
-        let stale = store::stale_of_user("anna", &Policy::default(), Filter::default(), now(), ALL);
+        let stale = store::stale_of_user(
+            "anna",
+            &Policy::default(),
+            Filter::default(),
+            now(),
+            ALL,
+            CircuitBreaker::default(),
+        );
         store::suspended(&database.one(stale))
     };
     database.one(store::hold("circuit_breaker", None, "many at once", at(NOW - 2)));
