@@ -6,7 +6,8 @@ INSERT INTO stale_drafts_schema (version) VALUES (2);
 CREATE TABLE stale_drafts_balances (
   user_id TEXT    NOT NULL PRIMARY KEY CHECK (typeof(user_id) = 'text' AND length(CAST(user_id AS BLOB)) BETWEEN 1 AND 200
     AND instr(user_id, char(0)) = 0 AND user_id NOT GLOB '*[' || char(1) || '-' || char(31) || char(127) || '-' || char(159) || ']*'),
-  tokens  INTEGER NOT NULL CHECK (typeof(tokens) = 'integer' AND tokens BETWEEN 0 AND 9007199254740991)
+  tokens  INTEGER NOT NULL CHECK (typeof(tokens) = 'integer' AND tokens >= 0)
+    CONSTRAINT balance_too_large CHECK (tokens <= 9007199254740991)   -- its name is in the error, which is no passing one
 ) WITHOUT ROWID;
 
 -- Every movement of tokens, for ever: rows are added, never changed or removed. The key is unique per creation
@@ -43,7 +44,7 @@ WHEN EXISTS (SELECT 1 FROM stale_drafts_ledger WHERE entry_key = NEW.entry_key) 
 END;
 
 -- The balance follows the ledger in the same statement, whoever writes. Refunds of a sweep are the one exception:
--- the sweep credits them itself, in the same transaction, once per user instead of once per creation.
+-- the sweep credits them itself, in the same transaction, once per user instead of once per creation. So only a sweep sets `sweep_id`.
 CREATE TRIGGER stale_drafts_ledger_credits_balance AFTER INSERT ON stale_drafts_ledger WHEN NEW.tokens > 0 AND NEW.sweep_id IS NULL BEGIN
   INSERT INTO stale_drafts_balances (user_id, tokens) VALUES (NEW.user_id, NEW.tokens)
   ON CONFLICT (user_id) DO UPDATE SET tokens = tokens + excluded.tokens;

@@ -12,11 +12,13 @@ pub enum Scope {
     Sweep,
     /// To report what workers do.
     Report,
+    /// To grant tokens to users.
+    Grant,
 }
 
 impl Scope {
     /// All of them.
-    pub const ALL: [Scope; 3] = [Scope::Read, Scope::Sweep, Scope::Report];
+    pub const ALL: [Scope; 4] = [Scope::Read, Scope::Sweep, Scope::Report, Scope::Grant];
 
     /// The word in the configuration.
     pub const fn as_str(self) -> &'static str {
@@ -24,6 +26,7 @@ impl Scope {
             Scope::Read => "read",
             Scope::Sweep => "sweep",
             Scope::Report => "report",
+            Scope::Grant => "grant",
         }
     }
 }

@@ -5,7 +5,7 @@
 //! same whether the report took effect now or did so before.
 
 use crate::rules::{Judgement, Refusal, Report, Timestamp};
-use crate::store::{self, CreationRow, Database, DatabaseError, Details, NewCreation};
+use crate::store::{self, CreationRow, Database, DatabaseError, Details, Grant, GrantRow, NewCreation};
 
 /// Why a report did not take effect.
 #[derive(Clone, Debug)]
@@ -26,8 +26,10 @@ pub enum ReportError {
         /// What it would cost.
         tokens: u64,
     },
-    /// There is a creation with this id that is not the same.
+    /// There is a creation with this id, or a grant with this key, that is not the same.
     Different,
+    /// The owner's balance would be larger than any may be.
+    BalanceTooLarge,
     /// The database did not answer. It is not known whether the report took effect; repeating it is harmless.
     Database(DatabaseError),
 }
@@ -75,6 +77,7 @@ pub async fn report(
 ) -> Result<CreationRow, ReportError> {
     let results = match database.run(&store::report(id, &report, &details, now)).await {
         Ok(results) => results,
+        Err(error) if error.is_balance_too_large() => return Err(ReportError::BalanceTooLarge),
         Err(error) if !error.is_insufficient() => return Err(error.into()),
         Err(error) => {
             let results = database.run(&[store::creation(id)]).await?;
@@ -98,6 +101,26 @@ pub async fn report(
         }
         Judgement::Accept | Judgement::Repeat => Ok(row),
     }
+}
+
+/// Grants tokens to a user. Repeating it with the same key is harmless.
+///
+/// # Errors
+///
+/// [`ReportError::BalanceTooLarge`], [`ReportError::Different`] or [`ReportError::Database`].
+pub async fn grant(
+    database: &impl Database,
+    grant: Grant<'_>,
+    now: Timestamp,
+) -> Result<GrantRow, ReportError> {
+    let mut results = match database.run(&store::grant(grant, now)).await {
+        Ok(results) => results,
+        Err(error) if error.is_balance_too_large() => return Err(ReportError::BalanceTooLarge),
+        Err(error) => return Err(error.into()),
+    };
+    let row = store::granted(results.pop().unwrap_or_default())?;
+    let same = row.user_id == grant.user_id && row.tokens == grant.tokens;
+    if same { Ok(row) } else { Err(ReportError::Different) }
 }
 
 async fn charging(database: &impl Database, error: DatabaseError, user_id: &str, tokens: u64) -> ReportError {

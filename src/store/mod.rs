@@ -8,6 +8,7 @@ mod creations;
 #[cfg(feature = "worker")]
 mod d1;
 mod dashboard;
+mod grants;
 mod monitor;
 mod operators;
 mod outbox;
@@ -27,6 +28,7 @@ pub use creations::{
 #[cfg(feature = "worker")]
 pub use d1::D1;
 pub use dashboard::{ActiveBand, Audited, Dashboard, Rates, Rolled, dashboard};
+pub use grants::{Grant, GrantRow, grant, granted};
 pub use monitor::{
     Observed, audit, causes, checked, close_breaker, hold, observe, observed, release, take_turn, trim, turn,
 };
@@ -143,6 +145,11 @@ impl DatabaseError {
     /// Whether a value is longer than the database takes: fewer rows may go through.
     pub fn is_too_big(&self) -> bool {
         self.message.contains("SQLITE_TOOBIG") || self.message.contains("too big")
+    }
+
+    /// Whether a balance would be larger than any may be.
+    pub fn is_balance_too_large(&self) -> bool {
+        self.message.contains("balance_too_large")
     }
 
     /// Whether the trigger that charges rejected, because the balance is too low.

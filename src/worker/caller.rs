@@ -36,6 +36,8 @@ pub(super) enum Read {}
 pub(super) enum Sweep {}
 /// [`Scope::Report`]
 pub(super) enum Report {}
+/// [`Scope::Grant`]
+pub(super) enum Grant {}
 
 impl Needed for Read {
     const SCOPE: Scope = Scope::Read;
@@ -45,6 +47,9 @@ impl Needed for Sweep {
 }
 impl Needed for Report {
     const SCOPE: Scope = Scope::Report;
+}
+impl Needed for Grant {
+    const SCOPE: Scope = Scope::Grant;
 }
 
 impl<S: Sync> FromRequestParts<S> for User {

@@ -1,4 +1,4 @@
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 
 use super::app::Context;
 use super::problem::Problem;
@@ -43,11 +43,27 @@ pub(super) fn problem(error: ReportError, keep: bool) -> Problem {
         }
         ReportError::Different => Problem::new(
             StatusCode::UNPROCESSABLE_ENTITY,
-            "this `Idempotency-Key` was used for another creation: expected the same body",
+            "this `Idempotency-Key` was used for something else: expected the same body",
         ),
+        ReportError::BalanceTooLarge => {
+            let message = "the balance would exceed 9007199254740991 tokens, and nothing was changed: \
+                           the same request will never go through";
+            Problem::new(StatusCode::CONFLICT, message).with("code", "balance_too_large")
+        }
         ReportError::Database(error) => {
             let message = "the database does not answer right now: repeat the request, it does no harm";
             Problem::database(&error, message)
         }
     }
+}
+
+/// What names a request that may be sent again. White space around it names nothing.
+pub(super) fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
+    let Some(value) = headers.get("Idempotency-Key") else { return Ok(None) };
+    // ASCII without control characters; a blank that is none of it is no part of the key either.
+    let key = value.to_str().map(str::trim).ok();
+    let valid = |key: &&str| (1..=200).contains(&key.len()) && !key.contains(char::is_control);
+    let message =
+        "`Idempotency-Key` is not valid: expected 1 to 200 ASCII characters without control characters";
+    key.filter(valid).map(Some).ok_or_else(|| Problem::bad_request(message))
 }

@@ -14,6 +14,7 @@
 
 #[path = "../../crates/simulator/src/as_d1.rs"]
 mod as_d1;
+mod grants;
 mod import;
 mod lists;
 mod monitor;

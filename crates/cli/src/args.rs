@@ -161,7 +161,7 @@ pub enum Command {
         #[arg(long)]
         name: String,
         /// What the token allows.
-        #[arg(long = "scope", value_name = "SCOPE", required = true, value_parser = ["read", "sweep", "report"])]
+        #[arg(long = "scope", value_name = "SCOPE", required = true, value_parser = ["read", "sweep", "report", "grant"])]
         scopes: Vec<String>,
     },
     /// Print completions for a shell.

@@ -5,6 +5,7 @@ pub(super) mod dashboard;
 pub(super) mod demo;
 pub(super) mod drafts;
 pub mod events;
+pub mod grants;
 pub(super) mod health;
 pub(super) mod monitor;
 pub mod sweeps;
@@ -32,6 +33,7 @@ pub(super) fn router() -> Router {
         .route("/api/creations/{id}/complete", post(creations::complete))
         .route("/api/creations/{id}/fail", post(creations::fail))
         .route("/api/creations/{id}/restore", post(creations::restore))
+        .route("/api/grants", post(grants::create))
         .route("/api/generate/cleanup-stale", post(sweeps::cleanup_stale))
         .route("/api/sweeps", get(sweeps::list))
         .route("/api/events", get(events::list))

@@ -58,6 +58,8 @@ pub fn report(
             insufficient(&what, [*balance, *tokens], &row.user_id, row.tokens.unsigned_abs(), link)
         }
         Err(ReportError::Database(error)) => failed(&what, error, link),
+        // Nobody in the simulation has nearly as much.
+        Err(ReportError::BalanceTooLarge) => wrong("it was answered that the balance is too large"),
         Err(ReportError::Different) => wrong("it was answered that it is another one"),
     }
 }
