@@ -43,7 +43,8 @@ CREATE TABLE stale_drafts_sweeps (
 ) WITHOUT ROWID;
 
 CREATE TABLE stale_drafts_creations (
-  id           TEXT    NOT NULL PRIMARY KEY CHECK (typeof(id) = 'text' AND length(CAST(id AS BLOB)) BETWEEN 1 AND 200
+  -- Not `.` or `..`, which a URL can't have in its path, and not `active`, which /api/drafts has.
+  id           TEXT    NOT NULL PRIMARY KEY CHECK (typeof(id) = 'text' AND id <> '.' AND id <> '..' AND id <> 'active' AND length(CAST(id AS BLOB)) BETWEEN 1 AND 200
     AND instr(id, char(0)) = 0 AND id NOT GLOB '*[' || char(1) || '-' || char(31) || char(127) || '-' || char(159) || ']*'),
   user_id      TEXT    NOT NULL CHECK (typeof(user_id) = 'text' AND length(CAST(user_id AS BLOB)) BETWEEN 1 AND 200
     AND instr(user_id, char(0)) = 0 AND user_id NOT GLOB '*[' || char(1) || '-' || char(31) || char(127) || '-' || char(159) || ']*'),

@@ -144,8 +144,8 @@ fn users_are_verified_by_a_secret_or_by_published_keys() {
         json!({ "algorithm": "none" }),
         "`auth.algorithm` is `\"none\"`: expected `\"HS256\"`, `\"RS256\"` or `\"ES256\"`",
     );
-    auth(json!({ "cookie": "" }), "`auth.cookie` is `\"\"`: expected text of 1 to 1000 bytes");
-    auth(json!({ "audience": null }), "`auth.audience` is `null`: expected text of 1 to 1000 bytes");
+    auth(json!({ "cookie": "" }), "`auth.cookie` is `\"\"`: expected text of 1 to 1000 characters");
+    auth(json!({ "audience": null }), "`auth.audience` is `null`: expected text of 1 to 1000 characters");
     auth(
         json!({ "algorithm": "RS256" }),
         "`auth.jwks_url` is missing: expected the `https://` URL of the issuer's keys",
@@ -205,11 +205,11 @@ fn api_tokens_are_hashes_with_names_and_scopes() {
     );
     tokens(
         json!([with(token(), json!({ "name": "" }))]),
-        "`api_tokens[0].name` is not valid: expected text of 1 to 1000 bytes",
+        "`api_tokens[0].name` is not valid: expected text of 1 to 1000 characters",
     );
     tokens(
         json!([with(token(), json!({ "scopes": ["read", "admin"] }))]),
-        "`api_tokens[0].scopes[1]` is not valid: expected `\"read\"`, `\"sweep\"` or `\"report\"`",
+        "`api_tokens[0].scopes[1]` is not valid: expected `\"read\"`, `\"sweep\"`, `\"report\"` or `\"grant\"`",
     );
     tokens(
         json!([with(token(), json!({ "scopes": "left out" }))]),
@@ -278,7 +278,7 @@ fn an_issuer_says_whose_tokens_may_call() {
     );
     issuers(
         json!([with(google.clone(), json!({ "email_verified": "left out", "audience": "left out" }))]),
-        "`issuers[0].audience` is missing: expected text of 1 to 1000 bytes",
+        "`issuers[0].audience` is missing: expected text of 1 to 1000 characters",
     );
     issuers(
         json!([with(own.clone(), json!({ "algorithm": "HS256" }))]),
@@ -300,7 +300,7 @@ fn an_issuer_says_whose_tokens_may_call() {
     );
     issuers(
         json!([with(own.clone(), json!({ "scopes": ["all"] }))]),
-        "`issuers[0].scopes[0]` is `\"all\"`: expected `\"read\"`, `\"sweep\"` or `\"report\"`",
+        "`issuers[0].scopes[0]` is `\"all\"`: expected `\"read\"`, `\"sweep\"`, `\"report\"` or `\"grant\"`",
     );
     let config = read(json!({ "issuers": [access, google, own] }));
     let [access, google, own] = config.issuers.as_slice() else { panic!("there are three") };

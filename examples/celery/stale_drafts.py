@@ -119,8 +119,12 @@ class StaleDrafts:
         return self._post(f"/{quote(creation_id, safe='')}/complete", {"fence": fence, "result_url": result_url})
 
     def fail(self, creation_id, fence, error_code, error):
-        """Reports a failure, which refunds the owner. `fence` is None if no worker has started."""
-        body = {"error_code": error_code, "error": error}
+        """Reports a failure, which refunds the owner. `fence` is None if no worker has started.
+
+        Whatever `error` is, it is reported: a long text is cut, and half a surrogate pair becomes `?`.
+        """
+        text = str(error).encode("utf-8", "replace").decode("utf-8")[:20_000]
+        body = {"error_code": error_code, "error": text}
         return self._post(f"/{quote(creation_id, safe='')}/fail", body if fence is None else {"fence": fence, **body})
 
     def _post(self, path, body, *, headers=None, patience=None):

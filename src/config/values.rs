@@ -3,7 +3,7 @@ use std::fmt;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, Unexpected, Visitor};
 
-use crate::read::{Text, Whole, parsed};
+use crate::read::{Address, Text, Whole, parsed};
 use crate::rules::CircuitBreaker;
 
 /// The address of a server. It is reached over TLS, or on this machine, for tests.
@@ -19,22 +19,11 @@ impl<'de> Deserialize<'de> for Url {
     }
 }
 
-/// The host of an address, with its port. There is none where there is a user name or password before it: no request is
-/// sent to such an address.
+/// The host of an address, with its port.
 fn host(text: &str) -> Option<&str> {
-    let tls = text.strip_prefix("https://");
-    let rest = tls.or_else(|| text.strip_prefix("http://"))?;
-    let host = rest.split(['/', '?', '#']).next()?;
-    // The last colon is the port's, unless it stands within the brackets of an IPv6 address.
-    let (name, port) = match host.rsplit_once(':') {
-        Some((name, port)) if !port.ends_with(']') => (name, Some(port)),
-        _ => (host, None),
-    };
+    let Address { secure, host, name, port } = Address::parse(text)?;
     let local = port.is_some() && ["localhost", "127.0.0.1"].contains(&name);
-    let named = !name.is_empty()
-        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._[:]".contains(&byte));
-    let number = port.is_none_or(|port| port.parse::<u16>().is_ok());
-    (named && number && (local || tls.is_some())).then_some(host)
+    (secure || local).then_some(host)
 }
 
 /// A name, issuer or audience. With white space around it, it would never be equal to any.
@@ -55,7 +44,7 @@ impl Name {
     /// Whether it is an origin as browsers send it: an address without a path, and without the port that goes without saying.
     pub(super) fn is_origin(&self) -> bool {
         let usual = |host: &str| host.ends_with(":443") || host.bytes().any(|byte| byte.is_ascii_uppercase());
-        host(&self.0).is_some_and(|host| self.0.ends_with(host) && !usual(host))
+        self.0.starts_with("http") && host(&self.0).is_some_and(|host| self.0.ends_with(host) && !usual(host))
     }
 
     /// Whether it is an email.

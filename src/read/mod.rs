@@ -19,12 +19,14 @@
 //!     error(r#"{"fence": "a", "progress": 101}"#),
 //!     "`progress` is `101`: expected a whole number from 0 to 100",
 //! );
-//! assert_eq!(error("{}"), "`fence` is missing: expected text of 1 to 200 bytes");
+//! assert_eq!(error("{}"), "`fence` is missing: expected text of 1 to 200 characters");
 //! assert_eq!(error(r#"{"fense": "a"}"#), "unknown key `fense`: did you mean `fence`?");
 //! ```
 
+mod address;
 mod input;
 mod strict;
+mod surrogates;
 mod values;
 
 use std::fmt;
@@ -32,8 +34,9 @@ use std::fmt;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+pub use address::Address;
 use input::{Fault, Form, Input, Step};
-pub use values::{Text, Whole, parsed, whole};
+pub use values::{Name, Text, Whole, parsed, whole};
 
 /// More characters than these are not quoted: a body may be long, and the answer need not be.
 const LONGEST_QUOTE: usize = 40;
@@ -73,18 +76,21 @@ pub fn table<T: DeserializeOwned>(
 }
 
 /// Reads a JSON object, such as the body of a request; an empty text is an empty object. A key that is given twice is an
-/// error, at any depth.
+/// error, at any depth. Half a surrogate pair becomes U+FFFD.
 ///
 /// # Errors
 ///
 /// [`Invalid`]
 pub fn json<T: DeserializeOwned>(text: &[u8]) -> Result<T, Invalid> {
-    let value =
-        strict::parse(if text.trim_ascii().is_empty() { b"{}" } else { text }).map_err(|error| Invalid {
-            path: String::new(),
-            message: format!("the body is not valid JSON ({error}): expected an object"),
-        })?;
-    Reader { form: Form::Body, root: "the body", value: &value, secret: |_, _| false }.read()
+    Reader { form: Form::Body, root: "the body", value: &body(text)?, secret: |_, _| false }.read()
+}
+
+fn body(text: &[u8]) -> Result<Value, Invalid> {
+    let text = if text.trim_ascii().is_empty() { b"{}" } else { text };
+    strict::parse(&surrogates::paired(text)).map_err(|error| Invalid {
+        path: String::new(),
+        message: format!("the body is not valid JSON ({error}): expected an object"),
+    })
 }
 
 /// Reads any JSON. A key that is given twice is an error, at any depth; `None` stands for all errors.
@@ -119,6 +125,8 @@ pub fn row<T: DeserializeOwned>(row: serde_json::Map<String, Value>) -> Result<T
     Reader { form: Form::Body, root: "the row", value: &Value::Object(row), secret: |_, _| false }.read()
 }
 
+type Faulty = fn(Input<'_>) -> Option<input::Error>;
+
 /// One text, and how its errors are worded.
 struct Reader<'a> {
     form: Form,
@@ -130,10 +138,12 @@ struct Reader<'a> {
 impl Reader<'_> {
     fn read<T: DeserializeOwned>(&self) -> Result<T, Invalid> {
         T::deserialize(Input { value: self.value, form: self.form })
-            .map_err(|error| self.invalid::<T>(&error.path(), &error.fault))
+            .map_err(|error| self.invalid(&error.path(), &error.fault, |input| T::deserialize(input).err()))
     }
 
-    fn invalid<T: DeserializeOwned>(&self, at: &[Step], fault: &Fault) -> Invalid {
+    /// `faulty` says what is wrong with another value in place of the whole. It is a function and not a type, so that this is
+    /// compiled once and not for each type that is read.
+    fn invalid(&self, at: &[Step], fault: &Fault, faulty: Faulty) -> Invalid {
         let mut path = text(at);
         let message = match fault {
             Fault::Expected(expected) => {
@@ -146,7 +156,7 @@ impl Reader<'_> {
             Fault::Unknown(known) => self.unknown(at, known),
             Fault::Missing(key) => {
                 path = join(&path, key);
-                match self.wanted::<T>(at, key) {
+                match self.wanted(at, key, faulty) {
                     Some(expected) => format!("`{path}` is missing: expected {expected}"),
                     None => format!("`{path}` is missing"),
                 }
@@ -189,14 +199,14 @@ impl Reader<'_> {
     }
 
     /// What belongs where a key is missing: what is said of `null` in its place.
-    fn wanted<T: DeserializeOwned>(&self, path: &[Step], key: &str) -> Option<String> {
+    fn wanted(&self, path: &[Step], key: &str, faulty: Faulty) -> Option<String> {
         let mut value = self.value.clone();
         let table = path.iter().try_fold(&mut value, |value, step| match step {
             Step::Key(key) => value.get_mut(key),
             Step::Index(index) => value.get_mut(index),
         })?;
         table.as_object_mut()?.insert(key.to_owned(), Value::Null);
-        match T::deserialize(Input { value: &value, form: self.form }).err()?.fault {
+        match faulty(Input { value: &value, form: self.form })?.fault {
             Fault::Expected(expected) => Some(expected),
             Fault::Unknown(_) | Fault::Missing(_) | Fault::Custom(_) => None,
         }

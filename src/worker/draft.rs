@@ -8,6 +8,7 @@ use serde::de::{Error as _, Unexpected};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
+use crate::read::Address;
 use crate::rules::{Action, Ago, GENERATION_TIMEOUT, Policy, Status, Timestamp, Verdict, badge, classify};
 use crate::store::{self, DatabaseError, Page, PageRow, Row};
 
@@ -127,6 +128,11 @@ impl DraftView {
             deleted_at: row.deleted_at,
             id: row.creation.id,
         }
+    }
+
+    /// Where a browser may go for the result. What an app has written by SQL need not be an address.
+    pub fn link(&self) -> Option<&str> {
+        self.result_url.as_deref().filter(|url| Address::parse(url).is_some())
     }
 
     /// How long ago it was asked for.

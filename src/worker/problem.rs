@@ -126,8 +126,8 @@ pub(super) fn tagged(body: &impl Serialize, now: u64, headers: &HeaderMap) -> An
     let mut body = serde_json::to_value(body).map_err(invalid)?;
     let hash = Sha256::digest(serde_json::to_string(&body).map_err(invalid)?);
     let tag: String = hash.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    let known = headers.get_all("If-None-Match").iter().any(|known| names(known, &tag));
     let tag = format!("W/\"{tag}\"");
-    let known = headers.get("If-None-Match").is_some_and(|known| known.as_bytes() == tag.as_bytes());
     if let Value::Object(body) = &mut body {
         body.insert(String::from("now"), now.into());
     }
@@ -138,6 +138,14 @@ pub(super) fn tagged(body: &impl Serialize, now: u64, headers: &HeaderMap) -> An
     };
     // Asked again every time, and kept by nobody else.
     Ok(([(ETAG, tag.as_str()), (CACHE_CONTROL, "private, no-cache")], answer).into_response())
+}
+
+/// Whether a tag is among those of a header, weak or not: a list, or `*` for any.
+fn names(known: &HeaderValue, tag: &str) -> bool {
+    known.to_str().unwrap_or_default().split(',').map(str::trim).any(|known| {
+        let known = known.strip_prefix("W/").unwrap_or(known);
+        known == "*" || known.strip_prefix('"').and_then(|known| known.strip_suffix('"')) == Some(tag)
+    })
 }
 
 /// A page.

@@ -42,6 +42,14 @@ fn names_are_short_and_hold_no_control_characters() {
 }
 
 #[test]
+fn an_id_can_stand_in_the_path_of_a_url() {
+    let database = database();
+    let takes = |id: &str| takes(&database, "id", id);
+    assert!(takes("...") && takes(".a") && takes("Active") && takes("a/../b") && takes("publish"));
+    assert!(!takes(".") && !takes("..") && !takes("active"));
+}
+
+#[test]
 fn texts_are_bounded_and_hold_no_nul() {
     let database = database();
     for column in ["prompt", "error"] {

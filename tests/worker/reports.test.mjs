@@ -95,7 +95,7 @@ test("a key makes one creation per user, however often it is sent, and none with
   assert.equal(new Set(answers.map(({ id }) => id)).size, 1);
   assert.equal(await balance(), 970);
   const different = await send({ ...NEW, tokens: 31 }, "k");
-  assert.deepEqual([different.http, different.error], [422, "this `Idempotency-Key` was used for another creation: expected the same body"]);
+  assert.deepEqual([different.http, different.error], [422, "this `Idempotency-Key` was used for something else: expected the same body"]);
   assert.notEqual((await send({ ...NEW, user_id: "bo" }, "k")).id, answers[0].id);
   assert.notEqual((await send(NEW)).id, (await send(NEW)).id);
   // What has been deleted since is still the same one.
@@ -121,14 +121,14 @@ test("input that is not understood: 400 that quotes it, and nothing is done", as
     ["", { ...NEW, tokens: -1 }, "`tokens` is `-1`: expected a whole number from 0 to 9007199254740991"],
     ["", { ...NEW, tokens: "30" }, "`tokens` is `\"30\"`: expected a whole number from 0 to 9007199254740991"],
     ["", { user_id: "ada", kind: "video", prompt: "x" }, "`tokens` is missing: expected a whole number from 0 to 9007199254740991"],
-    ["", { ...NEW, user_id: "" }, "`user_id` is `\"\"`: expected text of 1 to 200 bytes"],
-    ["", { ...NEW, prompt: 5 }, "`prompt` is `5`: expected text of 1 to 20000 bytes"],
+    ["", { ...NEW, user_id: "" }, "`user_id` is `\"\"`: expected text of 1 to 200 bytes without control characters"],
+    ["", { ...NEW, prompt: 5 }, "`prompt` is `5`: expected text of 1 to 20000 characters"],
     ["", { ...NEW, colour: "red" }, "unknown key `colour`: expected `user_id`, `kind`, `prompt` or `tokens`"],
     ["", [], "the body is `[]`: expected an object"],
-    [`/${id}/start`, {}, "`worker` is missing: expected text of 1 to 200 bytes"],
+    [`/${id}/start`, {}, "`worker` is missing: expected text of 1 to 200 characters"],
     [`/${id}/heartbeat`, { fence, progress: 101 }, "`progress` is `101`: expected a whole number from 0 to 100"],
-    [`/${id}/complete`, { fence }, "`result_url` is missing: expected text of 1 to 2048 bytes"],
-    [`/${id}/complete`, { fence, result_url: "javascript:alert(1)" }, "`result_url` is `\"javascript:alert(1)\"`: expected an address with `https://`"],
+    [`/${id}/complete`, { fence }, "`result_url` is missing: expected text of 1 to 2048 characters"],
+    [`/${id}/complete`, { fence, result_url: "javascript:alert(1)" }, "`result_url` is `\"javascript:alert(1)\"`: expected an address such as `https://files.example/fox.png`, with a host, and without a user name or white space"],
     [`/${id}/fail`, { fence, error_code: "generation_timeout", error: "x" }, "`error_code` is `\"generation_timeout\"`: expected a code of your own, for this one is the sweep's"],
     [`/${id}/heartbeat?x=1`, { fence }, "unknown parameter `x`: expected none"],
   ];

@@ -66,7 +66,7 @@ fn card(draft: &DraftView) -> Markup {
             @if let Some(percent) = draft.progress.filter(|_| draft.status == "processing") {
                 progress .progress max="100" value=(percent) aria-label="Progress" { (percent) " %" }
             }
-            @if let Some(url) = draft.result_url.as_deref().filter(|url| url.starts_with("http")) {
+            @if let Some(url) = draft.link() {
                 p .result { a href=(url) rel="noopener noreferrer" { "Open the result" } }
             }
             p .tokens {

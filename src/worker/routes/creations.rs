@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use worker::console_log;
 
-use crate::read::{Text, Whole, whole};
+use crate::read::{Address, Name, Text, Whole, whole};
 use crate::rules::{GENERATION_TIMEOUT, Limit, Phase, Report, Status, Timestamp};
 use crate::service::creations;
 use crate::store::{self, Database as _, Details, NewCreation, Page};
@@ -17,20 +17,20 @@ use crate::worker::draft::{Cursor, Listing};
 use crate::worker::explanation::Explanation;
 use crate::worker::extract::{Json, Nothing, Path, Query};
 use crate::worker::problem::{Answer, Problem, json};
-use crate::worker::reporting::{carry_out, problem};
+use crate::worker::reporting::{carry_out, idempotency_key, problem};
 use crate::worker::{courier, log};
 
-/// The longest texts that are taken, in bytes.
+/// The longest texts that are taken, in characters.
 const MAX_NAME: usize = 200;
 const MAX_TEXT: usize = 20_000;
 const MAX_URL: usize = 2_048;
 /// The largest number that JSON, D1 and JavaScript agree on.
-const MAX_TOKENS: u64 = 9_007_199_254_740_991;
+pub(super) const MAX_TOKENS: u64 = 9_007_199_254_740_991;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(in crate::worker) struct ListQuery {
-    user_id: Text<MAX_NAME>,
+    user_id: Name,
     status: Option<StatusWord>,
     limit: Option<PageSize>,
     cursor: Option<Cursor>,
@@ -105,8 +105,8 @@ pub(in crate::worker) async fn explain(
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CreateBody {
-    user_id: Text<MAX_NAME>,
-    kind: Text<MAX_NAME>,
+    user_id: Name,
+    kind: Name,
     prompt: Text<MAX_TEXT>,
     tokens: Whole<0, MAX_TOKENS>,
 }
@@ -144,13 +144,9 @@ pub(in crate::worker) async fn create(
     Query(Nothing {}): Query<Nothing>,
     Json(body): Json<CreateBody>,
 ) -> Answer {
-    let id = match headers.get("Idempotency-Key") {
+    let id = match idempotency_key(&headers)? {
         None => app.new_id()?,
-        Some(key) if (1..=MAX_NAME).contains(&key.len()) => keyed_id(body.user_id.as_str(), key.as_bytes()),
-        Some(key) => {
-            let message = format!("`Idempotency-Key` has {} bytes: expected 1 to {MAX_NAME}", key.len());
-            return Err(Problem::bad_request(message));
-        }
+        Some(key) => keyed_id(body.user_id.as_str(), key),
     };
     let row = creations::create(&app.database, body.creation(&id), app.now).await;
     let row = row.map_err(|error| problem(error, false))?.creation;
@@ -171,7 +167,7 @@ pub(in crate::worker) async fn create(
 
 /// An id that the same user and key always give: the primary key keeps a repeated request from making another creation, at no
 /// cost.
-fn keyed_id(user_id: &str, key: &[u8]) -> String {
+fn keyed_id(user_id: &str, key: &str) -> String {
     let mut hash = Sha256::new();
     hash.update(user_id.len().to_be_bytes());
     hash.update(user_id);
@@ -280,10 +276,11 @@ pub struct CompleteBody {
 
 fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Text<MAX_URL>, D::Error> {
     let url = Text::<MAX_URL>::deserialize(deserializer)?;
-    if url.as_str().starts_with("https://") || url.as_str().starts_with("http://") {
+    if Address::parse(url.as_str()).is_some() {
         Ok(url)
     } else {
-        Err(D::Error::invalid_value(Unexpected::Str(url.as_str()), &"an address with `https://`"))
+        let expected = "an address such as `https://files.example/fox.png`, with a host, and without a user name or white space";
+        Err(D::Error::invalid_value(Unexpected::Str(url.as_str()), &expected))
     }
 }
 
@@ -321,8 +318,20 @@ pub struct FailBody {
     fence: Option<Text<MAX_NAME>>,
     #[serde(deserialize_with = "own_code")]
     error_code: Text<MAX_NAME>,
-    error: Text<MAX_TEXT>,
+    #[serde(default, deserialize_with = "reason")]
+    error: Option<String>,
 }
+
+/// Why a creation failed, whatever the worker says of it: if a long or an empty text were refused, the creation would go on
+/// until its limit.
+fn reason<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    let text = Option::<String>::deserialize(deserializer)?.unwrap_or_default();
+    let text: String = text.chars().filter(|char| *char != '\0').take(MAX_TEXT).collect();
+    Ok(Some(text).filter(|text| !text.trim().is_empty()))
+}
+
+/// Where a worker says nothing.
+const NO_REASON: &str = "The worker gave no reason.";
 
 /// Whoever reads the sweep's code can rely on who wrote it.
 fn own_code<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Text<MAX_NAME>, D::Error> {
@@ -339,6 +348,11 @@ impl FailBody {
     pub fn report(&self) -> Report<'_> {
         Report::Fail { fence: self.fence.as_ref().map(Text::as_str), error_code: self.error_code.as_str() }
     }
+
+    /// What the owner is told.
+    pub fn error(&self) -> &str {
+        self.error.as_deref().unwrap_or(NO_REASON)
+    }
 }
 
 /// `POST /api/creations/{id}/fail`: its worker can't generate it; its owner is refunded.
@@ -351,7 +365,7 @@ pub(in crate::worker) async fn fail(
     Json(body): Json<FailBody>,
 ) -> Answer {
     let details =
-        Details { error: body.error.as_str(), notify: courier::destinations(&app).app, ..Details::default() };
+        Details { error: body.error(), notify: courier::destinations(&app).app, ..Details::default() };
     let row = carry_out(&app, &id, body.report(), details).await?;
     let answer = json!({
         "id": row.creation.id,
