@@ -10,7 +10,7 @@ const MOST = 9_007_199_254_740_991;
 
 let world;
 beforeEach(async () => {
-  world = await start({ config: { api_tokens: [{ name: "shop", sha256: createHash("sha256").update(GRANT_TOKEN).digest("hex"), scopes: ["grant"] }] } });
+  world = await start({ config: { api_tokens: [{ name: "shop", sha256: createHash("sha256").update(GRANT_TOKEN).digest("hex"), scopes: ["grant"] }] }, bindings: { REPORT_TOKEN: WORKER_TOKEN } });
 });
 afterEach(() => world.stop());
 

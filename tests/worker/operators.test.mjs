@@ -158,7 +158,7 @@ test("a user's creations are listed by status, page by page, without sweeping", 
   assert.deepEqual([second.creations.map(({ id }) => id), second.next_cursor, second.balance], [["c3", "c4"], null, 9_950]);
   assert.equal(await world.status("c0"), "pending");
   assert.deepEqual((await world.ask("/api/creations?user_id=ada&status=failed")).creations, []);
-  assert.equal(await text("/api/creations", 400), "`user_id` is missing: expected text of 1 to 200 bytes");
+  assert.equal(await text("/api/creations", 400), "`user_id` is missing: expected text of 1 to 200 bytes without control characters");
   assert.equal(await text("/api/creations?user_id=ada&status=stuck", 400), "`status` is `stuck`: expected `pending`, `processing`, `draft`, `published` or `failed`");
 });
 
