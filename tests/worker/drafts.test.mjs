@@ -201,3 +201,26 @@ test("the demo's sign-in is there only on this machine and only where it was swi
   const deployed = await world.fetchFrom("https://drafts.example.com/demo");
   assert.equal(deployed.status, 404);
 });
+
+test("workers that send heartbeats while their owner looks are never shown as anything but processing", async () => {
+  const ids = Array.from({ length: 8 }, (_, n) => `c${n}`);
+  await world.create(...ids.map((id) => ({ id, status: "processing", created_at: NOW - 9 * HOUR, started_at: NOW - 9 * HOUR })));
+  let verdicts = 0;
+  const wrong = [];
+  for (let ahead = 0; ahead <= MINUTE; ahead += 2_500) {
+    // Between the request's `now` and what it reads, by workers whose clocks are ahead; the last one by a minute.
+    const sql = ids.map((id, n) => `UPDATE stale_drafts_creations SET heartbeat_at = ${NOW + Math.floor((ahead * (n + 1)) / ids.length)} WHERE id = '${id}'`);
+    for (const path of ["/api/drafts?limit=100", "/api/drafts/active"]) {
+      await world.order({ sqlBefore: 1, sql });
+      const { drafts } = await (await get(path, "ada")).json();
+      for (const { id, badge, status } of drafts) {
+        verdicts += 1;
+        if (status !== "processing" || (badge ?? "⚙️ Processing") !== "⚙️ Processing") wrong.push([path, ahead, id, badge]);
+      }
+    }
+  }
+  console.log(`${verdicts} verdicts while 8 workers send heartbeats: ${wrong.length} wrong`);
+  assert.ok(verdicts >= 400, `${verdicts}`);
+  assert.deepEqual(wrong, []);
+  assert.equal((await world.one("SELECT count(*) AS n FROM stale_drafts_creations WHERE status = 'processing'")).n, 8);
+});
