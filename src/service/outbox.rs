@@ -94,11 +94,7 @@ pub struct Bounds {
 /// Delivers what is due, until nothing is or a bound is reached.
 ///
 /// No event is in two senders' hands: a claim leases no more than can be sent within it, and nothing is sent after it.
-pub async fn deliver(
-    database: &impl Database,
-    courier: &impl Courier,
-    bounds: Bounds,
-) -> Deliveries {
+pub async fn deliver(database: &impl Database, courier: &impl Courier, bounds: Bounds) -> Deliveries {
     let Bounds { max_deliveries, time_ms, max_queries } = bounds;
     let end = courier.now().saturating_add(time_ms);
     let mut done = Deliveries::default();

@@ -201,7 +201,8 @@ pub async fn mark_stale_creations_as_failed(
     database: &impl Database,
     request: SweepRequest<'_>,
 ) -> Result<SweepOutcome, Box<SweepError>> {
-    let mut run = Run { database, request, outcome: SweepOutcome::default(), settled: 0, begun: false, ended: false };
+    let mut run =
+        Run { database, request, outcome: SweepOutcome::default(), settled: 0, begun: false, ended: false };
     let result = match request.planned {
         Some(planned) => run.apply(planned).await,
         None => run.sweep().await,

@@ -39,8 +39,8 @@ pub use rows::{
     suspended,
 };
 pub use sweep::{
-    Count, Filter, SetAside, SweepStart, SweepTotals, TOGETHER, Window, done_before, end_sweep, mark_failed, overdue, readiness,
-    retry, set_aside, stale, stale_of_user,
+    Count, Filter, SetAside, SweepStart, SweepTotals, TOGETHER, Window, done_before, end_sweep, mark_failed,
+    overdue, readiness, retry, set_aside, stale, stale_of_user,
 };
 pub use typed::typed_rows;
 

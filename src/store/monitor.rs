@@ -114,8 +114,7 @@ const RELEASE: &str = "DELETE FROM stale_drafts_controls WHERE name = ?1";
 const CLOSE_BREAKER: &str = "DELETE FROM stale_drafts_controls
      WHERE name = 'circuit_breaker' AND NOT EXISTS (SELECT 1 FROM stale_drafts_controls WHERE name = 'paused')";
 
-const AUDIT: &str =
-    "INSERT INTO stale_drafts_audit (id, at, actor, action, detail) VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (id) DO NOTHING";
+const AUDIT: &str = "INSERT INTO stale_drafts_audit (id, at, actor, action, detail) VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (id) DO NOTHING";
 
 const TRIM_SWEEPS: &str = "DELETE FROM stale_drafts_sweeps WHERE id IN (
        SELECT id FROM stale_drafts_sweeps WHERE id < ?1 ORDER BY id LIMIT ?2)";

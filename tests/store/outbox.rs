@@ -9,7 +9,9 @@ use std::task::{Context, Poll, Waker};
 
 use serde_json::{Value, json};
 use stale_drafts::rules::Timestamp;
-use stale_drafts::service::outbox::{Bounds, CRON_MS, Courier, Deliveries, Message, REQUEST_MS, TIMEOUT_MS, deliver};
+use stale_drafts::service::outbox::{
+    Bounds, CRON_MS, Courier, Deliveries, Message, REQUEST_MS, TIMEOUT_MS, deliver,
+};
 use stale_drafts::store::{
     self, Cost, Database, DatabaseError, Destination, Event, Row, Settlement, Statement,
 };
@@ -171,7 +173,13 @@ impl World {
             in_hand: RefCell::default(),
             most: Cell::new(0),
         });
-        let world = World { database: Rc::new(database()), courier, max_queries: 1_000, runs: Vec::new(), ended: Vec::new() };
+        let world = World {
+            database: Rc::new(database()),
+            courier,
+            max_queries: 1_000,
+            runs: Vec::new(),
+            ended: Vec::new(),
+        };
         world.emit(events, Destination::Webhook.bit(), 10);
         world
     }
@@ -277,7 +285,10 @@ fn each_of_50_events_is_sent_once_however_slow_the_receiver_is() {
         assert_eq!((world.left(), world.runs.len()), (vec![], 0), "{takes} ms");
         assert_eq!(world.courier.sent.borrow().len(), 50, "{takes} ms");
         assert_eq!(world.times().len(), 50);
-        println!("50 events, a receiver of {takes} ms, a cron a minute: {} requests", world.courier.sent.borrow().len());
+        println!(
+            "50 events, a receiver of {takes} ms, a cron a minute: {} requests",
+            world.courier.sent.borrow().len()
+        );
         assert!(world.courier.most.get() <= 6);
         // A receiver's library refuses what was signed minutes ago.
         assert!(world.courier.sent.borrow().iter().all(|sent| sent.began == sent.stamped));

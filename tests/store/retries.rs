@@ -29,7 +29,9 @@ fn what_is_transient_is_known_by_the_databases_words() {
     for words in TRANSIENT {
         assert!(DatabaseError::new(words).is_transient(), "{words}");
     }
-    for words in ["D1_ERROR: no: SQLITE_CONSTRAINT", "string or blob too big: SQLITE_TOOBIG", "no such table", ""] {
+    for words in
+        ["D1_ERROR: no: SQLITE_CONSTRAINT", "string or blob too big: SQLITE_TOOBIG", "no such table", ""]
+    {
         assert!(!DatabaseError::new(words).is_transient(), "{words}");
     }
 }
@@ -121,9 +123,17 @@ fn stands(database: &Sqlite) -> Vec<Value> {
         "SELECT name FROM sqlite_schema WHERE type = 'table' AND name LIKE 'stale_drafts_%' ORDER BY name",
     );
     let rows = |name: &Value| {
-        let columns = database.read(&format!("SELECT name FROM pragma_table_info('{}')", name[0].as_str().unwrap()));
+        let columns =
+            database.read(&format!("SELECT name FROM pragma_table_info('{}')", name[0].as_str().unwrap()));
         let columns: Vec<_> = columns.iter().map(|column| column[0].as_str().unwrap()).collect();
-        json!([name, database.read(&format!("SELECT {0} FROM {1} ORDER BY {0}", columns.join(", "), name[0].as_str().unwrap()))])
+        json!([
+            name,
+            database.read(&format!(
+                "SELECT {0} FROM {1} ORDER BY {0}",
+                columns.join(", "),
+                name[0].as_str().unwrap()
+            ))
+        ])
     };
     tables.iter().map(rows).collect()
 }
@@ -152,7 +162,9 @@ fn loses_nothing(stage: impl Fn(&Sqlite), meanwhile: &str, does: impl Fn(&Lossy<
 
 /// Three are failed, two are put back, and one is rejected.
 fn stage_sweep(database: &Sqlite) {
-    for (id, kind) in [("a", "image"), ("b", "image"), ("bad", "image"), ("moves", "image"), ("v", "video"), ("w", "video")] {
+    for (id, kind) in
+        [("a", "image"), ("b", "image"), ("bad", "image"), ("moves", "image"), ("v", "video"), ("w", "video")]
+    {
         add(database, id, json!({ "kind": kind, "created_at": NOW - 2 * HOUR }));
     }
 }
@@ -183,8 +195,19 @@ fn sweep(database: &Lossy<'_>, source: Source) -> Value {
         max_queries: 980,
     };
     let done = wait(mark_stale_creations_as_failed(database, request)).unwrap();
-    let ids = |list: &[_]| list.iter().map(|swept: &stale_drafts::service::sweep::SweptCreation| swept.id.clone()).collect::<Vec<_>>();
-    json!([ids(&done.failed), ids(&done.retried), done.raced, done.refunded_tokens, done.rejected.len(), done.more])
+    let ids = |list: &[_]| {
+        list.iter()
+            .map(|swept: &stale_drafts::service::sweep::SweptCreation| swept.id.clone())
+            .collect::<Vec<_>>()
+    };
+    json!([
+        ids(&done.failed),
+        ids(&done.retried),
+        done.raced,
+        done.refunded_tokens,
+        done.rejected.len(),
+        done.more
+    ])
 }
 
 #[test]
@@ -260,15 +283,19 @@ fn a_report_whose_answer_is_lost_is_answered_as_if_it_had_been_heard() {
 
 #[test]
 fn what_operators_do_is_done_and_noted_once() {
-    loses_nothing(|_| {}, "", |database| {
-        let batch = [
-            store::hold("paused", Some("ops"), "why", now()),
-            store::audit("1", "ops", "paused", "why", now()),
-        ];
-        wait(database.run(&batch)).unwrap();
-        wait(database.run(&[store::release("paused")])).unwrap();
-        Value::Null
-    });
+    loses_nothing(
+        |_| {},
+        "",
+        |database| {
+            let batch = [
+                store::hold("paused", Some("ops"), "why", now()),
+                store::audit("1", "ops", "paused", "why", now()),
+            ];
+            wait(database.run(&batch)).unwrap();
+            wait(database.run(&[store::release("paused")])).unwrap();
+            Value::Null
+        },
+    );
     let dead = |database: &Sqlite| {
         database.write(
             "INSERT INTO stale_drafts_events (id, state, due_at, destinations, created_at, body, deliveries, last_error)
@@ -294,9 +321,12 @@ fn an_alert_fires_once_and_is_told_once() {
     };
     loses_nothing(stale, "", |database| {
         let fired = wait(monitor::run(database, &settings, now(), Occasion::Cron { swept: true })).unwrap();
-        database.database.write("UPDATE stale_drafts_creations SET status = 'failed', error_code = 'cancelled'");
+        database
+            .database
+            .write("UPDATE stale_drafts_creations SET status = 'failed', error_code = 'cancelled'");
         let later = at(NOW + 60_000);
-        let resolved = wait(monitor::run(database, &settings, later, Occasion::Cron { swept: true })).unwrap();
+        let resolved =
+            wait(monitor::run(database, &settings, later, Occasion::Cron { swept: true })).unwrap();
         json!([format!("{fired:?}"), format!("{resolved:?}")])
     });
 }

@@ -372,7 +372,9 @@ fn invocations(refused: &str, owners: u32, kinds: u32, queries: u64) -> u64 {
     let policy = Policy::default();
     let mut invocations = 0;
     for minute in 0..600 {
-        if database.read("SELECT count(*) FROM stale_drafts_creations WHERE status = 'failed'") == [json!([700])] {
+        if database.read("SELECT count(*) FROM stale_drafts_creations WHERE status = 'failed'")
+            == [json!([700])]
+        {
             return invocations;
         }
         let watched = Watched::new(&database, whatever);
@@ -398,7 +400,9 @@ fn rejected_rows_that_have_something_in_common_are_told_from_the_others_in_a_few
         ("the oldest", "NEW.id < '0300'", 1, 1, 50, 60),
     ] {
         let needed = invocations(refused, owners, kinds, queries);
-        println!("300 rejected rows among 1,000, {what}, {queries} queries allowed: {needed} invocations until the others are failed");
+        println!(
+            "300 rejected rows among 1,000, {what}, {queries} queries allowed: {needed} invocations until the others are failed"
+        );
         assert!(needed <= most, "{what}: {needed}");
     }
 }

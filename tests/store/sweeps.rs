@@ -202,7 +202,11 @@ fn what_was_set_aside_comes_again_when_it_is_due_and_after_the_others() {
     }
     add(&database, "settled", json!({ "status": "draft" }));
     let aside = |id, attempt, until| {
-        database.one(store::set_aside(&[SetAside { id, attempt, until, reason: "no", together: false }], now(), 1));
+        database.one(store::set_aside(
+            &[SetAside { id, attempt, until, reason: "no", together: false }],
+            now(),
+            1,
+        ));
     };
     let policy = Policy::default();
     let found = || {

@@ -178,7 +178,7 @@ fn samples() -> Vec<Statement> {
         store::Count { totals: SweepTotals::default(), before: 0, last: false, counted: String::new() };
     list.extend(store::mark_failed(start, &[], count.clone(), 0));
     list.extend(store::retry(start, &[], count, 0));
-    list.push(store::set_aside(&[]));
+    list.push(store::set_aside(&[], Timestamp::EPOCH, 0));
     list.extend(store::report("c", &Report::Heartbeat { fence: "" }, &details, now));
     list.extend(store::report("c", &Report::Complete { fence: "", result_url: "" }, &details, now));
     list
