@@ -78,16 +78,20 @@ function answered(results) {
   }
 }
 function limitedQueue(queue) {
-  return {
-    send: (body, options) => limitedQueue(queue).sendBatch([{ body, ...options }]),
-    async sendBatch(messages) {
-      const sizes = [...messages].map(({ body }) => bytes(JSON.stringify(body)) + 100);
-      if (sizes.length > LIMITS.messages) exceed("a batch of " + sizes.length + " messages");
-      if (sizes.some((size) => size > LIMITS.messageBytes)) exceed("a message of " + Math.max(...sizes) + " bytes");
-      if (sizes.reduce((sum, size) => sum + size, 0) > LIMITS.batchBytes) exceed("a batch of more than 256 kB");
-      return queue.sendBatch(messages);
-    },
+  const sendBatch = async (messages) => {
+    const list = [...messages];
+    const sizes = list.map(({ body }) => bytes(JSON.stringify(body)) + 100);
+    if (sizes.length > LIMITS.messages) exceed("a batch of " + sizes.length + " messages");
+    if (sizes.some((size) => size > LIMITS.messageBytes)) exceed("a message of " + Math.max(...sizes) + " bytes");
+    if (sizes.reduce((sum, size) => sum + size, 0) > LIMITS.batchBytes) exceed("a batch of more than 256 kB");
+    return queue.sendBatch(list);
   };
+  const get = (target, name) => {
+    if (name === "sendBatch") return sendBatch;
+    if (name === "send") return (body, options) => sendBatch([{ body, ...options }]);
+    return target[name];
+  };
+  return new Proxy(queue, { get });
 }
 
 /** The request, whose body breaks off in the middle. */

@@ -8,19 +8,13 @@ use stale_drafts::service::creations::ReportError;
 use stale_drafts::service::sweep::{
     SweepError, SweepOutcome, SweepRequest, SweptCreation, mark_stale_creations_as_failed,
 };
-use stale_drafts::store::{
-    self, CreationRow, Database as _, Details, Event, Filter, NewCreation, Settlement,
-};
+use stale_drafts::store::{self, CreationRow, Database as _, Details, Filter, NewCreation};
 
 use crate::call::{Call, CreateCall, ERROR, PlannedRow, ReportCall, Reported, SweepCall};
+use crate::courier;
 use crate::invariants;
 use crate::script::{End, Role, Sweep};
 use crate::world::Link;
-
-/// An event is tried so often before it is dead.
-const MAX_DELIVERIES: u32 = 3;
-/// How long the outbox holds what it has claimed, and waits after a failure.
-const LEASE_MS: u64 = 30_000;
 
 /// Does what a role does.
 pub async fn act(link: Link, role: Role) {
@@ -61,7 +55,7 @@ pub async fn act(link: Link, role: Role) {
         Role::Restore { creation, tries } => {
             let _ = report(&link, &format!("c{creation}"), Reported::Restore, "", tries).await;
         }
-        Role::Courier { limit, delivers } => courier(&link, limit, delivers).await,
+        Role::Courier(receiver) => courier::deliver(link, receiver).await,
         Role::Replay => {
             link.begin(Call::Courier);
             let _ = link.run(&[store::replay(None, link.now())]).await;
@@ -275,26 +269,4 @@ impl Worker<'_> {
             let _ = self.report(last.clone()).await;
         }
     }
-}
-
-/// Takes what is due, tries to deliver it, and notes what came of it.
-async fn courier(link: &Link, limit: u32, delivers: bool) {
-    link.begin(Call::Courier);
-    let leased_until = link.now().saturating_add(LEASE_MS);
-    let Ok(results) = link.run(&[store::claim(link.now(), leased_until, limit)]).await else { return };
-    let Ok(events) = store::claimed(results.into_iter().next().unwrap_or_default()) else { return };
-    if delivers {
-        link.world.history().delivered.extend(events.iter().map(|event| event.id.clone()));
-        link.world.reach("events delivered", events.len());
-    }
-    let settlement = |event: &Event| {
-        let (left, error) = (event.destinations, String::from("503"));
-        match delivers {
-            true => Settlement::Delivered,
-            false if event.delivery >= MAX_DELIVERIES => Settlement::Dead { left, error },
-            false => Settlement::Retry { left, at: link.now().saturating_add(LEASE_MS), error },
-        }
-    };
-    let settled: Vec<_> = events.iter().map(|event| (event, settlement(event))).collect();
-    let _ = link.run(&store::settle(&settled, link.now())).await;
 }

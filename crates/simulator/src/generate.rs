@@ -5,7 +5,7 @@ use stale_drafts::rules::{Active, CircuitBreaker, Status};
 use stale_drafts::service::sweep::Source;
 
 use crate::random::Random;
-use crate::script::{End, Fault, Op, Role, Settings, Stamp, Sweep, Value, Write};
+use crate::script::{End, Fault, Op, Receiver, Role, Settings, Stamp, Sweep, Value, Write};
 
 /// At most so many creations, users and hosts are in a run.
 pub const CREATIONS: u64 = 12;
@@ -342,11 +342,23 @@ impl Maker {
         let role = if self.random.percent(15) {
             Role::Replay
         } else {
-            Role::Courier { limit: self.random.pick([1, 3, 20]), delivers: self.random.percent(60) }
+            Role::Courier(self.random.pick([
+                Receiver::Takes,
+                Receiver::Takes,
+                Receiver::Refuses,
+                Receiver::Lies,
+            ]))
         };
-        let actor = self.spawn(role, 2);
-        let times = self.random.pick([0, 1, 2, 2]);
-        self.burst(actor, times);
+        let both = self.random.percent(30);
+        let mut began = Vec::new();
+        for _ in 0..if both { 2 } else { 1 } {
+            began.push(self.spawn(role.clone(), 8));
+        }
+        for _ in 0..self.random.pick([0, 1, 3, 6]) {
+            for actor in &began {
+                self.burst(*actor, 1);
+            }
+        }
     }
 
     fn app(&mut self) {

@@ -4,6 +4,7 @@ mod actors;
 mod args;
 mod as_d1;
 mod call;
+mod courier;
 mod database;
 mod generate;
 mod image;

@@ -113,6 +113,7 @@ impl Run {
     /// Lets an actor go on to its next wait. One that has ended, died or never begun does nothing.
     fn step(&mut self, actor: usize) {
         let Some(future) = self.actors.get_mut(&actor) else { return };
+        self.world.take_turn();
         let ended = future.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready();
         if ended || self.world.is_dead(actor) {
             self.actors.remove(&actor);

@@ -299,15 +299,32 @@ pub enum Role {
         /// How often it is tried.
         tries: u32,
     },
-    /// The outbox: takes what is due, delivers it or fails to, and notes what came of it.
-    Courier {
-        /// At most so many at a time.
-        limit: u32,
-        /// Whether the other side takes them.
-        delivers: bool,
-    },
+    /// The outbox: takes what is due, delivers it or fails to, and notes what came of it. Between sending and hearing it waits for a
+    /// turn: that may take hours.
+    Courier(Receiver),
     /// An operator has dead events tried again.
     Replay,
+}
+
+/// What the other side does with an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Receiver {
+    /// It takes it.
+    Takes,
+    /// It does not.
+    Refuses,
+    /// It takes it, and says that it has not.
+    Lies,
+}
+
+impl fmt::Display for Receiver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Receiver::Takes => "takes them",
+            Receiver::Refuses => "refuses them",
+            Receiver::Lies => "takes them and says that it has not",
+        })
+    }
 }
 
 /// How a worker ends.
@@ -399,10 +416,7 @@ impl fmt::Display for Role {
             Role::Restore { creation, tries } => {
                 write!(f, "an operator restores c{creation}, up to {tries} tries")
             }
-            Role::Courier { limit, delivers } => {
-                let outcome = if *delivers { "delivers" } else { "fails to deliver" };
-                write!(f, "the outbox {outcome} up to {limit} events")
-            }
+            Role::Courier(receiver) => write!(f, "the outbox delivers to a receiver that {receiver}"),
             Role::Replay => f.write_str("an operator has dead events tried again"),
         }
     }

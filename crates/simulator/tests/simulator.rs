@@ -65,6 +65,8 @@ fn seeds_run_clean_and_reach_everything() {
         "creations that somebody else failed",
         "dry runs",
         "events delivered",
+        "events sent to a slow receiver",
+        "events that became dead letters",
         "late results kept",
         "rejected by a constraint",
         "reports of an attempt that was over",

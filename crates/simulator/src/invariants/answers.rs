@@ -34,14 +34,14 @@ pub fn report(
             _ => wrong("it was answered with success"),
         },
         Err(ReportError::Refused { refusal, .. })
-            if link.wrote() && !matches!(call.what, Reported::Complete { .. }) =>
+            if wrote(link) && !matches!(call.what, Reported::Complete { .. }) =>
         {
             wrong(&format!("it was rejected ({}), and took effect", refusal.code()))
         }
         Err(ReportError::Refused { refusal, .. }) => match row {
             None => wrong("it was rejected, and there is no such creation"),
             // A late result may have been kept; that is all.
-            Some(row) if link.wrote() && row.late_at != Some(reference::millis(call.now)) => {
+            Some(row) if wrote(link) && row.late_at != Some(reference::millis(call.now)) => {
                 wrong(&format!("it was rejected ({}), and took effect", refusal.code()))
             }
             Some(_) => Ok(()),
@@ -109,6 +109,11 @@ fn insufficient(
         "it was answered that a balance of {balance} does not cover {tokens}, and {owner} has {right} and it costs {price}"
     );
     Err(untrue(what, found))
+}
+
+/// Whether it wrote, and nobody else can have undone that before its answer was heard: a try whose answer was lost is repeated.
+fn wrote(link: &Link) -> bool {
+    link.wrote() && (!link.faulted() || link.alone())
 }
 
 /// An error is only answered where the database gave one.

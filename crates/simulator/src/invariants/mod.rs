@@ -11,6 +11,7 @@ use std::rc::Rc;
 use stale_drafts::rules::Status;
 
 use crate::call::Call;
+use crate::courier::Sending;
 use crate::image::Image;
 use crate::world::{Violation, World};
 
@@ -34,6 +35,8 @@ pub struct History {
     told: BTreeSet<String>,
     /// The events that the other side has taken.
     pub delivered: BTreeSet<String>,
+    /// The messages that are on their way.
+    pub sending: Vec<Sending>,
     /// How each attempt ended.
     ends: BTreeMap<(String, u32), &'static str>,
 }
