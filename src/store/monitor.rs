@@ -59,12 +59,15 @@ const OBSERVE: &str = concat!(
     " AS suspended"
 );
 
-/// One row of numbers; [`Evidence`] says what they mean.
+/// One row of numbers; [`Evidence`] says what they mean. What is set aside waits for no worker; where nothing is, as normally, no id
+/// is read to know that.
 const CAUSES: &str = "WITH
      pending AS MATERIALIZED (
        SELECT count(*) AS n, min(last_sign_of_life) AS since FROM (
          SELECT last_sign_of_life FROM stale_drafts_creations INDEXED BY stale_drafts_creations_active
-         WHERE phase = 'pending' AND last_sign_of_life IS NOT NULL AND last_sign_of_life <= ?6 LIMIT ?4)),
+         WHERE phase = 'pending' AND last_sign_of_life IS NOT NULL AND last_sign_of_life <= ?6
+           AND (NOT EXISTS (SELECT 1 FROM stale_drafts_rejected)
+             OR NOT EXISTS (SELECT 1 FROM stale_drafts_rejected WHERE creation_id = stale_drafts_creations.id)) LIMIT ?4)),
      heartbeats AS MATERIALIZED (
        SELECT coalesce(sum(last_sign_of_life >= ?1 - ?2), 0) AS alive, coalesce(sum(last_sign_of_life < ?1 - ?2), 0) AS silent,
          min(last_sign_of_life) AS earliest, max(last_sign_of_life) AS latest FROM (

@@ -362,8 +362,9 @@ test("what sweeps have set aside is explained and diagnosed, with its reason and
     assert.deepEqual([set_aside.creation_id, set_aside.until], ["mine", NOW + HOUR]);
     const doctor = await run("doctor");
     assert.equal(doctor.code, 7);
-    assert.match(doctor.out, /the database rejects that some stale creations are failed creations_rejected\n {2}`mine`: .*; a sweep tries it again in 60 minutes/);
+    assert.match(doctor.out, /the database rejects that some stale creations are failed creations_rejected\n {2}`mine`: .*; a sweep tries it again in 1\.0 hours/);
     assert.match(doctor.out, reason);
+    assert.equal(doctor.out.split("●").length, 2, "the cause, and nothing else");
   } finally {
     await world.database.exec("DROP TRIGGER own");
     await world.database.exec("DELETE FROM stale_drafts_rejected");

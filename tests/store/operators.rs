@@ -150,6 +150,15 @@ fn there_is_evidence_of_nothing_in_an_empty_database() {
 fn the_evidence_of_a_diagnosis() {
     let database = database();
     add(&database, "waits", json!({ "created_at": NOW - 3 }));
+    add(&database, "aside", json!({ "created_at": NOW - HOUR }));
+    let set_aside = store::SetAside {
+        id: "aside",
+        attempt: 1,
+        until: NOW + 7,
+        reason: "the app says no",
+        together: false,
+    };
+    database.one(store::set_aside(&[set_aside], now(), 60_000));
     add(&database, "waits too", json!({ "created_at": NOW - 2 }));
     let heartbeat = |ago: u64| json!({ "status": "processing", "created_at": LONG_AGO, "started_at": NOW - 9 * MINUTE, "heartbeat_at": NOW - ago });
     add(&database, "alive", heartbeat(5 * MINUTE));

@@ -29,6 +29,7 @@ async function busy() {
   await world.all("INSERT INTO stale_drafts_events (id, due_at, destinations, created_at, body) VALUES ('e', 1, 2, 1, '{}'), ('d', 1, 2, 1, '{}')");
   await world.all("UPDATE stale_drafts_events SET state = 'dead' WHERE id = 'd'");
   await world.all("UPDATE stale_drafts_balances SET tokens = tokens + 1 WHERE user_id = 'ada'");
+  await world.all("UPDATE stale_drafts_ledger_check SET user_id = ''");
   await world.order({ now: NOW + 30 * MINUTE });
   return world;
 }

@@ -316,9 +316,9 @@ const SITUATIONS = [
     name: "the app's own trigger rejects what a sweep writes of one creation",
     set: async (world) => {
       await world.database.prepare(REJECTS).run();
-      await world.create({ id: "rejected", ...working(70) }, { id: "stale", ...working(70) });
+      await world.create({ id: "rejected", ...waiting(70) }, { id: "stale", ...working(70) });
       await cronEachMinute(world, 0, 20);
-      assert.deepEqual([await world.status("rejected"), await world.status("stale")], ["processing", "failed"]);
+      assert.deepEqual([await world.status("rejected"), await world.status("stale")], ["pending", "failed"]);
     },
     ready: [],
     found: ["creations_rejected"],
