@@ -57,9 +57,10 @@ const outcomes = async (world, ids) => {
   }
   return counts;
 };
-/** Sweeps until nothing is left to be done. */
+/** Sweeps until nothing is left to be done. What a page had no queries left for is set aside until its turn, which comes here at once. */
 async function complete(world) {
   for (let sweeps = 0; sweeps < 20; sweeps += 1) {
+    await world.all("UPDATE stale_drafts_rejected SET until = 0 WHERE reason LIKE 'rejected together with others: %'");
     if (!(await (await world.cleanup()).json()).more) return;
   }
 }
