@@ -136,13 +136,22 @@ await run(async () => {
   // From here on, to be stopped is how it ends.
   process.exitCode = 0;
   const stop = new AbortController();
-  const child = start(bin("wrangler"), ["dev", "--port", String(port), "--ip", "localhost", "--show-interactive-dev-session=false"], { stdio: "inherit", env: { ...process.env, ...env } });
+  const serve = () => start(bin("wrangler"), ["dev", "--port", String(port), "--ip", "localhost", "--show-interactive-dev-session=false"], { stdio: "inherit", env: { ...process.env, ...env } });
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.once(signal, () => stop.abort());
-  const ended = new Promise((done) => child.on("close", (code) => {
-    stop.abort();
-    done(code ?? 0);
-  }));
+  let ready = false;
+  const ended = (async () => {
+    for (;;) {
+      const code = await new Promise((done) => serve().on("close", (code) => done(code ?? 0)));
+      if (stop.signal.aborted || !ready || code === 0) {
+        stop.abort();
+        return code;
+      }
+      // This wrangler ends when a client breaks off the body of a request.
+      console.error("✗ The local server has ended by itself, as it does when a client breaks off a request. It is started again.");
+    }
+  })();
   if (await served(url, stop.signal)) {
+    ready = true;
     step(`Ready at ${url} after ${duration(performance.now() - begun)}`);
     note(`Sign in as a demo user: ${url}/demo`);
     note(`Current health:         ${url}/dashboard`);

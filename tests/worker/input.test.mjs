@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { afterEach, beforeEach, test } from "node:test";
-import { NOW, start, token } from "./harness.mjs";
+import { NOW, WORKER_TOKEN, start, token } from "./harness.mjs";
 
 let world;
 beforeEach(async () => {
@@ -116,4 +116,17 @@ test("a page that is open is answered by 304 however it names what it has", asyn
   const strong = tag.replace("W/", "");
   for (const known of [tag, strong, "*", `"other", ${tag}`, `W/"other",${strong} , "more"`]) assert.equal(await active(known), 304, known);
   for (const other of ['"other"', strong.replaceAll('"', ""), `w/${strong}`, "", '"*"', strong.slice(0, -2) + '"']) assert.equal(await active(other), 200, other);
+});
+
+test("a whole number may be written as a float", async () => {
+  const send = async (path, body) => {
+    const response = await world.fetch(`/api/creations${path}`, { method: "POST", body, headers: { Authorization: `Bearer ${WORKER_TOKEN}` } });
+    return { http: response.status, ...(await response.json()) };
+  };
+  const { http, id, tokens } = await send("", '{"user_id":"ada","kind":"video","prompt":"a fox","tokens":30.0}');
+  assert.deepEqual([http, tokens], [201, 30]);
+  const { fence } = await world.report(`/${id}/start`, { worker: "w1" });
+  assert.equal((await send(`/${id}/heartbeat`, `{"fence":"${fence}","progress":4.0e1}`)).http, 200);
+  assert.equal((await row(id)).progress, 40);
+  assert.equal((await send(`/${id}/heartbeat`, `{"fence":"${fence}","progress":40.5}`)).http, 400);
 });

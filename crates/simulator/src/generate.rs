@@ -12,7 +12,7 @@ pub const CREATIONS: u64 = 12;
 const USERS: u64 = 4;
 const HOSTS: u64 = 4;
 /// The greatest balance that there can be; a refund to one who has nearly that much is rejected.
-const MAX_TOKENS: i64 = 9_007_199_254_740_991;
+pub const MAX_TOKENS: i64 = 9_007_199_254_740_991;
 const KINDS: [&str; 3] = ["image", "video", "song"];
 
 /// Hours and minutes of limits. Few and coarse, and the steps of time are made of the same: so things often happen at
