@@ -49,9 +49,10 @@ Date.now = () => now;
 /** What the Worker tries again after a failure, as the last call that failed: it fails so often, and has no number of its own. */
 const TRIES = 4;
 let failing = null;
-// The pauses before that are short here.
+// The pauses before that are short here: those of src/store/retry.rs, and no other timer.
+const PAUSES_MS = [100, 400, 1_600];
 const { setTimeout: timer } = globalThis;
-globalThis.setTimeout = (callback, ms, ...rest) => timer(callback, ms < 5_000 ? ms / 100 : ms, ...rest);
+globalThis.setTimeout = (callback, ms, ...rest) => timer(callback, PAUSES_MS.includes(ms) ? ms / 100 : ms, ...rest);
 const lost = () => new Error("D1_ERROR: Network connection lost.", { cause: new Error("Network connection lost.") });
 
 /** What the platform allows, and the local runtime does not hold anybody to: docs/limits.md. */
