@@ -103,7 +103,7 @@ fn what_is_set_aside_is_shown_with_its_reason_and_until_when() {
         reason: String::from("the app says no"),
     };
     let explained = database.all(&store::explain("c")).remove(5);
-    assert_eq!(store::typed_rows::<SetAsideRow>(explained).unwrap(), [row.clone()]);
+    assert_eq!(store::typed_rows::<SetAsideRow>(explained).unwrap(), vec![row.clone()]);
     let results = database.all(&store::dashboard(&policy(&[]), now(), now()));
     assert_eq!(Dashboard::read(results).unwrap().set_aside, [row]);
 }
