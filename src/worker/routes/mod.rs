@@ -7,7 +7,7 @@ pub(super) mod drafts;
 pub mod events;
 pub mod grants;
 pub(super) mod health;
-pub(super) mod monitor;
+pub(super) mod questions;
 pub mod sweeps;
 
 use axum::Router;
@@ -38,9 +38,9 @@ pub(super) fn router() -> Router {
         .route("/api/sweeps", get(sweeps::list))
         .route("/api/events", get(events::list))
         .route("/api/events/replay", post(events::replay))
-        .route("/api/counts", get(monitor::counts))
-        .route("/api/doctor", get(monitor::doctor))
-        .route("/metrics", get(monitor::metrics))
+        .route("/api/counts", get(questions::counts))
+        .route("/api/doctor", get(questions::doctor))
+        .route("/metrics", get(questions::metrics))
         .route("/dashboard", get(dashboard::page))
         .route("/dashboard/sign-in", post(dashboard::sign_in))
         .route("/dashboard/sign-out", post(dashboard::sign_out))
