@@ -92,5 +92,6 @@ CREATE TRIGGER stale_drafts_ledger_refunds_failures AFTER INSERT ON stale_drafts
   WHERE NOT EXISTS (
     SELECT 1 FROM stale_drafts_creations
     WHERE id = NEW.creation_id AND status = 'failed' AND user_id = NEW.user_id AND tokens = NEW.tokens
+      AND settled_elsewhere = 0
   );
 END;

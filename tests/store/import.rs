@@ -143,6 +143,9 @@ fn what_was_settled_elsewhere_stays_so() {
         // What was charged here would lose its charge.
         "INSERT OR REPLACE INTO stale_drafts_creations (id, user_id, kind, prompt, status, tokens, settled_elsewhere)
          VALUES ('pending', 'ada', 'image', '', 'failed', 10, 1)",
+        // It was refunded where it failed.
+        "INSERT INTO stale_drafts_ledger (entry_key, user_id, type, creation_id, tokens, created_at)
+         VALUES ('refund:failed', 'ada', 'refund', 'failed', 10, 0)",
         // Here, only a sweep says that something has timed out.
         "INSERT INTO stale_drafts_creations (id, user_id, kind, prompt, status, tokens, error_code)
          VALUES ('new', 'ada', 'image', '', 'failed', 10, 'generation_timeout')",
@@ -150,4 +153,20 @@ fn what_was_settled_elsewhere_stays_so() {
         assert!(!database.takes(wrong), "{wrong}");
     }
     invariants_hold(&database);
+}
+
+#[test]
+fn whoever_fails_a_creation_by_hand_refunds_it_and_only_a_sweep_may_name_itself() {
+    let database = old_system();
+    import(&database);
+    database.write(
+        "UPDATE stale_drafts_creations SET status = 'failed', error_code = 'broken' WHERE id = 'pending'",
+    );
+    assert_eq!(database.read(BALANCES)[0], json!(["ada", 90]));
+    invariants_hold(&database);
+    // A sweep credits each owner once for all that it fails, so the trigger can't credit what bears a sweep's id. The documents
+    // promise no more, and the check of the ledger finds who does it all the same.
+    for document in [include_str!("../../README.md"), include_str!("../../ARCHITECTURE.md")] {
+        assert!(document.contains("sweep_id"), "only a sweep may set it");
+    }
 }
