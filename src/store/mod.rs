@@ -127,6 +127,9 @@ pub struct Cost {
     pub rows_written: u64,
 }
 
+/// The most tokens of a creation, a grant or a balance: the largest number that JSON, D1 and JavaScript agree on.
+pub const MAX_TOKENS: u64 = 9_007_199_254_740_991;
+
 /// A transaction that failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DatabaseError {

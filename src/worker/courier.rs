@@ -7,8 +7,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use futures_util::future::{Either, select};
 use js_sys::JSON;
+use js_sys::futures::JsFuture;
 use serde_json::{Value, json};
-use worker::wasm_bindgen_futures::JsFuture;
 use worker::{
     AbortSignal, Delay, Fetch, Headers, Method, Queue, QueueContentType, RawMessageBuilder, Request,
     RequestInit, RequestRedirect, ResponseBody, console_error,

@@ -10,7 +10,7 @@ use worker::console_log;
 use crate::read::{Address, Name, Text, Whole, whole};
 use crate::rules::{GENERATION_TIMEOUT, Limit, Phase, Report, Status, Timestamp};
 use crate::service::creations;
-use crate::store::{self, Database as _, Details, NewCreation, Page};
+use crate::store::{self, Database as _, Details, MAX_TOKENS, NewCreation, Page};
 use crate::worker::app::App;
 use crate::worker::caller::{self, Operator, Sweep};
 use crate::worker::draft::{Cursor, Listing};
@@ -24,8 +24,6 @@ use crate::worker::{courier, log};
 const MAX_NAME: usize = 200;
 const MAX_TEXT: usize = 20_000;
 const MAX_URL: usize = 2_048;
-/// The largest number that JSON, D1 and JavaScript agree on.
-pub(super) const MAX_TOKENS: u64 = 9_007_199_254_740_991;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::read::{Name, Whole};
 use crate::service::creations::grant;
-use crate::store::Grant;
+use crate::store::{Grant, MAX_TOKENS};
 use crate::worker::app::App;
 use crate::worker::caller::{self, Operator};
 use crate::worker::extract::{Json, Nothing, Query};
@@ -18,7 +18,7 @@ use crate::worker::reporting::{idempotency_key, problem};
 #[serde(deny_unknown_fields)]
 pub struct GrantBody {
     user_id: Name,
-    tokens: Whole<1, { super::creations::MAX_TOKENS }>,
+    tokens: Whole<1, MAX_TOKENS>,
 }
 
 /// `POST /api/grants`: a user gets tokens. Repeating it with the same `Idempotency-Key` is harmless, so it needs one.
