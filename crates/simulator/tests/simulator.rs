@@ -28,7 +28,7 @@ const PLANTS: [(&str, u64, &[&str]); 15] = [
     ("no-phase-guard", 2_000, &[STALE, SWEPT, RECORDED]),
     ("no-kind-guard", 2_000, &[STALE, SWEPT, RECORDED]),
     ("never-set-aside", 2_000, &["everything-ends"]),
-    ("seconds-are-times", 100, &["one-last-sign-of-life"]),
+    ("seconds-are-times", 1_000, &["one-last-sign-of-life"]),
     ("heartbeating-never-found", 100, &["nobody-is-passed-over", "nothing-is-hidden"]),
 ];
 
