@@ -34,7 +34,7 @@ const MIX = [
 ];
 
 /** What the Worker's log may tell of here: a webhook that is not well, the circuit breaker, and alerts of what is done on purpose. */
-const MEANT = [/"event":"delivery_failed".*"target":"webhook"/, /the circuit breaker is open/, /"code":"(many_stale|one_error_dominates|circuit_breaker_open)","event":"alert_fired"/];
+const MEANT = [/"destination":"webhook".*"event":"delivery_failed"/, /the circuit breaker is open/, /"code":"(many_stale|one_error_dominates|circuit_breaker_open)","event":"alert_fired"/];
 
 /** The lines of a log that tell of something else. */
 export const unmeant = (lines) => lines.filter((line) => !MEANT.some((meant) => meant.test(line)));
