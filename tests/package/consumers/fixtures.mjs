@@ -6,7 +6,7 @@ const call = `check({ status: "pending", created_at: 1_699_934_480_000 }, { now:
 const esm = `import { check } from "stale-drafts";\nconsole.log(${call});\n`;
 const page = (script) => `<!doctype html><html lang="en"><meta charset="utf-8"><title>waiting</title><body>${script}</body></html>`;
 const titled = `import { check } from "stale-drafts";\nimport "stale-drafts/element";\ndocument.title = ${call};\n`;
-const badge = `<stale-badge status="pending" created-at="0">⏳ Pending</stale-badge>`;
+const badge = `<stale-badge status="pending" created-at="1000000000000">⏳ Pending</stale-badge>`;
 
 export const FIXTURES = {
   node: {
