@@ -52,7 +52,7 @@ export interface Verdict {
   readonly max_age_ms: number | null;
   /** The entry of the policy that the limit comes from, such as `kinds.video.processing`; `null` where the policy is one limit, and for what is settled or unreadable. */
   readonly rule: string | null;
-  /** The first instant at which the verdict is another by itself, in epoch ms: it goes stale, or is no longer in the future; `null` if that never comes. */
+  /** When the verdict changes by itself, in epoch ms: the draft goes stale, or is no longer in the future; `null` if it never does. */
   readonly changes_at: number | null;
 }
 
@@ -110,7 +110,7 @@ export interface Clock {
 
 /** By what a draft is judged. */
 export interface Options {
-  /** The server's time; the page's own clock if left out or `null`. What is no time is a `RangeError`. A draft within a clock's error of its deadline is not stale yet. */
+  /** The server's time; the page's own clock if left out or `null`. An invalid time is a `RangeError`. A draft within a clock's error of its deadline is not stale yet. */
   readonly now?: Time | Clock;
   /** After how long a draft is stale: hours, `"never"`, a preset or a {@link Policy}; 1 hour if left out. */
   readonly policy?: Hours | Preset | Policy;
@@ -119,7 +119,7 @@ export interface Options {
 /**
  * What one draft is.
  *
- * @throws RangeError if `options.now` is no time, or `options.policy` is not understood.
+ * @throws RangeError if `options.now` is an invalid time, or `options.policy` is not understood.
  * @example
  * check({ status: "pending", created_at: 1_699_934_480_000 }, { now: 1_700_000_000_000 }).error
  * // "Generation timeout: Task stuck in pending status for 18.2 hours"
@@ -163,7 +163,7 @@ export function watch(drafts: readonly Draft[] | (() => readonly Draft[]), optio
  * it is taken for their middle, and the error is at most half of what lies between. It goes on by `performance.now()` or
  * `Date.now()`, whichever has advanced further, for one of them may stand still while the machine sleeps. It never goes back.
  *
- * @throws RangeError if `now` is no time.
+ * @throws RangeError if `now` is an invalid time.
  * @param reading `now`: the server's time. `sent_at`, `received_at`: `performance.now()` before the request and after it.
  * @example
  * const sent_at = performance.now();

@@ -45,7 +45,7 @@ impl Secret {
         if PLACEHOLDERS.iter().any(|placeholder| lower.contains(placeholder)) {
             return fault(Fault::Placeholder);
         }
-        // A mark of the order of bytes is no white space, and as invisible.
+        // A byte order mark is not white space, but invisible too.
         if text.trim() != text || text.starts_with('\u{feff}') {
             return fault(Fault::Spaced);
         }

@@ -17,7 +17,7 @@ pub struct Address<'a> {
 }
 
 impl<'a> Address<'a> {
-    /// `None` if the text is no such address.
+    /// `None` if the text is not such an address.
     pub fn parse(text: &'a str) -> Option<Self> {
         let (scheme, rest) = text.split_once("://")?;
         let secure = scheme.eq_ignore_ascii_case("https");

@@ -23,7 +23,7 @@ pub struct Sending {
     pub to: Destination,
     /// Whose it is.
     pub actor: usize,
-    /// The true time at which it is given up.
+    /// The true time at which the sender stops waiting.
     pub until: Timestamp,
 }
 
