@@ -35,6 +35,20 @@ export const MAPPING = {
   refund_failures: false,
 };
 
+/** Two users with credits. */
+export const USERS = "INSERT INTO users VALUES (7, 100), (8, 50);";
+
+/** Inserts a row as the app does; gives its id. */
+export function queue(app, values = {}, verb = "INSERT") {
+  const row = { uid: 7, type: "image", prompt: "a fox", state: "queued", credits_used: 10, ...values };
+  const columns = Object.keys(row);
+  return Number(app.run(`${verb} INTO generations (${columns.join(", ")}) VALUES (${columns.map(() => "?").join(", ")})`, ...Object.values(row)).lastInsertRowid);
+}
+
+export const row = (app, gid) => app.one("SELECT * FROM generations WHERE gid = ?", gid);
+
+export const pick = (object, ...keys) => Object.fromEntries(keys.map((key) => [key, object[key]]));
+
 /** A constant of the Rust source, as the database gets it: its texts and macros joined. */
 function constant(file, name) {
   const source = read(file);

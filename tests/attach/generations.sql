@@ -38,24 +38,24 @@ SELECT *,
   END AS problem
 FROM (
   SELECT
-  "gid" AS app_id,
-  "state" AS app_status,
-  CASE typeof("uid") WHEN 'integer' THEN CAST("uid" AS TEXT) WHEN 'text' THEN "uid" END AS user_id,
-  CASE WHEN typeof("type") <> 'blob' AND length(CAST("type" AS BLOB)) BETWEEN 0 AND 200 AND instr("type", char(0)) = 0
-      AND "type" NOT GLOB '*[' || char(1) || '-' || char(31) || char(127) || '-' || char(159) || ']*' THEN CAST("type" AS TEXT) ELSE '' END AS kind,
-  ifnull(CASE WHEN typeof("prompt") <> 'blob' THEN substr(CAST("prompt" AS TEXT), 1, 20000) END, '') AS prompt,
-  CASE WHEN "state" IN ('queued') THEN 'pending' WHEN "state" IN ('running') THEN 'processing' WHEN "state" IN ('succeeded') THEN 'draft' WHEN "state" IN ('error') THEN 'failed' END AS status,
-  CASE WHEN "credits_used" IS NULL THEN 0 WHEN typeof("credits_used") IN ('integer', 'real') AND "credits_used" BETWEEN 0 AND 1000000000000 AND "credits_used" = CAST("credits_used" AS INTEGER) THEN CAST("credits_used" AS INTEGER) END AS tokens,
-  CASE WHEN typeof("created_at") = 'text' THEN ifnull(CAST(round(unixepoch("created_at", 'subsec') * 1000) AS INTEGER), "created_at") ELSE "created_at" END AS created_at,
-  CASE WHEN typeof("started_at") = 'text' THEN ifnull(CAST(round(unixepoch("started_at", 'subsec') * 1000) AS INTEGER), "started_at") ELSE "started_at" END AS started_at,
-  CASE WHEN typeof("updated_at") = 'text' THEN ifnull(CAST(round(unixepoch("updated_at", 'subsec') * 1000) AS INTEGER), "updated_at") ELSE "updated_at" END AS heartbeat_at,
-  CASE WHEN typeof("finished_at") = 'text' THEN ifnull(CAST(round(unixepoch("finished_at", 'subsec') * 1000) AS INTEGER), "finished_at") ELSE "finished_at" END AS finished_at,
-  CASE WHEN typeof("error_message") <> 'blob' THEN substr(CAST("error_message" AS TEXT), 1, 20000) END AS error,
-  CASE WHEN typeof("result_url") = 'text' AND length("result_url") BETWEEN 1 AND 2048 AND instr("result_url", char(0)) = 0 THEN "result_url" END AS result_url,
+  app."gid" AS app_id,
+  app."state" AS app_status,
+  CASE typeof(app."uid") WHEN 'integer' THEN CAST(app."uid" AS TEXT) WHEN 'text' THEN app."uid" END AS user_id,
+  CASE WHEN typeof(app."type") <> 'blob' AND length(CAST(app."type" AS BLOB)) BETWEEN 0 AND 200 AND instr(app."type", char(0)) = 0
+      AND app."type" NOT GLOB '*[' || char(1) || '-' || char(31) || char(127) || '-' || char(159) || ']*' THEN CAST(app."type" AS TEXT) ELSE '' END AS kind,
+  ifnull(CASE WHEN typeof(app."prompt") <> 'blob' THEN substr(CAST(app."prompt" AS TEXT), 1, 20000) END, '') AS prompt,
+  CASE WHEN app."state" IN ('queued') THEN 'pending' WHEN app."state" IN ('running') THEN 'processing' WHEN app."state" IN ('succeeded') THEN 'draft' WHEN app."state" IN ('error') THEN 'failed' END AS status,
+  CASE WHEN app."credits_used" IS NULL THEN 0 WHEN typeof(app."credits_used") IN ('integer', 'real') AND app."credits_used" BETWEEN 0 AND 1000000000000 AND app."credits_used" = CAST(app."credits_used" AS INTEGER) THEN CAST(app."credits_used" AS INTEGER) END AS tokens,
+  CASE WHEN typeof(app."created_at") = 'text' THEN ifnull(CAST(round(unixepoch(app."created_at", 'subsec') * 1000) AS INTEGER), app."created_at") ELSE app."created_at" END AS created_at,
+  CASE WHEN typeof(app."started_at") = 'text' THEN ifnull(CAST(round(unixepoch(app."started_at", 'subsec') * 1000) AS INTEGER), app."started_at") ELSE app."started_at" END AS started_at,
+  CASE WHEN typeof(app."updated_at") = 'text' THEN ifnull(CAST(round(unixepoch(app."updated_at", 'subsec') * 1000) AS INTEGER), app."updated_at") ELSE app."updated_at" END AS heartbeat_at,
+  CASE WHEN typeof(app."finished_at") = 'text' THEN ifnull(CAST(round(unixepoch(app."finished_at", 'subsec') * 1000) AS INTEGER), app."finished_at") ELSE app."finished_at" END AS finished_at,
+  CASE WHEN typeof(app."error_message") <> 'blob' THEN substr(CAST(app."error_message" AS TEXT), 1, 20000) END AS error,
+  CASE WHEN typeof(app."result_url") = 'text' AND length(app."result_url") BETWEEN 1 AND 2048 AND instr(app."result_url", char(0)) = 0 THEN app."result_url" END AS result_url,
   ifnull(
-    (SELECT max(id) FROM stale_drafts_creations WHERE id > 'generations:' || "gid" || '~' AND id < 'generations:' || "gid" || '~~'),
-    'generations:' || "gid") AS id
-  FROM "generations"
+    (SELECT max(id) FROM stale_drafts_creations WHERE id > 'generations:' || app."gid" || '~' AND id < 'generations:' || app."gid" || '~~'),
+    'generations:' || app."gid") AS id
+  FROM "generations" AS app
 ) AS r;
 
 -- A row comes in. What the app has charged is granted and charged here, so it changes no balance of ours. A heartbeat is one that is
@@ -118,10 +118,10 @@ WHEN NEW."state" IS NOT OLD."state" OR NEW."updated_at" IS NOT OLD."updated_at" 
     ifnull(created_at, CAST(unixepoch('subsec') * 1000 AS INTEGER)),
     iif(status = 'processing', ifnull(started_at, CAST(unixepoch('subsec') * 1000 AS INTEGER)), NULL), heartbeat_at
   FROM "stale_drafts_attach_generations" WHERE app_id = NEW."gid" AND status IN ('pending', 'processing') AND new_id IS NOT NULL AND problem IS NULL;
-  UPDATE "stale_drafts_attach_generations" SET status = status WHERE app_id = NEW."gid" AND NEW."state" IS NOT OLD."state";
-  -- The app itself has put it back to its queue: a sign of life.
+  -- From one active word to another, or back to its queue: a sign of life.
   UPDATE stale_drafts_creations SET started_at = CAST(unixepoch('subsec') * 1000 AS INTEGER)
-  WHERE id = (SELECT id FROM "stale_drafts_attach_generations" WHERE app_id = NEW."gid") AND status = 'processing' AND NEW."state" IN ('queued') AND NEW."state" IS NOT OLD."state";
+  WHERE id = (SELECT id FROM "stale_drafts_attach_generations" WHERE app_id = NEW."gid") AND status = 'processing' AND NEW."state" IN ('queued', 'running') AND NEW."state" IS NOT OLD."state";
+  UPDATE "stale_drafts_attach_generations" SET status = status WHERE app_id = NEW."gid" AND NEW."state" IS NOT OLD."state";
   -- A sign of life. The change of the status is one by itself.
   UPDATE stale_drafts_creations SET heartbeat_at = (SELECT heartbeat_at FROM "stale_drafts_attach_generations" WHERE app_id = NEW."gid")
   WHERE id = (SELECT id FROM "stale_drafts_attach_generations" WHERE app_id = NEW."gid") AND status IN ('pending', 'processing')

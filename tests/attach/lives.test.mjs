@@ -2,15 +2,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { MAPPING, open } from "./database.mjs";
-
-const USERS = "INSERT INTO users VALUES (7, 100), (8, 50);";
-const queue = (app, values = {}) => {
-  const row = { uid: 7, type: "image", prompt: "a fox", state: "queued", credits_used: 10, ...values };
-  const columns = Object.keys(row);
-  return Number(app.run(`INSERT INTO generations (${columns.join(", ")}) VALUES (${columns.map(() => "?").join(", ")})`, ...Object.values(row)).lastInsertRowid);
-};
-const row = (app, gid) => app.one("SELECT * FROM generations WHERE gid = ?", gid);
+import { USERS, open, pick, queue, row } from "./database.mjs";
 
 test("a life: queued, running, done; the ledger has the charge and no balance changes", () => {
   const app = open({ before: USERS });
@@ -101,9 +93,3 @@ test("detach leaves the schema as it was", () => {
   assert.equal(app.one("SELECT count(*) AS n FROM stale_drafts_creations WHERE status IN ('pending', 'processing')").n, 0);
   app.check();
 });
-
-export function pick(object, ...keys) {
-  return Object.fromEntries(keys.map((key) => [key, object[key]]));
-}
-
-void MAPPING;

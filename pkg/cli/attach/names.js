@@ -6,8 +6,11 @@ export const name = (text) => `"${String(text).replaceAll('"', '""')}"`;
 /** A text as a literal. */
 export const text = (value) => `'${String(value).replaceAll("'", "''")}'`;
 
+/** A status word as a literal: a text, or a number for those who have numbers. */
+export const word = (value) => (typeof value === "number" ? String(value) : text(value));
+
 /** A list of words for IN. */
-export const list = (words) => `(${words.map(text).join(", ")})`;
+export const list = (words) => `(${words.map(word).join(", ")})`;
 
 /** What everything is named after that is made for a table. */
 export const prefix = (table) => `stale_drafts_attach_${table}`;

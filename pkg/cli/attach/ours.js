@@ -1,6 +1,6 @@
 // The triggers on our tables: what a sweep or an operator decides, written into the app's tables in the same transaction.
 
-import { list, name, prefix, text } from "./names.js";
+import { list, name, prefix, text, word as literal } from "./names.js";
 import { fromMillis } from "./values.js";
 import { appId, isMirror } from "./view.js";
 import { bind } from "./statement.js";
@@ -25,7 +25,7 @@ CREATE TRIGGER ${trigger("time_out")} AFTER UPDATE OF status ON stale_drafts_cre
 WHEN ${timedOut} BEGIN
   SELECT ${abort(`the row of ${m.table} has a status that its mapping does not count as active: expected one of ${active.slice(1, -1)}`)}
   FROM ${table} WHERE ${here} AND ifnull(${word} NOT IN ${active}, 1);
-  UPDATE ${table} SET ${set([m.status, text(m.status.timed_out)], [m.error, "NEW.error"], [m.finished_at, finished])} WHERE ${here};
+  UPDATE ${table} SET ${set([m.status, literal(m.status.timed_out)], [m.error, "NEW.error"], [m.finished_at, finished])} WHERE ${here};
 END;`);
 
   if (m.refund) {
@@ -55,7 +55,7 @@ CREATE TRIGGER ${trigger("retry")} AFTER UPDATE OF attempt ON stale_drafts_creat
 WHEN NEW.attempt <> OLD.attempt AND ${isMirror(m, "NEW.id")} BEGIN
   SELECT ${abort(`the row of ${m.table} has a status that its mapping does not count as active: expected one of ${active.slice(1, -1)}`)}
   FROM ${table} WHERE ${here} AND ifnull(${word} NOT IN ${active}, 1);
-  UPDATE ${table} SET ${set([m.status, text(m.status.pending[0])], [m.started_at, "NULL"])} WHERE ${here};
+  UPDATE ${table} SET ${set([m.status, literal(m.status.pending[0])], [m.started_at?.required ? null : m.started_at, "NULL"])} WHERE ${here};
 END;`);
   } else {
     triggers.push(`-- The app has no word for queued, so nothing can be tried again.
@@ -71,8 +71,8 @@ END;`);
   triggers.push(`-- An operator has restored a late result: the app's row is done after all.
 CREATE TRIGGER ${trigger("restore")} AFTER UPDATE OF status ON stale_drafts_creations
 WHEN ${restored} BEGIN
-  UPDATE ${table} SET ${set([m.status, text((m.status.draft?.[0] ?? m.status.published?.[0]) || "")], [m.error, "NULL"], [m.finished_at, finished], ...(result ? [result] : []))}
-  WHERE ${here} AND ${word} = ${text(m.status.timed_out)};
+  UPDATE ${table} SET ${set([m.status, literal([...(m.status.draft ?? []), ...(m.status.published ?? [])][0])], [m.error, m.error?.required ? "''" : "NULL"], [m.finished_at, finished], ...(result ? [result] : []))}
+  WHERE ${here} AND ${word} = ${literal(m.status.timed_out)};
 END;`);
   if (m.refund) {
     const charges = m.refund.sql
@@ -93,7 +93,7 @@ END;`);
     triggers.push(`-- Its owner has published it on our page.
 CREATE TRIGGER ${trigger("publish")} AFTER UPDATE OF status ON stale_drafts_creations
 WHEN OLD.status = 'draft' AND NEW.status = 'published' AND ${isMirror(m, "NEW.id")} BEGIN
-  UPDATE ${table} SET ${word} = ${text(m.status.published[0])} WHERE ${here} AND ${word} IN ${list(m.status.draft)};
+  UPDATE ${table} SET ${word} = ${literal(m.status.published[0])} WHERE ${here} AND ${word} IN ${list(m.status.draft)};
 END;`);
   }
   return triggers;

@@ -1,6 +1,6 @@
 // The triggers on the app's table: what the app writes, followed.
 
-import { list, name, prefix, text } from "./names.js";
+import { list, name, prefix, word } from "./names.js";
 import { NOW, toUrl } from "./values.js";
 import { bringIn, column, mirrorId } from "./view.js";
 
@@ -61,13 +61,17 @@ export function theirTriggers(m) {
     AND (SELECT tokens > 0 AND status IN ('pending', 'processing') FROM ${view} WHERE ${mine})
     AND NOT EXISTS (SELECT 1 FROM stale_drafts_rejected WHERE creation_id = stale_drafts_creations.id);`
     : "";
-  const requeue =
-    m.status.pending?.length > 0
-      ? `
-  -- The app itself has put it back to its queue: a sign of life.
+  // Before it is followed to its new status: one that has only just started has not been put back.
+  const pending = m.status.pending?.length > 1 ? list(m.status.pending) : null;
+  const step = `  -- From one active word to another, or back to its queue: a sign of life.
   UPDATE stale_drafts_creations SET started_at = ${NOW}
-  WHERE id = ${creationOf("NEW")} AND status = 'processing' AND ${column(m.status, "NEW")} IN ${list(m.status.pending)} AND ${differs(m.status)};`
-      : "";
+  WHERE id = ${creationOf("NEW")} AND status = 'processing' AND ${column(m.status, "NEW")} IN ${active} AND ${differs(m.status)};${
+    pending
+      ? `
+  UPDATE stale_drafts_creations SET queued_at = ${NOW}
+  WHERE id = ${creationOf("NEW")} AND status = 'pending' AND ${column(m.status, "NEW")} IN ${pending} AND ${column(m.status, "OLD")} IN ${pending} AND ${differs(m.status)};`
+      : ""
+  }`;
 
   return [
     `-- A new row. INSERT OR REPLACE of a row that has a creation is followed like an update.
@@ -84,7 +88,8 @@ WHEN ${unique([m.status, m.heartbeat_at, m.id, m.user_id, priced]).map(differs).
   ${forget(` AND ${differs(m.id)}`)}${reprice}
   -- It comes in, if it could not before.
   ${bringIn(m, { condition: `${mine} AND `, live: true })}
-  UPDATE ${view} SET status = status WHERE ${mine} AND ${differs(m.status)};${requeue}${beat}
+${step}
+  UPDATE ${view} SET status = status WHERE ${mine} AND ${differs(m.status)};${beat}
 END;`,
     `-- The row is deleted: so is its creation.
 CREATE TRIGGER ${trigger("delete")} AFTER DELETE ON ${table} BEGIN
@@ -94,7 +99,7 @@ END;`,
 -- these columns goes through.
 CREATE TRIGGER ${trigger("late")} BEFORE UPDATE ON ${table}
 WHEN (${unique([m.status, m.error, m.result_url, m.finished_at]).map(differs).join(" OR ")})
-  AND ${column(m.status, "OLD")} = ${text(m.status.timed_out)} AND ${timedOut("OLD")} BEGIN
+  AND ${column(m.status, "OLD")} = ${word(m.status.timed_out)} AND ${timedOut("OLD")} BEGIN
 ${keepLate("OLD")}
 END;`,
     `-- The same for INSERT OR REPLACE and for ON CONFLICT DO UPDATE.

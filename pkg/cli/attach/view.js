@@ -23,8 +23,8 @@ export function appId(m, value) {
 /** Whether a creation is one of the table's. */
 export const isMirror = (m, value) => `substr(${value}, 1, ${[...m.id_prefix].length}) = ${text(m.id_prefix)}`;
 
-/** The app's column, of NEW or OLD if `row` says so. */
-export const column = (entry, row) => (row ? `${row}.${name(entry.column)}` : name(entry.column));
+/** The app's column of a row: of NEW, of OLD, or of `app`, as the view calls the table. Its name may be one of ours too. */
+export const column = (entry, row = "app") => `${row}.${name(entry.column)}`;
 
 /** What a row costs. Where nothing is refunded, nothing is said about tokens. */
 function tokens(m) {
@@ -77,7 +77,7 @@ SELECT *,
 FROM (
   SELECT
 ${fields.map(([field, sql]) => `  ${sql} AS ${field}`).join(",\n")}
-  FROM ${name(m.table)}
+  FROM ${name(m.table)} AS app
 ) AS r;
 
 -- A row comes in. What the app has charged is granted and charged here, so it changes no balance of ours. A heartbeat is one that is
