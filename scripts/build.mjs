@@ -1,6 +1,8 @@
-// Builds the npm package into pkg/dist and www/stale-drafts, and the Worker into build/, if anything that it is made of has changed.
+// Builds the npm package into pkg/dist and www/stale-drafts, and the Worker into build/ and from there into pkg/dist/worker, if
+// anything that they are made of has changed.
 
-import { cpSync, existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { createHash } from "node:crypto";
+import { cpSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { gzipSync } from "node:zlib";
@@ -13,6 +15,7 @@ import { checkMachine, setup, tool } from "./setup.mjs";
 export async function build() {
   await checkMachine();
   await Promise.all([buildPages(), buildWorker()]);
+  await buildEmbedded();
 }
 
 /** The package, and its copy beside the pages that load it. */
@@ -63,6 +66,47 @@ async function buildWorker() {
   const size = files.reduce((sum, file) => sum + gzipSync(file, { level: 9 }).length, 0);
   writeFileSync(stamp, "");
   note(`${folder}/ is ready: ${size.toLocaleString("en")} bytes, gzip`);
+}
+
+/** The Worker as the package has it: with the files of its pages in it, and what an app calls. */
+async function buildEmbedded() {
+  const out = join(root, "pkg/dist/worker");
+  const made = join(out, "index.js");
+  if (existsSync(made) && newest(made) > newest("build", "pkg/src/worker", "www", "migrations", "scripts/build.mjs")) return;
+  const { build, transform } = await import("esbuild");
+  mkdirSync(out, { recursive: true });
+  await build({
+    entryPoints: [join(root, "pkg/src/worker/index.js")],
+    outfile: made,
+    bundle: true,
+    format: "esm",
+    target: "es2022",
+    external: ["cloudflare:workers", "./index_bg.wasm"],
+    legalComments: "none",
+    plugins: [{
+      name: "worker",
+      setup(build) {
+        build.onResolve({ filter: /^#core$/ }, () => ({ path: join(root, "build/index.js") }));
+        build.onResolve({ filter: /^#assets$/ }, () => ({ path: "assets", namespace: "assets" }));
+        build.onLoad({ filter: /.*/, namespace: "assets" }, async () => ({ contents: JSON.stringify(await assets(transform)), loader: "json" }));
+      },
+    }],
+  });
+  cpSync(join(root, "build/index_bg.wasm"), join(out, "index_bg.wasm"));
+  rmSync(join(root, "pkg/migrations"), { recursive: true, force: true });
+  cpSync(join(root, "migrations"), join(root, "pkg/migrations"), { recursive: true });
+}
+
+/** The files of the pages by their paths, each with its tag. */
+async function assets(transform) {
+  const www = join(root, "www");
+  const files = readdirSync(www, { recursive: true }).filter((file) => /\.(css|js)$/.test(file)).sort();
+  const minified = files.map(async (file) => {
+    const { code } = await transform(readFileSync(join(www, file), "utf8"), { minify: true, loader: file.split(".").at(-1) });
+    const tag = createHash("sha256").update(code).digest("hex").slice(0, 16);
+    return [`/${file.replaceAll("\\", "/")}`, [`"${tag}"`, code]];
+  });
+  return Object.fromEntries(await Promise.all(minified));
 }
 
 if (import.meta.url === pathToFileURL(process.argv[1]).href) await run(build);

@@ -27,6 +27,8 @@ use crate::rules::{CircuitBreaker, InvalidMaxAge, MaxAge, Policy, Thresholds};
 /// What the Worker is told by its configuration. Secrets are not in it: see [`crate::auth`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
+    /// The name of the binding of the D1 database; by default `DB`.
+    pub binding: String,
     /// After how long a creation is stale.
     pub policy: Policy,
     /// The same as the configuration has it, in JSON: for the pages, which judge by it too.
@@ -80,6 +82,7 @@ impl Default for Keep {
 impl Default for Config {
     fn default() -> Self {
         Config {
+            binding: String::from("DB"),
             policy: Policy::default(),
             policy_json: String::from("{}"),
             rows_per_sweep: 1_000,

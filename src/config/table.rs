@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 use super::credentials::{IssuerTable, TokenTable, UsersTable};
 use super::values::{Breaker, Name, Url};
 use super::{Config, ConfigError, Keep, credentials, policy};
-use crate::read::Whole;
+use crate::read::{Text, Whole};
 use crate::rules::Thresholds;
 
 const MINUTE_MS: u64 = 60_000;
@@ -13,6 +13,7 @@ const MINUTE_MS: u64 = 60_000;
 #[derive(Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Table {
+    binding: Option<Text<100>>,
     policy: Map<String, Value>,
     rows_per_sweep: Option<Whole<1, 1_000>>,
     queries_per_run: Option<Whole<50, 1_000>>,
@@ -54,6 +55,7 @@ impl Table {
         let origin = "an origin such as `https://app.example`: small letters, no path, no port 443";
         credentials::all_fit("allowed_origins", &self.allowed_origins, Name::is_origin, origin)?;
         Ok(Config {
+            binding: self.binding.map_or(default.binding, Text::into_string),
             policy: policy::read(&self.policy)?,
             policy_json: Value::Object(self.policy).to_string(),
             rows_per_sweep: self.rows_per_sweep.map_or(default.rows_per_sweep, Whole::get_u32),

@@ -14,7 +14,7 @@ use worker::send::SendWrapper;
 
 use super::problem::Problem;
 use super::{courier, monitor};
-use crate::auth::{Secret, SecretError};
+use crate::auth::{Scope, Secret, SecretError};
 use crate::config::{Config, ConfigError, MORE_API_TOKENS, can_be_deployed};
 use crate::read;
 use crate::rules::Timestamp;
@@ -111,8 +111,10 @@ impl Context {
     /// The context of an invocation.
     pub(super) fn new(env: &Env) -> Result<Self, String> {
         let config = config(env).map_err(|error| format!("the configuration is not valid: {error}"))?;
-        let no_database = "the database binding `DB` is not there: expected a `[[d1_databases]]` table";
-        let database = env.d1("DB").map_err(|_| no_database)?;
+        let binding = &config.binding;
+        let no_database =
+            |_| format!("the database binding `{binding}` is not there: expected one in `d1_databases`");
+        let database = env.d1(binding).map_err(no_database)?;
         Ok(Context {
             now: now(),
             config,
@@ -130,6 +132,12 @@ impl Context {
     pub(super) fn identified(&self) {
         self.identified.set(true);
         self.monitors.set(true);
+    }
+
+    /// Notes that an operator has. Who only reads has nothing written, beside the answer either.
+    pub(super) fn identified_for(&self, scope: Scope) {
+        self.identified.set(true);
+        self.monitors.set(scope != Scope::Read);
     }
 
     /// 16 random hexadecimal digits.

@@ -39,6 +39,7 @@ use worker::worker_sys::{ScheduleContext, ScheduledEvent};
 use worker::{Env, console_error, event, web_sys};
 
 use self::app::{Context, Invocation};
+use self::caller::Trusted;
 use self::problem::Problem;
 use crate::service::monitor::Occasion;
 use crate::service::outbox::CRON_MS;
@@ -56,18 +57,49 @@ async fn fetch(
     env: Env,
     context: worker::Context,
 ) -> worker::Result<worker::Response> {
-    let response = match answer(request, env, context).await {
+    respond(request, env, context, None).await
+}
+
+/// Answers a call of the app that this Worker is embedded in. It needs no credential, for no request from outside gets here. For the
+/// routes of users, `caller` is JSON with the `user_id` on whose behalf the app calls.
+#[wasm_bindgen(js_name = fetchTrusted, wasm_bindgen_futures = worker::wasm_bindgen_futures)]
+pub async fn fetch_trusted(
+    request: web_sys::Request,
+    env: Env,
+    context: worker::worker_sys::Context,
+    caller: Option<String>,
+) -> Result<web_sys::Response, JsError> {
+    let context = worker::Context::new(context);
+    let response = respond(request, env, context, Some(Trusted::new(caller.as_deref()))).await;
+    response.map(web_sys::Response::from).map_err(|error| JsError::new(&error.to_string()))
+}
+
+async fn respond(
+    request: web_sys::Request,
+    env: Env,
+    context: worker::Context,
+    trusted: Option<Trusted>,
+) -> worker::Result<worker::Response> {
+    let response = match answer(request, env, context, trusted).await {
         Ok(response) => response,
         Err(problem) => security_headers::headers(problem.into_response()).await,
     };
     whole(response).await
 }
 
-async fn answer(request: web_sys::Request, env: Env, context: worker::Context) -> Result<Response, Problem> {
+async fn answer(
+    request: web_sys::Request,
+    env: Env,
+    context: worker::Context,
+    trusted: Option<Trusted>,
+) -> Result<Response, Problem> {
     rate_limit::url_length(&request.url())?;
     let invalid = |error| Problem::bad_request(format!("the request is not valid: {error}"));
     let mut request = converted(&request).map_err(invalid)?;
     request.extensions_mut().insert(Invocation { env, context: Arc::new(context) });
+    if let Some(trusted) = trusted {
+        request.extensions_mut().insert(trusted);
+    }
     match ROUTER.with(Clone::clone).call(request).await {
         Ok(response) => Ok(response),
         Err(never) => match never {},

@@ -54,6 +54,7 @@ impl Problem {
     pub(super) fn misconfigured(path: &str, reason: &str) -> Self {
         console_error!("{}", log::misconfigured(path, reason));
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "the service is not configured: see /readyz")
+            .with("code", "misconfigured")
     }
 
     /// 503: the database failed; its words go to the log.
@@ -90,6 +91,10 @@ impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let Problem { status, message, mut more } = self;
         more.insert(String::from("error"), message.into());
+        // 401 says nothing else, whatever the reason.
+        if status != StatusCode::UNAUTHORIZED {
+            more.entry("code").or_insert_with(|| code(status).into());
+        }
         let mut response = json(status, &more);
         let headers = response.headers_mut();
         match status {
@@ -102,6 +107,23 @@ impl IntoResponse for Problem {
             _ => {}
         }
         response
+    }
+}
+
+/// What a program goes by, where a route has no code of its own.
+fn code(status: StatusCode) -> &'static str {
+    match status {
+        StatusCode::PAYMENT_REQUIRED => "insufficient_tokens",
+        StatusCode::FORBIDDEN => "forbidden",
+        StatusCode::NOT_FOUND => "not_found",
+        StatusCode::METHOD_NOT_ALLOWED => "method_not_allowed",
+        StatusCode::CONFLICT => "conflict",
+        StatusCode::PAYLOAD_TOO_LARGE => "payload_too_large",
+        StatusCode::URI_TOO_LONG => "uri_too_long",
+        StatusCode::UNPROCESSABLE_ENTITY => "idempotency_key_reused",
+        StatusCode::TOO_MANY_REQUESTS => "too_many_requests",
+        status if status.is_server_error() => "unavailable",
+        _ => "invalid_request",
     }
 }
 

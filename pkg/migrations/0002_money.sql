@@ -1,0 +1,97 @@
+-- The money: balances, the ledger, and the triggers that hold them together, whoever writes.
+
+INSERT INTO stale_drafts_schema (version) VALUES (2);
+
+-- One row a user: the sum of the user's ledger, kept by the triggers below and by the sweep.
+CREATE TABLE stale_drafts_balances (
+  user_id TEXT    NOT NULL PRIMARY KEY CHECK (typeof(user_id) = 'text' AND length(CAST(user_id AS BLOB)) BETWEEN 1 AND 200
+    AND instr(user_id, char(0)) = 0 AND user_id NOT GLOB '*[' || char(1) || '-' || char(31) || char(127) || '-' || char(159) || ']*'),
+  tokens  INTEGER NOT NULL CHECK (typeof(tokens) = 'integer' AND tokens >= 0)
+    CONSTRAINT balance_too_large CHECK (tokens <= 9007199254740991)   -- its name is in the error, which is no passing one
+) WITHOUT ROWID;
+
+-- Every movement of tokens, for ever: rows are added, never changed or removed. The key is unique per creation
+-- and type, so a creation is charged once, refunded once and, if it is restored, charged once more, whoever writes.
+CREATE TABLE stale_drafts_ledger (
+  entry_key   TEXT    NOT NULL PRIMARY KEY CHECK (typeof(entry_key) = 'text' AND length(entry_key) <= 300 AND instr(entry_key, char(0)) = 0),
+  user_id     TEXT    NOT NULL CHECK (typeof(user_id) = 'text' AND length(CAST(user_id AS BLOB)) BETWEEN 1 AND 200
+    AND instr(user_id, char(0)) = 0 AND user_id NOT GLOB '*[' || char(1) || '-' || char(31) || char(127) || '-' || char(159) || ']*'),
+  type        TEXT    NOT NULL CHECK (type = 'grant' OR type = 'charge' OR type = 'refund' OR type = 'restore'),
+  creation_id TEXT    REFERENCES stale_drafts_creations (id),
+  sweep_id    TEXT,
+  tokens      INTEGER NOT NULL CHECK (typeof(tokens) = 'integer' AND abs(tokens) BETWEEN 1 AND 9007199254740991),
+  created_at  INTEGER NOT NULL CHECK (typeof(created_at) = 'integer'),
+  CHECK ((type IN ('charge', 'restore')) = (tokens < 0)),
+  CHECK ((type = 'grant') = (creation_id IS NULL)),
+  CHECK (type = 'grant' OR entry_key = type || ':' || creation_id),
+  CHECK (sweep_id IS NULL OR type = 'refund')
+) WITHOUT ROWID;
+
+-- What a user was granted: with the user's creations, by which their entries are found, it makes the sum of their ledger.
+CREATE INDEX stale_drafts_ledger_grants ON stale_drafts_ledger (user_id) WHERE type = 'grant';
+
+CREATE TRIGGER stale_drafts_ledger_is_append_only_update BEFORE UPDATE ON stale_drafts_ledger BEGIN
+  SELECT RAISE(ABORT, 'the ledger is append-only: add an entry instead of changing one');
+END;
+CREATE TRIGGER stale_drafts_ledger_is_append_only_delete BEFORE DELETE ON stale_drafts_ledger BEGIN
+  SELECT RAISE(ABORT, 'the ledger is append-only: add an entry instead of removing one');
+END;
+-- A REPLACE removes rows without the trigger above, and the conflict policy of a statement holds inside the triggers that it
+-- fires too. So the key alone doesn't keep an entry: the balance would follow it twice.
+CREATE TRIGGER stale_drafts_ledger_is_append_only_replace BEFORE INSERT ON stale_drafts_ledger
+WHEN EXISTS (SELECT 1 FROM stale_drafts_ledger WHERE entry_key = NEW.entry_key) BEGIN
+  SELECT RAISE(ABORT, 'the ledger is append-only: there is an entry with this key already');
+END;
+
+-- The balance follows the ledger in the same statement, whoever writes. Refunds of a sweep are the one exception:
+-- the sweep credits them itself, in the same transaction, once per user instead of once per creation. So only a sweep sets `sweep_id`.
+CREATE TRIGGER stale_drafts_ledger_credits_balance AFTER INSERT ON stale_drafts_ledger WHEN NEW.tokens > 0 AND NEW.sweep_id IS NULL BEGIN
+  INSERT INTO stale_drafts_balances (user_id, tokens) VALUES (NEW.user_id, NEW.tokens)
+  ON CONFLICT (user_id) DO UPDATE SET tokens = tokens + excluded.tokens;
+END;
+CREATE TRIGGER stale_drafts_ledger_debits_balance AFTER INSERT ON stale_drafts_ledger WHEN NEW.tokens < 0 BEGIN
+  SELECT RAISE(ABORT, 'insufficient tokens: the balance does not cover the charge')
+  WHERE NOT EXISTS (SELECT 1 FROM stale_drafts_balances WHERE user_id = NEW.user_id AND tokens + NEW.tokens >= 0);
+  UPDATE stale_drafts_balances SET tokens = tokens + NEW.tokens WHERE user_id = NEW.user_id;
+END;
+
+-- A creation is charged when it is made; one that is brought in as failed already is refunded at once. What was settled elsewhere
+-- is neither: see docs/import.md.
+CREATE TRIGGER stale_drafts_creations_are_charged AFTER INSERT ON stale_drafts_creations
+WHEN NEW.tokens > 0 AND NEW.settled_elsewhere = 0 BEGIN
+  INSERT INTO stale_drafts_ledger (entry_key, user_id, type, creation_id, tokens, created_at)
+  VALUES ('charge:' || NEW.id, NEW.user_id, 'charge', NEW.id, -NEW.tokens,
+          iif(typeof(NEW.created_at) = 'integer', NEW.created_at, CAST(unixepoch('subsec') * 1000 AS INTEGER)));
+  INSERT INTO stale_drafts_ledger (entry_key, user_id, type, creation_id, tokens, created_at)
+  SELECT 'refund:' || NEW.id, NEW.user_id, 'refund', NEW.id, NEW.tokens, CAST(unixepoch('subsec') * 1000 AS INTEGER)
+  WHERE NEW.status = 'failed';
+END;
+-- A REPLACE by one that is not charged would keep the charge and lose what is refunded; any other is rejected by its charge's key.
+-- What was settled elsewhere has an entry only if it was restored.
+CREATE TRIGGER stale_drafts_creations_are_not_replaced AFTER INSERT ON stale_drafts_creations
+WHEN (NEW.tokens = 0 OR NEW.settled_elsewhere = 1) AND EXISTS (SELECT 1 FROM stale_drafts_ledger WHERE entry_key = 'charge:' || NEW.id)
+  OR EXISTS (SELECT 1 FROM stale_drafts_ledger WHERE entry_key = 'restore:' || NEW.id) BEGIN
+  SELECT RAISE(ABORT, 'a creation that was charged can''t be replaced: the ledger refers to it');
+END;
+-- It is refunded when it fails, by whatever hand.
+CREATE TRIGGER stale_drafts_creations_are_refunded AFTER UPDATE OF status ON stale_drafts_creations
+WHEN NEW.status = 'failed' AND OLD.status <> 'failed' AND NEW.tokens > 0 BEGIN
+  INSERT INTO stale_drafts_ledger (entry_key, user_id, type, creation_id, sweep_id, tokens, created_at)
+  VALUES ('refund:' || NEW.id, NEW.user_id, 'refund', NEW.id, NEW.sweep_id, NEW.tokens,
+          iif(typeof(NEW.finished_at) = 'integer', NEW.finished_at, CAST(unixepoch('subsec') * 1000 AS INTEGER)));
+END;
+-- A failed creation that is restored is charged again, with what went back; a balance that does not cover it refuses.
+CREATE TRIGGER stale_drafts_creations_are_charged_again AFTER UPDATE OF status ON stale_drafts_creations
+WHEN OLD.status = 'failed' AND NEW.status = 'draft' AND NEW.restored_at IS NOT NULL AND NEW.tokens > 0 BEGIN
+  INSERT INTO stale_drafts_ledger (entry_key, user_id, type, creation_id, tokens, created_at)
+  VALUES ('restore:' || NEW.id, NEW.user_id, 'restore', NEW.id, -NEW.tokens, NEW.restored_at);
+END;
+-- Only what failed is refunded, and with what it was charged.
+CREATE TRIGGER stale_drafts_ledger_refunds_failures AFTER INSERT ON stale_drafts_ledger WHEN NEW.type = 'refund' BEGIN
+  SELECT RAISE(ABORT, 'only a failed creation is refunded, to its owner, with the tokens that it was charged')
+  WHERE NOT EXISTS (
+    SELECT 1 FROM stale_drafts_creations
+    WHERE id = NEW.creation_id AND status = 'failed' AND user_id = NEW.user_id AND tokens = NEW.tokens
+      AND settled_elsewhere = 0
+  );
+END;

@@ -1,0 +1,48 @@
+// The whole Worker: embedded in an app's own by `staleDrafts()`, or by itself, as the default export.
+
+import { WorkerEntrypoint } from "cloudflare:workers";
+import Core from "#core";
+import { asset } from "./assets.js";
+import { NAMES, call } from "./calls.js";
+import { base, mounted, pathBelow, stripped } from "./mount.js";
+import { OPTIONAL, context, environment } from "./surroundings.js";
+
+export { StaleDraftsError } from "./errors.js";
+
+/** Calls a function of the API in an environment that is the Worker's own. */
+const ask = (env, ctx) => (request, caller) => new Core(ctx, env).fetchTrusted(request, env, ctx, caller);
+
+/** Stale Drafts as a part of a Worker. */
+export function staleDrafts({ binding = "DB", basePath = "/stale-drafts", bindings = {}, config } = {}) {
+  const mount = base(basePath);
+  const unknown = Object.keys(bindings).find((name) => !OPTIONAL.includes(name));
+  if (unknown !== undefined) throw new TypeError(`Unknown binding \`${unknown}\`: expected ${OPTIONAL.map((name) => `\`${name}\``).join(", ")}`);
+  const own = (env) => environment(env, { binding, bindings, config });
+  return {
+    async fetch(request, env, ctx = context) {
+      const path = pathBelow(mount, request.url);
+      if (path === null) return null;
+      return asset(request, path) ?? mounted(mount, await new Core(ctx, own(env)).fetch(stripped(request, path)));
+    },
+    async scheduled(event, env, ctx = context) {
+      await new Core(ctx, own(env)).scheduled(event);
+    },
+    ...Object.fromEntries(NAMES.map((name) => [name, async (env, ...args) => call(ask(own(env), context), name, args)])),
+  };
+}
+
+/** Stale Drafts as a Worker of its own. Other Workers of the account call the same functions by a service binding. */
+export default class StaleDrafts extends WorkerEntrypoint {
+  async fetch(request) {
+    return asset(request, new URL(request.url).pathname) ?? new Core(this.ctx, this.env).fetch(request);
+  }
+
+  async scheduled(event) {
+    await new Core(this.ctx, this.env).scheduled(event);
+  }
+}
+for (const name of NAMES) {
+  StaleDrafts.prototype[name] = async function (...args) {
+    return call(ask(this.env, this.ctx), name, args);
+  };
+}

@@ -1,0 +1,38 @@
+// What the Worker takes of the app that it is embedded in: of its environment the names that are its own, and nothing else.
+
+import * as workers from "cloudflare:workers";
+
+/** The variables and secrets that the Worker reads: see README.md, "Configuration". */
+const OWN = /^(STALE_DRAFTS(_API_TOKENS.*)?|JWT_SECRET|(CLEANUP|REPORT)_TOKEN(_NEXT)?|WEBHOOK_SECRET|DEMO_SIGN_IN)$/;
+
+/** The bindings that it can do without. An app may have others by these names, so it says itself which they are. */
+export const OPTIONAL = ["GENERATIONS", "EVENTS", "ANALYTICS", "RATE_LIMITER"];
+
+/**
+ * The environment as the Worker takes it.
+ * @param {Record<string, any>} env the app's
+ */
+export function environment(env, { binding, bindings, config }) {
+  const own = Object.fromEntries(Object.entries(env).filter(([name]) => OWN.test(name)));
+  for (const [name, theirs] of Object.entries(bindings)) if (env[theirs] !== undefined) own[name] = env[theirs];
+  if (config !== undefined) {
+    if (env.STALE_DRAFTS !== undefined) throw new TypeError("The configuration is given twice, as `config` and as the variable `STALE_DRAFTS`: expected one of them");
+    own.STALE_DRAFTS = config;
+  }
+  if (env[binding] !== undefined) own[binding] = env[binding];
+  own.STALE_DRAFTS = bound(own.STALE_DRAFTS, binding);
+  return own;
+}
+
+/** The table with the binding's name. A secret holds the table as text; the Worker says what is wrong with a text that is no table. */
+function bound(table, binding) {
+  if (typeof table !== "string") return { ...table, binding };
+  try {
+    return { ...JSON.parse(table), binding };
+  } catch {
+    return table;
+  }
+}
+
+/** A context for calls that come without one: what may wait is waited for by the invocation that is under way. */
+export const context = { waitUntil: (promise) => workers.waitUntil(promise), passThroughOnException() {} };
