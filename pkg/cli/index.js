@@ -1,16 +1,17 @@
 // The command `stale-drafts`.
 
 import { Usage } from "./lib/help.js";
+import { version } from "./lib/installed.js";
 import { suggestion } from "./lib/args.js";
 import { main } from "./lib/main.js";
 import { say } from "./lib/terminal.js";
+import { dev, SUMMARY as DEV } from "./dev/index.js";
 import { init, SUMMARY as INIT } from "./init/index.js";
-
-/** The version of the package that this was built for. */
-const { VERSION } = process.env;
 
 const COMMANDS = {
   init: { summary: INIT, load: async () => init },
+  dev: { summary: DEV, load: async () => dev },
+  ...(ATTACH && { attach: { summary: "lets it watch a table of your own: your statuses, your credits", load: async () => (await import("./attach/index.js")).attach } }),
 };
 
 const USAGE = `Usage: stale-drafts COMMAND [flags]
@@ -28,7 +29,7 @@ await main(async ([name, ...argv], io) => {
     return name === undefined ? 2 : 0;
   }
   if (name === "--version" || name === "-v") {
-    say(io, VERSION);
+    say(io, version());
     return 0;
   }
   const more = "\n  `stale-drafts --help` lists the commands.";

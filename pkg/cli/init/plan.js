@@ -65,7 +65,7 @@ export function plan(config, scope, { found, copy }) {
   const result = { edits, remarks, crons: crons.filter((cron) => cron !== CRON), binding: found?.binding ?? "DB", migrate: found?.binding ?? "DB", copy: false, created: !found };
   if (!found) {
     push({ binding: "DB", migrations_dir: installedMigrations(config), migrations_table: MIGRATIONS_TABLE }, "d1_databases");
-    remarks.push("There is no D1 database yet: the first `wrangler deploy` creates it.");
+    remarks.push(`There is no D1 database${scope.name === undefined ? "" : " in this environment"} yet: the first \`wrangler deploy\` creates it.`);
   } else if (through) {
     result.migrate = through.binding;
   } else if (copy || copied(config, found)) {

@@ -30,24 +30,29 @@ function append(text, lines) {
   return `${text ?? ""}${text && !text.endsWith("\n") ? end : ""}${lines.join(end)}${end}`;
 }
 
-/** The file with what is missing, as a change; values are shown as what they are, not as they read. */
-export function secretChanges(folder, environment, extra = []) {
+/**
+ * The file with what is missing, as a change; values are shown as what they are, not as they read. `extra` has further variables for
+ * this machine, by name.
+ */
+export function secretChanges(folder, environment, extra = {}) {
   const name = fileFor(folder, environment);
   const path = join(folder, name);
   const before = read(path);
-  const missing = SECRETS.filter((secret) => !new RegExp(`^\\s*(export\\s+)?${secret}\\s*=`, "m").test(before ?? ""));
-  if (missing.length === 0) return [];
+  const isMissing = (variable) => !new RegExp(`^\\s*(export\\s+)?${variable}\\s*=`, "m").test(before ?? "");
+  const secrets = SECRETS.filter(isMissing);
+  const others = Object.keys(extra).filter(isMissing);
+  if (secrets.length + others.length === 0) return [];
   if (isTracked(path)) throw new Help(`git keeps \`${name}\`, so new secrets in it would become public with the next commit.\n  Take it out first: git rm --cached ${name}`);
-  const head = [...(before ? [""] : []), "# Stale Drafts: secrets for this machine. Never deployed.", ...(before === null ? extra : [])];
-  const lines = (value) => [...head, ...missing.map((secret) => `${secret}=${value()}`)];
-  const changes = [{
+  const head = [...(before ? [""] : []), "# Stale Drafts: secrets for this machine. Never deployed."];
+  const lines = (random) => [...head, ...others.map((variable) => `${variable}=${extra[variable]}`), ...secrets.map((secret) => `${secret}=${random()}`)];
+  const change = {
     path,
     before,
     after: append(before, lines(() => randomBytes(32).toString("base64url"))),
     mode: 0o600,
     shown: { before: before === null ? null : "", after: append("", lines(() => "(32 random bytes)")) },
-  }];
-  return [...changes, ...ignoreChanges(folder, name)];
+  };
+  return [change, ...ignoreChanges(folder, name)];
 }
 
 function ignoreChanges(folder, name) {

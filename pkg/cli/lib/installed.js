@@ -14,12 +14,17 @@ export function packageFolder(folder, name) {
   }
 }
 
+// These are at the same place from the source and from the bundle, which is in dist/cli.
+const ours = (path) => fileURLToPath(new URL(`../../${path}`, import.meta.url));
+
+export const version = () => JSON.parse(readFileSync(ours("package.json"), "utf8")).version;
+
 /** A path as wrangler's configuration writes it. */
 export const fromFolder = (folder, path) => relative(folder, path).split(sep).join("/");
 
 /** The migrations that came with this command: `{ name, text }` each, in order. */
 export function migrations() {
-  const folder = fileURLToPath(new URL("../../migrations/", import.meta.url));
+  const folder = ours("migrations");
   if (!existsSync(folder)) throw new Help(`this package is incomplete: \`${folder}\` is missing. Install it again.`);
   return readdirSync(folder).filter((name) => name.endsWith(".sql")).sort().map((name) => ({ name, text: readFileSync(join(folder, name), "utf8") }));
 }
