@@ -87,11 +87,11 @@ export async function dev(argv, io) {
   writeAll(secrets);
   if (secrets.length > 0) say(io, `✓ Secrets for this machine: ${shown(io.cwd, secrets[0].path)}`);
 
+  say(io, "Preparing the local D1 database …");
   const flags = ["--config", path, ...(scope.name === undefined ? [] : ["--env", scope.name])];
   const options = { cwd: config.folder, env: io.env };
   await run(script, ["d1", "migrations", "apply", binding, "--local", ...flags], options);
   if (values.demo) await fill(config.folder, (...args) => run(script, ["d1", "execute", binding, "--local", ...flags, ...args], options));
-  say(io, "✓ The local D1 database is ready");
 
   const stop = new AbortController();
   let stopped = false;

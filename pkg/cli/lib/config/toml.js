@@ -120,5 +120,7 @@ export function push(text, path, value, length) {
   if (array) return put(text, array.node, () => literal(value));
   // The tables of the last one are below it: the new one comes behind them.
   const tables = found.filter(({ path: at, node }) => node.type === "TOMLTable" && isIn(at, [...path, length - 1]));
-  return after(text, endOf(tables.at(-1).node), ["", ...block(path, value, ["[[", "]]"])]);
+  const end = endOf(tables.at(-1).node);
+  const [, next = ""] = text.slice(end).split("\n");
+  return after(text, end, ["", ...block(path, value, ["[[", "]]"]), ...(next.trim() === "" ? [] : [""])]);
 }
