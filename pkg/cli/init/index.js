@@ -8,7 +8,7 @@ import { shown, writeAll } from "../lib/files.js";
 import { Help, Usage } from "../lib/help.js";
 import { choose, confirm, difference, paint, say, wrap } from "../lib/terminal.js";
 import { copies } from "./migrations.js";
-import { next } from "./next.js";
+import { next, used } from "./next.js";
 import { database, plan, refuse } from "./plan.js";
 import { secretChanges } from "./secrets.js";
 
@@ -82,7 +82,7 @@ export async function init(argv, io) {
   refuse(config);
   const scope = scopeOf(config, values.env);
   const found = await chosen(io, config, scope, values);
-  const made = plan(config, scope, { found, copy: values["copy-migrations"] });
+  const made = plan(config, scope, { found, copy: values["copy-migrations"], configured: used(config).configures });
   const changes = changesFor(config, scope, made, found);
   const others = () => {
     const rest = scope.names.filter((name) => name !== scope.name);

@@ -1,6 +1,6 @@
 // The migrations as files of the app's own, for those who want one list of them.
 
-import { existsSync, readdirSync } from "node:fs";
+import { existsSync, readdirSync, statSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { read, shown } from "../lib/files.js";
 import { Help } from "../lib/help.js";
@@ -8,7 +8,11 @@ import { migrations } from "../lib/installed.js";
 
 const folderOf = (config, database) => resolve(config.folder, database.migrations_dir ?? "migrations");
 
-const filesOf = (folder) => (existsSync(folder) ? readdirSync(folder).filter((name) => name.endsWith(".sql")) : []);
+function filesOf(folder) {
+  if (!existsSync(folder)) return [];
+  if (!statSync(folder).isDirectory()) throw new Help(`\`${folder}\` is to hold the migrations, but it is no folder`);
+  return readdirSync(folder).filter((name) => name.endsWith(".sql"));
+}
 
 /** How a copy's name ends, whatever number it has. */
 const suffixOf = (name) => `_stale_drafts_${name.replace(/^\d+_/, "")}`;

@@ -1,6 +1,5 @@
 // What the configuration lacks, decided from what it says. Nothing is written here.
 
-import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { suggestion } from "../lib/args.js";
 import { MIGRATIONS_TABLE, applied, databases } from "../lib/config/scope.js";
@@ -45,9 +44,9 @@ function second(config, { database_name, database_id, preview_database_id, remot
 
 /**
  * The edits of the configuration, and how the migrations come: `{ edits, binding, migrate, copy, created, remarks }`. `migrate` names
- * the binding by which they are applied; with `copy` they are files of the app's own.
+ * the binding by which they are applied; with `copy` they are files of the app's own. `configured`: the code has a configuration.
  */
-export function plan(config, scope, { found, copy }) {
+export function plan(config, scope, { found, copy, configured }) {
   const edits = [];
   const remarks = [];
   const push = (value, ...path) => edits.push({ op: "push", path: scope.path(...path), value });
@@ -78,7 +77,7 @@ export function plan(config, scope, { found, copy }) {
     result.migrate = MIGRATIONS_BINDING;
   }
 
-  if (scope.own("vars", "STALE_DRAFTS") === undefined) add(DEFAULTS, "vars", "STALE_DRAFTS");
+  if (!configured && scope.own("vars", "STALE_DRAFTS") === undefined) add(DEFAULTS, "vars", "STALE_DRAFTS");
   edits.push(...assets(scope));
   return result;
 }
@@ -99,5 +98,4 @@ function assets(scope) {
 export function refuse(config) {
   if (config.data.pages_build_output_dir) throw new Help(`\`${config.name}\` is of a Pages project, which has no cron trigger.\n  Make a Worker of it (\`main\` and \`assets\` instead of \`pages_build_output_dir\`), or make one beside it: npm create stale-drafts`);
   if (!config.data.main) throw new Help(`\`${config.name}\` has no \`main\`, so there is no code to add this to.\n  For a Worker of its own: npm create stale-drafts`);
-  if (!existsSync(join(config.folder, "package.json"))) throw new Help("there is no `package.json` beside the configuration: npm init, then npm install stale-drafts");
 }
