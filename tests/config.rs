@@ -218,7 +218,7 @@ fn api_tokens_are_hashes_with_names_and_scopes() {
     );
     tokens(
         json!([with(token(), json!({ "scopes": [] }))]),
-        "`api_tokens[0].scopes` is empty: expected a list of `\"read\"`, `\"sweep\"` and `\"report\"`",
+        "`api_tokens[0].scopes` is empty: expected a list of `\"read\"`, `\"sweep\"`, `\"report\"` and `\"grant\"`",
     );
     tokens(json!([token(), token()]), "`api_tokens[1].name` is `ops` a second time: give each its own");
     tokens(
@@ -351,7 +351,25 @@ fn nobody_is_let_in_by_a_list_that_stands_for_everybody() {
     }
     let google =
         json!({ "name": "g", "preset": "google", "audience": "a", "anyone": true, "scopes": ["sweep"] });
-    check(json!({ "issuers": [google] }), anybody);
+    check(json!({ "issuers": [google.clone()] }), anybody);
+    // Where anybody gets a token, what its subject begins with must be an owner's own.
+    let github = |subject: &str| {
+        issuer(json!({ "issuer": "https://token.actions.githubusercontent.com", "subjects": [subject] }))
+    };
+    let owner = "`issuers[0].subjects[0]` is not valid: expected a subject that names its owner before the `*`, such as \
+                 `repo:my-org/*`, for this issuer signs for anybody";
+    for everybodys in ["repo:*", "r*", "repo:acme*", "project_path:*"] {
+        check(github(everybodys), owner);
+    }
+    for own in [
+        "repo:acme/*",
+        "repo:acme/drafts:*",
+        "repository_owner:acme:*",
+        "repo:acme/drafts:ref:refs/heads/main",
+    ] {
+        read(github(own));
+    }
+    check(json!({ "issuers": [with(google, json!({ "anyone": "left out", "subjects": ["10*"] }))] }), owner);
     assert_eq!(read(issuer(json!({ "anyone": true }))).issuers[0].callers, Callers::Anyone);
 }
 

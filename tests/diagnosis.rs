@@ -96,7 +96,7 @@ fn a_wrong_schema_comes_first_then_what_is_critical() {
             "ledger_differs: that of `anna`",
             "sweep_failing: its error: D1_ERROR: no such table",
             "dead_letters: 1 event could not be delivered",
-            "unreadable_times: 1 creation is active with times that are missing, malformed or in the future",
+            "unreadable_times: 1 creation is active with times that are missing, malformed, in seconds or in the future",
         ]
     );
     assert!(Severity::Critical > Severity::Warning);
@@ -218,8 +218,7 @@ fn what_a_cause_leads_to_is_not_said_beside_it() {
 fn unreadable_times() {
     let of = |unreadable| diagnosed(Evidence { unreadable, ..healthy() });
     assert_eq!(of(0), [""; 0]);
-    let text =
-        "unreadable_times: 2 creations are active with times that are missing, malformed or in the future";
+    let text = "unreadable_times: 2 creations are active with times that are missing, malformed, in seconds or in the future";
     assert_eq!(of(2), [text]);
 }
 

@@ -11,7 +11,7 @@ import { NOW, PLAIN } from "./database.mjs";
 
 const CLEANUP_TOKEN = "n0t-Used-Anywhere-Else-Cleanup-5e21d";
 const here = (name) => readFileSync(join(import.meta.dirname, name), "utf8");
-const built = (name, folder = "build") => readFileSync(join(root, folder, name));
+const built = (name, folder = "pkg/dist/worker") => readFileSync(join(root, folder, name));
 
 export const CONTENDERS = {
   naive: { name: "one by one", minutes: 60 },
@@ -21,20 +21,20 @@ export const CONTENDERS = {
 
 const worker = (key, config) => {
   const modules = [
-    { type: "ESModule", path: join(root, "build/meter.js"), contents: here("meter.js") },
-    { type: "ESModule", path: join(root, "build/contender.js"), contents: here(`${key}.js`) },
+    { type: "ESModule", path: join(root, "pkg/dist/worker/meter.js"), contents: here("meter.js") },
+    { type: "ESModule", path: join(root, "pkg/dist/worker/contender.js"), contents: here(`${key}.js`) },
   ];
   if (key === "stale-drafts") {
     modules.push(
-      { type: "ESModule", path: join(root, "build/index.js"), contents: built("index.js").toString() },
-      { type: "CompiledWasm", path: join(root, "build/index_bg.wasm"), contents: built("index_bg.wasm") },
+      { type: "ESModule", path: join(root, "pkg/dist/worker/index.js"), contents: built("index.js").toString() },
+      { type: "CompiledWasm", path: join(root, "pkg/dist/worker/index_bg.wasm"), contents: built("index_bg.wasm") },
     );
   }
   const { batches = false } = CONTENDERS[key];
   return {
     modules,
-    modulesRoot: join(root, "build"),
-    compatibilityDate: "2026-04-20",
+    modulesRoot: join(root, "pkg/dist/worker"),
+    compatibilityDate: "2026-07-01",
     d1Databases: { DB: "bench" },
     bindings: { BATCHES: batches, CLEANUP_TOKEN, JWT_SECRET: "n0t-Used-Anywhere-Else-JwtSecret-0c8fe", WEBHOOK_SECRET: `whsec_${"A".repeat(40)}`, STALE_DRAFTS: config },
   };
@@ -83,5 +83,5 @@ export function bytes(key) {
 /** Compiling the whole WebAssembly and making an instance of it, in ms, in a process that has not seen it before. */
 export async function startup() {
   const script = "const { readFileSync } = require('node:fs'); const bytes = readFileSync(process.argv[1]); const begun = performance.now(); const module = new WebAssembly.Module(bytes); console.log(performance.now() - begun);";
-  return Number(await sh(process.execPath, ["--no-wasm-lazy-compilation", "-e", script, join(root, "build/index_bg.wasm")], { quiet: true }));
+  return Number(await sh(process.execPath, ["--no-wasm-lazy-compilation", "-e", script, join(root, "pkg/dist/worker/index_bg.wasm")], { quiet: true }));
 }

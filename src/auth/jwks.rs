@@ -11,6 +11,8 @@ const USABLE_MS: u64 = 24 * 60 * 60_000;
 const REFETCH_MS: u64 = 60_000;
 /// A fetch that failed is repeated at most this often.
 const RETRY_MS: u64 = 10_000;
+/// A fetch that has not ended by then never will: whoever made it has gone away.
+const FETCH_MS: u64 = 10_000;
 /// An RSA modulus of 2,048 bits, as base64url digits.
 const MIN_MODULUS: usize = 342;
 
@@ -87,7 +89,9 @@ impl KeyCache {
         };
         let younger_than = |millis| age.is_some_and(|age| age < millis);
         match found.filter(|_| younger_than(USABLE_MS)) {
-            Some(key) if self.fetching || younger_than(FRESH_MS) => Lookup::Use(key.to_json()),
+            Some(key) if younger_than(FRESH_MS) || self.fetching && within(self.tried_at, FETCH_MS) => {
+                Lookup::Use(key.to_json())
+            }
             None if self.fetching => Lookup::Wait,
             _ if may_fetch => Lookup::Fetch,
             Some(key) => Lookup::Use(key.to_json()),

@@ -317,6 +317,9 @@ fn keys_are_fetched_when_they_are_needed_and_no_oftener() {
     assert_eq!((look(&cache, Some("new"), 3_621), look(&cache, Some("1"), 3_621)), ("wait", "use"));
     cache.fetched(Some(&set(&[rsa("1", 342), rsa("new", 342)])), at(3_620));
     assert_eq!((look(&cache, Some("new"), 3_621), look(&cache, Some("newer"), 3_621)), ("use", "refuse"));
+    // Whoever fetches may go away in the middle: the next one fetches, and old keys don't serve for a day by that.
+    cache.fetching(at(7_220));
+    assert_eq!((look(&cache, Some("1"), 7_229), look(&cache, Some("1"), 7_280)), ("use", "fetch"));
     cache.fetching(at(90_020));
     assert_eq!(look(&cache, Some("1"), 90_020), "wait");
     cache.fetched(None, at(90_020));

@@ -5,11 +5,14 @@ use super::values::{Name, Sha256, Team, Url, is_label};
 use crate::auth::{Algorithm, ApiToken, AuthConfig, Callers, Issuer, Scope};
 
 /// Whoever signs for anybody who asks.
-const PUBLIC_ISSUERS: [&str; 4] = [
+const PUBLIC_ISSUERS: [&str; 7] = [
     "https://accounts.google.com",
     "accounts.google.com",
     "https://token.actions.githubusercontent.com",
     "https://gitlab.com",
+    "https://agent.buildkite.com",
+    "https://app.terraform.io",
+    "https://appleid.apple.com",
 ];
 
 /// How the users' tokens are verified, as it is written.
@@ -204,6 +207,10 @@ impl IssuerTable {
         all_fit(&format!("{at}.emails"), &self.emails, Name::is_email, "a whole email, without `*`")?;
         let subject = "a subject, or the beginning of one and a single `*` behind it";
         all_fit(&format!("{at}.subjects"), &self.subjects, Name::is_subject, subject)?;
+        if public {
+            let owner = "a subject that names its owner before the `*`, such as `repo:my-org/*`, for this issuer signs for anybody";
+            all_fit(&format!("{at}.subjects"), &self.subjects, Name::is_subject_of_an_owner, owner)?;
+        }
         let names = |names: &[Name]| names.iter().map(|Name(name)| name.clone()).collect();
         let named = !self.emails.is_empty() || !self.subjects.is_empty();
         match (named, self.anyone) {
@@ -286,7 +293,7 @@ fn exclude(at: &str, given: &[(&str, bool)]) -> Result<(), ConfigError> {
 
 fn some_scope(at: &str, scopes: &[Scope]) -> Result<(), ConfigError> {
     if scopes.is_empty() {
-        let expected = "expected a list of `\"read\"`, `\"sweep\"` and `\"report\"`";
+        let expected = "expected a list of `\"read\"`, `\"sweep\"`, `\"report\"` and `\"grant\"`";
         return Err(ConfigError(format!("`{at}.scopes` is empty: {expected}")));
     }
     Ok(())

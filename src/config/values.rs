@@ -60,6 +60,12 @@ impl Name {
             && !start.unwrap_or(&self.0).contains('*')
     }
 
+    /// Whether it is a whole subject, or what stands before its `*` ends behind an owner: `repo:` would stand for everybody's, and
+    /// `repo:my-org` for those of `my-org-of-somebody-else` too.
+    pub(super) fn is_subject_of_an_owner(&self) -> bool {
+        self.0.strip_suffix('*').is_none_or(|start| start.matches([':', '/']).count() >= 2)
+    }
+
     /// Whether it can be the name of a cookie: <https://www.rfc-editor.org/rfc/rfc6265#section-4.1.1>.
     pub(super) fn is_token(&self) -> bool {
         self.0.bytes().all(|byte| byte.is_ascii_graphic() && !b"()<>@,;:\\\"/[]?={}".contains(&byte))

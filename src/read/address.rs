@@ -1,5 +1,7 @@
 //! Addresses on the web.
 
+use std::net::Ipv6Addr;
+
 /// An `http` or `https` address, taken apart.
 ///
 /// It is stricter than a browser, so that whoever reads it sees the same host: without a user name before the host, white
@@ -29,28 +31,33 @@ impl<'a> Address<'a> {
         let host = rest.split(['/', '?', '#']).next()?;
         // The last colon is the port's, unless it stands within the brackets of an IPv6 address.
         let (name, port) = match host.rsplit_once(':') {
-            Some((name, port)) if !port.ends_with(']') => (name, Some(port.parse().ok()?)),
+            Some((name, port)) if !port.ends_with(']') => (name, Some(self::port(port)?)),
             _ => (host, None),
         };
         is_host(name).then_some(Address { secure, host, name, port })
     }
 }
 
+/// A number takes a `+` before it; a port does not.
+fn port(text: &str) -> Option<u16> {
+    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?
+}
+
 fn is_host(name: &str) -> bool {
     if let Some(inner) = name.strip_prefix('[') {
-        let inner = inner.strip_suffix(']').unwrap_or_default();
-        return inner.contains("::") | (inner.split(':').count() == 8)
-            && inner.bytes().all(|byte| byte.is_ascii_hexdigit() || b":.".contains(&byte));
+        return inner.strip_suffix(']').is_some_and(|inner| inner.parse::<Ipv6Addr>().is_ok());
     }
     let label = |label: &str| label.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
     // The dot of the root may stand at the end.
     let name = name.strip_suffix('.').unwrap_or(name);
     let last = name.rsplit('.').next().unwrap_or_default();
-    // What ends in a number is an IPv4 address.
-    let number = last.bytes().all(|byte| byte.is_ascii_digit());
+    // What ends in a number is an IPv4 address. To a browser `010` is 8, and `0x7f` a number too.
+    let number =
+        last.bytes().all(|byte| byte.is_ascii_digit()) || last.to_ascii_lowercase().starts_with("0x");
+    let decimal = |part: &str| part.parse::<u8>().is_ok_and(|byte| byte.to_string() == part);
     let parts = || name.split('.');
     parts().all(|part| (1..=63).contains(&part.len()) && label(part))
-        && (!number || parts().count() == 4 && parts().all(|part| part.parse::<u8>().is_ok()))
+        && (!number || parts().count() == 4 && parts().all(decimal))
 }
 
 #[cfg(test)]
@@ -110,6 +117,16 @@ mod tests {
             "https://a.example:port",
             "https://a.example:65536",
             "https://a.example:-1",
+            "https://a.example:+80",
+            "https://[::1]:+80",
+            "https://[:::]",
+            "https://[1::2::3]",
+            "https://[1:2:3:4:5:6:7:8:9]",
+            "https://[12345::]",
+            "https://010.0.0.1",
+            "https://1.2.3.0x4",
+            "https://0x7f000001",
+            "https://a.0X1",
             "https://[::1",
             "https://::1/",
             "https://[]",

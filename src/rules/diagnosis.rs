@@ -277,7 +277,7 @@ fn unreadable(evidence: &Evidence) -> Option<Finding> {
         severity: Severity::Warning,
         cause: String::from("rows have times that can't be read"),
         evidence: format!(
-            "{} active with times that are missing, malformed or in the future",
+            "{} active with times that are missing, malformed, in seconds or in the future",
             are(evidence.unreadable)
         ),
         remedy: "list them with a dry run, and correct what writes them; they are never failed by guesswork",

@@ -97,6 +97,10 @@ const STATEMENTS: usize = 3;
 const REJECTED_FOR_MS: u64 = 3_600_000;
 /// After this time it tries again what was only rejected together with others.
 const REJECTED_TOGETHER_FOR_MS: u64 = 300_000;
+/// A reason is cut to so many characters: what is set aside is one string, and the database takes 2,000,000 bytes.
+const MAX_REASON: usize = 200;
+/// So many unreadable ones are listed of each of the two sorts: they are one string too.
+const MAX_UNREADABLE: u32 = 500;
 /// So much later come the next ones that were rejected together, so many as a sweep can tell from one another.
 const TURN_MS: u32 = 60_000;
 
@@ -120,7 +124,7 @@ pub struct SweepOutcome {
     pub raced: u32,
     /// Those whose write the database rejected, each by itself, with its reason. They are set aside, and tried again later.
     pub rejected: Vec<Rejected>,
-    /// Active creations whose age can't be known; at most [`MAX_ROWS`] of each sort are listed.
+    /// Active creations whose age can't be known; at most 500 of each sort are listed.
     pub unreadable: Vec<UnreadableCreation>,
     /// Creations of the plan that were left alone, and why.
     pub skipped: Vec<(String, SkipReason)>,
@@ -328,7 +332,7 @@ impl<D: Database> Run<'_, D> {
     async fn select(&self, limit: u32) -> Result<Found, DatabaseError> {
         let SweepRequest { now, policy, user_id, filter, breaker, .. } = self.request;
         let look = breaker.map_or(limit, |breaker| limit.max(breaker.creations)).saturating_add(1);
-        let window = Window { limit: look, unreadable: MAX_ROWS };
+        let window = Window { limit: look, unreadable: MAX_UNREADABLE };
         let judge = breaker.unwrap_or(CircuitBreaker { at_least: u32::MAX, ..CircuitBreaker::default() });
         let statement = match user_id {
             Some(user_id) => store::stale_of_user(user_id, policy, filter, now, window, judge),
@@ -385,7 +389,7 @@ impl<D: Database> Run<'_, D> {
                 stopped = Err(error);
                 break;
             }
-            reason = error.to_string();
+            reason = error.to_string().chars().take(MAX_REASON).collect();
             if let [step] = part {
                 self.outcome.rejected.push(Rejected { id: step.row.id.clone(), error: reason.clone() });
                 aside.push((step, REJECTED_FOR_MS, reason.clone()));

@@ -33,13 +33,13 @@ const TAKE_TURN: &str = "UPDATE stale_drafts_monitor
 
 const OBSERVE: &str = concat!(
     "WITH newest AS MATERIALIZED (
-       SELECT status, error_code FROM (SELECT status, error_code, finished_at FROM stale_drafts_creations ORDER BY rowid DESC LIMIT ?2)
+       SELECT status, error_code, sweep_id FROM (SELECT status, error_code, sweep_id, finished_at FROM stale_drafts_creations ORDER BY rowid DESC LIMIT ?2)
        WHERE typeof(finished_at) = 'integer' AND finished_at BETWEEN ?1 - ?3 AND ?1),
      errors AS (SELECT error_code, count(*) AS n FROM newest WHERE status = 'failed' AND error_code IS NOT NULL
        GROUP BY error_code ORDER BY n DESC LIMIT 1)
      SELECT (SELECT count(*) FROM newest) AS finished,
        (SELECT count(*) FROM newest WHERE status = 'failed') AS failed,
-       (SELECT count(*) FROM newest WHERE error_code = 'generation_timeout') AS timed_out,
+       (SELECT count(*) FROM newest WHERE sweep_id IS NOT NULL) AS timed_out,
        (SELECT error_code FROM errors) AS error_code, (SELECT n FROM errors) AS error_count,
        ",
     newest_by_cron!("started_at", "error IS NULL"),
@@ -82,9 +82,9 @@ const CAUSES: &str = "WITH
          SELECT processing_since FROM stale_drafts_creations INDEXED BY stale_drafts_creations_processing
          WHERE processing_since IS NOT NULL AND processing_since <= ?6 LIMIT ?4)),
      recent AS MATERIALIZED (
-       SELECT status, kind, started_at, finished_at, error_code FROM stale_drafts_creations ORDER BY rowid DESC LIMIT ?5),
+       SELECT status, kind, started_at, finished_at, error_code, sweep_id FROM stale_drafts_creations ORDER BY rowid DESC LIMIT ?5),
      finished AS MATERIALIZED (
-       SELECT status, kind, error_code FROM recent WHERE typeof(finished_at) = 'integer' AND finished_at BETWEEN ?1 - ?3 AND ?1),
+       SELECT status, kind, error_code, sweep_id FROM recent WHERE typeof(finished_at) = 'integer' AND finished_at BETWEEN ?1 - ?3 AND ?1),
      errors AS (SELECT error_code, count(*) AS n FROM finished WHERE status = 'failed' AND error_code IS NOT NULL
        GROUP BY error_code ORDER BY n DESC LIMIT 1),
      kinds AS (SELECT kind, sum(status = 'failed') AS failed, count(*) AS n FROM finished
@@ -101,7 +101,7 @@ const CAUSES: &str = "WITH
             AND last_sign_of_life > ?6 LIMIT ?5)) AS unreadable,
        (SELECT count(*) FROM finished) AS finished,
        (SELECT count(*) FROM finished WHERE status = 'failed') AS failed,
-       (SELECT count(*) FROM finished WHERE error_code = 'generation_timeout') AS timed_out,
+       (SELECT count(*) FROM finished WHERE sweep_id IS NOT NULL) AS timed_out,
        (SELECT error_code FROM errors) AS error_code, (SELECT n FROM errors) AS error_count,
        (SELECT kind FROM kinds) AS kind, (SELECT failed FROM kinds) AS kind_failed, (SELECT n FROM kinds) AS kind_finished,
        (SELECT max(version) FROM stale_drafts_schema) AS schema_version

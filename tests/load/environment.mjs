@@ -14,11 +14,11 @@ const root = resolve(dirname(fileURLToPath(import.meta.url)), "../..");
 const BUILT = {
   name: "stale-drafts",
   modules: [
-    { type: "ESModule", path: join(root, "build/index.js") },
-    { type: "CompiledWasm", path: join(root, "build/index_bg.wasm") },
+    { type: "ESModule", path: join(root, "pkg/dist/worker/index.js") },
+    { type: "CompiledWasm", path: join(root, "pkg/dist/worker/index_bg.wasm") },
   ],
-  modulesRoot: join(root, "build"),
-  compatibilityDate: "2026-04-20",
+  modulesRoot: join(root, "pkg/dist/worker"),
+  compatibilityDate: "2026-07-01",
   d1Databases: { DB: "load" },
   assets: { directory: join(root, "www"), routerConfig: { has_user_worker: true } },
 };
@@ -46,7 +46,7 @@ export async function stand({ folder, policy, webhook_url }) {
     defaultPersistRoot: folder,
     workers: [
       { ...BUILT, bindings },
-      { name: "probe", modules: true, script: PROBE, compatibilityDate: "2026-04-20", d1Databases: { DB: "load" }, unsafeDirectSockets: [{ host: "127.0.0.1", port: 0 }] },
+      { name: "probe", modules: true, script: PROBE, compatibilityDate: "2026-07-01", d1Databases: { DB: "load" }, unsafeDirectSockets: [{ host: "127.0.0.1", port: 0 }] },
     ],
     handleRuntimeStdio(stdout, stderr) {
       for (const stream of [stdout, stderr]) {

@@ -78,7 +78,7 @@ test("native and wasm on workerd agree", async () => {
     ...["tests/package/agreement.mjs", "scripts/random.mjs"].map((name) => ({ type: "ESModule", ...file(name, join(root, name)) })),
     ...readdirSync(join(dist, "workerd")).filter((name) => /\.(js|wasm)$/.test(name) && !/^(element|react)\./.test(name)).map((name) => ({ type: name.endsWith(".wasm") ? "CompiledWasm" : "ESModule", ...file(`dist/${name}`, join(dist, "workerd", name)) })),
   ];
-  const miniflare = new Miniflare({ modules, modulesRoot: "/", compatibilityDate: "2026-04-20", cf: false });
+  const miniflare = new Miniflare({ modules, modulesRoot: "/", compatibilityDate: "2026-07-01", cf: false });
   try {
     for (let from = 0; from < batches; from += 500) {
       const some = numbers(from, Math.min(from + 500, batches));

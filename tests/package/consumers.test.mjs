@@ -197,7 +197,7 @@ test("Wrangler, and what it bundles on workerd", async () => {
     contents: name.endsWith(".wasm") ? readFileSync(join(out, name)) : readFileSync(join(out, name), "utf8"),
   }));
   modules.sort((a, b) => a.type.localeCompare(b.type) * -1);
-  const miniflare = new Miniflare({ modules, modulesRoot: out, compatibilityDate: "2026-04-20", cf: false });
+  const miniflare = new Miniflare({ modules, modulesRoot: out, compatibilityDate: "2026-07-01", cf: false });
   try {
     assert.equal(await (await miniflare.dispatchFetch("http://localhost/")).text(), EXPECTED);
   } finally {

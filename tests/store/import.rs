@@ -84,8 +84,9 @@ fn an_import_ends_with_the_balances_that_it_began_with() {
         let expected = [
             json!(["charge:pending", -10]),
             json!(["charge:processing", -30]),
-            json!(["import:ada", 90]),
-            json!(["import:ben", 30]),
+            json!(["import-active:pending", 10]),
+            json!(["import-active:processing", 30]),
+            json!(["import:ada", 80]),
         ];
         assert_eq!(database.read(entries), expected, "{run}");
     }
@@ -111,6 +112,26 @@ fn what_comes_in_active_is_refunded_once_if_it_times_out() {
     assert_eq!(sweep(&database, 4), 0);
     assert_eq!(database.read(BALANCES), refunded);
     invariants_hold(&database);
+}
+
+#[test]
+fn what_comes_in_later_leaves_the_balances_too() {
+    let database = old_system();
+    import(&database);
+    // One is here already, made by the app itself.
+    database.write(&format!(
+        "INSERT INTO stale_drafts_creations (id, user_id, kind, prompt, status, tokens, created_at)
+         VALUES ('own', 'ada', 'image', '', 'pending', 5, {NOW});
+         INSERT INTO import_users VALUES ('eve', 7);
+         INSERT INTO import_creations (id, user_id, kind, prompt, status, tokens, error_code) VALUES
+           ('own', 'ada', 'image', '', 'pending', 5, NULL), ('later', 'ada', 'image', '', 'processing', 20, NULL),
+           ('eves', 'eve', 'image', '', 'pending', 7, NULL), ('long', 'eve', 'image', '', 'failed', 7, '{}')",
+        "狐".repeat(300)
+    ));
+    import(&database);
+    let balances =
+        [json!(["ada", 75]), json!(["ben", 0]), json!(["dan", 9_007_199_254_740_991_u64]), json!(["eve", 7])];
+    assert_eq!(database.read(BALANCES), balances);
 }
 
 #[test]

@@ -22,7 +22,7 @@ fn what_is_observed() {
     };
     add(&database, "done", ended(None, HOUR));
     add(&database, "long ago", ended(Some("broken"), HOUR + 1));
-    for id in ["a", "b"] {
+    for id in ["a", "b", "c"] {
         add(&database, id, ended(Some("broken"), 0));
     }
     let mut timed_out = ended(Some("generation_timeout"), 0);
@@ -30,6 +30,10 @@ fn what_is_observed() {
         "error": "it was stuck", "stuck_status": "pending", "age_ms": 2, "max_age_ms": 1, "rule": "pending", "sweep_id": "1",
     })));
     add(&database, "timed out", timed_out);
+    // What another system has timed out says nothing of these workers.
+    let mut imported = ended(Some("generation_timeout"), 0);
+    imported.as_object_mut().unwrap().extend(crate::row(json!({ "settled_elsewhere": 1 })));
+    add(&database, "imported", imported);
     database.write(&format!(
         "INSERT INTO stale_drafts_sweeps (id, source, started_at, finished_at, error)
          VALUES ('1', 'cron', {}, 1, NULL), ('2', 'cron', {NOW}, 1, 'lost'), ('3', 'tool', {NOW}, 1, NULL), ('4', 'cron', {NOW}, NULL, NULL);
@@ -41,8 +45,8 @@ fn what_is_observed() {
     ));
     database.one(store::hold("paused", Some("ops"), "", at(NOW - 5)));
     let Observed { evidence, checked, firing, next_event_at } = seen(&database);
-    assert_eq!((evidence.finished, evidence.failed, evidence.timed_out), (4, 3, 1));
-    assert_eq!(evidence.top_error, Some((String::from("broken"), 2)));
+    assert_eq!((evidence.finished, evidence.failed, evidence.timed_out), (6, 5, 1));
+    assert_eq!(evidence.top_error, Some((String::from("broken"), 3)));
     assert_eq!((evidence.last_good_sweep, evidence.last_run), (Some(at(NOW - 9)), Some(at(NOW - 9))));
     assert_eq!((evidence.newest_sweep, evidence.newest_sweep_error), (Some(now()), None));
     assert_eq!(next_event_at, Some(at(NOW - 7)));

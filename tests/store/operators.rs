@@ -186,6 +186,10 @@ fn the_evidence_of_a_diagnosis() {
             ended(if at == 0 { "image" } else { "video" }, Some(code), at as u64),
         );
     }
+    // Another system has timed it out.
+    let mut imported = ended("image", Some("generation_timeout"), 0);
+    imported.as_object_mut().unwrap().extend(row(json!({ "settled_elsewhere": 1 })));
+    add(&database, "imported", imported);
     add(&database, "done", ended("video", None, HOUR));
     add(&database, "done long ago", ended("video", None, HOUR + 1));
     let version = store::SCHEMA_VERSION;
@@ -198,8 +202,8 @@ fn the_evidence_of_a_diagnosis() {
         silent: 3,
         silent_between: Some((at(NOW - 7 * MINUTE), at(NOW - 5 * MINUTE))),
         unreadable: 3,
-        finished: 6,
-        failed: 5,
+        finished: 7,
+        failed: 6,
         top_error: Some((String::from("broken"), 3)),
         top_kind: Some((String::from("video"), 4, 5)),
         schema_version: version,
@@ -275,6 +279,11 @@ fn a_dashboard_reads_everything() {
     for code in ["a", "b"] {
         add(&database, code, json!({ "status": "failed", "error_code": code }));
     }
+    add(
+        &database,
+        "imported",
+        json!({ "status": "failed", "error_code": "generation_timeout", "settled_elsewhere": 1 }),
+    );
     sweep(&database, "1", "cron", NOW, None);
     sweep(&database, "2", "cron", NOW, None);
     database.write(
@@ -297,7 +306,7 @@ fn a_dashboard_reads_everything() {
     assert_eq!(read.active, [band("film", None, None), image(0), image(2), image(3), image(4)]);
     let oldest: Vec<_> = read.oldest.iter().map(|row| row.id.as_str()).collect();
     assert_eq!(oldest, ["film", "old"]);
-    let rates = Rates { newest: 10, completed: 2, failed: 3, timed_out: 1, retried: 1, stale: 2, active: 5 };
+    let rates = Rates { newest: 11, completed: 2, failed: 4, timed_out: 1, retried: 1, stale: 2, active: 5 };
     assert_eq!(read.rates, rates);
     assert_eq!(column(&read.sweeps, "id"), ["2", "1"]);
     let alerts: Vec<_> = read.alerts.iter().map(|alert| (alert.code.as_str(), alert.resolved_at)).collect();

@@ -2,8 +2,8 @@
 
 use serde_json::json;
 
-use crate::sqlite::Sqlite;
-use crate::{NOW, database};
+use crate::sqlite::{CLOCK, Sqlite};
+use crate::{NOW, add, database};
 
 /// Whether a creation comes in whose `column` holds `text`.
 fn takes(database: &Sqlite, column: &str, text: &str) -> bool {
@@ -66,4 +66,25 @@ fn each_migration_states_its_number() {
         versions,
         (1..=crate::as_d1::MIGRATIONS.len()).map(|number| json!([number])).collect::<Vec<_>>()
     );
+}
+
+#[test]
+fn an_entry_of_the_ledger_has_a_plausible_time() {
+    for (created_at, dated) in [
+        (json!(NOW - 7), NOW - 7),
+        (json!(NOW / 1_000), CLOCK),
+        (json!(0), CLOCK),
+        (json!(1_000_000_000_000_u64 - 1), CLOCK),
+        (json!(1_000_000_000_000_u64), 1_000_000_000_000),
+        (json!(8_640_000_000_000_001_u64), CLOCK),
+        (json!(null), CLOCK),
+    ] {
+        let database = database();
+        add(&database, "c", json!({ "created_at": created_at }));
+        database.write(&format!(
+            "UPDATE stale_drafts_creations SET status = 'failed', finished_at = {created_at}"
+        ));
+        let dates = database.read("SELECT created_at FROM stale_drafts_ledger WHERE creation_id = 'c'");
+        assert_eq!(dates, [json!([dated]), json!([dated])], "{created_at}");
+    }
 }

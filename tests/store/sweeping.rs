@@ -262,9 +262,9 @@ fn a_sweep_asks_for_what_the_circuit_breaker_has_to_know() {
         watched.calls.into_inner()[0][0].params[2..5].to_vec()
     };
     let integers = |list: [u32; 3]| list.map(Param::from).to_vec();
-    assert_eq!(asked(Some(breaker), 1), integers([4, MAX_ROWS, 7]));
-    assert_eq!(asked(Some(breaker), 9), integers([10, MAX_ROWS, 7]));
-    assert_eq!(asked(None, 1), integers([2, MAX_ROWS, u32::MAX]));
+    assert_eq!(asked(Some(breaker), 1), integers([4, 500, 7]));
+    assert_eq!(asked(Some(breaker), 9), integers([10, 500, 7]));
+    assert_eq!(asked(None, 1), integers([2, 500, u32::MAX]));
 }
 
 #[test]
@@ -418,6 +418,45 @@ fn a_plan_that_is_too_big_for_the_database_is_halved() {
     let report = try_sweep(&watched, request(&Policy::default())).unwrap();
     assert_eq!((ids(&report.failed), report.rejected.len()), (vec!["a", "b"], 0));
     assert_eq!(watched.lengths(), [1, 3, 3, 3, 1]);
+}
+
+#[test]
+fn the_longest_names_and_reasons_fit_into_the_databases_strings() {
+    let database = database();
+    // A quotation mark has two bytes as JSON. More unreadable ones than are listed, of each sort.
+    database.write(&format!(
+        "WITH RECURSIVE n (n) AS (VALUES (0) UNION ALL SELECT n + 1 FROM n WHERE n < 2199)
+         INSERT INTO stale_drafts_creations (id, user_id, kind, prompt, status, tokens, created_at)
+         SELECT format('%04d', n) || substr('{0}', 5), '{0}', '{0}', '', 'pending', 0, iif(n % 2, {1}, NULL) FROM n",
+        "\"".repeat(200),
+        NOW + HOUR,
+    ));
+    let longest = |watched: &Watched<'_>| {
+        let calls = watched.calls.borrow();
+        let texts = calls.iter().flatten().flat_map(|statement| &statement.params);
+        texts.map(|param| if let Param::Text(text) = param { text.len() } else { 0 }).max().unwrap()
+    };
+    let policy = Policy::default();
+    let results = database.one(store::stale(
+        &policy,
+        Filter::default(),
+        now(),
+        store::Window { limit: 1, unreadable: 500 },
+        CircuitBreaker::default(),
+    ));
+    assert!(results[0]["unreadable"].as_str().unwrap().len() < 2_000_000);
+    assert_eq!(sweep(&database, request(&policy)).unreadable.len(), 1_000);
+
+    database.write("DELETE FROM stale_drafts_creations WHERE created_at IS NULL");
+    database.write(&format!("UPDATE stale_drafts_creations SET created_at = {}", NOW - 2 * HOUR));
+    database.write(&format!(
+        "CREATE TRIGGER refuse AFTER UPDATE OF status ON stale_drafts_creations BEGIN SELECT RAISE(ABORT, '{}'); END",
+        "狐".repeat(5_000)
+    ));
+    let watched = Watched::new(&database, whatever);
+    try_sweep(&watched, request(&policy)).unwrap();
+    assert!(longest(&watched) < 2_000_000, "{}", longest(&watched));
+    assert_eq!(database.read("SELECT count(*) FROM stale_drafts_rejected"), [json!([1_000])]);
 }
 
 #[test]

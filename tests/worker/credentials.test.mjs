@@ -87,8 +87,8 @@ test("named tokens open what their scopes allow, and the audit names them", asyn
   assert.equal((await get(tokens.ops)).status, 200);
   assert.equal((await get(tokens.viewer)).status, 200);
   const forbidden = await post(tokens.viewer);
-  assert.deepEqual([forbidden.status, await forbidden.json()], [403, { error: "`viewer` lacks the scope `sweep`" }]);
-  assert.deepEqual([(await get(tokens.next)).status, await (await get(tokens.next)).json()], [403, { error: "`next` lacks the scope `read`" }]);
+  assert.deepEqual([forbidden.status, await forbidden.json()], [403, { error: "`viewer` lacks the scope `sweep`", code: "forbidden" }]);
+  assert.deepEqual([(await get(tokens.next)).status, await (await get(tokens.next)).json()], [403, { error: "`next` lacks the scope `read`", code: "forbidden" }]);
   assert.equal(await actor(CLEANUP_TOKEN), "CLEANUP_TOKEN");
   for (const wrong of ["", "x", tokens.ops.slice(1), `${tokens.ops}x`, sha256(tokens.ops), JWT_SECRET]) await refused(await post(wrong));
 });
@@ -97,7 +97,7 @@ test("Cloud Scheduler's token opens the endpoint, by the keys that Google publis
   assert.equal(await actor(sign()), `scheduler:${EMAIL}`);
   assert.equal(await actor(sign({ aud: ["https://else.test", AUDIENCE] })), `scheduler:${EMAIL}`);
   const forbidden = await get(sign());
-  assert.deepEqual([forbidden.status, await forbidden.json()], [403, { error: `\`scheduler:${EMAIL}\` lacks the scope \`read\`` }]);
+  assert.deepEqual([forbidden.status, await forbidden.json()], [403, { error: `\`scheduler:${EMAIL}\` lacks the scope \`read\``, code: "forbidden" }]);
 });
 
 test("an issuer may sign with elliptic curves", async () => {

@@ -168,7 +168,7 @@ test("another user's drafts are not visible", async () => {
 test("bad parameters get a message that quotes them, escaped on the page", async () => {
   const limit = await get("/api/drafts?limit=0", "ada");
   assert.equal(limit.status, 400);
-  assert.deepEqual(await limit.json(), { error: "`limit` is `0`: expected a whole number from 1 to 100" });
+  assert.deepEqual(await limit.json(), { error: "`limit` is `0`: expected a whole number from 1 to 100", code: "invalid_request" });
   const cursor = await get("/drafts?cursor=<b>", "ada");
   assert.equal(cursor.status, 400);
   assert.match(await cursor.text(), /`cursor` is `&lt;b&gt;`: expected the `next_cursor` of the page before/);
@@ -176,7 +176,7 @@ test("bad parameters get a message that quotes them, escaped on the page", async
 
 test("unknown paths and wrong methods are named", async () => {
   const missing = await world.fetch("/nothing");
-  assert.deepEqual([missing.status, await missing.json()], [404, { error: "there is nothing at `/nothing`" }]);
+  assert.deepEqual([missing.status, await missing.json()], [404, { error: "there is nothing at `/nothing`", code: "not_found" }]);
   const post = await world.fetch("/drafts", { method: "POST" });
   assert.deepEqual([post.status, post.headers.get("Allow")], [405, "GET,HEAD"]);
   const read = await world.fetch("/api/generate/cleanup-stale");

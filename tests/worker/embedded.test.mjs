@@ -56,7 +56,7 @@ export default {
 };
 `;
 
-const compatibilityDate = "2026-04-20";
+const compatibilityDate = "2026-07-01";
 const modules = (name, contents) => [
   { type: "ESModule", path: join(root, `pkg/dist/worker/${name}`), contents },
   { type: "ESModule", path: join(root, "pkg/dist/worker/index.js"), contents: read("pkg/dist/worker/index.js").toString() },

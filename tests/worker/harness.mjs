@@ -238,7 +238,7 @@ export async function start({ config = {}, bindings = {}, migrate = true, rateli
       { type: "CompiledWasm", path: join(root, "pkg/dist/worker/index_bg.wasm"), contents: read("pkg/dist/worker/index_bg.wasm") },
     ],
     modulesRoot: join(root, "pkg/dist/worker"),
-    compatibilityDate: "2026-04-20",
+    compatibilityDate: "2026-07-01",
     d1Databases: { DB: "test" },
     ratelimits,
     outboundService: outbound,

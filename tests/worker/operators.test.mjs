@@ -95,7 +95,7 @@ test("a plan that is not understood changes nothing, and says what would be righ
   const both = await world.cleanup("?kind=image", CLEANUP_TOKEN, JSON.stringify(plan));
   assert.match((await both.json()).error, /^a plan says itself which creations it is for/);
   const huge = await world.cleanup("", CLEANUP_TOKEN, " ".repeat(4_000_001));
-  assert.deepEqual([huge.status, await huge.json()], [413, { error: "the body has more than 4000000 bytes: expected at most 4000000" }]);
+  assert.deepEqual([huge.status, await huge.json()], [413, { error: "the body has more than 4000000 bytes: expected at most 4000000", code: "payload_too_large" }]);
   assert.equal(await world.status("a"), "pending");
 });
 

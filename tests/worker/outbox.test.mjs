@@ -126,7 +126,7 @@ test("what is not taken is tried again, ever later, with the same id, and in the
   assert.equal((await world.ask("/api/creations/a")).events[0].state, "dead");
   answer = 200;
   assert.deepEqual(await post("/api/events/replay", { ids: ["another"] }), { replayed: 0 });
-  assert.deepEqual(await post("/api/events/replay", { ids: "all" }), { error: '`ids` is `"all"`: expected a list' });
+  assert.deepEqual(await post("/api/events/replay", { ids: "all" }), { error: '`ids` is `"all"`: expected a list', code: "invalid_request" });
   assert.deepEqual(await post("/api/events/replay", { ids: ["failed:a:1"] }), { replayed: 1 });
   await until(() => requests.length === 4);
   await until(async () => (await events()).length === 0);

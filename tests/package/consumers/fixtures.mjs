@@ -49,7 +49,7 @@ test("the element", () => {
     "app/edge/route.js": `import { check } from "stale-drafts";\nexport const runtime = "edge";\nexport const GET = () => new Response(${call});\n`,
   },
   workers: {
-    "wrangler.toml": `name = "user"\nmain = "main.js"\ncompatibility_date = "2026-04-20"\n`,
+    "wrangler.toml": `name = "user"\nmain = "main.js"\ncompatibility_date = "2026-07-01"\n`,
     "main.js": `import { check, policy } from "stale-drafts";\nimport "stale-drafts/element";\nexport default { fetch: () => new Response((policy({ pending: 1 }), ${call})) };\n`,
   },
   plain: {
