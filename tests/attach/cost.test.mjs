@@ -20,7 +20,7 @@ const LIFE = {
 
 let miniflare;
 before(() => {
-  const databases = { plain: "plain", attached: "attached", free: "free" };
+  const databases = { plain: "plain", attached: "attached", free: "free", running: "running" };
   miniflare = new Miniflare({ modules: true, script: "export default {}", d1Databases: databases, cf: false, compatibilityDate: "2026-04-20" });
 });
 after(() => miniflare.dispose());
@@ -51,4 +51,7 @@ test("a life of an attached row writes 15 rows beside the app's own, and 10 wher
   });
   const free = await beside("free", { ...MAPPING, refund: null });
   assert.deepEqual([free.insert, free.start, free.completion], [5, 4, 1]);
+  // Without a word for queued it comes in as started: one index more, and no start.
+  const running = await beside("running", { ...MAPPING, status: { ...MAPPING.status, pending: [], processing: ["queued", "running"] }, started_at: null });
+  assert.deepEqual([running.insert, running.completion], [11, 1]);
 });

@@ -119,6 +119,21 @@ test("a row with a word that the mapping does not know is set aside with the rea
   assert.deepEqual(await broken(world), {});
 });
 
+test("a time-out of an attached row writes two rows more: the app's row and its balance", async () => {
+  const written = async (work) => {
+    await work();
+    await world.cost();
+    const { marked_as_failed } = await (await world.cleanup()).json();
+    assert.equal(marked_as_failed, 1);
+    return (await world.cost()).rows_written;
+  };
+  await world.grant("ada", 100);
+  const attached = await written(() => queue());
+  const own = await written(() => world.create({ id: "own" }));
+  assert.equal(attached - own, 2);
+  assert.deepEqual(await broken(world), {});
+});
+
 const late = "result_url = 'https://cdn.example/x.png'";
 /** What an app's unguarded code writes, whatever has become of the row. */
 const WRITERS = {
