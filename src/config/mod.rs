@@ -153,7 +153,11 @@ fn may_hold_a_secret(path: &str, value: &Value) -> bool {
     let credential = path.starts_with("api_tokens") || path.ends_with("_url");
     // Where a table belongs, anything may be.
     let table = ["", "auth", "issuers"].contains(&path) || (path.ends_with(']') && !path.contains('.'));
-    credential || table || value.to_string().len() >= QUOTABLE
+    credential || table || is_long(value)
+}
+
+fn is_long(value: &Value) -> bool {
+    value.to_string().len() >= QUOTABLE
 }
 
 /// A limit in hours as a URL gives it.
