@@ -53,7 +53,7 @@ impl Sharing {
             say(ACCESS_CONTROL_ALLOW_HEADERS, "Authorization, Content-Type, If-None-Match");
             say(ACCESS_CONTROL_MAX_AGE, "3600");
         } else {
-            say(ACCESS_CONTROL_EXPOSE_HEADERS, "ETag");
+            say(ACCESS_CONTROL_EXPOSE_HEADERS, "ETag, Retry-After");
         }
         response.headers_mut().insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
         response

@@ -191,7 +191,7 @@ test("a page of a listed origin may call the users' routes with its user's token
   assert.equal(list.headers.get("Vary"), "Origin", "a cache tells the askers apart");
   const Authorization = `Bearer ${token({ sub: "ada" })}`;
   const shared = await world.fetch("/api/drafts/active", { headers: { ...headers, Authorization } });
-  assert.deepEqual([shared.status, shared.headers.get("Access-Control-Allow-Origin"), shared.headers.get("Access-Control-Expose-Headers")], [200, APP, "ETag"]);
+  assert.deepEqual([shared.status, shared.headers.get("Access-Control-Allow-Origin"), shared.headers.get("Access-Control-Expose-Headers")], [200, APP, "ETag, Retry-After"]);
   const same = await world.fetch("/api/drafts/active", { headers: { ...headers, Authorization, "If-None-Match": shared.headers.get("ETag") } });
   assert.deepEqual([same.status, same.headers.get("Access-Control-Allow-Origin")], [304, APP]);
   const published = await world.fetch("/api/drafts/draft/publish", { method: "POST", headers: { ...headers, Authorization } });
