@@ -71,7 +71,8 @@ export const createClient = ({ baseUrl = "/stale-drafts", token, fetch: send = (
     }
     if (response.ok && body) return { headers: response.headers, body };
     const unexpected = { code: "unexpected_answer", error: `\`${url}\` answered ${response.status} and no JSON: expected the Worker at \`${base}\`` };
-    throw new StaleDraftsError(response.status, body?.error ? body : unexpected, { retry_after_ms: retryAfter(response, range(clock).latest) });
+    const own = body?.error && (body.code || response.status == 401);
+    throw new StaleDraftsError(response.status, own ? body : unexpected, { retry_after_ms: retryAfter(response, range(clock).latest) });
   };
 
   const ofDraft = async (id, path, method) => (await request(`/${encodeURIComponent(id)}${path}`, { method })).body;
