@@ -70,7 +70,7 @@ export const createClient = ({ baseUrl = "/stale-drafts", token, fetch: send = (
       body = null;
     }
     if (response.ok && body) return { headers: response.headers, body };
-    const unexpected = { code: "unexpected_answer", error: `\`${url}\` answered ${response.status} and no JSON: expected the Worker at \`${base}\`` };
+    const unexpected = { code: "unexpected_answer", error: `\`${url}\` is not the API (status ${response.status}): expected the Worker at \`${base}\`` };
     const own = body?.error && (body.code || response.status == 401);
     throw new StaleDraftsError(response.status, own ? body : unexpected, { retry_after_ms: retryAfter(response, range(clock).latest) });
   };
