@@ -80,9 +80,9 @@ fn error(config: &Value) -> String {
     Config::from_json(config).expect_err("it is not valid").to_string()
 }
 
-/// What is in backticks, by its last part.
+/// What is in backticks, by its last part; `kinds.<kind>` by the one before.
 fn quoted(text: &str) -> BTreeSet<String> {
-    let last = |key: &str| key.rsplit('.').next().unwrap().to_owned();
+    let last = |key: &str| key.trim_end_matches(".<kind>").rsplit('.').next().unwrap().to_owned();
     text.split('`').skip(1).step_by(2).map(last).collect()
 }
 
@@ -145,7 +145,10 @@ fn a_word_is_one_of_those_that_the_schema_gives() {
             let Some(words) = words["enum"].as_array() else { continue };
             let list = inner["items"].is_object();
             let said = |word: &str| {
-                error(&at(&way, json!({ key.as_str(): if list { json!([word]) } else { json!(word) }, UNKNOWN: 1 })))
+                error(&at(
+                    &way,
+                    json!({ key.as_str(): if list { json!([word]) } else { json!(word) }, UNKNOWN: 1 }),
+                ))
             };
             // Of a word that it knows it says nothing: it is the other key that is wrong.
             for word in words {

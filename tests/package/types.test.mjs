@@ -101,15 +101,50 @@ before(() => {
   rmSync(folder, { recursive: true, force: true });
   mkdirSync(join(folder, "node_modules"), { recursive: true });
   symlinkSync(join(root, "pkg"), join(folder, "node_modules/stale-drafts"));
-  for (const [name, text] of Object.entries(USES)) writeFileSync(join(folder, name), text);
+  for (const [name, text] of Object.entries({ ...USES, ...MODULES })) writeFileSync(join(folder, name), text);
 });
+
+/** The Worker is a module for Workers, and has no CommonJS. */
+const MODULES = {
+  "worker.ts": `
+import Standalone, { staleDrafts, StaleDraftsError, type Config, type Drafts, type Explanation, type Started, type StaleDraftsService, type SweepReport } from "stale-drafts/worker";
+interface Env { DB: object; STALE_DRAFTS: StaleDraftsService }
+const config: Config = { policy: { preset: "budget" } };
+const drafts = staleDrafts({ binding: "DB", basePath: "/stale-drafts", config, bindings: { EVENTS: "DRAFT_EVENTS" } });
+export default {
+  async fetch(request: Request, env: Env, ctx: { waitUntil(promise: Promise<unknown>): void }): Promise<Response> {
+    try {
+      const { id } = await drafts.create(env, { user_id: "ada", kind: "video", prompt: "a fox", tokens: 30, idempotency_key: "k" });
+      const started: Started = await drafts.start(env, id, { worker: "w" });
+      await drafts.heartbeat(env, id, { fence: started.fence, progress: 40 });
+      await drafts.complete(env, id, { fence: started.fence, result_url: "https://cdn.example/fox.mp4" });
+      const swept: SweepReport = await drafts.markStaleCreationsAsFailed(env, { max_age_hours: 1, dry_run: true });
+      const list: Drafts = await env.STALE_DRAFTS.list("ada", { limit: swept.marked_as_failed });
+      const explained: Explanation = await drafts.explain(env, list.drafts[0]!.id);
+      if ((await drafts.health(env)).checks.sweep !== "ok") return new Response(explained.creation.badge);
+      // @ts-expect-error a report without the fence
+      await drafts.heartbeat(env, id, { progress: 40 });
+      // @ts-expect-error the environment comes first
+      await drafts.list("ada");
+    } catch (error) {
+      if (error instanceof StaleDraftsError && error.code === "insufficient_tokens") return new Response(error.message, { status: error.status });
+    }
+    return (await drafts.fetch(request, env, ctx)) ?? new Response("the app's own");
+  },
+  scheduled: (event: object, env: Env, ctx: { waitUntil(promise: Promise<unknown>): void }) => drafts.scheduled(event, env, ctx),
+};
+// @ts-expect-error a key of the configuration that there is not
+staleDrafts({ config: { polices: {} } });
+export { Standalone };
+`,
+};
 
 const OPTIONS = { strict: true, noEmit: true, noUncheckedIndexedAccess: true, exactOptionalPropertyTypes: true, target: "es2022", lib: ["es2022", "dom"], jsx: "react-jsx", types: [], skipLibCheck: false };
 
 for (const [module, moduleResolution, type] of [["esnext", "bundler", "module"], ["node16", "node16", "module"], ["node16", "node16", "commonjs"], ["nodenext", "nodenext", "module"]]) {
   test(`every entry, strictly: ${moduleResolution}, ${type}`, async () => {
     writeFileSync(join(folder, "package.json"), JSON.stringify({ type }));
-    writeFileSync(join(folder, "tsconfig.json"), JSON.stringify({ compilerOptions: { ...OPTIONS, module, moduleResolution }, files: Object.keys(USES) }));
+    writeFileSync(join(folder, "tsconfig.json"), JSON.stringify({ compilerOptions: { ...OPTIONS, module, moduleResolution }, files: Object.keys(type === "module" ? { ...USES, ...MODULES } : USES) }));
     const { code, output } = await capture(bin("tsc"), ["-p", "."], { cwd: folder });
     assert.equal(code, 0, output);
   });
