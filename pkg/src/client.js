@@ -22,12 +22,15 @@ const retryAfter = (response, now) => {
   return ms > 0 ? ms : null;
 };
 
-/** The limits of a server's policy. One that is newer than this package fails nothing here: the server will. */
+/** What fails nothing. */
+const unlimited = () => ({ limits: [Infinity, Infinity, Infinity, Infinity, 1], names: [] });
+
+/** The limits of a server's policy. By one that is newer than this package nothing is failed here: the server will. */
 const limitsOf = (settings) => {
   try {
     return understood(settings);
   } catch {
-    return "never";
+    return unlimited;
   }
 };
 

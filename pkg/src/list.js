@@ -101,7 +101,7 @@ export const draftsList = (client, { initial, policy, limit }) => {
     if (!list) return;
     const after = (row) => {
       const changed = { ...row, stored_status: status };
-      return judged(changed, resultOf(changed, "never", range(client.clock)));
+      return judged(changed, resultOf(changed, undefined, range(client.clock)));
     };
     list = { ...list, drafts: list.drafts.flatMap((row) => (row.id != id ? row : status ? after(row) : [])) };
     change();

@@ -97,13 +97,6 @@ export { auto, falling, js, strict, useDrafts };
 `,
 };
 
-before(() => {
-  rmSync(folder, { recursive: true, force: true });
-  mkdirSync(join(folder, "node_modules"), { recursive: true });
-  symlinkSync(join(root, "pkg"), join(folder, "node_modules/stale-drafts"));
-  for (const [name, text] of Object.entries({ ...USES, ...MODULES })) writeFileSync(join(folder, name), text);
-});
-
 /** The Worker is a module for Workers, and has no CommonJS. */
 const MODULES = {
   "worker.ts": `
@@ -138,6 +131,13 @@ staleDrafts({ config: { polices: {} } });
 export { Standalone };
 `,
 };
+
+before(() => {
+  rmSync(folder, { recursive: true, force: true });
+  mkdirSync(join(folder, "node_modules"), { recursive: true });
+  symlinkSync(join(root, "pkg"), join(folder, "node_modules/stale-drafts"));
+  for (const [name, text] of Object.entries({ ...USES, ...MODULES })) writeFileSync(join(folder, name), text);
+});
 
 const OPTIONS = { strict: true, noEmit: true, noUncheckedIndexedAccess: true, exactOptionalPropertyTypes: true, target: "es2022", lib: ["es2022", "dom"], jsx: "react-jsx", types: [], skipLibCheck: false };
 
