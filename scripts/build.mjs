@@ -72,7 +72,7 @@ async function buildWorker() {
 async function buildEmbedded() {
   const out = join(root, "pkg/dist/worker");
   const made = join(out, "index.js");
-  if (existsSync(made) && newest(made) > newest("build", "pkg/src/worker", "www", "migrations", "scripts/build.mjs")) return;
+  if (existsSync(made) && newest(made) > newest("build", "pkg/src/error.js", "pkg/src/worker", "www", "migrations", "scripts/build.mjs")) return;
   const { build, transform } = await import("esbuild");
   mkdirSync(out, { recursive: true });
   await build({

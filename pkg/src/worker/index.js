@@ -7,7 +7,7 @@ import { NAMES, call } from "./calls.js";
 import { base, mounted, pathBelow, stripped } from "./mount.js";
 import { OPTIONAL, context, environment } from "./surroundings.js";
 
-export { StaleDraftsError } from "./errors.js";
+export { StaleDraftsError } from "../error.js";
 
 /** Calls a function of the API in an environment that is the Worker's own. */
 const ask = (env, ctx) => (request, caller) => new Core(ctx, env).fetchTrusted(request, env, ctx, caller);
