@@ -74,7 +74,10 @@ fn plan(body: &str) {
         Ok(None) => return,
         Err(error) => return refused(&error),
     };
-    let value: Value = serde_json::from_str(body).expect("it was read");
+    // Half a surrogate pair is read as U+FFFD; this reader knows none.
+    let Ok(value) = serde_json::from_str::<Value>(body) else {
+        return assert!(body.to_ascii_lowercase().contains("\\ud"), "it was read");
+    };
     let list = value["creations"].as_array().expect("it was read");
     let planned = plan.planned();
     assert!(planned.len() == list.len() && list.len() <= Plan::MAX as usize);

@@ -88,3 +88,24 @@ fn an_entry_of_the_ledger_has_a_plausible_time() {
         assert_eq!(dates, [json!([dated]), json!([dated])], "{created_at}");
     }
 }
+
+#[test]
+fn a_refund_is_paid_out_once_and_only_if_there_was_one() {
+    let database = database();
+    add(&database, "c", json!({ "tokens": 30 }));
+    let payout = |tokens: i64| {
+        database.takes(&format!(
+            "INSERT INTO stale_drafts_ledger (entry_key, user_id, type, creation_id, tokens, created_at)
+             SELECT 'payout:' || id, user_id, 'payout', id, {tokens}, {NOW} FROM stale_drafts_creations WHERE id = 'c'"
+        ))
+    };
+    let balance = || database.read("SELECT tokens FROM stale_drafts_balances");
+    let before = balance();
+    assert!(!payout(-30), "it has not failed");
+    database.write("UPDATE stale_drafts_creations SET status = 'failed' WHERE id = 'c'");
+    assert_ne!(balance(), before);
+    assert!(!payout(30) && !payout(-29) && !payout(-31));
+    assert!(payout(-30));
+    assert_eq!(balance(), before);
+    assert!(!payout(-30), "it is paid out");
+}
