@@ -11,6 +11,7 @@
 import { copyFileSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
+import { buildCli } from "./build-cli.mjs";
 import { apiTypes } from "./build-types.mjs";
 import { bin, newest, note, root, run, sh, step } from "./lib.mjs";
 import { setup, tool } from "./setup.mjs";
@@ -109,7 +110,7 @@ async function bundle(flavour) {
 
 export async function buildPackage() {
   const made = join(dist, "draft.wasm");
-  if (existsSync(made) && newest(made) > newest("src/rules", "src/browser", "pkg/src", "pkg/types", "www/openapi.json", "Cargo.toml", "Cargo.lock", "package-lock.json", "scripts/build-package.mjs", "scripts/build-types.mjs")) return;
+  if (existsSync(made) && newest(made) > newest("src/rules", "src/browser", "pkg/src", "pkg/types", "www/openapi.json", "Cargo.toml", "Cargo.lock", "package-lock.json", "scripts/build-package.mjs", "scripts/build-types.mjs")) return buildCli();
   step("Building the npm package");
   rmSync(dist, { recursive: true, force: true });
   mkdirSync(work, { recursive: true });
@@ -123,6 +124,7 @@ export async function buildPackage() {
     writeFileSync(join(dist, name.replace(".d.ts", ".d.cts")), text.replaceAll('.js"', '.cjs"'));
   }
   copyFileSync(join(work, "draft.wasm"), made);
+  await buildCli();
   note(`pkg/dist is ready: draft.wasm has ${readFileSync(made).length} bytes`);
 }
 

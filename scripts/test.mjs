@@ -72,6 +72,7 @@ const SUITES = {
     },
     commands: () => [node("tests/package", (name) => name.endsWith(CONSUMERS))],
   },
+  init: { before: build, commands: () => [node("tests/init")] },
   page: {
     before: async () => {
       await build();
