@@ -1,7 +1,6 @@
 // The whole Worker: embedded in an app's own by `staleDrafts()`, or by itself, as the default export.
 
-import { WorkerEntrypoint } from "cloudflare:workers";
-import Core from "#core";
+import { Core, WorkerEntrypoint } from "#platform";
 import { asset } from "./assets.js";
 import { NAMES, call } from "./calls.js";
 import { base, mounted, pathBelow, stripped } from "./mount.js";
