@@ -60,6 +60,8 @@ END;
 -- is neither: see docs/import.md. An entry has the row's time where that can be one: seconds would date it to 1970.
 CREATE TRIGGER stale_drafts_creations_are_charged AFTER INSERT ON stale_drafts_creations
 WHEN NEW.tokens > 0 AND NEW.settled_elsewhere = 0 BEGIN
+  INSERT INTO stale_drafts_ledger (entry_key, user_id, type, tokens, created_at)
+  SELECT 'app:charge:' || NEW.id, NEW.user_id, 'grant', NEW.tokens, CAST(unixepoch('subsec') * 1000 AS INTEGER) WHERE NEW.balance_elsewhere = 1;
   INSERT INTO stale_drafts_ledger (entry_key, user_id, type, creation_id, tokens, created_at)
   VALUES ('charge:' || NEW.id, NEW.user_id, 'charge', NEW.id, -NEW.tokens,
           iif(typeof(NEW.created_at) = 'integer' AND NEW.created_at BETWEEN 1000000000000 AND 8640000000000000,
@@ -67,6 +69,9 @@ WHEN NEW.tokens > 0 AND NEW.settled_elsewhere = 0 BEGIN
   INSERT INTO stale_drafts_ledger (entry_key, user_id, type, creation_id, tokens, created_at)
   SELECT 'refund:' || NEW.id, NEW.user_id, 'refund', NEW.id, NEW.tokens, CAST(unixepoch('subsec') * 1000 AS INTEGER)
   WHERE NEW.status = 'failed';
+  INSERT INTO stale_drafts_ledger (entry_key, user_id, type, creation_id, tokens, created_at)
+  SELECT 'payout:' || NEW.id, NEW.user_id, 'payout', NEW.id, -NEW.tokens, CAST(unixepoch('subsec') * 1000 AS INTEGER)
+  WHERE NEW.status = 'failed' AND NEW.balance_elsewhere = 1;
 END;
 -- A REPLACE by one that is not charged would keep the charge and lose what is refunded; any other is rejected by its charge's key.
 -- What was settled elsewhere has an entry only if it was restored.
@@ -82,10 +87,16 @@ WHEN NEW.status = 'failed' AND OLD.status <> 'failed' AND NEW.tokens > 0 BEGIN
   VALUES ('refund:' || NEW.id, NEW.user_id, 'refund', NEW.id, NEW.sweep_id, NEW.tokens,
           iif(typeof(NEW.finished_at) = 'integer' AND NEW.finished_at BETWEEN 1000000000000 AND 8640000000000000,
             NEW.finished_at, CAST(unixepoch('subsec') * 1000 AS INTEGER)));
+  -- A sweep has credited the balance before, for all that it is about to fail.
+  INSERT INTO stale_drafts_ledger (entry_key, user_id, type, creation_id, tokens, created_at)
+  SELECT 'payout:' || NEW.id, NEW.user_id, 'payout', NEW.id, -NEW.tokens, CAST(unixepoch('subsec') * 1000 AS INTEGER)
+  WHERE NEW.balance_elsewhere = 1;
 END;
 -- A failed creation that is restored is charged again, with what went back; a balance that does not cover it refuses.
 CREATE TRIGGER stale_drafts_creations_are_charged_again AFTER UPDATE OF status ON stale_drafts_creations
 WHEN OLD.status = 'failed' AND NEW.status = 'draft' AND NEW.restored_at IS NOT NULL AND NEW.tokens > 0 BEGIN
+  INSERT INTO stale_drafts_ledger (entry_key, user_id, type, tokens, created_at)
+  SELECT 'app:restore:' || NEW.id, NEW.user_id, 'grant', NEW.tokens, NEW.restored_at WHERE NEW.balance_elsewhere = 1;
   INSERT INTO stale_drafts_ledger (entry_key, user_id, type, creation_id, tokens, created_at)
   VALUES ('restore:' || NEW.id, NEW.user_id, 'restore', NEW.id, -NEW.tokens, NEW.restored_at);
 END;

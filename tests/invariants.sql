@@ -25,10 +25,12 @@ SELECT c.id, c.restored_at, l.tokens AS charged
 FROM stale_drafts_creations AS c LEFT JOIN stale_drafts_ledger AS l ON l.creation_id = c.id AND l.type = 'restore'
 WHERE l.tokens IS NOT iif(c.restored_at IS NOT NULL, nullif(-c.tokens, 0), NULL);
 
--- name: what was paid out into an app's balance was refunded, once and in full
-SELECT p.creation_id, p.tokens, r.tokens AS refunded
-FROM stale_drafts_ledger AS p LEFT JOIN stale_drafts_ledger AS r ON r.creation_id = p.creation_id AND r.type = 'refund'
-WHERE p.type = 'payout' AND r.tokens IS NOT -p.tokens;
+-- name: what was refunded is paid out where the app keeps the balance, once and in full, and nowhere else
+SELECT c.id, r.tokens AS refunded, p.tokens AS paid_out
+FROM stale_drafts_creations AS c
+LEFT JOIN stale_drafts_ledger AS r ON r.creation_id = c.id AND r.type = 'refund'
+LEFT JOIN stale_drafts_ledger AS p ON p.creation_id = c.id AND p.type = 'payout'
+WHERE p.tokens IS NOT iif(c.balance_elsewhere = 1, -r.tokens, NULL);
 
 -- name: no type of entry is twice in the ledger for one creation
 SELECT creation_id, type, count(*) AS entries

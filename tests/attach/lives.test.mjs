@@ -17,7 +17,7 @@ test("a life: queued, running, done; the ledger has the charge and no balance ch
   assert.deepEqual(pick(done, "status", "result_url"), { status: "draft", result_url: "https://cdn.example/1.png" });
   assert.ok(done.finished_at >= done.started_at);
   assert.deepEqual(app.all("SELECT entry_key, tokens FROM stale_drafts_ledger ORDER BY entry_key"), [
-    { entry_key: "attach:generations:1", tokens: 10 },
+    { entry_key: "app:charge:generations:1", tokens: 10 },
     { entry_key: "charge:generations:1", tokens: -10 },
   ]);
   assert.deepEqual([app.balance(7), app.credits(7)], [0, 100]);
