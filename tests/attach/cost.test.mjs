@@ -20,7 +20,7 @@ const LIFE = {
 
 let miniflare;
 before(() => {
-  const databases = { plain: "plain", attached: "attached", free: "free" };
+  const databases = { plain: "plain", attached: "attached" };
   miniflare = new Miniflare({ modules: true, script: "export default {}", d1Databases: databases, cf: false, compatibilityDate: "2026-04-20" });
 });
 after(() => miniflare.dispose());
