@@ -63,7 +63,8 @@ fn credentials(config: &Config) {
     let over_tls = |url: &str| {
         let authority = url.split('/').nth(2).unwrap_or_default();
         let here = ["http://localhost:", "http://127.0.0.1:"].iter().any(|start| url.starts_with(start));
-        url.starts_with("https://") || (here && !authority.contains('@'))
+        // A scheme is written in letters of either case.
+        url.to_ascii_lowercase().starts_with("https://") || (here && !authority.contains('@'))
     };
     let auth = &config.auth;
     if auth.algorithm != Algorithm::Hs256 {

@@ -143,26 +143,33 @@ test("the process is killed in mid-sweep, again and again, and nothing is lost o
     // What the killed leave is looked at as a whole each time: with many kills, each has less to do.
     const create = kills > 20 ? 900 : 3_000;
     const seen = { partly: 0, before: 0, during: 0, after: 0 };
-    for (let at = 0; at < kills; at += 1) {
+    let lost = 0;
+    for (let at = 0; at < kills + lost; at += 1) {
       const how = ["during", "before", "after", "during"][at % 4];
       // Every kind of sweep meets every kind of death.
       const what = Object.keys(SWEEPS)[(at + Math.floor(at / 4)) % 4];
       const orders = { folder, create, at, what, how, dieAt: 1 + random(7), rows: create / 6, delay: how === "during" ? random(60) : 0 };
       const label = `seed ${seed}, kill ${at}: ${JSON.stringify(orders)}`;
       const { signal, output } = await victim(orders);
-      assert.equal(signal, "SIGKILL", `${label}\n${output}`);
+      // Under load the driver's own connection to the runtime may break: a death too, but not the one that was ordered.
+      const broke = signal === null && output.includes("SocketError: other side closed");
+      if (broke) lost += 1;
+      assert.ok(signal === "SIGKILL" || (broke && lost <= 3), `${label}\n${output}`);
       // What it found before it went on: what the one before had left.
       const { broken: left, active } = JSON.parse(output.split("\n")[0]);
       assert.deepEqual(left, {}, label);
       if (active > 0 && active < orders.create) seen.partly += 1;
-      seen[how] += 1;
+      if (!broke) seen[how] += 1;
     }
-    const { code, output } = await victim({ folder, create: 0, at: kills, what: "endpoint", rows: create / 6 });
+    const { code, output } = await victim({ folder, create: 0, at: kills + lost, what: "endpoint", rows: create / 6 });
     assert.equal(code, 0, output);
     const lines = output.trim().split("\n").map((line) => JSON.parse(line));
-    assert.deepEqual(lines, [{ ...lines[0], broken: {} }, { active: 0, broken: {}, failed: kills * create }], `seed ${seed}`);
+    // A victim whose connection broke may have made its creations before, or not.
+    const { created } = lines[1];
+    assert.ok(created >= kills * create && created <= (kills + lost) * create, `${created} of ${kills} times ${create}, and ${lost}`);
+    assert.deepEqual(lines, [{ ...lines[0], broken: {} }, { active: 0, broken: {}, failed: created, created }], `seed ${seed}`);
     assert.ok(seen.partly > 0, `some died between two transactions: ${JSON.stringify(seen)}`);
-    console.log(`${kills} kills (${JSON.stringify(seen)}), ${kills * create} creations failed and refunded once each`);
+    console.log(`${kills} kills (${JSON.stringify(seen)}), ${created} creations failed and refunded once each`);
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }

@@ -45,5 +45,5 @@ if (create > 0) {
   process.exit(1);
 }
 await finish();
-say({ active: await active(), broken: await broken(world.all, { told: true }), failed: (await world.one("SELECT count(*) AS n FROM stale_drafts_creations WHERE status = 'failed' AND sweep_id IS NOT NULL")).n });
+say({ active: await active(), broken: await broken(world.all, { told: true }), created: (await world.one("SELECT count(*) AS n FROM stale_drafts_creations")).n, failed: (await world.one("SELECT count(*) AS n FROM stale_drafts_creations WHERE status = 'failed' AND sweep_id IS NOT NULL")).n });
 await world.stop();

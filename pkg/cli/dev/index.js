@@ -12,7 +12,7 @@ import { run, start, wranglerIn } from "../lib/wrangler.js";
 import { copied } from "../init/migrations.js";
 import { secretChanges } from "../init/secrets.js";
 import { runCron } from "./cron.js";
-import { fill } from "./demo.js";
+import { fill, isNew } from "./demo.js";
 
 export const SUMMARY = "runs the Worker on this machine, with its cron trigger";
 
@@ -90,8 +90,9 @@ export async function dev(argv, io) {
   say(io, "Preparing the local D1 database …");
   const flags = ["--config", path, ...(scope.name === undefined ? [] : ["--env", scope.name])];
   const options = { cwd: config.folder, env: io.env };
+  const empty = isNew(config.folder);
   await run(script, ["d1", "migrations", "apply", binding, "--local", ...flags], options);
-  if (values.demo) await fill(config.folder, (...args) => run(script, ["d1", "execute", binding, "--local", ...flags, ...args], options));
+  if (values.demo) await fill(config.folder, empty, (...args) => run(script, ["d1", "execute", binding, "--local", ...flags, ...args], options));
 
   const stop = new AbortController();
   let stopped = false;

@@ -12,8 +12,12 @@ const BUILT = /^(\.\/)?(\.svelte-kit|\.open-next|\.output|\.wrangler|dist|build|
 
 const MODULE = "stale-drafts/worker";
 
+/** The Worker in the package, which is a `main` by itself. */
+const ITSELF = /stale-drafts\/dist\/worker\//;
+
 /** What the Worker's code has of it: whether it uses the package, and whether it gives it the configuration. */
 export function used(config) {
+  if (ITSELF.test(config.data.main)) return { uses: true, configures: false };
   const path = join(config.folder, config.data.main);
   const text = (existsSync(path) && read(path)) || "";
   return { uses: text.includes(MODULE), configures: /\bstaleDrafts\([^)]*\bconfig\b/.test(text) };
