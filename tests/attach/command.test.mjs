@@ -210,7 +210,15 @@ test("in a project: its own wrangler, migrations, --check, and detached again", 
   writeFileSync(join(path, "migrations/0001_app.sql"), `${SCHEMA} INSERT INTO users VALUES (7, 100); INSERT INTO generations (uid, state, credits_used) VALUES (7, 'queued', 10), (7, 'succeeded', 10), (7, 'error', 1), (7, 'running', 1);`);
   symlinkSync(join(root, "migrations"), join(path, "theirs"), "dir");
   const wrangler = (...args) => execFileSync(process.execPath, [join(root, "node_modules/wrangler/bin/wrangler.js"), "d1", ...args, "--local"], { cwd: path, env: { ...process.env, CI: "true", WRANGLER_SEND_METRICS: "false" }, encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] });
-  const query = (sql) => JSON.parse(wrangler("execute", "DB", "--json", "--command", sql))[0].results;
+  // The file of the local database: wrangler takes seconds for a question.
+  const file = () => join(path, readdirSync(path, { recursive: true }).find((name) => /d1.*[0-9a-f]{64}\.sqlite$/.test(name)));
+  const query = (sql) => {
+    const db = new DatabaseSync(file());
+    db.exec("PRAGMA foreign_keys = ON");
+    const found = db.prepare(sql).all().map((row) => ({ ...row }));
+    db.close();
+    return found;
+  };
   const dump = () => query("SELECT type, name, sql FROM sqlite_schema WHERE name NOT GLOB '_cf_*' ORDER BY type, name");
   wrangler("migrations", "apply", "DB");
   wrangler("migrations", "apply", "STALE_DRAFTS_MIGRATIONS");
@@ -224,9 +232,9 @@ test("in a project: its own wrangler, migrations, --check, and detached again", 
   wrangler("migrations", "apply", "DB");
   assert.deepEqual(query("SELECT id, status, tokens FROM stale_drafts_creations ORDER BY id"), [{ id: "generations:1", status: "pending", tokens: 10 }, { id: "generations:4", status: "processing", tokens: 1 }]);
 
-  const good = await run(path, ["generations", "--check"]);
+  const good = await run(path, ["generations", "--check", "--database", file()]);
   assert.deepEqual([good.code, good.output], [0, "generations is attached: 2 rows are watched.\n"]);
-  assert.match((await run(path, ["generations", "--yes"])).output, /`generations` is attached already in DB \(app\), local/);
+  assert.match((await run(path, ["generations", "--yes", "--database", file()])).output, /`generations` is attached already in\s/);
   query("INSERT INTO generations (uid, state, credits_used) VALUES (NULL, 'queued', 10), (7, 'moderating', 10)");
   // In a later attempt a price is kept.
   query("UPDATE stale_drafts_creations SET attempt = 2 WHERE id = 'generations:1'");
