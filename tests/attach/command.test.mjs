@@ -153,6 +153,19 @@ test("what can't be attached is refused with the reason", async (t) => {
   await refused(t, SCHEMA, ["generations", "--tokns", "x"], /unknown flag `--tokns`, did you mean `--tokens`\?/);
 });
 
+test("two tables whose creations could be taken for each other's are refused", async (t) => {
+  const path = folder(t, { "schema.sql": SCHEMA });
+  const words = ["--draft", "succeeded", "--failed", "error", "--pending", "queued", "--processing", "running", "--refund", "none", "--yes"];
+  const { output: sql } = await run(path, ["generations", "--schema", "schema.sql", "--print", ...words]);
+  const triggers = sql.match(/^CREATE (?:VIEW|TRIGGER)[^]*?(?:^END;|^\) AS r;)/gm).filter((statement) => !/ ON stale_drafts_/.test(statement) || /time_out/.test(statement));
+  const migrations = readdirSync(join(root, "migrations")).sort().map((name) => readFileSync(join(root, "migrations", name), "utf8"));
+  writeFileSync(join(path, "both.sql"), [...migrations, SCHEMA, SCHEMA.replace(/CREATE TABLE users[^;]*;/, "").replace("generations", '"generations:x"'), ...triggers].join("\n"));
+  const { code, output } = await run(path, ["generations:x", "--schema", "both.sql", ...words]);
+  assert.equal(code, 1, output);
+  assert.match(output.replace(/\s+/g, " "), /would begin with `generations:x:`, and those of another table begin with `generations:`: give another beginning with --id-prefix/);
+  assert.equal((await run(path, ["generations:x", "--schema", "both.sql", ...words, "--id-prefix", "x:", "--dry-run"])).code, 0);
+});
+
 test("values that differ in unit are refused", async (t) => {
   const path = folder(t);
   const db = new DatabaseSync(join(path, "app.sqlite"));
@@ -215,6 +228,8 @@ test("in a project: its own wrangler, migrations, --check, and detached again", 
   assert.deepEqual([good.code, good.output], [0, "generations is attached: 2 rows are watched.\n"]);
   assert.match((await run(path, ["generations", "--yes"])).output, /`generations` is attached already in DB \(app\), local/);
   query("INSERT INTO generations (uid, state, credits_used) VALUES (NULL, 'queued', 10), (7, 'moderating', 10)");
+  // In a later attempt a price is kept.
+  query("UPDATE stale_drafts_creations SET attempt = 2 WHERE id = 'generations:1'");
   query("UPDATE generations SET credits_used = 30 WHERE gid = 1");
   const { code, output } = await run(path, ["generations", "--check"]);
   assert.equal(code, 1);

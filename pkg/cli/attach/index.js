@@ -12,7 +12,7 @@ import { attachFile, besides, change, earlier, mappingFrom, migrationsFolder } f
 import { check } from "./mapping.js";
 import { rehearse } from "./rehearse.js";
 import { attachSql, described, detachSql } from "./sql.js";
-import { isAttached, pick, read } from "./table.js";
+import { isAttached, pick, read, rival } from "./table.js";
 
 export const SUMMARY = "lets it watch a table of your own, with your credits";
 
@@ -112,6 +112,8 @@ async function run(argv, io) {
   if (values.mapping !== undefined && Object.keys(given).length > 0) throw new Usage("--mapping has all answers: no other flag of the mapping goes with it");
   const { mapping: raw, unmapped } = values.mapping === undefined ? await answers(io, source, schema, table, given, values) : { mapping: mappingFrom(io.cwd, values.mapping), unmapped: [] };
   const mapping = check({ ...raw, table: table.name }, schema, table);
+  const other = rival(schema, mapping.id_prefix);
+  if (other) throw new Help(`the ids of creations would begin with \`${mapping.id_prefix}\`, and those of another table begin with \`${other}\`: give another beginning with --id-prefix`);
   if (values.json) {
     say(io, JSON.stringify(mapping, null, 2));
     return 0;

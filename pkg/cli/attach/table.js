@@ -66,6 +66,16 @@ export function pick({ objects, tables }, wanted, where) {
 /** Whether the table is attached already. */
 export const isAttached = ({ objects }, table) => objects.some(({ type, name: object }) => type === "view" && object === prefix(table));
 
+/** A table whose creations' ids begin so that they could be taken for those of this one, or the other way round. */
+export function rival({ objects }, prefix) {
+  for (const { type, tbl_name, sql } of objects) {
+    const [, quoted] = (type === "trigger" && tbl_name === "stale_drafts_creations" && sql.match(/^CREATE TRIGGER "stale_drafts_attach_.*substr\(NEW\.id, 1, \d+\) = '((?:[^']|'')*)'/s)) || [];
+    const other = quoted?.replaceAll("''", "'");
+    if (other && (other.startsWith(prefix) || prefix.startsWith(other))) return other;
+  }
+  return undefined;
+}
+
 /** Rows to guess from: the words of a column with how many rows have each, and the newest values of others. */
 export async function sample(source, table, { status, times }) {
   const from = `(SELECT * FROM ${name(table.name)} ORDER BY ${name(table.key[0].name)} DESC LIMIT 10000)`;
