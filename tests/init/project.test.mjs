@@ -3,7 +3,8 @@
 
 import assert from "node:assert/strict";
 import { execFile, execFileSync } from "node:child_process";
-import { existsSync, mkdirSync, readFileSync, readdirSync, realpathSync, statSync, symlinkSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, realpathSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { promisify } from "node:util";
@@ -14,12 +15,13 @@ const SECRETS = ["JWT_SECRET", "REPORT_TOKEN", "CLEANUP_TOKEN"];
 const json = (...path) => JSON.parse(read(...path));
 const template = join(root, "pkg/create/template");
 
-let packages;
+const place = mkdtempSync(join(tmpdir(), "stale-drafts-"));
+const packages = join(place, "packages");
 let env;
 
+after(() => rmSync(place, { recursive: true, force: true }));
+
 before(async () => {
-  const place = folder({ after });
-  packages = join(place, "packages");
   // What a newcomer's path has: Node, npm, and a shell.
   const bin = join(place, "bin");
   mkdirSync(bin);
