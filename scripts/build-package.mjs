@@ -12,6 +12,7 @@ import { copyFileSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync,
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { buildCli } from "./build-cli.mjs";
+import { apiTypes } from "./build-types.mjs";
 import { bin, newest, note, root, run, sh, step } from "./lib.mjs";
 import { setup, tool } from "./setup.mjs";
 
@@ -26,7 +27,7 @@ const dist = join(root, "pkg/dist");
 const LEVELS = { draft: "3", policy: "s" };
 const MODULES = Object.keys(LEVELS);
 
-const ENTRIES = ["index", "element", "react"];
+const ENTRIES = ["index", "element", "react", "client"];
 
 /** What Rust's own target needs. With more, `wasm-opt` would use it, and a browser of 2023 could not load the modules: tail calls. */
 const FEATURES = ["bulk-memory", "bulk-memory-opt", "multivalue", "mutable-globals", "nontrapping-float-to-int", "reference-types", "sign-ext"].map((name) => `--enable-${name}`);
@@ -109,18 +110,18 @@ async function bundle(flavour) {
 
 export async function buildPackage() {
   const made = join(dist, "draft.wasm");
-  if (existsSync(made) && newest(made) > newest("src/rules", "src/browser", "pkg/src", "pkg/types", "Cargo.toml", "Cargo.lock", "package-lock.json", "scripts/build-package.mjs")) return buildCli();
+  if (existsSync(made) && newest(made) > newest("src/rules", "src/browser", "pkg/src", "pkg/types", "www/openapi.json", "Cargo.toml", "Cargo.lock", "package-lock.json", "scripts/build-package.mjs", "scripts/build-types.mjs")) return buildCli();
   step("Building the npm package");
   rmSync(dist, { recursive: true, force: true });
   mkdirSync(work, { recursive: true });
   mkdirSync(dist, { recursive: true });
   for (const name of MODULES) await wasm(name);
   for (const flavour of Object.keys(FLAVOURS)) await bundle(flavour);
-  for (const name of readdirSync(join(root, "pkg/types"))) {
-    copyFileSync(join(root, "pkg/types", name), join(dist, name));
+  const types = readdirSync(join(root, "pkg/types")).map((name) => [name, readFileSync(join(root, "pkg/types", name), "utf8")]);
+  for (const [name, text] of [...types, ["api.d.ts", await apiTypes()]]) {
+    writeFileSync(join(dist, name), text);
     // The same types for `require`, whose relative imports name the same kind of file.
-    const types = readFileSync(join(root, "pkg/types", name), "utf8").replaceAll('.js"', '.cjs"');
-    writeFileSync(join(dist, name.replace(".d.ts", ".d.cts")), types);
+    writeFileSync(join(dist, name.replace(".d.ts", ".d.cts")), text.replaceAll('.js"', '.cjs"'));
   }
   copyFileSync(join(work, "draft.wasm"), made);
   await buildCli();

@@ -3,7 +3,7 @@
 
 import { createHash } from "node:crypto";
 import { cpSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { join, relative } from "node:path";
 import { pathToFileURL } from "node:url";
 import { gzipSync } from "node:zlib";
 import { buildPackage } from "./build-package.mjs";
@@ -26,10 +26,20 @@ async function buildPages() {
   const took = performance.now() - begun;
   if (took > 1_000) note(`✓ Building the npm package: ${duration(took)}`);
   const [from, to] = [join(root, "pkg/dist"), join(root, "www/stale-drafts")];
-  if (existsSync(to) && newest(to) >= newest(from)) return;
+  // The package's last file, and not what the Worker puts beside it later.
+  if (existsSync(to) && newest(to) >= newest(join(from, "draft.wasm"))) return;
   rmSync(to, { recursive: true, force: true });
-  // WebAssembly, and the JavaScript that it falls back to; without the entry for React, which no page here uses.
-  for (const flavour of ["esm", "js"]) cpSync(join(from, flavour), join(to, flavour), { recursive: true, filter: (file) => !file.endsWith("react.js") });
+  for (const file of reached(["client", "element", "index"].map((entry) => join(from, `esm/${entry}.js`)))) cpSync(file, join(to, relative(from, file)));
+}
+
+/** What pages load with these modules: WebAssembly, and the JavaScript that it falls back to. */
+function reached(files, all = new Set()) {
+  for (const file of files.filter((file) => !all.has(file))) {
+    all.add(file);
+    const imports = readFileSync(file, "utf8").matchAll(/(?<=["'])\.\.?\/[\w./-]+\.js(?=["'])/g);
+    reached([...imports].map(([path]) => join(file, "..", path)), all);
+  }
+  return all;
 }
 
 const FEATURES = ["--no-default-features", "--features", "worker"];
@@ -68,30 +78,42 @@ async function buildWorker() {
   note(`${folder}/ is ready: ${size.toLocaleString("en")} bytes, gzip`);
 }
 
+/** What the package's Worker is built of in each place where it runs: files, and what each stands in for. */
+const PLATFORMS = {
+  index: { "#platform": "workers", external: ["cloudflare:workers", "./index_bg.wasm"] },
+  // Node has no event `error` of its own.
+  node: { "#platform": "node", "cloudflare:workers": "node", "./index_bg.wasm": "node-wasm", banner: "const addEventListener = () => {};" },
+};
+
 /** The Worker as the package has it: with the files of its pages in it, and what an app calls. */
-async function buildEmbedded() {
+export async function buildEmbedded() {
   const out = join(root, "pkg/dist/worker");
-  const made = join(out, "index.js");
-  if (existsSync(made) && newest(made) > newest("build", "pkg/src/worker", "www", "migrations", "scripts/build.mjs")) return;
+  const made = Object.keys(PLATFORMS).map((name) => join(out, `${name}.js`));
+  if (made.every((file) => existsSync(file) && newest(file) > newest("build", "pkg/src/error.js", "pkg/src/worker", "www", "migrations", "scripts/build.mjs"))) return;
   const { build, transform } = await import("esbuild");
+  const contents = JSON.stringify(await assets(transform));
   mkdirSync(out, { recursive: true });
-  await build({
-    entryPoints: [join(root, "pkg/src/worker/index.js")],
-    outfile: made,
-    bundle: true,
-    format: "esm",
-    target: "es2022",
-    external: ["cloudflare:workers", "./index_bg.wasm"],
-    legalComments: "none",
-    plugins: [{
-      name: "worker",
-      setup(build) {
-        build.onResolve({ filter: /^#core$/ }, () => ({ path: join(root, "build/index.js") }));
-        build.onResolve({ filter: /^#assets$/ }, () => ({ path: "assets", namespace: "assets" }));
-        build.onLoad({ filter: /.*/, namespace: "assets" }, async () => ({ contents: JSON.stringify(await assets(transform)), loader: "json" }));
-      },
-    }],
-  });
+  for (const [name, { external = [], banner = "", ...files }] of Object.entries(PLATFORMS)) {
+    await build({
+      entryPoints: [join(root, "pkg/src/worker/index.js")],
+      outfile: join(out, `${name}.js`),
+      bundle: true,
+      format: "esm",
+      target: "es2022",
+      external,
+      banner: { js: banner },
+      legalComments: "none",
+      plugins: [{
+        name: "worker",
+        setup(build) {
+          build.onResolve({ filter: /^#core$/ }, () => ({ path: join(root, "build/index.js") }));
+          build.onResolve({ filter: /^#assets$/ }, () => ({ path: "assets", namespace: "assets" }));
+          build.onLoad({ filter: /.*/, namespace: "assets" }, () => ({ contents, loader: "json" }));
+          build.onResolve({ filter: /./ }, ({ path }) => (Object.hasOwn(files, path) ? { path: join(root, `pkg/src/worker/platform/${files[path]}.js`) } : undefined));
+        },
+      }],
+    });
+  }
   cpSync(join(root, "build/index_bg.wasm"), join(out, "index_bg.wasm"));
   rmSync(join(root, "pkg/migrations"), { recursive: true, force: true });
   cpSync(join(root, "migrations"), join(root, "pkg/migrations"), { recursive: true });

@@ -12,10 +12,16 @@ export const IMPORTS = {
   "everything but policy": `export { check, checkAll, deadline, nextChange, serverClock, watch } from "stale-drafts";`,
   everything: `export * from "stale-drafts";`,
   element: `import "stale-drafts/element";`,
+  client: `export { createClient } from "stale-drafts/client";`,
+  "one draft in React": `export { StaleBadge, useVerdict } from "stale-drafts/react";`,
+  "a list in React": `export { useDrafts } from "stale-drafts/react";`,
 };
 
-/** The same source, bundled, minified and compressed: bytes. `resolveDir` is where its packages are. */
-export async function size(contents, resolveDir = root, alias = { "stale-drafts": join(root, "pkg/dist/bundle/index.js"), "stale-drafts/element": join(root, "pkg/dist/bundle/element.js") }) {
-  const { outputFiles } = await build({ stdin: { contents, resolveDir }, alias, bundle: true, minify: true, format: "esm", target: "es2022", write: false, legalComments: "none" });
+const built = (entry) => join(root, `pkg/dist/bundle/${entry}.js`);
+const BUILT = { "stale-drafts": built("index"), ...Object.fromEntries(["client", "element", "react"].map((entry) => [`stale-drafts/${entry}`, built(entry)])) };
+
+/** The same source, bundled, minified and compressed, without React: bytes. `resolveDir` is where its packages are. */
+export async function size(contents, resolveDir = root, alias = BUILT) {
+  const { outputFiles } = await build({ stdin: { contents, resolveDir }, alias, external: ["react"], bundle: true, minify: true, format: "esm", target: "es2022", write: false, legalComments: "none", logLevel: "error" });
   return gzipSync(outputFiles[0].contents, { level: 9 }).length;
 }

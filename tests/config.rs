@@ -493,6 +493,15 @@ fn what_may_hold_a_secret_is_not_quoted() {
     }
     check(json!({ "page_size": long }), "`page_size` is not valid: expected a whole number from 1 to 100");
     check(json!({ "policy": [long] }), "`policy` is not valid: expected a table");
+    let hours = "expected hours above 0, such as `1` or `0.5`, or `\"never\"`";
+    for value in [json!(long), json!([long])] {
+        check(
+            json!({ "policy": { "max_age_hours": value } }),
+            &format!("policy: `max_age_hours` is `…`: {hours}"),
+        );
+    }
+    let attempts = "policy: `kinds.video.attempts` is `…`: expected a whole number from 1 to 100";
+    check(json!({ "policy": { "kinds": { "video": { "attempts": long } } } }), attempts);
     for url in [
         "https://app.test",
         "https://app.test/hook?key=1",

@@ -2,12 +2,12 @@
 // server's clock; what workers do meanwhile is asked for, often while something happens and seldom while nothing does.
 // Without this the page is complete, and as true as when it was rendered.
 
+import { createClient } from "./stale-drafts/esm/client.js";
 import { ago, policy, serverClock } from "./stale-drafts/esm/index.js";
 import "./stale-drafts/esm/element.js";
 
-/** How long to wait between two questions, in ms: this after a change, and half as long again each time that nothing has. */
+/** When the page is followed at first, in ms: it has just been rendered. */
 const SOON = 3_000;
-const LATE = 30_000;
 const SECOND = 1_000;
 const MINUTE = 60 * SECOND;
 
@@ -81,65 +81,39 @@ async function refresh() {
   document.querySelector("#balance").textContent = page.querySelector("#balance").textContent;
 }
 
-let tag;
 let known;
-let wait = SOON;
-let timer;
 let growing;
 
-const active = ({ id, status, attempt }) => [id, status, attempt].join(" ");
+const active = ({ id, stored_status, attempt }) => [id, stored_status, attempt].join(" ");
 
 /** Whether the page shows something else than what is being generated now. */
-function differs(drafts) {
-  const list = drafts.map(active);
+function differs(list) {
   if (known) return known.join() !== list.join();
   const there = new Set(list);
   const waiting = cards().filter(({ dataset }) => ["pending", "processing"].includes(dataset.status));
-  return waiting.some(({ dataset }) => !there.has(active({ ...dataset })));
+  return waiting.some(({ dataset }) => !there.has(active({ ...dataset, stored_status: dataset.status })));
 }
 
 /** Gives a draft's card what its worker has reported; whether that is all that there is to show. */
-function follows({ id, status, progress, heartbeat_at }) {
+function follows({ id, status, verdict, progress, heartbeat_at }) {
   const card = main.querySelector(`[data-id="${CSS.escape(id)}"]`);
   if (!card) return true;
   // A sign of life keeps the badge from turning at the deadline that it was rendered with. It also makes a draft readable
   // whose times were too far ahead.
   if (heartbeat_at !== null) card.querySelector("stale-badge")?.setAttribute("heartbeat-at", heartbeat_at);
-  if (card.dataset.status === "unreadable") return true;
+  // A stale one turns by itself, if it has not.
+  if (card.dataset.status === "unreadable" || verdict === "stale") return true;
   const bar = card.querySelector("progress");
   if (bar && progress !== null) bar.value = progress;
   return card.dataset.status === status && (bar !== null || progress === null || status !== "processing");
 }
 
-/** Asks what is being generated; gives whether anything is. */
-async function ask() {
-  const response = await fetch("/api/drafts/active", { cache: "no-store", headers: tag ? { "If-None-Match": tag } : {} });
-  if (response.status === 304) {
-    wait = Math.min(wait * 1.5, LATE);
-    return known.length > 0;
-  }
-  if (!response.ok) throw new Error(`status ${response.status}`);
-  const { drafts } = await response.json();
+/** Shows what is being generated now. */
+async function follow({ drafts }) {
+  const list = drafts.map(active);
   const behind = drafts.some((draft) => !follows(draft));
-  if (differs(drafts) || behind) await refresh();
-  wait = SOON;
-  [tag, known] = [response.headers.get("ETag"), drafts.map(active)];
-  return drafts.length > 0;
-}
-
-/** Asks again and again while the page is seen and something is being generated. */
-async function follow() {
-  clearTimeout(timer);
-  if (document.hidden) return;
-  let more = true;
-  try {
-    more = await ask();
-  } catch {
-    // The network, or the server, is away for a while: the page stays as it is.
-    wait = LATE;
-  }
-  clearTimeout(timer);
-  if (more && !document.hidden) timer = setTimeout(follow, wait);
+  if (differs(list) || behind) await refresh();
+  known = list;
 }
 
 /** Has the ages go on while the page is seen, with one timer: each second while one is below a minute, then each minute. */
@@ -161,5 +135,6 @@ function grow() {
 judge(main);
 grow();
 document.addEventListener("visibilitychange", grow);
-document.addEventListener("visibilitychange", follow);
-timer = setTimeout(follow, SOON);
+// While the network, or the server, is away the page stays as it is, and what was not taken over comes again.
+const client = createClient({ baseUrl: new URL(".", import.meta.url) });
+setTimeout(() => client.watch(follow, { policy: limits, onError: () => {} }), SOON);

@@ -1,9 +1,11 @@
-// A hook and a badge for React. The first rendering, on the server and in hydration, is by the `now` that the server gave;
+// Hooks and a badge for React. The first rendering, on the server and in hydration, is by the `now` that the server gave;
 // from there time goes on as it passes, unless a clock is given.
 
-import { createElement, useCallback, useRef, useSyncExternalStore } from "react";
+import { createElement, useCallback, useEffect, useMemo, useRef, useSyncExternalStore } from "react";
 import { check } from "./check.js";
+import { createClient } from "./client.js";
 import { following } from "./clock.js";
+import { draftsList } from "./list.js";
 import { repeat } from "./repeat.js";
 import { millis } from "./time.js";
 
@@ -40,4 +42,11 @@ export function StaleBadge({ draft, now, policy, clock, ...rest }) {
   const { verdict, badge } = useVerdict(draft, { now, policy, clock });
   const [sign, ...words] = badge.split(" ");
   return createElement("span", { "data-verdict": verdict, ...rest }, createElement("span", { "aria-hidden": true }, sign), ` ${words.join(" ")}`);
+}
+
+export function useDrafts({ client, baseUrl, initial, policy, limit } = {}) {
+  // `initial` is what the list begins with: a later one, and a policy that is made anew at each rendering, begin no other.
+  const list = useMemo(() => draftsList(client ?? createClient({ baseUrl }), { initial, policy, limit }), [client, baseUrl, limit]);
+  useEffect(() => list.judgeBy(policy), [list, policy]);
+  return useSyncExternalStore(list.subscribe, list.get, list.first);
 }

@@ -4,7 +4,7 @@ import { next, range } from "./check.js";
  * How long a timer runs at most, in ms. Timers stand still while a machine sleeps, and its clock does not: a minute after it
  * woke at the latest, the clock is read. It is also less than 2^31, from which a timer fires at once.
  */
-const LONGEST = 60_000;
+export const LONGEST = 60_000;
 
 /**
  * Looks at once, again as soon as one of the results that `look` gives has changed, and whenever the page is shown again.

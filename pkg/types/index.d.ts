@@ -1,11 +1,12 @@
+import type { Hours, PolicySettings, Preset, Status } from "./api.js";
+
+export type { Config, Hours, KindLimits, Minutes, PolicySettings, Preset, Status } from "./api.js";
+
 /**
  * A time: epoch milliseconds, a `Date` of any window or context, or RFC 3339 text with its zone, such as
  * `2026-01-01T12:00:00Z`. Anything else is malformed: text without a zone, a day that does not exist, digits in a string.
  */
 export type Time = number | bigint | Date | string | null | undefined;
-
-/** Where a creation stands in its life. */
-export type Status = "pending" | "processing" | "draft" | "published" | "failed";
 
 /**
  * A creation, by the names of its columns: a row of the database or a draft of `GET /api/drafts` can be given as it is.
@@ -54,47 +55,6 @@ export interface Verdict {
   readonly rule: string | null;
   /** When the verdict changes by itself, in epoch ms: the draft goes stale, or is no longer in the future; `null` if it never does. */
   readonly changes_at: number | null;
-}
-
-/** Hours as a decimal number above 0, or `never`. */
-export type Hours = number | "never";
-
-/** A named limit: 10 minutes, 30 minutes, 1 hour. */
-export type Preset = "development" | "budget" | "production";
-
-/** Minutes as a decimal number above 0, or `never`. */
-export type Minutes = number | "never";
-
-/** Limits of one kind of creation. */
-export interface KindLimits {
-  readonly max_age_hours?: Hours;
-  readonly pending?: Hours;
-  readonly processing?: Hours;
-  readonly heartbeat_minutes?: Minutes;
-  readonly total_hours?: Hours;
-  readonly attempts?: number;
-}
-
-/** A policy as the Worker's configuration has it. The most specific entry applies. */
-export interface PolicySettings {
-  /** For everything. */
-  readonly max_age_hours?: Hours;
-  /** In place of `max_age_hours`. */
-  readonly preset?: Preset;
-  /** For what waits for a worker. */
-  readonly pending?: Hours;
-  /** For what a worker is at. */
-  readonly processing?: Hours;
-  /** For what a worker is at that sends heartbeats: in place of `processing`. */
-  readonly heartbeat_minutes?: Minutes;
-  /** For what a worker is at, in all, heartbeats or not. */
-  readonly total_hours?: Hours;
-  /** How often it is tried before it fails: 1 to 100, by default 1. */
-  readonly attempts?: number;
-  /** Whether the Worker keeps results that come too late; nothing here depends on it. */
-  readonly keep_late_results?: boolean;
-  /** For one kind; comes before the others. */
-  readonly kinds?: { readonly [kind: string]: KindLimits };
 }
 
 /** A policy that has been understood: what {@link policy} gives. It answers with the limits of a kind, in ms, and the number of attempts; and with the entry that each limit comes from. */

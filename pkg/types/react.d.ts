@@ -1,4 +1,6 @@
 import type { HTMLAttributes, ReactElement } from "react";
+import type { Draft as Row, Drafts, Deleted, Published } from "./api.js";
+import type { Client } from "./client.js";
 import type { Clock, Draft, Options, Time, Verdict } from "./index.js";
 
 /** By what a draft is judged in React. */
@@ -16,3 +18,40 @@ export function useVerdict(draft: Draft, options?: VerdictOptions): Verdict;
 
 /** `<span data-verdict>` with the badge of a draft, kept up to date. */
 export function StaleBadge(props: VerdictOptions & { readonly draft: Draft } & HTMLAttributes<HTMLSpanElement>): ReactElement;
+
+/** Whose drafts, and how they begin. */
+export interface DraftsOptions {
+  /** What `createClient()` gave, outside of the component: another client is another list. */
+  readonly client?: Client;
+  /** Instead: where the Worker is; `/stale-drafts` if left out. */
+  readonly baseUrl?: string;
+  /** What `list()` gave as the server rendered: shown at once, and followed from there. Only the first one counts. */
+  readonly initial?: Drafts;
+  /** In place of the Worker's own policy. */
+  readonly policy?: Options["policy"];
+  /** How many, 1 to 100. */
+  readonly limit?: number;
+}
+
+/** The drafts list of a user, and what its owner can do. */
+export interface DraftsState {
+  /** The newest first, each with its verdict as it is now. What is not known yet is not there. */
+  readonly drafts: readonly Row[];
+  /** Tokens; `null` while it is not known. */
+  readonly balance: number | null;
+  /** `loading`: nothing has been heard. `error`: the last request failed; what was known is still there, and it is tried again. */
+  readonly status: "loading" | "ready" | "error";
+  /** A `StaleDraftsError`, or what the client's `token` threw. */
+  readonly error: unknown;
+  /** For the next page: `client.list({ cursor })`. */
+  readonly next_cursor: string | null;
+  /** Fetches the list again: when a draft has been created, for instance. */
+  readonly refresh: () => Promise<void>;
+  /** Publishes a draft. */
+  readonly publish: (id: string) => Promise<Published>;
+  /** Deletes a draft. */
+  readonly remove: (id: string) => Promise<Deleted>;
+}
+
+/** The user's drafts, kept true while the component is there. The same object for as long as nothing changes. */
+export function useDrafts(options?: DraftsOptions): DraftsState;

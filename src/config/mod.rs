@@ -24,7 +24,7 @@ use crate::auth::{ApiToken, AuthConfig, Issuer};
 use crate::read::{self, Invalid};
 use crate::rules::{CircuitBreaker, InvalidMaxAge, MaxAge, Policy, Thresholds};
 
-/// What the Worker is told by its configuration. Secrets are not in it: see [`crate::auth`].
+/// What the configuration says. Secrets are not in it: see [`crate::auth`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
     /// The name of the binding of the D1 database; by default `DB`.
@@ -54,7 +54,7 @@ pub struct Config {
     pub webhook_url: Option<String>,
     /// How often the delivery of an event is tried: 1 to 100, by default 12.
     pub max_deliveries: u32,
-    /// When a sweep is held because it would fail abnormally many creations; `None` for never.
+    /// When the circuit breaker opens, because a sweep would fail abnormally many creations; `None` for never.
     pub breaker: Option<CircuitBreaker>,
     /// From where on something is wrong.
     pub alerts: Thresholds,
@@ -67,7 +67,7 @@ pub struct Config {
 pub struct Keep {
     /// Sweeps; by default 30.
     pub sweeps: u32,
-    /// Events that were given up; by default 30.
+    /// Dead letters; by default 30.
     pub events: u32,
     /// Roll-ups by the hour, and alerts that are resolved; by default 400.
     pub rollups: u32,
@@ -156,7 +156,11 @@ fn may_hold_a_secret(path: &str, value: &Value) -> bool {
     let credential = path.starts_with("api_tokens") || path.ends_with("_url");
     // Where a table belongs, anything may be.
     let table = ["", "auth", "issuers"].contains(&path) || (path.ends_with(']') && !path.contains('.'));
-    credential || table || value.to_string().len() >= QUOTABLE
+    credential || table || is_long(value)
+}
+
+fn is_long(value: &Value) -> bool {
+    value.to_string().len() >= QUOTABLE
 }
 
 /// A limit in hours as a URL gives it.

@@ -9,6 +9,8 @@ pub(super) fn read(table: &Map<String, Value>) -> Result<Policy, ConfigError> {
     flatten(&mut Vec::new(), table, &mut settings);
     let settings = settings.iter().map(|(path, value, text)| {
         let setting = match value {
+            // Errors quote it, and `/readyz` shows them to everybody.
+            value if super::is_long(value) => Setting::Other("…"),
             Value::Number(number) => Setting::Number(number.as_f64().unwrap_or(f64::NAN), text),
             Value::String(text) => Setting::Text(text),
             _ => Setting::Other(text),

@@ -4,8 +4,8 @@ use super::time::Timestamp;
 
 /// When a sweep would fail so many creations that something else must be wrong: a clock, the policy, the provider.
 ///
-/// It holds if more than `creations` are stale, or if at least `at_least` are and they are more than `percent` of the active
-/// ones. A sweep that it holds writes nothing; it goes on once an operator has carried out the plan, or the cause is
+/// It opens if more than `creations` are stale, or if at least `at_least` are and they are more than `percent` of the active
+/// ones. A sweep that it suspends writes nothing; it goes on once an operator has carried out the plan, or the cause is
 /// gone.
 ///
 /// ```
@@ -36,7 +36,7 @@ impl Default for CircuitBreaker {
 }
 
 impl CircuitBreaker {
-    /// Why a sweep that would fail `stale` of `active` creations is held; `None` if it goes on.
+    /// Why a sweep that would fail `stale` of `active` creations is suspended; `None` if it goes on.
     pub fn check(self, stale: u64, active: u64) -> Option<Suspension> {
         let CircuitBreaker { creations, percent, at_least } = self;
         let many = stale > u64::from(creations);
@@ -52,7 +52,7 @@ impl CircuitBreaker {
     }
 }
 
-/// What holds a sweep back.
+/// What suspends sweeping.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Suspension {
     /// An operator paused sweeping.

@@ -30,13 +30,21 @@ pub enum ReportError {
     Different,
     /// The owner's balance would be larger than any may be.
     BalanceTooLarge,
+    /// A constraint of the database rejects it, such as a trigger of the app: repeating it is of no use.
+    Rejected(DatabaseError),
     /// The database did not answer. It is not known whether the report took effect; repeating it is harmless.
     Database(DatabaseError),
 }
 
 impl From<DatabaseError> for ReportError {
     fn from(error: DatabaseError) -> Self {
-        ReportError::Database(error)
+        if error.is_balance_too_large() {
+            ReportError::BalanceTooLarge
+        } else if error.is_constraint() {
+            ReportError::Rejected(error)
+        } else {
+            ReportError::Database(error)
+        }
     }
 }
 
@@ -44,7 +52,7 @@ impl From<DatabaseError> for ReportError {
 ///
 /// # Errors
 ///
-/// [`ReportError::InsufficientTokens`], [`ReportError::Different`] or [`ReportError::Database`].
+/// [`ReportError::InsufficientTokens`], [`ReportError::Different`], [`ReportError::Rejected`] or [`ReportError::Database`].
 pub async fn create(
     database: &impl Database,
     new: NewCreation<'_>,
@@ -77,7 +85,6 @@ pub async fn report(
 ) -> Result<CreationRow, ReportError> {
     let results = match database.run(&store::report(id, &report, &details, now)).await {
         Ok(results) => results,
-        Err(error) if error.is_balance_too_large() => return Err(ReportError::BalanceTooLarge),
         Err(error) if !error.is_insufficient() => return Err(error.into()),
         Err(error) => {
             let results = database.run(&[store::creation(id)]).await?;
@@ -107,17 +114,13 @@ pub async fn report(
 ///
 /// # Errors
 ///
-/// [`ReportError::BalanceTooLarge`], [`ReportError::Different`] or [`ReportError::Database`].
+/// [`ReportError::BalanceTooLarge`], [`ReportError::Different`], [`ReportError::Rejected`] or [`ReportError::Database`].
 pub async fn grant(
     database: &impl Database,
     grant: Grant<'_>,
     now: Timestamp,
 ) -> Result<GrantRow, ReportError> {
-    let mut results = match database.run(&store::grant(grant, now)).await {
-        Ok(results) => results,
-        Err(error) if error.is_balance_too_large() => return Err(ReportError::BalanceTooLarge),
-        Err(error) => return Err(error.into()),
-    };
+    let mut results = database.run(&store::grant(grant, now)).await?;
     let row = store::granted(results.pop().unwrap_or_default())?;
     let same = row.user_id == grant.user_id && row.tokens == grant.tokens;
     if same { Ok(row) } else { Err(ReportError::Different) }
@@ -125,7 +128,7 @@ pub async fn grant(
 
 async fn charging(database: &impl Database, error: DatabaseError, user_id: &str, tokens: u64) -> ReportError {
     if !error.is_insufficient() {
-        return ReportError::Database(error);
+        return error.into();
     }
     match database.run(&[store::balance(user_id)]).await {
         Ok(results) => {
@@ -133,6 +136,6 @@ async fn charging(database: &impl Database, error: DatabaseError, user_id: &str,
             let balance = row.and_then(|row| row.get("tokens")).and_then(serde_json::Value::as_u64);
             ReportError::InsufficientTokens { balance: balance.unwrap_or(0), tokens }
         }
-        Err(error) => ReportError::Database(error),
+        Err(error) => error.into(),
     }
 }

@@ -62,7 +62,7 @@ pub struct SweepRequest<'a> {
     pub policy: &'a Policy,
     /// Take the same path and write nothing.
     pub dry_run: bool,
-    /// Whom the rest of the app is told by: see `stale_drafts_events.destinations`.
+    /// Where its events go: see `stale_drafts_events.destinations`.
     pub notify: Notify,
     /// When it is suspended, if nobody has confirmed what it does; `None` for never.
     pub breaker: Option<CircuitBreaker>,

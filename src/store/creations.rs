@@ -102,7 +102,7 @@ pub struct Details<'a> {
     pub user_id: &'a str,
     /// Whether a result that comes too late is kept.
     pub keep: bool,
-    /// Whom a failure or a restore is told: see `events.destinations`.
+    /// Where the event of a failure or a restore goes: see `stale_drafts_events.destinations`.
     pub notify: u32,
 }
 

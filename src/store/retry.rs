@@ -15,7 +15,7 @@ pub const PAUSES_MS: [u64; 3] = [100, 400, 1_600];
 pub struct Retry {
     /// Whether a call has used all of its tries. The next ones have a single one, until one goes through: a database that is
     /// away for long is not waited for at each call.
-    given_up: Cell<bool>,
+    exhausted: Cell<bool>,
 }
 
 impl Retry {
@@ -31,13 +31,13 @@ impl Retry {
     ) -> Result<T, DatabaseError> {
         let mut result = call().await;
         for pause_ms in PAUSES_MS {
-            if self.given_up.get() || !result.as_ref().is_err_and(DatabaseError::is_transient) {
+            if self.exhausted.get() || !result.as_ref().is_err_and(DatabaseError::is_transient) {
                 break;
             }
             pause(pause_ms).await;
             result = call().await;
         }
-        self.given_up.set(result.as_ref().is_err_and(DatabaseError::is_transient));
+        self.exhausted.set(result.as_ref().is_err_and(DatabaseError::is_transient));
         result
     }
 }

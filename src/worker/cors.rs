@@ -9,8 +9,6 @@ use axum::http::header::{
 use axum::http::{HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 
-use super::app::App;
-
 /// How far a request's answer is shared with the page that asks.
 #[derive(Default)]
 pub(super) struct Sharing {
@@ -23,8 +21,8 @@ pub(super) struct Sharing {
 }
 
 impl Sharing {
-    pub(super) fn of(app: &App, request: &Request) -> Self {
-        let allowed = &app.config.allowed_origins;
+    /// Of a request, where `allowed` lists the origins.
+    pub(super) fn of(allowed: &[String], request: &Request) -> Self {
         let for_users = request.uri().path().strip_prefix("/api/drafts");
         if allowed.is_empty() || !for_users.is_some_and(|rest| rest.is_empty() || rest.starts_with('/')) {
             return Sharing::default();
@@ -53,7 +51,7 @@ impl Sharing {
             say(ACCESS_CONTROL_ALLOW_HEADERS, "Authorization, Content-Type, If-None-Match");
             say(ACCESS_CONTROL_MAX_AGE, "3600");
         } else {
-            say(ACCESS_CONTROL_EXPOSE_HEADERS, "ETag");
+            say(ACCESS_CONTROL_EXPOSE_HEADERS, "ETag, Retry-After");
         }
         response.headers_mut().insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
         response

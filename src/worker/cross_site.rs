@@ -55,7 +55,7 @@ fn origin(uri: &Uri) -> String {
 /// The layer that turns away what a page of another site sends, unless it comes with a bearer token, which no browser adds by
 /// itself: so no route that changes something is reached, not even to sign in or out. Listed origins get to read the answers.
 pub(super) async fn guard(app: App, request: Request, next: Next) -> Response {
-    let sharing = Sharing::of(&app, &request);
+    let sharing = Sharing::of(&app.config.allowed_origins, &request);
     let (method, uri, headers) = (request.method(), request.uri(), request.headers());
     let foreign = Sender::of(method, uri, headers) == Sender::OtherSite && bearer(headers).is_none();
     let response = match sharing.answer() {

@@ -60,7 +60,7 @@ pub struct DraftView {
     pub age_ms: Option<u64>,
     /// How far its worker says that it is, in percent.
     pub progress: Option<u64>,
-    /// Where the result is.
+    /// Where the result is. What an app has written by SQL need not be an address that a browser may go to: then `null`.
     pub result_url: Option<String>,
     /// When a result came in too late and was kept, in epoch milliseconds.
     pub late_at: Option<i64>,
@@ -119,10 +119,10 @@ impl DraftView {
             deadline: deadline.map(Timestamp::as_millis),
             max_age_ms: verdict.max_age_ms(),
             age_ms: created_at
-                .filter(|created_at| *created_at <= now)
+                .filter(|created_at| *created_at <= now.latest_sign_of_life())
                 .map(|created_at| now.millis_since(created_at)),
             progress: row.creation.progress,
-            result_url: row.result_url,
+            result_url: row.result_url.filter(|url| Address::parse(url).is_some()),
             late_at: row.late_at,
             restored_at: row.restored_at,
             deleted_at: row.deleted_at,
@@ -130,9 +130,9 @@ impl DraftView {
         }
     }
 
-    /// Where a browser may go for the result. What an app has written by SQL need not be an address.
+    /// Where a browser may go for the result.
     pub fn link(&self) -> Option<&str> {
-        self.result_url.as_deref().filter(|url| Address::parse(url).is_some())
+        self.result_url.as_deref()
     }
 
     /// How long ago it was asked for.

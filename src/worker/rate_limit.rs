@@ -4,10 +4,12 @@ use std::net::Ipv6Addr;
 
 use axum::extract::Request;
 use axum::http::StatusCode;
+use axum::http::header::ORIGIN;
 use axum::middleware::Next;
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 
-use super::app::Invocation;
+use super::app::{Invocation, config};
+use super::cors::Sharing;
 use super::problem::Problem;
 
 /// The longest URL that is read, in bytes.
@@ -23,11 +25,7 @@ pub(super) fn url_length(url: &str) -> Result<(), Problem> {
 }
 
 /// The layer that answers 429 to an address that asks too often.
-pub(super) async fn limit(
-    Invocation { env, .. }: Invocation,
-    request: Request,
-    next: Next,
-) -> Result<Response, Problem> {
+pub(super) async fn limit(Invocation { env, .. }: Invocation, request: Request, next: Next) -> Response {
     // A Worker that calls by a service binding has no address: it is of the same account, and is not limited.
     let address = request.headers().get("CF-Connecting-IP");
     let address = address.map(|address| String::from_utf8_lossy(address.as_bytes()).into_owned());
@@ -36,9 +34,15 @@ pub(super) async fn limit(
         && limiter.limit(caller(address)).await.is_ok_and(|outcome| !outcome.success)
     {
         let message = "too many requests: try again in a minute";
-        return Err(Problem::new(StatusCode::TOO_MANY_REQUESTS, message));
+        let refused = Problem::new(StatusCode::TOO_MANY_REQUESTS, message).into_response();
+        // A listed origin's page would only see that something failed. For others the configuration is not read: this is to be cheap.
+        if !request.headers().contains_key(ORIGIN) {
+            return refused;
+        }
+        let allowed = config(&env).map(|config| config.allowed_origins).unwrap_or_default();
+        return Sharing::of(&allowed, &request).mark(refused);
     }
-    Ok(next.run(request).await)
+    next.run(request).await
 }
 
 /// Who counts as one caller. A network of IPv6 is given out as a /64 at least, and whoever has one has all its addresses; an

@@ -50,6 +50,12 @@ pub(super) fn problem(error: ReportError, keep: bool) -> Problem {
                            the same request will never go through";
             Problem::new(StatusCode::CONFLICT, message).with("code", "balance_too_large")
         }
+        ReportError::Rejected(error) => {
+            let message = format!(
+                "the database rejects it, and nothing was changed: `{error}`; repeating it is of no use before that is removed"
+            );
+            Problem::new(StatusCode::CONFLICT, message).with("code", "rejected")
+        }
         ReportError::Database(error) => {
             let message = "the database does not answer right now: repeat the request, it does no harm";
             Problem::database(&error, message)

@@ -6,7 +6,7 @@ import { test } from "node:test";
 
 const cases = (name) => JSON.parse(readFileSync(new URL(`../cases/${name}.json`, import.meta.url), "utf8"));
 const folder = new URL("../../pkg/src/", import.meta.url);
-const sources = readdirSync(folder).map((name) => [name, readFileSync(new URL(name, folder), "utf8")]);
+const sources = readdirSync(folder, { recursive: true }).filter((name) => name.endsWith(".js")).map((name) => [name, readFileSync(new URL(name, folder), "utf8")]);
 
 /** A text without what it quotes and without its numbers: the parts of two words or more. */
 const parts = (text) => text.split(/`[^`]*`|\d+(?:\.\d+)?/).map((part) => part.trim()).filter((part) => /\w \w/.test(part));

@@ -281,7 +281,7 @@ fn creating_is_answered_alike_when_it_is_repeated() {
     let error = create(NewCreation { id: "d", user_id: "cleo", ..new(1) }).unwrap_err();
     assert!(matches!(error, ReportError::InsufficientTokens { balance: 0, tokens: 1 }), "{error:?}");
     let error = create(NewCreation { id: "", ..new(1) }).unwrap_err();
-    assert!(matches!(&error, ReportError::Database(error) if error.is_constraint()), "{error:?}");
+    assert!(matches!(&error, ReportError::Rejected(error) if error.is_constraint()), "{error:?}");
 }
 
 #[test]
@@ -379,4 +379,26 @@ fn an_answer_that_can_not_be_is_an_error_and_no_success() {
         text(wait(creations::create(&database, new(5), now())).unwrap_err()),
         "the connection was lost"
     );
+}
+
+#[test]
+fn what_the_app_itself_rejects_is_refused_for_good_with_its_reason() {
+    let database = database();
+    add(&database, "c", json!({}));
+    for what in ["UPDATE", "INSERT"] {
+        database.write(&format!(
+            "CREATE TRIGGER refuse_{what} AFTER {what} ON stale_drafts_creations BEGIN SELECT RAISE(ABORT, 'closed on Sundays'); END"
+        ));
+    }
+    database.write("CREATE TRIGGER refuse_grant AFTER INSERT ON stale_drafts_ledger BEGIN SELECT RAISE(ABORT, 'closed on Sundays'); END");
+    let rejected = |error: ReportError| match error {
+        ReportError::Rejected(error) => assert!(error.to_string().contains("closed on Sundays"), "{error}"),
+        other => panic!("{other:?}"),
+    };
+    rejected(refused(&database, Report::Start { worker: "w" }, details()));
+    rejected(refused(&database, Report::Fail { fence: None, error_code: "broken" }, details()));
+    rejected(wait(creations::create(&database, NewCreation { id: "d", ..new(7) }, now())).unwrap_err());
+    let grant = store::Grant { key: "order-17", user_id: "anna", tokens: 1 };
+    rejected(wait(creations::grant(&database, grant, now())).unwrap_err());
+    assert_eq!(database.read("SELECT status FROM stale_drafts_creations"), [json!(["pending"])]);
 }

@@ -191,7 +191,7 @@ test("a page of a listed origin may call the users' routes with its user's token
   assert.equal(list.headers.get("Vary"), "Origin", "a cache tells the askers apart");
   const Authorization = `Bearer ${token({ sub: "ada" })}`;
   const shared = await world.fetch("/api/drafts/active", { headers: { ...headers, Authorization } });
-  assert.deepEqual([shared.status, shared.headers.get("Access-Control-Allow-Origin"), shared.headers.get("Access-Control-Expose-Headers")], [200, APP, "ETag"]);
+  assert.deepEqual([shared.status, shared.headers.get("Access-Control-Allow-Origin"), shared.headers.get("Access-Control-Expose-Headers")], [200, APP, "ETag, Retry-After"]);
   const same = await world.fetch("/api/drafts/active", { headers: { ...headers, Authorization, "If-None-Match": shared.headers.get("ETag") } });
   assert.deepEqual([same.status, same.headers.get("Access-Control-Allow-Origin")], [304, APP]);
   const published = await world.fetch("/api/drafts/draft/publish", { method: "POST", headers: { ...headers, Authorization } });
@@ -215,6 +215,19 @@ test("no other origin and no other route is shared", async () => {
     const answer = await world.fetch(path, { headers: { Origin: APP } });
     assert.equal(answer.headers.get("Access-Control-Allow-Origin"), null, path);
   }
+});
+
+test("a listed page reads that it asks too often", async () => {
+  const own = await start({ config: { allowed_origins: [APP] }, ratelimits: { RATE_LIMITER: { namespace_id: "1", simple: { limit: 1, period: 60 } } } });
+  const get = async (path, origin) => {
+    const answer = await own.fetch(path, { headers: { Origin: origin, "CF-Connecting-IP": "192.0.2.1" } });
+    return [answer.status, answer.headers.get("Access-Control-Allow-Origin"), answer.headers.get("Vary")];
+  };
+  assert.deepEqual(await get("/api/drafts", APP), [401, APP, "Origin"]);
+  assert.deepEqual(await get("/api/drafts", APP), [429, APP, "Origin"]);
+  assert.deepEqual(await get("/api/drafts", "https://evil.example"), [429, null, "Origin"]);
+  assert.deepEqual(await get("/api/creations", APP), [429, null, null]);
+  await own.stop();
 });
 
 test("without the setting nothing is shared", async () => {

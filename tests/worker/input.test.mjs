@@ -25,7 +25,7 @@ test("a result is at an address on the web, and nothing else becomes a link", as
   const wrong = [
     "http://", "https:///a", "httpx://cdn.example/a", "javascript:alert(1)", "JAVASCRIPT://cdn.example/%0aalert(1)", "data:text/html,x", "//cdn.example/a",
     "https://x\r\nSet-Cookie: a=b", " https://cdn.example/a", "https://cdn.example/a b", "https://cdn.example/a\u0000", "https://user:secret@cdn.example/a",
-    "https://cdn.example\\@elsewhere.example/a", "https://cdn.example:port/", "",
+    "https://cdn.example\\@elsewhere.example/a", "https://cdn.example:port/", "https://cdn.example:+80/", "https://[:::]/", "https://010.0.0.1/", "https://0x7f000001/", "",
   ];
   for (const result_url of wrong) {
     const { http, error } = await world.report(`/${id}/complete`, { fence, result_url });
@@ -35,9 +35,12 @@ test("a result is at an address on the web, and nothing else becomes a link", as
   assert.equal((await world.report(`/${id}/complete`, { fence, result_url: "HTTPS://CDN.example/fox.mp4" })).http, 200);
   const link = async () => (await (await ada("/drafts")).text()).match(/class="result"><a href="([^"]*)"/)?.[1];
   assert.equal(await link(), "HTTPS://CDN.example/fox.mp4");
+  assert.equal((await (await ada("/api/drafts")).json()).drafts[0].result_url, "HTTPS://CDN.example/fox.mp4");
   for (const written of ["httpx://cdn.example/a", "javascript:alert(1)", "http://", "https://user@cdn.example/a", "s3://bucket/a"]) {
     await world.one("UPDATE stale_drafts_creations SET result_url = ? WHERE id = ?", written, id);
     assert.equal(await link(), undefined, written);
+    const [draft] = (await (await ada("/api/drafts")).json()).drafts;
+    assert.deepEqual([draft.id, draft.result_url], [id, null], written);
   }
 });
 
@@ -61,6 +64,49 @@ test("a failure is taken whatever is said of it", async () => {
     const { status, error: said } = await row(id);
     assert.deepEqual([status, said], ["failed", stored]);
   }
+  assert.deepEqual(await world.wrongBalances(), []);
+});
+
+test("a failure is taken whatever its code", async () => {
+  const cases = [
+    ["", "unknown"],
+    [" \n", "unknown"],
+    [null, "unknown"],
+    [undefined, "unknown"],
+    ["\u0000", "unknown"],
+    ["狐".repeat(201), "狐".repeat(200)],
+    ["x".repeat(25_000), "x".repeat(200)],
+    ["a\u0000b", "ab"],
+    ["cut \ud83e", "cut \ufffd"],
+  ];
+  for (const [error_code, stored] of cases) {
+    const { id, fence } = await begun();
+    // Repeated, it is answered alike.
+    for (let time = 0; time < 2; time += 1) assert.equal((await world.report(`/${id}/fail`, { fence, error_code, error: "it broke" })).http, 200);
+    const { status, error_code: said } = await row(id);
+    assert.deepEqual([status, said], ["failed", stored]);
+  }
+  // Only this one is the sweep's, however it is written.
+  const { id, fence } = await begun();
+  for (const error_code of ["generation_timeout", "generation_\u0000timeout"]) {
+    const { http, error } = await world.report(`/${id}/fail`, { fence, error_code, error: "it broke" });
+    assert.deepEqual([http, error.split(": expected ")[1]], [400, "a code of your own, for this one is the sweep's"]);
+  }
+  assert.deepEqual(await world.wrongBalances(), []);
+});
+
+test("what the app's own database rejects is refused for good, with its reason", async () => {
+  const { id, fence } = await begun();
+  await world.one("CREATE TRIGGER own_rule AFTER UPDATE OF status ON stale_drafts_creations WHEN NEW.status <> 'processing' BEGIN SELECT RAISE(ABORT, 'closed on Sundays'); END");
+  for (const [verb, body] of [["complete", { fence, result_url: "https://cdn.example/a" }], ["fail", { fence, error_code: "broken", error: "it broke" }]]) {
+    const { http, code, error } = await world.report(`/${id}/${verb}`, body);
+    assert.deepEqual([http, code], [409, "rejected"]);
+    assert.match(error, /^the database rejects it, and nothing was changed: `.*closed on Sundays.*`; repeating it is of no use before that is removed$/);
+  }
+  await world.one("CREATE TRIGGER own_rule_too AFTER INSERT ON stale_drafts_creations BEGIN SELECT RAISE(ABORT, 'closed on Sundays'); END");
+  const refused = await world.report("", NEW);
+  assert.deepEqual([refused.http, refused.code], [409, "rejected"]);
+  assert.equal((await row(id)).status, "processing");
   assert.deepEqual(await world.wrongBalances(), []);
 });
 

@@ -15,6 +15,12 @@ const paths = Object.keys(DOCUMENT.paths).map((path) => [path, new RegExp(`^${pa
 /** Which operations and statuses have been answered so far. */
 export const seen = new Set();
 
+/** Checks what the webhook or a queue gets. */
+export function checkEvent(event) {
+  const validate = ajv.getSchema("api#/components/schemas/Event");
+  assert.ok(validate(event), `${ajv.errorsText(validate.errors)}\n${JSON.stringify(event)}`);
+}
+
 /** Checks an answer against the document, if it describes its path. */
 export async function check(method, pathname, response) {
   // `/api/drafts/active` is no `/api/drafts/{id}`: a path without a placeholder comes first.

@@ -5,21 +5,25 @@ import { createHmac } from "node:crypto";
 import { createServer } from "node:http";
 import { afterEach, beforeEach, test } from "node:test";
 import { CLEANUP_TOKEN, HOUR, MINUTE, NOW, start } from "./harness.mjs";
+import { checkEvent } from "./openapi.mjs";
 
 const SECRET = Buffer.from("n0t-Used-Anywhere-Else-Webhook-5d1e7").toString("base64");
 let server;
 let requests;
+let told;
 let answer;
 let world;
 
 /** A webhook on this machine, that answers as the test says. */
 beforeEach(async () => {
   requests = [];
+  told = [];
   answer = 204;
   server = createServer((request, response) => {
     let body = "";
     request.on("data", (part) => (body += part));
     request.on("end", () => {
+      told.push(JSON.parse(body));
       // Alerts are told by the same way: they have tests of their own.
       if (!body.includes('"type":"alert.')) requests.push({ headers: request.headers, body });
       response.writeHead(answer, answer === 302 ? { Location: "/elsewhere" } : {}).end();
@@ -30,6 +34,7 @@ beforeEach(async () => {
 afterEach(async () => {
   await world.stop();
   await new Promise((done) => server.close(done));
+  told.forEach(checkEvent);
 });
 
 const open = async (config = {}, options = {}) => {

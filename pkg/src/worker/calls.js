@@ -1,7 +1,7 @@
 // What the app's own code may ask, each as the route of the API that answers it: so it takes the same, gives the same, and fails
 // by the same messages. No request leaves the Worker.
 
-import { StaleDraftsError } from "./errors.js";
+import { StaleDraftsError } from "../error.js";
 
 const creation = (id, report = "") => `/api/creations/${encodeURIComponent(id)}${report}`;
 const draft = (id, action = "") => `/api/drafts/${encodeURIComponent(id)}${action}`;

@@ -1,13 +1,12 @@
 // The whole Worker: embedded in an app's own by `staleDrafts()`, or by itself, as the default export.
 
-import { WorkerEntrypoint } from "cloudflare:workers";
-import Core from "#core";
+import { Core, WorkerEntrypoint } from "#platform";
 import { asset } from "./assets.js";
 import { NAMES, call } from "./calls.js";
 import { base, mounted, pathBelow, stripped } from "./mount.js";
 import { OPTIONAL, context, environment } from "./surroundings.js";
 
-export { StaleDraftsError } from "./errors.js";
+export { StaleDraftsError } from "../error.js";
 
 /** Calls a function of the API in an environment that is the Worker's own. */
 const ask = (env, ctx) => (request, caller) => new Core(ctx, env).fetchTrusted(request, env, ctx, caller);

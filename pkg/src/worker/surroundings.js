@@ -1,6 +1,6 @@
 // What the Worker takes of the app that it is embedded in: of its environment the names that are its own, and nothing else.
 
-import * as workers from "cloudflare:workers";
+import { native, waitUntil } from "#platform";
 
 /** The variables and secrets that the Worker reads: see README.md, "Configuration". */
 const OWN = /^(STALE_DRAFTS(_API_TOKENS.*)?|JWT_SECRET|(CLEANUP|REPORT)_TOKEN(_NEXT)?|WEBHOOK_SECRET|DEMO_SIGN_IN)$/;
@@ -14,12 +14,12 @@ export const OPTIONAL = ["GENERATIONS", "EVENTS", "ANALYTICS", "RATE_LIMITER"];
  */
 export function environment(env, { binding, bindings, config }) {
   const own = Object.fromEntries(Object.entries(env).filter(([name]) => OWN.test(name)));
-  for (const [name, theirs] of Object.entries(bindings)) if (env[theirs] !== undefined) own[name] = env[theirs];
+  for (const [name, theirs] of Object.entries(bindings)) if (env[theirs] !== undefined) own[name] = native(name, env[theirs]);
   if (config !== undefined) {
     if (env.STALE_DRAFTS !== undefined) throw new TypeError("The configuration is given twice, as `config` and as the variable `STALE_DRAFTS`: expected one of them");
     own.STALE_DRAFTS = config;
   }
-  if (env[binding] !== undefined) own[binding] = env[binding];
+  if (env[binding] !== undefined) own[binding] = native("DB", env[binding]);
   own.STALE_DRAFTS = bound(own.STALE_DRAFTS, binding);
   return own;
 }
@@ -35,4 +35,4 @@ function bound(table, binding) {
 }
 
 /** A context for calls that come without one: what may wait is waited for by the invocation that is under way. */
-export const context = { waitUntil: (promise) => workers.waitUntil(promise), passThroughOnException() {} };
+export const context = { waitUntil, passThroughOnException() {} };

@@ -314,29 +314,30 @@ pub(in crate::worker) async fn complete(
 #[serde(deny_unknown_fields)]
 pub struct FailBody {
     fence: Option<Text<MAX_NAME>>,
-    #[serde(deserialize_with = "own_code")]
-    error_code: Text<MAX_NAME>,
-    #[serde(default, deserialize_with = "reason")]
+    #[serde(default, deserialize_with = "own_code")]
+    error_code: Option<String>,
+    #[serde(default, deserialize_with = "said::<MAX_TEXT, _>")]
     error: Option<String>,
 }
 
-/// Why a creation failed, whatever the worker says of it: if a long or an empty text were refused, the creation would go on
-/// until its limit.
-fn reason<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+/// What a worker says of a failure, cut to `MAX` characters; `None` if it is nothing. If a long or an empty text were refused, the
+/// creation would go on until its limit.
+fn said<'de, const MAX: usize, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
     let text = Option::<String>::deserialize(deserializer)?.unwrap_or_default();
-    let text: String = text.chars().filter(|char| *char != '\0').take(MAX_TEXT).collect();
+    let text: String = text.chars().filter(|char| *char != '\0').take(MAX).collect();
     Ok(Some(text).filter(|text| !text.trim().is_empty()))
 }
 
 /// Where a worker says nothing.
 const NO_REASON: &str = "The worker gave no reason.";
+const NO_CODE: &str = "unknown";
 
 /// Whoever reads the sweep's code can rely on who wrote it.
-fn own_code<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Text<MAX_NAME>, D::Error> {
-    let code = Text::<MAX_NAME>::deserialize(deserializer)?;
-    if code.as_str() == GENERATION_TIMEOUT {
+fn own_code<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    let code = said::<MAX_NAME, _>(deserializer)?;
+    if code.as_deref() == Some(GENERATION_TIMEOUT) {
         let expected = "a code of your own, for this one is the sweep's";
-        return Err(D::Error::invalid_value(Unexpected::Str(code.as_str()), &expected));
+        return Err(D::Error::invalid_value(Unexpected::Str(GENERATION_TIMEOUT), &expected));
     }
     Ok(code)
 }
@@ -344,10 +345,11 @@ fn own_code<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Text<MAX_NAME>
 impl FailBody {
     /// As the rules take it.
     pub fn report(&self) -> Report<'_> {
-        Report::Fail { fence: self.fence.as_ref().map(Text::as_str), error_code: self.error_code.as_str() }
+        let error_code = self.error_code.as_deref().unwrap_or(NO_CODE);
+        Report::Fail { fence: self.fence.as_ref().map(Text::as_str), error_code }
     }
 
-    /// What the owner is told.
+    /// What the owner reads.
     pub fn error(&self) -> &str {
         self.error.as_deref().unwrap_or(NO_REASON)
     }

@@ -63,12 +63,25 @@ pub(in crate::worker) async fn page(app: App, user: Result<User, Problem>, uri: 
 
 const NOT_LOADED: &str = "the drafts can't be loaded right now";
 
+/// The answer of `GET /api/drafts`.
+#[derive(Serialize)]
+struct Drafts {
+    #[serde(flatten)]
+    view: DraftsView,
+    policy: Value,
+}
+
+/// By what drafts are judged, as the configuration has it: a page that is open judges by it too.
+fn policy(context: &Context) -> Value {
+    serde_json::from_str(&context.config.policy_json).unwrap_or_default()
+}
+
 /// `GET /api/drafts`: the same as JSON.
 #[worker::send]
 pub(in crate::worker) async fn list(app: App, User(user_id): User, Query(query): Query<ListQuery>) -> Answer {
     let view = swept_list(&app, user_id, query).await;
     let view = view.map_err(|_| Problem::new(StatusCode::SERVICE_UNAVAILABLE, NOT_LOADED))?;
-    Ok(json(StatusCode::OK, &view))
+    Ok(json(StatusCode::OK, &Drafts { view, policy: policy(&app) }))
 }
 
 /// Sweeps the user's creations, then lists them. A sweep that fails does not keep the list from showing: it shows the verdicts.
@@ -112,6 +125,7 @@ struct ActiveDrafts {
     user_id: String,
     balance: u64,
     drafts: Vec<ActiveDraft>,
+    policy: Value,
 }
 
 #[derive(Serialize)]
@@ -158,7 +172,8 @@ pub(in crate::worker) async fn active(app: App, User(user_id): User, headers: He
     });
     let (balance, rows) = rows.map_err(|error| Problem::database(&error, NOT_LOADED))?;
     let drafts = rows.into_iter().map(ActiveDraft::new).collect();
-    tagged(&ActiveDrafts { user_id, balance, drafts }, app.now.as_millis(), &headers)
+    let policy = policy(&app);
+    tagged(&ActiveDrafts { user_id, balance, drafts, policy }, app.now.as_millis(), &headers)
 }
 
 #[derive(Serialize)]

@@ -58,7 +58,7 @@ pub fn report(
             let Some(row) = row else { return wrong("it was answered that the balance is too low") };
             insufficient(&what, [*balance, *tokens], &row.user_id, row.tokens.unsigned_abs(), link)
         }
-        Err(ReportError::Database(error)) => failed(&what, error, link),
+        Err(ReportError::Database(error) | ReportError::Rejected(error)) => failed(&what, error, link),
         Err(ReportError::BalanceTooLarge) => match row {
             Some(row) if !link.alone() || exceeds(row, &image) => Ok(()),
             _ => wrong("it was answered that the balance is too large"),
@@ -155,7 +155,7 @@ pub fn create(
         Err(ReportError::InsufficientTokens { balance, tokens }) => {
             insufficient(&what, [*balance, *tokens], &call.user_id, call.tokens, link)
         }
-        Err(ReportError::Database(error)) => failed(&what, error, link),
+        Err(ReportError::Database(error) | ReportError::Rejected(error)) => failed(&what, error, link),
         _ => Err(untrue(&what, format!("it was answered {outcome:?}, and there stands {row:?}"))),
     }
 }

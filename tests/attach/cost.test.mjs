@@ -1,0 +1,52 @@
+// What an attached table costs, in rows as D1 bills them, beside what the app's own statements cost. docs/attach.md states the numbers.
+
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import { Miniflare } from "miniflare";
+import { readFileSync, readdirSync } from "node:fs";
+import { attachSql } from "../../pkg/cli/attach/sql.js";
+import { statements } from "../worker/harness.mjs";
+import { MAPPING, SCHEMA, USERS } from "./database.mjs";
+
+const MIGRATIONS = new URL("../../migrations/", import.meta.url);
+const LIFE = {
+  insert: "INSERT INTO generations (gid, uid, type, prompt, state, credits_used) VALUES (1, 7, 'image', 'a fox', 'queued', 10)",
+  "another column": "UPDATE generations SET prompt = 'a red fox' WHERE gid = 1",
+  start: "UPDATE generations SET state = 'running', started_at = CURRENT_TIMESTAMP WHERE gid = 1",
+  heartbeat: "UPDATE generations SET updated_at = '2100-01-01 00:00:00' WHERE gid = 1",
+  completion: "UPDATE generations SET state = 'succeeded', finished_at = CURRENT_TIMESTAMP WHERE gid = 1",
+  "a change afterwards": "UPDATE generations SET updated_at = '2100-01-01 00:00:01' WHERE gid = 1",
+};
+
+let miniflare;
+before(() => {
+  const databases = { plain: "plain", attached: "attached" };
+  miniflare = new Miniflare({ modules: true, script: "export default {}", d1Databases: databases, cf: false, compatibilityDate: "2026-04-20" });
+});
+after(() => miniflare.dispose());
+
+/** The rows that each statement of a life writes. */
+async function life(binding, mapping) {
+  const database = await miniflare.getD1Database(binding);
+  const sql = [...readdirSync(MIGRATIONS).sort().map((name) => readFileSync(new URL(name, MIGRATIONS), "utf8")), SCHEMA, USERS, ...(mapping ? [attachSql(mapping).up] : [])];
+  for (const statement of sql.flatMap(statements)) await database.prepare(statement).run();
+  const written = {};
+  for (const [step, statement] of Object.entries(LIFE)) written[step] = (await database.prepare(statement).run()).meta.rows_written;
+  return written;
+}
+
+test("a life of an attached row writes 10 rows beside the app's own, and 2 more for each heartbeat", async () => {
+  const plain = await life("plain", null);
+  const beside = async (binding, mapping) => Object.fromEntries(Object.entries(await life(binding, mapping)).map(([step, written]) => [step, written - plain[step]]));
+  assert.deepEqual(await beside("attached", MAPPING), {
+    // The creation, its key and three indexes. The ledger notes the charge with the refund, if there is one.
+    insert: 5,
+    "another column": 0,
+    // The creation, and each index whose condition or columns hold the status.
+    start: 4,
+    // The creation, and the index that a sweep finds silent ones by.
+    heartbeat: 2,
+    completion: 1,
+    "a change afterwards": 0,
+  });
+});

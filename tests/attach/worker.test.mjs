@@ -1,0 +1,176 @@
+// The built Worker, its real sweep and a real D1 database, with a table of an app that is not changed.
+
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { after, before, test } from "node:test";
+import { attachSql } from "../../pkg/cli/attach/sql.js";
+import { HOUR, NOW, SELECT, WRITE, start, statements } from "../worker/harness.mjs";
+import { MAPPING, SCHEMA } from "./database.mjs";
+
+const { up, down } = attachSql(MAPPING);
+const when = (ms) => new Date(ms).toISOString().slice(0, 19).replace("T", " ");
+const run = async (world, sql) => {
+  for (const statement of statements(sql)) await world.database.prepare(statement).run();
+};
+const broken = async (world) => {
+  const found = {};
+  for (const query of readFileSync(new URL("../invariants.sql", import.meta.url), "utf8").split(/^-- name: /m).slice(1)) {
+    const [promise] = query.split("\n", 1);
+    const rows = await world.all(query.slice(promise.length).trim().replace(/;$/, ""));
+    if (rows.length > 0) found[promise] = rows;
+  }
+  return found;
+};
+
+let world;
+let gid = 0;
+before(async () => {
+  world = await start({ config: { policy: { kinds: { video: { attempts: 2 } } }, circuit_breaker: "off" } });
+  await run(world, SCHEMA);
+  await run(world, up);
+  await run(world, "INSERT INTO users VALUES (7, 100000)");
+});
+after(() => world.stop());
+
+const credits = async () => (await world.one("SELECT credits FROM users WHERE id = 7")).credits;
+const row = (id) => world.one("SELECT * FROM generations WHERE gid = ?", id);
+const creation = (id) => world.one("SELECT * FROM stale_drafts_creations WHERE id = ?", `generations:${id}`);
+
+/** A row that has been there for two hours. */
+async function queue({ state = "queued", type = "image" } = {}) {
+  gid += 1;
+  await world.database.batch([
+    world.database.prepare("UPDATE users SET credits = credits - 10 WHERE id = 7"),
+    world.database
+      .prepare("INSERT INTO generations (gid, uid, type, prompt, state, credits_used, created_at, started_at) VALUES (?, 7, ?, 'a fox', ?, 10, ?, ?)")
+      .bind(gid, type, state, when(NOW - 2 * HOUR), state === "running" ? when(NOW - 2 * HOUR) : null),
+  ]);
+  return gid;
+}
+
+test("cron fails a stuck row of the app, says why, and gives the credits back once", async () => {
+  const [queued, running] = [await queue(), await queue({ state: "running" })];
+  const had = await credits();
+  assert.equal(await world.cron(), "ok");
+  for (const [id, word] of [[queued, "pending"], [running, "processing"]]) {
+    const { state, error_message, finished_at } = await row(id);
+    assert.deepEqual([state, error_message, finished_at], ["error", `Generation timeout: Task stuck in ${word} status for 2.0 hours`, when(NOW)]);
+  }
+  assert.equal(await credits(), had + 20);
+  assert.equal(await world.cron(), "ok");
+  assert.equal(await credits(), had + 20);
+  // A worker of the app that knows nothing of this.
+  const { meta } = await world.database.prepare("UPDATE generations SET state = 'succeeded', result_url = 'https://cdn.example/1.png' WHERE gid = ?").bind(queued).run();
+  assert.equal((await row(queued)).state, "error");
+  assert.equal(meta.changed_db, true);
+  assert.equal((await creation(queued)).late_result_url, "https://cdn.example/1.png");
+  // Its owner sees it on our page.
+  const { drafts } = await (await world.as("7", "/api/drafts")).json();
+  const shown = drafts.find(({ id }) => id === `generations:${queued}`);
+  assert.equal(shown.refunded_tokens, 10);
+  // An operator restores it, and it is charged again.
+  const restored = await world.fetch(`/api/creations/generations:${queued}/restore`, { method: "POST", headers: { Authorization: "Bearer n0t-Used-Anywhere-Else-Cleanup-2b81c" } });
+  assert.equal(restored.status, 200, await restored.clone().text());
+  assert.deepEqual(await row(queued).then(({ state, result_url }) => [state, result_url]), ["succeeded", "https://cdn.example/1.png"]);
+  assert.equal(await credits(), had + 10);
+  assert.deepEqual(await broken(world), {});
+});
+
+test("a restore that the app's balance does not cover is refused in words", async () => {
+  const id = await queue();
+  await world.cron();
+  await run(world, `UPDATE generations SET state = 'succeeded' WHERE gid = ${id}`);
+  const had = await credits();
+  await run(world, "UPDATE users SET credits = 3 WHERE id = 7");
+  const answer = await world.fetch(`/api/creations/generations:${id}/restore`, { method: "POST", headers: { Authorization: "Bearer n0t-Used-Anywhere-Else-Cleanup-2b81c" } });
+  assert.equal(answer.status, 402, await answer.clone().text());
+  assert.match((await answer.json()).error, /insufficient tokens/);
+  assert.equal((await row(id)).state, "error");
+  await run(world, `UPDATE users SET credits = ${had} WHERE id = 7`);
+  assert.deepEqual(await broken(world), {});
+});
+
+test("a stuck row with an attempt left is queued again, and fails the next time", async () => {
+  const id = await queue({ type: "video", state: "running" });
+  const had = await credits();
+  await world.cron();
+  assert.deepEqual(await row(id).then(({ state, started_at }) => [state, started_at]), ["queued", null]);
+  assert.equal(await credits(), had);
+  await world.order({ now: NOW + 2 * HOUR });
+  await world.cron();
+  assert.equal((await row(id)).state, "error");
+  assert.equal(await credits(), had + 10);
+  await world.order({ now: NOW });
+  assert.deepEqual(await broken(world), {});
+});
+
+test("a row with a word that the mapping does not know is set aside with the reason, and keeps nobody from being refunded", async () => {
+  const [strange, fine] = [await queue(), await queue()];
+  await run(world, `UPDATE generations SET state = 'moderating' WHERE gid = ${strange}`);
+  const had = await credits();
+  const answer = await (await world.cleanup()).json();
+  assert.equal(answer.marked_as_failed, 1);
+  assert.deepEqual(answer.rejected.map(({ id }) => id), [`generations:${strange}`]);
+  assert.match(answer.rejected[0].error, /the row of generations has a status that its mapping does not count as active: expected one of 'queued', 'running'/);
+  assert.deepEqual([(await row(strange)).state, (await row(fine)).state], ["moderating", "error"]);
+  assert.equal(await credits(), had + 10);
+  await run(world, `UPDATE generations SET state = 'succeeded' WHERE gid = ${strange}`);
+  assert.equal((await creation(strange)).status, "draft");
+  assert.deepEqual(await broken(world), {});
+});
+
+const late = "result_url = 'https://cdn.example/x.png'";
+/** What an app's unguarded code writes, whatever has become of the row. */
+const WRITERS = {
+  starts: (id) => `UPDATE generations SET state = 'running', started_at = '${when(NOW)}' WHERE gid = ${id}`,
+  completes: (id) => `UPDATE generations SET state = 'succeeded', ${late} WHERE gid = ${id}`,
+  fails: (id) => `UPDATE generations SET state = 'error', error_message = 'out of memory' WHERE gid = ${id}`,
+  "shows a sign of life": (id) => `UPDATE generations SET updated_at = '${when(NOW)}' WHERE gid = ${id}`,
+  "deletes it": (id) => `DELETE FROM generations WHERE gid = ${id}`,
+  "replaces it": (id) => `INSERT OR REPLACE INTO generations (gid, uid, type, state, credits_used, ${late.split(" = ")[0]}) VALUES (${id}, 7, 'image', 'succeeded', 10, 'https://cdn.example/x.png')`,
+};
+
+for (const [writer, write] of Object.entries(WRITERS)) {
+  for (const scene of [{ state: "queued" }, { state: "running" }, { state: "running", type: "video" }]) {
+    test(`the app ${writer} at every moment of a sweep: ${scene.type ?? "image"}, ${scene.state}`, async () => {
+      for (const moment of ["before it is found", "between the decision and the write", "after it"]) {
+        const id = await queue(scene);
+        const had = await credits();
+        const sql = write(id);
+        if (moment !== "after it") await world.order({ sqlBefore: moment === "before it is found" ? SELECT : WRITE, sql: [sql] });
+        await world.cleanup();
+        if (moment === "after it") await run(world, sql);
+        await world.order({});
+        const label = `${writer}, ${moment}`;
+        const { status, sweep_id, deleted_at } = await creation(id);
+        const is = await row(id);
+        const refunded = (await credits()) - had;
+        // What was paid back has failed by a sweep, and what has failed by a sweep was paid back.
+        assert.equal(refunded, sweep_id ? 10 : 0, label);
+        if (deleted_at) assert.equal(is, null, label);
+        else if (sweep_id) assert.match(is.error_message, /^Generation timeout: /, label);
+        else assert.deepEqual([status, is.state], { queued: ["pending", "queued"], running: ["processing", "running"], succeeded: ["draft", "succeeded"], error: ["failed", "error"] }[is.state].with(1, is.state), label);
+        assert.deepEqual(await broken(world), {}, label);
+        await run(world, `DELETE FROM generations WHERE gid = ${id}`);
+      }
+    });
+  }
+}
+
+test("detach leaves the schema and the app's rows as they were", async () => {
+  const schema = () => world.all("SELECT type, name, tbl_name, sql FROM sqlite_schema WHERE name NOT GLOB '_cf_*' ORDER BY type, name");
+  const id = await queue();
+  const attached = await schema();
+  const rows = await world.all("SELECT * FROM generations");
+  await run(world, down);
+  const plain = await schema();
+  assert.deepEqual(plain, attached.filter(({ name }) => !name.startsWith("stale_drafts_attach_")));
+  assert.deepEqual(await world.all("SELECT * FROM generations"), rows);
+  await world.cron();
+  assert.equal((await row(id)).state, "queued");
+  await run(world, up);
+  assert.deepEqual(await schema(), attached);
+  await world.cron();
+  assert.equal((await row(id)).state, "error");
+  assert.deepEqual(await broken(world), {});
+});
