@@ -91,3 +91,15 @@ test("take it out again: nothing of it is left", (t) => {
   // SQLite's own table for AUTOINCREMENT stays in any database that ever had one.
   assert.deepEqual(schema().filter((name) => name !== "sqlite_sequence"), before);
 });
+
+test("the examples, and the template of a new project, are well typed", async (t) => {
+  const template = (name) => read(root, "pkg/create/template", name);
+  const path = example(t, {
+    ...Object.fromEntries(["wrangler.jsonc", "tsconfig.json", "src/index.ts"].map((name) => [name, template(name)])),
+    "src/in-your-worker.ts": files("in-your-worker")["src/index.ts"],
+    "src/service.ts": files("service")["app/src/index.ts"],
+  });
+  const run = (script, ...args) => execFileSync(process.execPath, [join(root, "node_modules", script), ...args], { cwd: path, stdio: ["ignore", "pipe", "inherit"], env: env(path) });
+  run("wrangler/bin/wrangler.js", "types");
+  run("typescript/bin/tsc", "--project", ".");
+});
