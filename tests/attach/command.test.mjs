@@ -196,7 +196,7 @@ test("in a project: its own wrangler, migrations, --check, and detached again", 
     "wrangler.jsonc": JSON.stringify({
       name: "app",
       main: "index.js",
-      compatibility_date: "2026-04-20",
+      compatibility_date: "2026-07-01",
       d1_databases: [
         { binding: "DB", database_name: "app", database_id: "aaaaaaaa-0000-4000-8000-000000000000" },
         { binding: "STALE_DRAFTS_MIGRATIONS", database_name: "app", database_id: "aaaaaaaa-0000-4000-8000-000000000000", migrations_table: "stale_drafts_migrations", migrations_dir: "theirs" },

@@ -21,7 +21,7 @@ const LIFE = {
 let miniflare;
 before(() => {
   const databases = { plain: "plain", attached: "attached", running: "running" };
-  miniflare = new Miniflare({ modules: true, script: "export default {}", d1Databases: databases, cf: false, compatibilityDate: "2026-04-20" });
+  miniflare = new Miniflare({ modules: true, script: "export default {}", d1Databases: databases, cf: false, compatibilityDate: "2026-07-01" });
 });
 after(() => miniflare.dispose());
 
