@@ -135,9 +135,9 @@ CREATE TABLE stale_drafts_creations (
     END
   ) VIRTUAL,
 
-  -- The drafts list is ordered by this: `created_at`, with the unreadable ones last.
+  -- The drafts list is ordered by this: `created_at`, with those that are no instant last, such as nanoseconds.
   listed_at INTEGER GENERATED ALWAYS AS (
-    CASE WHEN typeof(created_at) = 'integer' THEN created_at ELSE 0 END
+    CASE WHEN typeof(created_at) = 'integer' AND created_at BETWEEN 0 AND 8640000000000000 THEN created_at ELSE 0 END
   ) VIRTUAL,
 
   -- Only a sweep says so, but for what another system has timed out.
