@@ -11,17 +11,18 @@ CREATE TABLE stale_drafts_balances (
 ) WITHOUT ROWID;
 
 -- Every movement of tokens, for ever: rows are added, never changed or removed. The key is unique per creation
--- and type, so a creation is charged once, refunded once and, if it is restored, charged once more, whoever writes.
+-- and type, so a creation is charged once, refunded once and, if it is restored, charged once more, whoever writes. An app that keeps
+-- its own balances has each refund paid out into them, once: see docs/attach.md.
 CREATE TABLE stale_drafts_ledger (
   entry_key   TEXT    NOT NULL PRIMARY KEY CHECK (typeof(entry_key) = 'text' AND length(entry_key) <= 300 AND instr(entry_key, char(0)) = 0),
   user_id     TEXT    NOT NULL CHECK (typeof(user_id) = 'text' AND length(CAST(user_id AS BLOB)) BETWEEN 1 AND 200
     AND instr(user_id, char(0)) = 0 AND user_id NOT GLOB '*[' || char(1) || '-' || char(31) || char(127) || '-' || char(159) || ']*'),
-  type        TEXT    NOT NULL CHECK (type = 'grant' OR type = 'charge' OR type = 'refund' OR type = 'restore'),
+  type        TEXT    NOT NULL CHECK (type = 'grant' OR type = 'charge' OR type = 'refund' OR type = 'restore' OR type = 'payout'),
   creation_id TEXT    REFERENCES stale_drafts_creations (id),
   sweep_id    TEXT,
   tokens      INTEGER NOT NULL CHECK (typeof(tokens) = 'integer' AND abs(tokens) BETWEEN 1 AND 9007199254740991),
   created_at  INTEGER NOT NULL CHECK (typeof(created_at) = 'integer'),
-  CHECK ((type IN ('charge', 'restore')) = (tokens < 0)),
+  CHECK ((type IN ('charge', 'restore', 'payout')) = (tokens < 0)),
   CHECK ((type = 'grant') = (creation_id IS NULL)),
   CHECK (type = 'grant' OR entry_key = type || ':' || creation_id),
   CHECK (sweep_id IS NULL OR type = 'refund')
@@ -88,12 +89,12 @@ WHEN OLD.status = 'failed' AND NEW.status = 'draft' AND NEW.restored_at IS NOT N
   INSERT INTO stale_drafts_ledger (entry_key, user_id, type, creation_id, tokens, created_at)
   VALUES ('restore:' || NEW.id, NEW.user_id, 'restore', NEW.id, -NEW.tokens, NEW.restored_at);
 END;
--- Only what failed is refunded, and with what it was charged.
-CREATE TRIGGER stale_drafts_ledger_refunds_failures AFTER INSERT ON stale_drafts_ledger WHEN NEW.type = 'refund' BEGIN
+-- Only what failed is refunded or paid out, and with what it was charged.
+CREATE TRIGGER stale_drafts_ledger_refunds_failures AFTER INSERT ON stale_drafts_ledger WHEN NEW.type = 'refund' OR NEW.type = 'payout' BEGIN
   SELECT RAISE(ABORT, 'only a failed creation is refunded, to its owner, with the tokens that it was charged')
   WHERE NOT EXISTS (
     SELECT 1 FROM stale_drafts_creations
-    WHERE id = NEW.creation_id AND status = 'failed' AND user_id = NEW.user_id AND tokens = NEW.tokens
+    WHERE id = NEW.creation_id AND status = 'failed' AND user_id = NEW.user_id AND tokens = abs(NEW.tokens)
       AND settled_elsewhere = 0
   );
 END;

@@ -1,4 +1,4 @@
--- The outbox: what the rest of the app is told. An event is written in the transaction of what it is about. It is removed when it
+-- The outbox: events for the rest of the app. An event is written in the transaction of what it is about. It is removed when it
 -- has been delivered; one that can't be delivered stays, as a dead letter.
 INSERT INTO stale_drafts_schema (version) VALUES (3);
 
