@@ -90,22 +90,40 @@ fn an_entry_of_the_ledger_has_a_plausible_time() {
 }
 
 #[test]
-fn a_refund_is_paid_out_once_and_only_if_there_was_one() {
-    let database = database();
-    add(&database, "c", json!({ "tokens": 30 }));
-    let payout = |tokens: i64| {
-        database.takes(&format!(
-            "INSERT INTO stale_drafts_ledger (entry_key, user_id, type, creation_id, tokens, created_at)
-             SELECT 'payout:' || id, user_id, 'payout', id, {tokens}, {NOW} FROM stale_drafts_creations WHERE id = 'c'"
-        ))
-    };
-    let balance = || database.read("SELECT tokens FROM stale_drafts_balances");
-    let before = balance();
-    assert!(!payout(-30), "it has not failed");
-    database.write("UPDATE stale_drafts_creations SET status = 'failed' WHERE id = 'c'");
-    assert_ne!(balance(), before);
-    assert!(!payout(30) && !payout(-29) && !payout(-31));
-    assert!(payout(-30));
-    assert_eq!(balance(), before);
-    assert!(!payout(-30), "it is paid out");
+fn a_balance_that_the_app_keeps_is_none_here() {
+    for (fails, restored) in [(true, false), (false, false), (true, true)] {
+        let database = database();
+        add(&database, "own", json!({ "tokens": 5 }));
+        let before = database.read("SELECT user_id, tokens FROM stale_drafts_balances");
+        add(&database, "c", json!({ "tokens": 30, "balance_elsewhere": 1 }));
+        assert_eq!(database.read("SELECT user_id, tokens FROM stale_drafts_balances"), before);
+        if fails {
+            database.write("UPDATE stale_drafts_creations SET status = 'failed', late_at = 1, late_result_url = 'https://a.example' WHERE id = 'c'");
+        }
+        if restored {
+            let restore = "UPDATE stale_drafts_creations SET status = 'draft', result_url = late_result_url, restored_at = 2 WHERE id = 'c'";
+            database.write(restore);
+        }
+        assert_eq!(database.read("SELECT user_id, tokens FROM stale_drafts_balances"), before);
+        let entries = database
+            .read("SELECT type, tokens FROM stale_drafts_ledger WHERE creation_id = 'c' ORDER BY type");
+        let mut expected = Vec::new();
+        if fails {
+            expected.extend([json!(["charge", -30]), json!(["refund", 30])]);
+        }
+        if restored {
+            expected.push(json!(["restore", -30]));
+        }
+        assert_eq!(entries, expected);
+        assert!(!database.takes("UPDATE stale_drafts_creations SET balance_elsewhere = 1 - balance_elsewhere"));
+        if fails {
+            // Only where it was neither charged nor refunded could another row take its place.
+            let again = "INSERT OR REPLACE INTO stale_drafts_creations (id, user_id, kind, prompt, status, tokens, balance_elsewhere)
+                 VALUES ('c', 'u', 'image', '', 'pending', 30, 1)";
+            assert!(!database.takes(again));
+        }
+    }
+    let over = "INSERT INTO stale_drafts_creations (id, user_id, kind, prompt, status, tokens, balance_elsewhere)
+         VALUES ('d', 'u', 'image', '', 'failed', 30, 1)";
+    assert!(!database().takes(over), "it would be refunded without a charge");
 }

@@ -80,13 +80,11 @@ ${fields.map(([field, sql]) => `  ${sql} AS ${field}`).join(",\n")}
   FROM ${name(m.table)} AS app
 ) AS r;
 
--- A row comes in. What the app has charged is granted and charged here, so it changes no balance of ours. A heartbeat is one that is
--- later than the creation.
+-- A row comes in. The app keeps the balance: it has charged, and what goes back is paid into it. A heartbeat is one that is later
+-- than the creation.
 CREATE TRIGGER ${name(`${prefix(m.table)}_mirror`)} INSTEAD OF INSERT ON ${view} BEGIN
-  INSERT INTO stale_drafts_ledger (entry_key, user_id, type, tokens, created_at)
-  SELECT 'attach:' || NEW.new_id, NEW.user_id, 'grant', NEW.tokens, ${NOW} WHERE NEW.tokens > 0;
-  INSERT INTO stale_drafts_creations (id, user_id, kind, prompt, status, tokens, created_at, started_at, heartbeat_at)
-  VALUES (NEW.new_id, NEW.user_id, NEW.kind, NEW.prompt, NEW.status, NEW.tokens, NEW.created_at, NEW.started_at,
+  INSERT INTO stale_drafts_creations (id, user_id, kind, prompt, status, tokens, balance_elsewhere, created_at, started_at, heartbeat_at)
+  VALUES (NEW.new_id, NEW.user_id, NEW.kind, NEW.prompt, NEW.status, NEW.tokens, 1, NEW.created_at, NEW.started_at,
     iif(NEW.heartbeat_at > ifnull(NEW.created_at, 0), NEW.heartbeat_at, NULL));
 END;
 
