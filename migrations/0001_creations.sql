@@ -73,8 +73,8 @@ CREATE TABLE stale_drafts_creations (
   restored_at  INTEGER CHECK (typeof(restored_at) IN ('integer', 'null')),
   -- 1: it was over before it came in, and another system has charged it, and refunded it if it failed. Its insert moves no tokens.
   settled_elsewhere INTEGER NOT NULL DEFAULT 0 CHECK (settled_elsewhere = 0 OR settled_elsewhere = 1 AND status NOT IN ('pending', 'processing')),
-  -- 1: the app keeps its owner's balance itself, in which it has charged it: see docs/attach.md. So what comes from there is granted
-  -- before it is charged here, what goes back is paid out at once, and the balance here stays as it is.
+  -- 1: the app keeps its owner's balance itself, and has charged it there: see docs/attach.md. The ledger notes the charge only when
+  -- it is refunded, both at once, so that the balance here stays as it is.
   balance_elsewhere INTEGER NOT NULL DEFAULT 0 CHECK (balance_elsewhere = 0 OR balance_elsewhere = 1),
   -- When its owner deleted it: prompt and results are gone then, the row stays for the ledger.
   deleted_at   INTEGER CHECK (typeof(deleted_at) IN ('integer', 'null')),
@@ -135,9 +135,9 @@ CREATE TABLE stale_drafts_creations (
     END
   ) VIRTUAL,
 
-  -- The drafts list is ordered by this: `created_at`, with the unreadable ones last.
+  -- The drafts list is ordered by this: `created_at`, with those that are no instant last, such as nanoseconds.
   listed_at INTEGER GENERATED ALWAYS AS (
-    CASE WHEN typeof(created_at) = 'integer' THEN created_at ELSE 0 END
+    CASE WHEN typeof(created_at) = 'integer' AND created_at BETWEEN 0 AND 8640000000000000 THEN created_at ELSE 0 END
   ) VIRTUAL,
 
   -- Only a sweep says so, but for what another system has timed out.

@@ -11,18 +11,17 @@ CREATE TABLE stale_drafts_balances (
 ) WITHOUT ROWID;
 
 -- Every movement of tokens, for ever: rows are added, never changed or removed. The key is unique per creation
--- and type, so a creation is charged once, refunded once and, if it is restored, charged once more, whoever writes. An app that keeps
--- its own balances has each refund paid out into them, once: see docs/attach.md.
+-- and type, so a creation is charged once, refunded once and, if it is restored, charged once more, whoever writes.
 CREATE TABLE stale_drafts_ledger (
   entry_key   TEXT    NOT NULL PRIMARY KEY CHECK (typeof(entry_key) = 'text' AND length(entry_key) <= 300 AND instr(entry_key, char(0)) = 0),
   user_id     TEXT    NOT NULL CHECK (typeof(user_id) = 'text' AND length(CAST(user_id AS BLOB)) BETWEEN 1 AND 200
     AND instr(user_id, char(0)) = 0 AND user_id NOT GLOB '*[' || char(1) || '-' || char(31) || char(127) || '-' || char(159) || ']*'),
-  type        TEXT    NOT NULL CHECK (type = 'grant' OR type = 'charge' OR type = 'refund' OR type = 'restore' OR type = 'payout'),
+  type        TEXT    NOT NULL CHECK (type = 'grant' OR type = 'charge' OR type = 'refund' OR type = 'restore'),
   creation_id TEXT    REFERENCES stale_drafts_creations (id),
   sweep_id    TEXT,
   tokens      INTEGER NOT NULL CHECK (typeof(tokens) = 'integer' AND abs(tokens) BETWEEN 1 AND 9007199254740991),
   created_at  INTEGER NOT NULL CHECK (typeof(created_at) = 'integer'),
-  CHECK ((type IN ('charge', 'restore', 'payout')) = (tokens < 0)),
+  CHECK ((type IN ('charge', 'restore')) = (tokens < 0)),
   CHECK ((type = 'grant') = (creation_id IS NULL)),
   CHECK (type = 'grant' OR entry_key = type || ':' || creation_id),
   CHECK (sweep_id IS NULL OR type = 'refund')
@@ -59,9 +58,7 @@ END;
 -- A creation is charged when it is made; one that is brought in as failed already is refunded at once. What was settled elsewhere
 -- is neither: see docs/import.md. An entry has the row's time where that can be one: seconds would date it to 1970.
 CREATE TRIGGER stale_drafts_creations_are_charged AFTER INSERT ON stale_drafts_creations
-WHEN NEW.tokens > 0 AND NEW.settled_elsewhere = 0 BEGIN
-  INSERT INTO stale_drafts_ledger (entry_key, user_id, type, tokens, created_at)
-  SELECT 'app:charge:' || NEW.id, NEW.user_id, 'grant', NEW.tokens, CAST(unixepoch('subsec') * 1000 AS INTEGER) WHERE NEW.balance_elsewhere = 1;
+WHEN NEW.tokens > 0 AND NEW.settled_elsewhere = 0 AND NEW.balance_elsewhere = 0 BEGIN
   INSERT INTO stale_drafts_ledger (entry_key, user_id, type, creation_id, tokens, created_at)
   VALUES ('charge:' || NEW.id, NEW.user_id, 'charge', NEW.id, -NEW.tokens,
           iif(typeof(NEW.created_at) = 'integer' AND NEW.created_at BETWEEN 1000000000000 AND 8640000000000000,
@@ -69,14 +66,16 @@ WHEN NEW.tokens > 0 AND NEW.settled_elsewhere = 0 BEGIN
   INSERT INTO stale_drafts_ledger (entry_key, user_id, type, creation_id, tokens, created_at)
   SELECT 'refund:' || NEW.id, NEW.user_id, 'refund', NEW.id, NEW.tokens, CAST(unixepoch('subsec') * 1000 AS INTEGER)
   WHERE NEW.status = 'failed';
-  INSERT INTO stale_drafts_ledger (entry_key, user_id, type, creation_id, tokens, created_at)
-  SELECT 'payout:' || NEW.id, NEW.user_id, 'payout', NEW.id, -NEW.tokens, CAST(unixepoch('subsec') * 1000 AS INTEGER)
-  WHERE NEW.status = 'failed' AND NEW.balance_elsewhere = 1;
+END;
+CREATE TRIGGER stale_drafts_creations_elsewhere_begin_active AFTER INSERT ON stale_drafts_creations
+WHEN NEW.balance_elsewhere = 1 AND NEW.settled_elsewhere = 0 AND NEW.status NOT IN ('pending', 'processing') BEGIN
+  SELECT RAISE(ABORT, 'a creation with balance_elsewhere = 1 comes in as pending or processing, or with settled_elsewhere = 1');
 END;
 -- A REPLACE by one that is not charged would keep the charge and lose what is refunded; any other is rejected by its charge's key.
 -- What was settled elsewhere has an entry only if it was restored.
 CREATE TRIGGER stale_drafts_creations_are_not_replaced AFTER INSERT ON stale_drafts_creations
-WHEN (NEW.tokens = 0 OR NEW.settled_elsewhere = 1) AND EXISTS (SELECT 1 FROM stale_drafts_ledger WHERE entry_key = 'charge:' || NEW.id)
+WHEN (NEW.tokens = 0 OR NEW.settled_elsewhere = 1 OR NEW.balance_elsewhere = 1)
+  AND EXISTS (SELECT 1 FROM stale_drafts_ledger WHERE entry_key = 'charge:' || NEW.id)
   OR EXISTS (SELECT 1 FROM stale_drafts_ledger WHERE entry_key = 'restore:' || NEW.id) BEGIN
   SELECT RAISE(ABORT, 'a creation that was charged can''t be replaced: the ledger refers to it');
 END;
@@ -87,9 +86,10 @@ WHEN NEW.status = 'failed' AND OLD.status <> 'failed' AND NEW.tokens > 0 BEGIN
   VALUES ('refund:' || NEW.id, NEW.user_id, 'refund', NEW.id, NEW.sweep_id, NEW.tokens,
           iif(typeof(NEW.finished_at) = 'integer' AND NEW.finished_at BETWEEN 1000000000000 AND 8640000000000000,
             NEW.finished_at, CAST(unixepoch('subsec') * 1000 AS INTEGER)));
-  -- A sweep has credited the balance before, for all that it is about to fail.
   INSERT INTO stale_drafts_ledger (entry_key, user_id, type, creation_id, tokens, created_at)
-  SELECT 'payout:' || NEW.id, NEW.user_id, 'payout', NEW.id, -NEW.tokens, CAST(unixepoch('subsec') * 1000 AS INTEGER)
+  SELECT 'charge:' || NEW.id, NEW.user_id, 'charge', NEW.id, -NEW.tokens,
+         iif(typeof(NEW.created_at) = 'integer' AND NEW.created_at BETWEEN 1000000000000 AND 8640000000000000,
+           NEW.created_at, CAST(unixepoch('subsec') * 1000 AS INTEGER))
   WHERE NEW.balance_elsewhere = 1;
 END;
 -- A failed creation that is restored is charged again, with what went back; a balance that does not cover it refuses.
@@ -100,12 +100,12 @@ WHEN OLD.status = 'failed' AND NEW.status = 'draft' AND NEW.restored_at IS NOT N
   INSERT INTO stale_drafts_ledger (entry_key, user_id, type, creation_id, tokens, created_at)
   VALUES ('restore:' || NEW.id, NEW.user_id, 'restore', NEW.id, -NEW.tokens, NEW.restored_at);
 END;
--- Only what failed is refunded or paid out, and with what it was charged.
-CREATE TRIGGER stale_drafts_ledger_refunds_failures AFTER INSERT ON stale_drafts_ledger WHEN NEW.type = 'refund' OR NEW.type = 'payout' BEGIN
+-- Only what failed is refunded, and with what it was charged.
+CREATE TRIGGER stale_drafts_ledger_refunds_failures AFTER INSERT ON stale_drafts_ledger WHEN NEW.type = 'refund' BEGIN
   SELECT RAISE(ABORT, 'only a failed creation is refunded, to its owner, with the tokens that it was charged')
   WHERE NOT EXISTS (
     SELECT 1 FROM stale_drafts_creations
-    WHERE id = NEW.creation_id AND status = 'failed' AND user_id = NEW.user_id AND tokens = abs(NEW.tokens)
+    WHERE id = NEW.creation_id AND status = 'failed' AND user_id = NEW.user_id AND tokens = NEW.tokens
       AND settled_elsewhere = 0
   );
 END;

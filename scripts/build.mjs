@@ -3,7 +3,7 @@
 
 import { createHash } from "node:crypto";
 import { cpSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { join, relative } from "node:path";
 import { pathToFileURL } from "node:url";
 import { gzipSync } from "node:zlib";
 import { buildPackage } from "./build-package.mjs";
@@ -26,10 +26,20 @@ async function buildPages() {
   const took = performance.now() - begun;
   if (took > 1_000) note(`✓ Building the npm package: ${duration(took)}`);
   const [from, to] = [join(root, "pkg/dist"), join(root, "www/stale-drafts")];
-  if (existsSync(to) && newest(to) >= newest(from)) return;
+  // The package's last file, and not what the Worker puts beside it later.
+  if (existsSync(to) && newest(to) >= newest(join(from, "draft.wasm"))) return;
   rmSync(to, { recursive: true, force: true });
-  // WebAssembly, and the JavaScript that it falls back to; without the entry for React, which no page here uses.
-  for (const flavour of ["esm", "js"]) cpSync(join(from, flavour), join(to, flavour), { recursive: true, filter: (file) => !file.endsWith("react.js") });
+  for (const file of reached(["client", "element", "index"].map((entry) => join(from, `esm/${entry}.js`)))) cpSync(file, join(to, relative(from, file)));
+}
+
+/** What pages load with these modules: WebAssembly, and the JavaScript that it falls back to. */
+function reached(files, all = new Set()) {
+  for (const file of files.filter((file) => !all.has(file))) {
+    all.add(file);
+    const imports = readFileSync(file, "utf8").matchAll(/(?<=["'])\.\.?\/[\w./-]+\.js(?=["'])/g);
+    reached([...imports].map(([path]) => join(file, "..", path)), all);
+  }
+  return all;
 }
 
 const FEATURES = ["--no-default-features", "--features", "worker"];

@@ -73,6 +73,7 @@ const SUITES = {
     commands: () => [node("tests/package", (name) => name.endsWith(CONSUMERS))],
   },
   init: { before: build, commands: () => [node("tests/init")] },
+  attach: { before: build, commands: () => [node("tests/attach")] },
   page: {
     before: async () => {
       await build();

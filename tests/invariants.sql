@@ -10,10 +10,10 @@ FROM (SELECT user_id, sum(tokens) AS sum FROM stale_drafts_ledger GROUP BY user_
 FULL JOIN stale_drafts_balances USING (user_id)
 WHERE sum IS NOT tokens;
 
--- name: every creation that costs something was charged, once, here or elsewhere
+-- name: every creation that costs something was charged, once, here or elsewhere: there, it is noted with the refund
 SELECT c.id, c.tokens, l.tokens AS charged
 FROM stale_drafts_creations AS c LEFT JOIN stale_drafts_ledger AS l ON l.creation_id = c.id AND l.type = 'charge'
-WHERE l.tokens IS NOT iif(c.settled_elsewhere = 0, nullif(-c.tokens, 0), NULL);
+WHERE l.tokens IS NOT iif(c.settled_elsewhere = 0 AND (c.balance_elsewhere = 0 OR c.status = 'failed' OR c.restored_at IS NOT NULL), nullif(-c.tokens, 0), NULL);
 
 -- name: what failed or was restored was refunded, once and in full, and nothing else
 SELECT c.id, c.status, c.tokens, l.tokens AS refunded
@@ -24,13 +24,6 @@ WHERE l.tokens IS NOT iif(c.settled_elsewhere = 0 AND (c.status = 'failed' OR c.
 SELECT c.id, c.restored_at, l.tokens AS charged
 FROM stale_drafts_creations AS c LEFT JOIN stale_drafts_ledger AS l ON l.creation_id = c.id AND l.type = 'restore'
 WHERE l.tokens IS NOT iif(c.restored_at IS NOT NULL, nullif(-c.tokens, 0), NULL);
-
--- name: what was refunded is paid out where the app keeps the balance, once and in full, and nowhere else
-SELECT c.id, r.tokens AS refunded, p.tokens AS paid_out
-FROM stale_drafts_creations AS c
-LEFT JOIN stale_drafts_ledger AS r ON r.creation_id = c.id AND r.type = 'refund'
-LEFT JOIN stale_drafts_ledger AS p ON p.creation_id = c.id AND p.type = 'payout'
-WHERE p.tokens IS NOT iif(c.balance_elsewhere = 1, -r.tokens, NULL);
 
 -- name: no type of entry is twice in the ledger for one creation
 SELECT creation_id, type, count(*) AS entries

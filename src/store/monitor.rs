@@ -116,7 +116,7 @@ const NEXT_BALANCE: &str = "WITH next AS (SELECT user_id, tokens FROM stale_draf
        (SELECT coalesce(sum(l.tokens), 0) FROM stale_drafts_ledger AS l INDEXED BY stale_drafts_ledger_grants
         WHERE l.type = 'grant' AND l.user_id = next.user_id)
        + (SELECT coalesce(sum(l.tokens), 0) FROM own CROSS JOIN stale_drafts_ledger AS l
-          ON l.entry_key IN ('charge:' || own.id, 'refund:' || own.id, 'restore:' || own.id, 'payout:' || own.id)) AS ledger
+          ON l.entry_key IN ('charge:' || own.id, 'refund:' || own.id, 'restore:' || own.id)) AS ledger
      FROM next";
 
 const CHECKED: &str = "UPDATE stale_drafts_ledger_check SET user_id = ?1, differs = ?2";

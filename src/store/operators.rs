@@ -46,7 +46,7 @@ const ONE: &str = concat!(
 );
 
 const LEDGER_OF: &str = "SELECT entry_key, type, tokens, created_at, sweep_id FROM stale_drafts_ledger
-     WHERE entry_key IN ('charge:' || ?1, 'refund:' || ?1, 'restore:' || ?1, 'payout:' || ?1) ORDER BY created_at, entry_key";
+     WHERE entry_key IN ('charge:' || ?1, 'refund:' || ?1, 'restore:' || ?1) ORDER BY created_at, entry_key";
 
 const SWEEPS_OF: &str = concat!(
     "SELECT ",

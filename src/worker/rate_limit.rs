@@ -4,6 +4,7 @@ use std::net::Ipv6Addr;
 
 use axum::extract::Request;
 use axum::http::StatusCode;
+use axum::http::header::ORIGIN;
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 
@@ -34,7 +35,10 @@ pub(super) async fn limit(Invocation { env, .. }: Invocation, request: Request, 
     {
         let message = "too many requests: try again in a minute";
         let refused = Problem::new(StatusCode::TOO_MANY_REQUESTS, message).into_response();
-        // Without saying so, a listed origin's page would only see that something failed.
+        // A listed origin's page would only see that something failed. For others the configuration is not read: this is to be cheap.
+        if !request.headers().contains_key(ORIGIN) {
+            return refused;
+        }
         let allowed = config(&env).map(|config| config.allowed_origins).unwrap_or_default();
         return Sharing::of(&allowed, &request).mark(refused);
     }

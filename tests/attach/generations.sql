@@ -105,10 +105,10 @@ WHEN NEW."state" IS NOT OLD."state" OR NEW."updated_at" IS NOT OLD."updated_at" 
   WHERE deleted_at IS NULL AND NEW."gid" IS NOT OLD."gid" AND id = ifnull(
     (SELECT max(id) FROM stale_drafts_creations WHERE id > 'generations:' || OLD."gid" || '~' AND id < 'generations:' || OLD."gid" || '~~'),
     'generations:' || OLD."gid");
-  -- Its price is known only now: nothing was charged for it yet, so it comes in anew.
+  -- Its price has changed. Nothing was noted of it yet, unless there was an attempt before, so it comes in anew.
   DELETE FROM stale_drafts_creations
-  WHERE id = (SELECT id FROM "stale_drafts_attach_generations" WHERE app_id = NEW."gid") AND status IN ('pending', 'processing') AND tokens = 0 AND attempt = 1 AND NEW."credits_used" IS NOT OLD."credits_used"
-    AND (SELECT tokens > 0 AND status IN ('pending', 'processing') FROM "stale_drafts_attach_generations" WHERE app_id = NEW."gid")
+  WHERE id = (SELECT id FROM "stale_drafts_attach_generations" WHERE app_id = NEW."gid") AND status IN ('pending', 'processing') AND attempt = 1 AND NEW."credits_used" IS NOT OLD."credits_used"
+    AND (SELECT problem IS NULL AND status IN ('pending', 'processing') AND tokens <> stale_drafts_creations.tokens FROM "stale_drafts_attach_generations" WHERE app_id = NEW."gid")
     AND NOT EXISTS (SELECT 1 FROM stale_drafts_rejected WHERE creation_id = stale_drafts_creations.id);
   -- It comes in, if it could not before.
   INSERT INTO "stale_drafts_attach_generations" (new_id, user_id, kind, prompt, status, tokens, created_at, started_at, heartbeat_at)

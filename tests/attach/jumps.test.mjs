@@ -148,20 +148,38 @@ test("nobody to refund: the sweep's write is rejected with the reason, and the r
   app.check();
 });
 
-test("a price that is known only later is charged then; a later change is not followed", () => {
+test("a price that changes is followed in the first attempt, and kept in a later one", () => {
   const app = open({ before: USERS });
   const gid = queue(app, { credits_used: null });
   assert.equal(app.creation(gid).tokens, 0);
-  app.run("UPDATE generations SET credits_used = 10 WHERE gid = ?", gid);
-  assert.equal(app.creation(gid).tokens, 10);
-  app.run("UPDATE generations SET credits_used = 30 WHERE gid = ?", gid);
+  for (const price of [10, 30, 0, 20]) {
+    app.run("UPDATE generations SET credits_used = ? WHERE gid = ?", price, gid);
+    assert.equal(app.creation(gid).tokens, price);
+  }
+  app.run("UPDATE generations SET credits_used = -1 WHERE gid = ?", gid);
+  assert.equal(app.creation(gid).tokens, 20, "what is no price changes nothing");
+  app.run("UPDATE generations SET state = 'running', credits_used = 20 WHERE gid = ?", gid);
+  app.sweep({ retry: true });
+  app.run("UPDATE generations SET credits_used = 50 WHERE gid = ?", gid);
   app.sweep();
-  assert.equal(app.credits(7), 110);
+  assert.equal(app.credits(7), 120);
   app.check();
   // Its price at the end is no price of what waits.
   const other = queue(app, { credits_used: null });
   app.run("UPDATE generations SET credits_used = 10, state = 'succeeded' WHERE gid = ?", other);
   assert.deepEqual(pick(app.creation(other), "status", "tokens"), { status: "draft", tokens: 0 });
+  app.check();
+});
+
+test("no balance of ours ever changes", () => {
+  const app = open({ before: USERS });
+  const [out, failed, gone] = [queue(app), queue(app), queue(app)];
+  set(app, failed, "error");
+  app.run("DELETE FROM generations WHERE gid = ?", gone);
+  app.sweep();
+  set(app, out, "succeeded");
+  app.restore(out);
+  assert.deepEqual([app.balance(7), app.credits(7)], [0, 100]);
   app.check();
 });
 

@@ -119,6 +119,24 @@ test("a row with a word that the mapping does not know is set aside with the rea
   assert.deepEqual(await broken(world), {});
 });
 
+test("a time-out of an attached row writes four rows more: the app's row and balance, the charge, and what it leaves here", async () => {
+  const written = async (work) => {
+    await work();
+    await world.cost();
+    const { marked_as_failed } = await (await world.cleanup()).json();
+    assert.equal(marked_as_failed, 1);
+    return (await world.cost()).rows_written;
+  };
+  await world.grant("ada", 100);
+  // The first of an hour writes more, and so does what watches.
+  await world.create({ id: "warm" });
+  await world.cleanup();
+  const attached = await written(() => queue());
+  const own = await written(() => world.create({ id: "own" }));
+  assert.equal(attached - own, 4);
+  assert.deepEqual(await broken(world), {});
+});
+
 const late = "result_url = 'https://cdn.example/x.png'";
 /** What an app's unguarded code writes, whatever has become of the row. */
 const WRITERS = {

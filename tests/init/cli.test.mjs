@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { folder, project, read, root, run, tooLong } from "./harness.mjs";
 
-const COMMANDS = ["init", "dev"];
+const COMMANDS = ["init", "attach", "dev"];
 
 test("help and version, at 80 columns", async (t) => {
   const path = folder(t);

@@ -14,7 +14,7 @@ const JSONC = `{
   // the app
   "name": "app",
   "main": "src/index.ts",
-  "compatibility_date": "2026-04-20",
+  "compatibility_date": "2026-07-01",
   "d1_databases": [
     { "binding": "DB", "database_name": "app", "database_id": "${ID}" }
   ]
@@ -22,7 +22,7 @@ const JSONC = `{
 `;
 const TOML = `name = "app" # the app
 main = "src/index.ts"
-compatibility_date = "2026-04-20"
+compatibility_date = "2026-07-01"
 
 [[d1_databases]]
 binding = "DB"
@@ -156,7 +156,7 @@ test("several databases: one is named, or chosen on a terminal", async (t) => {
 });
 
 test("without a database there is one, which the first deployment creates", async (t) => {
-  const path = project(t, { "wrangler.toml": 'name = "app"\nmain = "src/index.ts"\ncompatibility_date = "2026-04-20"\n' });
+  const path = project(t, { "wrangler.toml": 'name = "app"\nmain = "src/index.ts"\ncompatibility_date = "2026-07-01"\n' });
   const { output } = await run(path, ["init", "--yes"]);
   const { database_name: _, database_id: __, binding: ___, ...migrations } = MIGRATIONS;
   assert.deepEqual(settings(path, "wrangler.toml").d1_databases, [{ binding: "DB", ...migrations }]);

@@ -53,6 +53,33 @@ fn a_page_is_the_newest_first_and_goes_on_after_the_last() {
 }
 
 #[test]
+fn whatever_a_time_is_its_creation_is_listed() {
+    let database = database();
+    // In seconds, microseconds and nanoseconds; before 1970; and the last instants of a Date and of an integer.
+    let times: [i64; 6] = [
+        1_700_000_000,
+        1_700_000_000_000_000,
+        1_700_000_000_000_000_000,
+        -5,
+        8_640_000_000_000_000,
+        i64::MAX,
+    ];
+    for (number, created_at) in times.iter().enumerate() {
+        add(&database, &format!("c{number}"), json!({ "created_at": created_at, "status": "draft" }));
+    }
+    let all = ["c4", "c1", "c0", "c5", "c3", "c2"];
+    assert_eq!(ids(&database.one(store::page("anna", &Page::first(), 9))), all);
+    assert_eq!(ids(&database.one(store::page_of_all("anna", None, &Page::first(), 9))), all);
+    let mut after = Page::first();
+    for id in all {
+        let row = store::page_rows(&database.one(store::page("anna", &after, 1))).unwrap().remove(0);
+        assert_eq!(row.creation.id, id);
+        after = Page { listed_at: row.listed_at, id: row.creation.id };
+        assert!(after.listed_at <= 1 << 53, "a cursor holds it");
+    }
+}
+
+#[test]
 fn operators_see_what_is_deleted_too_and_one_status_if_they_ask() {
     let database = listed();
     let of =

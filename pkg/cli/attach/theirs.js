@@ -55,10 +55,10 @@ export function theirTriggers(m) {
     : "";
   const reprice = priced
     ? `
-  -- Its price is known only now: nothing was charged for it yet, so it comes in anew.
+  -- Its price has changed. Nothing was noted of it yet, unless there was an attempt before, so it comes in anew.
   DELETE FROM stale_drafts_creations
-  WHERE id = ${creationOf("NEW")} AND status IN ('pending', 'processing') AND tokens = 0 AND attempt = 1 AND ${differs(priced)}
-    AND (SELECT tokens > 0 AND status IN ('pending', 'processing') FROM ${view} WHERE ${mine})
+  WHERE id = ${creationOf("NEW")} AND status IN ('pending', 'processing') AND attempt = 1 AND ${differs(priced)}
+    AND (SELECT problem IS NULL AND status IN ('pending', 'processing') AND tokens <> stale_drafts_creations.tokens FROM ${view} WHERE ${mine})
     AND NOT EXISTS (SELECT 1 FROM stale_drafts_rejected WHERE creation_id = stale_drafts_creations.id);`
     : "";
   // Before it is followed to its new status: one that has only just started has not been put back.

@@ -1,0 +1,3 @@
+import { staleDrafts } from "stale-drafts/worker";
+
+export const drafts = staleDrafts();

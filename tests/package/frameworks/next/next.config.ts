@@ -1,0 +1,6 @@
+import { initOpenNextCloudflareForDev } from "@opennextjs/cloudflare";
+import type { NextConfig } from "next";
+
+void initOpenNextCloudflareForDev();
+
+export default {} satisfies NextConfig;

@@ -1,0 +1,10 @@
+declare global {
+  namespace App {
+    interface Platform {
+      env: Env;
+      ctx: ExecutionContext;
+    }
+  }
+}
+
+export {};

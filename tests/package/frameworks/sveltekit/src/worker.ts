@@ -1,0 +1,4 @@
+import { staleDrafts } from "stale-drafts/worker";
+import app from "../.svelte-kit/cloudflare/_worker.js";
+
+export default { fetch: app.fetch, scheduled: staleDrafts().scheduled };
