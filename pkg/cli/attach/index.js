@@ -72,6 +72,7 @@ function givenBy(values) {
   const given = Object.fromEntries(TEXTS.filter((flag) => values[flag] !== undefined).map((flag) => [flag.replaceAll("-", "_"), values[flag]]));
   if (values.refund !== undefined && values["refund-sql"] !== undefined) throw new Usage("--refund and --refund-sql can't both be given");
   if (values["charge-sql"] !== undefined && values["refund-sql"] === undefined) throw new Usage("--charge-sql goes with --refund-sql");
+  if (values["refund-failures"] && values.refund === "none") throw new Usage("--refund-failures goes with a refund, and --refund is none");
   return values["refund-failures"] ? { ...given, refund_failures: true } : given;
 }
 
