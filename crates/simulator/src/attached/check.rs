@@ -69,7 +69,10 @@ fn written(before: &Image, after: &Image, theirs: &TheirsCall, left: &Left) -> R
     for (id, now) in &after.creations {
         let then = before.creations.get(id);
         if then != Some(now) && !touched(id) {
-            return Err(Violation::new("only-what-was-asked", format!("{write} changed {id}: {}", state(now))));
+            return Err(Violation::new(
+                "only-what-was-asked",
+                format!("{write} changed {id}: {}", state(now)),
+            ));
         }
         if let Some(then) = then.filter(|then| then.sweep_id.is_some()) {
             timed_out(then, now, theirs, left)?;
@@ -111,7 +114,9 @@ fn timed_out(then: &Creation, now: &Creation, theirs: &TheirsCall, left: &Left) 
 /// A creation that was active follows its row.
 fn mirrored(before: &Image, after: &Image, gid: i64, theirs: &TheirsCall) -> Result<(), Violation> {
     let id = before.creation_of(gid);
-    let (Some(then), Some(now)) = (before.creations.get(&id), after.creations.get(&id)) else { return Ok(()) };
+    let (Some(then), Some(now)) = (before.creations.get(&id), after.creations.get(&id)) else {
+        return Ok(());
+    };
     let (Some(was), Some(row)) = (before.app.rows.get(&gid), after.app.rows.get(&gid)) else { return Ok(()) };
     if then.status.active().is_none() {
         return Ok(());
@@ -125,7 +130,8 @@ fn mirrored(before: &Image, after: &Image, gid: i64, theirs: &TheirsCall) -> Res
     match (row.state(), now.status) {
         ("succeeded", Status::Draft) if now.result_url.as_deref() == result => {}
         ("succeeded", _) => return fail("the-mirror-agrees", "the row has a result"),
-        ("error", Status::Failed) if now.error.as_deref().unwrap_or_default() == row.text("error_message") => {}
+        ("error", Status::Failed)
+            if now.error.as_deref().unwrap_or_default() == row.text("error_message") => {}
         ("error", _) => return fail("the-mirror-agrees", "the row has failed"),
         _ => {}
     }

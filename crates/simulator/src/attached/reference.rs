@@ -135,16 +135,27 @@ pub fn ours(before: &Image, after: &Image) -> Result<App, String> {
         let was = if restored { &["error"][..] } else { &["queued", "running"] };
         if !was.contains(&row.state()) {
             let state = row.state();
-            return Err(format!("{id} is {}, and its row was `{state}`: expected one of {was:?}", now.status));
+            return Err(format!(
+                "{id} is {}, and its row was `{state}`: expected one of {was:?}",
+                now.status
+            ));
         }
         written(row, now);
-        let tokens = if retried { 0 } else if failed { now.tokens } else { now.tokens.saturating_neg() };
+        let tokens = if retried {
+            0
+        } else if failed {
+            now.tokens
+        } else {
+            now.tokens.saturating_neg()
+        };
         if tokens == 0 {
             continue;
         }
         match now.user_id.parse().ok().and_then(|user: i64| app.credits.get_mut(&user)) {
             Some(credits) => *credits = credits.saturating_add(tokens),
-            None => return Err(format!("{id} moves {tokens} tokens, and the app has no user {}", now.user_id)),
+            None => {
+                return Err(format!("{id} moves {tokens} tokens, and the app has no user {}", now.user_id));
+            }
         }
         if restored && app.credits.values().any(|credits| *credits < 0) {
             return Err(format!("{id} was restored, and user {} can't pay for it", now.user_id));
@@ -166,7 +177,11 @@ fn written(row: &mut Row, creation: &Creation) {
             row.0.extend([("state", text("error")), ("error_message", error), ("finished_at", finished)]);
         }
         Status::Draft => {
-            row.0.extend([("state", text("succeeded")), ("error_message", Value::Null), ("finished_at", finished)]);
+            row.0.extend([
+                ("state", text("succeeded")),
+                ("error_message", Value::Null),
+                ("finished_at", finished),
+            ]);
             match creation.result_url.as_deref() {
                 None | Some("app:late") => {}
                 Some(url) => {
