@@ -244,7 +244,7 @@ test("a framework's own Worker is wrapped", async (t) => {
 test("where Vite serves, its own server is named", async (t) => {
   const { output } = await run(project(t, { "wrangler.toml": TOML, "vite.config.ts": "export default {};\n" }), ["init", "--yes"]);
   assert.match(output, /Try it with your own `npm run dev`/);
-  assert.doesNotMatch(output, /stale-drafts dev/);
+  assert.match(output, /npx stale-drafts dev --url http:\/\/localhost:5173/);
 });
 
 const PLACES = [

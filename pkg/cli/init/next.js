@@ -76,8 +76,8 @@ export function next(io, config, scope, made) {
   heading("Make the tables on this machine:");
   commands([`npx wrangler d1 migrations apply ${made.migrate} --local${flag}`]);
   if (VITE.some((name) => existsSync(join(config.folder, name)))) {
-    heading("Try it with your own `npm run dev`. This fires the cron trigger once:");
-    commands(['curl "http://localhost:5173/cdn-cgi/handler/scheduled"']);
+    heading("Try it with your own `npm run dev`. Beside it, this fires the cron trigger every minute:");
+    commands(["npx stale-drafts dev --url http://localhost:5173"]);
   } else {
     heading("Try it. This runs `wrangler dev`, and the cron trigger every minute:");
     commands([`npx stale-drafts dev${flag}`]);
