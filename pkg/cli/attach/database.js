@@ -39,7 +39,8 @@ async function local(cwd, { database, schema }) {
 
 /** What wrangler printed for `--json`. */
 function answerOf(text) {
-  const from = text.search(/^[[{]/m);
+  // It may say something before.
+  const from = text.search(/^[[{]\s*$/m);
   try {
     return JSON.parse(text.slice(from));
   } catch {
