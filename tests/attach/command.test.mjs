@@ -215,7 +215,8 @@ test("--help fits a terminal", async (t) => {
   assert.deepEqual(output.split("\n").filter((line) => line.length > 80), []);
 });
 
-test("in a project: its own wrangler, migrations, --check, and detached again", async (t) => {
+// It runs wrangler more than twenty times.
+test("in a project: its own wrangler, migrations, --check, and detached again", { timeout: 900_000 }, async (t) => {
   const path = folder(t, {
     "wrangler.jsonc": JSON.stringify({
       name: "app",

@@ -72,6 +72,29 @@ test("SQLite gives a deleted id again: the new row is another creation", () => {
   app.check();
 });
 
+test("a row that was over when it came in, with the id of one that had timed out, is another row", () => {
+  const app = open({ before: USERS });
+  const gid = queue(app);
+  app.sweep();
+  app.run("DELETE FROM generations WHERE gid = ?", gid);
+  assert.equal(queue(app, { state: "error", error_message: "out of memory" }), gid);
+  set(app, gid, "succeeded");
+  assert.equal(row(app, gid).state, "succeeded");
+  assert.throws(() => queue(app, { gid }), /UNIQUE/);
+  app.check();
+});
+
+test("what its owner has deleted here has timed out all the same", () => {
+  const app = open({ before: USERS });
+  const gid = queue(app);
+  app.sweep();
+  app.exec("UPDATE stale_drafts_creations SET deleted_at = 1700000000000, prompt = ''");
+  set(app, gid, "succeeded");
+  queue(app, { gid, state: "succeeded" }, "REPLACE");
+  assert.equal(row(app, gid).state, "error");
+  app.check();
+});
+
 test("INSERT … SELECT, and several rows at once", () => {
   const app = open({ before: USERS });
   app.exec("CREATE TABLE queue (uid, n); INSERT INTO queue VALUES (7, 3), (8, 4)");

@@ -37,7 +37,9 @@ export function theirTriggers(m) {
     AND (${column(m.status, "NEW")} IN ${done}${another});
   SELECT RAISE(IGNORE);`;
   }
-  const timedOut = (row) => `EXISTS (SELECT 1 FROM stale_drafts_creations WHERE id = ${creationOf(row)} AND status = 'failed' AND sweep_id IS NOT NULL)`;
+  // A row that has the id of a deleted one is another: it has not the text of the time-out. What its owner deleted here still has.
+  const same = m.error ? (row) => ` AND (deleted_at IS NULL OR error IS (SELECT error FROM ${view} WHERE app_id = ${column(m.id, row)}))` : () => "";
+  const timedOut = (row) => `EXISTS (SELECT 1 FROM stale_drafts_creations WHERE id = ${creationOf(row)} AND status = 'failed' AND sweep_id IS NOT NULL${same(row)})`;
 
   const beat = m.heartbeat_at
     ? `
