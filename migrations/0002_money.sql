@@ -87,7 +87,9 @@ WHEN NEW.status = 'failed' AND OLD.status <> 'failed' AND NEW.tokens > 0 BEGIN
           iif(typeof(NEW.finished_at) = 'integer' AND NEW.finished_at BETWEEN 1000000000000 AND 8640000000000000,
             NEW.finished_at, CAST(unixepoch('subsec') * 1000 AS INTEGER)));
   INSERT INTO stale_drafts_ledger (entry_key, user_id, type, creation_id, tokens, created_at)
-  SELECT 'charge:' || NEW.id, NEW.user_id, 'charge', NEW.id, -NEW.tokens, CAST(unixepoch('subsec') * 1000 AS INTEGER)
+  SELECT 'charge:' || NEW.id, NEW.user_id, 'charge', NEW.id, -NEW.tokens,
+         iif(typeof(NEW.created_at) = 'integer' AND NEW.created_at BETWEEN 1000000000000 AND 8640000000000000,
+           NEW.created_at, CAST(unixepoch('subsec') * 1000 AS INTEGER))
   WHERE NEW.balance_elsewhere = 1;
 END;
 -- A failed creation that is restored is charged again, with what went back; a balance that does not cover it refuses.

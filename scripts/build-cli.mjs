@@ -38,7 +38,6 @@ export async function buildCli() {
           build.onLoad({ filter: /.*/, namespace: "template" }, () => ({ contents: JSON.stringify(template()), loader: "json" }));
         },
       }],
-      define: { ATTACH: String(existsSync(join(root, "pkg/cli/attach/index.js"))) },
       minifySyntax: true,
       legalComments: "none",
     });

@@ -1,17 +1,18 @@
 // The command `stale-drafts`.
 
+import { suggestion } from "./lib/args.js";
 import { Usage } from "./lib/help.js";
 import { version } from "./lib/installed.js";
-import { suggestion } from "./lib/args.js";
 import { main } from "./lib/main.js";
 import { say } from "./lib/terminal.js";
+import { attach } from "./attach/index.js";
 import { dev, SUMMARY as DEV } from "./dev/index.js";
 import { init, SUMMARY as INIT } from "./init/index.js";
 
 const COMMANDS = {
-  init: { summary: INIT, load: async () => init },
-  dev: { summary: DEV, load: async () => dev },
-  ...(ATTACH && { attach: { summary: "lets it watch a table of your own: your statuses, your credits", load: async () => (await import("./attach/index.js")).attach } }),
+  init: { run: init, summary: INIT },
+  attach: { run: attach, summary: "lets it watch a table of your own: your statuses, your credits" },
+  dev: { run: dev, summary: DEV },
 };
 
 const USAGE = `Usage: stale-drafts COMMAND [flags]
@@ -34,6 +35,5 @@ await main(async ([name, ...argv], io) => {
   }
   const more = "\n  `stale-drafts --help` lists the commands.";
   if (!Object.hasOwn(COMMANDS, name)) throw new Usage(`unknown ${name.startsWith("-") ? "flag" : "command"} \`${name}\`${suggestion(name, Object.keys(COMMANDS))}${more}`);
-  const command = await COMMANDS[name].load();
-  return command(argv, io);
+  return COMMANDS[name].run(argv, io);
 });

@@ -101,6 +101,7 @@ export const createClient = ({ baseUrl = "/stale-drafts", token, fetch: send = (
       let limits = initial && limitsOf(initial.policy);
       let words;
       let tag;
+      let anew = false;
       let wait = interval;
       let failures = 0;
       let asking = false;
@@ -126,8 +127,10 @@ export const createClient = ({ baseUrl = "/stale-drafts", token, fetch: send = (
       const ask = async () => {
         asking = true;
         due = Infinity;
+        const known = anew ? undefined : tag;
+        anew = false;
         try {
-          const { headers, body } = await request("/active", { signal, headers: tag ? { "If-None-Match": tag } : {} });
+          const { headers, body } = await request("/active", { signal, headers: known ? { "If-None-Match": known } : {} });
           wait = body ? interval : Math.min(failures ? interval : wait * 1.5, IDLE * interval);
           if (body) {
             [followed, limits, words] = [body, limitsOf(body.policy), undefined];
@@ -171,12 +174,17 @@ export const createClient = ({ baseUrl = "/stale-drafts", token, fetch: send = (
         if (left < Infinity) timer = setTimeout(turn, Math.min(Math.max(left, 1), LONGEST));
       };
 
-      const again = () => {
+      const soon = () => {
         due = Math.min(due, floor);
         turn();
       };
+      // Who asks knows that something has happened. Meanwhile all may be again as it was, and is told all the same.
+      const again = () => {
+        anew = true;
+        soon();
+      };
       // Nobody waits for what a page asks that comes into sight while it asks already.
-      const wake = () => (asking ? turn() : again());
+      const wake = () => (asking ? turn() : soon());
       globalThis.document?.addEventListener("visibilitychange", wake, { signal });
       for (const event of ["pageshow", "online"]) globalThis.addEventListener?.(event, wake, { signal });
       signal?.addEventListener("abort", turn);

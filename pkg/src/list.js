@@ -10,8 +10,9 @@ const FOLLOWED = 100;
 export const draftsList = (client, { initial, policy, limit }) => {
   const listeners = new Set();
   let list = initial;
-  /** What is being generated, by id; and the ids that were when that was last asked, since the list was. */
+  /** What is being generated, by id; the ids that were in the last answer; and in the last one since the list was fetched. */
   let active = new Map();
+  let told;
   let known;
   let error = null;
   let stop;
@@ -51,11 +52,15 @@ export const draftsList = (client, { initial, policy, limit }) => {
   const load = () => {
     const { signal } = stop ?? {};
     const asked = (loading ??= client.list({ limit, signal }).then((answer) => {
+      const before = new Set(list?.drafts.map(({ id }) => id));
+      // A draft that has come with it may end before the next question, and then the answer would be as the last one was.
+      const came = told && answer.drafts.some(({ id, verdict }) => verdict != "settled" && !told.has(id) && !before.has(id));
       list = answer;
       active = new Map();
       known = undefined;
       error = null;
       change();
+      if (came) again();
     }).finally(() => {
       if (loading === asked) loading = undefined;
     }));
@@ -72,10 +77,11 @@ export const draftsList = (client, { initial, policy, limit }) => {
   };
 
   const follow = async ({ balance, drafts }) => {
+    told = new Set(drafts.map(({ id }) => id));
     // The list is newer than this answer then: the next one is held against it.
     if (!list || differs(drafts)) return load();
     active = new Map(drafts.map((draft) => [draft.id, draft]));
-    known = new Set(active.keys());
+    known = told;
     list = { ...list, balance };
     change();
   };
@@ -87,7 +93,7 @@ export const draftsList = (client, { initial, policy, limit }) => {
     if (!list) load().catch(() => {});
     again = client.watch(follow, { signal, initial: list, onError: note, get policy() { return policy; } });
     // What `watch` has told by now is the list's own.
-    known = undefined;
+    known = told = undefined;
   };
 
   const end = () => {
@@ -110,7 +116,6 @@ export const draftsList = (client, { initial, policy, limit }) => {
   const refresh = async () => {
     await loading?.catch(() => {});
     await load();
-    again?.();
   };
 
   const publish = async (id) => {

@@ -73,7 +73,7 @@ export interface Client {
    * Calls `onChange` when something has changed: a draft has begun, gone on, ended or gone stale. One that gives a promise is waited
    * for; if that is rejected, the same comes again later.
    *
-   * @returns what asks at once: when you know that a draft has come, for instance.
+   * @returns what asks at once, and tells what it hears even if it is the same: for when you know that a draft has come.
    * @example
    * const stop = new AbortController();
    * client.watch(({ drafts }) => render(drafts), { signal: stop.signal });

@@ -20,8 +20,8 @@ const LIFE = {
 
 let miniflare;
 before(() => {
-  const databases = { plain: "plain", attached: "attached" };
-  miniflare = new Miniflare({ modules: true, script: "export default {}", d1Databases: databases, cf: false, compatibilityDate: "2026-04-20" });
+  const databases = { plain: "plain", attached: "attached", running: "running" };
+  miniflare = new Miniflare({ modules: true, script: "export default {}", d1Databases: databases, cf: false, compatibilityDate: "2026-07-01" });
 });
 after(() => miniflare.dispose());
 
@@ -49,4 +49,7 @@ test("a life of an attached row writes 10 rows beside the app's own, and 2 more 
     completion: 1,
     "a change afterwards": 0,
   });
+  // Without a word for queued it comes in as started: one index more, and no start.
+  const running = await beside("running", { ...MAPPING, status: { ...MAPPING.status, pending: [], processing: ["queued", "running"] } });
+  assert.deepEqual([running.insert, running.completion], [6, 1]);
 });

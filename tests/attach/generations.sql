@@ -105,10 +105,10 @@ WHEN NEW."state" IS NOT OLD."state" OR NEW."updated_at" IS NOT OLD."updated_at" 
   WHERE deleted_at IS NULL AND NEW."gid" IS NOT OLD."gid" AND id = ifnull(
     (SELECT max(id) FROM stale_drafts_creations WHERE id > 'generations:' || OLD."gid" || '~' AND id < 'generations:' || OLD."gid" || '~~'),
     'generations:' || OLD."gid");
-  -- Its price is known only now: nothing was charged for it yet, so it comes in anew.
+  -- Its price has changed. Nothing was noted of it yet, unless there was an attempt before, so it comes in anew.
   DELETE FROM stale_drafts_creations
-  WHERE id = (SELECT id FROM "stale_drafts_attach_generations" WHERE app_id = NEW."gid") AND status IN ('pending', 'processing') AND tokens = 0 AND attempt = 1 AND NEW."credits_used" IS NOT OLD."credits_used"
-    AND (SELECT tokens > 0 AND status IN ('pending', 'processing') FROM "stale_drafts_attach_generations" WHERE app_id = NEW."gid")
+  WHERE id = (SELECT id FROM "stale_drafts_attach_generations" WHERE app_id = NEW."gid") AND status IN ('pending', 'processing') AND attempt = 1 AND NEW."credits_used" IS NOT OLD."credits_used"
+    AND (SELECT problem IS NULL AND status IN ('pending', 'processing') AND tokens <> stale_drafts_creations.tokens FROM "stale_drafts_attach_generations" WHERE app_id = NEW."gid")
     AND NOT EXISTS (SELECT 1 FROM stale_drafts_rejected WHERE creation_id = stale_drafts_creations.id);
   -- It comes in, if it could not before.
   INSERT INTO "stale_drafts_attach_generations" (new_id, user_id, kind, prompt, status, tokens, created_at, started_at, heartbeat_at)
@@ -142,7 +142,7 @@ END;
 -- these columns goes through.
 CREATE TRIGGER "stale_drafts_attach_generations_late" BEFORE UPDATE ON "generations"
 WHEN (NEW."state" IS NOT OLD."state" OR NEW."error_message" IS NOT OLD."error_message" OR NEW."result_url" IS NOT OLD."result_url" OR NEW."finished_at" IS NOT OLD."finished_at")
-  AND OLD."state" = 'error' AND EXISTS (SELECT 1 FROM stale_drafts_creations WHERE id = (SELECT id FROM "stale_drafts_attach_generations" WHERE app_id = OLD."gid") AND status = 'failed' AND sweep_id IS NOT NULL) BEGIN
+  AND OLD."state" = 'error' AND EXISTS (SELECT 1 FROM stale_drafts_creations WHERE id = (SELECT id FROM "stale_drafts_attach_generations" WHERE app_id = OLD."gid") AND status = 'failed' AND sweep_id IS NOT NULL AND (deleted_at IS NULL OR error IS (SELECT error FROM "stale_drafts_attach_generations" WHERE app_id = OLD."gid"))) BEGIN
   UPDATE stale_drafts_creations SET late_at = ifnull(late_at, CAST(unixepoch('subsec') * 1000 AS INTEGER)),
     late_result_url = ifnull(CASE WHEN typeof(NEW."result_url") = 'text' AND length(NEW."result_url") BETWEEN 1 AND 2048 AND instr(NEW."result_url", char(0)) = 0 THEN NEW."result_url" END, 'app:late')
   WHERE id = (SELECT id FROM "stale_drafts_attach_generations" WHERE app_id = OLD."gid") AND deleted_at IS NULL AND (late_at IS NULL OR late_result_url = 'app:late')
@@ -152,7 +152,7 @@ END;
 
 -- The same for INSERT OR REPLACE and for ON CONFLICT DO UPDATE.
 CREATE TRIGGER "stale_drafts_attach_generations_late_insert" BEFORE INSERT ON "generations"
-WHEN EXISTS (SELECT 1 FROM stale_drafts_creations WHERE id = (SELECT id FROM "stale_drafts_attach_generations" WHERE app_id = NEW."gid") AND status = 'failed' AND sweep_id IS NOT NULL) BEGIN
+WHEN EXISTS (SELECT 1 FROM stale_drafts_creations WHERE id = (SELECT id FROM "stale_drafts_attach_generations" WHERE app_id = NEW."gid") AND status = 'failed' AND sweep_id IS NOT NULL AND (deleted_at IS NULL OR error IS (SELECT error FROM "stale_drafts_attach_generations" WHERE app_id = NEW."gid"))) BEGIN
   UPDATE stale_drafts_creations SET late_at = ifnull(late_at, CAST(unixepoch('subsec') * 1000 AS INTEGER)),
     late_result_url = ifnull(CASE WHEN typeof(NEW."result_url") = 'text' AND length(NEW."result_url") BETWEEN 1 AND 2048 AND instr(NEW."result_url", char(0)) = 0 THEN NEW."result_url" END, 'app:late')
   WHERE id = (SELECT id FROM "stale_drafts_attach_generations" WHERE app_id = NEW."gid") AND deleted_at IS NULL AND (late_at IS NULL OR late_result_url = 'app:late')

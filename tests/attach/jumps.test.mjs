@@ -72,6 +72,29 @@ test("SQLite gives a deleted id again: the new row is another creation", () => {
   app.check();
 });
 
+test("a row that was over when it came in, with the id of one that had timed out, is another row", () => {
+  const app = open({ before: USERS });
+  const gid = queue(app);
+  app.sweep();
+  app.run("DELETE FROM generations WHERE gid = ?", gid);
+  assert.equal(queue(app, { state: "error", error_message: "out of memory" }), gid);
+  set(app, gid, "succeeded");
+  assert.equal(row(app, gid).state, "succeeded");
+  assert.throws(() => queue(app, { gid }), /UNIQUE/);
+  app.check();
+});
+
+test("what its owner has deleted here has timed out all the same", () => {
+  const app = open({ before: USERS });
+  const gid = queue(app);
+  app.sweep();
+  app.exec("UPDATE stale_drafts_creations SET deleted_at = 1700000000000, prompt = ''");
+  set(app, gid, "succeeded");
+  queue(app, { gid, state: "succeeded" }, "REPLACE");
+  assert.equal(row(app, gid).state, "error");
+  app.check();
+});
+
 test("INSERT … SELECT, and several rows at once", () => {
   const app = open({ before: USERS });
   app.exec("CREATE TABLE queue (uid, n); INSERT INTO queue VALUES (7, 3), (8, 4)");
@@ -148,20 +171,38 @@ test("nobody to refund: the sweep's write is rejected with the reason, and the r
   app.check();
 });
 
-test("a price that is known only later is charged then; a later change is not followed", () => {
+test("a price that changes is followed in the first attempt, and kept in a later one", () => {
   const app = open({ before: USERS });
   const gid = queue(app, { credits_used: null });
   assert.equal(app.creation(gid).tokens, 0);
-  app.run("UPDATE generations SET credits_used = 10 WHERE gid = ?", gid);
-  assert.equal(app.creation(gid).tokens, 10);
-  app.run("UPDATE generations SET credits_used = 30 WHERE gid = ?", gid);
+  for (const price of [10, 30, 0, 20]) {
+    app.run("UPDATE generations SET credits_used = ? WHERE gid = ?", price, gid);
+    assert.equal(app.creation(gid).tokens, price);
+  }
+  app.run("UPDATE generations SET credits_used = -1 WHERE gid = ?", gid);
+  assert.equal(app.creation(gid).tokens, 20, "what is no price changes nothing");
+  app.run("UPDATE generations SET state = 'running', credits_used = 20 WHERE gid = ?", gid);
+  app.sweep({ retry: true });
+  app.run("UPDATE generations SET credits_used = 50 WHERE gid = ?", gid);
   app.sweep();
-  assert.equal(app.credits(7), 110);
+  assert.equal(app.credits(7), 120);
   app.check();
   // Its price at the end is no price of what waits.
   const other = queue(app, { credits_used: null });
   app.run("UPDATE generations SET credits_used = 10, state = 'succeeded' WHERE gid = ?", other);
   assert.deepEqual(pick(app.creation(other), "status", "tokens"), { status: "draft", tokens: 0 });
+  app.check();
+});
+
+test("no balance of ours ever changes", () => {
+  const app = open({ before: USERS });
+  const [out, failed, gone] = [queue(app), queue(app), queue(app)];
+  set(app, failed, "error");
+  app.run("DELETE FROM generations WHERE gid = ?", gone);
+  app.sweep();
+  set(app, out, "succeeded");
+  app.restore(out);
+  assert.deepEqual([app.balance(7), app.credits(7)], [0, 100]);
   app.check();
 });
 
@@ -211,6 +252,25 @@ test("what no creation can have is left out with its reason, and never breaks th
     app.run("DELETE FROM generations");
     app.check();
   }
+});
+
+test("ids that no creation can have", () => {
+  const app = open({
+    schema: "CREATE TABLE jobs (id TEXT PRIMARY KEY, owner TEXT, state TEXT)",
+    mapping: { table: "jobs", id: { column: "id", type: "text" }, user_id: { column: "owner", type: "text" }, kind: { value: "image" }, status: { ...MAPPING.status, column: "state" } },
+  });
+  for (const id of [Buffer.from("ab"), null, "a~b", "a\nb", "x".repeat(200), "a\0b"]) {
+    app.run("INSERT INTO jobs VALUES (?, 'ada', 'queued')", id);
+    app.run("UPDATE jobs SET state = 'running' WHERE id IS ?", id);
+    app.run("INSERT OR REPLACE INTO jobs VALUES (?, 'ada', 'succeeded')", id);
+    app.run("DELETE FROM jobs WHERE id IS ?", id);
+  }
+  assert.equal(app.one("SELECT count(*) AS n FROM stale_drafts_creations").n, 0);
+  // These can be: also an empty one, and one that looks like a number.
+  for (const id of ["", "007", "1e3", "jobs:1", "Ä", "a/b?c"]) app.run("INSERT INTO jobs VALUES (?, 'ada', 'queued')", id);
+  assert.equal(app.sweep().failed, 6);
+  assert.equal(app.one("SELECT count(*) AS n FROM jobs WHERE state = 'error'").n, 6);
+  app.check();
 });
 
 test("an owner who becomes known brings the row in", () => {

@@ -90,6 +90,7 @@ function run(seed) {
         String(id),
         Number(refund_failures),
       );
+      assert.equal(app.balance(id), 0, `${label}: our balance of ${id}`);
       assert.equal(app.credits(id), 1000 - charged.get(id) + back, `${label}: the credits of ${id}`);
     }
     const wrong = app.all(`SELECT v.app_id, v.app_status, c.status FROM stale_drafts_attach_generations AS v JOIN stale_drafts_creations AS c ON c.id = v.id

@@ -184,14 +184,14 @@ crons = ["* * * * *"]
 
 ${VARS}`],
   ["texts that look like brackets and comments", `name = "app"
-compatibility_date = '2026-04-20'
+compatibility_date = '2026-07-01'
 triggers = { crons = ["0 0 * * 1,2"] }
 vars = { "A B" = "] # }", C = """
 ]]
 [vars.STALE_DRAFTS]
 """ }
 `, `name = "app"
-compatibility_date = '2026-04-20'
+compatibility_date = '2026-07-01'
 triggers = { crons = ["0 0 * * 1,2", "* * * * *"] }
 vars = { "A B" = "] # }", C = """
 ]]

@@ -1,9 +1,12 @@
 // The built commands, as a user runs them: a process in a folder of its own.
 
+import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 
 export const root = join(import.meta.dirname, "../..");
 export const CLI = join(root, "pkg/dist/cli/index.js");
@@ -55,6 +58,61 @@ export function run(cwd, args, { command = CLI, type, env, uid } = {}) {
     child.on("error", failed);
     child.on("close", (code) => done({ code, output: output.replaceAll("\r\n", "\n").replace(escape, "") }));
   });
+}
+
+function freePort() {
+  return new Promise((done) => {
+    const server = createServer().listen(0, "localhost", () => {
+      const { port } = server.address();
+      server.close(() => done(port));
+    });
+  });
+}
+
+/** How long a server may take to end. */
+const GRACE_MS = 10_000;
+
+/**
+ * Starts a server, `command(port)`, and waits until its output says that it is `ready`. `stop()` ends it as Ctrl-C does, all of its
+ * processes at once, and says whether they ended by that.
+ */
+export async function serve(t, cwd, command, { env, ready }) {
+  const port = await freePort();
+  const [program, ...args] = command(port);
+  const child = spawn(program, args, { cwd, env, detached: true, stdio: ["ignore", "pipe", "pipe"] });
+  let output = "";
+  let ended = false;
+  for (const stream of [child.stdout, child.stderr]) stream.setEncoding("utf8").on("data", (text) => (output += text));
+  const closed = new Promise((done) => child.once("close", done)).then(() => (ended = true));
+  const signal = (name) => {
+    try {
+      process.kill(-child.pid, name);
+    } catch {
+      // It has ended.
+    }
+  };
+  const stop = async () => {
+    if (ended) return true;
+    signal("SIGINT");
+    const alone = await Promise.race([closed, sleep(GRACE_MS, false, { ref: false })]);
+    signal("SIGKILL");
+    return alone;
+  };
+  t.after(stop);
+  while (!ready.test(output)) {
+    assert.ok(!ended, output);
+    await sleep(100);
+  }
+  return { url: `http://localhost:${port}`, stop, output: () => output };
+}
+
+/** Asks `what()` until the answer is `wanted`, and gives it. */
+export async function until(what, wanted) {
+  for (;;) {
+    const value = await what();
+    if (wanted(value)) return value;
+    await sleep(300);
+  }
 }
 
 /** The lines that a terminal of 80 columns would break. */

@@ -14,7 +14,7 @@ const JSONC = `{
   // the app
   "name": "app",
   "main": "src/index.ts",
-  "compatibility_date": "2026-04-20",
+  "compatibility_date": "2026-07-01",
   "d1_databases": [
     { "binding": "DB", "database_name": "app", "database_id": "${ID}" }
   ]
@@ -22,7 +22,7 @@ const JSONC = `{
 `;
 const TOML = `name = "app" # the app
 main = "src/index.ts"
-compatibility_date = "2026-04-20"
+compatibility_date = "2026-07-01"
 
 [[d1_databases]]
 binding = "DB"
@@ -156,7 +156,7 @@ test("several databases: one is named, or chosen on a terminal", async (t) => {
 });
 
 test("without a database there is one, which the first deployment creates", async (t) => {
-  const path = project(t, { "wrangler.toml": 'name = "app"\nmain = "src/index.ts"\ncompatibility_date = "2026-04-20"\n' });
+  const path = project(t, { "wrangler.toml": 'name = "app"\nmain = "src/index.ts"\ncompatibility_date = "2026-07-01"\n' });
   const { output } = await run(path, ["init", "--yes"]);
   const { database_name: _, database_id: __, binding: ___, ...migrations } = MIGRATIONS;
   assert.deepEqual(settings(path, "wrangler.toml").d1_databases, [{ binding: "DB", ...migrations }]);
@@ -238,6 +238,13 @@ test("a framework's own Worker is wrapped", async (t) => {
   const { output } = await run(path, ["init", "--yes"]);
   assert.match(output, /Your framework builds `\.open-next\/worker\.js`\. Write worker\.js around it/);
   assert.match(output, /import app from "\.\/\.open-next\/worker\.js";/);
+  assert.match(output, /export \* from "\.\/\.open-next\/worker\.js";/);
+});
+
+test("where Vite serves, its own server is named", async (t) => {
+  const { output } = await run(project(t, { "wrangler.toml": TOML, "vite.config.ts": "export default {};\n" }), ["init", "--yes"]);
+  assert.match(output, /Try it with your own `npm run dev`/);
+  assert.match(output, /npx stale-drafts dev --url http:\/\/localhost:5173/);
 });
 
 const PLACES = [

@@ -2,26 +2,26 @@
 // that installs, starts, and shows a creation that fails by itself.
 
 import assert from "node:assert/strict";
-import { execFile, execFileSync, spawn } from "node:child_process";
-import { existsSync, mkdirSync, readFileSync, readdirSync, realpathSync, statSync, symlinkSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
+import { execFile, execFileSync } from "node:child_process";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, realpathSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { setTimeout as sleep } from "node:timers/promises";
 import { promisify } from "node:util";
-import { CREATE, folder, read, root, run, tooLong } from "./harness.mjs";
+import { CREATE, folder, read, root, run, serve, tooLong, until } from "./harness.mjs";
 
 const exec = promisify(execFile);
 const SECRETS = ["JWT_SECRET", "REPORT_TOKEN", "CLEANUP_TOKEN"];
 const json = (...path) => JSON.parse(read(...path));
 const template = join(root, "pkg/create/template");
 
-let packages;
+const place = mkdtempSync(join(tmpdir(), "stale-drafts-"));
+const packages = join(place, "packages");
 let env;
 
+after(() => rmSync(place, { recursive: true, force: true }));
+
 before(async () => {
-  const place = folder({ after });
-  packages = join(place, "packages");
   // What a newcomer's path has: Node, npm, and a shell.
   const bin = join(place, "bin");
   mkdirSync(bin);
@@ -41,48 +41,8 @@ async function create(t, name = "my-app") {
   return { path: join(place, name), stdout };
 }
 
-function freePort() {
-  return new Promise((done) => {
-    const server = createServer().listen(0, "localhost", () => {
-      const { port } = server.address();
-      server.close(() => done(port));
-    });
-  });
-}
-
 /** `npm start`, until it says that it is ready. */
-async function start(t, path) {
-  const port = await freePort();
-  const child = spawn("npm", ["start", "--", "--port", String(port)], { cwd: path, env, detached: true, stdio: ["ignore", "pipe", "pipe"] });
-  let output = "";
-  for (const stream of [child.stdout, child.stderr]) stream.setEncoding("utf8").on("data", (text) => (output += text));
-  const closed = new Promise((done) => child.once("close", (code) => done(code)));
-  const stop = async () => {
-    try {
-      // As Ctrl-C does: all of them at once.
-      process.kill(-child.pid, "SIGINT");
-    } catch {
-      // It has ended.
-    }
-    return closed;
-  };
-  t.after(stop);
-  let ended = false;
-  closed.then(() => (ended = true));
-  while (!/^✓ Ready at/m.test(output)) {
-    assert.ok(!ended, output);
-    await sleep(100);
-  }
-  return { url: `http://localhost:${port}`, stop, output: () => output };
-}
-
-async function until(what, wanted) {
-  for (;;) {
-    const value = await what();
-    if (wanted(value)) return value;
-    await sleep(300);
-  }
-}
+const start = (t, path) => serve(t, path, (port) => ["npm", "start", "--", "--port", String(port)], { env, ready: /^✓ Ready at/m });
 
 test("from an empty folder to a creation that fails and is refunded, with no Rust", async (t) => {
   const begun = performance.now();
@@ -117,7 +77,7 @@ test("from an empty folder to a creation that fails and is refunded, with no Rus
   await until(() => fetch(`${url}/stale-drafts/readyz`), ({ status }) => status === 200);
   await until(first.output, (output) => /^✓ The cron trigger has run\. It is fired every minute\.$/m.test(output));
   const said = first.output().length;
-  await first.stop();
+  assert.equal(await first.stop(), true);
   await assert.rejects(fetch(url), "nothing is left behind");
   assert.doesNotMatch(first.output().slice(said), /Error|✗/);
 

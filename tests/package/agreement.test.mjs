@@ -76,7 +76,7 @@ test("native and wasm on workerd agree", async () => {
   const modules = [
     { type: "ESModule", path: "/worker.js", contents: worker },
     ...["tests/package/agreement.mjs", "scripts/random.mjs"].map((name) => ({ type: "ESModule", ...file(name, join(root, name)) })),
-    ...readdirSync(join(dist, "workerd")).filter((name) => /\.(js|wasm)$/.test(name) && !/^(element|react)\./.test(name)).map((name) => ({ type: name.endsWith(".wasm") ? "CompiledWasm" : "ESModule", ...file(`dist/${name}`, join(dist, "workerd", name)) })),
+    ...readdirSync(join(dist, "workerd")).filter((name) => /\.(js|wasm)$/.test(name) && !/^(client|element|react)\./.test(name)).map((name) => ({ type: name.endsWith(".wasm") ? "CompiledWasm" : "ESModule", ...file(`dist/${name}`, join(dist, "workerd", name)) })),
   ];
   const miniflare = new Miniflare({ modules, modulesRoot: "/", compatibilityDate: "2026-07-01", cf: false });
   try {

@@ -144,6 +144,8 @@ test("what is being generated is told at once and at each change, and asked for 
   answers.length = 0;
   await new Promise((done) => setTimeout(done, 200));
   assert.deepEqual(answers, [], "nothing is being generated");
+  again();
+  assert.deepEqual((await next()).drafts, [], "who asks is told, also what was told before");
   await mine({ id: "later", created_at: NOW });
   again();
   assert.deepEqual((await next()).drafts.map(({ id }) => id), ["later"]);

@@ -140,12 +140,14 @@ test("a list is loaded, followed, and ended with its component", async () => {
   await is("📝 Draft");
   assert.equal(lists(), before + 1, "what has ended is fetched, and nothing else is");
   // Nothing is being generated, so nobody asks; a refresh finds what has come.
+  await world.order({ now: NOW + 1_000 });
   const other = await world.report("", { user_id: user, kind: "video", prompt: "a hen", tokens: 30 });
   await page.locator("#refresh").click();
   await is("⏳ Pending|📝 Draft");
   await world.report(`/${other.id}/fail`, { error_code: "provider_error", error: "The provider is out" });
   await is("❌ Failed: The provider is out|📝 Draft");
   assert.equal(await page.locator("main").getAttribute("data-balance"), "970");
+  await world.order({ now: NOW });
   await page.evaluate(() => leave());
   const asked = requests.length;
   await mine({ id: "unseen", created_at: NOW });

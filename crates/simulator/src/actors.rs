@@ -10,10 +10,11 @@ use stale_drafts::service::sweep::{
 };
 use stale_drafts::store::{self, CreationRow, Database as _, Details, Filter, NewCreation};
 
-use crate::call::{Call, CreateCall, ERROR, PlannedRow, ReportCall, Reported, SweepCall};
+use crate::attached::{self, Theirs};
+use crate::call::{Call, CreateCall, ERROR, PlannedRow, ReportCall, Reported, SweepCall, TheirsCall};
 use crate::courier;
 use crate::invariants;
-use crate::script::{End, Role, Sweep};
+use crate::script::{End, Role, Sweep, user_id};
 use crate::world::Link;
 
 /// Does what a role does.
@@ -33,7 +34,7 @@ pub async fn act(link: Link, role: Role) {
             }
         }
         Role::Create { creation, user, kind, tokens, tries } => {
-            let (id, user_id) = (format!("c{creation}"), format!("u{user}"));
+            let (id, user_id) = (format!("c{creation}"), user_id(user));
             for _ in 0..tries {
                 if create(&link, &id, &user_id, kind, tokens).await {
                     return;
@@ -50,15 +51,39 @@ pub async fn act(link: Link, role: Role) {
         }
         Role::Owner { creation, user, publishes, tries } => {
             let what = if publishes { Reported::Publish } else { Reported::Delete };
-            let _ = report(&link, &format!("c{creation}"), what, &format!("u{user}"), tries).await;
+            let _ = report(&link, &link.world.creation_id(creation), what, &user_id(user), tries).await;
         }
         Role::Restore { creation, tries } => {
-            let _ = report(&link, &format!("c{creation}"), Reported::Restore, "", tries).await;
+            let _ = report(&link, &link.world.creation_id(creation), Reported::Restore, "", tries).await;
         }
         Role::Courier(receiver) => courier::deliver(link, receiver).await,
         Role::Replay => {
             link.begin(Call::Courier);
             let _ = link.run(&[store::replay(None, link.now())]).await;
+        }
+        Role::Theirs { writes, tries } => {
+            for write in writes {
+                theirs(&link, write, tries).await;
+            }
+        }
+        Role::Save { gid, state } => {
+            link.turn().await;
+            let Some(row) = link.world.image().app.rows.get(&gid).cloned() else { return };
+            let result = format!("https://cdn.example/{}", link.world.number());
+            theirs(&link, attached::saved(gid, &row, state, result), 1).await;
+        }
+    }
+}
+
+/// The app's own code: until the outcome is known, at most so many times.
+async fn theirs(link: &Link, write: Theirs, tries: u32) {
+    for _ in 0..tries {
+        let (now, number) = (i64::try_from(link.now().as_millis()).unwrap_or(i64::MAX), link.world.number());
+        let call = Rc::new(TheirsCall { write: write.clone(), now, number });
+        link.begin(Call::Theirs(Rc::clone(&call)));
+        match link.run(&call.write.statements(now, number)).await {
+            Err(error) if !error.is_constraint() => {}
+            _ => return,
         }
     }
 }
@@ -75,7 +100,7 @@ pub async fn sweep(
 ) -> Result<SweepOutcome, Box<SweepError>> {
     let world = &link.world;
     let (now, notify) = (link.now(), world.notify());
-    let user = asked.user.map(|user| format!("u{user}"));
+    let user = asked.user.map(user_id);
     let call = Rc::new(SweepCall {
         sweep_id: format!("s{:04}", world.number()),
         source: asked.source,

@@ -7,6 +7,7 @@ use std::rc::Rc;
 use stale_drafts::rules::{Action, Active, Policy, Report, Status, Timestamp};
 use stale_drafts::service::sweep::{Notify, Source};
 
+use crate::attached::Theirs;
 use crate::image::Image;
 
 /// One invocation of the Worker, or one direct write.
@@ -22,6 +23,18 @@ pub enum Call {
     Courier,
     /// A direct write.
     App,
+    /// The app's own code writes its own table.
+    Theirs(Rc<TheirsCall>),
+}
+
+/// See [`Call::Theirs`].
+#[derive(Clone, Debug)]
+pub struct TheirsCall {
+    pub write: Theirs,
+    /// The app's own clock.
+    pub now: i64,
+    /// What makes an address of a result unique.
+    pub number: u64,
 }
 
 /// See [`Call::Sweep`].
@@ -124,6 +137,7 @@ impl fmt::Display for Call {
             Call::Report(report) => Self::describe(report, f),
             Call::Courier => f.write_str("outbox"),
             Call::App => f.write_str("direct write"),
+            Call::Theirs(theirs) => theirs.write.fmt(f),
         }
     }
 }

@@ -9,6 +9,7 @@ use rusqlite::functions::FunctionFlags;
 use stale_drafts::store::{self, DatabaseError, Row, SCHEMA_VERSION, Statement};
 
 use crate::as_d1::{self, MIGRATIONS, worded};
+use crate::attached::{ATTACH, INVARIANTS as THEIR_INVARIANTS, SCHEMA};
 use crate::image::{self, Image};
 use crate::plant::Plant;
 use crate::sql;
@@ -24,22 +25,27 @@ pub struct Sqlite {
     connection: Connection,
     clock: Arc<AtomicI64>,
     plant: Option<Plant>,
+    attached: bool,
 }
 
 impl Sqlite {
-    /// An empty database, with a bug planted in it or without.
+    /// An empty database, with a bug planted in it or without; `attached` has an app's tables too.
     ///
     /// # Errors
     ///
     /// SQLite's words, or that the bug can't be planted.
-    pub fn new(plant: Option<Plant>) -> Result<Self, String> {
-        let mut text = MIGRATIONS.concat();
+    pub fn new(plant: Option<Plant>, attached: bool) -> Result<Self, String> {
+        let (mut text, mut attach) = (MIGRATIONS.concat(), String::from(ATTACH));
         if let Some(plant) = plant {
             text = plant.migrations(text)?;
+            attach = plant.attach(attach)?;
+        }
+        if attached {
+            text = [&text, SCHEMA, &attach].concat();
         }
         let clock = Arc::new(AtomicI64::new(0));
         let connection = open(&text, &clock).map_err(|error| error.to_string())?;
-        let database = Sqlite { connection, clock, plant };
+        let database = Sqlite { connection, clock, plant, attached };
         let version = database.transaction(&[store::readiness()]).map_err(|error| error.to_string())?;
         let version =
             version.first().and_then(|rows| rows.first()).and_then(|row| row.get("version")).cloned();
@@ -75,13 +81,22 @@ impl Sqlite {
 
     /// Everything that stands in it.
     pub fn image(&self) -> Result<Image, String> {
-        image::read(&self.connection).map_err(|error| error.to_string())
+        image::read(&self.connection, self.attached).map_err(|error| error.to_string())
     }
 
     /// The first promise of `tests/invariants.sql` that is broken, and a row that breaks it.
     pub fn broken(&self) -> Result<Option<(&'static str, String)>, String> {
-        for query in INVARIANTS.split("\n-- name: ").skip(1) {
-            let (name, sql) = query.split_once('\n').ok_or("a query of tests/invariants.sql has no name")?;
+        self.broken_of(INVARIANTS)
+    }
+
+    /// The same for `tests/attach/invariants.sql`.
+    pub fn broken_of_theirs(&self) -> Result<Option<(&'static str, String)>, String> {
+        if self.attached { self.broken_of(THEIR_INVARIANTS) } else { Ok(None) }
+    }
+
+    fn broken_of(&self, list: &'static str) -> Result<Option<(&'static str, String)>, String> {
+        for query in list.split("\n-- name: ").skip(1) {
+            let (name, sql) = query.split_once('\n').ok_or("a query of the invariants has no name")?;
             let first = || {
                 let mut prepared = self.connection.prepare_cached(sql)?;
                 let names: Vec<_> = prepared.column_names().map(str::to_owned).collect();

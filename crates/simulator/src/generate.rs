@@ -4,6 +4,7 @@
 use stale_drafts::rules::{Active, CircuitBreaker, Status};
 use stale_drafts::service::sweep::Source;
 
+use crate::attached::{self, THEIRS};
 use crate::random::Random;
 use crate::script::{End, Fault, Op, Receiver, Role, Settings, Stamp, Sweep, Value, Write};
 
@@ -13,13 +14,13 @@ const USERS: u64 = 4;
 const HOSTS: u64 = 4;
 /// The greatest balance that there can be; a refund to one who has nearly that much is rejected.
 pub const MAX_TOKENS: i64 = 9_007_199_254_740_991;
-const KINDS: [&str; 3] = ["image", "video", "song"];
+pub const KINDS: [&str; 3] = ["image", "video", "song"];
 
 /// Hours and minutes of limits. Few and coarse, and the steps of time are made of the same: so things often happen at
 /// exactly the same millisecond, exactly at a limit, and one millisecond past it.
 const HOURS: [f64; 6] = [0.01, 0.01, 0.1, 0.5, 1.0, 24.0];
 const MINUTES: [f64; 4] = [0.5, 2.0, 10.0, 120.0];
-const STEPS_MS: [u64; 16] = [
+pub const STEPS_MS: [u64; 16] = [
     0, 1, 1_000, 5_000, 30_000, 30_001, 36_000, 36_001, 60_000, 120_000, 360_000, 360_001, 1_800_000,
     3_600_000, 3_600_001, 21_600_000,
 ];
@@ -37,14 +38,15 @@ pub fn schedule(seed: u64) -> Vec<Op> {
         creations: 1,
         faulty: 0,
         skewed: 0,
+        attached: attached::is_attached(seed),
     };
     maker.make();
     maker.ops
 }
 
-struct Maker {
-    random: Random,
-    ops: Vec<Op>,
+pub struct Maker {
+    pub random: Random,
+    pub ops: Vec<Op>,
     actors: usize,
     /// Who has not been let through as often as they may want.
     live: Vec<(usize, u64)>,
@@ -58,6 +60,8 @@ struct Maker {
     faulty: u64,
     /// The same for a clock.
     skewed: u64,
+    /// Whether an app's table is attached.
+    attached: bool,
 }
 
 impl Maker {
@@ -88,8 +92,15 @@ impl Maker {
         for _ in 0..self.random.below(4).saturating_add(1) {
             self.create();
         }
+        if self.attached {
+            self.their_users();
+        }
         let length = self.random.pick([20, 40, 80, 120]);
         for _ in 0..length {
+            if self.attached && self.random.percent(45) {
+                self.their_code();
+                continue;
+            }
             match self.random.below(100) {
                 0..22 => self.advance(),
                 22..32 => self.create(),
@@ -174,7 +185,7 @@ impl Maker {
     }
 
     /// Somebody begins, and may need so many turns.
-    fn spawn(&mut self, role: Role, turns: u64) -> usize {
+    pub fn spawn(&mut self, role: Role, turns: u64) -> usize {
         let actor = self.actors;
         self.actors = self.actors.saturating_add(1);
         let host = self.random.below(HOSTS) as usize;
@@ -184,7 +195,7 @@ impl Maker {
     }
 
     /// Lets somebody through a few times.
-    fn burst(&mut self, actor: usize, times: u64) {
+    pub fn burst(&mut self, actor: usize, times: u64) {
         for _ in 0..times {
             self.fault(actor);
             self.ops.push(Op::Step { actor });
@@ -258,7 +269,7 @@ impl Maker {
             self.random.pick([Source::Cron, Source::Cron, Source::Page, Source::Endpoint, Source::Tool]);
         let random = &mut self.random;
         let chosen = matches!(source, Source::Endpoint | Source::Tool);
-        Sweep {
+        let mut sweep = Sweep {
             source,
             user: match source {
                 Source::Page => Some(random.below(self.users) as usize),
@@ -271,10 +282,14 @@ impl Maker {
             hours: (chosen && random.percent(30)).then(|| random.pick(HOURS)),
             dry_run: chosen && random.percent(30),
             limit: random.pick([1, 2, 3, 5, 1_000, 1_000]),
+        };
+        if sweep.user.is_some() && self.attached && self.random.percent(60) {
+            sweep.user = Some(self.random.pick([1_usize, 2, 3]).saturating_add(THEIRS));
         }
+        sweep
     }
 
-    fn sweeps(&mut self) {
+    pub fn sweeps(&mut self) {
         let both = self.random.percent(30);
         let mut began = Vec::new();
         for _ in 0..if both { 2 } else { 1 } {

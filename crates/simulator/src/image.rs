@@ -6,9 +6,10 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, Row};
 use stale_drafts::rules::{Draft, Status, Time};
 
+use crate::attached::{self, App};
 use crate::sql;
 
-/// The seven tables.
+/// The seven tables, and those of the app.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Image {
     pub creations: BTreeMap<String, Creation>,
@@ -20,6 +21,8 @@ pub struct Image {
     pub rejected: BTreeMap<String, i64>,
     /// In the order of the table, in which one id could stand twice.
     pub events: Vec<Event>,
+    /// The tables of the app that is attached, if there is one.
+    pub app: App,
 }
 
 /// A row of `creations`.
@@ -187,8 +190,11 @@ pub struct Event {
 }
 
 /// Reads everything.
-pub fn read(connection: &Connection) -> rusqlite::Result<Image> {
+pub fn read(connection: &Connection, attached: bool) -> rusqlite::Result<Image> {
     let mut image = Image::default();
+    if attached {
+        image.app = attached::read(connection)?;
+    }
     each(connection, sql::CREATIONS, |row| {
         let creation = Creation::read(row)?;
         image.creations.insert(creation.id.clone(), creation);

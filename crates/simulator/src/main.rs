@@ -3,6 +3,7 @@
 mod actors;
 mod args;
 mod as_d1;
+mod attached;
 mod call;
 mod courier;
 mod database;
@@ -55,7 +56,7 @@ fn one(seed: u64, arguments: &Arguments) -> Result<bool, String> {
         Some(text) => args::places(text)
             .ok_or_else(|| format!("`--only` is `{text}`: expected places such as `0,3,7-9`"))?,
     };
-    let database = Rc::new(Sqlite::new(arguments.plant)?);
+    let database = Rc::new(Sqlite::new(arguments.plant, attached::is_attached(seed))?);
     let ran = run(&database, arguments.plant, chosen(&ops, &places), arguments.trace)?;
     for line in &ran.trace {
         println!("{line}");

@@ -39,6 +39,24 @@ pub enum Plant {
     HeartbeatingNeverFound,
     /// The database takes a time in seconds for a time.
     SecondsAreTimes,
+    /// The trigger that ignores an app's late update of an attached row is off.
+    LateWriteWins,
+    /// The same for an `INSERT OR REPLACE`.
+    LateReplaceWins,
+    /// What an app fails by itself is paid into its balance too.
+    EveryFailurePays,
+    /// A refund into a balance that is not there is lost.
+    RefundToNobody,
+    /// A time-out is written back whatever the status of the app's row is.
+    WriteBackUnguarded,
+    /// An `INSERT OR REPLACE` of a row that is over is not followed.
+    ReplaceNotMirrored,
+    /// A retry is not written back into the app's row.
+    RetryNotWrittenBack,
+    /// A restore does not charge the app's balance again.
+    RestoreForFree,
+    /// A row with the id of a deleted one is not watched.
+    ReusedIdForgotten,
 }
 
 type Edits = &'static [(&'static str, &'static str)];
@@ -89,6 +107,49 @@ impl Plant {
         }
     }
 
+    /// What is changed in what attaches a table.
+    fn in_attach(self) -> Edits {
+        match self {
+            Plant::LateWriteWins => &[(
+                "_late\" BEFORE UPDATE ON \"generations\"\nWHEN (",
+                "_late\" BEFORE UPDATE ON \"generations\"\nWHEN false AND (",
+            )],
+            Plant::LateReplaceWins => &[(
+                "_late_insert\" BEFORE INSERT ON \"generations\"\nWHEN EXISTS",
+                "_late_insert\" BEFORE INSERT ON \"generations\"\nWHEN false AND EXISTS",
+            )],
+            Plant::EveryFailurePays => &[(
+                "_refund\" AFTER UPDATE OF status ON stale_drafts_creations\n\
+                 WHEN NEW.status = 'failed' AND OLD.status IN ('pending', 'processing') AND NEW.sweep_id IS NOT NULL",
+                "_refund\" AFTER UPDATE OF status ON stale_drafts_creations\n\
+                 WHEN NEW.status = 'failed' AND OLD.status IN ('pending', 'processing')",
+            )],
+            Plant::RefundToNobody => &[(
+                "\n  WHERE changes() <> 1;\nEND;\n\n-- A sweep gives",
+                "\n  WHERE false;\nEND;\n\n-- A sweep gives",
+            )],
+            Plant::WriteBackUnguarded => &[(
+                "AND ifnull(\"state\" NOT IN ('queued', 'running'), 1);\n  UPDATE \"generations\" SET \"state\" = 'error'",
+                "AND false;\n  UPDATE \"generations\" SET \"state\" = 'error'",
+            )],
+            Plant::ReplaceNotMirrored => &[(
+                "WHEN NEW.\"state\" IN ('queued', 'running')\n  OR EXISTS (",
+                "WHEN NEW.\"state\" IN ('queued', 'running')\n  OR false AND EXISTS (",
+            )],
+            Plant::RetryNotWrittenBack => &[(
+                "WHEN NEW.attempt <> OLD.attempt AND substr(NEW.id, 1, 12) = 'generations:' BEGIN",
+                "WHEN false BEGIN",
+            )],
+            Plant::RestoreForFree => {
+                &[("SET \"credits\" = \"credits\" - NEW.tokens", "SET \"credits\" = \"credits\"")]
+            }
+            Plant::ReusedIdForgotten => {
+                &[("WHEN 0 THEN NULL WHEN 1 THEN", "WHEN 0 THEN NULL WHEN 1 THEN NULL WHEN 2 THEN")]
+            }
+            _ => &[],
+        }
+    }
+
     /// What is changed in the statements.
     fn in_statements(self) -> Edits {
         match self {
@@ -125,6 +186,23 @@ impl Plant {
             }
             _ => &[],
         }
+    }
+
+    /// The text that attaches an app's table, with the bug in it.
+    ///
+    /// # Errors
+    ///
+    /// Says what is not there any more.
+    pub fn attach(self, mut text: String) -> Result<String, String> {
+        for (from, to) in self.in_attach() {
+            if !text.contains(from) {
+                return Err(format!(
+                    "the plant {self:?} changes a text that is not there any more: `{from}`"
+                ));
+            }
+            text = text.replace(from, to);
+        }
+        Ok(text)
     }
 
     /// What is written in a transaction of its own after each one.

@@ -7,6 +7,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
+use crate::attached::is_attached;
 use crate::database::Sqlite;
 use crate::generate::schedule;
 use crate::plant::Plant;
@@ -39,14 +40,15 @@ pub fn run_all(
     let (next, failed) = (AtomicU64::new(seeds.start), AtomicU64::new(u64::MAX));
     let summary = Mutex::new(Summary::default());
     let work = || -> Result<(), String> {
-        let database = Rc::new(Sqlite::new(plant)?);
+        let (plain, attached) = (Rc::new(Sqlite::new(plant, false)?), Rc::new(Sqlite::new(plant, true)?));
         loop {
             let seed = next.fetch_add(1, Ordering::Relaxed);
             // Seeds are handed out in order, so all those below a failing one are run.
             if seed >= seeds.end || seed > failed.load(Ordering::Relaxed) {
                 return Ok(());
             }
-            let ran = run(&database, plant, &schedule(seed), false)
+            let database = if is_attached(seed) { &attached } else { &plain };
+            let ran = run(database, plant, &schedule(seed), false)
                 .map_err(|error| format!("seed {seed}: {error}"))?;
             if ran.violation.is_some() {
                 failed.fetch_min(seed, Ordering::Relaxed);

@@ -19,8 +19,8 @@ use crate::world::{Link, Violation, World};
 const SWEEPS: u32 = 3;
 /// At most so many creations each, so that what the database rejects could keep the others from their turn.
 const LIMIT: u32 = 2;
-/// Called again as often as there are more: no more calls than there are creations are needed.
-const CALLS: u64 = crate::generate::CREATIONS + 1;
+/// Called again as often as there are more: no more calls than there are creations are needed, and one row of an app may have had several.
+const CALLS: u64 = crate::generate::CREATIONS + 40;
 /// Longer than every limit and the farthest clock.
 const LONG_MS: u64 = 48 * 3_600_000;
 /// Nobody needs more turns than this to end.

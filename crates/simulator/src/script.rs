@@ -5,6 +5,8 @@ use std::fmt;
 use stale_drafts::rules::{Active, CircuitBreaker, Policy, PolicyError, Setting, Status};
 use stale_drafts::service::sweep::Source;
 
+use crate::attached::{THEIRS, Theirs};
+
 /// One decision of a schedule. A schedule without any one of them is a schedule too: that is how it is made shorter.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Op {
@@ -304,6 +306,32 @@ pub enum Role {
     Courier(Receiver),
     /// An operator has dead events tried again.
     Replay,
+    /// The app's own code writes its own table, one transaction after the other.
+    Theirs {
+        /// The transactions.
+        writes: Vec<Theirs>,
+        /// How often each is tried while its outcome is unknown.
+        tries: u32,
+    },
+    /// The app's code reads a row, and later writes all of it.
+    Save {
+        /// The row.
+        gid: i64,
+        /// The status that it writes, if another one than it read.
+        state: Option<&'static str>,
+    },
+}
+
+/// The id of a user.
+pub fn user_id(user: usize) -> String {
+    user.checked_sub(THEIRS).map_or_else(|| format!("u{user}"), |user| user.to_string())
+}
+
+/// How a trace names a creation.
+fn creation_name(creation: usize) -> String {
+    creation
+        .checked_sub(THEIRS)
+        .map_or_else(|| format!("c{creation}"), |gid| format!("the creation of row {gid}"))
 }
 
 /// What the other side does with an event.
@@ -368,7 +396,7 @@ impl fmt::Display for Sweep {
         })?;
         f.write_str(if *dry_run { " previews a sweep" } else { " sweeps" })?;
         if let Some(user) = user {
-            write!(f, " of u{user}")?;
+            write!(f, " of {}", user_id(*user))?;
         }
         if let Some(kind) = kind {
             write!(f, " of kind {kind}")?;
@@ -411,13 +439,20 @@ impl fmt::Display for Role {
             Role::GiveUp { creation } => write!(f, "somebody gives up c{creation} before a worker begins"),
             Role::Owner { creation, user, publishes, tries } => {
                 let verb = if *publishes { "publishes" } else { "deletes" };
-                write!(f, "u{user} {verb} c{creation}, up to {tries} tries")
+                write!(f, "{} {verb} {}, up to {tries} tries", user_id(*user), creation_name(*creation))
             }
             Role::Restore { creation, tries } => {
-                write!(f, "an operator restores c{creation}, up to {tries} tries")
+                write!(f, "an operator restores {}, up to {tries} tries", creation_name(*creation))
             }
             Role::Courier(receiver) => write!(f, "the outbox delivers to a receiver that {receiver}"),
             Role::Replay => f.write_str("an operator has dead events tried again"),
+            Role::Theirs { writes, tries } => {
+                let list: Vec<_> = writes.iter().map(ToString::to_string).collect();
+                write!(f, "{}; up to {tries} tries each", list.join("; then "))
+            }
+            Role::Save { gid, state } => {
+                write!(f, "the app reads row {gid}, and saves it whole, {}", state.unwrap_or("as it is"))
+            }
         }
     }
 }

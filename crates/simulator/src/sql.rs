@@ -3,7 +3,7 @@
 use stale_drafts::rules::Status;
 use stale_drafts::store::{Param, Statement};
 
-use crate::script::{Stamp, Write};
+use crate::script::{Stamp, Write, user_id};
 
 /// One transaction is a savepoint in the transaction of the whole seed, which is rolled back at the end.
 pub const BEGIN_SEED: &str = "BEGIN";
@@ -62,14 +62,14 @@ pub fn write(write: &Write, now: i64, number: u64) -> Statement {
     let (sql, params) = match write {
         Write::Grant { user, tokens } => {
             let params =
-                [Param::Text(number.to_string()), Param::Text(format!("u{user}")), Param::Integer(*tokens)];
+                [Param::Text(number.to_string()), Param::Text(user_id(*user)), Param::Integer(*tokens)];
             (GRANT, params.into_iter().chain([at]).collect())
         }
         Write::Import { creation, user, kind, status, tokens, created, started, heartbeat } => {
             let started = if *status == Status::Pending { Stamp::Null } else { *started };
             let params = vec![
                 of(creation),
-                Param::Text(format!("u{user}")),
+                Param::Text(user_id(*user)),
                 Param::from(*kind),
                 Param::from(status.as_str()),
                 Param::Integer(*tokens),

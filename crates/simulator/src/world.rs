@@ -10,6 +10,7 @@ use stale_drafts::rules::{CircuitBreaker, Policy, Timestamp};
 use stale_drafts::service::sweep::Notify;
 use stale_drafts::store::{Cost, Database, DatabaseError, Retry, Row, Statement};
 
+use crate::attached::THEIRS;
 use crate::call::Call;
 use crate::database::Sqlite;
 use crate::image::Image;
@@ -188,6 +189,14 @@ impl World {
         Rc::clone(&self.image.borrow())
     }
 
+    /// The id of a creation; of an app's row, that of its latest life.
+    pub fn creation_id(&self, creation: usize) -> String {
+        match creation.checked_sub(THEIRS) {
+            None => format!("c{creation}"),
+            Some(gid) => self.image().creation_of(i64::try_from(gid).unwrap_or(i64::MAX)),
+        }
+    }
+
     /// What the run has shown so far.
     pub fn history(&self) -> std::cell::RefMut<'_, History> {
         self.history.borrow_mut()
@@ -275,6 +284,11 @@ impl World {
         let run = if result.is_ok() { Run::Committed(run) } else { Run::RolledBack };
         self.check(invariants::transaction(&before, &after, call, run, &mut self.history.borrow_mut()));
         if before != after {
+            match self.database.broken_of_theirs() {
+                Ok(None) => {}
+                Ok(Some((name, row))) => self.violate(Violation::new(name, format!("it is broken by {row}"))),
+                Err(error) => self.violate(Violation::new("simulator", error)),
+            }
             self.writes.set(self.writes.get().saturating_add(1));
         }
         *self.image.borrow_mut() = Rc::clone(&after);

@@ -39,7 +39,8 @@ async function local(cwd, { database, schema }) {
 
 /** What wrangler printed for `--json`. */
 function answerOf(text) {
-  const from = text.search(/^[[{]/m);
+  // It may say something before.
+  const from = text.search(/^[[{]\s*$/m);
   try {
     return JSON.parse(text.slice(from));
   } catch {
@@ -77,9 +78,13 @@ function d1(io, project, { remote, env, "persist-to": persist }) {
   return {
     name: `${found.binding}${found.database_name ? ` (${found.database_name})` : ""}, ${remote ? "deployed" : "local"}`,
     async query(statements) {
-      const { code, stdout, stderr } = await execute(script, ["d1", "execute", found.binding, ...where, "--json", "--command", statements.join(";\n")], { cwd: config.folder, env: io.env });
+      const args = ["d1", "execute", found.binding, ...where, "--json", "--command", statements.join(";\n")];
+      const once = () => execute(script, args, { cwd: config.folder, env: io.env });
+      let { code, stdout, stderr } = await once();
+      // On a busy machine it was seen to end without a word. Nothing is written here, so it can be asked again.
+      if (stdout === "" && stderr === "") ({ code, stdout, stderr } = await once());
       const answer = answerOf(stdout);
-      if (code !== 0 || !Array.isArray(answer)) throw new Help(`wrangler can't read ${found.binding}: ${answer?.error?.text ?? (stderr || stdout).trim()}`);
+      if (code !== 0 || !Array.isArray(answer)) throw new Help(`wrangler can't read ${found.binding}: ${answer?.error?.text ?? ((stderr || stdout).trim() || `it ended with ${code ?? "a signal"} and said nothing`)}`);
       return answer.map(({ results }) => results);
     },
   };

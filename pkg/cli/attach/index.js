@@ -12,7 +12,7 @@ import { attachFile, besides, change, earlier, mappingFrom, migrationsFolder } f
 import { check } from "./mapping.js";
 import { rehearse } from "./rehearse.js";
 import { attachSql, described, detachSql } from "./sql.js";
-import { isAttached, pick, read } from "./table.js";
+import { isAttached, pick, read, rival } from "./table.js";
 
 export const SUMMARY = "lets it watch a table of your own, with your credits";
 
@@ -72,6 +72,7 @@ function givenBy(values) {
   const given = Object.fromEntries(TEXTS.filter((flag) => values[flag] !== undefined).map((flag) => [flag.replaceAll("-", "_"), values[flag]]));
   if (values.refund !== undefined && values["refund-sql"] !== undefined) throw new Usage("--refund and --refund-sql can't both be given");
   if (values["charge-sql"] !== undefined && values["refund-sql"] === undefined) throw new Usage("--charge-sql goes with --refund-sql");
+  if (values["refund-failures"] && values.refund === "none") throw new Usage("--refund-failures goes with a refund, and --refund is none");
   return values["refund-failures"] ? { ...given, refund_failures: true } : given;
 }
 
@@ -112,6 +113,8 @@ async function run(argv, io) {
   if (values.mapping !== undefined && Object.keys(given).length > 0) throw new Usage("--mapping has all answers: no other flag of the mapping goes with it");
   const { mapping: raw, unmapped } = values.mapping === undefined ? await answers(io, source, schema, table, given, values) : { mapping: mappingFrom(io.cwd, values.mapping), unmapped: [] };
   const mapping = check({ ...raw, table: table.name }, schema, table);
+  const other = rival(schema, mapping.id_prefix);
+  if (other) throw new Help(`the ids of creations would begin with \`${mapping.id_prefix}\`, and those of another table begin with \`${other}\`: give another beginning with --id-prefix`);
   if (values.json) {
     say(io, JSON.stringify(mapping, null, 2));
     return 0;

@@ -37,7 +37,9 @@ export function theirTriggers(m) {
     AND (${column(m.status, "NEW")} IN ${done}${another});
   SELECT RAISE(IGNORE);`;
   }
-  const timedOut = (row) => `EXISTS (SELECT 1 FROM stale_drafts_creations WHERE id = ${creationOf(row)} AND status = 'failed' AND sweep_id IS NOT NULL)`;
+  // A row that has the id of a deleted one is another: it has not the text of the time-out. What its owner deleted here still has.
+  const same = m.error ? (row) => ` AND (deleted_at IS NULL OR error IS (SELECT error FROM ${view} WHERE app_id = ${column(m.id, row)}))` : () => "";
+  const timedOut = (row) => `EXISTS (SELECT 1 FROM stale_drafts_creations WHERE id = ${creationOf(row)} AND status = 'failed' AND sweep_id IS NOT NULL${same(row)})`;
 
   const beat = m.heartbeat_at
     ? `
@@ -55,10 +57,10 @@ export function theirTriggers(m) {
     : "";
   const reprice = priced
     ? `
-  -- Its price is known only now: nothing was charged for it yet, so it comes in anew.
+  -- Its price has changed. Nothing was noted of it yet, unless there was an attempt before, so it comes in anew.
   DELETE FROM stale_drafts_creations
-  WHERE id = ${creationOf("NEW")} AND status IN ('pending', 'processing') AND tokens = 0 AND attempt = 1 AND ${differs(priced)}
-    AND (SELECT tokens > 0 AND status IN ('pending', 'processing') FROM ${view} WHERE ${mine})
+  WHERE id = ${creationOf("NEW")} AND status IN ('pending', 'processing') AND attempt = 1 AND ${differs(priced)}
+    AND (SELECT problem IS NULL AND status IN ('pending', 'processing') AND tokens <> stale_drafts_creations.tokens FROM ${view} WHERE ${mine})
     AND NOT EXISTS (SELECT 1 FROM stale_drafts_rejected WHERE creation_id = stale_drafts_creations.id);`
     : "";
   // Before it is followed to its new status: one that has only just started has not been put back.

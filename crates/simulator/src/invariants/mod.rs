@@ -10,6 +10,7 @@ use std::rc::Rc;
 
 use stale_drafts::rules::Status;
 
+use crate::attached;
 use crate::call::Call;
 use crate::courier::Sending;
 use crate::image::Image;
@@ -69,6 +70,7 @@ pub fn transaction(
     if !same {
         state::check(after)?;
     }
+    attached::check(before, after, call, run)?;
     if let Run::Committed(run) = run {
         steps::check(before, after, call, run, history)?;
     }

@@ -33,12 +33,14 @@ pub fn check(
             return Err(Violation::new("the-ledger-is-append-only", found));
         }
     }
-    if let Some(id) = before.creations.keys().find(|id| !after.creations.contains_key(*id)) {
+    let gone = |row: &&Creation| !after.creations.contains_key(&row.id) && !anew(row, call);
+    if let Some(Creation { id, .. }) = before.creations.values().find(gone) {
         return Err(Violation::new("nothing-vanishes", format!("{call} removed {id}")));
     }
     for row in after.creations.values() {
         match before.creations.get(&row.id) {
             None => made(row, call)?,
+            Some(then) if anew(then, call) && then.tokens != row.tokens => made(row, call)?,
             Some(then) => {
                 legal(then, row, call, history)?;
                 changed(then, row, before, call, run, history, &mut expected)?;
@@ -53,10 +55,15 @@ pub fn check(
 /// A new row is the app's, or exactly what was asked for.
 fn made(row: &Creation, call: &Call) -> Result<(), Violation> {
     match call {
-        Call::App => Ok(()),
+        Call::App | Call::Theirs(_) => Ok(()),
         Call::Create(create) if *row == reference::created(create) => Ok(()),
         _ => Err(Violation::new("only-what-was-asked", format!("{call} made {}: {}", row.id, state(row)))),
     }
+}
+
+/// Whether it may come in anew: the app says only now what it costs, and nothing was charged for it.
+fn anew(then: &Creation, call: &Call) -> bool {
+    matches!(call, Call::Theirs(_)) && then.tokens == 0 && then.status.active().is_some() && then.attempt == 1
 }
 
 /// Statuses change along the machine only, and an attempt ends once.
@@ -81,7 +88,10 @@ fn legal(then: &Creation, row: &Creation, call: &Call, history: &mut History) ->
             && matches!(call, Call::Sweep(_))
     } else {
         let restored = then.restored_at.is_none() && row.restored_at.is_some();
+        // The app may write its first and its last word in one.
+        let at_once = matches!(call, Call::Theirs(_)) && then.status == Status::Pending;
         then.status.next().contains(&row.status)
+            || (at_once && row.status == Status::Draft)
             || (then.status == Status::Failed && row.status == Status::Draft && restored)
     };
     if !legal {
@@ -142,7 +152,7 @@ fn changed(
             }
             Ok(())
         }
-        Call::App => Ok(()),
+        Call::App | Call::Theirs(_) => Ok(()),
         Call::Create(_) | Call::Courier if then == row => Ok(()),
         Call::Create(_) | Call::Courier => {
             Err(Violation::new("only-what-was-asked", format!("{call} changed {}", row.id)))
