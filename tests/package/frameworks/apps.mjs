@@ -20,8 +20,8 @@ const WORKERS = [
 const FRAMEWORKS = [
   {
     name: "SvelteKit", home: "sveltekit", make: "/make",
-    // It checks the Worker that it is built into as well.
-    check: [["vite", "build"], TYPES, ["svelte-check", "--fail-on-warnings"]],
+    check: [TYPES, ["svelte-kit", "sync"], ["svelte-check", "--fail-on-warnings"]],
+    build: [["vite", "build"]],
     serve: (port) => wrangler(port, "src/worker.ts"),
     develop: (port) => ["vite", "dev", "--port", port],
   },
