@@ -2,7 +2,7 @@
 
 use stale_drafts::rules::Status;
 
-use super::image::App;
+use super::image::{App, Row};
 use super::reference::{self, Left};
 use super::write::{What, When};
 use super::{gid, image};
@@ -78,7 +78,8 @@ fn written(before: &Image, after: &Image, theirs: &TheirsCall, left: &Left) -> R
             timed_out(then, now, theirs, left)?;
         }
     }
-    for gid in &left.touched {
+    for gid in left.touched.iter().filter(|gid| left.late != Some(**gid)) {
+        watched(before, after, *gid, theirs)?;
         mirrored(before, after, *gid, theirs)?;
     }
     Ok(())
@@ -109,6 +110,22 @@ fn timed_out(then: &Creation, now: &Creation, theirs: &TheirsCall, left: &Left) 
         return Err(Violation::new("late-results-are-kept", found));
     }
     Ok(())
+}
+
+/// A row that becomes active is watched from then on, unless it was over before.
+fn watched(before: &Image, after: &Image, gid: i64, theirs: &TheirsCall) -> Result<(), Violation> {
+    let Some(row) = after.app.rows.get(&gid) else { return Ok(()) };
+    let then = before.app.rows.get(&gid).map(Row::state);
+    let over = before.creations.get(&before.creation_of(gid)).is_some_and(|then| then.deleted_at.is_none());
+    let can = matches!(row.get("uid"), Value::Integer(_))
+        && !matches!(row.get("credits_used"), Value::Integer(credits) if *credits < 0)
+        && matches!(row.state(), "queued" | "running");
+    let now = after.creations.get(&after.creation_of(gid));
+    if then == Some(row.state()) || over || !can || now.is_some_and(|now| now.status.active().is_some()) {
+        return Ok(());
+    }
+    let found = format!("{}: row {gid} is {}, and no creation follows it", theirs.write, row.state());
+    Err(Violation::new("the-mirror-agrees", found))
 }
 
 /// A creation that was active follows its row.

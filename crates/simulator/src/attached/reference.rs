@@ -152,13 +152,13 @@ pub fn ours(before: &Image, after: &Image) -> Result<App, String> {
             continue;
         }
         match now.user_id.parse().ok().and_then(|user: i64| app.credits.get_mut(&user)) {
+            Some(credits) if restored && *credits < now.tokens => {
+                return Err(format!("{id} was restored, and user {} can't pay for it", now.user_id));
+            }
             Some(credits) => *credits = credits.saturating_add(tokens),
             None => {
                 return Err(format!("{id} moves {tokens} tokens, and the app has no user {}", now.user_id));
             }
-        }
-        if restored && app.credits.values().any(|credits| *credits < 0) {
-            return Err(format!("{id} was restored, and user {} can't pay for it", now.user_id));
         }
     }
     Ok(app)
