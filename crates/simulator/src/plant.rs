@@ -124,9 +124,10 @@ impl Plant {
                 "_refund\" AFTER UPDATE OF status ON stale_drafts_creations\n\
                  WHEN NEW.status = 'failed' AND OLD.status IN ('pending', 'processing')",
             )],
-            Plant::RefundToNobody => {
-                &[("\n  WHERE changes() <> 1;\nEND;\n\n-- A sweep gives", "\n  WHERE false;\nEND;\n\n-- A sweep gives")]
-            }
+            Plant::RefundToNobody => &[(
+                "\n  WHERE changes() <> 1;\nEND;\n\n-- A sweep gives",
+                "\n  WHERE false;\nEND;\n\n-- A sweep gives",
+            )],
             Plant::WriteBackUnguarded => &[(
                 "AND ifnull(\"state\" NOT IN ('queued', 'running'), 1);\n  UPDATE \"generations\" SET \"state\" = 'error'",
                 "AND false;\n  UPDATE \"generations\" SET \"state\" = 'error'",
@@ -142,7 +143,9 @@ impl Plant {
             Plant::RestoreForFree => {
                 &[("SET \"credits\" = \"credits\" - NEW.tokens", "SET \"credits\" = \"credits\"")]
             }
-            Plant::ReusedIdForgotten => &[("WHEN 0 THEN NULL WHEN 1 THEN", "WHEN 0 THEN NULL WHEN 1 THEN NULL WHEN 2 THEN")],
+            Plant::ReusedIdForgotten => {
+                &[("WHEN 0 THEN NULL WHEN 1 THEN", "WHEN 0 THEN NULL WHEN 1 THEN NULL WHEN 2 THEN")]
+            }
             _ => &[],
         }
     }
@@ -193,7 +196,9 @@ impl Plant {
     pub fn attach(self, mut text: String) -> Result<String, String> {
         for (from, to) in self.in_attach() {
             if !text.contains(from) {
-                return Err(format!("the plant {self:?} changes a text that is not there any more: `{from}`"));
+                return Err(format!(
+                    "the plant {self:?} changes a text that is not there any more: `{from}`"
+                ));
             }
             text = text.replace(from, to);
         }

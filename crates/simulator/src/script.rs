@@ -329,7 +329,9 @@ pub fn user_id(user: usize) -> String {
 
 /// How a trace names a creation.
 fn creation_name(creation: usize) -> String {
-    creation.checked_sub(THEIRS).map_or_else(|| format!("c{creation}"), |gid| format!("the creation of row {gid}"))
+    creation
+        .checked_sub(THEIRS)
+        .map_or_else(|| format!("c{creation}"), |gid| format!("the creation of row {gid}"))
 }
 
 /// What the other side does with an event.

@@ -1,5 +1,6 @@
 //! What must hold of an attached table after every transaction.
 
+use rusqlite::types::Value;
 use stale_drafts::rules::Status;
 
 use super::image::{App, Row};
@@ -12,8 +13,6 @@ use crate::invariants::Run;
 use crate::trace::{differences, state};
 use crate::world::Violation;
 
-use rusqlite::types::Value;
-
 /// Judges a transaction by what stood before and after it.
 pub fn check(before: &Image, after: &Image, call: &Call, run: Run) -> Result<(), Violation> {
     match (call, run) {
@@ -25,10 +24,10 @@ pub fn check(before: &Image, after: &Image, call: &Call, run: Run) -> Result<(),
             None => Err(Violation::new("their-writes-go-through", format!("{call}: SQLite rejects that"))),
             Some(left) => written(before, after, theirs, &left),
         },
-        (Call::Sweep(_) | Call::Report(_), Run::Committed(_)) => match reference::ours(before, after) {
-            Err(found) => Err(Violation::new("nothing-of-theirs-is-overwritten", format!("{call}: {found}"))),
-            Ok(app) => same(&after.app, &app, "a-time-out-is-written-back", "a-time-out-pays-once", call),
-        },
+        (Call::Sweep(_) | Call::Report(_), Run::Committed(_)) => {
+            let app = reference::ours(before, after, call)?;
+            same(&after.app, &app, "a-time-out-is-written-back", "a-time-out-pays-once", call)
+        }
         (_, Run::Committed(_)) => {
             same(&after.app, &before.app, "nothing-of-theirs-is-overwritten", "a-time-out-pays-once", call)
         }
@@ -69,7 +68,10 @@ fn written(before: &Image, after: &Image, theirs: &TheirsCall, left: &Left) -> R
     for (id, now) in &after.creations {
         let then = before.creations.get(id);
         if then != Some(now) && !touched(id) {
-            return Err(Violation::new("only-what-was-asked", format!("{write} changed {id}: {}", state(now))));
+            return Err(Violation::new(
+                "only-what-was-asked",
+                format!("{write} changed {id}: {}", state(now)),
+            ));
         }
         if let Some(then) = then.filter(|then| then.sweep_id.is_some()) {
             timed_out(then, now, theirs, left)?;
@@ -128,7 +130,9 @@ fn watched(before: &Image, after: &Image, gid: i64, theirs: &TheirsCall) -> Resu
 /// A creation that was active follows its row.
 fn mirrored(before: &Image, after: &Image, gid: i64, theirs: &TheirsCall) -> Result<(), Violation> {
     let id = before.creation_of(gid);
-    let (Some(then), Some(now)) = (before.creations.get(&id), after.creations.get(&id)) else { return Ok(()) };
+    let (Some(then), Some(now)) = (before.creations.get(&id), after.creations.get(&id)) else {
+        return Ok(());
+    };
     let (Some(was), Some(row)) = (before.app.rows.get(&gid), after.app.rows.get(&gid)) else { return Ok(()) };
     if then.status.active().is_none() {
         return Ok(());
@@ -142,7 +146,8 @@ fn mirrored(before: &Image, after: &Image, gid: i64, theirs: &TheirsCall) -> Res
     match (row.state(), now.status) {
         ("succeeded", Status::Draft) if now.result_url.as_deref() == result => {}
         ("succeeded", _) => return fail("the-mirror-agrees", "the row has a result"),
-        ("error", Status::Failed) if now.error.as_deref().unwrap_or_default() == row.text("error_message") => {}
+        ("error", Status::Failed)
+            if now.error.as_deref().unwrap_or_default() == row.text("error_message") => {}
         ("error", _) => return fail("the-mirror-agrees", "the row has failed"),
         _ => {}
     }

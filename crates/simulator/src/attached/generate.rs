@@ -107,9 +107,15 @@ impl Maker {
     /// It charges by itself, in the same transaction.
     fn charged(&mut self, gid: Option<i64>) -> Theirs {
         let verb = self.random.pick([
-            Verb::Plain, Verb::Plain, Verb::Plain, Verb::Ignore, Verb::Replace, Verb::Upsert,
+            Verb::Plain,
+            Verb::Plain,
+            Verb::Plain,
+            Verb::Ignore,
+            Verb::Replace,
+            Verb::Upsert,
         ]);
-        let state = self.random.pick(["queued", "queued", "queued", "running", "succeeded", "error", "moderating"]);
+        let state =
+            self.random.pick(["queued", "queued", "queued", "running", "succeeded", "error", "moderating"]);
         let user = self.random.below(USERS).saturating_add(1).cast_signed();
         let credits = self.random.pick([Some(10), Some(10), Some(10), Some(40), Some(0), None, Some(-1)]);
         let insert = Insert {

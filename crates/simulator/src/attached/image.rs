@@ -11,8 +11,17 @@ use crate::image::{Creation, Image};
 
 /// The columns of a row beside its key, in the order of the table.
 pub const COLUMNS: [&str; 11] = [
-    "uid", "type", "prompt", "state", "credits_used", "created_at", "started_at", "updated_at", "finished_at",
-    "result_url", "error_message",
+    "uid",
+    "type",
+    "prompt",
+    "state",
+    "credits_used",
+    "created_at",
+    "started_at",
+    "updated_at",
+    "finished_at",
+    "result_url",
+    "error_message",
 ];
 const ROWS: &str = "SELECT gid, uid, type, prompt, state, credits_used, created_at, started_at, updated_at, finished_at, result_url, error_message
      FROM generations";
@@ -84,5 +93,6 @@ impl Image {
 
 /// A time of the app in epoch milliseconds; 0 if it is none.
 pub fn millis(time: &str) -> i64 {
-    NaiveDateTime::parse_from_str(time, "%Y-%m-%d %H:%M:%S").map_or(0, |time| time.and_utc().timestamp_millis())
+    NaiveDateTime::parse_from_str(time, "%Y-%m-%d %H:%M:%S")
+        .map_or(0, |time| time.and_utc().timestamp_millis())
 }

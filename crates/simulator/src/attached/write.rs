@@ -124,12 +124,12 @@ pub fn time(millis: i64) -> Value {
     Value::Text(at.format("%Y-%m-%d %H:%M:%S").to_string())
 }
 
-const JOIN_PAYS: &str = "INSERT INTO payments (uid, credits) SELECT ?1, ?2 WHERE NOT EXISTS (SELECT 1 FROM users WHERE id = ?1)";
+const JOIN_PAYS: &str =
+    "INSERT INTO payments (uid, credits) SELECT ?1, ?2 WHERE NOT EXISTS (SELECT 1 FROM users WHERE id = ?1)";
 const JOIN: &str = "INSERT OR IGNORE INTO users (id, credits) VALUES (?1, ?2)";
 const RECORD: &str =
     "INSERT INTO payments (uid, credits) SELECT ?1, ?2 WHERE EXISTS (SELECT 1 FROM users WHERE id = ?1)";
-const RECORD_IF_CHANGED: &str =
-    "INSERT INTO payments (uid, credits) SELECT ?1, ?2 WHERE changes() > 0 AND EXISTS (SELECT 1 FROM users WHERE id = ?1)";
+const RECORD_IF_CHANGED: &str = "INSERT INTO payments (uid, credits) SELECT ?1, ?2 WHERE changes() > 0 AND EXISTS (SELECT 1 FROM users WHERE id = ?1)";
 const PAY: &str = "UPDATE users SET credits = credits + ?2 WHERE id = ?1 AND changes() > 0";
 const DELETE: &str = "DELETE FROM generations WHERE gid = ?1";
 
