@@ -37,6 +37,6 @@ FROM stale_drafts_creations AS c LEFT JOIN stale_drafts_attach_generations AS v 
 WHERE substr(c.id, 1, 12) = 'generations:' AND c.status IN ('pending', 'processing')
   AND (v.app_id IS NULL OR v.status IN ('draft', 'published', 'failed') OR c.status = 'pending' AND v.status = 'processing');
 
--- name: a row that is active is watched, unless it was over before
-SELECT app_id, app_status, new_id FROM stale_drafts_attach_generations
-WHERE status IN ('pending', 'processing') AND problem IS NULL AND new_id IS NOT NULL;
+-- name: a row that is active, and that a creation can be made of, has one
+SELECT app_id, app_status, new_id FROM stale_drafts_attach_generations AS v
+WHERE status IN ('pending', 'processing') AND problem IS NULL AND NOT EXISTS (SELECT 1 FROM stale_drafts_creations WHERE id = v.id);

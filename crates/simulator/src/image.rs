@@ -58,6 +58,7 @@ pub struct Creation {
     pub rule: Option<String>,
     pub sweep_id: Option<String>,
     pub last_sign_of_life: Option<i64>,
+    pub balance_elsewhere: bool,
 }
 
 impl Creation {
@@ -114,6 +115,7 @@ impl Creation {
             rule: row.get(27)?,
             sweep_id: row.get(28)?,
             last_sign_of_life: row.get(29)?,
+            balance_elsewhere: row.get(30)?,
         })
     }
 }

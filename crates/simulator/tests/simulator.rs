@@ -14,7 +14,7 @@
 use std::process::Command;
 
 /// Each planted bug, the number of seeds within which it must be found, and what may be found.
-const PLANTS: [(&str, u64, &[&str]); 15] = [
+const PLANTS: [(&str, u64, &[&str]); 24] = [
     ("no-status-guard", 50, &[STALE, SWEPT, MACHINE, REFUNDED, BALANCE]),
     ("ledger-in-second-transaction", 50, &[REFUNDED, BALANCE]),
     ("no-fence", 500, &["a-report-does-what-it-says"]),
@@ -30,6 +30,15 @@ const PLANTS: [(&str, u64, &[&str]); 15] = [
     ("never-set-aside", 2_000, &["everything-ends"]),
     ("seconds-are-times", 1_000, &["one-last-sign-of-life"]),
     ("heartbeating-never-found", 100, &["nobody-is-passed-over", "nothing-is-hidden"]),
+    ("late-write-wins", 100, &["a-time-out-stays"]),
+    ("late-replace-wins", 100, &[THEIRS, "a-time-out-stays"]),
+    ("every-failure-pays", 100, &[THEIRS, "a-time-out-pays-once"]),
+    ("refund-to-nobody", 200, &["a-time-out-pays-once"]),
+    ("write-back-unguarded", 1_000, &[OVERWRITTEN]),
+    ("replace-not-mirrored", 1_000, &[MIRROR]),
+    ("retry-not-written-back", 500, &["a-time-out-is-written-back", OVERWRITTEN, MIRROR]),
+    ("restore-for-free", 1_000, &["a-time-out-pays-once"]),
+    ("reused-id-forgotten", 100, &[MIRROR]),
 ];
 
 const STALE: &str = "only-the-stale-are-swept";
@@ -38,6 +47,9 @@ const RECORDED: &str = "each-attempt-is-recorded";
 const MACHINE: &str = "the-status-machine";
 const REFUNDED: &str = "failed-means-refunded";
 const BALANCE: &str = "the-balance-is-the-ledger";
+const THEIRS: &str = "their-writes-go-through";
+const OVERWRITTEN: &str = "nothing-of-theirs-is-overwritten";
+const MIRROR: &str = "the-mirror-agrees";
 
 fn simulate(arguments: &[&str]) -> (i32, String) {
     let output = Command::new(env!("CARGO_BIN_EXE_simulate")).args(arguments).output().unwrap();
@@ -68,6 +80,10 @@ fn seeds_run_clean_and_reach_everything() {
         "events sent to a slow receiver",
         "events that became dead letters",
         "late results kept",
+        "late results of an app",
+        "results of an app",
+        "rows of an app that timed out",
+        "rows of an app that were queued again",
         "rejected by a constraint",
         "reports of an attempt that was over",
         "results restored",

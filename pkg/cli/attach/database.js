@@ -64,11 +64,13 @@ export function binding(cwd, { config: named, env, binding }) {
   if (!path) return undefined;
   const config = load(path);
   // The second binding to the same database is there for the migrations only.
-  const list = databases(config, scopeOf(config, env)).filter(({ migrations_table }) => migrations_table !== "stale_drafts_migrations");
+  const all = databases(config, scopeOf(config, env));
+  const isOurs = ({ migrations_table }) => migrations_table === "stale_drafts_migrations";
+  const list = all.filter((database) => !isOurs(database));
   const found = binding === undefined ? list[0] : list.find((database) => database.binding === binding);
   if (binding === undefined && list.length > 1) throw new Usage(`there are ${list.length} D1 databases: name one, as in --binding ${list[0].binding}\n  ${list.map((database) => database.binding).join(", ")}`);
   if (!found) throw new Help(`\`${config.name}\` has no D1 database${binding ? ` with the binding \`${binding}\`` : ""}`);
-  return { config, found };
+  return { config, found, migrations: all.find(isOurs) };
 }
 
 function d1(io, project, { remote, env, "persist-to": persist }) {

@@ -1,8 +1,9 @@
 //! What must hold of an attached table after every transaction.
 
+use rusqlite::types::Value;
 use stale_drafts::rules::Status;
 
-use super::image::App;
+use super::image::{App, Row};
 use super::reference::{self, Left};
 use super::write::{What, When};
 use super::{gid, image};
@@ -11,8 +12,6 @@ use crate::image::{Creation, Image};
 use crate::invariants::Run;
 use crate::trace::{differences, state};
 use crate::world::Violation;
-
-use rusqlite::types::Value;
 
 /// Judges a transaction by what stood before and after it.
 pub fn check(before: &Image, after: &Image, call: &Call, run: Run) -> Result<(), Violation> {
@@ -25,10 +24,10 @@ pub fn check(before: &Image, after: &Image, call: &Call, run: Run) -> Result<(),
             None => Err(Violation::new("their-writes-go-through", format!("{call}: SQLite rejects that"))),
             Some(left) => written(before, after, theirs, &left),
         },
-        (Call::Sweep(_) | Call::Report(_), Run::Committed(_)) => match reference::ours(before, after) {
-            Err(found) => Err(Violation::new("nothing-of-theirs-is-overwritten", format!("{call}: {found}"))),
-            Ok(app) => same(&after.app, &app, "a-time-out-is-written-back", "a-time-out-pays-once", call),
-        },
+        (Call::Sweep(_) | Call::Report(_), Run::Committed(_)) => {
+            let app = reference::ours(before, after, call)?;
+            same(&after.app, &app, "a-time-out-is-written-back", "a-time-out-pays-once", call)
+        }
         (_, Run::Committed(_)) => {
             same(&after.app, &before.app, "nothing-of-theirs-is-overwritten", "a-time-out-pays-once", call)
         }
@@ -78,7 +77,8 @@ fn written(before: &Image, after: &Image, theirs: &TheirsCall, left: &Left) -> R
             timed_out(then, now, theirs, left)?;
         }
     }
-    for gid in &left.touched {
+    for gid in left.touched.iter().filter(|gid| left.late != Some(**gid)) {
+        watched(before, after, *gid, theirs)?;
         mirrored(before, after, *gid, theirs)?;
     }
     Ok(())
@@ -109,6 +109,22 @@ fn timed_out(then: &Creation, now: &Creation, theirs: &TheirsCall, left: &Left) 
         return Err(Violation::new("late-results-are-kept", found));
     }
     Ok(())
+}
+
+/// A row that becomes active is watched from then on, unless it was over before.
+fn watched(before: &Image, after: &Image, gid: i64, theirs: &TheirsCall) -> Result<(), Violation> {
+    let Some(row) = after.app.rows.get(&gid) else { return Ok(()) };
+    let then = before.app.rows.get(&gid).map(Row::state);
+    let over = before.creations.get(&before.creation_of(gid)).is_some_and(|then| then.deleted_at.is_none());
+    let can = matches!(row.get("uid"), Value::Integer(_))
+        && !matches!(row.get("credits_used"), Value::Integer(credits) if *credits < 0)
+        && matches!(row.state(), "queued" | "running");
+    let now = after.creations.get(&after.creation_of(gid));
+    if then == Some(row.state()) || over || !can || now.is_some_and(|now| now.status.active().is_some()) {
+        return Ok(());
+    }
+    let found = format!("{}: row {gid} is {}, and no creation follows it", theirs.write, row.state());
+    Err(Violation::new("the-mirror-agrees", found))
 }
 
 /// A creation that was active follows its row.

@@ -36,7 +36,7 @@ pub fn is_attached(seed: u64) -> bool {
 }
 
 /// The row that a creation is of.
-fn gid(creation: &str) -> Option<i64> {
+pub fn gid(creation: &str) -> Option<i64> {
     let rest = creation.strip_prefix(PREFIX)?;
     rest.split('~').next()?.parse().ok()
 }

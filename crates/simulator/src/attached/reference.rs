@@ -8,8 +8,9 @@ use stale_drafts::rules::Status;
 use super::gid;
 use super::image::{App, Row};
 use super::write::{Insert, Pays, Verb, What, time};
-use crate::call::TheirsCall;
+use crate::call::{Call, TheirsCall};
 use crate::image::{Creation, Image};
+use crate::world::Violation;
 
 /// What a write of the app leaves.
 pub struct Left {
@@ -117,9 +118,11 @@ pub fn timed_out(image: &Image, gid: i64, row: &Row) -> bool {
     image.timed_out(gid).is_some_and(|creation| creation.error.as_deref() == text)
 }
 
-/// What a sweep or a restore is to leave: it writes what it did to creations back, and gives and takes their tokens. The text
-/// says which row it was not to touch.
-pub fn ours(before: &Image, after: &Image) -> Result<App, String> {
+/// What a sweep or a restore is to leave: it writes what it did to creations back, and gives and takes their tokens. Or what it
+/// was not to do at all.
+pub fn ours(before: &Image, after: &Image, call: &Call) -> Result<App, Violation> {
+    let overwritten = |found| Violation::new("nothing-of-theirs-is-overwritten", format!("{call}: {found}"));
+    let unpaid = |found| Violation::new("a-time-out-pays-once", format!("{call}: {found}"));
     let mut app = before.app.clone();
     for (id, now) in &after.creations {
         let (Some(gid), Some(then)) = (gid(id), before.creations.get(id)) else { continue };
@@ -130,15 +133,13 @@ pub fn ours(before: &Image, after: &Image) -> Result<App, String> {
             continue;
         }
         let Some(row) = app.rows.get_mut(&gid) else {
-            return Err(format!("{id} is {}, and the app has no row of it", now.status));
+            return Err(overwritten(format!("{id} is {}, and the app has no row of it", now.status)));
         };
         let was = if restored { &["error"][..] } else { &["queued", "running"] };
         if !was.contains(&row.state()) {
-            let state = row.state();
-            return Err(format!(
-                "{id} is {}, and its row was `{state}`: expected one of {was:?}",
-                now.status
-            ));
+            let found =
+                format!("{id} is {}, and its row was `{}`: expected one of {was:?}", now.status, row.state());
+            return Err(overwritten(found));
         }
         written(row, now);
         let tokens = if retried {
@@ -152,13 +153,16 @@ pub fn ours(before: &Image, after: &Image) -> Result<App, String> {
             continue;
         }
         match now.user_id.parse().ok().and_then(|user: i64| app.credits.get_mut(&user)) {
+            Some(credits) if restored && *credits < now.tokens => {
+                return Err(unpaid(format!("{id} was restored, and user {} can't pay for it", now.user_id)));
+            }
             Some(credits) => *credits = credits.saturating_add(tokens),
             None => {
-                return Err(format!("{id} moves {tokens} tokens, and the app has no user {}", now.user_id));
+                return Err(unpaid(format!(
+                    "{id} moves {tokens} tokens, and the app has no user {}",
+                    now.user_id
+                )));
             }
-        }
-        if restored && app.credits.values().any(|credits| *credits < 0) {
-            return Err(format!("{id} was restored, and user {} can't pay for it", now.user_id));
         }
     }
     Ok(app)

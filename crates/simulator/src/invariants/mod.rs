@@ -83,6 +83,7 @@ pub fn count(before: &Image, after: &Image, world: &World) {
     let (mut swept, mut retried, mut failed, mut completed, mut restored, mut kept, mut deleted) =
         (0_usize, 0_usize, 0_usize, 0_usize, 0_usize, 0_usize, 0_usize);
     let add = |count: &mut usize, yes: bool| *count = count.saturating_add(usize::from(yes));
+    let mut theirs = [0_usize; 5];
     for (then, now) in changed {
         let turned = now.status != then.status;
         add(&mut swept, turned && now.status == Status::Failed && now.sweep_id.is_some());
@@ -92,6 +93,29 @@ pub fn count(before: &Image, after: &Image, world: &World) {
         add(&mut restored, now.restored_at != then.restored_at);
         add(&mut kept, now.late_at.is_some() && then.late_at.is_none());
         add(&mut deleted, now.deleted_at != then.deleted_at);
+        if now.balance_elsewhere {
+            for (count, yes) in theirs.iter_mut().zip([
+                turned && now.sweep_id.is_some(),
+                now.attempt != then.attempt,
+                now.late_at.is_some() && then.late_at.is_none(),
+                now.restored_at != then.restored_at,
+                turned && now.status == Status::Draft && now.restored_at.is_none(),
+            ]) {
+                add(count, yes);
+            }
+        }
+    }
+    for (name, count) in [
+        "rows of an app that timed out",
+        "rows of an app that were queued again",
+        "late results of an app",
+        "late results of an app restored",
+        "results of an app",
+    ]
+    .into_iter()
+    .zip(theirs)
+    {
+        world.reach(name, count);
     }
     for (name, count) in [
         ("creations that a sweep failed", swept),

@@ -229,6 +229,7 @@ pub fn created(call: &CreateCall) -> Creation {
         rule: None,
         sweep_id: None,
         last_sign_of_life: None,
+        balance_elsewhere: false,
     };
     row.last_sign_of_life = row.sign_of_life();
     row

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use stale_drafts::rules::{Action, Status, Verdict, classify};
 
 use super::{Done, History, reference};
+use crate::attached;
 use crate::call::{Call, SweepCall};
 use crate::image::{Attempt, Creation, Event, Image};
 use crate::trace::{differences, state};
@@ -33,7 +34,7 @@ pub fn check(
             return Err(Violation::new("the-ledger-is-append-only", found));
         }
     }
-    let gone = |row: &&Creation| !after.creations.contains_key(&row.id) && !anew(row, call);
+    let gone = |row: &&Creation| !after.creations.contains_key(&row.id) && !renamed(row, before, after, call);
     if let Some(Creation { id, .. }) = before.creations.values().find(gone) {
         return Err(Violation::new("nothing-vanishes", format!("{call} removed {id}")));
     }
@@ -61,9 +62,15 @@ fn made(row: &Creation, call: &Call) -> Result<(), Violation> {
     }
 }
 
-/// Whether it may come in anew: the app says only now what it costs, and nothing was charged for it.
+/// Whether it may come in anew, with another price: nothing was noted of it yet.
 fn anew(then: &Creation, call: &Call) -> bool {
-    matches!(call, Call::Theirs(_)) && then.tokens == 0 && then.status.active().is_some() && then.attempt == 1
+    matches!(call, Call::Theirs(_)) && then.status.active().is_some() && then.attempt == 1
+}
+
+/// Whether it came in anew under another id, since its row has the key of one that was deleted.
+fn renamed(then: &Creation, before: &Image, after: &Image, call: &Call) -> bool {
+    let now = attached::gid(&then.id).map(|gid| after.creation_of(gid));
+    anew(then, call) && now.is_some_and(|id| !before.creations.contains_key(&id))
 }
 
 /// Statuses change along the machine only, and an attempt ends once.
