@@ -119,10 +119,10 @@ export async function buildEmbedded() {
   cpSync(join(root, "migrations"), join(root, "pkg/migrations"), { recursive: true });
 }
 
-/** The files of the pages by their paths, each with its tag. */
+/** The files of the Worker's own pages by their paths, each with its tag. */
 async function assets(transform) {
   const www = join(root, "www");
-  const files = readdirSync(www, { recursive: true }).filter((file) => /\.(css|js)$/.test(file)).sort();
+  const files = readdirSync(www, { recursive: true }).filter((file) => /\.(css|js)$/.test(file) && !file.startsWith("playground")).sort();
   const minified = files.map(async (file) => {
     const { code } = await transform(readFileSync(join(www, file), "utf8"), { minify: true, loader: file.split(".").at(-1) });
     const tag = createHash("sha256").update(code).digest("hex").slice(0, 16);

@@ -22,6 +22,7 @@ const PARTS = {
       suite("package/agreement.test.mjs", { AGREEMENT_CASES: "200000" }),
     ],
   },
+  frameworks: { minutes: 8, commands: [suite("package/frameworks.test.mjs", { FRAMEWORKS: "all" })] },
   faults: { minutes: 15, commands: [suite("worker/faults.test.mjs", { KILLS: "200", ROUNDS: "40" })] },
   load: { minutes: 4, commands: [node("scripts/load.mjs", "--seconds", "180")] },
   fuzz: { minutes: 30, commands: [node("scripts/fuzz.mjs", "--seconds", "190")] },

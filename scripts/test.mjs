@@ -15,8 +15,9 @@ import { checkMachine, setup, tool } from "./setup.mjs";
 
 const WASM = "wasm32-unknown-unknown";
 const FUZZ = "fuzz/Cargo.toml";
-// Bundlers and runtimes, installed from the registry: a suite of its own, for it takes as long as the rest of the package's.
+// Bundlers and runtimes, installed from the registry: suites of their own, for each takes as long as the rest of the package's.
 const CONSUMERS = "consumers.test.mjs";
+const FRAMEWORKS = "frameworks.test.mjs";
 
 /** Clippy on the library as WebAssembly, with one of its two features. */
 const wasmLint = (feature) => ["cargo", ["clippy", "--locked", "--quiet", "--target", WASM, "-p", "stale-drafts", "--no-default-features", "--features", feature, "--target-dir", `target/${feature}-lint`, "--", "-D", "warnings"]];
@@ -63,7 +64,7 @@ const SUITES = {
       await native("Building the native answers", "-p", "stale-drafts", "--example", "verdicts");
       process.env.CHROMIUM_BIN = await chromium();
     },
-    commands: () => [node("tests/package", (name) => !name.endsWith(CONSUMERS))],
+    commands: () => [node("tests/package", (name) => !name.endsWith(CONSUMERS) && name !== FRAMEWORKS)],
   },
   consumers: {
     before: async () => {
@@ -72,6 +73,8 @@ const SUITES = {
     },
     commands: () => [node("tests/package", (name) => name.endsWith(CONSUMERS))],
   },
+  // Those of a framework's pages are in `npm run proof`.
+  frameworks: { before: build, commands: () => [node("tests/package", (name) => name === FRAMEWORKS)] },
   init: { before: build, commands: () => [node("tests/init")] },
   attach: { before: build, commands: () => [node("tests/attach")] },
   page: {

@@ -230,6 +230,18 @@ fn one_max_age_replaces_every_limit_on_silence_but_never() {
     assert_eq!(short.limit_in(Phase::Heartbeating, "image").0, Limit::After(two_minutes));
     assert_eq!(short.total("image").0, Limit::After(MaxAge::checked(6.0).unwrap()));
     assert_eq!(short.attempts("image").get(), 3);
+    // Nor is it made shorter where there is none, and that by age stands for it.
+    let hours = |hours| Limit::After(MaxAge::checked(hours).unwrap());
+    let policy =
+        common::policy(&serde_json::json!({ "preset": "budget", "kinds": { "video": { "processing": 6 } } }));
+    let policy = policy.unwrap();
+    let short = policy.with_max_age(MaxAge::checked(0.001).unwrap());
+    assert_eq!(short.limit_in(Phase::Processing, "image"), (hours(0.001), Rule::MaxAgeHours));
+    assert_eq!(short.limit_in(Phase::Heartbeating, "image"), policy.limit_in(Phase::Heartbeating, "image"));
+    assert_eq!(short.limit_in(Phase::Heartbeating, "video"), (hours(6.0), Rule::KindAndStatus));
+    let long = policy.with_max_age(MaxAge::checked(24.0).unwrap());
+    assert_eq!(long.limit_in(Phase::Heartbeating, "image"), (hours(24.0), Rule::MaxAgeHours));
+    assert_eq!(long.limit_in(Phase::Heartbeating, "video"), (hours(24.0), Rule::KindAndStatus));
     let policy = common::policy(
         &serde_json::json!({ "pending": "never", "kinds": { "video": { "processing": "never" } } }),
     );

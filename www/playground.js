@@ -46,6 +46,9 @@ function sentence({ verdict, deadline, error }) {
   return deadline === null ? "It never goes stale." : `It goes stale in ${words(deadline - now)}.`;
 }
 
+/** Shows a text, with what stands between backticks as code. */
+const write = (id, text) => get(id).replaceChildren(...text.split("`").map((part, at) => (at % 2 ? Object.assign(document.createElement("code"), { textContent: part }) : part)));
+
 function show() {
   const row = {
     status: draft.elements.status.value,
@@ -61,11 +64,11 @@ function show() {
   const badge = get("badge");
   badge.className = `badge ${result.verdict === "unreadable" ? "unreadable" : result.status}`;
   badge.textContent = result.badge;
-  get("sentence").textContent = sentence(result);
+  write("sentence", sentence(result));
   get("verdict").textContent = result.verdict;
-  get("error").textContent = result.error ?? "none";
+  write("error", result.error ?? "none");
   const limit = result.max_age_ms === Infinity ? "never" : words(result.max_age_ms);
-  get("limit").textContent = result.rule === null ? "none" : `${limit}, by ${inPolicy[result.rule] ?? `\`${result.rule}\``}`;
+  write("limit", result.rule === null ? "none" : `${limit}, by ${inPolicy[result.rule] ?? `\`${result.rule}\``}`);
   get("deadline").textContent = result.deadline === null ? "none" : new Date(result.deadline).toISOString();
   get("call").textContent = `check(${JSON.stringify(row, null, 2)}, { now: ${now}, policy: policy(…) });\n\n// ${JSON.stringify(result, null, 2).replaceAll("\n", "\n// ")}`;
 }

@@ -58,7 +58,7 @@ pub fn holds(data: &[u8]) {
         same(&told, |told| explained(told, status));
         json_is_the_same(&told, status);
     }
-    same(&told, |told| message_page(&told.owner, &told.prompt, false));
+    same(&told, |told| message_page(&told.owner, &told.prompt, Some(("/", &told.kind))));
     same(&told, |told| demo_page(&[DemoUser { user_id: told.owner.clone(), balance: 1_000 }]));
     same(&told, |told| {
         // What a form sends is the whole plan, as JSON in an attribute.

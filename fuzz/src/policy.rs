@@ -144,12 +144,14 @@ fn named(rule: Rule, kind: &str, status: &str, table: &Map<String, Value>) {
     assert!(entry.is_some() || path == "max_age_hours", "{path}");
 }
 
-/// A limit that somebody asks for replaces each by age, but not `never`; the limit between heartbeats stays.
+/// A limit that somebody asks for replaces each by age, but not `never`; the limit between heartbeats stays, and none is shorter for
+/// whoever sends them.
 fn replaced(policy: &Policy, phase: Phase, kind: &str, found: (Limit, Rule)) {
     let asked = MaxAge::DEVELOPMENT;
     let expected = match found {
         (limit, Rule::Heartbeat | Rule::KindHeartbeat) => limit,
         (Limit::Never, _) => Limit::Never,
+        (Limit::After(own), _) if phase == Phase::Heartbeating => Limit::After(own.max(asked)),
         (Limit::After(_), _) => Limit::After(asked),
     };
     assert_eq!(policy.with_max_age(asked).limit_in(phase, kind).0, expected);

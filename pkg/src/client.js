@@ -72,7 +72,8 @@ export const createClient = ({ baseUrl = "/stale-drafts", token, fetch: send = (
       if (body === undefined) throw new StaleDraftsError(0, { code: "network_error", error: `\`${url}\`: ${cause.message}` }, { cause });
       body = null;
     }
-    if (response.ok && body) return { headers: response.headers, body };
+    // What is asked for with GET are lists.
+    if (response.ok && (method ? body : body?.drafts)) return { headers: response.headers, body };
     const unexpected = { code: "unexpected_answer", error: `\`${url}\` is not the API (status ${response.status}): expected the Worker at \`${base}\`` };
     const own = body?.error && (body.code || response.status == 401);
     throw new StaleDraftsError(response.status, own ? body : unexpected, { retry_after_ms: retryAfter(response, range(clock).latest) });
@@ -116,7 +117,7 @@ export const createClient = ({ baseUrl = "/stale-drafts", token, fetch: send = (
         failures += 1;
         // Not all pages at once when the server is back.
         wait = interval * Math.min(2 ** failures, AWAY) * (1 + Math.random() / 4);
-        floor = performance.now() + (error.retry_after_ms ?? 0);
+        floor = performance.now() + (error?.retry_after_ms ?? 0);
         due = Math.max(performance.now() + wait, floor);
         turn();
         if (options.onError) options.onError(error);
@@ -186,7 +187,9 @@ export const createClient = ({ baseUrl = "/stale-drafts", token, fetch: send = (
       // Nobody waits for what a page asks that comes into sight while it asks already.
       const wake = () => (asking ? turn() : soon());
       globalThis.document?.addEventListener("visibilitychange", wake, { signal });
-      for (const event of ["pageshow", "online"]) globalThis.addEventListener?.(event, wake, { signal });
+      globalThis.addEventListener?.("online", wake, { signal });
+      // Out of the browser's cache of pages, and not at the end of loading.
+      globalThis.addEventListener?.("pageshow", ({ persisted }) => persisted && wake(), { signal });
       signal?.addEventListener("abort", turn);
       if (followed) tell().catch(failed);
       turn();

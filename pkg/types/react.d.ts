@@ -45,7 +45,7 @@ export interface DraftsState {
   readonly error: unknown;
   /** For the next page: `client.list({ cursor })`. */
   readonly next_cursor: string | null;
-  /** Fetches the list again: when a draft has been created, for instance. */
+  /** Fetches the list again: when a draft has been created, for instance. These three are rejected with what goes wrong, which is no part of the state. */
   readonly refresh: () => Promise<void>;
   /** Publishes a draft. */
   readonly publish: (id: string) => Promise<Published>;

@@ -372,7 +372,7 @@ fn many_stale(evidence: &Evidence, thresholds: &Thresholds) -> Option<Finding> {
         severity: Severity::Critical,
         cause: String::from("many creations time out"),
         evidence: format!("{timed_out} of the newest {finished} that ended within the last hour"),
-        remedy: "check the workers: `doctor` names likely causes",
+        remedy: "check the workers and the provider: the dashboard shows which kinds, and by which limits",
     })
 }
 

@@ -42,12 +42,14 @@ pub struct Policy {
     every: Table,
     /// In alphabetical order.
     kinds: Vec<(String, Table)>,
+    /// What somebody asked for in place of the limits by age: see [`Policy::with_max_age`].
+    asked: Option<MaxAge>,
 }
 
 impl Default for Policy {
     /// One hour for everything.
     fn default() -> Self {
-        Policy { every: Table::EMPTY, kinds: Vec::new() }
+        Policy { every: Table::EMPTY, kinds: Vec::new(), asked: None }
     }
 }
 
@@ -55,7 +57,7 @@ impl Policy {
     /// One limit for every status and kind.
     pub const fn uniform(limit: Limit) -> Self {
         let every = Table { max_age: Some(limit), ..Table::EMPTY };
-        Policy { every, kinds: Vec::new() }
+        Policy { every, kinds: Vec::new(), asked: None }
     }
 
     /// A policy from its settings: pairs of a path of keys and a value, in any order.
@@ -109,7 +111,11 @@ impl Policy {
     /// What the policy says of creations of `kind`.
     pub fn of(&self, kind: &str) -> KindPolicy {
         let own = self.kinds.iter().find(|(known, _)| known == kind);
-        KindPolicy { every: self.every, own: own.map_or(Table::EMPTY, |(_, table)| *table) }
+        KindPolicy {
+            every: self.every,
+            own: own.map_or(Table::EMPTY, |(_, table)| *table),
+            asked: self.asked,
+        }
     }
 
     /// The limit on silence for creations of `kind` in `status` whose worker sends no heartbeats, and the entry that it
@@ -153,19 +159,13 @@ impl Policy {
     }
 
     /// The same policy with every limit by age replaced by `max_age`; what is `never` stale stays so, and the limits between
-    /// heartbeats and on the total time and the attempts stay as they are.
+    /// heartbeats and on the total time and the attempts stay as they are. Where there is no limit between heartbeats, that by age
+    /// stands for it, and is never made shorter: whoever sends heartbeats as the policy asks is alive, whatever is asked for.
     ///
     /// This is what `--max-age-hours` and `?max_age_hours=` do.
     #[must_use]
     pub fn with_max_age(&self, max_age: MaxAge) -> Self {
-        let change = |limit| match limit {
-            Limit::After(_) => Limit::After(max_age),
-            Limit::Never => Limit::Never,
-        };
-        let (base, _) = self.every.base();
-        let every = Table { preset: None, max_age: Some(base), ..self.every };
-        let kinds = self.kinds.iter().map(|(kind, table)| (kind.clone(), table.map(change))).collect();
-        Policy { every: every.map(change), kinds }
+        Policy { asked: Some(max_age), ..self.clone() }
     }
 }
 
@@ -174,11 +174,12 @@ impl Policy {
 pub struct KindPolicy {
     every: Table,
     own: Table,
+    asked: Option<MaxAge>,
 }
 
 impl KindPolicy {
     /// A policy without any entry.
-    pub const DEFAULT: KindPolicy = KindPolicy { every: Table::EMPTY, own: Table::EMPTY };
+    pub const DEFAULT: KindPolicy = KindPolicy { every: Table::EMPTY, own: Table::EMPTY, asked: None };
 
     /// Adds an entry; one of a kind is taken for this kind's.
     #[cfg(feature = "browser-policy")]
@@ -199,7 +200,14 @@ impl KindPolicy {
             (self.every.status(status), Rule::Status),
         ];
         let given = by_precedence.into_iter().find_map(|(limit, rule)| Some((limit?, rule)));
-        given.unwrap_or_else(|| self.every.base())
+        let (limit, rule) = given.unwrap_or_else(|| self.every.base());
+        match (limit, rule, self.asked) {
+            (_, Rule::Heartbeat | Rule::KindHeartbeat, _) => (limit, rule),
+            (Limit::After(own), _, Some(asked)) if own < asked || !matches!(phase, Phase::Heartbeating) => {
+                (Limit::After(asked), rule.of_what_is_asked())
+            }
+            _ => (limit, rule),
+        }
     }
 
     /// The limit on the total time in `processing`, and the entry that it comes from; `never` where none is given.
@@ -271,16 +279,6 @@ impl Table {
             None => (self.max_age.unwrap_or_default(), Rule::MaxAgeHours),
         }
     }
-
-    /// Changes the limits by age. The limit between heartbeats stays: whoever keeps it is alive, whatever is asked for.
-    fn map(self, change: impl Fn(Limit) -> Limit) -> Self {
-        Table {
-            max_age: self.max_age.map(&change),
-            pending: self.pending.map(&change),
-            processing: self.processing.map(&change),
-            ..self
-        }
-    }
 }
 
 /// The entry of a policy that a limit comes from; [`Rule::describe`] writes it out.
@@ -307,6 +305,14 @@ pub enum Rule {
 }
 
 impl Rule {
+    /// The entry that what somebody asks for takes the place of: a preset is no number of hours.
+    const fn of_what_is_asked(self) -> Self {
+        match self {
+            Rule::Preset(_) => Rule::MaxAgeHours,
+            rule => rule,
+        }
+    }
+
     /// The entry's path, for a creation of `kind` in `status`.
     pub fn describe(self, status: Active, kind: &str) -> String {
         self.path(status).replace("{kind}", kind)

@@ -44,13 +44,14 @@ const ACTIVE: &str = concat!(
      GROUP BY phase, kind, band ORDER BY phase, kind, band"
 );
 
-/// Of each phase and kind the active creation that has shown no sign of life for longest.
+/// Of each phase and kind the active creation that has shown no sign of life for longest; the longest silent first.
 const OLDEST: &str = concat!(
     "WITH RECURSIVE ", pairs!(), "
      SELECT json_group_array(", candidate!(), ") AS candidates FROM (
        SELECT c.* FROM pairs CROSS JOIN stale_drafts_creations AS c INDEXED BY sqlite_autoindex_stale_drafts_creations_1
        ON c.id = (SELECT id FROM stale_drafts_creations INDEXED BY stale_drafts_creations_active
-         WHERE phase = pairs.phase AND kind = pairs.kind AND last_sign_of_life IS NOT NULL ORDER BY last_sign_of_life LIMIT 1))"
+         WHERE phase = pairs.phase AND kind = pairs.kind AND last_sign_of_life IS NOT NULL ORDER BY last_sign_of_life LIMIT 1)
+       ORDER BY c.last_sign_of_life)"
 );
 
 const RATES: &str = "SELECT count(*) AS newest, coalesce(sum(status = 'draft' OR status = 'published'), 0) AS completed,

@@ -6,12 +6,13 @@ use axum::extract::{FromRequestParts, Request};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
 use axum::middleware::Next;
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use serde_json::Value;
 use wasm_bindgen::JsCast as _;
 use worker::Env;
 use worker::send::SendWrapper;
 
+use super::cors::Sharing;
 use super::problem::Problem;
 use super::{courier, monitor};
 use crate::auth::{Scope, Secret, SecretError};
@@ -79,13 +80,16 @@ impl<S: Sync> FromRequestParts<S> for Invocation {
 
 /// The layer that gives the routes their [`App`], or answers that the configuration is not valid. What may wait runs after the
 /// answer.
-pub(super) async fn provide(
-    invocation: Invocation,
-    mut request: Request,
-    next: Next,
-) -> Result<Response, Problem> {
-    let mut context = Context::new(&invocation.env)
-        .map_err(|error| Problem::misconfigured(request.uri().path(), &error))?;
+pub(super) async fn provide(invocation: Invocation, mut request: Request, next: Next) -> Response {
+    let mut context = match Context::new(&invocation.env) {
+        Ok(context) => context,
+        Err(error) => {
+            let refused = Problem::misconfigured(request.uri().path(), &error).into_response();
+            // A listed origin's page would only see that something failed.
+            let allowed = config(&invocation.env).map(|config| config.allowed_origins).unwrap_or_default();
+            return Sharing::of(&allowed, &request).mark(refused);
+        }
+    };
     let host = request.uri().host().unwrap_or_default();
     context.local = matches!(host, "localhost" | "127.0.0.1" | "[::1]");
     // Two conditions, and neither is met by a deployed configuration left at its defaults.
@@ -104,7 +108,7 @@ pub(super) async fn provide(
             }
         });
     }
-    Ok(response)
+    response
 }
 
 impl Context {

@@ -6,8 +6,8 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use futures_util::future::{Either, select};
-use js_sys::JSON;
 use js_sys::futures::JsFuture;
+use js_sys::{JSON, encode_uri};
 use serde_json::{Value, json};
 use worker::{
     AbortSignal, Delay, Fetch, Headers, Method, Queue, QueueContentType, RawMessageBuilder, Request,
@@ -124,10 +124,12 @@ async fn post(context: &Context, message: &Message<'_>) -> Result<(), String> {
     let url = context.config.webhook_url.as_ref().ok_or(NO_WEBHOOK)?;
     let secret = context.secret("WEBHOOK_SECRET").map_err(|error| error.to_string())?;
     let seconds = (message.sent_at.as_millis() / 1_000).to_string();
-    let signature = STANDARD.encode(secret.sign(&[message.id, ".", &seconds, ".", message.body]));
+    // A header that is not ASCII is read as another text, whose signature would be wrong.
+    let id = if message.id.is_ascii() { message.id.to_owned() } else { encode_uri(message.id).into() };
+    let signature = STANDARD.encode(secret.sign(&[&id, ".", &seconds, ".", message.body]));
     let headers = [
         ("Content-Type", "application/json"),
-        ("webhook-id", message.id),
+        ("webhook-id", id.as_str()),
         ("webhook-timestamp", &seconds),
         ("webhook-signature", &format!("v1,{signature}")),
     ];

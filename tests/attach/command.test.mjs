@@ -148,9 +148,33 @@ test("what can't be attached is refused with the reason", async (t) => {
   await refused(t, SCHEMA, ["generations", ...words, "--refund-sql", "UPDATE users SET credits = credits + 1"], /--refund-sql can't stand in a trigger: it has no :tokens/);
   await refused(t, SCHEMA, ["generations", ...words, "--refund-sql", "UPDATE users SET coins = coins + :tokens WHERE id = :user_id"], /the migration does not fit this database: .*coins/);
   await refused(t, SCHEMA, ["generations", ...words, "--refund-sql", "x", "--refund", "users.credits"], /--refund and --refund-sql can't both be given/);
+  await refused(t, SCHEMA, ["generations", ...words, "--refund", "none", "--refund-failures"], /--refund-failures goes with a refund/);
   await refused(t, SCHEMA, ["generations", ...words, "--tokens", "=-3"], /tokens: `-3`: expected a whole number from 0 to/);
   await refused(t, SCHEMA, ["generations", ...words, "--id-prefix", "a~"], /id_prefix: `a~` can't begin the ids of creations/);
   await refused(t, SCHEMA, ["generations", "--tokns", "x"], /unknown flag `--tokns`, did you mean `--tokens`\?/);
+});
+
+test("a mapping's file is read strictly", async (t) => {
+  const fine = JSON.parse(readFileSync(join(root, "docs/attach.md"), "utf8").match(/^```json mapping\n(.*?)^```/ms)[1]);
+  const path = folder(t, { "schema.sql": SCHEMA });
+  const read = async (mapping) => {
+    writeFileSync(join(path, "m.json"), typeof mapping === "string" ? mapping : JSON.stringify(mapping));
+    const { output } = await run(path, ["generations", "--schema", "schema.sql", "--mapping", "m.json", "--json"]);
+    return output.replace(/\s+/g, " ");
+  };
+  assert.deepEqual(JSON.parse(await read(fine)), fine);
+  assert.match(await read("{"), /`m\.json` is no JSON/);
+  assert.match(await read("[]"), /`m\.json` holds no mapping: expected a JSON object/);
+  assert.match(await read({ ...fine, refundd: null }), /unknown key `refundd`, did you mean `refund`\?/);
+  assert.match(await read({ ...fine, created_at: { column: "created_at", unit: "hours" } }), /created_at: unknown unit `hours`: expected ms, s, iso, sqlite/);
+  assert.match(await read({ ...fine, prompt: "prompt" }), /prompt: expected \{ "column": … \}, or null/);
+  assert.match(await read({ ...fine, status: { ...fine.status, done: ["x"] } }), /status: unknown key `done`/);
+  assert.match(await read({ ...fine, status: { ...fine.status, draft: [1.5] } }), /draft: `1\.5` is no word/);
+  assert.match(await read({ ...fine, status: { ...fine.status, draft: "done" } }), /draft: expected a list of words/);
+  assert.match(await read({ ...fine, tokens: null }), /tokens: expected what a row costs/);
+  assert.match(await read({ ...fine, refund: { table: "nobody", column: "x", key: "y" } }), /refund: there is no table `nobody`/);
+  assert.match((await run(path, ["generations", "--schema", "schema.sql", "--mapping", "no.json"])).output, /there is no file `no\.json`/);
+  assert.match((await run(path, ["generations", "--schema", "schema.sql", "--mapping", "m.json", "--kind", "type"])).output, /--mapping has all answers/);
 });
 
 test("two tables whose creations could be taken for each other's are refused", async (t) => {
@@ -191,7 +215,8 @@ test("--help fits a terminal", async (t) => {
   assert.deepEqual(output.split("\n").filter((line) => line.length > 80), []);
 });
 
-test("in a project: its own wrangler, migrations, --check, and detached again", async (t) => {
+// It runs wrangler more than twenty times.
+test("in a project: its own wrangler, migrations, --check, and detached again", { timeout: 900_000 }, async (t) => {
   const path = folder(t, {
     "wrangler.jsonc": JSON.stringify({
       name: "app",
@@ -210,7 +235,15 @@ test("in a project: its own wrangler, migrations, --check, and detached again", 
   writeFileSync(join(path, "migrations/0001_app.sql"), `${SCHEMA} INSERT INTO users VALUES (7, 100); INSERT INTO generations (uid, state, credits_used) VALUES (7, 'queued', 10), (7, 'succeeded', 10), (7, 'error', 1), (7, 'running', 1);`);
   symlinkSync(join(root, "migrations"), join(path, "theirs"), "dir");
   const wrangler = (...args) => execFileSync(process.execPath, [join(root, "node_modules/wrangler/bin/wrangler.js"), "d1", ...args, "--local"], { cwd: path, env: { ...process.env, CI: "true", WRANGLER_SEND_METRICS: "false" }, encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] });
-  const query = (sql) => JSON.parse(wrangler("execute", "DB", "--json", "--command", sql))[0].results;
+  // The file of the local database: wrangler takes seconds for a question.
+  const file = () => join(path, readdirSync(path, { recursive: true }).find((name) => /d1.*[0-9a-f]{64}\.sqlite$/.test(name)));
+  const query = (sql) => {
+    const db = new DatabaseSync(file());
+    db.exec("PRAGMA foreign_keys = ON");
+    const found = db.prepare(sql).all().map((row) => ({ ...row }));
+    db.close();
+    return found;
+  };
   const dump = () => query("SELECT type, name, sql FROM sqlite_schema WHERE name NOT GLOB '_cf_*' ORDER BY type, name");
   wrangler("migrations", "apply", "DB");
   wrangler("migrations", "apply", "STALE_DRAFTS_MIGRATIONS");
@@ -224,9 +257,9 @@ test("in a project: its own wrangler, migrations, --check, and detached again", 
   wrangler("migrations", "apply", "DB");
   assert.deepEqual(query("SELECT id, status, tokens FROM stale_drafts_creations ORDER BY id"), [{ id: "generations:1", status: "pending", tokens: 10 }, { id: "generations:4", status: "processing", tokens: 1 }]);
 
-  const good = await run(path, ["generations", "--check"]);
+  const good = await run(path, ["generations", "--check", "--database", file()]);
   assert.deepEqual([good.code, good.output], [0, "generations is attached: 2 rows are watched.\n"]);
-  assert.match((await run(path, ["generations", "--yes"])).output, /`generations` is attached already in DB \(app\), local/);
+  assert.match((await run(path, ["generations", "--yes", "--database", file()])).output, /`generations` is attached already in\s/);
   query("INSERT INTO generations (uid, state, credits_used) VALUES (NULL, 'queued', 10), (7, 'moderating', 10)");
   // In a later attempt a price is kept.
   query("UPDATE stale_drafts_creations SET attempt = 2 WHERE id = 'generations:1'");

@@ -20,7 +20,7 @@ const LIFE = {
 
 let miniflare;
 before(() => {
-  const databases = { plain: "plain", attached: "attached", running: "running" };
+  const databases = { plain: "plain", attached: "attached", running: "running", changes: "changes" };
   miniflare = new Miniflare({ modules: true, script: "export default {}", d1Databases: databases, cf: false, compatibilityDate: "2026-07-01" });
 });
 after(() => miniflare.dispose());
@@ -34,6 +34,25 @@ async function life(binding, mapping) {
   for (const [step, statement] of Object.entries(LIFE)) written[step] = (await database.prepare(statement).run()).meta.rows_written;
   return written;
 }
+
+test("D1 counts what triggers write among the changes; SQL's changes() and RETURNING count the app's rows", async () => {
+  const database = await miniflare.getD1Database("changes");
+  for (const statement of [...readdirSync(MIGRATIONS).sort().map((name) => readFileSync(new URL(name, MIGRATIONS), "utf8")), SCHEMA, USERS, attachSql(MAPPING).up].flatMap(statements)) await database.prepare(statement).run();
+  const run = async (sql) => {
+    const [{ results, meta }, { results: [{ n }] }] = await database.batch([database.prepare(sql), database.prepare("SELECT changes() AS n")]);
+    return [meta.changes, n, results.length];
+  };
+  assert.deepEqual(await run(`${LIFE.insert} RETURNING gid`), [2, 1, 1]);
+  assert.deepEqual(await run(`${LIFE.start} RETURNING gid`), [2, 1, 1]);
+  assert.deepEqual(await run("UPDATE generations SET state = 'running' WHERE gid = 99 RETURNING gid"), [0, 0, 0]);
+  // As a sweep leaves it.
+  await database.batch([
+    database.prepare("INSERT INTO stale_drafts_balances (user_id, tokens) VALUES ('7', 10) ON CONFLICT (user_id) DO UPDATE SET tokens = tokens + 10"),
+    database.prepare("UPDATE stale_drafts_creations SET status = 'failed', sweep_id = 's', error = 'e', error_code = 'generation_timeout', stuck_status = 'pending', rule = 'r', age_ms = 2, max_age_ms = 1 WHERE id = 'generations:1'"),
+  ]);
+  assert.deepEqual(await run(`${LIFE.completion} RETURNING gid`), [1, 0, 0], "the late result is noted");
+  assert.deepEqual(await run(`${LIFE.completion} RETURNING gid`), [0, 0, 0]);
+});
 
 test("a life of an attached row writes 10 rows beside the app's own, and 2 more for each heartbeat", async () => {
   const plain = await life("plain", null);

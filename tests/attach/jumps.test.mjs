@@ -254,6 +254,25 @@ test("what no creation can have is left out with its reason, and never breaks th
   }
 });
 
+test("ids that no creation can have", () => {
+  const app = open({
+    schema: "CREATE TABLE jobs (id TEXT PRIMARY KEY, owner TEXT, state TEXT)",
+    mapping: { table: "jobs", id: { column: "id", type: "text" }, user_id: { column: "owner", type: "text" }, kind: { value: "image" }, status: { ...MAPPING.status, column: "state" } },
+  });
+  for (const id of [Buffer.from("ab"), null, "a~b", "a\nb", "x".repeat(200), "a\0b"]) {
+    app.run("INSERT INTO jobs VALUES (?, 'ada', 'queued')", id);
+    app.run("UPDATE jobs SET state = 'running' WHERE id IS ?", id);
+    app.run("INSERT OR REPLACE INTO jobs VALUES (?, 'ada', 'succeeded')", id);
+    app.run("DELETE FROM jobs WHERE id IS ?", id);
+  }
+  assert.equal(app.one("SELECT count(*) AS n FROM stale_drafts_creations").n, 0);
+  // These can be: also an empty one, and one that looks like a number.
+  for (const id of ["", "007", "1e3", "jobs:1", "Ä", "a/b?c"]) app.run("INSERT INTO jobs VALUES (?, 'ada', 'queued')", id);
+  assert.equal(app.sweep().failed, 6);
+  assert.equal(app.one("SELECT count(*) AS n FROM jobs WHERE state = 'error'").n, 6);
+  app.check();
+});
+
 test("an owner who becomes known brings the row in", () => {
   const app = open({ before: USERS });
   const gid = queue(app, { uid: null });

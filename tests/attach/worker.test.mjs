@@ -137,6 +137,27 @@ test("a time-out of an attached row writes four rows more: the app's row and bal
   assert.deepEqual(await broken(world), {});
 });
 
+test("what a sweep of attached rows costs grows with what it fails, and not with the table", async () => {
+  const sweep = async (rows) => {
+    await world.database
+      .prepare("WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?1) INSERT INTO generations (gid, uid, type, state, credits_used, created_at) SELECT ?2 + i, 7, 'image', 'queued', 1, ?3 FROM n")
+      .bind(rows, gid, when(NOW - 2 * HOUR))
+      .run();
+    gid += rows;
+    await world.cost();
+    assert.equal((await (await world.cleanup()).json()).marked_as_failed, rows);
+    const { rows_read, rows_written } = await world.cost();
+    return [rows_read / rows, rows_written / rows];
+  };
+  await sweep(500);
+  // Beside 5,000 more.
+  await world.database.prepare("WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 5000) INSERT INTO generations (gid, uid, type, state, credits_used, created_at) SELECT ?1 + i, 7, 'image', 'queued', 1, ?2 FROM n").bind(gid, when(NOW)).run();
+  gid += 5_000;
+  const [read, written] = await sweep(500);
+  assert.ok(read <= 33 && written <= 7, `${read} rows read and ${written} written for each`);
+  assert.deepEqual(await broken(world), {});
+});
+
 const late = "result_url = 'https://cdn.example/x.png'";
 /** What an app's unguarded code writes, whatever has become of the row. */
 const WRITERS = {

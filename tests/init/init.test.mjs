@@ -238,6 +238,13 @@ test("a framework's own Worker is wrapped", async (t) => {
   const { output } = await run(path, ["init", "--yes"]);
   assert.match(output, /Your framework builds `\.open-next\/worker\.js`\. Write worker\.js around it/);
   assert.match(output, /import app from "\.\/\.open-next\/worker\.js";/);
+  assert.match(output, /export \* from "\.\/\.open-next\/worker\.js";/);
+});
+
+test("where Vite serves, its own server is named", async (t) => {
+  const { output } = await run(project(t, { "wrangler.toml": TOML, "vite.config.ts": "export default {};\n" }), ["init", "--yes"]);
+  assert.match(output, /Try it with your own `npm run dev`/);
+  assert.match(output, /npx stale-drafts dev --url http:\/\/localhost:5173/);
 });
 
 const PLACES = [

@@ -307,8 +307,9 @@ test("what is not the API is called so", async () => {
     (response) => response.writeHead(502).end("bad gateway"),
     (response) => json(response, 404, { error: "the app's own" }),
     (response) => json(response, 200, null),
+    (response) => json(response, 200, { hello: "world" }),
   ];
-  for (const [at, status] of [[0, 200], [1, 502], [2, 404], [3, 200]]) {
+  for (const [at, status] of [200, 502, 404, 200, 200].entries()) {
     await serve((request, response) => answers[at](response), async (baseUrl) => {
       const problem = await error(createClient({ baseUrl: `${baseUrl}/app/` }).list());
       assert.deepEqual([problem.code, problem.status, problem.message], ["unexpected_answer", status, `\`${baseUrl}/app/api/drafts\` is not the API (status ${status}): expected the Worker at \`${baseUrl}/app\``]);

@@ -6,7 +6,7 @@ import { createRequire } from "node:module";
 import { after, before, test } from "node:test";
 import { chromium } from "playwright-core";
 import { demoStatements } from "../../scripts/demo-data.mjs";
-import { CLEANUP_TOKEN, NOW, start } from "../worker/harness.mjs";
+import { CLEANUP_TOKEN, HOUR, NOW, start } from "../worker/harness.mjs";
 
 const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 let world;
@@ -63,10 +63,12 @@ test("it makes the outage obvious, in light, dark and on a phone, and an accessi
   const { tokens, creations } = await world.one("SELECT sum(tokens) AS tokens, sum(creations) AS creations FROM stale_drafts_rollups WHERE hour = 0");
   assert.deepEqual([await tile("Went stale"), await tile("Refunded")], [creations.toLocaleString("en"), tokens.toLocaleString("en")]);
   assert.deepEqual([await tile("Failed"), await tile("Retried")], [creations.toLocaleString("en"), "0"]);
-  const { share } = await world.one("SELECT printf('%.1f', floor(1000.0 * sum(error_code = 'generation_timeout') / count(*)) / 10) AS share FROM stale_drafts_creations");
+  const { share } = await world.one("SELECT printf('%.1f', (2000 * sum(error_code = 'generation_timeout') + count(*)) / (2 * count(*)) / 10.0) AS share FROM stale_drafts_creations");
   assert.equal(await tile("Share of all"), `${share} %`);
+  // Shares are rounded: what succeeded and what failed is all that ended.
+  assert.equal(parseFloat(await tile("Success")) + parseFloat(await tile("Failure")), 100);
   // The finding is in plain words.
-  assert.match(await page.locator("#health").innerText(), /Many creations time out/);
+  assert.match(await page.locator("#health").innerText(), /Many creations time out, first seen \d+ seconds ago/);
   for (const colorScheme of ["light", "dark"]) {
     await page.emulateMedia({ colorScheme });
     await shot(page, `dashboard-${colorScheme}`);
@@ -140,11 +142,13 @@ test("an operator drills down, previews, applies, pauses and resumes", async () 
   const { page, problems, context } = await operator();
   await page.locator("table a").first().click();
   assert.match(await page.locator("h1").innerText(), /^Creation [0-9a-f]{12}$/);
+  assert.match(await page.locator("main").innerText(), /Charged\s+\d+ tokens\s+Refunded\s+0 tokens/);
   assert.deepEqual(await axe(page), []);
   await page.getByRole("link", { name: "Back to the dashboard" }).click();
   await world.create({ id: "late", user_id: "ada", kind: "image", tokens: 3 });
   await page.getByRole("button", { name: "Preview a sweep" }).click();
   assert.match(await page.locator("main").innerText(), /1 would be failed and refunded, 0 would be retried/);
+  assert.equal(await page.getByRole("link", { name: "late" }).getAttribute("href"), "/dashboard/creations/late");
   assert.equal(await world.status("late"), "pending");
   assert.deepEqual(await axe(page), []);
   await page.getByRole("button", { name: "Apply exactly this" }).click();
@@ -161,11 +165,35 @@ test("an operator drills down, previews, applies, pauses and resumes", async () 
   await context.close();
 });
 
+test("from a page that is not there, a link leads back", async () => {
+  const { page, context } = await operator();
+  await page.goto(`${address}/dashboard/creations/nobody`);
+  await page.getByRole("heading", { name: "There is no such creation" }).waitFor();
+  await page.getByRole("link", { name: "Back to the dashboard" }).click();
+  await page.locator(".tiles").first().waitFor();
+  await context.close();
+});
+
 test("it is complete without JavaScript", async () => {
   const { page, context } = await operator({ javaScriptEnabled: false });
   await page.locator(".chart rect").first().waitFor();
   await page.getByRole("link", { name: "7 days" }).click();
   await page.locator("strong", { hasText: "7 days" }).waitFor();
   await page.locator(".chart rect").first().waitFor();
+  await context.close();
+});
+
+test("the axis names the newest of its times as well, where there is room, on a phone too", async () => {
+  const { page, context } = await operator({ extraHTTPHeaders: { "X-Now": String(NOW + 10 * HOUR) } });
+  for (const [hours, last] of [[24, "06:00"], [168, "Wed"]]) {
+    await page.goto(`${address}/dashboard?hours=${hours}`);
+    for (const width of [1_280, 360]) {
+      await page.setViewportSize({ width, height: 800 });
+      assert.equal((await axes(page)).times.at(-1), last);
+      assert.equal(await page.evaluate(() => document.documentElement.scrollWidth), width);
+    }
+  }
+  await page.setExtraHTTPHeaders({ "X-Now": String(NOW) });
+  await page.reload();
   await context.close();
 });

@@ -272,6 +272,7 @@ proptest! {
                 let expected = match policy.limit_in(phase, kind) {
                     // Whoever keeps the limit between heartbeats is alive, whatever is asked for.
                     (limit, Rule::Heartbeat | Rule::KindHeartbeat) => limit,
+                    (Limit::After(own), _) if phase == Phase::Heartbeating => Limit::After(own.max(max_age)),
                     (Limit::After(_), _) => Limit::After(max_age),
                     (Limit::Never, _) => Limit::Never,
                 };

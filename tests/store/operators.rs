@@ -268,7 +268,7 @@ fn a_dashboard_reads_everything() {
     for (id, ago) in [("old", HOUR + 1), ("at its limit", HOUR), ("half", HOUR / 2 + 1), ("new", 0)] {
         add(&database, id, json!({ "created_at": NOW - ago }));
     }
-    add(&database, "film", json!({ "kind": "film", "created_at": LONG_AGO }));
+    add(&database, "song", json!({ "kind": "song", "created_at": LONG_AGO }));
     add(&database, "again", json!({ "status": "draft", "attempt": 2 }));
     add(&database, "published", json!({ "status": "published" }));
     let timed_out = json!({
@@ -290,7 +290,7 @@ fn a_dashboard_reads_everything() {
         "INSERT INTO stale_drafts_alerts VALUES ('a', 1, 2, 'critical', 'c', 'e', 'r'), ('b', 2, NULL, 'warning', 'c', 'e', 'r');
          INSERT INTO stale_drafts_audit VALUES ('1', 1, 'ops', 'pause', ''), ('2', 2, 'ops', 'resume', '')",
     );
-    let policy = policy(&[(&["kinds", "film", "max_age_hours"], -1.0)]);
+    let policy = policy(&[(&["kinds", "song", "max_age_hours"], -1.0)]);
     let results = database.all(&store::dashboard(&policy, now(), at(BEGIN - HOUR)));
     let read = Dashboard::read(results).unwrap();
     assert_eq!(read.hours, [rolled(BEGIN - HOUR, 3), rolled(BEGIN, 4)]);
@@ -303,9 +303,10 @@ fn a_dashboard_reads_everything() {
         creations: 1,
     };
     let image = |quarter| band("image", Some(HOUR), Some(quarter));
-    assert_eq!(read.active, [band("film", None, None), image(0), image(2), image(3), image(4)]);
+    assert_eq!(read.active, [image(0), image(2), image(3), image(4), band("song", None, None)]);
     let oldest: Vec<_> = read.oldest.iter().map(|row| row.id.as_str()).collect();
-    assert_eq!(oldest, ["film", "old"]);
+    // The longest silent one first, whatever its kind.
+    assert_eq!(oldest, ["song", "old"]);
     let rates = Rates { newest: 11, completed: 2, failed: 4, timed_out: 1, retried: 1, stale: 2, active: 5 };
     assert_eq!(read.rates, rates);
     assert_eq!(column(&read.sweeps, "id"), ["2", "1"]);

@@ -115,7 +115,9 @@ fn a_balance_that_the_app_keeps_is_none_here() {
             expected.push(json!(["restore", -30]));
         }
         assert_eq!(entries, expected);
-        assert!(!database.takes("UPDATE stale_drafts_creations SET balance_elsewhere = 1 - balance_elsewhere"));
+        assert!(
+            !database.takes("UPDATE stale_drafts_creations SET balance_elsewhere = 1 - balance_elsewhere")
+        );
         if fails {
             // Only where it was neither charged nor refunded could another row take its place.
             let again = "INSERT OR REPLACE INTO stale_drafts_creations (id, user_id, kind, prompt, status, tokens, balance_elsewhere)
@@ -123,7 +125,8 @@ fn a_balance_that_the_app_keeps_is_none_here() {
             assert!(!database.takes(again));
         }
     }
-    let over = "INSERT INTO stale_drafts_creations (id, user_id, kind, prompt, status, tokens, balance_elsewhere)
+    let over =
+        "INSERT INTO stale_drafts_creations (id, user_id, kind, prompt, status, tokens, balance_elsewhere)
          VALUES ('d', 'u', 'image', '', 'failed', 30, 1)";
     assert!(!database().takes(over), "it would be refunded without a charge");
 }

@@ -27,7 +27,7 @@ test("a user gets tokens, once for each key", async () => {
   await world.order({ now: NOW + 60_000 });
   assert.deepEqual(await Promise.all(Array.from({ length: 8 }, () => grant(order, " order-17 "))), Array(8).fill(granted));
   assert.deepEqual(await grant({ ...order, tokens: 10.0 }, "order-18"), { http: 201, user_id: "ada", tokens: 10, created_at: NOW + 60_000, balance: 110 });
-  const other = { http: 422, error: "this `Idempotency-Key` was used for something else: expected the same body" };
+  const other = { http: 422, code: "idempotency_key_reused", error: "this `Idempotency-Key` was used for something else: expected the same body" };
   assert.deepEqual(await grant({ ...order, tokens: 101 }, "order-17"), other);
   assert.deepEqual(await grant({ ...order, user_id: "bo" }, "order-17"), other);
   assert.deepEqual(await world.wrongBalances(), []);
@@ -35,7 +35,7 @@ test("a user gets tokens, once for each key", async () => {
 
 test("what is no grant is refused: without a key, a whole number, or the scope", async () => {
   const order = { user_id: "ada", tokens: 100 };
-  assert.deepEqual(await grant(order), { http: 400, error: "`Idempotency-Key` is missing: expected what names this grant, such as an order's id" });
+  assert.deepEqual(await grant(order), { http: 400, code: "invalid_request", error: "`Idempotency-Key` is missing: expected what names this grant, such as an order's id" });
   for (const tokens of [0, -1, 1.5, "100", MOST + 1, null]) {
     const { http, error } = await grant({ ...order, tokens }, "k");
     assert.equal(http, 400);
@@ -44,9 +44,9 @@ test("what is no grant is refused: without a key, a whole number, or the scope",
   assert.equal((await grant({ ...order, user_id: "" }, "k")).http, 400);
   assert.deepEqual(await grant(order, "k", "wrong"), { http: 401, error: "Unauthorized" });
   for (const [credential, name] of [[WORKER_TOKEN, "REPORT_TOKEN"], [CLEANUP_TOKEN, "CLEANUP_TOKEN"]]) {
-    assert.deepEqual(await grant(order, "k", credential), { http: 403, error: `\`${name}\` lacks the scope \`grant\`` });
+    assert.deepEqual(await grant(order, "k", credential), { http: 403, code: "forbidden", error: `\`${name}\` lacks the scope \`grant\`` });
   }
-  assert.deepEqual(await world.report("", { ...order, kind: "image", prompt: "x" }, { Authorization: `Bearer ${GRANT_TOKEN}` }), { http: 403, error: "`shop` lacks the scope `report`" });
+  assert.deepEqual(await world.report("", { ...order, kind: "image", prompt: "x" }, { Authorization: `Bearer ${GRANT_TOKEN}` }), { http: 403, code: "forbidden", error: "`shop` lacks the scope `report`" });
   assert.deepEqual(await world.all("SELECT * FROM stale_drafts_ledger"), []);
 });
 

@@ -78,6 +78,21 @@ test("a failure is told as Standard Webhooks has it, and then is gone from the o
   assert.equal(requests.length, 1);
 });
 
+test("a signature is right whatever letters an id has", async () => {
+  await open();
+  const ids = ["狐", "é b", "🦊%41", "a%41 b"];
+  await world.create(...ids.map((id) => ({ id })));
+  await world.cron();
+  assert.deepEqual(requests.map(({ body }) => JSON.parse(body).data.creation_id).sort(), [...ids].sort());
+  for (const { headers, body } of requests) {
+    const signed = createHmac("sha256", Buffer.from(SECRET, "base64")).update(`${headers["webhook-id"]}.${headers["webhook-timestamp"]}.${body}`).digest("base64");
+    assert.equal(headers["webhook-signature"], `v1,${signed}`, headers["webhook-id"]);
+    const { creation_id } = JSON.parse(body).data;
+    assert.equal(headers["webhook-id"], /^[\x20-\x7e]*$/.test(creation_id) ? `failed:${creation_id}:1` : encodeURI(`failed:${creation_id}:1`));
+  }
+  assert.deepEqual(await events(), []);
+});
+
 test("a failure by a worker, a retry and a restore are told too, at once and without a sweep", async () => {
   await open({ policy: { attempts: 2 } });
   const { id } = await world.report("", { user_id: "ada", kind: "image", prompt: "a secret prompt", tokens: 5 });

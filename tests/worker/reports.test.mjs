@@ -108,7 +108,7 @@ test("a key makes one creation per user, however often it is sent, and none with
 
 test("too few tokens: 402, and nothing is created", async () => {
   const answer = await world.report("", { ...NEW, tokens: 1_001 });
-  assert.deepEqual(answer, { http: 402, error: "insufficient tokens: the balance does not cover the charge", balance: 1_000, tokens: 1_001 });
+  assert.deepEqual(answer, { http: 402, code: "insufficient_tokens", error: "insufficient tokens: the balance does not cover the charge", balance: 1_000, tokens: 1_001 });
   const stranger = await world.report("", { ...NEW, user_id: "stranger" });
   assert.deepEqual([stranger.http, stranger.balance], [402, 0]);
   assert.deepEqual(await world.all("SELECT id FROM stale_drafts_creations"), []);
@@ -132,10 +132,10 @@ test("input that is not understood: 400 that quotes it, and nothing is done", as
     [`/${id}/fail`, { fence, error_code: "generation_timeout", error: "x" }, "`error_code` is `\"generation_timeout\"`: expected a code of your own, for this one is the sweep's"],
     [`/${id}/heartbeat?x=1`, { fence }, "unknown parameter `x`: expected none"],
   ];
-  for (const [path, body, error] of cases) assert.deepEqual(await world.report(path, body), { http: 400, error }, path);
+  for (const [path, body, error] of cases) assert.deepEqual(await world.report(path, body), { http: 400, code: "invalid_request", error }, path);
   const raw = await world.fetch(`/api/creations/${id}/start`, { method: "POST", body: "{", headers: { Authorization: `Bearer ${WORKER_TOKEN}` } });
   assert.match((await raw.json()).error, /^the body is not valid JSON \(.*\): expected an object$/);
-  assert.deepEqual(await world.report("/nothing/start", { worker: "w" }), { http: 404, error: "there is no such creation" });
+  assert.deepEqual(await world.report("/nothing/start", { worker: "w" }), { http: 404, code: "not_found", error: "there is no such creation" });
   assert.equal((await world.all("SELECT id FROM stale_drafts_creations")).length, 1);
   const wrong = await world.fetch(`/api/creations/${id}/start`, { headers: { Authorization: `Bearer ${WORKER_TOKEN}` } });
   assert.deepEqual([wrong.status, wrong.headers.get("Allow")], [405, "POST"]);
@@ -148,7 +148,7 @@ test("nobody reports without the scope", async () => {
       assert.deepEqual(await operator(`/api/creations${verb}`, { fence, worker: "w" }, credential), { http: 401, error: "Unauthorized" }, verb);
     }
     // A sweeper's credential is no worker's.
-    assert.deepEqual(await operator(`/api/creations${verb}`, { fence }), { http: 403, error: "`CLEANUP_TOKEN` lacks the scope `report`" });
+    assert.deepEqual(await operator(`/api/creations${verb}`, { fence }), { http: 403, code: "forbidden", error: "`CLEANUP_TOKEN` lacks the scope `report`" });
   }
   assert.equal((await operator(`/api/creations/${id}/restore`, undefined, WORKER_TOKEN)).http, 403);
   assert.equal((await operator("/api/events/replay", undefined, WORKER_TOKEN)).http, 403);
@@ -166,7 +166,7 @@ test("an owner's own doings: by header, not by cookie, and for nobody else", asy
   for (const [method, path] of [["POST", `/api/drafts/${id}/publish`], ["DELETE", `/api/drafts/${id}`]]) {
     const cookie = await world.fetch(path, { method, headers: { Cookie: `session=${token({ sub: "ada" })}` } });
     assert.equal(cookie.status, 401);
-    assert.deepEqual(await own(method, path, "bo"), { http: 404, error: "there is no such creation" });
+    assert.deepEqual(await own(method, path, "bo"), { http: 404, code: "not_found", error: "there is no such creation" });
   }
   assert.equal((await row(id)).status, "draft");
   assert.deepEqual(await own("DELETE", `/api/drafts/${id}`), { http: 200, id, status: "draft", attempt: 1, deleted_at: NOW });
@@ -399,7 +399,7 @@ test("a page that is open learns of changes at little cost", async () => {
   const first = await active();
   const tag = first.headers.get("ETag");
   assert.deepEqual(await first.json(), {
-    now: NOW, user_id: "ada", balance: 970,
+    now: NOW, user_id: "ada", balance: 970, policy: {},
     drafts: [{ id, kind: "video", status: "processing", attempt: 1, created_at: NOW, queued_at: null, started_at: NOW, heartbeat_at: null, progress: null }],
   });
   await world.order({ now: NOW + 1_000 });

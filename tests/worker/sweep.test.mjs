@@ -243,6 +243,15 @@ test("max_age_hours replaces the policy's limits", async () => {
   assert.equal(await count("max_age_hours=1.9999"), 1);
 });
 
+test("whoever sends heartbeats is alive, whatever max_age_hours is asked for", async () => {
+  // Nobody has set a limit between heartbeats: the limit by age stands for it, as `max_silence_ms` tells the worker.
+  const working = { status: "processing", started_at: NOW - HOUR };
+  await world.create({ id: "alive", ...working, heartbeat_at: NOW - 8_000 }, { id: "silent", ...working }, { id: "dead", ...working, heartbeat_at: NOW - HOUR - 1, created_at: NOW - 2 * HOUR, started_at: NOW - 2 * HOUR });
+  const swept = await (await world.cleanup("?max_age_hours=0.001")).json();
+  assert.deepEqual(swept.creations.map(({ id }) => id).sort(), ["dead", "silent"]);
+  assert.equal(await world.status("alive"), "processing");
+});
+
 test("the endpoint refuses whoever has no valid credential, and does nothing for them", async () => {
   await world.create({ id: "a" });
   for (const credential of [null, "", "wrong", `${CLEANUP_TOKEN}x`, CLEANUP_TOKEN.slice(1), "Bearer"]) {

@@ -26,9 +26,8 @@ export async function check(io, source, schema, table) {
   const names = new Set(schema.objects.map(({ name: object }) => object));
   const lost = expected.filter((what) => !names.has(`${prefix(table.name)}_${what}`));
   const findings = lost.length > 0 ? [{ what: `the triggers ${lost.join(", ")} are gone: a table that is made anew loses its triggers. Detach, and attach again` }] : [];
-  const answers = await source.query(statements(table.name));
+  const [[{ watched }], ...answers] = await source.query([`SELECT count(*) AS watched FROM ${name(prefix(table.name))} AS v JOIN stale_drafts_creations AS c ON c.id = v.id WHERE c.status IN ('pending', 'processing')`, ...statements(table.name)]);
   findings.push(...answers.flat());
-  const [[{ watched }]] = await source.query([`SELECT count(*) AS watched FROM ${name(prefix(table.name))} AS v JOIN stale_drafts_creations AS c ON c.id = v.id WHERE c.status IN ('pending', 'processing')`]);
   say(io, `${table.name} is attached: ${watched} ${watched === 1 ? "row is" : "rows are"} watched.`);
   for (const { what, rows, example } of findings) say(io, `✗ ${wrap(rows === undefined ? `${what}.` : `${rows} ${rows === 1 ? "row" : "rows"} (such as ${example}): ${what}.`, { indent: "  " }).trimStart()}`);
   return findings.length > 0 ? 1 : 0;

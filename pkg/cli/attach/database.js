@@ -39,7 +39,8 @@ async function local(cwd, { database, schema }) {
 
 /** What wrangler printed for `--json`. */
 function answerOf(text) {
-  const from = text.search(/^[[{]/m);
+  // It may say something before.
+  const from = text.search(/^[[{]\s*$/m);
   try {
     return JSON.parse(text.slice(from));
   } catch {
@@ -63,11 +64,13 @@ export function binding(cwd, { config: named, env, binding }) {
   if (!path) return undefined;
   const config = load(path);
   // The second binding to the same database is there for the migrations only.
-  const list = databases(config, scopeOf(config, env)).filter(({ migrations_table }) => migrations_table !== "stale_drafts_migrations");
+  const all = databases(config, scopeOf(config, env));
+  const isOurs = ({ migrations_table }) => migrations_table === "stale_drafts_migrations";
+  const list = all.filter((database) => !isOurs(database));
   const found = binding === undefined ? list[0] : list.find((database) => database.binding === binding);
   if (binding === undefined && list.length > 1) throw new Usage(`there are ${list.length} D1 databases: name one, as in --binding ${list[0].binding}\n  ${list.map((database) => database.binding).join(", ")}`);
   if (!found) throw new Help(`\`${config.name}\` has no D1 database${binding ? ` with the binding \`${binding}\`` : ""}`);
-  return { config, found };
+  return { config, found, migrations: all.find(isOurs) };
 }
 
 function d1(io, project, { remote, env, "persist-to": persist }) {
@@ -77,9 +80,13 @@ function d1(io, project, { remote, env, "persist-to": persist }) {
   return {
     name: `${found.binding}${found.database_name ? ` (${found.database_name})` : ""}, ${remote ? "deployed" : "local"}`,
     async query(statements) {
-      const { code, stdout, stderr } = await execute(script, ["d1", "execute", found.binding, ...where, "--json", "--command", statements.join(";\n")], { cwd: config.folder, env: io.env });
+      const args = ["d1", "execute", found.binding, ...where, "--json", "--command", statements.join(";\n")];
+      const once = () => execute(script, args, { cwd: config.folder, env: io.env });
+      let { code, stdout, stderr } = await once();
+      // On a busy machine it was seen to end without a word. Nothing is written here, so it can be asked again.
+      if (stdout === "" && stderr === "") ({ code, stdout, stderr } = await once());
       const answer = answerOf(stdout);
-      if (code !== 0 || !Array.isArray(answer)) throw new Help(`wrangler can't read ${found.binding}: ${answer?.error?.text ?? (stderr || stdout).trim()}`);
+      if (code !== 0 || !Array.isArray(answer)) throw new Help(`wrangler can't read ${found.binding}: ${answer?.error?.text ?? ((stderr || stdout).trim() || `it ended with ${code ?? "a signal"} and said nothing`)}`);
       return answer.map(({ results }) => results);
     },
   };

@@ -47,9 +47,12 @@ export function mappingFrom(cwd, file) {
   const path = resolve(cwd, file);
   const text = read(path);
   if (text === null) throw new Help(`there is no file \`${file}\``);
+  let mapping;
   try {
-    return JSON.parse(text);
+    mapping = JSON.parse(text);
   } catch (error) {
     throw new Help(`\`${shown(cwd, path)}\` is no JSON: ${error.message}`);
   }
+  if (typeof mapping !== "object" || mapping === null || Array.isArray(mapping)) throw new Help(`\`${shown(cwd, path)}\` holds no mapping: expected a JSON object`);
+  return mapping;
 }

@@ -72,6 +72,7 @@ function givenBy(values) {
   const given = Object.fromEntries(TEXTS.filter((flag) => values[flag] !== undefined).map((flag) => [flag.replaceAll("-", "_"), values[flag]]));
   if (values.refund !== undefined && values["refund-sql"] !== undefined) throw new Usage("--refund and --refund-sql can't both be given");
   if (values["charge-sql"] !== undefined && values["refund-sql"] === undefined) throw new Usage("--charge-sql goes with --refund-sql");
+  if (values["refund-failures"] && values.refund === "none") throw new Usage("--refund-failures goes with a refund, and --refund is none");
   return values["refund-failures"] ? { ...given, refund_failures: true } : given;
 }
 
@@ -161,11 +162,17 @@ function show(io, mapping, unmapped, rehearsed, changes) {
 /** How to go on. */
 function next(io, project, schema, values, [migration], beside) {
   say(io, `${paint(io, "green", "✓")} Written. Read ${relative(io.cwd, migration.path)}, then apply it:\n`);
-  const database = project?.found.database_name ?? project?.found.binding ?? "DATABASE";
+  // By the binding: a second one to the same database may have migrations of its own.
+  const database = project?.found.binding ?? "DATABASE";
   const env = values.env ? ` --env ${values.env}` : "";
-  if (!schema.objects.some(({ name }) => name === "stale_drafts_creations")) say(io, `${wrap("Stale Drafts' own tables are not in this database: their migrations come first (stale-drafts init adds them).", { indent: "  " })}\n`);
-  say(io, `  npx wrangler d1 migrations apply ${database} --local${env}`);
-  say(io, `  npx wrangler d1 migrations apply ${database} --remote${env}\n`);
+  const apply = (name, where) => say(io, `  npx wrangler d1 migrations apply ${name} --${where}${env}`);
+  const first = !schema.objects.some(({ name }) => name === "stale_drafts_creations");
+  if (first) say(io, `${wrap("Stale Drafts' own tables are not in this database: their migrations come first (stale-drafts init adds them).", { indent: "  " })}\n`);
+  for (const where of ["local", "remote"]) {
+    if (first && project?.migrations) apply(project.migrations.binding, where);
+    apply(database, where);
+  }
+  say(io);
   say(io, wrap(`Rows that are stuck now are failed and refunded by the first sweep. ${relative(io.cwd, beside.detach)} undoes it: run it with wrangler d1 execute --file. Once it is applied, --check says which rows are not watched, and why.`));
 }
 

@@ -101,7 +101,6 @@ function refundOf(tables, value) {
 
 /** The mapping as `attachSql` takes it. */
 export function check(raw, schema, table) {
-  if (!isTable(raw)) throw new Help("the mapping is no JSON object");
   const unknown = Object.keys(raw).find((key) => !FIELDS.includes(key));
   if (unknown) throw new Help(`the mapping has an unknown key \`${unknown}\`${suggestion(unknown, FIELDS)}`);
   const of = (field) => entry(table, field, raw[field]);

@@ -7,7 +7,7 @@ import { NOW } from "./values.js";
 import { bringIn, isMirror, viewSql } from "./view.js";
 
 /**
- * `up` attaches the table, `down` detaches it; both are for a person to read. The mapping must be one that `read` has checked:
+ * `up` attaches the table, `down` detaches it; both are for a person to read. The mapping must be one that `check` has made:
  * see docs/attach.md for its shape.
  */
 export function attachSql(mapping) {

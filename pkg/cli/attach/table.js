@@ -16,15 +16,18 @@ export function affinity(type) {
   return /REAL|FLOA|DOUB/.test(declared) ? "real" : "numeric";
 }
 
+const TABLES_AT_ONCE = 80;
+
 /** Reads what there is: `{ objects, tables }`, each table with its columns, unique keys and references. */
 export async function read(source) {
   const [objects] = await source.query(["SELECT type, name, tbl_name, sql FROM sqlite_schema WHERE name NOT GLOB '_cf_*' AND name NOT GLOB 'sqlite_*'"]);
   const names = objects.filter(({ type, name: table }) => type === "table" && !own(table)).map(({ name: table }) => table);
-  const rows = await (names.length > 0 ? source.query(names.flatMap(describe)) : []);
+  const rows = [];
+  // A command line has an end.
+  for (let at = 0; at < names.length; at += TABLES_AT_ONCE) rows.push(...(await source.query(names.slice(at, at + TABLES_AT_ONCE).flatMap(describe))));
   const tables = names.map((table, index) => {
     const [columns, indexes, references] = rows.slice(index * 3, index * 3 + 3);
-    const byIndex = Map.groupBy ? Map.groupBy(indexes, ({ name: index }) => index) : groups(indexes);
-    const unique = [...byIndex.values()].filter((parts) => parts.length === 1).map(([part]) => part.column);
+    const unique = [...groups(indexes).values()].filter((parts) => parts.length === 1).map(([part]) => part.column);
     const key = columns.filter(({ pk }) => pk > 0).sort((a, b) => a.pk - b.pk);
     if (key.length === 1) unique.push(key[0].name);
     return { name: table, sql: objects.find((object) => object.type === "table" && object.name === table).sql, columns: columns.filter(({ hidden }) => hidden !== 1), key, unique, references };
@@ -38,6 +41,7 @@ const describe = (table) => [
   `SELECT "table", "from", "to" FROM pragma_foreign_key_list(${text(table)})`,
 ];
 
+/** Rows by the index that they are of. */
 function groups(rows) {
   const found = new Map();
   for (const row of rows) found.set(row.name, [...(found.get(row.name) ?? []), row]);

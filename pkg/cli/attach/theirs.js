@@ -33,7 +33,7 @@ export function theirTriggers(m) {
     const another = m.result_url && row === "OLD" ? ` OR ${differs(m.result_url)} AND ${url} IS NOT NULL` : "";
     return `  UPDATE stale_drafts_creations SET late_at = ifnull(late_at, ${NOW}),
     late_result_url = ${url ? `ifnull(${url}, 'app:late')` : "'app:late'"}
-  WHERE id = ${creationOf(row)} AND deleted_at IS NULL AND (late_at IS NULL OR late_result_url = 'app:late')
+  WHERE id = ${creationOf(row)} AND deleted_at IS NULL AND (late_at IS NULL${url ? ` OR late_result_url = 'app:late' AND ${url} IS NOT NULL` : ""})
     AND (${column(m.status, "NEW")} IN ${done}${another});
   SELECT RAISE(IGNORE);`;
   }

@@ -26,6 +26,8 @@ the local runtime does not do by itself.
   --demo         fills an empty database with demo creations, and allows to sign
                  in as one of their owners
   --no-cron      does not fire the cron trigger
+  --url URL      only fires it, at a server that runs already, such as Vite's:
+                 http://localhost:5173
   --env NAME     the environment of the configuration
   --config FILE  another file than wrangler.json, .jsonc or .toml
   -h, --help`;
@@ -34,6 +36,7 @@ const OPTIONS = {
   port: { type: "string", default: "8787" },
   demo: { type: "boolean", default: false },
   "no-cron": { type: "boolean", default: false },
+  url: { type: "string" },
   env: { type: "string" },
   config: { type: "string" },
 };
@@ -66,12 +69,31 @@ async function served(url, ended) {
   return false;
 }
 
+const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"];
+
+/** Fires the cron trigger until `ended`. */
+const runAndSay = (io, url, ended) => runCron(url, ended, (problem) => {
+  if (problem) io.stderr.write(`✗ The cron trigger fails: ${problem}. It is fired again every minute.\n`);
+  else say(io, "✓ The cron trigger has run. It is fired every minute.");
+});
+
+/** Fires it at somebody else's server, until it is stopped. */
+async function onlyCron(io, given) {
+  const url = URL.canParse(given) ? new URL(given) : undefined;
+  if (!["http:", "https:"].includes(url?.protocol)) throw new Usage(`invalid --url \`${given}\`: expected the address of a local server, such as http://localhost:5173`);
+  const stop = new AbortController();
+  for (const signal of SIGNALS) process.once(signal, () => stop.abort());
+  await runAndSay(io, url.origin, stop.signal);
+  return 0;
+}
+
 export async function dev(argv, io) {
   const { values } = parse(argv, { command, options: OPTIONS });
   if (values.help) {
     say(io, USAGE);
     return 0;
   }
+  if (values.url !== undefined) return onlyCron(io, values.url);
   const begun = performance.now();
   const port = Number(values.port);
   if (!Number.isInteger(port) || port < 1 || port > 65_535) throw new Usage(`invalid --port \`${values.port}\`: expected a whole number from 1 to 65535`);
@@ -99,7 +121,7 @@ export async function dev(argv, io) {
   const args = ["dev", "--port", String(port), "--ip", "localhost", "--show-interactive-dev-session=false", ...flags];
   const child = start(script, args, { ...options, env: { ...io.env, WRANGLER_SEND_METRICS: "false" }, stdio: "inherit" });
   // Ctrl-C reaches the child by itself; other signals do not.
-  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) {
+  for (const signal of SIGNALS) {
     process.once(signal, () => {
       stopped = true;
       stop.abort();
@@ -114,12 +136,7 @@ export async function dev(argv, io) {
   const url = `http://localhost:${port}`;
   if (await served(url, stop.signal)) {
     say(io, `✓ Ready at ${url} after ${((performance.now() - begun) / 1000).toFixed(1)} seconds. Stop with Ctrl-C.`);
-    if (!values["no-cron"]) {
-      await runCron(url, stop.signal, (problem) => {
-        if (problem) io.stderr.write(`✗ The cron trigger fails: ${problem}. It is fired again every minute.\n`);
-        else say(io, "✓ The cron trigger has run. It is fired every minute.");
-      });
-    }
+    if (!values["no-cron"]) await runAndSay(io, url, stop.signal);
   }
   const { code, error } = await ended;
   if (error) throw new Help(`wrangler can't be started: ${error.message}`);

@@ -10,6 +10,9 @@ import { SECRETS } from "./secrets.js";
 /** Folders in which frameworks write the Worker that they build. */
 const BUILT = /^(\.\/)?(\.svelte-kit|\.open-next|\.output|\.wrangler|dist|build|out)\//;
 
+/** Where Vite serves, its plugin for Workers runs them. */
+const VITE = ["js", "mjs", "ts", "mts"].map((ending) => `vite.config.${ending}`);
+
 const MODULE = "stale-drafts/worker";
 
 /** The Worker in the package, which is a `main` by itself. */
@@ -27,16 +30,18 @@ export function used(config) {
 export function code(main, { binding, crons }) {
   const options = binding === "DB" ? `{ basePath: "${BASE_PATH}" }` : `{ binding: "${binding}", basePath: "${BASE_PATH}" }`;
   const built = BUILT.test(main);
+  const from = `./${main.replace(/^\.\//, "")}`;
   const scheduled = crons.length === 0
     ? ["  async scheduled(event, env, ctx) {", "    await drafts.scheduled(event, env, ctx);", "  },"]
     : ["  async scheduled(event, env, ctx) {", `    if (event.cron === "${CRON}") {`, "      return drafts.scheduled(event, env, ctx);", "    }", "    // what you do at your other times", "  },"];
   return [
     `import { staleDrafts } from "${MODULE}";`,
-    built ? `import app from "./${main.replace(/^\.\//, "")}";` : undefined,
+    built ? `import app from "${from}";` : undefined,
     "",
     `const drafts = staleDrafts(${options});`,
     "",
-    built ? "export { app };" : undefined,
+    // Durable Objects and the like, which wrangler looks for beside the default export.
+    built ? `export * from "${from}";` : undefined,
     "export default {",
     "  async fetch(request, env, ctx) {",
     "    return (await drafts.fetch(request, env, ctx))",
@@ -70,8 +75,13 @@ export function next(io, config, scope, made) {
   }
   heading("Make the tables on this machine:");
   commands([`npx wrangler d1 migrations apply ${made.migrate} --local${flag}`]);
-  heading("Try it. This runs `wrangler dev`, and the cron trigger every minute:");
-  commands([`npx stale-drafts dev${flag}`]);
+  if (VITE.some((name) => existsSync(join(config.folder, name)))) {
+    heading("Try it with your own `npm run dev`. Beside it, this fires the cron trigger every minute:");
+    commands(["npx stale-drafts dev --url http://localhost:5173"]);
+  } else {
+    heading("Try it. This runs `wrangler dev`, and the cron trigger every minute:");
+    commands([`npx stale-drafts dev${flag}`]);
+  }
   heading("Set the secrets of the real Worker. JWT_SECRET is what signs your users' tokens.");
   commands(SECRETS.map((name) => `openssl rand -base64 32 | npx wrangler secret put ${name}${flag}`));
   heading("Deploy:");

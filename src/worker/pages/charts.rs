@@ -56,8 +56,9 @@ pub(super) fn over_time(view: &DashboardView<'_>) -> Markup {
                         }
                     }
                     div .x aria-hidden="true" { @for (at, (from, _)) in spans.sums.iter().enumerate() {
+                        @let label = spans.label(*from).unwrap_or_default();
                         // The last ones would have no room.
-                        span { @if at.saturating_add(3) < spans.sums.len() { (spans.label(*from).unwrap_or_default()) } }
+                        span { @if at.saturating_add(label.len() / 2) < spans.sums.len() { (label) } }
                     } }
                 }
                 details {

@@ -2,7 +2,7 @@ use maud::{Markup, html};
 use serde_json::Value;
 
 use super::charts::{actives, breakdown, lags, over_time, span_word};
-use super::layout::{count, dashboard_layout, form, minute, prose, table};
+use super::layout::{count, creation_link, dashboard_layout, form, minute, prose, table};
 use crate::rules::{Age, Policy, Severity, Suspension, Timestamp, Verdict, badge, classify};
 use crate::service::monitor::Health;
 use crate::store::{Alert, Audited, CandidateRow, Dashboard, Rates, Rolled, Row, SetAsideRow};
@@ -54,7 +54,7 @@ pub fn dashboard_page(view: &DashboardView<'_>) -> String {
             (generation_tiles(view))
             (over_time(view))
             div .two {
-                (breakdown("By reason", "rule", &data.hours, |row| &row.rule))
+                (breakdown("By the limit that applied", "limit", &data.hours, |row| &row.rule))
                 (breakdown("By kind", "kind", &data.hours, |row| &row.kind))
                 (lags(&data.hours))
                 (actives(&data.active))
@@ -86,7 +86,7 @@ fn health_section(view: &DashboardView<'_>) -> Markup {
                     li data-code=(finding.code) {
                         strong { (prose(&capitalized(&finding.cause))) }
                         @if let Some(alert) = view.health.firing.iter().find(|alert| alert.code == finding.code) {
-                            span .muted { " for " (Age(view.now.as_millis().saturating_sub(alert.since))) }
+                            span .muted { ", first seen " (Age(view.now.as_millis().saturating_sub(alert.since))) " ago" }
                         }
                         p { (prose(&capitalized(&finding.evidence))) "." }
                         p .muted { "→ " (prose(&capitalized(finding.remedy))) ". " code { (finding.code) } }
@@ -118,7 +118,7 @@ fn stale_tiles(view: &DashboardView<'_>) -> Markup {
             h2 #stale { "Stale creations in the last " (span_word(view.hours)) }
             div .tiles {
                 (tile("Went stale", &count(all), "beyond their limit", all > 0))
-                (tile("Share of all", &share(stale, newest), &format!("of the newest {}", count(newest)), false))
+                (tile("Share of all", &share(stale, newest), &format!("of the newest {} creations", count(newest)), false))
                 (tile("Failed", &count(failed), "by a sweep", false))
                 (tile("Retried", &count(retried), "with another attempt", false))
                 (tile("Refunded", &count(sum("failed", |row| row.tokens)), "tokens", false))
@@ -152,9 +152,9 @@ fn generation_tiles(view: &DashboardView<'_>) -> Markup {
     }
 }
 
-/// A part in percent, with a tenth.
+/// A part in percent, with a tenth, half up.
 fn share(part: u64, whole: u64) -> String {
-    match part.saturating_mul(1_000).checked_div(whole) {
+    match part.saturating_mul(1_000).saturating_add(whole / 2).checked_div(whole) {
         Some(tenths) => format!("{}.{} %", tenths / 10, tenths % 10),
         None => String::from("–"),
     }
@@ -249,10 +249,6 @@ fn set_aside(rows: &[SetAsideRow]) -> Markup {
     }
 }
 
-fn creation_link(id: &str) -> Markup {
-    html! { a href={ "/dashboard/creations/" (encode(id)) } { (id) } }
-}
-
 fn alerts(rows: &[Alert]) -> Markup {
     let cells = |alert: &Alert| {
         let resolved = alert.resolved_at.map_or_else(|| String::from("not yet"), minute);
@@ -296,14 +292,4 @@ fn capitalized(text: &str) -> String {
 
 fn ago(now: Timestamp, at: Timestamp) -> String {
     format!("{:#} ago", Age(now.millis_since(at)))
-}
-
-/// An id as a part of a path.
-fn encode(id: &str) -> String {
-    let part = |byte: u8| match byte {
-        b'-' | b'_' | b'.' => char::from(byte).to_string(),
-        byte if byte.is_ascii_alphanumeric() => char::from(byte).to_string(),
-        byte => format!("%{byte:02X}"),
-    };
-    id.bytes().map(part).collect()
 }

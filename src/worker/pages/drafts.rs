@@ -1,6 +1,6 @@
 use maud::{Markup, html};
 
-use super::layout::{layout, rfc3339, tokens};
+use super::layout::{layout, prose, rfc3339, tokens};
 use crate::rules::Unreadable;
 use crate::worker::draft::{DraftView, DraftsView};
 
@@ -61,7 +61,9 @@ fn card(draft: &DraftView) -> Markup {
                 }
             }
             p .prompt dir="auto" { (draft.prompt) }
-            @if let Some(error) = draft.error.as_ref().filter(|_| look != "pending") { p .error { (error) } }
+            @if let Some(error) = draft.error.as_ref().filter(|_| look != "pending") {
+                p .error { @if look == "unreadable" { (prose(error)) } @else { (error) } }
+            }
             @if let Some(note) = note(draft) { p .note { (note) } }
             @if let Some(percent) = draft.progress.filter(|_| draft.status == "processing") {
                 progress .progress max="100" value=(percent) aria-label="Progress" { (percent) " %" }

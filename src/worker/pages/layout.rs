@@ -48,13 +48,13 @@ pub(super) fn rfc3339(millis: u64) -> String {
         .unwrap_or_default()
 }
 
-/// A page with one message: an error, or a refusal.
-pub fn message_page(title: &str, message: &str, demo: bool) -> String {
+/// A page with one message, an error or a refusal, and where to go from there: an address, and what the link says.
+pub fn message_page(title: &str, message: &str, next: Option<(&str, &str)>) -> String {
     let body = html! {
         main .message {
             h1 { (title) }
             p { (message) }
-            @if demo { p { a .button href="/demo" { "Sign in as a demo user" } } }
+            @if let Some((address, words)) = next { p { a .button href=(address) { (words) } } }
         }
     };
     layout(title, false, &body)
@@ -94,6 +94,21 @@ pub(super) fn prose(text: &str) -> Markup {
             @if at.is_multiple_of(2) { (part) } @else { code { (part) } }
         }
     }
+}
+
+/// A creation's id, and the way to all about it.
+pub(super) fn creation_link(id: &str) -> Markup {
+    html! { a href={ "/dashboard/creations/" (encode(id)) } { (id) } }
+}
+
+/// An id as a part of a path.
+fn encode(id: &str) -> String {
+    let part = |byte: u8| match byte {
+        b'-' | b'_' | b'.' => char::from(byte).to_string(),
+        byte if byte.is_ascii_alphanumeric() => char::from(byte).to_string(),
+        byte => format!("%{byte:02X}"),
+    };
+    id.bytes().map(part).collect()
 }
 
 /// A table that may be scrolled.

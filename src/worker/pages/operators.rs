@@ -1,20 +1,19 @@
 use maud::html;
 
-use super::layout::{dashboard_layout, form, minute, table};
+use super::layout::{creation_link, dashboard_layout, form, minute, prose, tokens};
 use crate::rules::Age;
 use crate::worker::explanation::Explanation;
 use crate::worker::sweep_json::{CreationJson, SweepJson};
 
 /// What a sweep would do, with the plan to apply.
 pub fn preview_page(plan: &SweepJson<'_>, csrf: &str) -> String {
-    let cells = |row: &CreationJson<'_>| {
-        let age = format!("{:#}", Age(row.age_ms));
-        let (status, tokens, action) =
-            (row.stuck_status.to_owned(), row.tokens.to_string(), row.action.to_owned());
-        let [id, user_id, kind] = [row.id, row.user_id, row.kind].map(str::to_owned);
-        vec![id, user_id, kind, status, age, row.rule.clone(), tokens, action]
+    let heads = ["Creation", "Owner", "Kind", "Status", "Age", "Limit", "Tokens", "Action"];
+    let row = |row: &CreationJson<'_>| {
+        html! { tr {
+            th scope="row" { (creation_link(row.id)) } td { (row.user_id) } td { (row.kind) } td { (row.stuck_status) }
+            td { (format!("{:#}", Age(row.age_ms))) } td { (row.rule) } td { (row.tokens) } td { (row.action) }
+        } }
     };
-    let heads = ["Creation", "Owner", "Kind", "Status", "Age", "Rule", "Tokens", "Action"];
     let sent = serde_json::to_string(plan).unwrap_or_default();
     let body = html! {
         header .bar { h1 { "What a sweep would do" } a href="/dashboard" { "Back to the dashboard" } }
@@ -24,11 +23,14 @@ pub fn preview_page(plan: &SweepJson<'_>, csrf: &str) -> String {
                     strong { (plan.marked_as_failed) } " would be failed and refunded, "
                     strong { (plan.retried) } " would be retried. Nothing has been changed."
                 }
-                @if let Some(suspended) = &plan.suspended { p .error { (suspended) } }
+                @if let Some(suspended) = &plan.suspended { p .error { (prose(suspended)) "." } }
                 @if plan.creations.is_empty() { p .muted { "Nothing is stale." } }
                 @else {
                     (form("apply", "Apply exactly this", csrf, Some(&sent)))
-                    (table(&heads, plan.creations.iter().map(cells).collect()))
+                    div .scroll tabindex="0" role="region" aria-label="What would be done" { table {
+                        thead { tr { @for head in heads { th scope="col" { (head) } } } }
+                        tbody { @for creation in &plan.creations { (row(creation)) } }
+                    } }
                 }
             }
         }
@@ -56,8 +58,8 @@ pub fn explanation_page(explanation: &Explanation) -> String {
         ("Started (UTC)", time(draft.started_at)),
         ("Heartbeat (UTC)", time(draft.heartbeat_at)),
         ("Finished (UTC)", time(finished_at)),
-        ("Charged", draft.tokens.to_string()),
-        ("Refunded", draft.refunded_tokens.to_string()),
+        ("Charged", tokens(draft.tokens)),
+        ("Refunded", tokens(draft.refunded_tokens)),
     ];
     let set_aside = explanation.set_aside.iter();
     let all = serde_json::to_string_pretty(explanation).unwrap_or_default();
@@ -68,6 +70,7 @@ pub fn explanation_page(explanation: &Explanation) -> String {
                 @for row in set_aside {
                     p .error { "The database rejects its failure: " (row.reason) ". A sweep tries again after " (minute(row.until)) " UTC." }
                 }
+                p .prompt dir="auto" { (draft.prompt) }
                 dl .facts { @for (name, value) in &facts { div { dt { (name) } dd { (value) } } } }
                 details { summary { "All of it: ledger, attempts, sweeps, events" } pre tabindex="0" { (all) } }
             }
@@ -83,7 +86,7 @@ pub fn operator_sign_in(demo: bool, wrong: bool) -> String {
             h1 { "Operators" }
             @if wrong { p .error role="alert" { "That token is not valid here. The log names the reason." } }
             form method="post" action="/dashboard/sign-in" {
-                label { "A token with the scope `read`" input type="password" name="token" autocomplete="off" required; }
+                label { span { "A token with the scope " code { "read" } } input type="password" name="token" autocomplete="off" required; }
                 button .button type="submit" { "Sign in" }
             }
             @if demo {

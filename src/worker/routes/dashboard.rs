@@ -43,7 +43,8 @@ pub(in crate::worker) struct Page {
 
 impl IntoResponse for Page {
     fn into_response(self) -> Response {
-        html(self.problem.status(), message_page(self.title, self.problem.message(), false))
+        let back = Some(("/dashboard", "Back to the dashboard"));
+        html(self.problem.status(), message_page(self.title, self.problem.message(), back))
     }
 }
 
@@ -192,7 +193,7 @@ pub(in crate::worker) async fn explain(app: App, _: AtDashboard<Read>, Path(id):
         Some(explanation) => Ok(html(StatusCode::OK, explanation_page(&explanation))),
         None => {
             let problem = Problem::not_found(format!("there is no creation `{id}`"));
-            Err(Page { title: "Dashboard", problem })
+            Err(Page { title: "There is no such creation", problem })
         }
     }
 }

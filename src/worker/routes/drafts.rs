@@ -37,7 +37,8 @@ pub(in crate::worker) async fn page(app: App, user: Result<User, Problem>, uri: 
             let (title, message) =
                 ("Sign in to see your drafts", "You are signed out, or your session has ended.");
             let demo = app.demo && problem.status() == StatusCode::UNAUTHORIZED;
-            return Ok(html(problem.status(), message_page(title, message, demo)));
+            let next = demo.then_some(("/demo", "Sign in as a demo user"));
+            return Ok(html(problem.status(), message_page(title, message, next)));
         }
     };
     // Links to a page gather parameters of other people's.
@@ -47,7 +48,8 @@ pub(in crate::worker) async fn page(app: App, user: Result<User, Problem>, uri: 
     let query: ListQuery = match pairs(&uri).and_then(|pairs| Ok(own(pairs)?)) {
         Ok(query) => query,
         Err(problem) => {
-            let page = message_page("There is no such page", problem.message(), false);
+            let next = Some(("/drafts", "Back to the drafts"));
+            let page = message_page("There is no such page", problem.message(), next);
             return Ok(html(StatusCode::BAD_REQUEST, page));
         }
     };
@@ -56,7 +58,10 @@ pub(in crate::worker) async fn page(app: App, user: Result<User, Problem>, uri: 
         Ok(view) => html(StatusCode::OK, drafts_page(&view, &app.config.policy_json, first_page, app.demo)),
         Err(_) => {
             let message = "Your drafts can't be loaded right now. Nothing is lost; try again in a minute.";
-            html(StatusCode::SERVICE_UNAVAILABLE, message_page("Drafts", message, false))
+            html(
+                StatusCode::SERVICE_UNAVAILABLE,
+                message_page("Drafts", message, Some(("/drafts", "Try again"))),
+            )
         }
     })
 }

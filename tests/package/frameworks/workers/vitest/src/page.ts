@@ -1,4 +1,4 @@
-import type { DraftsPage } from "stale-drafts/worker";
+import type { Drafts } from "stale-drafts/worker";
 
-export const page = ({ drafts, balance }: DraftsPage) =>
+export const page = ({ drafts, balance }: Drafts) =>
   `<ul>${drafts.map(({ badge, prompt, error }) => `<li>${badge} ${prompt}: ${error}`).join("")}</ul><p>${balance} tokens`;

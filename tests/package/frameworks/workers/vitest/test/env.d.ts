@@ -1,5 +1,5 @@
 declare namespace Cloudflare {
   interface Env {
-    MIGRATIONS: import("@cloudflare/vitest-pool-workers").D1Migration[];
+    MIGRATIONS: import("@cloudflare/vitest-plugin").D1Migration[];
   }
 }
