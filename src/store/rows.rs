@@ -120,8 +120,7 @@ pub struct PlanRow<'a> {
     pub rule: String,
     /// The band of its lag: see `rules::LAGS`.
     pub lag: usize,
-    /// What it was charged; not sent, the database has it.
-    #[serde(skip)]
+    /// What it was charged: a row of an app that is attached may have come in anew, with another price.
     pub tokens: u64,
 }
 

@@ -80,7 +80,8 @@ macro_rules! as_planned {
          AND +c.last_sign_of_life = j.value ->> 'last_sign_of_life'
          AND +c.phase = j.value ->> 'phase'
          AND +c.processing_since IS j.value ->> 'processing_since'
-         AND +c.kind = j.value ->> 'kind'"
+         AND +c.kind = j.value ->> 'kind'
+         AND +c.tokens = j.value ->> 'tokens'"
     };
 }
 

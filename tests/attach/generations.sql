@@ -22,7 +22,7 @@
 CREATE VIEW "stale_drafts_attach_generations" AS
 SELECT *,
   CASE (SELECT deleted_at IS NOT NULL FROM stale_drafts_creations WHERE id = r.id)
-    WHEN 0 THEN NULL WHEN 1 THEN 'generations:' || app_id || '~' || CAST(unixepoch('subsec') * 1000 AS INTEGER) ELSE id
+    WHEN 0 THEN NULL WHEN 1 THEN 'generations:' || app_id || '~' || max(CAST(unixepoch('subsec') * 1000 AS INTEGER), 1 + CAST(substr(id, 1 + length('generations:' || app_id || '~')) AS INTEGER)) ELSE id
   END AS new_id,
   CASE
     WHEN status IS NULL THEN 'its status is not in the mapping'

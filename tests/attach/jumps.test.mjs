@@ -72,6 +72,22 @@ test("SQLite gives a deleted id again: the new row is another creation", () => {
   app.check();
 });
 
+test("an id that is used again and again within a millisecond, or after the clock was put back, is another creation each time", () => {
+  const app = open({ before: USERS });
+  app.exec("BEGIN");
+  for (let times = 0; times < 5; times += 1) {
+    queue(app, { gid: 1 });
+    app.run("DELETE FROM generations");
+  }
+  app.exec("COMMIT");
+  assert.equal(app.one("SELECT count(*) AS n FROM stale_drafts_creations WHERE error_code = 'app_deleted'").n, 5);
+  app.exec("INSERT INTO stale_drafts_creations (id, user_id, kind, prompt, status, tokens, settled_elsewhere, deleted_at) VALUES ('generations:1~9000000000000', '7', '', '', 'draft', 0, 1, 0)");
+  queue(app, { gid: 1 });
+  set(app, 1, "running");
+  assert.equal(app.creation("generations:1~9000000000001").status, "processing");
+  app.check();
+});
+
 test("a row that was over when it came in, with the id of one that had timed out, is another row", () => {
   const app = open({ before: USERS });
   const gid = queue(app);

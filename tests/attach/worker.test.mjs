@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { after, before, test } from "node:test";
 import { attachSql } from "../../pkg/cli/attach/sql.js";
-import { HOUR, NOW, SELECT, WRITE, start, statements } from "../worker/harness.mjs";
+import { HOUR, NOW, start, statements } from "../worker/harness.mjs";
 import { MAPPING, SCHEMA } from "./database.mjs";
 
 const { up, down } = attachSql(MAPPING);
@@ -157,44 +157,6 @@ test("what a sweep of attached rows costs grows with what it fails, and not with
   assert.ok(read <= 33 && written <= 7, `${read} rows read and ${written} written for each`);
   assert.deepEqual(await broken(world), {});
 });
-
-const late = "result_url = 'https://cdn.example/x.png'";
-/** What an app's unguarded code writes, whatever has become of the row. */
-const WRITERS = {
-  starts: (id) => `UPDATE generations SET state = 'running', started_at = '${when(NOW)}' WHERE gid = ${id}`,
-  completes: (id) => `UPDATE generations SET state = 'succeeded', ${late} WHERE gid = ${id}`,
-  fails: (id) => `UPDATE generations SET state = 'error', error_message = 'out of memory' WHERE gid = ${id}`,
-  "shows a sign of life": (id) => `UPDATE generations SET updated_at = '${when(NOW)}' WHERE gid = ${id}`,
-  "deletes it": (id) => `DELETE FROM generations WHERE gid = ${id}`,
-  "replaces it": (id) => `INSERT OR REPLACE INTO generations (gid, uid, type, state, credits_used, ${late.split(" = ")[0]}) VALUES (${id}, 7, 'image', 'succeeded', 10, 'https://cdn.example/x.png')`,
-};
-
-for (const [writer, write] of Object.entries(WRITERS)) {
-  for (const scene of [{ state: "queued" }, { state: "running" }, { state: "running", type: "video" }]) {
-    test(`the app ${writer} at every moment of a sweep: ${scene.type ?? "image"}, ${scene.state}`, async () => {
-      for (const moment of ["before it is found", "between the decision and the write", "after it"]) {
-        const id = await queue(scene);
-        const had = await credits();
-        const sql = write(id);
-        if (moment !== "after it") await world.order({ sqlBefore: moment === "before it is found" ? SELECT : WRITE, sql: [sql] });
-        await world.cleanup();
-        if (moment === "after it") await run(world, sql);
-        await world.order({});
-        const label = `${writer}, ${moment}`;
-        const { status, sweep_id, deleted_at } = await creation(id);
-        const is = await row(id);
-        const refunded = (await credits()) - had;
-        // What was paid back has failed by a sweep, and what has failed by a sweep was paid back.
-        assert.equal(refunded, sweep_id ? 10 : 0, label);
-        if (deleted_at) assert.equal(is, null, label);
-        else if (sweep_id) assert.match(is.error_message, /^Generation timeout: /, label);
-        else assert.deepEqual([status, is.state], { queued: ["pending", "queued"], running: ["processing", "running"], succeeded: ["draft", "succeeded"], error: ["failed", "error"] }[is.state].with(1, is.state), label);
-        assert.deepEqual(await broken(world), {}, label);
-        await run(world, `DELETE FROM generations WHERE gid = ${id}`);
-      }
-    });
-  }
-}
 
 test("detach leaves the schema and the app's rows as they were", async () => {
   const schema = () => world.all("SELECT type, name, tbl_name, sql FROM sqlite_schema WHERE name NOT GLOB '_cf_*' ORDER BY type, name");

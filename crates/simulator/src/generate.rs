@@ -264,7 +264,7 @@ impl Maker {
         self.burst(actor, times);
     }
 
-    fn sweep(&mut self) -> Sweep {
+    pub fn sweep(&mut self) -> Sweep {
         let source =
             self.random.pick([Source::Cron, Source::Cron, Source::Page, Source::Endpoint, Source::Tool]);
         let random = &mut self.random;

@@ -57,6 +57,8 @@ pub enum Plant {
     RestoreForFree,
     /// A row with the id of a deleted one is not watched.
     ReusedIdForgotten,
+    /// A sweep's writes do not repeat the price, which an app may change: a real bug, which the races found.
+    NoPriceGuard,
 }
 
 type Edits = &'static [(&'static str, &'static str)];
@@ -68,6 +70,7 @@ const NO_GUARD: Edits = &[
     ("\n         AND +c.phase = j.value ->> 'phase'", ""),
     ("\n         AND +c.processing_since IS j.value ->> 'processing_since'", ""),
     ("\n         AND +c.kind = j.value ->> 'kind'", ""),
+    ("\n         AND +c.tokens = j.value ->> 'tokens'", ""),
 ];
 const NO_MACHINE: (&str, &str) = (
     "AFTER UPDATE OF status ON stale_drafts_creations\nWHEN NEW.status <> OLD.status AND NOT (",
@@ -168,6 +171,7 @@ impl Plant {
             ],
             Plant::NoPhaseGuard => &[("\n         AND +c.phase = j.value ->> 'phase'", "")],
             Plant::NoKindGuard => &[("\n         AND +c.kind = j.value ->> 'kind'", "")],
+            Plant::NoPriceGuard => &[("\n         AND +c.tokens = j.value ->> 'tokens'", "")],
             Plant::NeverSetAside => &[(
                 "WHERE true\n     ON CONFLICT (creation_id)",
                 "WHERE false\n     ON CONFLICT (creation_id)",

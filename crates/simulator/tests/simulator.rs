@@ -14,7 +14,7 @@
 use std::process::Command;
 
 /// Each planted bug, the number of seeds within which it must be found, and what may be found.
-const PLANTS: [(&str, u64, &[&str]); 24] = [
+const PLANTS: [(&str, u64, &[&str]); 25] = [
     ("no-status-guard", 50, &[STALE, SWEPT, MACHINE, REFUNDED, BALANCE]),
     ("ledger-in-second-transaction", 50, &[REFUNDED, BALANCE]),
     ("no-fence", 500, &["a-report-does-what-it-says"]),
@@ -39,6 +39,7 @@ const PLANTS: [(&str, u64, &[&str]); 24] = [
     ("retry-not-written-back", 500, &["a-time-out-is-written-back", OVERWRITTEN, MIRROR]),
     ("restore-for-free", 1_000, &["a-time-out-pays-once"]),
     ("reused-id-forgotten", 100, &[MIRROR]),
+    ("no-price-guard", 2_000, &["a-sweep-counts-what-it-did", "answers-are-true"]),
 ];
 
 const STALE: &str = "only-the-stale-are-swept";

@@ -57,12 +57,15 @@ export function viewSql(m) {
     ["result_url", m.result_url ? toUrl(column(m.result_url)) : "NULL"],
     ["id", mirrorId(m, column(m.id))],
   ];
+  const stem = `${firstId(m, "app_id")} || '~'`;
+  // Later than the one before it, also within one millisecond and if the clock was put back.
+  const again = `${stem} || max(${NOW}, 1 + CAST(substr(id, 1 + length(${stem})) AS INTEGER))`;
   return `-- Each row as a creation. \`id\` is that of the creation that it has, \`new_id\` of the one that it would get; NULL: it has one.
 -- \`problem\` says why it can't have one.
 CREATE VIEW ${view} AS
 SELECT *,
   CASE (SELECT deleted_at IS NOT NULL FROM stale_drafts_creations WHERE id = r.id)
-    WHEN 0 THEN NULL WHEN 1 THEN ${firstId(m, "app_id")} || '~' || ${NOW} ELSE id
+    WHEN 0 THEN NULL WHEN 1 THEN ${again} ELSE id
   END AS new_id,
   CASE
     WHEN status IS NULL THEN 'its status is not in the mapping'

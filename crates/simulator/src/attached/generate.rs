@@ -62,7 +62,8 @@ impl Maker {
                 let times = self.random.pick([0, 1, 2, 2]);
                 self.burst(actor, times);
             }
-            92..94 => self.their_user(USERS),
+            92..93 => self.their_user(USERS),
+            93..96 => self.their_race(gid),
             _ => {
                 let creation = THEIRS.saturating_add(gid as usize);
                 let role = if self.random.percent(60) {
@@ -137,6 +138,25 @@ impl Maker {
         let gid = if self.random.percent(80) { Some(self.their_row()) } else { None };
         let write = self.charged(gid);
         self.theirs(vec![write], 1);
+    }
+
+    /// A sweep has decided, and the app writes before it does.
+    fn their_race(&mut self, gid: i64) {
+        let sweep = self.sweep();
+        let sweep = self.spawn(Role::Sweep(sweep), 4);
+        self.burst(sweep, 1);
+        let price = self.random.pick([10, 30, 40]);
+        let what = self.random.pick([0, 0, 1, 2, 3, 4, 5]);
+        let what = match what {
+            0 => What::Price(gid, price),
+            1 => What::Start(gid),
+            2 => What::Beat(gid, When::Ago(0)),
+            3 => What::Succeed(gid),
+            4 => What::Word(gid, Some("moderating")),
+            _ => What::Delete(gid),
+        };
+        self.theirs(vec![Theirs::free(what)], 1);
+        self.burst(sweep, 2);
     }
 
     /// The end by a worker, which may give the credits back by itself.
