@@ -77,11 +77,11 @@ fn basis(row: &Creation) -> Basis<'_> {
 }
 
 /// Fails and puts back what was decided, if it still is what that was decided on.
-fn carry_out(sqlite: &Sqlite, decisions: &Decisions<'_>, now: Timestamp) {
-    // What it was charged is only for the sweep's own count.
-    fn rows<'a>(list: &[Decision<'a>]) -> Vec<PlanRow<'a>> {
-        list.iter().map(|decision| PlanRow::new(decision, 0)).collect()
-    }
+fn carry_out(sqlite: &Sqlite, found: &[Creation], decisions: &Decisions<'_>, now: Timestamp) {
+    let rows = |list: &[Decision<'_>]| -> Vec<PlanRow<'_>> {
+        let tokens = |id: &str| found.iter().find(|row| row.id == id).map_or(0, |row| row.tokens);
+        list.iter().map(|decision| PlanRow::new(decision, tokens(decision.id))).collect()
+    };
     let start = SweepStart { sweep_id: "s1", source: "cron", actor: None, plan_id: None, now };
     let count = |last| Count { totals: SweepTotals::default(), before: 0, last, counted: String::from("[]") };
     let fail = store::mark_failed(start, &rows(&decisions.fail), count(false), 0);
@@ -105,7 +105,7 @@ fn sweep(sqlite: &Sqlite, table: &Table, meanwhile: &Changes) -> [Vec<Creation>;
         change.write(sqlite, at.get(&rows), table);
     }
     let before = sqlite.creations();
-    carry_out(sqlite, &decided(&rows, table), table.now);
+    carry_out(sqlite, &rows, &decided(&rows, table), table.now);
     [rows, before, sqlite.creations()]
 }
 
@@ -185,7 +185,7 @@ fn a_beginning_that_was_corrected_meanwhile_is_one() {
             let decisions = decided(&rows, &table);
             assert_eq!(decisions.fail.len(), 1);
             sqlite.write("UPDATE stale_drafts_creations SET started_at = ?1", &[&corrected]);
-            carry_out(sqlite, &decisions, now);
+            carry_out(sqlite, &rows, &decisions, now);
             assert_eq!(sqlite.creations()[0].status, expected);
         });
     }

@@ -505,18 +505,21 @@ fn what_has_moved_on_is_left_alone_and_not_counted() {
         "moved",
         json!({ "created_at": NOW - 2 * HOUR, "started_at": NOW, "status": "processing" }),
     );
-    let plan = ["a", "b", "moved"].map(planned);
+    // It came in anew, with another price.
+    add(&database, "repriced", json!({ "created_at": NOW - 2 * HOUR, "tokens": 7 }));
+    let plan = [planned("a"), PlanRow { tokens: 0, ..planned("b") }, planned("moved"), planned("repriced")];
     let batch = store::mark_failed(start(ID), &plan, count(TOTALS, false, "[]"), 0);
     assert_eq!(done_ids(&database.all(&batch)), Some(vec![String::from("a"), String::from("b")]));
-    let row = json!(["tool", "ops", "p1", NOW, null, 9, 2, 0, 1, 2, 3, 5, 1, null, null, null, null]);
+    let row = json!(["tool", "ops", "p1", NOW, null, 9, 2, 0, 2, 2, 3, 5, 1, null, null, null, null]);
     assert_eq!(database.read(SWEEP), [row]);
     assert_eq!(
-        database.read("SELECT status FROM stale_drafts_creations WHERE id = 'moved'"),
-        [json!(["processing"])]
+        database
+            .read("SELECT status FROM stale_drafts_creations WHERE id IN ('moved', 'repriced') ORDER BY id"),
+        [json!(["processing"]), json!(["pending"])]
     );
     assert_eq!(
         database.read("SELECT tokens FROM stale_drafts_balances WHERE user_id = 'anna'"),
-        [json!([995])]
+        [json!([988])]
     );
     assert_eq!(database.read("SELECT count(*) FROM stale_drafts_events"), [json!([0])]);
     let rolled = |hour: u64| json!([hour, "failed", "image", "pending", "max_age_hours", 2, 5, 0, 2]);
