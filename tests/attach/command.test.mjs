@@ -10,6 +10,8 @@ import { DatabaseSync } from "node:sqlite";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { attach } from "../../pkg/cli/attach/index.js";
+import { binding } from "../../pkg/cli/attach/database.js";
+import { migrationsFolder } from "../../pkg/cli/attach/files.js";
 import { SCHEMA } from "./database.mjs";
 
 const root = fileURLToPath(new URL("../../", import.meta.url));
@@ -198,6 +200,29 @@ test("values that differ in unit are refused", async (t) => {
   const { code, output } = await run(path, ["generations", "--database", "app.sqlite", "--yes"]);
   assert.equal(code, 2);
   assert.match(output.replace(/\s+/g, " "), /--created-at: `created_at`: its values differ in unit: /);
+});
+
+test("a unit in which the values can't be read is refused", async (t) => {
+  const path = folder(t);
+  const db = new DatabaseSync(join(path, "app.sqlite"));
+  db.exec(`${SCHEMA.replace("created_at TEXT DEFAULT CURRENT_TIMESTAMP", "created_at INTEGER")} INSERT INTO generations (created_at, finished_at, state) VALUES (1795853902123, '2026-11-28T04:05:06Z', 'done')`);
+  db.close();
+  const flags = ["generations", "--database", "app.sqlite", "--yes", "--json", "--failed", "error", "--pending", "queued", "--processing", "running", "--draft", "done", "--started-at", "none", "--heartbeat-at", "none"];
+  const { code, output } = await run(path, [...flags, "--created-at", "created_at:s"]);
+  assert.equal(code, 1);
+  assert.match(output.replace(/\s+/g, " "), /--created-at: the values of `created_at`, such as `1795853902123`, are in ms, not s: expected created_at:ms/);
+  assert.match((await run(path, [...flags, "--finished-at", "finished_at:ms"])).output.replace(/\s+/g, " "), /are in iso, not ms: expected finished_at:iso/);
+  // Each of the two for texts reads both.
+  const { output: mapping } = await run(path, [...flags, "--finished-at", "finished_at:sqlite"]);
+  assert.equal(JSON.parse(mapping).finished_at.unit, "sqlite");
+});
+
+test("a new project has one binding, for the package's migrations: another folder is asked for", (t) => {
+  const path = folder(t, { "wrangler.toml": '[[d1_databases]]\nbinding = "DB"\nmigrations_dir = "node_modules/stale-drafts/migrations"\nmigrations_table = "stale_drafts_migrations"\n' });
+  const project = binding(path, {});
+  assert.equal(project.found.binding, "DB");
+  assert.throws(() => migrationsFolder(path, project), /--out FOLDER/);
+  assert.equal(migrationsFolder(path, project, "sql"), join(path, "sql"));
 });
 
 test("--detach writes what undoes it, whether or not there is a mapping", async (t) => {

@@ -187,6 +187,7 @@ test("a database without an id can't have a second binding, so the migrations ar
   assert.match(output.replaceAll("\n", " "), /The binding `DB` has no `database_id`, and a second binding without one would be another database\./);
   assert.equal(copiesIn(path, "migrations")[0], "0001_stale_drafts_creations.sql");
   assert.match(output, /wrangler d1 migrations apply DB --local/);
+  assert.ok(output.lastIndexOf("npx wrangler deploy") < output.lastIndexOf("apply DB --remote"), "the first deployment creates it");
 });
 
 test("an environment: its own bindings and variables, and no cron of the top level lost", async (t) => {

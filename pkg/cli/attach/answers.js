@@ -17,12 +17,15 @@ const optional = (parse) => (given) => (given === NONE ? null : parse(given));
 /** `=image` is always that, `type` is a column. */
 const constant = (parse, of = String) => (given) => (given.startsWith("=") ? { value: of(given.slice(1)) } : parse(given));
 /** `created_at:ms` */
-function time(table, field) {
+function time(table, field, sampled) {
   return optional((given) => {
     const at = given.lastIndexOf(":");
     const [name, unit] = at === -1 ? [given, ""] : [given.slice(0, at), given.slice(at + 1)];
     const { column: found } = column(table, field)(name);
     if (!UNITS.includes(unit)) throw new Help(`${flagOf(field)}: \`${given}\` lacks its unit: expected ${found}:UNIT, of ${UNITS.join(", ")}`);
+    const values = sampled.values.get(found) ?? [];
+    const other = guess.otherUnit(unit, values);
+    if (other) throw new Help(`${flagOf(field)}: the values of \`${found}\`, such as \`${values[0]}\`, are in ${other}, not ${unit}: expected ${found}:${other}`);
     return { column: found, unit };
   });
 }
@@ -87,7 +90,7 @@ function questions({ table, schema, found, sampled, given }) {
     ["published", list("published") ?? NONE, words(listed)],
     ["failed", list("failed"), words(listed)],
     ["timed_out", failed.length > 0 ? String(guess.timedOut(failed)) : undefined, (text) => words(listed)(text)[0], undefined, undefined, ["failed"]],
-    ...guess.TIMES.map((field) => [field, timed(field), time(table, field), reasons.get(field)]),
+    ...guess.TIMES.map((field) => [field, timed(field), time(table, field, sampled), reasons.get(field)]),
     ["error", found.error ?? NONE, optional(column(table, "error"))],
     ["result_url", found.result_url ?? NONE, optional(column(table, "result_url"))],
   ];

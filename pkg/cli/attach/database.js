@@ -3,7 +3,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { find, load } from "../lib/config/index.js";
-import { databases, scope as scopeOf } from "../lib/config/scope.js";
+import { MIGRATIONS_TABLE, databases, scope as scopeOf } from "../lib/config/scope.js";
 import { Help, Usage } from "../lib/help.js";
 import { start, wranglerIn } from "../lib/wrangler.js";
 
@@ -65,8 +65,10 @@ export function binding(cwd, { config: named, env, binding }) {
   const config = load(path);
   // The second binding to the same database is there for the migrations only.
   const all = databases(config, scopeOf(config, env));
-  const isOurs = ({ migrations_table }) => migrations_table === "stale_drafts_migrations";
-  const list = all.filter((database) => !isOurs(database));
+  const isOurs = ({ migrations_table }) => migrations_table === MIGRATIONS_TABLE;
+  const theirs = all.filter((database) => !isOurs(database));
+  // A new project has the one binding, by which the package's migrations come.
+  const list = theirs.length > 0 ? theirs : all;
   const found = binding === undefined ? list[0] : list.find((database) => database.binding === binding);
   if (binding === undefined && list.length > 1) throw new Usage(`there are ${list.length} D1 databases: name one, as in --binding ${list[0].binding}\n  ${list.map((database) => database.binding).join(", ")}`);
   if (!found) throw new Help(`\`${config.name}\` has no D1 database${binding ? ` with the binding \`${binding}\`` : ""}`);

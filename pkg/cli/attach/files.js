@@ -2,6 +2,7 @@
 
 import { existsSync, readdirSync } from "node:fs";
 import { join, resolve } from "node:path";
+import { MIGRATIONS_TABLE } from "../lib/config/scope.js";
 import { read, shown } from "../lib/files.js";
 import { Help } from "../lib/help.js";
 
@@ -14,6 +15,7 @@ export function migrationsFolder(cwd, project, out) {
   if (!project) return resolve(cwd, "migrations");
   const { config, found } = project;
   if (found.migrations_pattern) throw new Help(`the migrations of \`${found.binding}\` follow a pattern of their own, \`${found.migrations_pattern}\`.\n  Print this one with --print, and put it where it belongs.`);
+  if (found.migrations_table === MIGRATIONS_TABLE) throw new Help(`the migrations of \`${found.binding}\` are the package's, and there is no folder for yours.\n  Name one with --out FOLDER, and apply the file in it with wrangler d1 execute ${found.binding} --file.`);
   return resolve(config.folder, found.migrations_dir ?? "migrations");
 }
 

@@ -11,7 +11,7 @@ const NAMES = {
   started_at: ["started_at", "started", "processing_started_at", "start_time", "began_at"],
   heartbeat_at: ["heartbeat_at", "last_heartbeat_at", "last_heartbeat", "last_seen_at", "progress_at", "updated_at", "updated", "modified_at", "last_modified"],
   finished_at: ["finished_at", "completed_at", "ended_at", "done_at", "finished", "end_time"],
-  error: ["error_message", "error", "error_text", "failure_reason", "fail_reason", "last_error"],
+  error: ["error_message", "error", "error_text", "failure_reason", "fail_reason", "last_error", "failure"],
   result_url: ["result_url", "output_url", "image_url", "video_url", "asset_url", "media_url", "url", "result", "output"],
 };
 const TIMES = ["created_at", "started_at", "heartbeat_at", "finished_at"];
@@ -83,6 +83,13 @@ export function unit(column, values) {
   if (/strftime\('%y-%m-%dt/.test(fallback)) return { unit: "iso" };
   if (/unixepoch|strftime\('%s'/.test(fallback)) return { unit: /1000/.test(fallback) ? "ms" : "s" };
   return { reason: "it has no values yet" };
+}
+
+/** The unit of the values, if they can't be read in the one that is given. */
+export function otherUnit(given, values) {
+  const units = [...new Set(values.map(unitOf))];
+  const family = (unit) => (unit === "iso" ? "sqlite" : unit); // each reads both
+  return units.length === 1 && units[0] && family(units[0]) !== family(given) ? units[0] : undefined;
 }
 
 /** The column that holds balances: of the table that the owner refers to, else of one called users or the like. */

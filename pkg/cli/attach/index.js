@@ -165,12 +165,15 @@ function next(io, project, schema, values, [migration], beside) {
   // By the binding: a second one to the same database may have migrations of its own.
   const database = project?.found.binding ?? "DATABASE";
   const env = values.env ? ` --env ${values.env}` : "";
+  // The one binding of a new project applies the package's migrations only.
+  const alone = project !== undefined && project.migrations === project.found;
   const apply = (name, where) => say(io, `  npx wrangler d1 migrations apply ${name} --${where}${env}`);
   const first = !schema.objects.some(({ name }) => name === "stale_drafts_creations");
   if (first) say(io, `${wrap("Stale Drafts' own tables are not in this database: their migrations come first (stale-drafts init adds them).", { indent: "  " })}\n`);
   for (const where of ["local", "remote"]) {
     if (first && project?.migrations) apply(project.migrations.binding, where);
-    apply(database, where);
+    if (alone) say(io, `  npx wrangler d1 execute ${database} --${where}${env} --file ${relative(io.cwd, migration.path)}`);
+    else apply(database, where);
   }
   say(io);
   say(io, wrap(`Rows that are stuck now are failed and refunded by the first sweep. ${relative(io.cwd, beside.detach)} undoes it: run it with wrangler d1 execute --file. Once it is applied, --check says which rows are not watched, and why.`));

@@ -61,7 +61,7 @@ export function plan(config, scope, { found, copy, configured }) {
   }
 
   const through = applied(databases(config, scope));
-  const result = { edits, remarks, crons: crons.filter((cron) => cron !== CRON), binding: found?.binding ?? "DB", migrate: found?.binding ?? "DB", copy: false, created: !found };
+  const result = { edits, remarks, crons: crons.filter((cron) => cron !== CRON), binding: found?.binding ?? "DB", migrate: found?.binding ?? "DB", copy: false, created: !found?.database_id };
   if (!found) {
     push({ binding: "DB", migrations_dir: installedMigrations(config), migrations_table: MIGRATIONS_TABLE }, "d1_databases");
     remarks.push(`There is no D1 database${scope.name === undefined ? "" : " in this environment"} yet: the first \`wrangler deploy\` creates it.`);
