@@ -15,7 +15,7 @@ mod common;
 use common::{NOW, policy, time};
 use serde_json::Value;
 use stale_drafts::rules::{
-    Action, Active, Age, Candidate, Draft, Field, LAGS, Limit, MarkedMessage, MaxAge, Phase, Policy,
+    Action, Active, Age, Ago, Candidate, Draft, Field, LAGS, Limit, MarkedMessage, MaxAge, Phase, Policy,
     RetriedMessage, Rule, Setting, Status, SweepMessage, Timestamp, Unreadable, Verdict, badge, classify,
     decide,
 };
@@ -210,6 +210,23 @@ fn what_is_neither_settled_nor_fresh_is_decided_once() {
 
 #[cfg_attr(not(target_arch = "wasm32"), test)]
 #[cfg_attr(target_arch = "wasm32", wasm_bindgen_test)]
+fn what_was_long_ago_is_so_many_days_ago() {
+    const HOUR: u64 = 3_600_000;
+    for (millis, text) in [
+        (0, "0 seconds ago"),
+        (60_000, "1 minute ago"),
+        (HOUR, "1.0 hours ago"),
+        (48 * HOUR - 1, "48.0 hours ago"),
+        (48 * HOUR, "2 days ago"),
+        (72 * HOUR - 1, "2 days ago"),
+        (72 * HOUR, "3 days ago"),
+    ] {
+        assert_eq!(Ago(millis).to_string(), text);
+    }
+}
+
+#[cfg_attr(not(target_arch = "wasm32"), test)]
+#[cfg_attr(target_arch = "wasm32", wasm_bindgen_test)]
 fn one_max_age_replaces_every_limit_on_silence_but_never() {
     let policy = policy(&serde_json::json!({
         "pending": 2, "kinds": { "video": { "processing": 6 }, "film": { "max_age_hours": "never" } },
@@ -239,6 +256,8 @@ fn one_max_age_replaces_every_limit_on_silence_but_never() {
     assert_eq!(short.limit_in(Phase::Processing, "image"), (hours(0.001), Rule::MaxAgeHours));
     assert_eq!(short.limit_in(Phase::Heartbeating, "image"), policy.limit_in(Phase::Heartbeating, "image"));
     assert_eq!(short.limit_in(Phase::Heartbeating, "video"), (hours(6.0), Rule::KindAndStatus));
+    let same = policy.with_max_age(MaxAge::BUDGET);
+    assert_eq!(same.limit_in(Phase::Heartbeating, "image"), policy.limit_in(Phase::Heartbeating, "image"));
     let long = policy.with_max_age(MaxAge::checked(24.0).unwrap());
     assert_eq!(long.limit_in(Phase::Heartbeating, "image"), (hours(24.0), Rule::MaxAgeHours));
     assert_eq!(long.limit_in(Phase::Heartbeating, "video"), (hours(24.0), Rule::KindAndStatus));

@@ -165,7 +165,7 @@ fn cron_is_late(evidence: &Evidence, now: Timestamp) -> Option<u64> {
     let max = evidence.max_ms_since_sweep;
     let last = evidence.last_run.max(evidence.last_good_sweep);
     let age = last.map_or(u64::MAX, |at| now.millis_since(at));
-    (evidence.suspended.is_none() && max < u64::MAX && age > max).then_some(age)
+    (evidence.suspended.is_none() && age > max).then_some(age)
 }
 
 fn cron(evidence: &Evidence, now: Timestamp) -> Option<Finding> {

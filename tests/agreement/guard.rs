@@ -78,14 +78,14 @@ fn basis(row: &Creation) -> Basis<'_> {
 
 /// Fails and puts back what was decided, if it still is what that was decided on.
 fn carry_out(sqlite: &Sqlite, found: &[Creation], decisions: &Decisions<'_>, now: Timestamp) {
-    fn rows<'a>(list: &[Decision<'a>], found: &[Creation]) -> Vec<PlanRow<'a>> {
+    fn rows<'a>(found: &[Creation], list: &[Decision<'a>]) -> Vec<PlanRow<'a>> {
         let tokens = |id: &str| found.iter().find(|row| row.id == id).map_or(0, |row| row.tokens);
         list.iter().map(|decision| PlanRow::new(decision, tokens(decision.id))).collect()
     }
     let start = SweepStart { sweep_id: "s1", source: "cron", actor: None, plan_id: None, now };
     let count = |last| Count { totals: SweepTotals::default(), before: 0, last, counted: String::from("[]") };
-    let fail = store::mark_failed(start, &rows(&decisions.fail, found), count(false), 0);
-    let retry = store::retry(start, &rows(&decisions.retry, found), count(true), 0);
+    let fail = store::mark_failed(start, &rows(found, &decisions.fail), count(false), 0);
+    let retry = store::retry(start, &rows(found, &decisions.retry), count(true), 0);
     for statement in fail.iter().chain(&retry) {
         sqlite.run(statement);
     }

@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { after, test } from "node:test";
 import { gzipSync } from "node:zlib";
+import { ok } from "./consumers/install.mjs";
 import { apps } from "./frameworks/apps.mjs";
 import { serve, tool, world } from "./frameworks/install.mjs";
 import { startUp } from "./frameworks/start-up.mjs";
@@ -81,6 +82,16 @@ test("Vitest, with Cloudflare's plugin", { timeout }, async () => {
   await tool(folder, ["wrangler", "types"]);
   await tool(folder, ["tsc", "-p", "."]);
   await tool(folder, ["vitest", "run"]);
+});
+
+test("Node, with the proxies of the bindings", { timeout }, async () => {
+  const folder = await folderOf({ home: "workers", folder: "node" });
+  await tool(folder, ["wrangler", "d1", "migrations", "apply", "STALE_DRAFTS_DB", "--local"]);
+  const output = await ok(process.execPath, ["main.mjs"], folder);
+  assert.deepEqual(JSON.parse(output.match(/^answer: (.*)$/m)[1]), [
+    "failed", true, "not_found", 200,
+    "`stale-drafts/worker` is bundled for Node and runs in a Worker: expected an import of it in the file that `main` names too",
+  ]);
 });
 
 test("what it adds to a Worker: bytes, and time to start", { timeout }, async (t) => {

@@ -4,7 +4,7 @@ import { shared } from "./shared.js";
 
 // Loaded when it is first asked for: a build that only looks at what an app exports needs none of it, and a Worker may not compile it.
 function local() {
-  if (globalThis.navigator?.userAgent === "Cloudflare-Workers") throw new Error("`stale-drafts/worker` is bundled for Node and runs in a Worker: expected an import of it in the Worker's own entry too, as docs/frameworks.md shows");
+  if (globalThis.navigator?.userAgent === "Cloudflare-Workers") throw new Error("`stale-drafts/worker` is bundled for Node and runs in a Worker: expected an import of it in the file that `main` names too");
   return { Core: require("#core").default, waitUntil() {} };
 }
 const platform = () => shared() ?? local();

@@ -1,4 +1,4 @@
-import { drafts } from "$lib/server/drafts";
+import { drafts } from "./lib/server/drafts";
 import type { Handle } from "@sveltejs/kit";
 
 export const handle: Handle = async ({ event, resolve }) =>

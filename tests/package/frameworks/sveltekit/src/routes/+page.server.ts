@@ -1,4 +1,4 @@
-import { drafts } from "$lib/server/drafts";
+import { drafts } from "../lib/server/drafts";
 import type { PageServerLoad } from "./$types";
 
 export const load: PageServerLoad = async ({ platform }) => drafts.list(platform!.env, "ada");

@@ -1,4 +1,4 @@
-import { drafts } from "$lib/server/drafts";
+import { drafts } from "../../lib/server/drafts";
 import { json } from "@sveltejs/kit";
 import type { RequestHandler } from "./$types";
 
