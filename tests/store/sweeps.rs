@@ -685,6 +685,8 @@ fn errors_are_told_apart_by_the_databases_words() {
     let error = DatabaseError::new("D1_ERROR: network connection lost");
     assert!(!error.is_insufficient() && !error.is_constraint() && !error.is_too_big(), "{error}");
     assert!(DatabaseError::new("D1_ERROR: string or blob too big: SQLITE_TOOBIG").is_too_big());
+    assert!(DatabaseError::new("D1_ERROR: string or blob too big").is_too_big());
+    assert!(DatabaseError::new("D1_ERROR: SQLITE_TOOBIG").is_too_big());
     assert_eq!(error.to_string(), "D1_ERROR: network connection lost");
 }
 
