@@ -141,6 +141,7 @@ async function run(argv, io) {
   }
   writeAll(changes);
   next(io, project, schema, values, changes, beside);
+  if (mapping.refund && !mapping.refund_failures) say(io, `\n${wrap("If your code pays back what it fails, a failure that is reported after a time-out would be paid a second time: docs/attach.md, Money, says how to guard that write.")}`);
   return 0;
 }
 
