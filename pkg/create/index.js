@@ -50,7 +50,7 @@ await main(async (argv, io) => {
   const folder = resolve(io.cwd, await folderFor(io, positionals[0]));
   const shown = relative(io.cwd, folder) || ".";
   const there = contents(folder);
-  if (there.includes("package.json")) throw new Help(`\`${shown}\` holds a project already. To add Stale Drafts to it, run there: npm install stale-drafts, then npx stale-drafts init`);
+  if (there.includes("package.json")) throw new Help(`\`${shown}\` holds a project already. To add Stale Drafts to it, run there:\n  npm install stale-drafts\n  npx stale-drafts init`);
   if (there.length > 0) throw new Help(`\`${shown}\` is not empty: it has \`${there[0]}\`${there.length > 1 ? ` and ${there.length - 1} more` : ""}. Name a new folder.`);
   const from = values.from && resolve(io.cwd, values.from);
   if (from && !existsSync(from)) throw new Help(`there is no file \`${values.from}\``);
@@ -64,7 +64,7 @@ await main(async (argv, io) => {
   writeAll([...changes, ...secrets]);
   say(io, wrap(`${paint(io, "green", "✓")} ${name} is in ${shown === "." ? "this folder" : shown}: ${Object.keys(files).filter((path) => !path.startsWith(".")).join(", ")}`));
   say(io, "\nNext:");
-  if (shown !== ".") say(io, `  cd ${shown}`);
+  if (shown !== ".") say(io, `  cd ${/[^\w./@+-]/.test(shown) ? `"${shown}"` : shown}`);
   say(io, "  npm install\n  npm start");
   return 0;
 });

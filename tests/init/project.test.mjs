@@ -137,7 +137,7 @@ test("npm create stale-drafts in other places", async (t) => {
   const again = await create(empty, []);
   assert.deepEqual(again, { code: 2, output: "✗ name a folder: npm create stale-drafts stale-drafts-app\n" });
   const project = await create(empty, ["."]);
-  assert.deepEqual(project, { code: 1, output: "✗ `.` holds a project already. To add Stale Drafts to it, run there: npm install stale-drafts, then npx stale-drafts init\n" });
+  assert.deepEqual(project, { code: 1, output: "✗ `.` holds a project already. To add Stale Drafts to it, run there:\n  npm install stale-drafts\n  npx stale-drafts init\n" });
 
   const asked = await create(empty, [], { type: (seen) => (seen.includes("In which folder?") ? "\r" : undefined) });
   assert.equal(asked.code, 0, asked.output);

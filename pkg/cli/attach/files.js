@@ -15,7 +15,7 @@ export function migrationsFolder(cwd, project, out) {
   if (!project) return resolve(cwd, "migrations");
   const { config, found } = project;
   if (found.migrations_pattern) throw new Help(`the migrations of \`${found.binding}\` follow a pattern of their own, \`${found.migrations_pattern}\`.\n  Print this one with --print, and put it where it belongs.`);
-  if (found.migrations_table === MIGRATIONS_TABLE) throw new Help(`the migrations of \`${found.binding}\` are the package's, and there is no folder for yours.\n  Name one with --out FOLDER, and apply the file in it with wrangler d1 execute ${found.binding} --file.`);
+  if (found.migrations_table === MIGRATIONS_TABLE) throw new Help(`the migrations of \`${found.binding}\` are the package's, and there is no folder for yours.\n  Name one with --out FOLDER: the file in it is not applied by itself.`);
   return resolve(config.folder, found.migrations_dir ?? "migrations");
 }
 

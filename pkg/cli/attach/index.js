@@ -107,7 +107,7 @@ async function run(argv, io) {
     if (!isAttached(schema, table.name)) throw new Help(`\`${table.name}\` is not attached in ${source.name}`);
     return inspect(io, source, schema, table);
   }
-  if (isAttached(schema, table.name)) throw new Help(`\`${table.name}\` is attached already in ${source.name}.\n  --check says which rows it misses; to change the mapping, detach first (--detach).`);
+  if (isAttached(schema, table.name)) throw new Help(`\`${table.name}\` is attached already in ${source.name}.\n  --check says which rows it misses. To change the mapping, detach first:\n  --detach says how.`);
 
   const given = givenBy(values);
   if (values.mapping !== undefined && Object.keys(given).length > 0) throw new Usage("--mapping has all answers: no other flag of the mapping goes with it");
@@ -141,6 +141,7 @@ async function run(argv, io) {
   }
   writeAll(changes);
   next(io, project, schema, values, changes, beside);
+  if (mapping.refund && !mapping.refund_failures) say(io, `\n${wrap("If your code pays back what it fails, a failure that is reported after a time-out would be paid a second time: docs/attach.md, Money, says how to guard that write.")}`);
   return 0;
 }
 

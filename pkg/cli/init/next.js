@@ -87,4 +87,5 @@ export function next(io, config, scope, made) {
   heading("Deploy:");
   const steps = [`npx wrangler d1 migrations apply ${made.migrate} --remote${flag}`, `npx wrangler deploy${flag}`];
   commands(made.created ? steps.reverse() : steps);
+  if (!used(config).uses) say(io, `\n${wrap("If your app has a table of creations of its own, it can stay as it is: npx stale-drafts attach TABLE")}`);
 }

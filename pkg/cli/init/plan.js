@@ -15,7 +15,7 @@ const DEFAULTS = { policy: { preset: "production" } };
 /** Where wrangler finds the migrations in the installed package. */
 function installedMigrations(config) {
   const found = packageFolder(config.folder, "stale-drafts");
-  if (!found) throw new Help("the package isn't installed here: npm install stale-drafts\n  Without a node_modules folder, as with Yarn's Plug'n'Play, add --copy-migrations.");
+  if (!found) throw new Help("the package isn't installed here: npm install stale-drafts\n  Without a node_modules folder, as with Yarn's Plug'n'Play:\n  npx stale-drafts init --copy-migrations");
   return fromFolder(config.folder, join(found, "migrations"));
 }
 
