@@ -85,11 +85,14 @@ const PLATFORMS = {
   node: { "#platform": "node", "cloudflare:workers": "node", "./index_bg.wasm": "node-wasm", banner: "const addEventListener = () => {};" },
 };
 
+/** What the command refers to. */
+const MANUALS = ["adopt", "attach", "frameworks"];
+
 /** The Worker as the package has it: with the files of its pages in it, and what an app calls. */
 export async function buildEmbedded() {
   const out = join(root, "pkg/dist/worker");
   const made = Object.keys(PLATFORMS).map((name) => join(out, `${name}.js`));
-  if (made.every((file) => existsSync(file) && newest(file) > newest("build", "pkg/src/error.js", "pkg/src/worker", "www", "migrations", "scripts/build.mjs"))) return;
+  if (made.every((file) => existsSync(file) && newest(file) > newest("build", "pkg/src/error.js", "pkg/src/worker", "www", "migrations", "docs", "scripts/build.mjs"))) return;
   const { build, transform } = await import("esbuild");
   const contents = JSON.stringify(await assets(transform));
   mkdirSync(out, { recursive: true });
@@ -117,6 +120,7 @@ export async function buildEmbedded() {
   cpSync(join(root, "build/index_bg.wasm"), join(out, "index_bg.wasm"));
   rmSync(join(root, "pkg/migrations"), { recursive: true, force: true });
   cpSync(join(root, "migrations"), join(root, "pkg/migrations"), { recursive: true });
+  for (const name of MANUALS) cpSync(join(root, "docs", `${name}.md`), join(root, "pkg/docs", `${name}.md`));
 }
 
 /** The files of the Worker's own pages by their paths, each with its tag. */
