@@ -79,24 +79,38 @@ WHEN (NEW.tokens = 0 OR NEW.settled_elsewhere = 1 OR NEW.balance_elsewhere = 1)
   OR EXISTS (SELECT 1 FROM stale_drafts_ledger WHERE entry_key = 'restore:' || NEW.id) BEGIN
   SELECT RAISE(ABORT, 'a creation that was charged can''t be replaced: the ledger refers to it');
 END;
--- It is refunded when it fails, by whatever hand.
+-- It is refunded when it fails, by whatever hand. Those whose balance is elsewhere have triggers of their own: a condition within
+-- the body would be a row read for all the others.
 CREATE TRIGGER stale_drafts_creations_are_refunded AFTER UPDATE OF status ON stale_drafts_creations
-WHEN NEW.status = 'failed' AND OLD.status <> 'failed' AND NEW.tokens > 0 BEGIN
+WHEN NEW.status = 'failed' AND OLD.status <> 'failed' AND NEW.tokens > 0 AND NEW.balance_elsewhere = 0 BEGIN
+  INSERT INTO stale_drafts_ledger (entry_key, user_id, type, creation_id, sweep_id, tokens, created_at)
+  VALUES ('refund:' || NEW.id, NEW.user_id, 'refund', NEW.id, NEW.sweep_id, NEW.tokens,
+          iif(typeof(NEW.finished_at) = 'integer' AND NEW.finished_at BETWEEN 1000000000000 AND 8640000000000000,
+            NEW.finished_at, CAST(unixepoch('subsec') * 1000 AS INTEGER)));
+END;
+CREATE TRIGGER stale_drafts_creations_are_refunded_elsewhere AFTER UPDATE OF status ON stale_drafts_creations
+WHEN NEW.status = 'failed' AND OLD.status <> 'failed' AND NEW.tokens > 0 AND NEW.balance_elsewhere = 1 BEGIN
   INSERT INTO stale_drafts_ledger (entry_key, user_id, type, creation_id, sweep_id, tokens, created_at)
   VALUES ('refund:' || NEW.id, NEW.user_id, 'refund', NEW.id, NEW.sweep_id, NEW.tokens,
           iif(typeof(NEW.finished_at) = 'integer' AND NEW.finished_at BETWEEN 1000000000000 AND 8640000000000000,
             NEW.finished_at, CAST(unixepoch('subsec') * 1000 AS INTEGER)));
   INSERT INTO stale_drafts_ledger (entry_key, user_id, type, creation_id, tokens, created_at)
-  SELECT 'charge:' || NEW.id, NEW.user_id, 'charge', NEW.id, -NEW.tokens,
-         iif(typeof(NEW.created_at) = 'integer' AND NEW.created_at BETWEEN 1000000000000 AND 8640000000000000,
-           NEW.created_at, CAST(unixepoch('subsec') * 1000 AS INTEGER))
-  WHERE NEW.balance_elsewhere = 1;
+  VALUES ('charge:' || NEW.id, NEW.user_id, 'charge', NEW.id, -NEW.tokens,
+          iif(typeof(NEW.created_at) = 'integer' AND NEW.created_at BETWEEN 1000000000000 AND 8640000000000000,
+            NEW.created_at, CAST(unixepoch('subsec') * 1000 AS INTEGER)));
 END;
 -- A failed creation that is restored is charged again, with what went back; a balance that does not cover it refuses.
 CREATE TRIGGER stale_drafts_creations_are_charged_again AFTER UPDATE OF status ON stale_drafts_creations
-WHEN OLD.status = 'failed' AND NEW.status = 'draft' AND NEW.restored_at IS NOT NULL AND NEW.tokens > 0 BEGIN
+WHEN OLD.status = 'failed' AND NEW.status = 'draft' AND NEW.restored_at IS NOT NULL AND NEW.tokens > 0
+  AND NEW.balance_elsewhere = 0 BEGIN
+  INSERT INTO stale_drafts_ledger (entry_key, user_id, type, creation_id, tokens, created_at)
+  VALUES ('restore:' || NEW.id, NEW.user_id, 'restore', NEW.id, -NEW.tokens, NEW.restored_at);
+END;
+CREATE TRIGGER stale_drafts_creations_are_charged_again_elsewhere AFTER UPDATE OF status ON stale_drafts_creations
+WHEN OLD.status = 'failed' AND NEW.status = 'draft' AND NEW.restored_at IS NOT NULL AND NEW.tokens > 0
+  AND NEW.balance_elsewhere = 1 BEGIN
   INSERT INTO stale_drafts_ledger (entry_key, user_id, type, tokens, created_at)
-  SELECT 'app:restore:' || NEW.id, NEW.user_id, 'grant', NEW.tokens, NEW.restored_at WHERE NEW.balance_elsewhere = 1;
+  VALUES ('app:restore:' || NEW.id, NEW.user_id, 'grant', NEW.tokens, NEW.restored_at);
   INSERT INTO stale_drafts_ledger (entry_key, user_id, type, creation_id, tokens, created_at)
   VALUES ('restore:' || NEW.id, NEW.user_id, 'restore', NEW.id, -NEW.tokens, NEW.restored_at);
 END;

@@ -108,7 +108,7 @@ test("the page shows badge, prompt, kind, age, error and refund, and prompts onl
   assert.match(html, /12 minutes ago/);
   assert.match(html, /1 token</);
   assert.match(html, /Needs attention/);
-  assert.match(html, /created_at` is not a time/);
+  assert.match(html, /<code>created_at<\/code> is not a time/);
   assert.ok(html.includes("&lt;script&gt;alert(1)&lt;/script&gt; &lt;img src=x onerror=alert(2)&gt; &quot;&amp;'"));
   assert.ok(!html.includes("<script>alert") && !html.includes("<img") && !html.includes("<b>"));
 });

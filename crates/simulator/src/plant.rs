@@ -83,7 +83,7 @@ impl Plant {
         match self {
             Plant::NoStatusGuard | Plant::LateResultWins => &[NO_MACHINE],
             Plant::LedgerInSecondTransaction => &[(
-                "WHEN NEW.status = 'failed' AND OLD.status <> 'failed' AND NEW.tokens > 0 BEGIN",
+                "WHEN NEW.status = 'failed' AND OLD.status <> 'failed' AND NEW.tokens > 0 AND NEW.balance_elsewhere = 0 BEGIN",
                 "WHEN false BEGIN",
             )],
             Plant::RefundKeyedOnTheSweep => &[
