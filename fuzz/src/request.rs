@@ -174,7 +174,11 @@ fn reported(verb: &str, body: &str) {
                 let Report::Fail { error_code, .. } = report else { unreachable!("it is one") };
                 // That one is the sweep's: whoever reads it can rely on who wrote it.
                 assert_ne!(error_code, "generation_timeout");
-                assert!(!error_code.trim().is_empty() && error_code.chars().count() <= 200 && !error_code.contains('\0'));
+                assert!(
+                    !error_code.trim().is_empty()
+                        && error_code.chars().count() <= 200
+                        && !error_code.contains('\0')
+                );
                 // Whatever a worker says of it, it can be stored.
                 let error = body.error();
                 assert!(!error.trim().is_empty() && error.chars().count() <= 20_000 && !error.contains('\0'));
