@@ -61,7 +61,7 @@ function statusOf(table, value) {
     made[status] = value[status] ?? [];
     if (!Array.isArray(made[status])) throw new Help(`${status}: expected a list of words`);
     for (const word of made[status]) {
-      if (typeof word !== "string" && !Number.isSafeInteger(word)) throw new Help(`${status}: \`${word}\` is no word: expected a text or a whole number`);
+      if (typeof word !== "string" && !Number.isSafeInteger(word)) throw new Help(`${status}: invalid status word \`${word}\`: expected a text or a whole number`);
       if (of.has(word)) throw new Help(`\`${word}\` can't mean ${of.get(word)} and ${status}`);
       of.set(word, status);
     }

@@ -100,7 +100,7 @@ pub enum When {
     Ago(i64),
     /// `NULL`
     Never,
-    /// Text that is no time.
+    /// Text that can't be read as a time.
     Garbage,
 }
 
