@@ -171,7 +171,7 @@ test("a mapping's file is read strictly", async (t) => {
   assert.match(await read({ ...fine, created_at: { column: "created_at", unit: "hours" } }), /created_at: unknown unit `hours`: expected ms, s, iso, sqlite/);
   assert.match(await read({ ...fine, prompt: "prompt" }), /prompt: expected \{ "column": … \}, or null/);
   assert.match(await read({ ...fine, status: { ...fine.status, done: ["x"] } }), /status: unknown key `done`/);
-  assert.match(await read({ ...fine, status: { ...fine.status, draft: [1.5] } }), /draft: `1\.5` is no word/);
+  assert.match(await read({ ...fine, status: { ...fine.status, draft: [1.5] } }), /draft: invalid status word `1\.5`/);
   assert.match(await read({ ...fine, status: { ...fine.status, draft: "done" } }), /draft: expected a list of words/);
   assert.match(await read({ ...fine, tokens: null }), /tokens: expected what a row costs/);
   assert.match(await read({ ...fine, refund: { table: "nobody", column: "x", key: "y" } }), /refund: there is no table `nobody`/);
