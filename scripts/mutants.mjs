@@ -2,7 +2,7 @@
 // `-- store` runs one part. What survives is printed, stands in target/mutants/<part>/mutants.out/missed.txt, and is a failure;
 // `.cargo/mutants.toml` names the few changes that make no difference, and why.
 
-import { existsSync, mkdirSync, readFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, rmSync } from "node:fs";
 import { homedir } from "node:os";
 import { join } from "node:path";
 import { Help, capture, note, root, run, sh, step, which } from "./lib.mjs";
@@ -42,26 +42,36 @@ async function cargoMutants() {
   return own;
 }
 
-/** Runs one part, and gives how many mutants there were of each outcome. */
+/**
+ * Runs one part, and gives how many mutants there were of each outcome. Most mutants are caught by the first inputs of a property, so
+ * there are two rounds: all mutants with few inputs, and with as many as `npm test` tries those that the first round did not catch.
+ */
 async function runPart(command, name) {
   const { files, build, tests } = PARTS[name];
   const output = join(root, "target/mutants", name);
+  rmSync(output, { recursive: true, force: true });
   mkdirSync(output, { recursive: true });
-  step(`${name}: ${files.join(", ")}`);
-  const args = ["mutants", ...files.flatMap((file) => ["--file", file]), ...build, "--jobs", "2", "--timeout", "120", "--output", output];
+  const args = ["mutants", ...files.flatMap((file) => ["--file", file]), ...build, "--jobs", "2", "--timeout", "90", "--output", output];
   // Said to cargo as a whole, so that no other test is built either.
   args.push(...tests.map((test) => `--cargo-arg=--test=${test}`));
   // A property that fails need not look for the shortest input, and nobody debugs a mutant: it is built in half the time.
-  const { code } = await capture(command, args, { echo: true, env: { PROPTEST_MAX_SHRINK_ITERS: "0", CARGO_PROFILE_DEV_DEBUG: "0" } });
-  const lines = (outcome) => {
-    const path = join(output, "mutants.out", `${outcome}.txt`);
-    return existsSync(path) ? readFileSync(path, "utf8").split("\n").filter(Boolean).length : 0;
+  const env = { PROPTEST_MAX_SHRINK_ITERS: "0", CARGO_PROFILE_DEV_DEBUG: "0" };
+  const round = async (title, more, environment) => {
+    step(`${name}: ${files.join(", ")}, ${title}`);
+    const { code } = await capture(command, [...args, ...more], { echo: true, env: { ...env, ...environment } });
+    // 2 and 3 say that some were missed or never ended; anything else says that nothing was judged.
+    if (![0, 2, 3].includes(code)) throw new Help(`cargo-mutants ended with code ${code}: the tests fail without any change, or it could not begin. See target/mutants/${name}/mutants.out/log.`);
+    const lines = (outcome) => {
+      const path = join(output, "mutants.out", `${outcome}.txt`);
+      return existsSync(path) ? readFileSync(path, "utf8").split("\n").filter(Boolean).length : 0;
+    };
+    return { caught: lines("caught"), unviable: lines("unviable"), missed: lines("missed"), timeout: lines("timeout") };
   };
-  const [caught, unviable, missed, timeout] = ["caught", "unviable", "missed", "timeout"].map(lines);
-  // 2 and 3 say that some were missed or never ended; anything else says that nothing was judged.
-  if (![0, 2, 3].includes(code)) throw new Help(`cargo-mutants ended with code ${code}: the tests fail without any change, or it could not begin. See target/mutants/${name}/mutants.out/log.`);
-  if (caught === 0) throw new Help(`No mutant of \`${name}\` was caught: its tests were not run.`);
-  return { name, caught, unviable, missed, timeout };
+  const first = await round("few inputs", [], { PROPTEST_CASES: "16" });
+  if (first.caught === 0) throw new Help(`No mutant of \`${name}\` was caught: its tests were not run.`);
+  if (first.missed === 0) return { name, ...first };
+  const second = await round("what is left, all inputs", ["--iterate"], {});
+  return { name, ...second, caught: first.caught + second.caught, unviable: first.unviable + second.unviable };
 }
 
 await run(async () => {
