@@ -113,6 +113,15 @@ fn policies() {
         let expected = "expected hours above 0, such as `1` or `0.5`, or `\"never\"`";
         assert_eq!(error.to_string(), format!("`pending` is `{text}`: {expected}"));
     }
+    // JSON's keys come in one order here, a caller's in any.
+    let (hours, preset) = (
+        (["max_age_hours"].as_slice(), Setting::Number(1.0, "1")),
+        (["preset"].as_slice(), Setting::Text("budget")),
+    );
+    for settings in [[hours, preset], [preset, hours]] {
+        let error = Policy::from_settings(settings).unwrap_err();
+        assert_eq!(error.to_string(), "`preset` and `max_age_hours` exclude each other: give one");
+    }
 }
 
 #[cfg_attr(not(target_arch = "wasm32"), test)]
