@@ -16,8 +16,8 @@ use common::{NOW, policy, time};
 use serde_json::Value;
 use stale_drafts::rules::{
     Action, Active, Age, Ago, Candidate, Draft, Field, LAGS, Limit, MarkedMessage, MaxAge, Phase, Policy,
-    RetriedMessage, Rule, Setting, Status, SweepMessage, Timestamp, Unreadable, Verdict, badge, classify,
-    decide,
+    RetriedMessage, Rule, Setting, Sink, Status, SweepMessage, Timestamp, Unreadable, Verdict, Words, badge,
+    classify, decide,
 };
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test;
@@ -334,6 +334,24 @@ fn the_words_of_the_database() {
         Phase::ALL.into_iter().map(|phase| (phase.as_str(), phase.status().as_str())).collect();
     let expected = [("pending", "pending"), ("processing", "processing"), ("heartbeating", "processing")];
     assert_eq!(phases, expected);
+    assert_eq!(Active::ALL.map(|status| status.to_string()), ["pending", "processing"]);
+}
+
+struct Written(String);
+
+impl Sink for Written {
+    fn text(&mut self, text: &str) {
+        self.0.push_str(text);
+    }
+}
+
+#[cfg_attr(not(target_arch = "wasm32"), test)]
+#[cfg_attr(target_arch = "wasm32", wasm_bindgen_test)]
+fn a_text_is_written_as_it_is() {
+    let mut to = Written(String::new());
+    "in 3 ".write(&mut to);
+    to.number(120);
+    assert_eq!(to.0, "in 3 120");
 }
 
 #[cfg_attr(not(target_arch = "wasm32"), test)]
