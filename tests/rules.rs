@@ -48,29 +48,33 @@ fn verdicts() {
         };
         let verdict = classify(&draft, now(), &policy);
         assert_eq!(badge(&verdict), case["badge"], "{name}");
+        let limit = (verdict.max_age_ms(), verdict.rule());
         let (word, deadline) = match verdict {
             Verdict::Settled(status) => {
                 assert_eq!(Some(status), draft.status, "{name}");
+                assert_eq!(limit, (None, None), "{name}");
                 ("settled", None)
             }
-            Verdict::Fresh { status, deadline, limit, .. } => {
+            Verdict::Fresh { status, deadline, limit: of_status, rule } => {
                 assert_eq!(Some(status.status()), draft.status, "{name}");
-                assert_eq!(deadline.is_none(), limit == Limit::Never, "{name}");
+                assert_eq!(deadline.is_none(), of_status == Limit::Never, "{name}");
+                let max_age_ms = match of_status {
+                    Limit::After(max_age) => Some(max_age.as_millis()),
+                    Limit::Never => None,
+                };
+                assert_eq!(limit, (max_age_ms, Some(rule)), "{name}");
                 ("fresh", Some(deadline))
             }
             Verdict::Stale(staleness) => {
                 assert_eq!(staleness.error_text().to_string(), case["error"], "{name}");
-                let rule = staleness.rule.describe(staleness.stuck_status, kind);
-                for (key, value) in [
-                    ("age_ms", Value::from(staleness.age_ms)),
-                    ("max_age_ms", Value::from(staleness.max_age_ms)),
-                    ("rule", Value::from(rule)),
-                ] {
-                    assert!(
-                        case.get(key).is_none_or(|expected| *expected == value),
-                        "{name}: {key} is {value}"
-                    );
-                }
+                assert_eq!(limit, (Some(staleness.max_age_ms), Some(staleness.rule)), "{name}");
+                let begun = staleness.processing_since();
+                assert_eq!(begun.is_some(), staleness.stuck_status == Active::Processing, "{name}");
+                assert!(begun.is_none_or(|begun| Some(begun) == staleness.entered), "{name}");
+                assert!(
+                    case.get("age_ms").is_none_or(|age| *age == staleness.age_ms),
+                    "{name}: {staleness:?}"
+                );
                 ("stale", Some(Some(staleness.deadline())))
             }
             Verdict::Unreadable(reason) => {
@@ -80,6 +84,11 @@ fn verdicts() {
             }
         };
         assert_eq!(word, case["verdict"], "{name}");
+        let status = draft.status.and_then(Status::active);
+        let rule = status.zip(limit.1).map(|(status, rule)| rule.describe(status, kind));
+        for (key, value) in [("max_age_ms", Value::from(limit.0)), ("rule", Value::from(rule))] {
+            assert!(case.get(key).is_none_or(|expected| *expected == value), "{name}: {key} is {value}");
+        }
         // `deadline` in a case is, as every time is, in milliseconds before now.
         if let Some(expected) = case.get("deadline") {
             let expected = expected.as_i64().map(|before| Timestamp::from_millis(NOW - before).unwrap());
