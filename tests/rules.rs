@@ -344,6 +344,8 @@ fn the_words_of_the_database() {
     let expected = [("pending", "pending"), ("processing", "processing"), ("heartbeating", "processing")];
     assert_eq!(phases, expected);
     assert_eq!(Active::ALL.map(|status| status.to_string()), ["pending", "processing"]);
+    let actions = [Action::Fail, Action::Retry].map(|action| (action.as_str(), action.outcome()));
+    assert_eq!(actions, [("fail", "failed"), ("retry", "retried")]);
 }
 
 struct Written(String);
