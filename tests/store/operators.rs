@@ -214,6 +214,32 @@ fn the_evidence_of_a_diagnosis() {
 }
 
 #[test]
+fn what_was_started_once_more_within_a_day_is_evidence_the_newest_first() {
+    let database = database();
+    let again = || evidence(&database).started_again;
+    let found = |found: &[(&str, u64)]| {
+        found.iter().map(|(id, after)| ((*id).to_owned(), *after)).collect::<Vec<_>>()
+    };
+    let day = NOW - 24 * HOUR;
+    database.write(&format!(
+        "INSERT INTO stale_drafts_repeated_starts (at, creation_id, attempt, after_ms)
+         VALUES ({day} - 1, 'long ago', 1, 1), ({day}, 'a day ago', 1, 2),
+           ({NOW} - 5, 'hourly', 1, 3), ({NOW} - 4, 'other', 1, 5), ({NOW} - 3, 'hourly', 1, 4), ({NOW} - 6, 'hourly', 2, 6)"
+    ));
+    // An attempt that comes back each hour is one, and its first return says by which timeout.
+    assert_eq!(again(), found(&[("hourly", 3), ("other", 5), ("hourly", 6), ("a day ago", 2)]));
+    database.write(&format!(
+        "WITH RECURSIVE n (n) AS (VALUES (1) UNION ALL SELECT n + 1 FROM n WHERE n < 200)
+         INSERT INTO stale_drafts_repeated_starts SELECT {NOW} + n, 'n' || n, 1, 7 FROM n"
+    ));
+    let newest = again();
+    assert_eq!(
+        (newest.len(), &newest[0], &newest[199]),
+        (200, &(String::from("n200"), 7), &(String::from("n1"), 7))
+    );
+}
+
+#[test]
 fn what_is_in_progress_has_started_however_many_are_newer() {
     let database = database();
     add(&database, "works", json!({ "status": "processing", "created_at": LONG_AGO, "started_at": NOW - 7 }));
