@@ -797,3 +797,15 @@ fn what_moves_on_between_the_select_and_the_write_is_left_alone_and_counted() {
     assert_eq!((ids(&report.failed), report.raced, report.refunded_tokens), (vec!["b"], 1, 5));
     assert_eq!(database.read("SELECT failed, raced FROM stale_drafts_sweeps"), [json!([1, 1])]);
 }
+
+#[test]
+fn a_page_takes_no_more_queries_than_on_the_free_plan() {
+    let allowed = [
+        (Source::Page, 1_000),
+        (Source::Page, 50),
+        (Source::Cron, 1_000),
+        (Source::Cron, 50),
+        (Source::Cron, 10),
+    ];
+    assert_eq!(allowed.map(|(source, queries)| max_queries(source, queries)), [30, 30, 980, 30, 0]);
+}
