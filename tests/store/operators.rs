@@ -190,6 +190,11 @@ fn the_evidence_of_a_diagnosis() {
     let mut imported = ended("image", Some("generation_timeout"), 0);
     imported.as_object_mut().unwrap().extend(row(json!({ "settled_elsewhere": 1 })));
     add(&database, "imported", imported);
+    let mut timed_out = ended("image", Some("generation_timeout"), 0);
+    timed_out.as_object_mut().unwrap().extend(row(json!({
+        "error": "it was stuck", "stuck_status": "pending", "age_ms": 2, "max_age_ms": 1, "rule": "pending", "sweep_id": "1",
+    })));
+    add(&database, "timed out", timed_out);
     add(&database, "done", ended("video", None, HOUR));
     add(&database, "done long ago", ended("video", None, HOUR + 1));
     let version = store::SCHEMA_VERSION;
@@ -202,8 +207,9 @@ fn the_evidence_of_a_diagnosis() {
         silent: 3,
         silent_between: Some((at(NOW - 7 * MINUTE), at(NOW - 5 * MINUTE))),
         unreadable: 3,
-        finished: 7,
-        failed: 6,
+        finished: 8,
+        failed: 7,
+        timed_out: 1,
         top_error: Some((String::from("broken"), 3)),
         top_kind: Some((String::from("video"), 4, 5)),
         schema_version: version,
