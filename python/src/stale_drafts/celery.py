@@ -37,6 +37,10 @@ SWEEP = "stale_drafts.mark_stale_creations_as_failed"
 """The name of the task that sweeps."""
 
 
+RESULT = "stale_drafts_result_url"
+"""The header by which a task's retry knows a result that could not be reported. An argument would not fit the function."""
+
+
 class GenerationTask(Task):
     """A Celery task that generates one creation. The creation's id is its first argument; the function gets a `Job`.
 
@@ -46,7 +50,8 @@ class GenerationTask(Task):
     revoked, expires or exceeds its hard time limit, the creation fails too. Each failure refunds the owner.
 
     An attempt that is over is no error of the task: it is logged, and Celery ignores the task's outcome. If Stale Drafts
-    can't be reached, Celery retries the task. Should it give up, the creation fails at its limit and is refunded.
+    can't be reached, Celery retries the task, and a result that it had is only reported. Should it give up, the creation
+    fails at its limit and is refunded.
     """
 
     abstract = True
@@ -68,6 +73,8 @@ class GenerationTask(Task):
 
     def __call__(self, creation_id: str, *args: Any, **kwargs: Any) -> str:
         drafts = self._client()
+        # What an earlier run of the task has paid for, and could not report.
+        result_url: str | None = self.request.get(RESULT) or (self.request.headers or {}).get(RESULT)
         try:
             job = Job(drafts, drafts.start(creation_id, self.request.id or str(uuid.uuid4())))
         except Conflict as conflict:
@@ -76,10 +83,11 @@ class GenerationTask(Task):
         except Unavailable as error:
             raise self.retry(exc=error) from error
         try:
-            with job:
-                if job.stopped and not self.hand_in_late:
-                    raise Stopped()
-                result_url: str = self.run(job, *args, **kwargs)
+            if result_url is None:
+                with job:
+                    if job.stopped and not self.hand_in_late:
+                        raise Stopped()
+                    result_url = self.run(job, *args, **kwargs)
             # Report a result even if the attempt has ended: then it is kept.
             drafts.complete(job.id, job.fence, result_url)
         except Stopped:
@@ -90,7 +98,7 @@ class GenerationTask(Task):
             log.warning("creation %s: the result was refused, %s: %s", job.id, kept, conflict)
             raise Ignore() from None
         except Unavailable as error:
-            raise self.retry(exc=error) from error
+            raise self.retry(exc=error, headers={**(self.request.headers or {}), RESULT: result_url}) from error
         except TaskPredicate:  # The task retries itself or is ignored: nothing has failed.
             raise
         except Exception as error:
