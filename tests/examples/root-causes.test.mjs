@@ -162,7 +162,8 @@ test("a worker dies without a word in the middle of two drafts: its last sign of
 test("Redis gives tasks away that are still in progress: both runs go on with one attempt, and its timeout is named", async () => {
   await startRedis(redisPort, home);
   const create = await openPage();
-  const celery = await startCelery(4, { RENDER_SECONDS: "14", VISIBILITY_TIMEOUT: "6" });
+  // Celery looks every ten seconds for tasks to give away.
+  const celery = await startCelery(4, { RENDER_SECONDS: "16", VISIBILITY_TIMEOUT: "3" });
   for (const prompt of ["a fox", "a hare"]) await create(prompt, "video");
   await reached(2, "processing");
   // An hour goes by, as far as the Worker can tell, and the workers live.
@@ -173,7 +174,7 @@ test("Redis gives tasks away that are still in progress: both runs go on with on
   await until("both are started once more", async () => (await starts()) === 2);
   const { code, said } = await doctor(HOUR);
   assert.equal(code, 0);
-  assert.match(said[1], /^2 attempts were started twice within a day, 1\.0 hours apart; the last was that of `c_\w+`$/);
+  assert.match(said[1], /^2 attempts were started twice within a day, 1\.0 hours apart; the last was that of `[\w-]{36}`$/);
   assert.deepEqual([said[0], said[2]], [
     "● the broker delivers tasks again that are still in progress tasks_redelivered",
     "→ set the broker's `visibility_timeout` above the longest that a task takes, with its retries",
@@ -181,7 +182,7 @@ test("Redis gives tasks away that are still in progress: both runs go on with on
 
   await reached(2, "draft");
   const succeeded = () => celery.log.match(/Task tasks\.generate\[[\w-]+\] succeeded/g)?.length;
-  await until("each has run twice", () => succeeded() === 4);
+  await until("each has run twice", () => succeeded() >= 4);
   assert.equal(await balance(), 840);
 });
 
