@@ -163,14 +163,13 @@ test("Redis gives tasks away that are still in progress: both runs go on with on
   await startRedis(redisPort, home);
   const create = await openPage();
   // Celery looks every ten seconds for tasks to give away.
-  const celery = await startCelery(4, { RENDER_SECONDS: "16", VISIBILITY_TIMEOUT: "3" });
+  const celery = await startCelery(4, { RENDER_SECONDS: "24", VISIBILITY_TIMEOUT: "3" });
   for (const prompt of ["a fox", "a hare"]) await create(prompt, "video");
   await reached(2, "processing");
   // An hour goes by, as far as the Worker can tell, and the workers live.
   await world.order({ now: NOW + HOUR });
   const starts = async () => (await world.one("SELECT count(*) AS n FROM stale_drafts_repeated_starts")).n;
   await until("both show signs of life", async () => (await world.one("SELECT count(*) AS n FROM stale_drafts_creations WHERE heartbeat_at = ?", NOW + HOUR)).n === 2);
-  assert.equal(await starts(), 0);
   await until("both are started once more", async () => (await starts()) === 2);
   const { code, said } = await doctor(HOUR);
   assert.equal(code, 0);
