@@ -1,0 +1,29 @@
+"""Stale Drafts for Python: the client, and its errors. `stale_drafts.celery` and `stale_drafts.flask` are beside it."""
+
+from .client import StaleDrafts
+from .errors import (
+    Conflict,
+    Forbidden,
+    InsufficientTokens,
+    InvalidRequest,
+    KeyReused,
+    NotFound,
+    Refused,
+    StaleDraftsError,
+    Unauthorized,
+    Unavailable,
+)
+
+__all__ = [
+    "Conflict",
+    "Forbidden",
+    "InsufficientTokens",
+    "InvalidRequest",
+    "KeyReused",
+    "NotFound",
+    "Refused",
+    "StaleDrafts",
+    "StaleDraftsError",
+    "Unauthorized",
+    "Unavailable",
+]
