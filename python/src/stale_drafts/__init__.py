@@ -13,17 +13,21 @@ from .errors import (
     Unauthorized,
     Unavailable,
 )
+from .job import GenerationError, Job, Stopped
 
 __all__ = [
     "Conflict",
     "Forbidden",
+    "GenerationError",
     "InsufficientTokens",
     "InvalidRequest",
+    "Job",
     "KeyReused",
     "NotFound",
     "Refused",
     "StaleDrafts",
     "StaleDraftsError",
+    "Stopped",
     "Unauthorized",
     "Unavailable",
 ]

@@ -90,6 +90,10 @@ class StaleDrafts:
             body["fence"] = fence
         return cast(types.Failed, self._post(f"{_creation(creation_id)}/fail", body))
 
+    def policy(self) -> types.Policy:
+        """What creations are judged by, and `max_run_ms`: how long an attempt may take at the longest, None for no limit."""
+        return cast(types.Policy, self._get("/api/policy"))
+
     # What operators ask and do.
 
     def mark_stale_creations_as_failed(self, max_age_hours: float | None = 1.0) -> int:

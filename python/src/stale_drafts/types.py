@@ -458,6 +458,14 @@ class InsufficientTokens(TypedDict):
     code: Literal["insufficient_tokens"]
 
 
+class Policy(TypedDict):
+    # As the configuration has it.
+    policy: PolicySettings
+    # How long an attempt may take in all, heartbeats or not, of the kind that may take longest: its
+    # `total_hours` in ms. Null where a kind has no such limit.
+    max_run_ms: int | None
+
+
 class Published(TypedDict):
     id: str
     status: Literal["published"]
