@@ -9,6 +9,9 @@ pub const SILENT_AFTER_MS: u64 = 5 * 60_000;
 pub const START_EXPECTED_WITHIN_MS: u64 = 10 * 60_000;
 /// Heartbeats that end within this time of one another ended for one reason.
 pub const ONE_WINDOW_MS: u64 = 2 * 60_000;
+/// Tasks that come back within this time of one another, counted from their starts, do so by one timeout: Celery looks for them every
+/// 100 seconds.
+pub const ONE_TIMEOUT_MS: u64 = 2 * 60_000;
 /// Fewer failures than this say nothing about their cause.
 pub const FEW: u64 = 5;
 /// From this share on, in percent, one kind dominates.
@@ -92,6 +95,7 @@ pub fn alerts(evidence: &Evidence, thresholds: &Thresholds, now: Timestamp) -> V
 /// | `no_worker_running` | a creation waits, and nothing has started, for [`START_EXPECTED_WITHIN_MS`], and nothing is in progress |
 /// | `worker_died` | all workers that have sent heartbeats are silent, and fell silent within [`ONE_WINDOW_MS`] |
 /// | `one_kind_dominates` | of at least [`FEW`] failures, so many are of one kind, most of that kind failed, others ended too, and no one error explains it |
+/// | `tasks_redelivered` | within a day, at least two attempts were [started once more](super::Draft::started_again), and by one timeout: [`ONE_TIMEOUT_MS`] |
 /// | `unreadable_times` | there are active creations whose age can't be known |
 ///
 /// ```
@@ -120,7 +124,8 @@ pub fn diagnose(evidence: &Evidence, thresholds: &Thresholds, now: Timestamp) ->
     if died.is_some() || none_runs.is_some() || one_kind.is_some() {
         found.retain(|finding| finding.code != "many_stale");
     }
-    found.extend([failing, none_runs, died, one_kind, unreadable(evidence)].into_iter().flatten());
+    let causes = [failing, none_runs, died, one_kind, redelivered(evidence), unreadable(evidence)];
+    found.extend(causes.into_iter().flatten());
     schema(evidence).into_iter().chain(in_order(found)).collect()
 }
 
@@ -268,6 +273,27 @@ fn one_kind(evidence: &Evidence) -> Option<Finding> {
             evidence.failed.saturating_sub(*failed)
         ),
         remedy: "check the worker and the provider of this kind",
+    })
+}
+
+/// A worker whose process is killed starts its task again too, after any time. By a timeout it takes equally long each time.
+fn redelivered(evidence: &Evidence) -> Option<Finding> {
+    let by = |least: u64| {
+        let one_timeout = least..=least.saturating_add(ONE_TIMEOUT_MS);
+        evidence.started_again.iter().filter(move |(_, after)| one_timeout.contains(after))
+    };
+    let of = |(_, least): &(String, u64)| (by(*least).count(), *least);
+    let (count, least) = evidence.started_again.iter().map(of).max().filter(|(count, _)| *count >= 2)?;
+    let (newest, _) = by(least).next()?;
+    Some(Finding {
+        code: "tasks_redelivered",
+        severity: Severity::Warning,
+        cause: String::from("the broker delivers tasks again that are still in progress"),
+        evidence: format!(
+            "{count} attempts were started twice within a day, {} apart; the last was that of `{newest}`",
+            Age(least)
+        ),
+        remedy: "set the broker's `visibility_timeout` above the longest that a task takes, with its retries",
     })
 }
 
