@@ -74,7 +74,7 @@ def attempt(job, push):
 
 def start_rendering(job):
     """Renders in a thread, and gives the `Future` of the address."""
-    rendering = Future()
+    rendering: Future[str] = Future()
 
     def run():
         try:

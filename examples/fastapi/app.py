@@ -13,9 +13,9 @@ from fastapi import BackgroundTasks, Depends, FastAPI, Header, HTTPException
 from fastapi.responses import JSONResponse
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from pydantic import BaseModel
+from stale_drafts import Refused, StaleDrafts, StaleDraftsError
 
 from generation import URL, generate
-from stale_drafts import Refused, StaleDrafts, StaleDraftsError
 
 logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
 log = logging.getLogger(__name__)
