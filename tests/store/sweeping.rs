@@ -308,6 +308,35 @@ fn what_the_database_rejects_is_found_by_halves_and_set_aside() {
 }
 
 #[test]
+fn the_first_transaction_is_tried_whatever_was_asked_before() {
+    let database = database();
+    add_stale(&database, &["a"]);
+    let report = sweep(&database, SweepRequest { max_queries: 0, ..request(&Policy::default()) });
+    assert_eq!((ids(&report.failed), report.more), (vec!["a"], false));
+}
+
+#[test]
+fn what_is_failed_and_what_is_retried_are_told_apart_first() {
+    let policy = policy(&[(&["attempts"], 2.0)]);
+    let swept = |attempts: [u32; 4]| {
+        let database = database();
+        for (id, attempt) in ["bad", "b", "c", "d"].into_iter().zip(attempts) {
+            add(&database, id, json!({ "created_at": NOW - 2 * HOUR, "attempt": attempt }));
+        }
+        refuse(&database, "bad");
+        let watched = Watched::new(&database, whatever);
+        let report = try_sweep(&watched, request(&policy)).unwrap();
+        assert_eq!((report.rejected.len(), report.failed.len() + report.retried.len()), (1, 3));
+        watched.lengths()
+    };
+    // Select; both sorts in one; the one that is failed, the three that are retried; set aside; end.
+    assert_eq!(swept([2, 1, 1, 1]), [1, 6, 3, 3, 1, 1]);
+    // Of one sort, they are halved.
+    assert_eq!(swept([1, 1, 1, 1]), [1, 3, 3, 3, 3, 3, 1, 1]);
+    assert_eq!(swept([2, 2, 2, 2]), [1, 3, 3, 3, 3, 3, 1, 1]);
+}
+
+#[test]
 fn a_sweep_tries_a_bounded_number_of_statements_and_sets_the_rest_aside_for_less_long() {
     let database = database();
     let names: Vec<_> = (0..64).map(|at| format!("{at:02}")).collect();
