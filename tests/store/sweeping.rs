@@ -361,6 +361,23 @@ fn a_sweep_tries_a_bounded_number_of_statements_and_sets_the_rest_aside_for_less
     assert_eq!((ids(&next.failed), next.more), (vec!["behind"], false));
 }
 
+#[test]
+fn what_is_set_aside_together_comes_back_by_as_many_as_a_sweep_tells_apart() {
+    let database = database();
+    add_stale(&database, &["a", "b", "c", "d", "e", "f", "g", "h"]);
+    database.write(
+        "CREATE TRIGGER refuse BEFORE UPDATE ON stale_drafts_creations BEGIN SELECT RAISE(ABORT, 'no'); END",
+    );
+    let policy = Policy::default();
+    let watched = Watched::new(&database, whatever);
+    try_sweep(&watched, SweepRequest { max_queries: 30, ..request(&policy) }).unwrap();
+    // Select; eight, two fours, four twos, two ones; set aside; end. A sweep with 30 queries tells 5 of them apart.
+    assert_eq!(watched.lengths(), [1, 3, 3, 3, 3, 3, 3, 3, 3, 3, 1, 1]);
+    let turns =
+        database.read(&format!("SELECT until - {NOW}, count(*) FROM stale_drafts_rejected GROUP BY 1"));
+    assert_eq!(turns, [json!([5 * MINUTE, 5]), json!([6 * MINUTE, 1]), json!([HOUR, 2])]);
+}
+
 /// However the rejected rows lie among the others, each sweep finds some of them, and the others are failed.
 #[test]
 fn rejected_rows_among_others_keep_nobody_from_being_failed() {
