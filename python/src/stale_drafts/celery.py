@@ -18,11 +18,12 @@ from __future__ import annotations
 import logging
 import threading
 import uuid
+from collections.abc import Sequence
 from typing import Any
 
 from celery import Task
-from celery.exceptions import Ignore, TaskPredicate, TimeLimitExceeded
-from celery.signals import task_failure, task_revoked, worker_ready
+from celery.exceptions import Ignore, TaskPredicate
+from celery.signals import task_revoked, worker_ready
 
 from ._redelivery import warn_of_redelivery
 from .client import StaleDrafts
@@ -60,6 +61,8 @@ class GenerationTask(Task):
     # attempt. A task that kills its process each time would run for ever; `total_hours` of the policy ends its creation.
     acks_late = True
     reject_on_worker_lost = True
+
+    Request = "stale_drafts._celery_request:GenerationRequest"
 
     drafts: StaleDrafts | None = None
     """The `StaleDrafts` to report to, if it is another than that of `install`: give it to `@app.task`."""
@@ -123,8 +126,12 @@ class GenerationTask(Task):
         except StaleDraftsError as problem:
             log.warning("creation %s: could not be failed: %s", job.id, problem)
 
+    def give_up(self, args: Sequence[Any], task_id: str, code: str, text: str) -> None:
+        """Fails the creation of a run that Celery has ended, in its stead. Does not wait: the worker's main process calls it."""
+        if args:
+            threading.Thread(target=self._give_up, args=(args[0], task_id, code, text), daemon=True).start()
+
     def _give_up(self, creation_id: str, task_id: str, code: str, text: str) -> None:
-        """Fails the creation of a task that Celery has ended, in its stead."""
         try:
             drafts = self._client()
             # The same name gets the fence of the run that has ended; a creation that another task is at stays as it is.
@@ -136,23 +143,11 @@ class GenerationTask(Task):
             log.warning("creation %s: could not be failed: %s", creation_id, problem)
 
 
-def _ended(task: object, task_id: str | None, args: Any, code: str, text: str) -> None:
-    if isinstance(task, GenerationTask) and task_id and args:
-        # In the worker's main process, which must not wait.
-        threading.Thread(target=task._give_up, args=(args[0], task_id, code, text), daemon=True).start()
-
-
 @task_revoked.connect(weak=False)
 def _on_revoked(sender: object = None, request: Any = None, expired: bool = False, **_: Any) -> None:
-    code, text = ("expired", "It was not begun in time.") if expired else ("revoked", "It was cancelled.")
-    _ended(sender, request and request.id, request and request.args, code, text)
-
-
-@task_failure.connect(weak=False)
-def _on_failure(sender: object = None, task_id: str | None = None, exception: object = None, args: Any = None, **_: Any) -> None:
-    # Whatever else a task fails by, it has reported itself.
-    if isinstance(exception, TimeLimitExceeded):
-        _ended(sender, task_id, args, "time_limit", "It took too long.")
+    if isinstance(sender, GenerationTask) and request:
+        code, text = ("expired", "It was not begun in time.") if expired else ("revoked", "It was cancelled.")
+        sender.give_up(request.args, request.id, code, text)
 
 
 def install(
