@@ -190,6 +190,11 @@ fn the_evidence_of_a_diagnosis() {
     let mut imported = ended("image", Some("generation_timeout"), 0);
     imported.as_object_mut().unwrap().extend(row(json!({ "settled_elsewhere": 1 })));
     add(&database, "imported", imported);
+    let mut timed_out = ended("image", Some("generation_timeout"), 0);
+    timed_out.as_object_mut().unwrap().extend(row(json!({
+        "error": "it was stuck", "stuck_status": "pending", "age_ms": 2, "max_age_ms": 1, "rule": "pending", "sweep_id": "1",
+    })));
+    add(&database, "timed out", timed_out);
     add(&database, "done", ended("video", None, HOUR));
     add(&database, "done long ago", ended("video", None, HOUR + 1));
     let version = store::SCHEMA_VERSION;
@@ -202,8 +207,9 @@ fn the_evidence_of_a_diagnosis() {
         silent: 3,
         silent_between: Some((at(NOW - 7 * MINUTE), at(NOW - 5 * MINUTE))),
         unreadable: 3,
-        finished: 7,
-        failed: 6,
+        finished: 8,
+        failed: 7,
+        timed_out: 1,
         top_error: Some((String::from("broken"), 3)),
         top_kind: Some((String::from("video"), 4, 5)),
         schema_version: version,
@@ -211,6 +217,58 @@ fn the_evidence_of_a_diagnosis() {
     };
     let found = evidence(&database);
     assert_eq!(found, expected);
+}
+
+#[test]
+fn what_was_started_once_more_within_a_day_is_evidence_the_newest_first() {
+    let database = database();
+    let again = || evidence(&database).started_again;
+    let found = |found: &[(&str, u64)]| {
+        found.iter().map(|(id, after)| ((*id).to_owned(), *after)).collect::<Vec<_>>()
+    };
+    let day = NOW - 24 * HOUR;
+    database.write(&format!(
+        "INSERT INTO stale_drafts_repeated_starts (at, creation_id, attempt, after_ms)
+         VALUES ({day} - 1, 'long ago', 1, 1), ({day}, 'a day ago', 1, 2),
+           ({NOW} - 5, 'hourly', 1, 3), ({NOW} - 4, 'other', 1, 5), ({NOW} - 3, 'hourly', 1, 4), ({NOW} - 6, 'hourly', 2, 6)"
+    ));
+    // An attempt that comes back each hour is one, and its first return says by which timeout.
+    assert_eq!(again(), found(&[("hourly", 3), ("other", 5), ("hourly", 6), ("a day ago", 2)]));
+    database.write(&format!(
+        "WITH RECURSIVE n (n) AS (VALUES (1) UNION ALL SELECT n + 1 FROM n WHERE n < 200)
+         INSERT INTO stale_drafts_repeated_starts SELECT {NOW} + n, 'n' || n, 1, 7 FROM n"
+    ));
+    let newest = again();
+    assert_eq!(
+        (newest.len(), &newest[0], &newest[199]),
+        (200, &(String::from("n200"), 7), &(String::from("n1"), 7))
+    );
+}
+
+#[test]
+fn what_was_started_once_more_only_to_fail_it_is_no_evidence() {
+    let database = database();
+    let ended = |id: &str, columns: Value| {
+        let mut of = json!({ "status": "failed", "attempt": 2, "error_code": "time_limit", "finished_at": NOW - HOUR + MINUTE });
+        of.as_object_mut().unwrap().extend(row(columns));
+        add(&database, id, of);
+        database.write(&format!(
+            "INSERT INTO stale_drafts_repeated_starts VALUES ({NOW} - {HOUR}, '{id}', 2, 7)"
+        ));
+    };
+    ended("ended", json!({}));
+    assert_eq!(evidence(&database).started_again, []);
+    ended("later", json!({ "finished_at": NOW - HOUR + MINUTE + 1 }));
+    ended("done", json!({ "status": "draft", "error_code": null }));
+    ended("another attempt", json!({ "attempt": 3 }));
+    let timed_out = json!({
+        "error": "it was stuck", "error_code": "generation_timeout", "stuck_status": "processing", "age_ms": 2, "max_age_ms": 1,
+        "rule": "processing", "sweep_id": "1",
+    });
+    ended("timed out", timed_out);
+    let mut again: Vec<_> = evidence(&database).started_again.into_iter().map(|(id, _)| id).collect();
+    again.sort();
+    assert_eq!(again, ["another attempt", "done", "later", "timed out"]);
 }
 
 #[test]

@@ -662,6 +662,22 @@ fn a_circuit_breaker_holds_a_sweep_of_one_user_and_nobody_elses() {
 }
 
 #[test]
+fn an_open_circuit_breaker_holds_one_users_few_as_well() {
+    let policy = Policy::default();
+    for (source, user_id) in
+        [(Source::Page, Some("anna")), (Source::Endpoint, Some("anna")), (Source::Page, None)]
+    {
+        let database = database();
+        add_stale(&database, &["a"]);
+        database.one(store::hold("circuit_breaker", None, "many", now()));
+        let report = sweep(&database, SweepRequest { source, user_id, breaker: BREAKER, ..request(&policy) });
+        let held = Some(Suspension::BreakerOpen { detail: String::from("many") });
+        assert_eq!((report.failed.len(), report.suspended), (0, held));
+        assert_eq!(controls(&database), [json!(["circuit_breaker", "many"])]);
+    }
+}
+
+#[test]
 fn a_share_holds_by_the_number_of_active_ones() {
     let policy = Policy::default();
     let breaker = Some(CircuitBreaker { creations: 100, percent: 60, at_least: 2 });
@@ -779,8 +795,10 @@ fn a_plan_is_at_most_one_transaction() {
     let database = database();
     let names: Vec<_> = (0..=MAX_ROWS).map(|at| at.to_string()).collect();
     let plan: Vec<_> = names.iter().map(|id| planned(id, 0)).collect();
-    let report = sweep(&database, SweepRequest { planned: Some(&plan), ..request(&policy) });
-    assert_eq!((report.examined, report.skipped.len(), report.more), (MAX_ROWS, MAX_ROWS as usize, true));
+    for (plan, more) in [(&plan[..], true), (&plan[1..], false)] {
+        let report = sweep(&database, SweepRequest { planned: Some(plan), ..request(&policy) });
+        assert_eq!((report.examined, report.skipped.len(), report.more), (MAX_ROWS, MAX_ROWS as usize, more));
+    }
 }
 
 #[test]
@@ -796,4 +814,16 @@ fn what_moves_on_between_the_select_and_the_write_is_left_alone_and_counted() {
     let report = try_sweep(&watched, request(&Policy::default())).unwrap();
     assert_eq!((ids(&report.failed), report.raced, report.refunded_tokens), (vec!["b"], 1, 5));
     assert_eq!(database.read("SELECT failed, raced FROM stale_drafts_sweeps"), [json!([1, 1])]);
+}
+
+#[test]
+fn a_page_takes_no_more_queries_than_on_the_free_plan() {
+    let allowed = [
+        (Source::Page, 1_000),
+        (Source::Page, 50),
+        (Source::Cron, 1_000),
+        (Source::Cron, 50),
+        (Source::Cron, 10),
+    ];
+    assert_eq!(allowed.map(|(source, queries)| max_queries(source, queries)), [30, 30, 980, 30, 0]);
 }
