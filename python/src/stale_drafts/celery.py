@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 import uuid
 from collections.abc import Sequence
 from typing import Any
@@ -48,7 +49,8 @@ class GenerationTask(Task):
     Before it runs, the attempt is started; the worker's name is the Celery task's id. While it runs, a thread sends
     heartbeats. What it returns is the result's URL, which is handed in. If it raises `GenerationError`, the creation fails
     with that code and text; if it raises anything else, with `worker_error` and a text that gives nothing away. If it is
-    revoked, expires or exceeds its hard time limit, the creation fails too. Each failure refunds the owner.
+    revoked, expires or exceeds its hard time limit, the creation fails too: at once, or a minute later if it had begun. Each
+    failure refunds the owner.
 
     An attempt that is over is no error of the task: it is logged, and Celery ignores the task's outcome. If Stale Drafts
     can't be reached, Celery retries the task, and a result that it had is only reported. Should it give up, the creation
@@ -72,6 +74,13 @@ class GenerationTask(Task):
 
     Then it can hand in a result that an earlier run has paid for, which is kept for an operator to restore. `job.progress`
     raises `Stopped`: call it before anything that costs.
+    """
+
+    give_up_after: float = 75
+    """Seconds until a run that Celery has ended in the middle is failed in its stead.
+
+    It asks for its fence by a start. Sooner after the last heartbeat, that would look like a task that is delivered again
+    while it runs, and `doctor` would say so.
     """
 
     def __call__(self, creation_id: str, *args: Any, **kwargs: Any) -> str:
@@ -134,8 +143,14 @@ class GenerationTask(Task):
     def _give_up(self, creation_id: str, task_id: str, code: str, text: str) -> None:
         try:
             drafts = self._client()
-            # The same name gets the fence of the run that has ended; a creation that another task is at stays as it is.
-            drafts.fail(creation_id, drafts.start(creation_id, task_id)["fence"], code, text)
+            try:
+                drafts.fail(creation_id, None, code, text)
+            except Conflict as conflict:
+                if conflict.code != "fence_missing":
+                    raise
+                # It had begun. The same name gets its fence; a creation that another task is at stays as it is.
+                time.sleep(self.give_up_after)
+                drafts.fail(creation_id, drafts.start(creation_id, task_id)["fence"], code, text)
             log.info("creation %s: failed with `%s`", creation_id, code)
         except Conflict as conflict:
             log.info("creation %s: left as it is: %s", creation_id, conflict)
