@@ -93,13 +93,9 @@ class GenerationTask(Task):
             log.warning("creation %s: not begun: %s", creation_id, conflict)
             raise Ignore() from None
         except Unavailable as error:
-            raise self.retry(exc=error) from error
+            raise self._later(error, result_url) from error
         try:
-            if result_url is None:
-                with job:
-                    if job.stopped and not self.hand_in_late:
-                        raise Stopped()
-                    result_url = self.run(job, *args, **kwargs)
+            result_url = result_url or self._generate(job, args, kwargs)
             # Report a result even if the attempt has ended: then it is kept.
             drafts.complete(job.id, job.fence, result_url)
         except Stopped:
@@ -110,13 +106,25 @@ class GenerationTask(Task):
             log.warning("creation %s: the result was refused, %s: %s", job.id, kept, conflict)
             raise Ignore() from None
         except Unavailable as error:
-            raise self.retry(exc=error, headers={**(self.request.headers or {}), RESULT: result_url}) from error
+            raise self._later(error, result_url) from error
         except TaskPredicate:  # The task retries itself or is ignored: nothing has failed.
             raise
         except Exception as error:
             self._fail(job, error)
             raise
         return result_url
+
+    def _generate(self, job: Job, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
+        with job:
+            if job.stopped and not self.hand_in_late:
+                raise Stopped()
+            result_url: str = self.run(job, *args, **kwargs)
+            return result_url
+
+    def _later(self, error: Unavailable, result_url: str | None) -> Exception:
+        headers = {**(self.request.headers or {}), **({RESULT: result_url} if result_url else {})}
+        retry: Exception = self.retry(exc=error, headers=headers)
+        return retry
 
     def _client(self) -> StaleDrafts:
         drafts = self.drafts or getattr(self.app, "stale_drafts", None)
