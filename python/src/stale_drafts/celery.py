@@ -194,8 +194,8 @@ def install(
     if sweeper is None:
         return
 
-    # A run that got no answer is repeated; what it may have done is not done twice.
-    @app.task(name=SWEEP, autoretry_for=(Unavailable,), retry_backoff=True, max_retries=3)
+    # A run that got no answer is repeated; what it may have done is not done twice. It is this app's alone.
+    @app.task(name=SWEEP, shared=False, autoretry_for=(Unavailable,), retry_backoff=True, max_retries=3)
     def mark_stale_creations_as_failed(max_age_hours: float | None = None) -> int:
         marked = sweeper.mark_stale_creations_as_failed(max_age_hours)
         log.info("Auto-cleanup: Marked %d stale creations as failed", marked)
