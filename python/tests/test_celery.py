@@ -170,7 +170,7 @@ def test_a_result_that_could_not_be_reported_is_reported_by_the_next_run(script:
     install(app, StaleDrafts(server.url, "token", patience=0))
     paid = []
 
-    @app.task(base=GenerationTask, default_retry_delay=0)
+    @app.task(base=GenerationTask, shared=False, default_retry_delay=0)
     def generate(job: Job, size: int) -> str:
         paid.append(size)
         return "https://results.example/c1"
@@ -185,7 +185,7 @@ def test_a_result_that_could_not_be_reported_is_reported_by_the_next_run(script:
 def test_a_task_without_a_client_says_what_is_missing() -> None:
     app = Celery("any", broker="memory://")
 
-    @app.task(base=GenerationTask)
+    @app.task(base=GenerationTask, shared=False)
     def generate(job: Job) -> str:
         return ""
 
