@@ -2,7 +2,9 @@
 
 use serde_json::{Value, json};
 use stale_drafts::rules::Evidence;
-use stale_drafts::store::{self, ActiveBand, Dashboard, Observed, Rates, Rolled, Row, SetAsideRow};
+use stale_drafts::store::{
+    self, ActiveBand, AttemptRow, Dashboard, Observed, Rates, Rolled, Row, SetAsideRow,
+};
 
 use crate::sqlite::Sqlite;
 use crate::{HOUR, LONG_AGO, MINUTE, NOW, add, at, database, now, policy, row};
@@ -75,7 +77,8 @@ fn everything_about_one_creation() {
         sweep(&database, id, "cron", NOW, None);
     }
     database.write(
-        "INSERT INTO stale_drafts_attempts (creation_id, attempt, outcome, finished_at, sweep_id) VALUES ('c', 1, 'retried', 1, '1');
+        "INSERT INTO stale_drafts_attempts (creation_id, attempt, outcome, started_at, heartbeat_at, finished_at, sweep_id)
+         VALUES ('c', 1, 'retried', 'yesterday', 7, 9, '1');
          INSERT INTO stale_drafts_events (id, due_at, destinations, created_at, creation_id, body)
          VALUES ('e1', 1, 1, 1, 'c', '{}'), ('e2', 1, 1, 1, 'another', '{}')",
     );
@@ -86,7 +89,10 @@ fn everything_about_one_creation() {
     // A creation that is brought in failed is refunded at once, by the database's clock.
     assert_eq!(column(&ledger, "entry_key"), ["charge:c", "refund:c"]);
     assert_eq!(column(&sweeps, "id"), ["1", "2"]);
-    assert_eq!(column(&attempts, "attempt"), [1]);
+    let [attempt] = store::typed_rows::<AttemptRow>(attempts).unwrap().try_into().unwrap();
+    // What an app wrote that is no time is none.
+    let times = (attempt.started_at, attempt.heartbeat_at, attempt.finished_at);
+    assert_eq!((attempt.attempt, times), (1, (None, Some(7), Some(9))));
     assert_eq!(column(&events, "id"), ["e1"]);
     assert_eq!(set_aside, []);
 }

@@ -2,11 +2,11 @@
 
 import logging
 import time
-import uuid
 from concurrent.futures import ThreadPoolExecutor
 
+import stale_drafts
 from django.conf import settings
-from stale_drafts import Conflict, GenerationError, Job, StaleDrafts, StaleDraftsError, Stopped
+from stale_drafts import GenerationError, StaleDrafts, StaleDraftsError
 
 log = logging.getLogger(__name__)
 
@@ -22,23 +22,7 @@ def generate_in_background(creation_id):
 def generate(creation_id):
     """Generates one creation, and reports how it went. If this process dies, the sweep refunds it."""
     try:
-        # A name for this run: a second one, of a form that was sent twice, is refused.
-        with Job(drafts, drafts.start(creation_id, str(uuid.uuid4()))) as job:
-            try:
-                url = render(job)
-            except GenerationError as error:
-                drafts.fail(job.id, job.fence, error.code, error.text)
-            except Stopped:
-                raise
-            except Exception:
-                log.exception("creation %s: the rendering failed", job.id)
-                drafts.fail(job.id, job.fence, "worker_error", "The worker ran into an error.")
-            else:
-                drafts.complete(job.id, job.fence, url)
-    except Stopped:
-        log.warning("creation %s: stopped: the attempt has ended", creation_id)
-    except Conflict as conflict:
-        log.warning("creation %s: %s", creation_id, conflict)
+        stale_drafts.generate(drafts, creation_id, render)
     except StaleDraftsError as error:
         log.error("creation %s: %s", creation_id, error)
 

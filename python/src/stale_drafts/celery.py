@@ -29,7 +29,7 @@ from celery.signals import task_revoked, worker_ready
 from ._redelivery import warn_of_redelivery
 from .client import StaleDrafts
 from .errors import Conflict, StaleDraftsError, Unavailable
-from .job import GenerationError, Job, Stopped
+from .job import GenerationError, Job, Stopped, failure
 
 __all__ = ["SWEEP", "GenerationError", "GenerationTask", "Job", "Stopped", "install", "sweep_schedule"]
 
@@ -134,12 +134,8 @@ class GenerationTask(Task):
         return drafts
 
     def _fail(self, job: Job, error: Exception) -> None:
-        if isinstance(error, GenerationError):
-            code, text = error.code, error.text
-        else:
-            code, text = "worker_error", "The worker ran into an error."
         try:
-            self._client().fail(job.id, job.fence, code, text)
+            self._client().fail(job.id, job.fence, *failure(error))
         except StaleDraftsError as problem:
             log.warning("creation %s: could not be failed: %s", job.id, problem)
 
