@@ -4,35 +4,45 @@ use std::path::{Path, PathBuf};
 
 use crate::exit::{Code, Error};
 
-/// A file that has its name only once it is whole. Until then it ends in `.part`, and goes if the command fails.
+/// A file that has its name only once it is whole. Until then it ends in `.part`, and goes if the command fails. A device or a pipe
+/// keeps its name.
 pub struct Whole {
     file: Option<BufWriter<File>>,
-    part: PathBuf,
+    part: Option<PathBuf>,
     path: PathBuf,
 }
 
 impl Whole {
     /// Begins it.
     pub fn create(path: &Path) -> Result<Self, Error> {
-        let mut part = path.as_os_str().to_owned();
-        part.push(".part");
-        let part = PathBuf::from(part);
-        let file = File::create(&part).map_err(|error| cannot(path, &error))?;
+        let is_device = fs::metadata(path).is_ok_and(|found| !found.is_file() && !found.is_dir());
+        let part = (!is_device).then(|| {
+            let mut part = path.as_os_str().to_owned();
+            part.push(".part");
+            PathBuf::from(part)
+        });
+        let file = File::create(part.as_deref().unwrap_or(path)).map_err(|error| cannot(path, &error))?;
         Ok(Whole { file: Some(BufWriter::new(file)), part, path: path.to_owned() })
     }
 
     /// Gives it its name.
     pub fn finish(mut self) -> Result<(), Error> {
         let Some(file) = self.file.take() else { return Ok(()) };
-        let whole = file.into_inner().map_err(io::IntoInnerError::into_error).and_then(|file| file.sync_all());
-        whole.and_then(|()| fs::rename(&self.part, &self.path)).map_err(|error| cannot(&self.path, &error))
+        let whole = file.into_inner().map_err(io::IntoInnerError::into_error);
+        let named = whole.and_then(|file| match &self.part {
+            Some(part) => file.sync_all().and_then(|()| fs::rename(part, &self.path)),
+            None => Ok(()),
+        });
+        named.map_err(|error| cannot(&self.path, &error))
     }
 }
 
 impl Drop for Whole {
     fn drop(&mut self) {
         // After `finish` there is none.
-        let _ = fs::remove_file(&self.part);
+        if let Some(part) = &self.part {
+            let _ = fs::remove_file(part);
+        }
     }
 }
 

@@ -7,7 +7,7 @@ mod mapping;
 mod report;
 mod verify;
 
-use std::io::Write;
+use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 
@@ -58,7 +58,7 @@ fn firestore(
     let beside = || path.with_file_name("unreadable.ndjson");
     let list = unreadable.map_or_else(beside, Path::to_owned);
     let report = if path == Path::new("-") {
-        let mut script = Script::new(std::io::stdout().lock()).map_err(|error| failed(ImportError::Write(error)))?;
+        let mut script = Script::new(BufWriter::new(std::io::stdout().lock())).map_err(|error| failed(ImportError::Write(error)))?;
         let report = write(&sources, &chosen, &mut script, &list)?;
         script.end().map_err(|error| failed(ImportError::Write(error)))?;
         report
