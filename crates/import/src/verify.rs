@@ -243,7 +243,7 @@ fn compare_users(users: &mut BTreeMap<String, u64>, query: Query<'_>, verdict: &
 
 /// The texts and times of a sample. What has moved on here has others.
 fn compare_fields(sample: &[Creation], query: Query<'_>, verdict: &mut Verdict) -> Result<(), VerifyError> {
-    for some in sample.chunks(20) {
+    for some in sample.chunks(100) {
         let ids: Vec<_> = some.iter().map(|creation| literal(&creation.id)).collect();
         let sql = format!(
             "SELECT id, status, prompt, created_at, started_at, heartbeat_at, finished_at, error, error_code, result_url, \

@@ -30,7 +30,9 @@ impl Database {
         if !output.status.success() {
             let errors = String::from_utf8_lossy(&output.stderr);
             // With --json, wrangler puts errors into stdout.
-            let said = if errors.trim().is_empty() { text.trim() } else { errors.trim() };
+            let said = serde_json::from_str::<Value>(&text).ok();
+            let said = said.as_ref().and_then(|said| said.pointer("/error/text")).and_then(Value::as_str);
+            let said = said.unwrap_or(if errors.trim().is_empty() { text.trim() } else { errors.trim() });
             return Err(format!("wrangler has failed: {}", said.chars().take(1_000).collect::<String>()));
         }
         rows(&text).ok_or_else(|| format!("wrangler's answer can't be read: {}", text.chars().take(200).collect::<String>()))
