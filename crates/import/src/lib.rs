@@ -114,7 +114,7 @@ pub fn import<W: Write>(
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Row {
     /// A creation.
-    Creation(creation::Creation),
+    Creation(Box<creation::Creation>),
     /// A user's balance.
     User(creation::User),
     /// A document of this collection, which the mapping does not name.
@@ -148,7 +148,9 @@ pub fn each_row(
         next
     })?;
     match &mapping.balances {
-        Some(path) if !stopped => balances::read(path, &mut |user_id, tokens| each(row(reader.balance(user_id, tokens)))),
+        Some(path) if !stopped => {
+            balances::read(path, &mut |user_id, tokens| each(row(reader.balance(user_id, tokens))))
+        }
         _ => Ok(()),
     }
 }
