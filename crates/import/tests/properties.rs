@@ -186,7 +186,7 @@ fn script(path: &Path) -> String {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: ProptestConfig::default().cases / 4, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn any_documents_come_in_or_are_listed(documents in prop::collection::vec(document(), 0..40)) {
