@@ -57,6 +57,16 @@ CREATE TABLE stale_drafts_alerts (
 ) WITHOUT ROWID;
 CREATE UNIQUE INDEX stale_drafts_alerts_firing ON stale_drafts_alerts (code) WHERE resolved_at IS NULL;
 
+-- Attempts that their worker started once more while it was at it, for a day: what a broker does that delivers a task again before it
+-- is acknowledged. Normally empty. There is no foreign key: the row of an app that is attached may come in anew.
+CREATE TABLE stale_drafts_repeated_starts (
+  at          INTEGER NOT NULL CHECK (typeof(at) = 'integer'),
+  creation_id TEXT    NOT NULL,
+  attempt     INTEGER NOT NULL,
+  after_ms    INTEGER NOT NULL CHECK (typeof(after_ms) = 'integer' AND after_ms > 0),   -- since its start
+  PRIMARY KEY (at, creation_id)
+) WITHOUT ROWID;
+
 -- What operators did, beside the sweeps that they asked for.
 CREATE TABLE stale_drafts_audit (
   id     TEXT    NOT NULL PRIMARY KEY,         -- a UUIDv7

@@ -10,9 +10,9 @@
 )]
 
 use stale_drafts::rules::{
-    CircuitBreaker, DOMINANT_PERCENT, Evidence, FEW, Finding, GENERATION_TIMEOUT, ONE_WINDOW_MS,
-    SILENT_AFTER_MS, START_EXPECTED_WITHIN_MS, SetAside, Severity, Suspension, Thresholds, Timestamp, alerts,
-    diagnose,
+    CircuitBreaker, DOMINANT_PERCENT, Evidence, FEW, Finding, GENERATION_TIMEOUT, ONE_TIMEOUT_MS,
+    ONE_WINDOW_MS, REDELIVERED_AFTER_MS, SILENT_AFTER_MS, START_EXPECTED_WITHIN_MS, SetAside, Severity,
+    Suspension, Thresholds, Timestamp, alerts, diagnose,
 };
 
 const MINUTE: u64 = 60_000;
@@ -63,6 +63,7 @@ fn paused() -> Suspension {
 #[test]
 fn the_bounds_are_what_the_documentation_says() {
     assert_eq!([SILENT_AFTER_MS, START_EXPECTED_WITHIN_MS, ONE_WINDOW_MS], [300_000, 600_000, 120_000]);
+    assert_eq!([ONE_TIMEOUT_MS, REDELIVERED_AFTER_MS], [120_000, 60_000]);
     assert_eq!([FEW, DOMINANT_PERCENT], [5, 80]);
     let Thresholds { overdue_ms, stale_percent, error_percent, outbox_ms } = Thresholds::default();
     assert_eq!([overdue_ms, stale_percent, error_percent, outbox_ms], [180_000, 20, 80, 900_000]);
@@ -265,6 +266,44 @@ fn a_worker_died_if_at_least_two_fell_silent_within_two_minutes_and_nothing_is_a
 }
 
 #[test]
+fn tasks_are_redelivered_if_at_least_two_were_started_twice_within_two_minutes_of_one_timeout() {
+    let of = |again: &[(&str, u64)]| {
+        let started_again = again.iter().map(|(id, after)| ((*id).to_owned(), *after)).collect();
+        all(&Evidence { started_again, ..healthy() })
+    };
+    let findings = of(&[("c3", HOUR + 2 * MINUTE), ("c2", 5 * MINUTE), ("c1", HOUR)]);
+    assert_eq!(
+        said(&findings),
+        [
+            "tasks_redelivered: 2 attempts were started twice within a day, 1.0 hours apart; the last was that of `c3`"
+        ]
+    );
+    assert_eq!(findings[0].severity, Severity::Warning);
+    assert!(findings[0].remedy.contains("`visibility_timeout`"));
+    // One may be a worker that was killed, and so may several that took each another time.
+    assert_eq!(of(&[]), []);
+    assert_eq!(of(&[("c1", HOUR)]), []);
+    assert_eq!(of(&[("c2", HOUR + 2 * MINUTE + 1), ("c1", HOUR)]), []);
+    // Of two timeouts, the one that most came back by.
+    let two = of(&[
+        ("d2", 7 * MINUTE),
+        ("c2", 20 * MINUTE),
+        ("d1", 5 * MINUTE),
+        ("d3", 6 * MINUTE),
+        ("c1", 21 * MINUTE),
+    ]);
+    assert_eq!(
+        said(&two),
+        [
+            "tasks_redelivered: 3 attempts were started twice within a day, 5 minutes apart; the last was that of `d2`"
+        ]
+    );
+    // It is no alert: what it says of is a day old at most, and one look a minute need not read it.
+    let started_again = vec![(String::new(), u64::MAX), (String::new(), u64::MAX)];
+    assert_eq!(alerted(&Evidence { started_again, ..healthy() }), [""; 0]);
+}
+
+#[test]
 fn one_kind_dominates_from_five_failures_and_80_percent_on() {
     let of = |failed, (of_kind, finished_of_kind), finished| {
         let top_kind = Some((String::from("video"), of_kind, finished_of_kind));
@@ -290,6 +329,18 @@ fn one_error_dominates_from_five_failures_and_its_percentage_on() {
     assert_eq!(of(5, "quota_exceeded", 3), [""; 0]);
     assert_eq!(of(4, "quota_exceeded", 4), [""; 0]);
     assert_eq!(of(5, GENERATION_TIMEOUT, 5), [""; 0]);
+    // Whose problem it is.
+    let whose = |code: &str| {
+        let top_error = Some((String::from(code), 5));
+        let finding = all(&Evidence { failed: 5, top_error, ..healthy() }).remove(0);
+        (finding.cause, finding.remedy)
+    };
+    let (cause, remedy) = whose("api_key_invalid");
+    assert_eq!(cause, "the provider or its key has a problem: `api_key_invalid`");
+    assert!(remedy.contains("the key"), "{remedy}");
+    let (cause, remedy) = whose("not_queued");
+    assert_eq!(cause, "the app can't reach its queue: `not_queued`");
+    assert!(remedy.contains("Redis"), "{remedy}");
 }
 
 #[test]

@@ -16,8 +16,8 @@ use common::{NOW, policy, time};
 use serde_json::Value;
 use stale_drafts::rules::{
     Action, Active, Age, Ago, Candidate, Draft, Field, LAGS, Limit, MarkedMessage, MaxAge, Phase, Policy,
-    RetriedMessage, Rule, Setting, Status, SweepMessage, Timestamp, Unreadable, Verdict, badge, classify,
-    decide,
+    RetriedMessage, Rule, Setting, Sink, Status, SweepMessage, Timestamp, Unreadable, Verdict, Words, badge,
+    classify, decide,
 };
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test;
@@ -48,29 +48,33 @@ fn verdicts() {
         };
         let verdict = classify(&draft, now(), &policy);
         assert_eq!(badge(&verdict), case["badge"], "{name}");
+        let limit = (verdict.max_age_ms(), verdict.rule());
         let (word, deadline) = match verdict {
             Verdict::Settled(status) => {
                 assert_eq!(Some(status), draft.status, "{name}");
+                assert_eq!(limit, (None, None), "{name}");
                 ("settled", None)
             }
-            Verdict::Fresh { status, deadline, limit, .. } => {
+            Verdict::Fresh { status, deadline, limit: of_status, rule } => {
                 assert_eq!(Some(status.status()), draft.status, "{name}");
-                assert_eq!(deadline.is_none(), limit == Limit::Never, "{name}");
+                assert_eq!(deadline.is_none(), of_status == Limit::Never, "{name}");
+                let max_age_ms = match of_status {
+                    Limit::After(max_age) => Some(max_age.as_millis()),
+                    Limit::Never => None,
+                };
+                assert_eq!(limit, (max_age_ms, Some(rule)), "{name}");
                 ("fresh", Some(deadline))
             }
             Verdict::Stale(staleness) => {
                 assert_eq!(staleness.error_text().to_string(), case["error"], "{name}");
-                let rule = staleness.rule.describe(staleness.stuck_status, kind);
-                for (key, value) in [
-                    ("age_ms", Value::from(staleness.age_ms)),
-                    ("max_age_ms", Value::from(staleness.max_age_ms)),
-                    ("rule", Value::from(rule)),
-                ] {
-                    assert!(
-                        case.get(key).is_none_or(|expected| *expected == value),
-                        "{name}: {key} is {value}"
-                    );
-                }
+                assert_eq!(limit, (Some(staleness.max_age_ms), Some(staleness.rule)), "{name}");
+                let begun = staleness.processing_since();
+                assert_eq!(begun.is_some(), staleness.stuck_status == Active::Processing, "{name}");
+                assert!(begun.is_none_or(|begun| Some(begun) == staleness.entered), "{name}");
+                assert!(
+                    case.get("age_ms").is_none_or(|age| *age == staleness.age_ms),
+                    "{name}: {staleness:?}"
+                );
                 ("stale", Some(Some(staleness.deadline())))
             }
             Verdict::Unreadable(reason) => {
@@ -80,6 +84,11 @@ fn verdicts() {
             }
         };
         assert_eq!(word, case["verdict"], "{name}");
+        let status = draft.status.and_then(Status::active);
+        let rule = status.zip(limit.1).map(|(status, rule)| rule.describe(status, kind));
+        for (key, value) in [("max_age_ms", Value::from(limit.0)), ("rule", Value::from(rule))] {
+            assert!(case.get(key).is_none_or(|expected| *expected == value), "{name}: {key} is {value}");
+        }
         // `deadline` in a case is, as every time is, in milliseconds before now.
         if let Some(expected) = case.get("deadline") {
             let expected = expected.as_i64().map(|before| Timestamp::from_millis(NOW - before).unwrap());
@@ -112,6 +121,15 @@ fn policies() {
             Policy::from_settings([(["pending"].as_slice(), Setting::Number(number, text))]).unwrap_err();
         let expected = "expected hours above 0, such as `1` or `0.5`, or `\"never\"`";
         assert_eq!(error.to_string(), format!("`pending` is `{text}`: {expected}"));
+    }
+    // JSON's keys come in one order here, a caller's in any.
+    let (hours, preset) = (
+        (["max_age_hours"].as_slice(), Setting::Number(1.0, "1")),
+        (["preset"].as_slice(), Setting::Text("budget")),
+    );
+    for settings in [[hours, preset], [preset, hours]] {
+        let error = Policy::from_settings(settings).unwrap_err();
+        assert_eq!(error.to_string(), "`preset` and `max_age_hours` exclude each other: give one");
     }
 }
 
@@ -279,6 +297,19 @@ fn a_policy_says_what_it_holds() {
     assert!(limits_total(
         serde_json::json!({ "kinds": { "film": { "attempts": 2 }, "video": { "total_hours": 6 } } })
     ));
+    let longest = |value| of(value).longest_run();
+    let hours = |hours| Limit::After(MaxAge::checked(hours).unwrap());
+    assert_eq!(longest(serde_json::json!({})), Limit::Never);
+    assert_eq!(
+        longest(serde_json::json!({ "total_hours": 6, "kinds": { "video": { "attempts": 2 } } })),
+        hours(6.0)
+    );
+    let kinds =
+        |video| serde_json::json!({ "total_hours": 6, "kinds": { "video": { "total_hours": video } } });
+    assert_eq!(longest(kinds(serde_json::json!(12))), hours(12.0));
+    assert_eq!(longest(kinds(serde_json::json!(1))), hours(6.0));
+    assert_eq!(longest(kinds(serde_json::json!("never"))), Limit::Never);
+    assert_eq!(longest(serde_json::json!({ "kinds": { "video": { "total_hours": 1 } } })), Limit::Never);
     let keeps = |value| of(value).keeps_late_results();
     assert!(keeps(serde_json::json!({})) && keeps(serde_json::json!({ "keep_late_results": true })));
     assert!(!keeps(serde_json::json!({ "keep_late_results": false })));
@@ -325,6 +356,26 @@ fn the_words_of_the_database() {
         Phase::ALL.into_iter().map(|phase| (phase.as_str(), phase.status().as_str())).collect();
     let expected = [("pending", "pending"), ("processing", "processing"), ("heartbeating", "processing")];
     assert_eq!(phases, expected);
+    assert_eq!(Active::ALL.map(|status| status.to_string()), ["pending", "processing"]);
+    let actions = [Action::Fail, Action::Retry].map(|action| (action.as_str(), action.outcome()));
+    assert_eq!(actions, [("fail", "failed"), ("retry", "retried")]);
+}
+
+struct Written(String);
+
+impl Sink for Written {
+    fn text(&mut self, text: &str) {
+        self.0.push_str(text);
+    }
+}
+
+#[cfg_attr(not(target_arch = "wasm32"), test)]
+#[cfg_attr(target_arch = "wasm32", wasm_bindgen_test)]
+fn a_text_is_written_as_it_is() {
+    let mut to = Written(String::new());
+    "in 3 ".write(&mut to);
+    to.number(120);
+    assert_eq!(to.0, "in 3 120");
 }
 
 #[cfg_attr(not(target_arch = "wasm32"), test)]

@@ -9,8 +9,13 @@ pub const SILENT_AFTER_MS: u64 = 5 * 60_000;
 pub const START_EXPECTED_WITHIN_MS: u64 = 10 * 60_000;
 /// Heartbeats that end within this time of one another ended for one reason.
 pub const ONE_WINDOW_MS: u64 = 2 * 60_000;
+/// Tasks that come back within this time of one another, counted from their starts, do so by one timeout: Celery looks for them every
+/// 100 seconds.
+pub const ONE_TIMEOUT_MS: u64 = 2 * 60_000;
 /// Fewer failures than this say nothing about their cause.
 pub const FEW: u64 = 5;
+/// The code with which an app fails a creation that it could not give to its queue.
+pub const NOT_QUEUED: &str = "not_queued";
 /// From this share on, in percent, one kind dominates.
 pub const DOMINANT_PERCENT: u64 = 80;
 
@@ -92,6 +97,7 @@ pub fn alerts(evidence: &Evidence, thresholds: &Thresholds, now: Timestamp) -> V
 /// | `no_worker_running` | a creation waits, and nothing has started, for [`START_EXPECTED_WITHIN_MS`], and nothing is in progress |
 /// | `worker_died` | all workers that have sent heartbeats are silent, and fell silent within [`ONE_WINDOW_MS`] |
 /// | `one_kind_dominates` | of at least [`FEW`] failures, so many are of one kind, most of that kind failed, others ended too, and no one error explains it |
+/// | `tasks_redelivered` | within a day, at least two attempts were [started once more](super::Draft::started_again), and by one timeout: [`ONE_TIMEOUT_MS`] |
 /// | `unreadable_times` | there are active creations whose age can't be known |
 ///
 /// ```
@@ -120,7 +126,8 @@ pub fn diagnose(evidence: &Evidence, thresholds: &Thresholds, now: Timestamp) ->
     if died.is_some() || none_runs.is_some() || one_kind.is_some() {
         found.retain(|finding| finding.code != "many_stale");
     }
-    found.extend([failing, none_runs, died, one_kind, unreadable(evidence)].into_iter().flatten());
+    let causes = [failing, none_runs, died, one_kind, redelivered(evidence), unreadable(evidence)];
+    found.extend(causes.into_iter().flatten());
     schema(evidence).into_iter().chain(in_order(found)).collect()
 }
 
@@ -214,7 +221,7 @@ fn no_worker(evidence: &Evidence, now: Timestamp) -> Option<Finding> {
     (evidence.waiting > 0 && idle_all && waited > START_EXPECTED_WITHIN_MS && idle_long).then(|| Finding {
         code: "no_worker_running",
         severity: Severity::Critical,
-        cause: String::from("no worker is running"),
+        cause: String::from("no worker is running, or none reaches the queue"),
         evidence: {
             let wait = if evidence.waiting == 1 { "creation waits" } else { "creations wait" };
             let started = idle.map_or(String::from("nothing has ever started"), |idle| {
@@ -222,7 +229,7 @@ fn no_worker(evidence: &Evidence, now: Timestamp) -> Option<Finding> {
             });
             format!("{} {wait}, the longest for {}; {started}", evidence.waiting, Age(waited))
         },
-        remedy: "start the workers, and check that they reach the queue",
+        remedy: "start the workers; if they run, check that the queue's broker does, and that they reach it",
     })
 }
 
@@ -245,13 +252,21 @@ fn dead_worker(evidence: &Evidence, now: Timestamp) -> Option<Finding> {
 fn one_error(evidence: &Evidence, percent: u64) -> Option<Finding> {
     let (code, count) = evidence.top_error.as_ref()?;
     let dominates = evidence.failed >= FEW && share(*count, evidence.failed) >= percent;
+    let (cause, remedy) = if code == NOT_QUEUED {
+        (
+            "the app can't reach its queue",
+            "start the queue's broker, such as Redis, and check that the app reaches it",
+        )
+    } else {
+        ("the provider or its key has a problem", "check the provider's status, the key and its quota")
+    };
     // That time-outs dominate is not a cause: the findings about workers say why.
     (dominates && code != super::GENERATION_TIMEOUT).then(|| Finding {
         code: "one_error_dominates",
         severity: Severity::Warning,
-        cause: format!("the provider or its key has a problem: `{code}`"),
+        cause: format!("{cause}: `{code}`"),
         evidence: format!("{count} of {} failures in the last hour have this code", evidence.failed),
-        remedy: "check the provider's status, the key and its quota",
+        remedy,
     })
 }
 
@@ -268,6 +283,27 @@ fn one_kind(evidence: &Evidence) -> Option<Finding> {
             evidence.failed.saturating_sub(*failed)
         ),
         remedy: "check the worker and the provider of this kind",
+    })
+}
+
+/// A worker whose process is killed starts its task again too, after any time. By a timeout it takes equally long each time.
+fn redelivered(evidence: &Evidence) -> Option<Finding> {
+    let by = |least: u64| {
+        let one_timeout = least..=least.saturating_add(ONE_TIMEOUT_MS);
+        evidence.started_again.iter().filter(move |(_, after)| one_timeout.contains(after))
+    };
+    let of = |(_, least): &(String, u64)| (by(*least).count(), *least);
+    let (count, least) = evidence.started_again.iter().map(of).max().filter(|(count, _)| *count >= 2)?;
+    let (newest, _) = by(least).next()?;
+    Some(Finding {
+        code: "tasks_redelivered",
+        severity: Severity::Warning,
+        cause: String::from("the broker delivers tasks again that are still in progress"),
+        evidence: format!(
+            "{count} attempts were started twice within a day, {} apart; the last was that of `{newest}`",
+            Age(least)
+        ),
+        remedy: "set the broker's `visibility_timeout` above the longest that a task takes, with its retries",
     })
 }
 

@@ -1,6 +1,9 @@
 use super::status::{Active, Status};
 use super::time::{Time, Timestamp};
 
+/// A worker that lives sends heartbeats, and repeats a start whose answer was lost, within this time.
+pub const REDELIVERED_AFTER_MS: u64 = 60_000;
+
 /// What the rules need to know of one creation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Draft<'a> {
@@ -105,6 +108,31 @@ impl Draft<'_> {
         let entered = later(later(None, Field::CreatedAt, self.created_at)?, field, entered_at)?;
         let last = later(entered, Field::HeartbeatAt, self.heartbeat_at)?.ok_or(Unreadable::Missing)?;
         Ok(Signs { entered, last })
+    }
+
+    /// How long after its start, in ms, this attempt is started at `now` once more by the same worker, where that is the trace of a
+    /// broker that delivers a task again which is still in progress.
+    ///
+    /// It is none within [`REDELIVERED_AFTER_MS`]: there the answer was lost, and is asked for again. And it is none if the last
+    /// heartbeat is older than that: there the first run died, and its task comes back, as it should. A first run that sends no
+    /// heartbeats may be at it still.
+    ///
+    /// ```
+    /// use stale_drafts::rules::{Draft, Status, Time, Timestamp};
+    ///
+    /// let now = Timestamp::from_millis(1_700_003_600_000).unwrap();
+    /// let started_at = Time::from_millis(1_700_000_000_000);
+    /// let heartbeat_at = Time::from_millis(1_700_003_590_000);
+    /// let draft = Draft { status: Some(Status::Processing), started_at, heartbeat_at, ..Draft::default() };
+    /// assert_eq!(draft.started_again(now), Some(3_600_000));
+    /// ```
+    pub fn started_again(&self, now: Timestamp) -> Option<u64> {
+        let after = now.millis_since(self.started_at.instant()?);
+        let alive = match self.heartbeat_at {
+            Time::Missing => true,
+            time => time.instant().is_some_and(|last| now.millis_since(last) <= REDELIVERED_AFTER_MS),
+        };
+        (self.status == Some(Status::Processing) && alive && after > REDELIVERED_AFTER_MS).then_some(after)
     }
 
     /// What it is at. A heartbeat from before the worker began says nothing of this worker.

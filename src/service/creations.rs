@@ -106,8 +106,26 @@ pub async fn report(
         Judgement::Accept if !matches!(report, Report::Heartbeat { .. }) => {
             Err(ReportError::Database(DatabaseError::new("the report was not carried out")))
         }
-        Judgement::Accept | Judgement::Repeat => Ok(row),
+        Judgement::Accept | Judgement::Repeat => {
+            if matches!(report, Report::Start { .. }) {
+                note_repeated_start(database, &row, now).await?;
+            }
+            Ok(row)
+        }
     }
+}
+
+/// A broker that delivers a task again which is still in progress is found by this: see [`Draft::started_again`](crate::rules::Draft::started_again).
+async fn note_repeated_start(
+    database: &impl Database,
+    row: &CreationRow,
+    now: Timestamp,
+) -> Result<(), DatabaseError> {
+    let CreationRow { creation, fence, .. } = row;
+    if let (Some(after), Some(fence)) = (creation.draft().started_again(now), fence) {
+        database.run(&store::started_again(&creation.id, fence, after, now)).await?;
+    }
+    Ok(())
 }
 
 /// Grants tokens to a user. Repeating it with the same key is harmless.

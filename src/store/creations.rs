@@ -10,6 +10,9 @@ use super::sweep::{active, candidate};
 use super::{CandidateRow, DatabaseError, Page, Param, Row, Statement};
 use crate::rules::{Report, Snapshot, Status, Timestamp};
 
+/// How long the trace of a start that came once more is kept.
+pub(super) const DAY_MS: u64 = 86_400_000;
+
 const CREATE: &str =
     "INSERT INTO stale_drafts_creations (id, user_id, kind, prompt, status, tokens, created_at)
      VALUES (?1, ?2, ?3, ?4, 'pending', ?5, ?6) ON CONFLICT (id) DO NOTHING";
@@ -18,6 +21,14 @@ const START: &str =
     "UPDATE stale_drafts_creations SET status = 'processing', started_at = ?2, heartbeat_at = NULL, progress = NULL, worker = ?3,
        fence = attempt || '.' || ?4
      WHERE id = ?1 AND status = 'pending'";
+
+/// The trace of a start that comes once more, if the attempt still is what that was decided on.
+const STARTED_AGAIN: &str = "INSERT INTO stale_drafts_repeated_starts (at, creation_id, attempt, after_ms)
+     SELECT ?3, id, attempt, ?4 FROM stale_drafts_creations WHERE id = ?1 AND status = 'processing' AND fence = ?2
+     ON CONFLICT DO NOTHING";
+
+/// Such traces are removed where new ones come in, so that nothing is to be done where none do.
+const FORGET_STARTS: &str = "DELETE FROM stale_drafts_repeated_starts WHERE at < ?1";
 
 const HEARTBEAT: &str = "UPDATE stale_drafts_creations SET heartbeat_at = ?2, progress = ifnull(?4, progress)
      WHERE id = ?1 AND status = 'processing' AND fence = ?3";
@@ -134,6 +145,15 @@ pub fn report(id: &str, report: &Report<'_>, details: &Details<'_>, now: Timesta
     };
     batch.push(creation(id));
     batch
+}
+
+/// Notes that the attempt with this fence is started once more, so long after its start, and forgets what is older than a day.
+pub fn started_again(id: &str, fence: &str, after_ms: u64, now: Timestamp) -> [Statement; 2] {
+    let after_ms = Param::Integer(i64::try_from(after_ms).unwrap_or(i64::MAX));
+    [
+        Statement::new(STARTED_AGAIN, [id.into(), fence.into(), now.into(), after_ms]),
+        Statement::new(FORGET_STARTS, [now.saturating_sub(DAY_MS).into()]),
+    ]
 }
 
 /// A creation as it is now: see [`creation_of`].

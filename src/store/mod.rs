@@ -24,7 +24,7 @@ use crate::rules::Timestamp;
 pub use alerts::{Alert, record_alerts};
 pub use creations::{
     CreationRow, Details, NewCreation, active_of_user, balance, balances, create, creation, creation_of,
-    page, page_of_all, report,
+    page, page_of_all, report, started_again,
 };
 #[cfg(feature = "worker")]
 pub use d1::D1;

@@ -4,15 +4,18 @@
 use serde::Deserialize;
 
 use super::alerts::{Alert, firing};
+use super::creations::DAY_MS;
 use super::sweep::{held, newest_by_cron, suspended};
 use super::typed::{instant_if_any, json_text, json_text_if_any, only, typed, typed_rows};
 use super::{DatabaseError, Param, Row, Statement, json, rows};
-use crate::rules::{Evidence, FEW, SILENT_AFTER_MS, SetAside, Timestamp};
+use crate::rules::{Evidence, FEW, REDELIVERED_AFTER_MS, SILENT_AFTER_MS, SetAside, Timestamp};
 
 /// So many of the newest creations are looked at,
 const NEWEST: u32 = 200;
 /// and so many for a diagnosis.
 const RECENT: u32 = 1_000;
+/// So many of the newest starts that came once more are looked at.
+const REPEATED: u32 = 200;
 /// A diagnosis counts at most so many active creations.
 const COUNTED: u32 = 100_000;
 const HOUR_MS: u64 = 3_600_000;
@@ -60,7 +63,7 @@ const OBSERVE: &str = concat!(
 );
 
 /// One row of numbers; [`Evidence`] says what they mean. What is set aside waits for no worker; where nothing is, as normally, no id
-/// is read to know that.
+/// is read to know that. A start that comes once more and ends in a failure at once was sent in the stead of a run that Celery ended.
 const CAUSES: &str = "WITH
      pending AS MATERIALIZED (
        SELECT count(*) AS n, min(last_sign_of_life) AS since FROM (
@@ -104,6 +107,12 @@ const CAUSES: &str = "WITH
        (SELECT count(*) FROM finished WHERE sweep_id IS NOT NULL) AS timed_out,
        (SELECT error_code FROM errors) AS error_code, (SELECT n FROM errors) AS error_count,
        (SELECT kind FROM kinds) AS kind, (SELECT failed FROM kinds) AS kind_failed, (SELECT n FROM kinds) AS kind_finished,
+       (SELECT json_group_array(json_array(creation_id, after_ms)) FROM (
+          SELECT creation_id, min(after_ms) AS after_ms FROM (
+            SELECT * FROM stale_drafts_repeated_starts WHERE at >= ?8 ORDER BY at DESC LIMIT ?9) AS again
+          WHERE NOT EXISTS (SELECT 1 FROM stale_drafts_creations AS c WHERE c.id = again.creation_id AND c.attempt = again.attempt
+            AND c.status = 'failed' AND c.sweep_id IS NULL AND c.finished_at <= again.at + ?10)
+          GROUP BY creation_id, attempt ORDER BY max(at) DESC)) AS started_again,
        (SELECT max(version) FROM stale_drafts_schema) AS schema_version
      FROM pending, busy, heartbeats";
 
@@ -179,7 +188,8 @@ pub fn observe(now: Timestamp) -> [Statement; 3] {
 pub fn causes(now: Timestamp) -> Statement {
     let windows = [now.into(), millis(SILENT_AFTER_MS), millis(HOUR_MS)];
     let readable = [now.latest_sign_of_life().into(), Timestamp::EARLIEST_OF_CREATION.into()];
-    let params = windows.into_iter().chain([COUNTED.into(), RECENT.into()]).chain(readable);
+    let repeated = [now.saturating_sub(DAY_MS).into(), REPEATED.into(), millis(REDELIVERED_AFTER_MS)];
+    let params = windows.into_iter().chain([COUNTED.into(), RECENT.into()]).chain(readable).chain(repeated);
     Statement::new(CAUSES, params.collect::<Vec<_>>())
 }
 
@@ -256,6 +266,8 @@ struct CausesRow {
     kind: Option<String>,
     kind_failed: Option<u64>,
     kind_finished: Option<u64>,
+    #[serde(deserialize_with = "json_text")]
+    started_again: Vec<(String, u64)>,
     schema_version: i64,
 }
 
@@ -332,6 +344,7 @@ impl Observed {
             timed_out: row.timed_out,
             top_error: row.error_code.zip(row.error_count).filter(|_| enough),
             top_kind: kind.filter(|_| enough).map(|(kind, (failed, finished))| (kind, failed, finished)),
+            started_again: row.started_again,
             schema_version: row.schema_version,
             ..std::mem::take(&mut self.evidence)
         };

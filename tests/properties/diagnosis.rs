@@ -36,7 +36,8 @@ fn evidence() -> impl Strategy<Value = Evidence> {
     let found = (option::of(number()), number(), number(), number(), number());
     let tops = (option::of((code(), number())), option::of((code(), number(), number())));
     let sweeps = (at(), at(), at(), number(), option::of(".*"));
-    let schema = (-1..=5_i64, prop_oneof![any::<i64>(), 3..=5_i64]);
+    let again = vec((".*", number()), 0..6);
+    let schema = (-1..=5_i64, prop_oneof![any::<i64>(), 3..=5_i64], again);
     let set_aside =
         option::of((".*", ".*", now(), 1..=1_000_u64).prop_map(|(id, reason, until, count)| SetAside {
             count,
@@ -47,7 +48,14 @@ fn evidence() -> impl Strategy<Value = Evidence> {
     let overdue = option::of((".*", any::<u64>()));
     let monitored = (overdue, set_aside, vec(".*", 0..3), at(), number(), option::of(suspended()));
     (creations, found, tops, sweeps, schema, monitored).prop_map(
-        |(creations, found, (top_error, top_kind), sweeps, (schema_version, expected), monitored)| {
+        |(
+            creations,
+            found,
+            (top_error, top_kind),
+            sweeps,
+            (schema_version, expected, started_again),
+            monitored,
+        )| {
             let (waiting, waiting_since, last_start, busy, alive, silent, silent_between) = creations;
             let (stale, unreadable, finished, failed, timed_out) = found;
             let (last_good_sweep, held, newest, max_ms_since_sweep, newest_sweep_error) = sweeps;
@@ -79,6 +87,7 @@ fn evidence() -> impl Strategy<Value = Evidence> {
                 stale,
                 unreadable,
                 top_kind,
+                started_again,
                 schema_version,
                 expected_schema_version: expected,
             }
@@ -117,12 +126,13 @@ const ALERTS: [&str; 11] = [
     "dead_letters",
     "sweeping_paused",
 ];
-const CAUSES: [&str; 6] = [
+const CAUSES: [&str; 7] = [
     "schema_not_current",
     "sweep_failing",
     "no_worker_running",
     "worker_died",
     "one_kind_dominates",
+    "tasks_redelivered",
     "unreadable_times",
 ];
 

@@ -2,7 +2,9 @@
 
 use serde_json::{Value, json};
 use stale_drafts::rules::Evidence;
-use stale_drafts::store::{self, ActiveBand, Dashboard, Observed, Rates, Rolled, Row, SetAsideRow};
+use stale_drafts::store::{
+    self, ActiveBand, AttemptRow, Dashboard, Observed, Rates, Rolled, Row, SetAsideRow,
+};
 
 use crate::sqlite::Sqlite;
 use crate::{HOUR, LONG_AGO, MINUTE, NOW, add, at, database, now, policy, row};
@@ -75,7 +77,8 @@ fn everything_about_one_creation() {
         sweep(&database, id, "cron", NOW, None);
     }
     database.write(
-        "INSERT INTO stale_drafts_attempts (creation_id, attempt, outcome, finished_at, sweep_id) VALUES ('c', 1, 'retried', 1, '1');
+        "INSERT INTO stale_drafts_attempts (creation_id, attempt, outcome, started_at, heartbeat_at, finished_at, sweep_id)
+         VALUES ('c', 1, 'retried', 'yesterday', 7, 9, '1');
          INSERT INTO stale_drafts_events (id, due_at, destinations, created_at, creation_id, body)
          VALUES ('e1', 1, 1, 1, 'c', '{}'), ('e2', 1, 1, 1, 'another', '{}')",
     );
@@ -86,7 +89,10 @@ fn everything_about_one_creation() {
     // A creation that is brought in failed is refunded at once, by the database's clock.
     assert_eq!(column(&ledger, "entry_key"), ["charge:c", "refund:c"]);
     assert_eq!(column(&sweeps, "id"), ["1", "2"]);
-    assert_eq!(column(&attempts, "attempt"), [1]);
+    let [attempt] = store::typed_rows::<AttemptRow>(attempts).unwrap().try_into().unwrap();
+    // What an app wrote that is no time is none.
+    let times = (attempt.started_at, attempt.heartbeat_at, attempt.finished_at);
+    assert_eq!((attempt.attempt, times), (1, (None, Some(7), Some(9))));
     assert_eq!(column(&events, "id"), ["e1"]);
     assert_eq!(set_aside, []);
 }
@@ -190,6 +196,11 @@ fn the_evidence_of_a_diagnosis() {
     let mut imported = ended("image", Some("generation_timeout"), 0);
     imported.as_object_mut().unwrap().extend(row(json!({ "settled_elsewhere": 1 })));
     add(&database, "imported", imported);
+    let mut timed_out = ended("image", Some("generation_timeout"), 0);
+    timed_out.as_object_mut().unwrap().extend(row(json!({
+        "error": "it was stuck", "stuck_status": "pending", "age_ms": 2, "max_age_ms": 1, "rule": "pending", "sweep_id": "1",
+    })));
+    add(&database, "timed out", timed_out);
     add(&database, "done", ended("video", None, HOUR));
     add(&database, "done long ago", ended("video", None, HOUR + 1));
     let version = store::SCHEMA_VERSION;
@@ -202,8 +213,9 @@ fn the_evidence_of_a_diagnosis() {
         silent: 3,
         silent_between: Some((at(NOW - 7 * MINUTE), at(NOW - 5 * MINUTE))),
         unreadable: 3,
-        finished: 7,
-        failed: 6,
+        finished: 8,
+        failed: 7,
+        timed_out: 1,
         top_error: Some((String::from("broken"), 3)),
         top_kind: Some((String::from("video"), 4, 5)),
         schema_version: version,
@@ -211,6 +223,58 @@ fn the_evidence_of_a_diagnosis() {
     };
     let found = evidence(&database);
     assert_eq!(found, expected);
+}
+
+#[test]
+fn what_was_started_once_more_within_a_day_is_evidence_the_newest_first() {
+    let database = database();
+    let again = || evidence(&database).started_again;
+    let found = |found: &[(&str, u64)]| {
+        found.iter().map(|(id, after)| ((*id).to_owned(), *after)).collect::<Vec<_>>()
+    };
+    let day = NOW - 24 * HOUR;
+    database.write(&format!(
+        "INSERT INTO stale_drafts_repeated_starts (at, creation_id, attempt, after_ms)
+         VALUES ({day} - 1, 'long ago', 1, 1), ({day}, 'a day ago', 1, 2),
+           ({NOW} - 5, 'hourly', 1, 3), ({NOW} - 4, 'other', 1, 5), ({NOW} - 3, 'hourly', 1, 4), ({NOW} - 6, 'hourly', 2, 6)"
+    ));
+    // An attempt that comes back each hour is one, and its first return says by which timeout.
+    assert_eq!(again(), found(&[("hourly", 3), ("other", 5), ("hourly", 6), ("a day ago", 2)]));
+    database.write(&format!(
+        "WITH RECURSIVE n (n) AS (VALUES (1) UNION ALL SELECT n + 1 FROM n WHERE n < 200)
+         INSERT INTO stale_drafts_repeated_starts SELECT {NOW} + n, 'n' || n, 1, 7 FROM n"
+    ));
+    let newest = again();
+    assert_eq!(
+        (newest.len(), &newest[0], &newest[199]),
+        (200, &(String::from("n200"), 7), &(String::from("n1"), 7))
+    );
+}
+
+#[test]
+fn what_was_started_once_more_only_to_fail_it_is_no_evidence() {
+    let database = database();
+    let ended = |id: &str, columns: Value| {
+        let mut of = json!({ "status": "failed", "attempt": 2, "error_code": "time_limit", "finished_at": NOW - HOUR + MINUTE });
+        of.as_object_mut().unwrap().extend(row(columns));
+        add(&database, id, of);
+        database.write(&format!(
+            "INSERT INTO stale_drafts_repeated_starts VALUES ({NOW} - {HOUR}, '{id}', 2, 7)"
+        ));
+    };
+    ended("ended", json!({}));
+    assert_eq!(evidence(&database).started_again, []);
+    ended("later", json!({ "finished_at": NOW - HOUR + MINUTE + 1 }));
+    ended("done", json!({ "status": "draft", "error_code": null }));
+    ended("another attempt", json!({ "attempt": 3 }));
+    let timed_out = json!({
+        "error": "it was stuck", "error_code": "generation_timeout", "stuck_status": "processing", "age_ms": 2, "max_age_ms": 1,
+        "rule": "processing", "sweep_id": "1",
+    });
+    ended("timed out", timed_out);
+    let mut again: Vec<_> = evidence(&database).started_again.into_iter().map(|(id, _)| id).collect();
+    again.sort();
+    assert_eq!(again, ["another attempt", "done", "later", "timed out"]);
 }
 
 #[test]

@@ -351,6 +351,38 @@ fn a_run_beside_a_request_ends_in_time_and_leaves_the_rest() {
 }
 
 #[test]
+fn each_destinations_error_is_counted_by_itself() {
+    let mut world = World::new(0, 0);
+    world.emit(2, 7, 10);
+    world.courier.configured.set(0);
+    let errors = world.run().errors.into_iter().map(|(to, _, count)| (to, count));
+    let expected = [Destination::Queue, Destination::Webhook, Destination::Workers].map(|to| (to, 2));
+    assert_eq!(errors.collect::<Vec<_>>(), expected);
+}
+
+#[test]
+fn a_queue_that_takes_all_the_time_leaves_the_webhook_for_the_next_run() {
+    let mut world = World::new(10_000, 0);
+    world.emit(12, 7, 10);
+    world.start(REQUEST_MS);
+    world.pass_until(MINUTE);
+    let (ended, run) = world.ended.remove(0);
+    assert_eq!((ended, run.delivered), (NOW + REQUEST_MS, 0));
+    let webhooks = world.database.read("SELECT count(*) FROM stale_drafts_events WHERE destinations = 2");
+    assert_eq!(webhooks, [json!([12])]);
+}
+
+#[test]
+fn a_sender_claims_no_more_than_it_can_send_in_its_time() {
+    for (time_ms, claimed) in [(REQUEST_MS, 12), (CRON_MS, 24)] {
+        let mut world = World::new(10_000, 100);
+        world.start(time_ms);
+        let rows = world.database.read("SELECT count(*) FROM stale_drafts_events WHERE deliveries > 0");
+        assert_eq!(rows, [json!([claimed])], "{time_ms} ms");
+    }
+}
+
+#[test]
 fn what_a_dead_sender_had_in_hand_is_sent_again_and_nothing_else() {
     let mut world = World::new(5_000, 20);
     world.start(CRON_MS);

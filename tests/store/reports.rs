@@ -10,7 +10,7 @@ use stale_drafts::store::{
 };
 
 use crate::sqlite::{Sqlite, wait};
-use crate::{HOUR, NOW, add, at, database, now, row};
+use crate::{HOUR, MINUTE, NOW, add, at, database, now, row};
 
 const STANDS: &str =
     "SELECT status, attempt, worker, fence, started_at, heartbeat_at, progress, finished_at, error,
@@ -105,6 +105,86 @@ fn a_creation_goes_its_way_by_reports() {
     let row = report(&database, Report::Delete);
     assert_eq!((row.deleted_at, row.prompt.as_str(), row.result_url), (Some(NOW), "", None));
     assert_eq!(row.creation.status, "published");
+}
+
+#[test]
+fn a_start_that_comes_once_more_leaves_a_trace_if_the_first_run_may_be_at_it_still() {
+    const AGAIN: &str =
+        "SELECT at, creation_id, attempt, after_ms FROM stale_drafts_repeated_starts ORDER BY at";
+    let started = |heartbeat_at: Option<u64>| {
+        let database = database();
+        let begun = json!({
+            "status": "processing", "attempt": 2, "worker": "w", "fence": "2.abc", "started_at": NOW - HOUR,
+            "heartbeat_at": heartbeat_at,
+        });
+        add(&database, "c", begun);
+        database
+    };
+    let start = |database: &Sqlite, millis| {
+        let begun = creations::report(database, "c", Report::Start { worker: "w" }, details(), at(millis));
+        assert_eq!(wait(begun).unwrap().fence.as_deref(), Some("2.abc"));
+        database.read(AGAIN)
+    };
+    let trace = [json!([NOW, "c", 2, HOUR])];
+    // One that sends no heartbeats may be at it; one that sends them is at it if they have come lately.
+    assert_eq!(start(&started(None), NOW), trace);
+    assert_eq!(start(&started(Some(NOW + MINUTE)), NOW), trace);
+    assert_eq!(start(&started(Some(NOW - MINUTE)), NOW), trace);
+    assert_eq!(start(&started(Some(NOW - MINUTE - 1)), NOW), [json!(null); 0]);
+    // Soon after the start, it is the answer that was lost.
+    assert_eq!(start(&started(None), NOW - HOUR + MINUTE), [json!(null); 0]);
+    let soonest = NOW - HOUR + MINUTE + 1;
+    assert_eq!(start(&started(None), soonest), [json!([soonest, "c", 2, MINUTE + 1])]);
+
+    // It is noted as often as it happens, once at a time, and forgotten after a day.
+    let database = started(None);
+    start(&database, NOW);
+    assert_eq!(start(&database, NOW), trace);
+    let day = 24 * HOUR;
+    assert_eq!(start(&database, NOW + day), [trace[0].clone(), json!([NOW + day, "c", 2, HOUR + day])]);
+    let after = json!([NOW + day + 1, "c", 2, HOUR + day + 1]);
+    assert_eq!(start(&database, NOW + day + 1), [json!([NOW + day, "c", 2, HOUR + day]), after]);
+}
+
+#[test]
+fn what_is_no_start_that_comes_once_more_leaves_no_trace() {
+    let traces = |database: &Sqlite| database.read("SELECT * FROM stale_drafts_repeated_starts").len();
+    let begun = json!({ "status": "processing", "worker": "w", "fence": "1.abc", "started_at": NOW - HOUR });
+    let database = database();
+    add(&database, "c", begun.clone());
+    let send = |report| wait(creations::report(&database, "c", report, details(), now()));
+    assert!(send(Report::Start { worker: "another" }).is_err());
+    send(Report::Heartbeat { fence: "1.abc" }).unwrap();
+    assert_eq!(traces(&database), 0);
+    // Nobody is at it any more.
+    send(Report::Complete { fence: "1.abc", result_url: "https://r/1" }).unwrap();
+    send(Report::Start { worker: "w" }).unwrap();
+    assert_eq!(traces(&database), 0);
+    // It has moved on since that was decided.
+    add(&database, "d", begun);
+    for (id, fence) in [("d", "1.xyz"), ("c", "1.abc"), ("e", "1.abc")] {
+        database.all(&store::started_again(id, fence, 1, now()));
+    }
+    assert_eq!(traces(&database), 0);
+    database.all(&store::started_again("d", "1.abc", 1, now()));
+    assert_eq!(traces(&database), 1);
+}
+
+#[test]
+fn a_start_that_comes_once_more_is_not_answered_where_its_trace_is_lost() {
+    let stands = |started_at: u64| {
+        let creation = json!(["c", "anna", "image", "processing", 1, 5, NOW, started_at, null, null, null]);
+        let cell = json!([creation, "w", "1.abc", "a fox", null, null, null, null, null, null]).to_string();
+        Ok(vec![vec![], vec![row(json!({ "creation": cell }))]])
+    };
+    let lost = || Err(DatabaseError::new("the connection was lost"));
+    let start = |database: Scripted| {
+        let answer = wait(creations::report(&database, "c", Report::Start { worker: "w" }, details(), now()));
+        (answer.is_ok(), database.calls.get())
+    };
+    // A start that is not repeated costs no further call.
+    assert_eq!(start(scripted([stands(NOW), lost()])), (true, 1));
+    assert_eq!(start(scripted([stands(NOW - HOUR), lost()])), (false, 2));
 }
 
 #[test]

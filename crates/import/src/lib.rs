@@ -5,7 +5,7 @@
 //! use stale_drafts_import::{import, mapping::Mapping, sources::Sources, sql::Script};
 //!
 //! let mapping: Mapping = r#"{"users": "users", "fields": {"balance": "tokenBalance"}}"#.parse()?;
-//! let sources = Sources::new([concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/import/fixtures/managed")]);
+//! let sources = Sources::new([concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/import/fixtures/small/managed")]);
 //! let mut sql = Vec::new();
 //! let mut script = Script::new(&mut sql)?;
 //! let report = import(&sources, &mapping, Some(&mut script), &mut |_| Ok(()), &mut || ())?;

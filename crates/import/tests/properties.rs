@@ -231,7 +231,7 @@ proptest! {
     fn a_changed_file_is_read_or_refused(at in any::<prop::sample::Index>(), byte in any::<u8>(), cut in any::<bool>(), file in 0..5_usize) {
         let name = ["managed/all_namespaces/all_kinds/output-0", "pages.json", "lines.ndjson", "firestore-export-import.json",
             "node-firestore-import-export.json"][file];
-        let mut bytes = fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/import/fixtures").join(name)).unwrap();
+        let mut bytes = fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/import/fixtures/small").join(name)).unwrap();
         let at = at.index(bytes.len());
         if cut { bytes.truncate(at) } else { bytes[at] = byte }
         let source = Source::new(&bytes);
