@@ -153,9 +153,11 @@ impl One<'_> {
         if matches!(id.as_str(), "." | ".." | "active") {
             return Err(format!("`{id}` can't be an id here: it means something else in an address"));
         }
-        let user_id = match owner {
+        let in_path =
+            owner.or_else(|| self.value(Field::UserId).1.is_none().then(|| self.parent()).flatten());
+        let user_id = match in_path {
             Some(owner) => name(owner).map_err(|reason| format!("the owner in the path {reason}"))?,
-            None => self.name(Field::UserId)?,
+            None => self.user_by_path(self.name(Field::UserId)?),
         };
         let status = self.status()?;
         Ok(Creation {
@@ -174,6 +176,22 @@ impl One<'_> {
             result_url: self.url()?,
             refunded: status != Status::Failed || self.refunded()?,
         })
+    }
+
+    /// The user below whom the document is: `ada` of `users/ada/creations/c1`.
+    fn parent(&self) -> Option<&str> {
+        let (parent, _) = self.document.collection().rsplit_once('/')?;
+        let (collection, id) = parent.rsplit_once('/')?;
+        matches(self.mapping.users.as_deref()?, collection).map(|_| id)
+    }
+
+    /// A reference that a tool has written as its path, `users/ada`: no id of Firestore holds a `/`.
+    fn user_by_path(&self, user_id: String) -> String {
+        let users = self.mapping.users.as_deref();
+        let id = user_id
+            .rsplit_once('/')
+            .filter(|(collection, _)| users.is_some_and(|users| matches(users, collection).is_some()));
+        id.map_or(user_id.clone(), |(_, id)| id.to_owned())
     }
 
     fn user(&self, owner: Option<&str>) -> Result<User, String> {
