@@ -137,7 +137,7 @@ fn database() -> Connection {
 
 fn rows(database: &Connection, sql: &str) -> Vec<serde_json::Map<String, Json>> {
     let mut statement = database.prepare(sql).unwrap();
-    let names: Vec<_> = statement.column_names().into_iter().map(str::to_owned).collect();
+    let names: Vec<_> = statement.column_names().map(str::to_owned).collect();
     let row = |row: &rusqlite::Row<'_>| {
         names
             .iter()
