@@ -3,6 +3,7 @@
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Help, capture, root, sh, step, which } from "./lib.mjs";
+import { sources } from "./python.mjs";
 import { aptInstall } from "./setup.mjs";
 
 const REDIS = "Redis is missing: the example for Celery is tested with it. Install it (Debian: redis-server), or say where it is with REDIS_SERVER.";
@@ -29,7 +30,7 @@ async function celeryPython() {
   const base = process.env.PYTHON || "python3";
   const ask = () => capture(base, ["-c", "import sys; print(sys.version, sys.base_prefix); sys.exit(sys.version_info < (3, 10))"]);
   const lists = ["examples/celery/requirements.txt", "tests/examples/requirements.txt"];
-  const requirements = lists.map((list) => readFileSync(join(root, list), "utf8")).join("");
+  const requirements = lists.map((list) => readFileSync(join(root, list), "utf8")).join("") + sources();
   const { output, code } = await ask();
   if (code === 1) throw new Help(`${PYTHON}\n  There is ${output.trim()}.`);
   if (code === 0 && existsSync(stamp) && readFileSync(stamp, "utf8") === output + requirements) return python;
@@ -44,13 +45,21 @@ async function celeryPython() {
     await aptInstall(["python3-venv"], PYTHON);
     if (!(await make())) throw new Help(PYTHON);
   }
-  await sh(python, ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", ...lists.flatMap((list) => ["-r", list])], { help: OFFLINE, quiet: true });
+  await sh(python, ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", ...lists.flatMap((list) => ["-r", join(root, list)])], {
+    // The example names the package by a path, which pip reads from where it runs.
+    cwd: join(root, "examples/celery"), help: OFFLINE, quiet: true,
+  });
   writeFileSync(stamp, (await ask()).output + requirements);
   return python;
 }
 
+/** Installs Redis if it is missing, and tells the tests where it is. */
+export async function setupRedis() {
+  process.env.REDIS_SERVER = await redisServer();
+}
+
 /** Installs what is missing, and tells the tests where it is. */
 export async function setupExamples() {
-  process.env.REDIS_SERVER = await redisServer();
+  await setupRedis();
   process.env.CELERY_PYTHON = await celeryPython();
 }

@@ -8,9 +8,10 @@ import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { build } from "./build.mjs";
 import { chromium } from "./chromium.mjs";
-import { setupExamples } from "./examples.mjs";
+import { setupExamples, setupRedis } from "./examples.mjs";
 import { Help, capture, root, run, sh, step, timed } from "./lib.mjs";
 import { duration } from "./progress.mjs";
+import { setupPython } from "./python.mjs";
 import { checkMachine, setup, tool } from "./setup.mjs";
 
 const WASM = "wasm32-unknown-unknown";
@@ -21,6 +22,10 @@ const FRAMEWORKS = "frameworks.test.mjs";
 
 /** Clippy on the library as WebAssembly, with one of its two features. */
 const wasmLint = (feature) => ["cargo", ["clippy", "--locked", "--quiet", "--target", WASM, "-p", "stale-drafts", "--no-default-features", "--features", feature, "--target-dir", `target/${feature}-lint`, "--", "-D", "warnings"]];
+
+/** The Python package, and each Python of this machine with it installed: its version and its path. */
+const PACKAGE = join(root, "python");
+let environments = [];
 
 /** Each suite: what it needs first, and its commands. */
 const SUITES = {
@@ -91,6 +96,18 @@ const SUITES = {
     },
     commands: () => [node("tests/examples")],
   },
+  python: {
+    before: async () => {
+      await build();
+      await setupRedis();
+      environments = await setupPython();
+    },
+    // The types are the same for every Python.
+    commands: () => [
+      ...environments.slice(0, 1).map(([, python]) => [python, ["-m", "mypy"], {}, PACKAGE]),
+      ...environments.map(([, python]) => [python, ["-m", "pytest", "-q"], { NODE_OPTIONS: "" }, PACKAGE]),
+    ],
+  },
 };
 
 /** `npm run check`. */
@@ -103,23 +120,25 @@ function node(folder, wanted = () => true) {
   return ["node", ["--test", "--test-timeout=120000", "--test-reporter=spec", ...files], { NODE_OPTIONS: "" }];
 }
 
-/** What test runners say at their end, added up: cargo's `test result:` lines, and Node's `pass` and the like. */
+/** What test runners say at their end, added up: cargo's `test result:` lines, Node's `pass` and the like, and pytest's last line. */
 function count(output) {
   const sum = (pattern) => [...output.matchAll(pattern)].reduce((total, [, number]) => total + Number(number), 0);
+  // Such as `1 failed, 60 passed in 3.21s (0:00:03)`, and `2 errors in 0.10s`.
+  const pytest = (word) => sum(new RegExp(`^(?=\\d+ \\w+.* in [\\d.]+s\\b).*?\\b(\\d+) (?:${word})\\b`, "gm"));
   return {
-    passed: sum(/^test result: .*?(\d+) passed/gm) + sum(/^ℹ pass (\d+)/gm),
-    failed: sum(/^test result: .*?(\d+) failed/gm) + sum(/^ℹ (?:fail|cancelled) (\d+)/gm),
-    skipped: sum(/^test result: .*?(\d+) ignored/gm) + sum(/^ℹ (?:skipped|todo) (\d+)/gm),
+    passed: sum(/^test result: .*?(\d+) passed/gm) + sum(/^ℹ pass (\d+)/gm) + pytest("passed"),
+    failed: sum(/^test result: .*?(\d+) failed/gm) + sum(/^ℹ (?:fail|cancelled) (\d+)/gm) + pytest("failed") + pytest("errors?"),
+    skipped: sum(/^test result: .*?(\d+) ignored/gm) + sum(/^ℹ (?:skipped|todo) (\d+)/gm) + pytest("skipped|xfailed|xpassed|deselected"),
   };
 }
 
 /** What only passes or fails, and counts as one test. */
-const isLint = (args) => args[0] === "fmt" || args[0] === "clippy";
+const isLint = (args) => ["fmt", "clippy"].includes(args[0]) || args[1] === "mypy";
 
 /** Runs one command of a suite; gives its counts, and what is wrong if they do not say it. */
-async function runCommand(suite, [command, args, env]) {
-  step(`${suite}: ${command} ${args.join(" ")}`);
-  const { code, output } = await capture(command, args, { env, echo: true });
+async function runCommand(suite, [command, args, env, cwd = root]) {
+  step(`${suite}: ${command.replace(`${root}/`, "")} ${args.join(" ")}`);
+  const { code, output } = await capture(command, args, { env, cwd, echo: true });
   const counts = isLint(args) ? { passed: code === 0 ? 1 : 0, failed: code === 0 ? 0 : 1, skipped: 0 } : count(output);
   if (code !== 0 && counts.failed === 0) return { ...counts, problem: `\`${command} ${args[0]}\` ended with code ${code}` };
   if (code === 0 && counts.passed === 0) return { ...counts, problem: `\`${command} ${args[0]}\` ran no test` };

@@ -297,6 +297,19 @@ fn a_policy_says_what_it_holds() {
     assert!(limits_total(
         serde_json::json!({ "kinds": { "film": { "attempts": 2 }, "video": { "total_hours": 6 } } })
     ));
+    let longest = |value| of(value).longest_run();
+    let hours = |hours| Limit::After(MaxAge::checked(hours).unwrap());
+    assert_eq!(longest(serde_json::json!({})), Limit::Never);
+    assert_eq!(
+        longest(serde_json::json!({ "total_hours": 6, "kinds": { "video": { "attempts": 2 } } })),
+        hours(6.0)
+    );
+    let kinds =
+        |video| serde_json::json!({ "total_hours": 6, "kinds": { "video": { "total_hours": video } } });
+    assert_eq!(longest(kinds(serde_json::json!(12))), hours(12.0));
+    assert_eq!(longest(kinds(serde_json::json!(1))), hours(6.0));
+    assert_eq!(longest(kinds(serde_json::json!("never"))), Limit::Never);
+    assert_eq!(longest(serde_json::json!({ "kinds": { "video": { "total_hours": 1 } } })), Limit::Never);
     let keeps = |value| of(value).keeps_late_results();
     assert!(keeps(serde_json::json!({})) && keeps(serde_json::json!({ "keep_late_results": true })));
     assert!(!keeps(serde_json::json!({ "keep_late_results": false })));

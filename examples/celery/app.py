@@ -5,18 +5,16 @@
 
 import os
 import secrets
-import time
 import uuid
 
-import jwt
-import requests
 from flask import Flask, flash, redirect, render_template, request, session, url_for
 from kombu.exceptions import OperationalError
 
 from stale_drafts import Refused, StaleDrafts, StaleDraftsError, Unavailable
+from stale_drafts.flask import blueprint, drafts_of
 from tasks import generate
 
-STALE_DRAFTS_URL = os.environ.get("STALE_DRAFTS_URL", "http://localhost:8787").rstrip("/")
+STALE_DRAFTS_URL = os.environ.get("STALE_DRAFTS_URL", "http://localhost:8787")
 JWT_SECRET = os.environ["JWT_SECRET"]
 # A page must answer soon, so it waits less than a worker.
 drafts = StaleDrafts(STALE_DRAFTS_URL, os.environ["STALE_DRAFTS_TOKEN"], patience=10)
@@ -32,12 +30,8 @@ app.config.update(
 )
 
 
-def drafts_of(user):
-    """The user's drafts. Stale Drafts sweeps them first, so a stuck one shows as failed."""
-    token = jwt.encode({"sub": user, "exp": int(time.time()) + 600}, JWT_SECRET, algorithm="HS256")
-    answer = requests.get(f"{STALE_DRAFTS_URL}/api/drafts", headers={"Authorization": f"Bearer {token}"}, timeout=(3.05, 10))
-    answer.raise_for_status()
-    return answer.json()
+# `/api/drafts` for the page's own script, and `/api/generate/cleanup-stale` for a scheduler.
+app.register_blueprint(blueprint(drafts, user=lambda: session.get("user"), secret=JWT_SECRET))
 
 
 @app.get("/")
@@ -46,8 +40,8 @@ def page():
     if user is None:
         return render_template("drafts.html", users=USERS)
     try:
-        listed = drafts_of(user)
-    except requests.RequestException as error:
+        listed = drafts_of(drafts, user, JWT_SECRET)
+    except StaleDraftsError as error:
         app.logger.warning("the drafts can't be loaded: %s", error)
         return render_template("drafts.html", user=user, unavailable=True), 502
     # The form's own key: sent twice, by two clicks or a reload, it creates one draft.

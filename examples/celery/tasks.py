@@ -9,12 +9,16 @@ import time
 import redis
 from celery import Celery
 
-from stale_drafts import GenerationError, GenerationTask, StaleDrafts
+from stale_drafts import StaleDrafts
+from stale_drafts.celery import GenerationError, GenerationTask, install, sweep_schedule
 
+STALE_DRAFTS_URL = os.environ.get("STALE_DRAFTS_URL", "http://localhost:8787")
 REDIS_URL = os.environ.get("REDIS_URL", "redis://127.0.0.1:6379/0")
 RENDER_SECONDS = float(os.environ.get("RENDER_SECONDS", "20"))
 
-drafts = StaleDrafts(os.environ.get("STALE_DRAFTS_URL", "http://localhost:8787"), os.environ["STALE_DRAFTS_TOKEN"])
+drafts = StaleDrafts(STALE_DRAFTS_URL, os.environ["STALE_DRAFTS_TOKEN"])
+# Only needed if Celery Beat is to sweep; the Worker's cron trigger does it by itself.
+sweeper = StaleDrafts(STALE_DRAFTS_URL, os.environ["CLEANUP_TOKEN"]) if "CLEANUP_TOKEN" in os.environ else None
 
 app = Celery("tasks", broker=REDIS_URL)
 app.conf.update(
@@ -34,6 +38,11 @@ app.conf.update(
         "unacked_restore_throttle": 1,
     },
 )
+
+
+install(app, drafts, sweeper=sweeper)
+if sweeper:
+    app.conf.beat_schedule = sweep_schedule(every=300)
 
 
 class Render:
@@ -68,7 +77,8 @@ class Render:
         return f"https://results.example/{self.creation_id}"
 
 
-@app.task(base=GenerationTask, drafts=drafts)
+# A late result is handed in, for it has been paid for.
+@app.task(base=GenerationTask, hand_in_late=True)
 def generate(job):
     # A run after a crash continues the job that the earlier run paid for. After the attempt, nothing is ordered.
     render = Render.find(job.id)

@@ -143,6 +143,17 @@ impl Policy {
         self.every.total.is_some() || self.kinds.iter().any(|(_, table)| table.total.is_some())
     }
 
+    /// The limit on the total time of the kind that has the longest one; `never` where any kind has none.
+    pub fn longest_run(&self) -> Limit {
+        let own = self.kinds.iter().map(|(_, table)| table.total.or(self.every.total));
+        let limits = own.chain([self.every.total]).map(|limit| limit.unwrap_or(Limit::Never));
+        let longer = |one, other| match (one, other) {
+            (Limit::After(one), Limit::After(other)) => Limit::After(one.max(other)),
+            _ => Limit::Never,
+        };
+        limits.reduce(longer).unwrap_or(Limit::Never)
+    }
+
     /// How often creations of `kind` are tried.
     pub fn attempts(&self, kind: &str) -> Attempts {
         self.of(kind).attempts()

@@ -71,8 +71,8 @@ beforeEach(async () => {
 });
 
 /** Which requests don't reach the Worker, and of which the answer does not come back. */
-let broken;
-let lost;
+let broken = () => false;
+let lost = () => false;
 /** Stands between the example and the Worker. */
 const network = createHttpServer(async (request, response) => {
   const { method, url, headers: { authorization, "content-type": type, "idempotency-key": key } } = request;
@@ -200,6 +200,9 @@ test("a draft is asked for on the page, generated with signs of life, and charge
   await ada.create(prompt, "video", 2);
   assert.match(await ada.card(onPage), /^(⏳ Pending|⚙️ Processing) video .* 80 tokens$/);
   assert.equal(await ada.balance(), 920);
+
+  // The policy sets no end to a task, and Redis' patience is shorter than that.
+  await until("it warns of a second delivery", () => celery.log.includes(`Redis delivers a task a second time after ${VISIBILITY_TIMEOUT} s without an acknowledgement`));
 
   const { id, worker, attempt, heartbeat_at } = await underWay(prompt);
   assert.match(worker, /^[0-9a-f-]{36}$/, "the worker's name is the id of the Celery task");

@@ -7,6 +7,7 @@ pub(super) mod drafts;
 pub mod events;
 pub mod grants;
 pub(super) mod health;
+pub(super) mod policy;
 pub(super) mod questions;
 pub mod sweeps;
 
@@ -33,6 +34,7 @@ pub(super) fn router() -> Router {
         .route("/api/creations/{id}/complete", post(creations::complete))
         .route("/api/creations/{id}/fail", post(creations::fail))
         .route("/api/creations/{id}/restore", post(creations::restore))
+        .route("/api/policy", get(policy::show))
         .route("/api/grants", post(grants::create))
         .route("/api/generate/cleanup-stale", post(sweeps::cleanup_stale))
         .route("/api/sweeps", get(sweeps::list))

@@ -1,0 +1,33 @@
+"""Stale Drafts for Python: the client, and its errors. `stale_drafts.celery` and `stale_drafts.flask` are beside it."""
+
+from .client import StaleDrafts
+from .errors import (
+    Conflict,
+    Forbidden,
+    InsufficientTokens,
+    InvalidRequest,
+    KeyReused,
+    NotFound,
+    Refused,
+    StaleDraftsError,
+    Unauthorized,
+    Unavailable,
+)
+from .job import GenerationError, Job, Stopped
+
+__all__ = [
+    "Conflict",
+    "Forbidden",
+    "GenerationError",
+    "InsufficientTokens",
+    "InvalidRequest",
+    "Job",
+    "KeyReused",
+    "NotFound",
+    "Refused",
+    "StaleDrafts",
+    "StaleDraftsError",
+    "Stopped",
+    "Unauthorized",
+    "Unavailable",
+]

@@ -1,0 +1,188 @@
+"""Celery: a base class for tasks that generate, and a task that sweeps.
+
+    app = Celery("fleet", broker=os.environ["REDIS_URL"])
+    drafts = StaleDrafts("https://stale-drafts.example.workers.dev", os.environ["STALE_DRAFTS_TOKEN"])
+    install(app, drafts)
+
+    @app.task(base=GenerationTask)
+    def generate(job):
+        job.progress(0)
+        return render(job.prompt)
+
+    creation = drafts.create(user_id="ada", kind="image", prompt="a fox", tokens=10)
+    generate.delay(creation["id"])
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import uuid
+from typing import Any
+
+from celery import Task
+from celery.exceptions import Ignore, TaskPredicate, TimeLimitExceeded
+from celery.signals import task_failure, task_revoked, worker_ready
+
+from ._redelivery import warn_of_redelivery
+from .client import StaleDrafts
+from .errors import Conflict, StaleDraftsError, Unavailable
+from .job import GenerationError, Job, Stopped
+
+__all__ = ["SWEEP", "GenerationError", "GenerationTask", "Job", "Stopped", "install", "sweep_schedule"]
+
+log = logging.getLogger(__name__)
+
+SWEEP = "stale_drafts.mark_stale_creations_as_failed"
+"""The name of the task that sweeps."""
+
+
+class GenerationTask(Task):
+    """A Celery task that generates one creation. The creation's id is its first argument; the function gets a `Job`.
+
+    Before it runs, the attempt is started; the worker's name is the Celery task's id. While it runs, a thread sends
+    heartbeats. What it returns is the result's URL, which is handed in. If it raises `GenerationError`, the creation fails
+    with that code and text; if it raises anything else, with `worker_error` and a text that gives nothing away. If it is
+    revoked, expires or exceeds its hard time limit, the creation fails too. Each failure refunds the owner.
+
+    An attempt that is over is no error of the task: it is logged, and Celery ignores the task's outcome. If Stale Drafts
+    can't be reached, Celery retries the task. Should it give up, the creation fails at its limit and is refunded.
+    """
+
+    abstract = True
+
+    # Acknowledged when it is done, so a task whose worker dies runs again, with the same id: the new run continues the same
+    # attempt. A task that kills its process each time would run for ever; `total_hours` of the policy ends its creation.
+    acks_late = True
+    reject_on_worker_lost = True
+
+    drafts: StaleDrafts | None = None
+    """The `StaleDrafts` to report to, if it is another than that of `install`: give it to `@app.task`."""
+
+    hand_in_late: bool = False
+    """Whether to run the function although the attempt is over, with `job.stopped` set.
+
+    Then it can hand in a result that an earlier run has paid for, which is kept for an operator to restore. `job.progress`
+    raises `Stopped`: call it before anything that costs.
+    """
+
+    def __call__(self, creation_id: str, *args: Any, **kwargs: Any) -> str:
+        drafts = self._client()
+        try:
+            job = Job(drafts, drafts.start(creation_id, self.request.id or str(uuid.uuid4())))
+        except Conflict as conflict:
+            log.warning("creation %s: not begun: %s", creation_id, conflict)
+            raise Ignore() from None
+        except Unavailable as error:
+            raise self.retry(exc=error) from error
+        try:
+            with job:
+                if job.stopped and not self.hand_in_late:
+                    raise Stopped()
+                result_url: str = self.run(job, *args, **kwargs)
+            # Report a result even if the attempt has ended: then it is kept.
+            drafts.complete(job.id, job.fence, result_url)
+        except Stopped:
+            log.warning("creation %s: stopped", job.id)
+            raise Ignore() from None
+        except Conflict as conflict:
+            kept = "it is kept" if conflict.kept else "it is not kept"
+            log.warning("creation %s: the result was refused, %s: %s", job.id, kept, conflict)
+            raise Ignore() from None
+        except Unavailable as error:
+            raise self.retry(exc=error) from error
+        except TaskPredicate:  # The task retries itself or is ignored: nothing has failed.
+            raise
+        except Exception as error:
+            self._fail(job, error)
+            raise
+        return result_url
+
+    def _client(self) -> StaleDrafts:
+        drafts = self.drafts or getattr(self.app, "stale_drafts", None)
+        if drafts is None:
+            raise TypeError(f"`{self.name}` has no client: expected `stale_drafts.celery.install(app, drafts)`, or `drafts` in `@app.task`")
+        assert isinstance(drafts, StaleDrafts)
+        return drafts
+
+    def _fail(self, job: Job, error: Exception) -> None:
+        if isinstance(error, GenerationError):
+            code, text = error.code, error.text
+        else:
+            code, text = "worker_error", "The worker ran into an error."
+        try:
+            self._client().fail(job.id, job.fence, code, text)
+        except StaleDraftsError as problem:
+            log.warning("creation %s: could not be failed: %s", job.id, problem)
+
+    def _give_up(self, creation_id: str, task_id: str, code: str, text: str) -> None:
+        """Fails the creation of a task that Celery has ended, in its stead."""
+        try:
+            drafts = self._client()
+            # The same name gets the fence of the run that has ended; a creation that another task is at stays as it is.
+            drafts.fail(creation_id, drafts.start(creation_id, task_id)["fence"], code, text)
+            log.info("creation %s: failed with `%s`", creation_id, code)
+        except Conflict as conflict:
+            log.info("creation %s: left as it is: %s", creation_id, conflict)
+        except Exception as problem:
+            log.warning("creation %s: could not be failed: %s", creation_id, problem)
+
+
+def _ended(task: object, task_id: str | None, args: Any, code: str, text: str) -> None:
+    if isinstance(task, GenerationTask) and task_id and args:
+        # In the worker's main process, which must not wait.
+        threading.Thread(target=task._give_up, args=(args[0], task_id, code, text), daemon=True).start()
+
+
+@task_revoked.connect(weak=False)
+def _on_revoked(sender: object = None, request: Any = None, expired: bool = False, **_: Any) -> None:
+    code, text = ("expired", "It was not begun in time.") if expired else ("revoked", "It was cancelled.")
+    _ended(sender, request and request.id, request and request.args, code, text)
+
+
+@task_failure.connect(weak=False)
+def _on_failure(sender: object = None, task_id: str | None = None, exception: object = None, args: Any = None, **_: Any) -> None:
+    # Whatever else a task fails by, it has reported itself.
+    if isinstance(exception, TimeLimitExceeded):
+        _ended(sender, task_id, args, "time_limit", "It took too long.")
+
+
+def install(
+    app: Any, drafts: StaleDrafts, *, sweeper: StaleDrafts | None = None, longest_run_hours: float | None = None
+) -> None:
+    """Gives the app's tasks their client, and checks when a worker starts that Redis delivers no running task again.
+
+    `sweeper` is the client for the task that sweeps, whose token has the scope `sweep`: see `sweep_schedule`.
+
+    How long a task may run is the policy's `total_hours`, or the app's `task_time_limit` if that is less. Or
+    `longest_run_hours` says it, where the worker is sure to end by itself.
+    """
+    app.stale_drafts = drafts
+
+    def check(sender: Any = None, **_: Any) -> None:
+        # The worker does not wait for the answer.
+        threading.Thread(target=warn_of_redelivery, args=(app, drafts, longest_run_hours), daemon=True).start()
+
+    worker_ready.connect(check, weak=False)
+
+    if sweeper is None:
+        return
+
+    # A run that got no answer is repeated; what it may have done is not done twice.
+    @app.task(name=SWEEP, autoretry_for=(Unavailable,), retry_backoff=True, max_retries=3)
+    def mark_stale_creations_as_failed(max_age_hours: float | None = None) -> int:
+        marked = sweeper.mark_stale_creations_as_failed(max_age_hours)
+        log.info("Auto-cleanup: Marked %d stale creations as failed", marked)
+        return marked
+
+
+def sweep_schedule(every: float = 300.0, *, max_age_hours: float | None = None) -> dict[str, dict[str, Any]]:
+    """The entry of Celery Beat that sweeps each so many seconds. `install` needs a `sweeper`.
+
+        app.conf.beat_schedule = {**sweep_schedule(every=300)}
+
+    Without `max_age_hours`, the policy decides.
+    """
+    # What no worker has taken by the time of the next one is dropped.
+    entry = {"task": SWEEP, "schedule": float(every), "kwargs": {"max_age_hours": max_age_hours}, "options": {"expires": float(every)}}
+    return {"stale-drafts-sweep": entry}

@@ -1,0 +1,243 @@
+"""The client: one method for each route of the API."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal, cast
+from urllib.parse import quote, urlsplit
+
+from . import types
+from ._http import Bearer, answer_of, ask, query
+from ._text import MAX_CODE, MAX_TEXT, cut
+
+
+class StaleDrafts:
+    """A client of the Worker at `url`.
+
+    What it may do is decided by its `token`: a worker and the app need one with the scope `report`, operators one with
+    `read`, `sweep` or `grant`, and for the methods of owners it is the owner's own: see `with_token`.
+
+    A request without an answer is repeated for up to `patience` seconds, and so is one that is answered with 429 or 500
+    and above. Every request is safe to repeat. `timeout` is that of `requests`, in seconds: to connect, and between two
+    bytes.
+
+    Methods give the answer's JSON as it comes. Times are in milliseconds since the Unix epoch. They raise
+    `StaleDraftsError`: `Refused` or one of its kinds if the answer is an error, and `Unavailable` if there was none.
+    """
+
+    def __init__(
+        self, url: str, token: str, *, patience: float = 60, timeout: tuple[float, float] = (3.05, 10)
+    ) -> None:
+        parts = urlsplit(url)
+        # A password in it would be in every error's text.
+        if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc or parts.query or parts.fragment:
+            shown = url if "@" not in url else url.rsplit("@", 1)[1]
+            raise ValueError(f"`{shown}` is no address of Stale Drafts: expected one such as `https://stale-drafts.example.workers.dev`")
+        self._url = url.rstrip("/")
+        self._auth = Bearer(token)
+        self._patience = patience
+        self._timeout = timeout
+
+    def __repr__(self) -> str:
+        return f"StaleDrafts({self._url!r})"
+
+    def with_token(self, token: str, *, patience: float | None = None) -> StaleDrafts:
+        """The same with another credential, such as an owner's."""
+        patience = self._patience if patience is None else patience
+        return StaleDrafts(self._url, token, patience=patience, timeout=self._timeout)
+
+    # What the app and its workers report.
+
+    def create(self, *, user_id: str, kind: str, prompt: str, tokens: int, key: str | None = None) -> types.Created:
+        """Makes a creation and charges its owner. Returns it; the other methods take its `id`.
+
+        The same `key` of the same user makes one creation, however often it is sent: give the id of the order or of the
+        form. Without one, each call makes one. Raises `InsufficientTokens`.
+        """
+        body = {"user_id": user_id, "kind": kind, "prompt": prompt, "tokens": tokens}
+        return cast(types.Created, self._post("/api/creations", body, headers=_key(key or str(uuid.uuid4()))))
+
+    def start(self, creation_id: str, worker: str) -> types.Started:
+        """Starts an attempt. Returns the creation; the later reports carry its `fence`.
+
+        `worker` names this run: the same name gets the same answer again, another one raises `Conflict`.
+        """
+        return cast(types.Started, self._post(f"{_creation(creation_id)}/start", {"worker": worker}))
+
+    def heartbeat(
+        self, creation_id: str, fence: str, progress: int | None = None, *, patience: float | None = 0
+    ) -> types.HeartbeatNoted:
+        """Reports that the worker is alive, and its progress in percent. Raises `Conflict` if the attempt has ended.
+
+        It is sent once, for the next one makes up for a lost one; with a `patience`, it is repeated for that long.
+        """
+        body = {"fence": fence} if progress is None else {"fence": fence, "progress": progress}
+        return cast(types.HeartbeatNoted, self._post(f"{_creation(creation_id)}/heartbeat", body, patience=patience))
+
+    def complete(self, creation_id: str, fence: str, result_url: str) -> types.Completed:
+        """Reports the result. If it is late, raises `Conflict`, whose `kept` says whether the result was kept."""
+        body = {"fence": fence, "result_url": result_url}
+        return cast(types.Completed, self._post(f"{_creation(creation_id)}/complete", body))
+
+    def fail(self, creation_id: str, fence: str | None, error_code: str, error: object) -> types.Failed:
+        """Reports a failure, which refunds the owner. `fence` is None if no worker has started.
+
+        Whatever `error` is, it is reported: a long text is cut to 20,000 characters.
+        """
+        body: dict[str, object] = {"error_code": cut(error_code, MAX_CODE), "error": cut(error, MAX_TEXT)}
+        if fence is not None:
+            body["fence"] = fence
+        return cast(types.Failed, self._post(f"{_creation(creation_id)}/fail", body))
+
+    def policy(self) -> types.Policy:
+        """What creations are judged by, and `max_run_ms`: how long an attempt may take at the longest, None for no limit."""
+        return cast(types.Policy, self._get("/api/policy"))
+
+    # What operators ask and do.
+
+    def mark_stale_creations_as_failed(self, max_age_hours: float | None = 1.0) -> int:
+        """Fails what has shown no sign of life for longer, and refunds it. Returns how many were failed.
+
+        None stands for the limits of the policy. Sweeps until nothing stale is left. Raises `Conflict` if sweeping is
+        suspended, by an operator's pause or the circuit breaker.
+        """
+        marked = 0
+        while True:
+            report = self.sweep(max_age_hours=max_age_hours)
+            marked += report["marked_as_failed"]
+            # What a sweep could do nothing about is left to a later one.
+            if not report["more"] or report["marked_as_failed"] + report["retried"] == 0:
+                return marked
+
+    def sweep(
+        self,
+        *,
+        dry_run: bool = False,
+        max_age_hours: float | None = None,
+        user_id: str | None = None,
+        kind: str | None = None,
+        status: Literal["pending", "processing"] | None = None,
+        limit: int | None = None,
+        source: Literal["endpoint", "tool"] | None = None,
+        plan: Mapping[str, object] | None = None,
+    ) -> types.SweepReport:
+        """One sweep of at most 1,000 creations; with `dry_run`, what it would do.
+
+        With a `plan`, which is what a dry run has answered, exactly those creations that are still as they were then.
+        """
+        asked = query({
+            # Left out where it is false, which a plan goes without.
+            "dry_run": dry_run or None, "max_age_hours": max_age_hours, "user_id": user_id, "kind": kind,
+            "status": status, "limit": limit, "source": source,
+        })  # fmt: skip
+        return cast(types.SweepReport, self._ask("POST", "/api/generate/cleanup-stale", params=asked, json=plan))
+
+    def creations(
+        self, *, user_id: str, status: types.Status | None = None, limit: int | None = None, cursor: str | None = None
+    ) -> types.Creations:
+        """A page of a user's creations, the newest first. Nothing is swept. The next page's `cursor` is its `next_cursor`."""
+        asked = query({"user_id": user_id, "status": status, "limit": limit, "cursor": cursor})
+        return cast(types.Creations, self._get("/api/creations", asked))
+
+    def explain(self, creation_id: str) -> types.Explanation:
+        """All about one creation: its ledger, its attempts, its sweeps."""
+        return cast(types.Explanation, self._get(_creation(creation_id)))
+
+    def restore(self, creation_id: str) -> types.Restored:
+        """Makes a draft of a result that came too late, and charges its owner again. Raises `InsufficientTokens`."""
+        return cast(types.Restored, self._post(f"{_creation(creation_id)}/restore"))
+
+    def grant(self, *, user_id: str, tokens: int, key: str) -> types.Granted:
+        """Grants tokens to a user. The same `key` grants once, however often it is sent: give the id of the payment."""
+        return cast(types.Granted, self._post("/api/grants", {"user_id": user_id, "tokens": tokens}, headers=_key(key)))
+
+    def counts(self, *, bands: Iterable[int] | None = None) -> types.Counts:
+        """Active creations by status, kind and age. `bands` are ages in minutes, such as `[30, 60, 1440]`."""
+        asked = query({"bands": None if bands is None else ",".join(map(str, bands))})
+        return cast(types.Counts, self._get("/api/counts", asked))
+
+    def sweeps(self, *, limit: int | None = None, cursor: str | None = None) -> types.Sweeps:
+        """A page of what swept, when, by whom, and what came of it."""
+        return cast(types.Sweeps, self._get("/api/sweeps", query({"limit": limit, "cursor": cursor})))
+
+    def doctor(self) -> types.Diagnosis:
+        """Likely root causes, with their evidence."""
+        return cast(types.Diagnosis, self._get("/api/doctor"))
+
+    def events(
+        self, *, state: Literal["dead", "due"] | None = None, limit: int | None = None, cursor: str | None = None
+    ) -> types.Events:
+        """A page of the events that have not been delivered: the dead letters, or those that are still being tried."""
+        return cast(types.Events, self._get("/api/events", query({"state": state, "limit": limit, "cursor": cursor})))
+
+    def replay(self, *, ids: Iterable[str] | None = None) -> types.Replayed:
+        """Tries dead events again; without `ids`, all of them."""
+        return cast(types.Replayed, self._post("/api/events/replay", {} if ids is None else {"ids": list(ids)}))
+
+    def alive(self) -> types.Alive:
+        """Whether the Worker runs. Needs no credential."""
+        return cast(types.Alive, self._get("/healthz"))
+
+    def ready(self) -> types.Health:
+        """Whether it can do its work, and what is in the way. Needs no credential, and is not repeated."""
+        return cast(types.Health, self._ask("GET", "/readyz", answers=frozenset({503}), patience=0))
+
+    # What owners do, with their own token.
+
+    def drafts(self, *, limit: int | None = None, cursor: str | None = None) -> types.Drafts:
+        """A page of the owner's drafts, swept first, the newest first."""
+        return cast(types.Drafts, self._get("/api/drafts", query({"limit": limit, "cursor": cursor})))
+
+    def active_drafts(self, *, if_none_match: str | None = None) -> tuple[types.ActiveDrafts | None, str]:
+        """What is being generated for the owner, and the answer's ETag. With `if_none_match`, None if it is still that one."""
+        headers = {} if if_none_match is None else {"If-None-Match": if_none_match}
+        response = self._response("GET", "/api/drafts/active", headers=headers)
+        tag = response.headers.get("ETag", "")
+        if response.status_code == 304:
+            return None, tag or if_none_match or ""
+        return cast(types.ActiveDrafts, answer_of(response)), tag
+
+    def publish(self, creation_id: str) -> types.Published:
+        """Publishes a draft of the owner."""
+        return cast(types.Published, self._post(f"{_draft(creation_id)}/publish"))
+
+    def delete_draft(self, creation_id: str) -> types.Deleted:
+        """Deletes a creation of the owner: its prompt and result go, its entries in the ledger stay."""
+        return cast(types.Deleted, self._ask("DELETE", _draft(creation_id)))
+
+    def _get(self, path: str, params: Mapping[str, str] | None = None) -> dict[str, Any]:
+        return self._ask("GET", path, params=params)
+
+    def _post(self, path: str, body: Mapping[str, object] | None = None, **request: Any) -> dict[str, Any]:
+        return self._ask("POST", path, json=body, **request)
+
+    def _ask(self, method: str, path: str, *, answers: frozenset[int] = frozenset(), **request: Any) -> dict[str, Any]:
+        return answer_of(self._response(method, path, answers=answers, **request), answers)
+
+    def _response(self, method: str, path: str, *, patience: float | None = None, **request: Any) -> Any:
+        patience = self._patience if patience is None else patience
+        return ask(method, self._url + path, auth=self._auth, patience=patience, timeout=self._timeout, **request)
+
+
+def _creation(creation_id: str) -> str:
+    return f"/api/creations/{_segment(creation_id)}"
+
+
+def _draft(creation_id: str) -> str:
+    return f"/api/drafts/{_segment(creation_id)}"
+
+
+def _segment(creation_id: str) -> str:
+    # These would be another route's path.
+    if creation_id in ("", ".", ".."):
+        raise ValueError(f"`{creation_id}` is no id of a creation")
+    return quote(creation_id, safe="")
+
+
+def _key(key: str) -> dict[str, str]:
+    if not key.isascii() or not key.isprintable() or not key.strip():
+        raise ValueError(f"`{key}` is no idempotency key: expected 1 to 200 printable characters of ASCII")
+    return {"Idempotency-Key": key}
+
+

@@ -1,0 +1,181 @@
+"""Celery workers and Beat as processes, with a real Redis and the real Worker."""
+
+from __future__ import annotations
+
+import os
+import signal
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from celery import Celery
+from support import Process, World, until
+
+from stale_drafts._redelivery import visibility_timeout, warning
+
+WARNING = "Redis delivers a task a second time after"
+
+
+class Fleet:
+    """A worker of tests/fleet.py with one process, and an app that sends it tasks."""
+
+    def __init__(self, world: World, redis_url: str, launch: Callable[..., Process], paid: Path) -> None:
+        self.world = world
+        self.paid = paid
+        self._launch = launch
+        prefix = f"{uuid.uuid4()}:"
+        self.app = Celery("sender", broker=redis_url)
+        self.app.conf.broker_transport_options = {"global_keyprefix": prefix}
+        self.environment = {
+            "REDIS_URL": redis_url, "PREFIX": prefix, "PAID": str(paid), "STALE_DRAFTS_URL": world.url,
+            "REPORT_TOKEN": world.tokens["report"], "CLEANUP_TOKEN": world.tokens["operator"],
+        }  # fmt: skip
+
+    def start(self, **environment: str) -> Process:
+        arguments = ["worker", "--pool", "prefork", "--concurrency", "1", "--loglevel", "info", "--without-gossip", "--without-mingle"]
+        worker = self._launch("celery", "--app", "fleet", *arguments, **self.environment, **environment)
+        worker.says(" ready.")
+        return worker
+
+    def send(self, creation_id: str, **options: Any) -> str:
+        return str(self.app.send_task("fleet.generate", [creation_id], **options).id)
+
+    def times_paid(self, creation_id: str) -> int:
+        return self.paid.read_text().split().count(creation_id) if self.paid.exists() else 0
+
+    def row(self, creation_id: str) -> dict[str, Any]:
+        return self.world.rows(f"SELECT * FROM stale_drafts_creations WHERE id = '{creation_id}'")[0]
+
+    def settled(self, creation_id: str, status: str, worker: Process) -> dict[str, Any]:
+        until(f"it is {status}", lambda: self.row(creation_id)["status"] == status, said=lambda: worker.log)
+        return self.row(creation_id)
+
+
+@pytest.fixture
+def fleet(world: World, redis_url: str, launch: Callable[..., Process], tmp_path: Path) -> Fleet:
+    return Fleet(world, redis_url, launch, tmp_path / "paid")
+
+
+def test_a_task_generates_or_says_why_not(world: World, fleet: Fleet) -> None:
+    ada = world.user(100)
+    worker = fleet.start()
+    done, refused, broken = (world.create(ada, prompt) for prompt in ("a fox", "a refused fox", "a broken fox"))
+    task_id = fleet.send(done)
+    for creation_id in (refused, broken):
+        fleet.send(creation_id)
+    row = fleet.settled(done, "draft", worker)
+    assert (row["worker"], row["result_url"]) == (task_id, f"https://results.example/{done}")
+    row = fleet.settled(refused, "failed", worker)
+    assert (row["error_code"], row["error"]) == ("provider_rejected", "The prompt was rejected.")
+    row = fleet.settled(broken, "failed", worker)
+    assert (row["error_code"], row["error"]) == ("worker_error", "The worker ran into an error."), "it gives nothing away"
+    assert world.balance(ada) == 90
+    # The policy's half an hour is less than Redis' hour.
+    assert WARNING not in worker.log
+
+
+def test_a_task_that_is_delivered_after_the_refund_pays_for_nothing(world: World, fleet: Fleet) -> None:
+    ada = world.user(10)
+    creation_id = world.create(ada, "a slow fox")
+    worker = fleet.start(VISIBILITY_TIMEOUT="2")
+    fleet.send(creation_id)
+    until("it is under way", lambda: fleet.row(creation_id)["progress"] == 50, said=lambda: worker.log)
+    # The whole worker dies, and nobody acknowledges the task.
+    os.killpg(worker.child.pid, signal.SIGKILL)
+    worker.child.wait()
+    world.wait(2)
+    assert world.operator.mark_stale_creations_as_failed() >= 1
+    assert (world.balance(ada), fleet.times_paid(creation_id)) == (10, 1)
+    again = fleet.start(VISIBILITY_TIMEOUT="2")
+    again.says(f"creation {creation_id}: stopped")
+    assert f"creation {creation_id}: the task is told to stop: the attempt of this fence is over (409)" in again.log
+    assert (world.balance(ada), fleet.times_paid(creation_id)) == (10, 1)
+
+
+def test_a_task_that_is_told_to_stop_stops(world: World, fleet: Fleet) -> None:
+    ada = world.user(10)
+    creation_id = world.create(ada, "a slow fox")
+    worker = fleet.start()
+    fleet.send(creation_id)
+    until("it is under way", lambda: fleet.row(creation_id)["progress"] == 50, said=lambda: worker.log)
+    world.wait(2)
+    assert world.operator.mark_stale_creations_as_failed(max_age_hours=None) >= 1
+    worker.says(f"creation {creation_id}: stopped")
+    # The process is free again.
+    fleet.send(second := world.create(ada))
+    fleet.settled(second, "draft", worker)
+
+
+@pytest.mark.parametrize("running", [False, True])
+def test_a_revoked_task_stops_and_its_owner_is_refunded(world: World, fleet: Fleet, running: bool) -> None:
+    ada = world.user(20)
+    slow, waiting = world.create(ada, "a slow fox"), world.create(ada)
+    worker = fleet.start()
+    first = fleet.send(slow)
+    until("it is under way", lambda: fleet.row(slow)["progress"] == 50, said=lambda: worker.log)
+    second = fleet.send(waiting)
+    fleet.app.control.revoke(second)
+    if running:
+        fleet.app.control.revoke(first, terminate=True)
+        row = fleet.settled(slow, "failed", worker)
+        assert (row["error_code"], row["error"]) == ("revoked", "It was cancelled.")
+    else:
+        world.reporter.fail(slow, fleet.row(slow)["fence"], "done", "enough")
+    row = fleet.settled(waiting, "failed", worker)
+    assert (row["error_code"], world.balance(ada), fleet.times_paid(waiting)) == ("revoked", 20, 0)
+
+
+def test_a_task_that_takes_too_long_or_comes_too_late_is_refunded(world: World, fleet: Fleet) -> None:
+    ada = world.user(20)
+    slow, late = world.create(ada, "a slow fox"), world.create(ada)
+    worker = fleet.start(TIME_LIMIT="2")
+    fleet.send(late, expires=0.001)
+    fleet.send(slow)
+    assert fleet.settled(late, "failed", worker)["error_code"] == "expired"
+    row = fleet.settled(slow, "failed", worker)
+    assert (row["error_code"], row["error"], world.balance(ada)) == ("time_limit", "It took too long.", 20)
+
+
+def test_a_worker_warns_where_redis_would_deliver_a_running_task_again(fleet: Fleet) -> None:
+    worker = fleet.start(VISIBILITY_TIMEOUT="1800")
+    worker.says(
+        f"{WARNING} 1800 s without an acknowledgement (`visibility_timeout`), and a task may run for 1800 s: one that still runs then"
+        ' would run twice (celery/celery#5935). To prevent that, set `broker_transport_options = {"visibility_timeout": 3600}`'
+        " in every process of the app, or a lower `total_hours`."
+    )
+    fleet.start(LONGEST_RUN_HOURS="1").says(f"{WARNING} 3600 s without an acknowledgement (`visibility_timeout`), and a task may run for 3600 s")
+
+
+def test_beat_sweeps(world: World, fleet: Fleet, launch: Callable[..., Process]) -> None:
+    ada = world.user(10)
+    creation_id = world.create(ada)
+    world.wait(2)
+    worker = fleet.start()
+    launch("celery", "--app", "fleet", "beat", "--loglevel", "info", **fleet.environment).says("Sending due task stale-drafts-sweep")
+    row = fleet.settled(creation_id, "failed", worker)
+    assert (row["error"], world.balance(ada)) == ("Generation timeout: Task stuck in pending status for 2.0 hours", 10)
+    worker.says("Auto-cleanup: Marked 1 stale creations as failed")
+
+
+def test_the_boundary_of_the_warning() -> None:
+    assert warning(3_601, 3_600) is None
+    assert warning(3_600, 3_600)
+    assert "a task has no longest time" in (warning(3_600, None) or "")
+
+
+@pytest.mark.parametrize(
+    ("broker", "options", "seconds"),
+    [
+        ("redis://127.0.0.1:1/0", {}, 3_600),
+        ("rediss://127.0.0.1:1/0", {"visibility_timeout": 43_200}, 43_200),
+        ("sentinel://127.0.0.1:1", {"master_name": "main"}, 3_600),
+        ("amqp://127.0.0.1:1", {"visibility_timeout": 1}, None),
+        ("memory://", {}, None),
+    ],
+)
+def test_only_redis_has_the_timeout(broker: str, options: dict[str, Any], seconds: float | None) -> None:
+    app = Celery("any", broker=broker)
+    app.conf.broker_transport_options = options
+    assert visibility_timeout(app) == seconds
