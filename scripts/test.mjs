@@ -92,6 +92,7 @@ const SUITES = {
   examples: {
     before: async () => {
       await build();
+      await native("Building mark-stale-drafts", "-p", "mark-stale-drafts");
       await setupExamples();
     },
     commands: () => [node("tests/examples")],

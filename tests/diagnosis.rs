@@ -329,6 +329,18 @@ fn one_error_dominates_from_five_failures_and_its_percentage_on() {
     assert_eq!(of(5, "quota_exceeded", 3), [""; 0]);
     assert_eq!(of(4, "quota_exceeded", 4), [""; 0]);
     assert_eq!(of(5, GENERATION_TIMEOUT, 5), [""; 0]);
+    // Whose problem it is.
+    let whose = |code: &str| {
+        let top_error = Some((String::from(code), 5));
+        let finding = all(&Evidence { failed: 5, top_error, ..healthy() }).remove(0);
+        (finding.cause, finding.remedy)
+    };
+    let (cause, remedy) = whose("api_key_invalid");
+    assert_eq!(cause, "the provider or its key has a problem: `api_key_invalid`");
+    assert!(remedy.contains("the key"), "{remedy}");
+    let (cause, remedy) = whose("not_queued");
+    assert_eq!(cause, "the app can't reach its queue: `not_queued`");
+    assert!(remedy.contains("Redis"), "{remedy}");
 }
 
 #[test]

@@ -14,6 +14,8 @@ pub const ONE_WINDOW_MS: u64 = 2 * 60_000;
 pub const ONE_TIMEOUT_MS: u64 = 2 * 60_000;
 /// Fewer failures than this say nothing about their cause.
 pub const FEW: u64 = 5;
+/// The code with which an app fails a creation that it could not give to its queue.
+pub const NOT_QUEUED: &str = "not_queued";
 /// From this share on, in percent, one kind dominates.
 pub const DOMINANT_PERCENT: u64 = 80;
 
@@ -219,7 +221,7 @@ fn no_worker(evidence: &Evidence, now: Timestamp) -> Option<Finding> {
     (evidence.waiting > 0 && idle_all && waited > START_EXPECTED_WITHIN_MS && idle_long).then(|| Finding {
         code: "no_worker_running",
         severity: Severity::Critical,
-        cause: String::from("no worker is running"),
+        cause: String::from("no worker is running, or none reaches the queue"),
         evidence: {
             let wait = if evidence.waiting == 1 { "creation waits" } else { "creations wait" };
             let started = idle.map_or(String::from("nothing has ever started"), |idle| {
@@ -227,7 +229,7 @@ fn no_worker(evidence: &Evidence, now: Timestamp) -> Option<Finding> {
             });
             format!("{} {wait}, the longest for {}; {started}", evidence.waiting, Age(waited))
         },
-        remedy: "start the workers, and check that they reach the queue",
+        remedy: "start the workers; if they run, check that the queue's broker does, and that they reach it",
     })
 }
 
@@ -250,13 +252,21 @@ fn dead_worker(evidence: &Evidence, now: Timestamp) -> Option<Finding> {
 fn one_error(evidence: &Evidence, percent: u64) -> Option<Finding> {
     let (code, count) = evidence.top_error.as_ref()?;
     let dominates = evidence.failed >= FEW && share(*count, evidence.failed) >= percent;
+    let (cause, remedy) = if code == NOT_QUEUED {
+        (
+            "the app can't reach its queue",
+            "start the queue's broker, such as Redis, and check that the app reaches it",
+        )
+    } else {
+        ("the provider or its key has a problem", "check the provider's status, the key and its quota")
+    };
     // That time-outs dominate is not a cause: the findings about workers say why.
     (dominates && code != super::GENERATION_TIMEOUT).then(|| Finding {
         code: "one_error_dominates",
         severity: Severity::Warning,
-        cause: format!("the provider or its key has a problem: `{code}`"),
+        cause: format!("{cause}: `{code}`"),
         evidence: format!("{count} of {} failures in the last hour have this code", evidence.failed),
-        remedy: "check the provider's status, the key and its quota",
+        remedy,
     })
 }
 

@@ -60,7 +60,8 @@ pub struct Evidence {
     /// The most frequent kind among the failed ones, how many failed, and how many of that kind ended.
     pub top_kind: Option<(String, u64, u64)>,
     /// Attempts that their worker started once more within the last day, while it was at it: the creation's id, and how long after
-    /// the first start, in ms, as [`Draft::started_again`](super::Draft::started_again) says. The newest first.
+    /// the first start, in ms, as [`Draft::started_again`](super::Draft::started_again) says. The newest first, without those that
+    /// failed at once.
     pub started_again: Vec<(String, u64)>,
     /// The schema that the database has.
     pub schema_version: i64,

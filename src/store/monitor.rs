@@ -8,7 +8,7 @@ use super::creations::DAY_MS;
 use super::sweep::{held, newest_by_cron, suspended};
 use super::typed::{instant_if_any, json_text, json_text_if_any, only, typed, typed_rows};
 use super::{DatabaseError, Param, Row, Statement, json, rows};
-use crate::rules::{Evidence, FEW, SILENT_AFTER_MS, SetAside, Timestamp};
+use crate::rules::{Evidence, FEW, REDELIVERED_AFTER_MS, SILENT_AFTER_MS, SetAside, Timestamp};
 
 /// So many of the newest creations are looked at,
 const NEWEST: u32 = 200;
@@ -63,7 +63,7 @@ const OBSERVE: &str = concat!(
 );
 
 /// One row of numbers; [`Evidence`] says what they mean. What is set aside waits for no worker; where nothing is, as normally, no id
-/// is read to know that.
+/// is read to know that. A start that comes once more and ends in a failure at once was sent in the stead of a run that Celery ended.
 const CAUSES: &str = "WITH
      pending AS MATERIALIZED (
        SELECT count(*) AS n, min(last_sign_of_life) AS since FROM (
@@ -109,7 +109,9 @@ const CAUSES: &str = "WITH
        (SELECT kind FROM kinds) AS kind, (SELECT failed FROM kinds) AS kind_failed, (SELECT n FROM kinds) AS kind_finished,
        (SELECT json_group_array(json_array(creation_id, after_ms)) FROM (
           SELECT creation_id, min(after_ms) AS after_ms FROM (
-            SELECT * FROM stale_drafts_repeated_starts WHERE at >= ?8 ORDER BY at DESC LIMIT ?9)
+            SELECT * FROM stale_drafts_repeated_starts WHERE at >= ?8 ORDER BY at DESC LIMIT ?9) AS again
+          WHERE NOT EXISTS (SELECT 1 FROM stale_drafts_creations AS c WHERE c.id = again.creation_id AND c.attempt = again.attempt
+            AND c.status = 'failed' AND c.sweep_id IS NULL AND c.finished_at <= again.at + ?10)
           GROUP BY creation_id, attempt ORDER BY max(at) DESC)) AS started_again,
        (SELECT max(version) FROM stale_drafts_schema) AS schema_version
      FROM pending, busy, heartbeats";
@@ -186,7 +188,7 @@ pub fn observe(now: Timestamp) -> [Statement; 3] {
 pub fn causes(now: Timestamp) -> Statement {
     let windows = [now.into(), millis(SILENT_AFTER_MS), millis(HOUR_MS)];
     let readable = [now.latest_sign_of_life().into(), Timestamp::EARLIEST_OF_CREATION.into()];
-    let repeated = [now.saturating_sub(DAY_MS).into(), REPEATED.into()];
+    let repeated = [now.saturating_sub(DAY_MS).into(), REPEATED.into(), millis(REDELIVERED_AFTER_MS)];
     let params = windows.into_iter().chain([COUNTED.into(), RECENT.into()]).chain(readable).chain(repeated);
     Statement::new(CAUSES, params.collect::<Vec<_>>())
 }

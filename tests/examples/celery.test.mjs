@@ -3,19 +3,14 @@
 // goes by the real one. What is waited for is a condition, never a time.
 
 import assert from "node:assert/strict";
-import { execFileSync, spawn } from "node:child_process";
+import { execFileSync } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { createServer as createHttpServer } from "node:http";
-import { connect, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, beforeEach, test } from "node:test";
-import { fileURLToPath } from "node:url";
 import { HOUR, JWT_SECRET, NOW, WORKER_TOKEN, start } from "../worker/harness.mjs";
-
-const FOLDER = fileURLToPath(new URL("../../examples/celery", import.meta.url));
-const PYTHON = process.env.CELERY_PYTHON ?? fileURLToPath(new URL("../../target/examples/celery-venv/bin/python", import.meta.url));
-const REDIS = process.env.REDIS_SERVER ?? "redis-server";
+import { CELERY_FOLDER, PYTHON, end, freePort, kill, launch, processes, redis, startRedis, until } from "./harness.mjs";
 
 // How long a rendering takes, and when Redis gives a task whose worker is gone to another one, in seconds. The second is
 // well above the first, so that no task that is still running is given away.
@@ -23,8 +18,6 @@ const RENDER_SECONDS = 6;
 const VISIBILITY_TIMEOUT = 12;
 
 const home = mkdtempSync(join(tmpdir(), "stale-drafts-celery-"));
-/** Every process that was started, so that none outlives the test, however it ends. */
-const processes = [];
 let world;
 let redisPort;
 let environment;
@@ -38,8 +31,7 @@ before(async () => {
   await new Promise((done) => network.listen(0, "127.0.0.1", done));
 
   redisPort = await freePort();
-  launch("redis", REDIS, ["--port", String(redisPort), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", home]);
-  await until("Redis answers", async () => (await redis("PING")) === "+PONG");
+  await startRedis(redisPort, home);
 
   // Nothing else of the machine's environment: a proxy, say, would be asked for addresses of this machine.
   environment = {
@@ -49,21 +41,17 @@ before(async () => {
   };
   celery = startCelery();
   // Flask says which port it was given.
-  const flask = launch("flask", PYTHON, ["-m", "flask", "--app", "app", "run", "--port", "0"]);
+  const flask = run("flask", ["-m", "flask", "--app", "app", "run", "--port", "0"]);
   page = await until("Flask serves", () => flask.log.match(/Running on (http:\/\/127\.0\.0\.1:\d+)/)?.[1]);
   await until("the Celery worker is ready", () => / ready\.$/m.test(celery.log));
 });
 after(async () => {
-  processes.forEach(kill);
-  await Promise.all(processes.map(({ gone }) => gone));
+  await end();
   network.close();
   network.closeAllConnections();
   await world?.stop();
   rmSync(home, { recursive: true, force: true });
 });
-// Also where the test itself is stopped from outside.
-process.once("exit", () => processes.forEach(kill));
-for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => process.exit(1));
 
 beforeEach(async () => {
   [broken, lost] = [() => false, () => false];
@@ -86,67 +74,11 @@ const network = createHttpServer(async (request, response) => {
   response.writeHead(answer.status, { "Content-Type": answer.headers.get("Content-Type") }).end(text);
 });
 
-/** A process group of its own, as a service manager would make it: a kill of the group takes its children too. */
-function launch(name, command, args) {
-  const child = spawn(command, args, { cwd: FOLDER, env: environment ?? process.env, detached: true, stdio: ["ignore", "pipe", "pipe"] });
-  const started = { name, child, log: "", killed: false, ended: false };
-  started.gone = new Promise((done) => {
-    child.on("error", (error) => done((started.log += `${error.message}\n`)));
-    child.on("close", done);
-  }).then(() => { started.ended = true; });
-  for (const stream of [child.stdout, child.stderr]) {
-    stream.setEncoding("utf8");
-    stream.on("data", (text) => { if (process.env.DEBUG) process.stderr.write(text); started.log += text; });
-  }
-  processes.push(started);
-  return started;
-}
-const startCelery = () => launch("celery", PYTHON, ["-m", "celery", "--app", "tasks", "worker", "--pool", "prefork", "--concurrency", "1", "--loglevel", "info"]);
+const run = (name, args) => launch(name, PYTHON, args, { cwd: CELERY_FOLDER, env: environment });
+const startCelery = () => run("celery", ["-m", "celery", "--app", "tasks", "worker", "--pool", "prefork", "--concurrency", "1", "--loglevel", "info"]);
 
-function kill(started) {
-  started.killed = true;
-  try {
-    process.kill(-started.child.pid, "SIGKILL");
-  } catch {
-    // It was never there, or is gone.
-  }
-}
-
-/** Waits until the condition gives something, and gives it back. Says what was waited for, and what the processes said. */
-async function until(what, condition, seconds = 30) {
-  const deadline = Date.now() + seconds * 1_000;
-  for (;;) {
-    const found = await condition();
-    if (found) return found;
-    const lost = processes.find(({ killed, ended }) => ended && !killed);
-    if (lost || Date.now() > deadline) {
-      const said = processes.map(({ name, log }) => `--- ${name}\n${log.slice(-2_000)}`).join("\n");
-      assert.fail(`${lost ? `${lost.name} has ended, so it can't be that` : `in ${seconds} s it did not come to be that`} ${what}\n${said}`);
-    }
-    await new Promise((done) => setTimeout(done, 50));
-  }
-}
-
-function freePort() {
-  return new Promise((done) => {
-    const server = createServer().listen(0, "127.0.0.1", () => {
-      const { port } = server.address();
-      server.close(() => done(port));
-    });
-  });
-}
-
-/** Sends Redis a command, and gives what it answers, as it comes; nothing as long as there is no server. */
-function redis(command) {
-  return new Promise((done) => {
-    const socket = connect(redisPort, "127.0.0.1", () => socket.end(`${command}\r\n`));
-    let answer = "";
-    socket.setEncoding("utf8").on("data", (text) => { answer += text; });
-    socket.on("close", () => done(answer.trimEnd())).on("error", () => {});
-  });
-}
 /** How many tasks Redis has handed out that nobody has acknowledged. */
-const unacknowledged = async () => Number((await redis("ZCARD unacked_index")).slice(1));
+const unacknowledged = async () => Number((await redis(redisPort, "ZCARD unacked_index")).slice(1));
 
 /** A browser of the page: it keeps the cookie, and sends the form with the key that the page gave it. */
 async function browse(user) {

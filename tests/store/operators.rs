@@ -240,6 +240,32 @@ fn what_was_started_once_more_within_a_day_is_evidence_the_newest_first() {
 }
 
 #[test]
+fn what_was_started_once_more_only_to_fail_it_is_no_evidence() {
+    let database = database();
+    let ended = |id: &str, columns: Value| {
+        let mut of = json!({ "status": "failed", "attempt": 2, "error_code": "time_limit", "finished_at": NOW - HOUR + MINUTE });
+        of.as_object_mut().unwrap().extend(row(columns));
+        add(&database, id, of);
+        database.write(&format!(
+            "INSERT INTO stale_drafts_repeated_starts VALUES ({NOW} - {HOUR}, '{id}', 2, 7)"
+        ));
+    };
+    ended("ended", json!({}));
+    assert_eq!(evidence(&database).started_again, []);
+    ended("later", json!({ "finished_at": NOW - HOUR + MINUTE + 1 }));
+    ended("done", json!({ "status": "draft", "error_code": null }));
+    ended("another attempt", json!({ "attempt": 3 }));
+    let timed_out = json!({
+        "error": "it was stuck", "error_code": "generation_timeout", "stuck_status": "processing", "age_ms": 2, "max_age_ms": 1,
+        "rule": "processing", "sweep_id": "1",
+    });
+    ended("timed out", timed_out);
+    let mut again: Vec<_> = evidence(&database).started_again.into_iter().map(|(id, _)| id).collect();
+    again.sort();
+    assert_eq!(again, ["another attempt", "done", "later", "timed out"]);
+}
+
+#[test]
 fn what_is_in_progress_has_started_however_many_are_newer() {
     let database = database();
     add(&database, "works", json!({ "status": "processing", "created_at": LONG_AGO, "started_at": NOW - 7 }));

@@ -37,6 +37,21 @@ const waiting = (minutes, fields = {}) => ({ created_at: T0 - minutes * MINUTE, 
 const working = (minutes, fields = {}) => ({ status: "processing", created_at: T0 - minutes * MINUTE, started_at: T0 - minutes * MINUTE, ...fields });
 const failed = (world, ids, code) => world.all("UPDATE stale_drafts_creations SET status = 'failed', finished_at = ?1, error = 'it failed', error_code = ?2 WHERE id IN (SELECT value FROM json_each(?3))", T0, code, JSON.stringify(ids));
 const event = (world, destinations) => world.all("INSERT INTO stale_drafts_events (id, due_at, destinations, created_at, body) VALUES ('e1', ?1, ?2, ?1, '{}')", T0, destinations);
+/** Each of these videos is started so many minutes before the beginning, beats so many minutes before it, and is started once more by its worker then. */
+async function startedTwice(world, videos) {
+  for (const [n, [minutes, silent]] of videos.entries()) {
+    const [id, worker] = [`v${n}`, `task-${n}`];
+    await at(world, -minutes * MINUTE);
+    await world.create({ id, kind: "video", created_at: T0 - minutes * MINUTE });
+    const { fence } = await world.report(`/${id}/start`, { worker });
+    await at(world, -silent * MINUTE);
+    await world.report(`/${id}/heartbeat`, { fence });
+    await at(world, 0);
+    const again = await world.report(`/${id}/start`, { worker });
+    assert.deepEqual([again.http, again.fence], [200, fence]);
+    await world.report(`/${id}/heartbeat`, { fence });
+  }
+}
 const pause = (world) => world.all("INSERT INTO stale_drafts_controls (name, since, actor, detail) VALUES ('paused', ?, 'anna', 'by an operator')", T0);
 /** An app whose own trigger rejects that one of its creations fails. */
 const REJECTS = "CREATE TRIGGER own BEFORE UPDATE OF status ON stale_drafts_creations WHEN NEW.status = 'failed' AND NEW.id = 'rejected' BEGIN SELECT RAISE(ABORT, 'the app says no'); END";
@@ -253,6 +268,28 @@ const SITUATIONS = [
     name: "one of two workers died",
     set: async (world) => {
       await world.create(...many(3, working(20, { heartbeat_at: T0 - 7 * MINUTE })), ...many(2, working(20, { name: "w", heartbeat_at: T0 })));
+      await cronEachMinute(world, 0, 1);
+    },
+  },
+  {
+    name: "the broker delivers videos again after an hour, while they are being generated",
+    set: async (world) => {
+      await startedTwice(world, [[60, 0], [61.5, 0.5], [10, 0]]);
+      await cronEachMinute(world, 0, 1);
+    },
+    doctor: ["tasks_redelivered"],
+  },
+  {
+    name: "processes of a worker were killed in the middle, and it runs their tasks again at once",
+    set: async (world) => {
+      await startedTwice(world, [[10, 0], [30, 0], [50, 0]]);
+      await cronEachMinute(world, 0, 1);
+    },
+  },
+  {
+    name: "a worker died, and the broker has given its tasks to another one",
+    set: async (world) => {
+      await startedTwice(world, [[60, 20], [60, 20], [61, 20]]);
       await cronEachMinute(world, 0, 1);
     },
   },
