@@ -21,7 +21,8 @@ CREATE TABLE stale_drafts_ledger (
   sweep_id    TEXT,
   tokens      INTEGER NOT NULL CHECK (typeof(tokens) = 'integer' AND abs(tokens) BETWEEN 1 AND 9007199254740991),
   created_at  INTEGER NOT NULL CHECK (typeof(created_at) = 'integer'),
-  CHECK ((type IN ('charge', 'restore')) = (tokens < 0)),
+  -- An import follows the old system's balance, up and down: see docs/import.md.
+  CHECK ((type IN ('charge', 'restore')) = (tokens < 0) OR type = 'grant' AND entry_key GLOB 'import*'),
   CHECK ((type = 'grant') = (creation_id IS NULL)),
   CHECK (type = 'grant' OR entry_key = type || ':' || creation_id),
   CHECK (sweep_id IS NULL OR type = 'refund')

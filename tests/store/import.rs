@@ -24,8 +24,8 @@ fn old_system() -> Sqlite {
     let database = Sqlite::new();
     database.write(block("tables"));
     database.write(&format!(
-        "INSERT INTO import_users VALUES ('ada', 80), ('ben', 0), ('cleo', 0), ('dan', 9007199254740991);
-         INSERT INTO import_creations (id, user_id, kind, prompt, status, tokens, created_at, error, error_code, result_url) VALUES
+        "INSERT INTO stale_drafts_import_users (user_id, tokens) VALUES ('ada', 80), ('ben', 0), ('cleo', 0), ('dan', 9007199254740991);
+         INSERT INTO stale_drafts_import_creations (id, user_id, kind, prompt, status, tokens, created_at, error, error_code, result_url) VALUES
            ('draft', 'ada', 'image', 'a', 'draft', 10, {NOW}, NULL, NULL, 'https://r/1'),
            ('published', 'ada', 'image', 'b', 'published', 10, {NOW}, NULL, NULL, 'https://r/2'),
            ('failed', 'ada', 'image', 'c', 'failed', 10, {NOW}, 'it broke', 'broken', NULL),
@@ -86,7 +86,7 @@ fn an_import_ends_with_the_balances_that_it_began_with() {
             json!(["charge:processing", -30]),
             json!(["import-active:pending", 10]),
             json!(["import-active:processing", 30]),
-            json!(["import:ada", 80]),
+            json!(["import:1:ada", 80]),
         ];
         assert_eq!(database.read(entries), expected, "{run}");
     }
@@ -122,8 +122,8 @@ fn what_comes_in_later_leaves_the_balances_too() {
     database.write(&format!(
         "INSERT INTO stale_drafts_creations (id, user_id, kind, prompt, status, tokens, created_at)
          VALUES ('own', 'ada', 'image', '', 'pending', 5, {NOW});
-         INSERT INTO import_users VALUES ('eve', 7);
-         INSERT INTO import_creations (id, user_id, kind, prompt, status, tokens, error_code) VALUES
+         INSERT INTO stale_drafts_import_users (user_id, tokens) VALUES ('eve', 7);
+         INSERT INTO stale_drafts_import_creations (id, user_id, kind, prompt, status, tokens, error_code) VALUES
            ('own', 'ada', 'image', '', 'pending', 5, NULL), ('later', 'ada', 'image', '', 'processing', 20, NULL),
            ('eves', 'eve', 'image', '', 'pending', 7, NULL), ('long', 'eve', 'image', '', 'failed', 7, '{}')",
         "狐".repeat(300)
@@ -135,18 +135,180 @@ fn what_comes_in_later_leaves_the_balances_too() {
 }
 
 #[test]
-fn an_import_stops_where_it_would_not_end_with_the_old_balances() {
-    for wrong in [
-        "UPDATE import_users SET tokens = -5 WHERE user_id = 'ada'",
-        "UPDATE import_users SET tokens = -95 WHERE user_id = 'ada'",
-        "UPDATE import_creations SET status = 'lost' WHERE id = 'draft'",
+fn an_import_of_what_can_not_be_takes_no_effect() {
+    let database = old_system();
+    assert!(!database.takes("UPDATE stale_drafts_import_users SET tokens = -5 WHERE user_id = 'ada'"));
+    database.write("UPDATE stale_drafts_import_creations SET status = 'lost' WHERE id = 'draft'");
+    database.write("BEGIN");
+    assert!(!database.takes(block("import")));
+    database.write("ROLLBACK");
+    assert_eq!(database.read(BALANCES), [] as [Value; 0]);
+}
+
+/// The old system's tables as they are later.
+fn later(database: &Sqlite, sql: &str) {
+    database.write(block("drop"));
+    database.write(block("tables"));
+    database.write(sql);
+    import(database);
+    let before = database.read("SELECT * FROM stale_drafts_ledger");
+    // The same source again changes nothing.
+    database.write(block("drop"));
+    database.write(block("tables"));
+    database.write(sql);
+    import(database);
+    assert_eq!(database.read("SELECT * FROM stale_drafts_ledger"), before, "{sql}");
+}
+
+/// Ada has brought 70 tokens, and `c`, which costs 10 and is in this status.
+fn one(status: &str) -> Sqlite {
+    let database = Sqlite::new();
+    database.write(block("tables"));
+    database.write(&source(70, status, 1));
+    import(&database);
+    database
+}
+
+fn source(balance: u64, status: &str, refunded: u64) -> String {
+    format!(
+        "INSERT INTO stale_drafts_import_users (user_id, tokens) VALUES ('ada', {balance});
+         INSERT INTO stale_drafts_import_creations (id, user_id, kind, prompt, status, tokens, created_at, started_at, error, refunded)
+         VALUES ('c', 'ada', 'image', 'a fox', '{status}', 10, {NOW}, nullif({NOW}, iif('{status}' = 'pending', {NOW}, 0)),
+           iif('{status}' = 'failed', 'broken', NULL), {refunded})"
+    )
+}
+
+fn balance(database: &Sqlite) -> Value {
+    database.read(BALANCES)[0][1].clone()
+}
+
+fn status(database: &Sqlite) -> Value {
+    database.read("SELECT status FROM stale_drafts_creations WHERE id = 'c'")[0][0].clone()
+}
+
+#[test]
+fn a_creation_that_ends_in_the_old_system_ends_here_too() {
+    for begun in ["pending", "processing"] {
+        for (ended, refunded, old) in [
+            (begun, 1, 70),
+            ("processing", 1, 70),
+            ("draft", 1, 70),
+            ("published", 1, 70),
+            ("failed", 1, 80),
+            ("failed", 0, 70),
+            ("draft", 1, 20),
+            ("failed", 1, 0),
+            ("failed", 1, 500),
+        ] {
+            let database = one(begun);
+            later(&database, &source(old, ended, refunded));
+            assert_eq!((status(&database), balance(&database)), (json!(ended), json!(old)), "{begun}, {ended}, {refunded}");
+            assert_eq!(database.read(block("check")), [] as [Value; 0]);
+            let swept = u64::from(ended == "pending" || ended == "processing");
+            assert_eq!(sweep(&database, 2) as u64, swept);
+            assert_eq!(balance(&database), json!(old + 10 * swept));
+            // The old system deletes it at last.
+            let gone = format!("INSERT INTO stale_drafts_import_users (user_id, tokens) VALUES ('ada', {old})");
+            later(&database, &gone);
+            assert_eq!(balance(&database), json!(old + 10 * swept));
+        }
+    }
+}
+
+#[test]
+fn a_published_draft_is_published_here_too() {
+    let database = one("draft");
+    later(&database, &source(70, "published", 1));
+    assert_eq!((status(&database), balance(&database)), (json!("published"), json!(70)));
+    // A failure of what is over is none of ours, and the check names it.
+    later(&database, &source(80, "failed", 1));
+    assert_eq!((status(&database), balance(&database)), (json!("published"), json!(80)));
+    assert_eq!(database.read(block("check")), [json!(["c", "failed", "published"])]);
+}
+
+#[test]
+fn what_moved_on_here_is_left_alone_and_refunded_once() {
+    for (ended, refunded, old, here) in [
+        // It has its refund from here, and its old balance.
+        ("pending", 1, 70, 80),
+        ("draft", 1, 70, 80),
+        ("failed", 0, 70, 80),
+        // It has been refunded there, so not here.
+        ("failed", 1, 80, 80),
     ] {
-        let database = old_system();
-        database.write(wrong);
-        database.write("BEGIN");
-        assert!(!database.takes(block("import")), "{wrong}");
-        database.write("ROLLBACK");
-        assert_eq!(database.read(BALANCES), [] as [Value; 0], "{wrong}");
+        let database = one("pending");
+        assert_eq!(sweep(&database, 2), 1);
+        assert_eq!(balance(&database), json!(80));
+        later(&database, &source(old, ended, refunded));
+        assert_eq!((status(&database), balance(&database)), (json!("failed"), json!(here)), "{ended}, {refunded}");
+    }
+    // A worker of ours has started it: it is paid for here, and what the old system gave back is there too.
+    let database = one("pending");
+    database.write(&format!(
+        "UPDATE stale_drafts_creations SET status = 'processing', started_at = {NOW}, fence = '1.a', worker = 'w' WHERE id = 'c'"
+    ));
+    later(&database, &source(80, "failed", 1));
+    assert_eq!((status(&database), balance(&database)), (json!("processing"), json!(70)));
+}
+
+#[test]
+fn one_user_who_has_spent_the_tokens_here_stops_nobody_else() {
+    let database = one("pending");
+    database.write(&format!(
+        "INSERT INTO stale_drafts_creations (id, user_id, kind, prompt, status, tokens, created_at)
+         VALUES ('spent', 'ada', 'image', '', 'pending', 65, {NOW})"
+    ));
+    // There, Ada has spent 40 of the 70: 5 are left here.
+    let ben = "; INSERT INTO stale_drafts_import_users (user_id, tokens) VALUES ('ben', 9);
+        INSERT INTO stale_drafts_import_creations (id, user_id, kind, prompt, status, tokens) VALUES
+          ('bens', 'ben', 'image', '', 'pending', 1), ('adas', 'ada', 'image', '', 'pending', 1), ('done', 'ada', 'image', '', 'draft', 1)";
+    later(&database, &(source(30, "failed", 1) + ben));
+    assert_eq!(database.read(BALANCES), [json!(["ada", 5]), json!(["ben", 9])]);
+    assert_eq!(status(&database), "pending");
+    let mut differs: Vec<_> = database.read(block("check")).iter().map(|row| row[0].clone()).collect();
+    differs.sort_by_key(ToString::to_string);
+    assert_eq!(differs, ["ada", "adas", "c"]);
+    // Once it can follow, it does.
+    later(&database, &(source(65, "failed", 1) + ben));
+    assert_eq!(database.read(BALANCES), [json!(["ada", 0]), json!(["ben", 9])]);
+    assert_eq!(database.read(block("check")), [] as [Value; 0]);
+}
+
+#[test]
+fn a_balance_that_would_be_too_large_stops_nobody_else() {
+    let database = old_system();
+    database.write(&format!(
+        "INSERT INTO stale_drafts_import_creations (id, user_id, kind, prompt, status, tokens, created_at)
+         VALUES ('dans', 'dan', 'image', '', 'pending', 1, {NOW})"
+    ));
+    import(&database);
+    let differs: Vec<_> = database.read(block("check")).iter().map(|row| row[0].clone()).collect();
+    assert_eq!(differs, ["dan", "dans"]);
+    assert_eq!(database.read(BALANCES), [json!(["ada", 80]), json!(["ben", 0])]);
+}
+
+#[test]
+fn only_an_import_takes_grants_back() {
+    let database = one("pending");
+    let grant = |key: &str| {
+        format!(
+            "INSERT INTO stale_drafts_ledger (entry_key, user_id, type, tokens, created_at) VALUES ('{key}', 'ada', 'grant', -1, {NOW})"
+        )
+    };
+    assert!(!database.takes(&grant("grant:1")) && !database.takes(&grant("app:import")));
+    assert!(database.takes(&grant("import:2:ada")));
+    invariants_hold(&database);
+}
+
+#[test]
+fn the_document_shows_what_the_command_writes() {
+    for (mark, sql) in [
+        ("tables", include_str!("../../crates/import/src/sql/tables.sql")),
+        ("import", include_str!("../../crates/import/src/sql/import.sql")),
+        ("check", include_str!("../../crates/import/src/sql/check.sql")),
+        ("drop", include_str!("../../crates/import/src/sql/drop.sql")),
+    ] {
+        assert_eq!(block(mark), sql, "{mark}");
     }
 }
 

@@ -4,6 +4,8 @@ use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 use stale_drafts::rules::{Active, MaxAge};
 
+use crate::commands::import::arguments::Import;
+
 const EXIT_CODES: &str = "\
 Exit codes:
   0  done, or nothing to do; for `doctor`: healthy
@@ -12,8 +14,9 @@ Exit codes:
   3  a dry run found stale creations
   4  the credential is missing, or was refused
   5  the Worker can't be reached
-  6  partly done: some creations were skipped or rejected, or the run was stopped
-  7  `doctor` found something critical";
+  6  partly done: some creations were skipped, rejected or unreadable, or the run was stopped
+  7  `doctor` found something critical
+  8  `import verify` found a difference";
 
 /// Marks stuck images and videos as failed, and refunds their tokens.
 ///
@@ -155,6 +158,9 @@ pub enum Command {
     },
     /// Name likely root causes, with their evidence.
     Doctor,
+    /// Bring in users and creations of another system.
+    #[command(subcommand)]
+    Import(Import),
     /// Make a token. The Worker's configuration keeps only its hash.
     Token {
         /// The token's name in the audit.

@@ -19,6 +19,8 @@ pub enum Code {
     PartlyDone = 6,
     /// `doctor` found something critical.
     Unhealthy = 7,
+    /// `import verify` found a difference.
+    Differs = 8,
 }
 
 impl From<Code> for ExitCode {

@@ -74,6 +74,7 @@ fn run(arguments: &Arguments) -> Result<Code, Error> {
         Some(Command::Completions { shell }) => return Ok(commands::completions::completions(*shell)),
         Some(Command::Man) => return commands::completions::man(),
         Some(Command::Token { name, scopes }) => return commands::token::make(name, scopes),
+        Some(Command::Import(command)) => return commands::import::run(command, arguments.json),
         _ => {}
     }
     let api = connection::connect(&arguments.connection)?;
@@ -90,6 +91,6 @@ fn run(arguments: &Arguments) -> Result<Code, Error> {
         Some(Command::Replay { ids, .. }) => commands::events::replay(&api, ids, json),
         Some(Command::Sweeps { page }) => commands::sweeps::run(&api, page, json),
         Some(Command::Doctor) => commands::doctor::run(&api, json),
-        Some(Command::Completions { .. } | Command::Man | Command::Token { .. }) => Ok(Code::Done),
+        Some(Command::Completions { .. } | Command::Man | Command::Token { .. } | Command::Import(_)) => Ok(Code::Done),
     }
 }

@@ -1,0 +1,2 @@
+DROP TABLE stale_drafts_import_users;
+DROP TABLE stale_drafts_import_creations;
