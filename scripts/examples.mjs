@@ -22,20 +22,20 @@ async function redisServer() {
   return path;
 }
 
-/** A virtual environment of Python with what the example asks for; made again when that, or Python, has changed. */
+/** A virtual environment of Python with what the examples ask for; made again when that, or Python, has changed. */
 async function celeryPython() {
   const folder = join(root, "target/examples/celery-venv");
   const python = join(folder, "bin/python");
   const stamp = join(folder, "made-of.txt");
   const base = process.env.PYTHON || "python3";
   const ask = () => capture(base, ["-c", "import sys; print(sys.version, sys.base_prefix); sys.exit(sys.version_info < (3, 10))"]);
-  const lists = ["examples/celery/requirements.txt", "tests/examples/requirements.txt"];
+  const lists = [...["celery", "cloud-run", "django", "fastapi"].map((name) => `examples/${name}/requirements.txt`), "tests/examples/requirements.txt"];
   const requirements = lists.map((list) => readFileSync(join(root, list), "utf8")).join("") + sources();
   const { output, code } = await ask();
   if (code === 1) throw new Help(`${PYTHON}\n  There is ${output.trim()}.`);
   if (code === 0 && existsSync(stamp) && readFileSync(stamp, "utf8") === output + requirements) return python;
 
-  step("Installing the Python packages of the example for Celery, and a parser of metrics (about 20 s)");
+  step("Installing the Python packages of the examples, a parser of metrics and a linter of Dockerfiles (about 30 s)");
   const make = async () => {
     rmSync(folder, { recursive: true, force: true });
     mkdirSync(folder, { recursive: true });

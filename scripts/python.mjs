@@ -8,7 +8,9 @@ import { Help, capture, note, root, sh, step } from "./lib.mjs";
 
 const VERSIONS = ["3.10", "3.11", "3.12", "3.13"];
 const FOLDER = join(root, "target/python");
-const TESTS = "python/tests/requirements.txt";
+const TESTS = join(root, "python/tests/requirements.txt");
+// One Python is enough for them.
+const TYPES = join(root, "python/tests/types.txt");
 const MISSING = "Python 3.10 or newer with its `venv` is missing: the Python package is tested with it. Install it (Debian: python3-venv), or say where it is with PYTHON.";
 const OFFLINE = "This step downloads. Check the network (and any proxy), then run the same command again.";
 
@@ -45,30 +47,37 @@ async function wheel(base) {
   return join(folder, readdirSync(folder).find((name) => name.endsWith(".whl")));
 }
 
-/** A virtual environment for each Python, with the wheel and its extras in it; made again when what is in it, or Python, has changed. */
+/**
+ * A virtual environment for each Python, with the wheel and its extras in it; made again when what is in it, or Python, has changed.
+ * The first one also has what checks the types.
+ */
 export async function setupPython() {
   const environments = [];
+  const made = sources();
   let built;
   for (const [version, base] of await pythons()) {
     const folder = join(FOLDER, `venv-${version}`);
     const python = join(folder, "bin/python");
-    const stamp = join(folder, "made-of.txt");
+    const [stamp, package_] = ["made-of.txt", "package.txt"].map((name) => join(folder, name));
+    const lists = environments.length === 0 ? [TESTS, TYPES] : [TESTS];
     const { output } = await capture(base, ["-c", "import sys; print(sys.version, sys.base_prefix)"]);
-    const made = [output, readFileSync(join(root, TESTS), "utf8"), sources()].join("\n");
+    const rest = [output, ...[...lists, join(root, "python/pyproject.toml")].map((file) => readFileSync(file, "utf8"))].join("\n");
+    const is = (file, text) => existsSync(file) && readFileSync(file, "utf8") === text;
     environments.push([version, python]);
-    if (existsSync(stamp) && readFileSync(stamp, "utf8") === made) continue;
+    if (is(stamp, rest) && is(package_, made)) continue;
     step(`Installing the Python package for Python ${version} (about 20 s)`);
     built ??= await wheel(base);
-    if (!existsSync(stamp)) {
+    const install = (...args) => sh(python, ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-compile", ...args], { help: OFFLINE, quiet: true });
+    if (!is(stamp, rest)) {
       rmSync(folder, { recursive: true, force: true });
       mkdirSync(folder, { recursive: true });
       await sh(base, ["-m", "venv", folder], { help: MISSING, quiet: true });
+      await install(...lists.flatMap((list) => ["-r", list]), `${built}[celery,flask]`);
+      writeFileSync(stamp, rest);
     }
-    const install = (...args) => sh(python, ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", ...args], { help: OFFLINE, quiet: true });
-    await install("-r", join(root, TESTS), `${built}[celery,flask]`);
     // Its version stays the same while it is worked on.
     await install("--force-reinstall", "--no-deps", built);
-    writeFileSync(stamp, made);
+    writeFileSync(package_, made);
   }
   return environments;
 }

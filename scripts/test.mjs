@@ -81,6 +81,13 @@ const SUITES = {
   // Those of a framework's pages are in `npm run proof`.
   frameworks: { before: build, commands: () => [node("tests/package", (name) => name === FRAMEWORKS)] },
   init: { before: build, commands: () => [node("tests/init")] },
+  import: {
+    before: async () => {
+      await build();
+      await native("Building mark-stale-drafts", "-p", "mark-stale-drafts");
+    },
+    commands: () => [node("tests/import")],
+  },
   attach: { before: build, commands: () => [node("tests/attach")] },
   page: {
     before: async () => {

@@ -16,8 +16,8 @@ use common::{NOW, policy, time};
 use serde_json::Value;
 use stale_drafts::rules::{
     Action, Active, Age, Ago, Candidate, Draft, Field, LAGS, Limit, MarkedMessage, MaxAge, Phase, Policy,
-    RetriedMessage, Rule, Setting, Sink, Status, SweepMessage, Timestamp, Unreadable, Verdict, Words, badge,
-    classify, decide,
+    RetriedMessage, Rule, Setting, Sink, Status, SweepMessage, Time, Timestamp, Unreadable, Verdict, Words,
+    badge, classify, decide,
 };
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test;
@@ -359,6 +359,26 @@ fn the_words_of_the_database() {
     assert_eq!(Active::ALL.map(|status| status.to_string()), ["pending", "processing"]);
     let actions = [Action::Fail, Action::Retry].map(|action| (action.as_str(), action.outcome()));
     assert_eq!(actions, [("fail", "failed"), ("retry", "retried")]);
+}
+
+#[cfg_attr(not(target_arch = "wasm32"), test)]
+#[cfg_attr(target_arch = "wasm32", wasm_bindgen_test)]
+fn a_start_that_comes_once_more_while_the_worker_lives() {
+    let ago = |ms: i64| Time::from_millis(NOW - ms);
+    let again = |status, started_at, heartbeat_at| {
+        let draft = Draft { status: Some(status), started_at, heartbeat_at, ..Draft::default() };
+        draft.started_again(now())
+    };
+    let processing = |started, heartbeat| again(Status::Processing, started, heartbeat);
+    // Sooner, an answer was lost.
+    assert_eq!(processing(ago(60_000), Time::Missing), None);
+    assert_eq!(processing(ago(60_001), Time::Missing), Some(60_001));
+    // Longer after its last heartbeat, the first run has died.
+    assert_eq!(processing(ago(90_000), ago(60_000)), Some(90_000));
+    assert_eq!(processing(ago(90_000), ago(60_001)), None);
+    assert_eq!(processing(ago(90_000), Time::Malformed), None);
+    assert_eq!(processing(Time::Missing, ago(1)), None);
+    assert_eq!(again(Status::Failed, ago(90_000), ago(1)), None);
 }
 
 struct Written(String);

@@ -3,19 +3,19 @@
 import logging
 import os
 import threading
+from concurrent.futures import Future
 
-from stale_drafts import Conflict, InvalidRequest, NotFound, StaleDrafts, StaleDraftsError
+from stale_drafts import Conflict, GenerationError, InvalidRequest, Job, NotFound, StaleDrafts, StaleDraftsError, Stopped
 
-from attempt import Attempt, Ended
-from render import Rejected, render
+from render import render
 
 log = logging.getLogger(__name__)
 
 URL = os.environ.get("STALE_DRAFTS_URL", "http://localhost:8787")
 TOKEN = os.environ["STALE_DRAFTS_TOKEN"]
 drafts = StaleDrafts(URL, TOKEN, patience=30)
-# For what may be said while the server stops: Cloud Run gives it 10 seconds.
-hasty = StaleDrafts(URL, TOKEN, patience=4, timeout=(1, 2))
+# For what is said while the server stops: Cloud Run gives it 10 seconds.
+last_words = StaleDrafts(URL, TOKEN, patience=4, timeout=(1, 2))
 
 # So often is a message delivered at most: `--max-delivery-attempts` of the subscription, `--max-attempts` of the queue.
 MAX_DELIVERIES = int(os.environ.get("MAX_DELIVERIES", "0")) or None
@@ -33,22 +33,14 @@ def generate(push):
     if stopping.is_set():
         raise DeliverAgain("the server stops")
     try:
-        attempt = Attempt(hasty, drafts.start(push.creation_id, push.worker))
-        try:
-            url = attempt.result_of(render, stopping)
-        except Rejected as error:
-            fail(drafts, attempt, "provider_rejected", str(error))
-        except Ended:
-            raise
-        except Exception:
-            log.exception("creation %s: the rendering failed", attempt.id)
-            fail(drafts, attempt, "worker_error", "The worker ran into an error.")
-        else:
-            if url is None:
-                hand_back(attempt, push)
-            else:
-                complete(attempt, url)
-    except (Conflict, Ended, NotFound) as error:
+        with Job(drafts, drafts.start(push.creation_id, push.worker)) as job:
+            # A second start gets the answer of the first, even if the owner was refunded since: the first heartbeat knows.
+            if job.stopped:
+                raise Stopped()
+            attempt(job, push)
+    except Stopped:
+        log.warning("creation %s: stopped: the attempt has ended", push.creation_id)
+    except (Conflict, NotFound) as error:
         # Another one has it, the attempt is over, or its owner has gone: a further delivery would learn the same.
         log.warning("creation %s: %s", push.creation_id, error)
     except StaleDraftsError as error:
@@ -57,25 +49,54 @@ def generate(push):
         raise DeliverAgain(str(error)) from None
 
 
-def complete(attempt, url):
+def attempt(job, push):
+    log.info("creation %s: renders, attempt %d", job.id, job.attempt)
     try:
-        drafts.complete(attempt.id, attempt.fence, url)
+        rendering = start_rendering(job)
+        while not rendering.done():
+            if job.stopped:
+                raise Stopped()
+            if stopping.wait(0.1) and not rendering.done():
+                return hand_back(job, push)
+        drafts.complete(job.id, job.fence, rendering.result())
+        log.info("creation %s: completed, attempt %d", job.id, job.attempt)
+    except GenerationError as error:
+        fail(drafts, job, error.code, error.text)
     except InvalidRequest as error:
-        log.error("creation %s: the result is refused: %s", attempt.id, error)
-        fail(drafts, attempt, "worker_error", "The worker ran into an error.")
-    else:
-        log.info("creation %s: completed, attempt %d", attempt.id, attempt.number)
+        log.error("creation %s: the result is refused: %s", job.id, error)
+        fail(drafts, job, "worker_error", "The worker ran into an error.")
+    except (Stopped, StaleDraftsError, DeliverAgain):
+        raise
+    except Exception:
+        log.exception("creation %s: the rendering failed", job.id)
+        fail(drafts, job, "worker_error", "The worker ran into an error.")
 
 
-def hand_back(attempt, push):
+def start_rendering(job):
+    """Renders in a thread, and gives the `Future` of the address."""
+    rendering: Future[str] = Future()
+
+    def run():
+        try:
+            rendering.set_result(render(job))
+        except BaseException as error:
+            rendering.set_exception(error)
+
+    # A daemon: the process can end without it.
+    threading.Thread(target=run, name=f"render-{job.id}", daemon=True).start()
+    return rendering
+
+
+def hand_back(job, push):
     """Gives the message back, so that its next delivery continues this attempt. If there is none, gives back the tokens."""
+    job.stopped = True  # So that the rendering stops at its next step.
     if push.delivery is not None and MAX_DELIVERIES is not None and push.delivery >= MAX_DELIVERIES:
-        fail(hasty, attempt, "worker_stopped", "The server was stopped before this was ready.")
+        fail(last_words, job, "worker_stopped", "The server was stopped before this was ready.")
         return
-    log.warning("creation %s: handed back, attempt %d", attempt.id, attempt.number)
+    log.warning("creation %s: handed back, attempt %d", job.id, job.attempt)
     raise DeliverAgain("the server stops")
 
 
-def fail(client, attempt, code, text):
-    client.fail(attempt.id, attempt.fence, code, text)
-    log.warning("creation %s: failed, %s", attempt.id, code)
+def fail(client, job, code, text):
+    client.fail(job.id, job.fence, code, text)
+    log.warning("creation %s: failed, %s", job.id, code)

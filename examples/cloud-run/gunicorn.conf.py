@@ -11,6 +11,9 @@ threads = int(os.environ.get("CONCURRENCY", "4")) + 1
 # Cloud Run slows an idle instance down, and gunicorn would take that for a hang.
 timeout = 0
 
+# Nobody can reach it in a container, whose user has no home to put it in.
+control_socket_disable = True
+
 # Cloud Run kills 10 seconds after SIGTERM. What is asked by then is answered within these.
 graceful_timeout = 8
 

@@ -11,9 +11,12 @@ from typing import Any
 
 import pytest
 from celery import Celery
+from celery.contrib.testing.worker import start_worker
 from support import Process, World, until
 
+from stale_drafts import Job, StaleDrafts
 from stale_drafts._redelivery import visibility_timeout, warning
+from stale_drafts.celery import GenerationTask, install
 
 WARNING = "Redis delivers a task a second time after"
 
@@ -157,6 +160,37 @@ def test_beat_sweeps(world: World, fleet: Fleet, launch: Callable[..., Process])
     row = fleet.settled(creation_id, "failed", worker)
     assert (row["error"], world.balance(ada)) == ("Generation timeout: Task stuck in pending status for 2.0 hours", 10)
     worker.says("Auto-cleanup: Marked 1 stale creations as failed")
+
+
+def test_a_result_that_could_not_be_reported_is_reported_by_the_next_run(script: Callable[..., Any]) -> None:
+    started = '{"id": "c1", "user_id": "ada", "kind": "image", "prompt": "a fox", "attempt": 1, "fence": "f1", "max_silence_ms": null}'
+    ok: Any = (200, {}, "{}")
+    server = script((200, {}, started), ok, (503, {}, "{}"), (200, {}, started), ok)
+    app = Celery("any", broker=f"memory://{uuid.uuid4()}", backend="cache+memory://")
+    install(app, StaleDrafts(server.url, "token", patience=0))
+    paid = []
+
+    @app.task(base=GenerationTask, shared=False, default_retry_delay=0)
+    def generate(job: Job, size: int) -> str:
+        paid.append(size)
+        return "https://results.example/c1"
+
+    with start_worker(app, pool="solo", perform_ping_check=False):
+        result = generate.delay("c1", size=7)
+        assert until("it is done", result.ready) and result.get() == "https://results.example/c1"
+    verbs = [asked["path"].rsplit("/", 1)[1] for asked in server.asked]
+    assert (verbs, paid) == (["start", "heartbeat", "complete", "start", "complete"], [7])
+
+
+def test_a_task_without_a_client_says_what_is_missing() -> None:
+    app = Celery("any", broker="memory://")
+
+    @app.task(base=GenerationTask, shared=False)
+    def generate(job: Job) -> str:
+        return ""
+
+    with pytest.raises(TypeError, match="expected `stale_drafts.celery.install"):
+        generate.apply(["c1"]).get()
 
 
 def test_the_boundary_of_the_warning() -> None:

@@ -26,11 +26,12 @@ const QUERIES_OF_A_CLAIM: u64 = 3;
 const WAIT_MS: u64 = 30_000;
 /// up to this.
 const MAX_WAIT_MS: u64 = 3_600_000;
-/// What a queue takes at once: bytes and messages a batch, bytes a message. Of each message it counts some 100 bytes of its own.
+/// What a queue takes at once: bytes a batch, bytes a message. Of each message it counts some 100 bytes of its own. A claim never holds
+/// the 100 messages that it takes.
 const QUEUE_BATCH_BYTES: usize = 256_000;
-const QUEUE_BATCH_MESSAGES: usize = 100;
 const QUEUE_MESSAGE_BYTES: usize = 128_000;
 const QUEUE_OVERHEAD_BYTES: usize = 100;
+const _: () = assert!(SIDE_BY_SIDE as u64 * ROUNDS <= 100, "a queue takes 100 messages at once");
 
 /// What is sent.
 #[derive(Clone, Copy, Debug)]
@@ -302,7 +303,7 @@ fn batches(queue: Destination, parcels: &mut [Parcel<'_>]) -> Vec<Vec<usize>> {
         }
         bytes = bytes.saturating_add(size);
         match batches.last_mut() {
-            Some(batch) if bytes <= QUEUE_BATCH_BYTES && batch.len() < QUEUE_BATCH_MESSAGES => batch.push(at),
+            Some(batch) if bytes <= QUEUE_BATCH_BYTES => batch.push(at),
             _ => {
                 batches.push(vec![at]);
                 bytes = size;

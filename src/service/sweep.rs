@@ -367,10 +367,10 @@ impl<D: Database> Run<'_, D> {
         let mut reason = String::new();
         let mut stopped = Ok(());
         while let Some(part) = parts.pop_front().filter(|part| !part.is_empty()) {
-            // Those that are failed come first.
+            // Those that are failed come first. Only the whole is of both sorts: it is split between them.
             let retries = part.partition_point(|step| step.action() == Action::Fail);
             let mixed = 0 < retries && retries < part.len();
-            if part.len() < steps.len() && !self.may_ask(if mixed { STATEMENTS * 2 } else { STATEMENTS }) {
+            if part.len() < steps.len() && !self.may_ask(STATEMENTS) {
                 if in_turn > 0 && in_turn.saturating_add(part.len()) > self.rows_of_a_turn() {
                     wait = wait.saturating_add(TURN_MS.into());
                     in_turn = 0;

@@ -444,13 +444,16 @@ pub fn stale_of_user(
     )
 }
 
+/// A cutoff before which nothing is.
+const NEVER: i64 = -1;
+
 /// The cutoffs of every limit of the policy: stale is a last sign of life before the cutoff, and for the phase `total` a
 /// worker's beginning before it. `{"kinds": {phase: [[kind, cutoff], …]}, "others": {phase: cutoff}, "limits_total": …}`. `never`,
 /// and what the filter leaves out, is −1.
 pub(super) fn cutoffs(policy: &Policy, filter: Filter<'_>, now: Timestamp) -> String {
     let cutoff = |status, kind: &str, limit| match limit {
-        _ if !filter.matches(status, kind) => -1,
-        Limit::Never => -1,
+        _ if !filter.matches(status, kind) => NEVER,
+        Limit::Never => NEVER,
         Limit::After(max_age) => signed(now.as_millis().saturating_sub(max_age.as_millis())),
     };
     let named: Vec<_> = policy.kinds().chain(filter.kind).collect();
@@ -460,7 +463,7 @@ pub(super) fn cutoffs(policy: &Policy, filter: Filter<'_>, now: Timestamp) -> St
     let mut add = |phase: &str, limit: &dyn Fn(&str) -> i64| {
         let of_kinds = named.iter().map(|kind| serde_json::json!([kind, limit(kind)])).collect();
         kinds.insert(phase.to_owned(), serde_json::Value::Array(of_kinds));
-        others.insert(phase.to_owned(), if filter.kind.is_some() { -1 } else { limit("") }.into());
+        others.insert(phase.to_owned(), if filter.kind.is_some() { NEVER } else { limit("") }.into());
     };
     for phase in Phase::ALL {
         add(phase.as_str(), &|kind| cutoff(phase.status(), kind, policy.limit_in(phase, kind).0));

@@ -237,6 +237,27 @@ test("on a terminal it asks before it marks more than a handful", async () => {
   assert.equal(await world.status("d5"), "failed");
 });
 
+test("what is held is carried out by nobody but who has seen it", async () => {
+  await world.create(stale("a"), stale("b"));
+  await world.all("INSERT INTO stale_drafts_controls (name, since, actor, detail) VALUES ('paused', ?, 'anna', '')", NOW);
+  const held = "sweeping is paused by `anna`";
+  for (const args of [[], ["--yes"], ["--policy", "--yes"]]) {
+    const { code, out, err } = await run(...args);
+    assert.deepEqual([code, out, err], [1, "", `error: nothing was changed: ${held}; \`--dry-run\` shows the plan, and \`--apply\` applies it\n`]);
+  }
+  assert.equal((await onTerminal(["--yes"])).code, 1);
+  const asked = await onTerminal(["--limit", "1"], "n");
+  assert.match(asked.plain, new RegExp(`suspended: ${held}\n1 creation of 1 user will be marked failed.*Continue\\? \\[y/N\\].*Nothing was changed`, "s"));
+  assert.deepEqual([await world.status("a"), await world.status("b")], ["pending", "pending"]);
+  assert.equal((await onTerminal(["--limit", "1"], "y")).code, 0);
+  const preview = await run("--dry-run");
+  assert.ok(preview.err.startsWith(`suspended: ${held}\n`), preview.err);
+  assert.deepEqual([(await run("--apply", preview.err.match(/--apply (\w+)/)[1])).code, await world.status("a"), await world.status("b")], [0, "failed", "failed"]);
+  await world.all("DELETE FROM stale_drafts_controls");
+  // Where nothing is stale, nothing is held.
+  assert.equal((await run("--yes")).code, 0);
+});
+
 test("its tables fit 80 columns, with long ids too, and colours respect NO_COLOR", async () => {
   await world.create(stale("01890a5d-ac96-774b-bcce-b302099a8057", { user_id: "ada", kind: "video", status: "processing", started_at: NOW - 2 * DAY }), stale("short"));
   for (const args of [["--dry-run"], ["count"], ["list", "--user", "ada"], ["explain", "short"], ["doctor"]]) {

@@ -4,8 +4,7 @@
 
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { existsSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { after, before, test } from "node:test";
 import { fileURLToPath } from "node:url";
@@ -18,11 +17,10 @@ const BIN = dirname(PYTHON);
 const DOCKERFILE = readFileSync(join(FOLDER, "Dockerfile"), "utf8");
 /** How long a rendering takes, in seconds. */
 const RENDER_SECONDS = 4;
-/** Cloud Run kills so long after SIGTERM. */
-const GRACE_MS = 10_000;
+/** Cloud Run kills 10 seconds after SIGTERM. The machine of a test may be busy with others. */
+const GRACE_MS = 30_000;
 const MAX_DELIVERIES = 3;
 
-const home = mkdtempSync(join(tmpdir(), "stale-drafts-cloud-run-"));
 let world;
 let server;
 
@@ -34,15 +32,14 @@ before(async () => {
 after(async () => {
   await killAll();
   await world?.stop();
-  rmSync(home, { recursive: true, force: true });
 });
 
-/** Starts the command of the Dockerfile as Cloud Run would: with a port, as one process that gets the signals. */
+/** Starts the command of the Dockerfile as Cloud Run would: with a port, as one process that gets the signals, of a user without a home. */
 async function container(environment = {}) {
   const [command, ...args] = JSON.parse(DOCKERFILE.match(/^CMD (\[.*\])$/m)[1]);
   const port = await freePort();
   const env = {
-    PATH: `${BIN}:${process.env.PATH}`, HOME: home, PORT: String(port), PYTHONUNBUFFERED: "1", PYTHONDONTWRITEBYTECODE: "1",
+    PATH: `${BIN}:${process.env.PATH}`, HOME: "/nonexistent", PORT: String(port), PYTHONUNBUFFERED: "1", PYTHONDONTWRITEBYTECODE: "1",
     STALE_DRAFTS_URL: String(await world.url()), STALE_DRAFTS_TOKEN: WORKER_TOKEN,
     RENDER_SECONDS: String(RENDER_SECONDS), MAX_DELIVERIES: String(MAX_DELIVERIES), ...environment,
   };
@@ -94,7 +91,7 @@ async function stop(started) {
 }
 
 async function sound() {
-  assert.ok(!server.log.includes("Traceback"), server.log);
+  assert.doesNotMatch(server.log, /Traceback|\[ERROR\]/);
   assert.deepEqual(await world.wrongBalances(), [], "each balance is the sum of its ledger");
 }
 
@@ -121,7 +118,7 @@ test("a push of Pub/Sub generates, with signs of life; the same one again, or an
   const done = await row(id);
   assert.deepEqual([done.status, done.result_url, done.attempt, done.fence], ["draft", `https://results.example/${id}`, 1, begun.fence]);
   assert.deepEqual(await inLedger(id), [["charge", -10]]);
-  assert.equal(server.log.split(`creation ${id}: completed, attempt 1`).length - 1, 1, "it was rendered once");
+  for (const what of ["renders", "completed"]) assert.equal(server.log.split(`creation ${id}: ${what}, attempt 1`).length - 1, 1, `it ${what} once`);
   await sound();
 });
 
@@ -183,7 +180,7 @@ for (const [name, make] of [["Pub/Sub", message], ["Cloud Tasks", task]]) {
     assert.deepEqual(await answer, { status: 503, text: '{"error":"the server stops"}\n' });
     assert.equal(await ended, 0, `it left by itself, in time:\n${slow.log}`);
     assert.ok(slow.log.includes(`creation ${id}: handed back, attempt 1`), slow.log);
-    assert.ok(!slow.log.includes("Traceback"), slow.log);
+    assert.doesNotMatch(slow.log, /Traceback|\[ERROR\]/);
     const between = await row(id);
     assert.deepEqual([between.status, between.attempt, between.fence], ["processing", 1, fence], "nothing is lost, and nobody has waited");
     await sound();
@@ -231,6 +228,7 @@ test("SIGKILL in the middle: it times out and is refunded, once; the next delive
   await world.cron();
   assert.deepEqual(await row(id), failed, "nothing has changed");
   assert.deepEqual(await inLedger(id), [["charge", -80], ["refund", 80]], "it was refunded once");
-  assert.ok(!server.log.includes("completed"), server.log);
+  assert.ok(server.log.includes(`creation ${id}: stopped: the attempt has ended`), server.log);
+  assert.ok(!server.log.includes(`creation ${id}: renders`), "it has paid for nothing");
   await sound();
 });

@@ -1,13 +1,13 @@
-// Processes of an example, that none outlives its test, and waiting for a condition.
+// Processes of an example, that none outlives its test. What is waited for is a condition, never a time.
 
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { createServer } from "node:net";
 
 /** Every process that was started. */
-const processes = [];
+export const processes = [];
 // Also where the test itself is stopped from outside.
-process.once("exit", () => processes.forEach(kill));
+process.once("exit", () => processes.forEach((started) => kill(started)));
 for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => process.exit(1));
 
 /**

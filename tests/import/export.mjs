@@ -1,4 +1,4 @@
-// Makes tests/import/fixtures by Google's emulator, which writes the same files as `gcloud firestore export`, and answers as the
+// Makes tests/import/fixtures/small by Google's emulator, which writes the same files as `gcloud firestore export`, and answers as the
 // REST API does:
 //
 //   gcloud emulators firestore start --host-port=localhost:8099
@@ -34,12 +34,12 @@ for (let at = 0; at < documents.length; at += 100) {
 const folder = mkdtempSync(join(tmpdir(), "export-"));
 await call("POST", "/emulator/v1/projects/p:export", { database: "projects/p/databases/(default)", export_directory: folder });
 const [made] = readdirSync(folder);
-const target = fileURLToPath(new URL("fixtures/managed", import.meta.url));
+const target = fileURLToPath(new URL("fixtures/small/managed", import.meta.url));
 rmSync(target, { recursive: true, force: true });
 cpSync(join(folder, made ?? "."), target, { recursive: true });
 rmSync(folder, { recursive: true });
 
-const fixture = (name, text) => writeFileSync(fileURLToPath(new URL(`fixtures/${name}`, import.meta.url)), text);
+const fixture = (name, text) => writeFileSync(fileURLToPath(new URL(`fixtures/small/${name}`, import.meta.url)), text);
 const DOCUMENTS = "/v1/projects/p/databases/%28default%29/documents";
 const pages = [];
 for (const collection of ["users", "creations", "people", "people/person-0/works", "people/person-1/works"]) {

@@ -9,7 +9,7 @@ import { fileURLToPath } from "node:url";
 export const root = fileURLToPath(new URL("../..", import.meta.url));
 export const COMMAND = join(root, "target/debug/mark-stale-drafts");
 export const WRANGLER = join(root, "node_modules/.bin/wrangler");
-export const fixture = (name) => join(root, "tests/import/fixtures", name);
+export const fixture = (name) => join(root, "tests/import/fixtures/small", name);
 
 /** The mapping of docs/import.md, which is that of the data here. */
 export const MAPPING = readFileSync(join(root, "docs/import.md"), "utf8").match(/^```json mapping\n(.*?)^```$/ms)[1];

@@ -202,13 +202,18 @@ fn a_creation_that_ends_in_the_old_system_ends_here_too() {
         ] {
             let database = one(begun);
             later(&database, &source(old, ended, refunded));
-            assert_eq!((status(&database), balance(&database)), (json!(ended), json!(old)), "{begun}, {ended}, {refunded}");
+            assert_eq!(
+                (status(&database), balance(&database)),
+                (json!(ended), json!(old)),
+                "{begun}, {ended}, {refunded}"
+            );
             assert_eq!(database.read(block("check")), [] as [Value; 0]);
             let swept = u64::from(ended == "pending" || ended == "processing");
             assert_eq!(sweep(&database, 2) as u64, swept);
             assert_eq!(balance(&database), json!(old + 10 * swept));
             // The old system deletes it at last.
-            let gone = format!("INSERT INTO stale_drafts_import_users (user_id, tokens) VALUES ('ada', {old})");
+            let gone =
+                format!("INSERT INTO stale_drafts_import_users (user_id, tokens) VALUES ('ada', {old})");
             later(&database, &gone);
             assert_eq!(balance(&database), json!(old + 10 * swept));
         }
@@ -240,7 +245,11 @@ fn what_moved_on_here_is_left_alone_and_refunded_once() {
         assert_eq!(sweep(&database, 2), 1);
         assert_eq!(balance(&database), json!(80));
         later(&database, &source(old, ended, refunded));
-        assert_eq!((status(&database), balance(&database)), (json!("failed"), json!(here)), "{ended}, {refunded}");
+        assert_eq!(
+            (status(&database), balance(&database)),
+            (json!("failed"), json!(here)),
+            "{ended}, {refunded}"
+        );
     }
     // A worker of ours has started it: it is paid for here, and what the old system gave back is there too.
     let database = one("pending");

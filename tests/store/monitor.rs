@@ -56,6 +56,8 @@ fn what_is_observed() {
         Some(Suspension::Paused { actor: String::from("ops"), since: at(NOW - 5) })
     );
     assert_eq!((checked.as_str(), firing.len(), evidence.overdue), ("anna", 0, None));
+    // The schema is what a statement finds that asks for it: nothing is said of it before.
+    assert_eq!(evidence.schema_version, evidence.expected_schema_version);
 }
 
 #[test]

@@ -2,7 +2,9 @@
 
 use serde_json::{Value, json};
 use stale_drafts::rules::Evidence;
-use stale_drafts::store::{self, ActiveBand, Dashboard, Observed, Rates, Rolled, Row, SetAsideRow};
+use stale_drafts::store::{
+    self, ActiveBand, AttemptRow, Dashboard, Observed, Rates, Rolled, Row, SetAsideRow,
+};
 
 use crate::sqlite::Sqlite;
 use crate::{HOUR, LONG_AGO, MINUTE, NOW, add, at, database, now, policy, row};
@@ -75,7 +77,8 @@ fn everything_about_one_creation() {
         sweep(&database, id, "cron", NOW, None);
     }
     database.write(
-        "INSERT INTO stale_drafts_attempts (creation_id, attempt, outcome, finished_at, sweep_id) VALUES ('c', 1, 'retried', 1, '1');
+        "INSERT INTO stale_drafts_attempts (creation_id, attempt, outcome, started_at, heartbeat_at, finished_at, sweep_id)
+         VALUES ('c', 1, 'retried', 'yesterday', 7, 9, '1');
          INSERT INTO stale_drafts_events (id, due_at, destinations, created_at, creation_id, body)
          VALUES ('e1', 1, 1, 1, 'c', '{}'), ('e2', 1, 1, 1, 'another', '{}')",
     );
@@ -86,7 +89,10 @@ fn everything_about_one_creation() {
     // A creation that is brought in failed is refunded at once, by the database's clock.
     assert_eq!(column(&ledger, "entry_key"), ["charge:c", "refund:c"]);
     assert_eq!(column(&sweeps, "id"), ["1", "2"]);
-    assert_eq!(column(&attempts, "attempt"), [1]);
+    let [attempt] = store::typed_rows::<AttemptRow>(attempts).unwrap().try_into().unwrap();
+    // What an app wrote that is no time is none.
+    let times = (attempt.started_at, attempt.heartbeat_at, attempt.finished_at);
+    assert_eq!((attempt.attempt, times), (1, (None, Some(7), Some(9))));
     assert_eq!(column(&events, "id"), ["e1"]);
     assert_eq!(set_aside, []);
 }
@@ -190,6 +196,11 @@ fn the_evidence_of_a_diagnosis() {
     let mut imported = ended("image", Some("generation_timeout"), 0);
     imported.as_object_mut().unwrap().extend(row(json!({ "settled_elsewhere": 1 })));
     add(&database, "imported", imported);
+    let mut timed_out = ended("image", Some("generation_timeout"), 0);
+    timed_out.as_object_mut().unwrap().extend(row(json!({
+        "error": "it was stuck", "stuck_status": "pending", "age_ms": 2, "max_age_ms": 1, "rule": "pending", "sweep_id": "1",
+    })));
+    add(&database, "timed out", timed_out);
     add(&database, "done", ended("video", None, HOUR));
     add(&database, "done long ago", ended("video", None, HOUR + 1));
     let version = store::SCHEMA_VERSION;
@@ -202,8 +213,9 @@ fn the_evidence_of_a_diagnosis() {
         silent: 3,
         silent_between: Some((at(NOW - 7 * MINUTE), at(NOW - 5 * MINUTE))),
         unreadable: 3,
-        finished: 7,
-        failed: 6,
+        finished: 8,
+        failed: 7,
+        timed_out: 1,
         top_error: Some((String::from("broken"), 3)),
         top_kind: Some((String::from("video"), 4, 5)),
         schema_version: version,

@@ -308,6 +308,35 @@ fn what_the_database_rejects_is_found_by_halves_and_set_aside() {
 }
 
 #[test]
+fn the_first_transaction_is_tried_whatever_was_asked_before() {
+    let database = database();
+    add_stale(&database, &["a"]);
+    let report = sweep(&database, SweepRequest { max_queries: 0, ..request(&Policy::default()) });
+    assert_eq!((ids(&report.failed), report.more), (vec!["a"], false));
+}
+
+#[test]
+fn what_is_failed_and_what_is_retried_are_told_apart_first() {
+    let policy = policy(&[(&["attempts"], 2.0)]);
+    let swept = |attempts: [u32; 4]| {
+        let database = database();
+        for (id, attempt) in ["bad", "b", "c", "d"].into_iter().zip(attempts) {
+            add(&database, id, json!({ "created_at": NOW - 2 * HOUR, "attempt": attempt }));
+        }
+        refuse(&database, "bad");
+        let watched = Watched::new(&database, whatever);
+        let report = try_sweep(&watched, request(&policy)).unwrap();
+        assert_eq!((report.rejected.len(), report.failed.len() + report.retried.len()), (1, 3));
+        watched.lengths()
+    };
+    // Select; both sorts in one; the one that is failed, the three that are retried; set aside; end.
+    assert_eq!(swept([2, 1, 1, 1]), [1, 6, 3, 3, 1, 1]);
+    // Of one sort, they are halved.
+    assert_eq!(swept([1, 1, 1, 1]), [1, 3, 3, 3, 3, 3, 1, 1]);
+    assert_eq!(swept([2, 2, 2, 2]), [1, 3, 3, 3, 3, 3, 1, 1]);
+}
+
+#[test]
 fn a_sweep_tries_a_bounded_number_of_statements_and_sets_the_rest_aside_for_less_long() {
     let database = database();
     let names: Vec<_> = (0..64).map(|at| format!("{at:02}")).collect();
@@ -330,6 +359,23 @@ fn a_sweep_tries_a_bounded_number_of_statements_and_sets_the_rest_aside_for_less
     add_stale(&database, &["behind"]);
     let next = sweep(&database, SweepRequest { sweep_id: "2", limit: 10, ..request(&policy) });
     assert_eq!((ids(&next.failed), next.more), (vec!["behind"], false));
+}
+
+#[test]
+fn what_is_set_aside_together_comes_back_by_as_many_as_a_sweep_tells_apart() {
+    let database = database();
+    add_stale(&database, &["a", "b", "c", "d", "e", "f", "g", "h"]);
+    database.write(
+        "CREATE TRIGGER refuse BEFORE UPDATE ON stale_drafts_creations BEGIN SELECT RAISE(ABORT, 'no'); END",
+    );
+    let policy = Policy::default();
+    let watched = Watched::new(&database, whatever);
+    try_sweep(&watched, SweepRequest { max_queries: 30, ..request(&policy) }).unwrap();
+    // Select; eight, two fours, four twos, two ones; set aside; end. A sweep with 30 queries tells 5 of them apart.
+    assert_eq!(watched.lengths(), [1, 3, 3, 3, 3, 3, 3, 3, 3, 3, 1, 1]);
+    let turns =
+        database.read(&format!("SELECT until - {NOW}, count(*) FROM stale_drafts_rejected GROUP BY 1"));
+    assert_eq!(turns, [json!([5 * MINUTE, 5]), json!([6 * MINUTE, 1]), json!([HOUR, 2])]);
 }
 
 /// However the rejected rows lie among the others, each sweep finds some of them, and the others are failed.
@@ -662,6 +708,22 @@ fn a_circuit_breaker_holds_a_sweep_of_one_user_and_nobody_elses() {
 }
 
 #[test]
+fn an_open_circuit_breaker_holds_one_users_few_as_well() {
+    let policy = Policy::default();
+    for (source, user_id) in
+        [(Source::Page, Some("anna")), (Source::Endpoint, Some("anna")), (Source::Page, None)]
+    {
+        let database = database();
+        add_stale(&database, &["a"]);
+        database.one(store::hold("circuit_breaker", None, "many", now()));
+        let report = sweep(&database, SweepRequest { source, user_id, breaker: BREAKER, ..request(&policy) });
+        let held = Some(Suspension::BreakerOpen { detail: String::from("many") });
+        assert_eq!((report.failed.len(), report.suspended), (0, held));
+        assert_eq!(controls(&database), [json!(["circuit_breaker", "many"])]);
+    }
+}
+
+#[test]
 fn a_share_holds_by_the_number_of_active_ones() {
     let policy = Policy::default();
     let breaker = Some(CircuitBreaker { creations: 100, percent: 60, at_least: 2 });
@@ -779,8 +841,10 @@ fn a_plan_is_at_most_one_transaction() {
     let database = database();
     let names: Vec<_> = (0..=MAX_ROWS).map(|at| at.to_string()).collect();
     let plan: Vec<_> = names.iter().map(|id| planned(id, 0)).collect();
-    let report = sweep(&database, SweepRequest { planned: Some(&plan), ..request(&policy) });
-    assert_eq!((report.examined, report.skipped.len(), report.more), (MAX_ROWS, MAX_ROWS as usize, true));
+    for (plan, more) in [(&plan[..], true), (&plan[1..], false)] {
+        let report = sweep(&database, SweepRequest { planned: Some(plan), ..request(&policy) });
+        assert_eq!((report.examined, report.skipped.len(), report.more), (MAX_ROWS, MAX_ROWS as usize, more));
+    }
 }
 
 #[test]
@@ -796,4 +860,16 @@ fn what_moves_on_between_the_select_and_the_write_is_left_alone_and_counted() {
     let report = try_sweep(&watched, request(&Policy::default())).unwrap();
     assert_eq!((ids(&report.failed), report.raced, report.refunded_tokens), (vec!["b"], 1, 5));
     assert_eq!(database.read("SELECT failed, raced FROM stale_drafts_sweeps"), [json!([1, 1])]);
+}
+
+#[test]
+fn a_page_takes_no_more_queries_than_on_the_free_plan() {
+    let allowed = [
+        (Source::Page, 1_000),
+        (Source::Page, 50),
+        (Source::Cron, 1_000),
+        (Source::Cron, 50),
+        (Source::Cron, 10),
+    ];
+    assert_eq!(allowed.map(|(source, queries)| max_queries(source, queries)), [30, 30, 980, 30, 0]);
 }

@@ -326,6 +326,9 @@ fn a_column_that_is_renamed_is_an_error_that_names_it() {
     let [sweep] = store::typed_rows::<SweepRow>(rows()).unwrap().try_into().unwrap();
     assert_eq!((sweep.id.as_str(), sweep.source.as_str(), sweep.examined, sweep.more), (ID, "tool", 9, true));
     assert_eq!((sweep.actor.as_deref(), sweep.error), (Some("ops"), None));
+    let mut idle = rows();
+    idle[0].insert(String::from("more"), json!(0));
+    assert!(!store::typed_rows::<SweepRow>(idle).unwrap()[0].more);
     for column in ["error", "rejected", "actor"] {
         let mut rows = rows();
         rows[0].remove(column);

@@ -4,11 +4,13 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
-import { CLEANUP_TOKEN, HOUR, MINUTE, NOW, start } from "./harness.mjs";
+import { CLEANUP_TOKEN, HOUR, MINUTE, NOW, WORKER_TOKEN, start } from "./harness.mjs";
 
 const ROUTES = [...readFileSync(new URL("../../src/worker/routes/mod.rs", import.meta.url), "utf8").matchAll(/\.route\("([^"]+)", get\(/g)].map(([, path]) => path);
 /** The lists of users sweep what is stale of their owner, and the monitor runs beside them: docs/deployment.md. */
 const OF_USERS = ["/drafts", "/api/drafts", "/api/drafts/active"];
+/** What workers ask, with their own credential. */
+const OF_WORKERS = ["/api/policy"];
 const OPERATOR = { Authorization: `Bearer ${CLEANUP_TOKEN}` };
 
 /** Every row of every table. */
@@ -45,7 +47,8 @@ test("no GET of an operator, and none that anybody may ask, writes a row", async
     for (const route of ROUTES.filter((path) => !OF_USERS.includes(path))) {
       for (const method of ["GET", "HEAD"]) {
         const path = route.replace("{id}", "stale") + (route === "/api/creations" ? "?user_id=ada" : "");
-        const { status } = await world.fetch(path, { method, headers: OPERATOR });
+        const headers = OF_WORKERS.includes(route) ? { Authorization: `Bearer ${WORKER_TOKEN}` } : OPERATOR;
+        const { status } = await world.fetch(path, { method, headers });
         assert.ok([200, 303, 503].includes(status), `${method} ${path}: ${status}`);
         await settle();
         assert.deepEqual(await everything(world), before, `${method} ${path}`);

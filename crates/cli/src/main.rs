@@ -91,6 +91,8 @@ fn run(arguments: &Arguments) -> Result<Code, Error> {
         Some(Command::Replay { ids, .. }) => commands::events::replay(&api, ids, json),
         Some(Command::Sweeps { page }) => commands::sweeps::run(&api, page, json),
         Some(Command::Doctor) => commands::doctor::run(&api, json),
-        Some(Command::Completions { .. } | Command::Man | Command::Token { .. } | Command::Import(_)) => Ok(Code::Done),
+        Some(Command::Completions { .. } | Command::Man | Command::Token { .. } | Command::Import(_)) => {
+            Ok(Code::Done)
+        }
     }
 }

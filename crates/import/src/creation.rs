@@ -44,7 +44,7 @@ pub struct User {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Read {
     /// A creation.
-    Creation(Creation),
+    Creation(Box<Creation>),
     /// A user's balance.
     User(User),
     /// It is in another collection.
@@ -95,13 +95,17 @@ impl<'a> Reader<'a> {
     ///
     /// [`Unreadable`] with the document's path, what is wrong, and what would be right.
     pub fn read(&mut self, document: &Document) -> Result<Read, Unreadable> {
-        let pattern = |pattern: &Option<String>| pattern.as_deref().and_then(|pattern| matches(pattern, document.collection()));
+        let pattern = |pattern: &Option<String>| {
+            pattern.as_deref().and_then(|pattern| matches(pattern, document.collection()))
+        };
         let reader = One { mapping: self.mapping, document };
         let read = if let Some(owner) = pattern(&self.mapping.collection) {
             reader.creation(owner).and_then(|creation| {
                 let is_new = self.creations.is_new(&creation.id);
-                let again = || format!("there was a creation with the id `{}` before: expected each once", creation.id);
-                if is_new { Ok(Read::Creation(creation)) } else { Err(again()) }
+                let again = || {
+                    format!("there was a creation with the id `{}` before: expected each once", creation.id)
+                };
+                if is_new { Ok(Read::Creation(Box::new(creation))) } else { Err(again()) }
             })
         } else if let Some(owner) = pattern(&self.mapping.users) {
             reader.user(owner).and_then(|user| self.user(user))
@@ -149,9 +153,11 @@ impl One<'_> {
         if matches!(id.as_str(), "." | ".." | "active") {
             return Err(format!("`{id}` can't be an id here: it means something else in an address"));
         }
-        let user_id = match owner {
+        let in_path =
+            owner.or_else(|| self.value(Field::UserId).1.is_none().then(|| self.parent()).flatten());
+        let user_id = match in_path {
             Some(owner) => name(owner).map_err(|reason| format!("the owner in the path {reason}"))?,
-            None => self.name(Field::UserId)?,
+            None => self.user_by_path(self.name(Field::UserId)?),
         };
         let status = self.status()?;
         Ok(Creation {
@@ -170,6 +176,22 @@ impl One<'_> {
             result_url: self.url()?,
             refunded: status != Status::Failed || self.refunded()?,
         })
+    }
+
+    /// The user below whom the document is: `ada` of `users/ada/creations/c1`.
+    fn parent(&self) -> Option<&str> {
+        let (parent, _) = self.document.collection().rsplit_once('/')?;
+        let (collection, id) = parent.rsplit_once('/')?;
+        matches(self.mapping.users.as_deref()?, collection).map(|_| id)
+    }
+
+    /// A reference that a tool has written as its path, `users/ada`: no id of Firestore holds a `/`.
+    fn user_by_path(&self, user_id: String) -> String {
+        let users = self.mapping.users.as_deref();
+        let id = user_id
+            .rsplit_once('/')
+            .filter(|(collection, _)| users.is_some_and(|users| matches(users, collection).is_some()));
+        id.map_or(user_id.clone(), |(_, id)| id.to_owned())
     }
 
     fn user(&self, owner: Option<&str>) -> Result<User, String> {
@@ -208,9 +230,11 @@ impl One<'_> {
             None => Ok(None),
             Some(Value::Text(text)) => Ok(Some(cut(&text, most))),
             Some(Value::Integer(integer)) => Ok(Some(integer.to_string())),
-            Some(map @ Value::Map(_)) => {
-                Err(wrong(&theirs, &map, &format!("text: if it is in the map, map `{theirs}.message` or the like")))
-            }
+            Some(map @ Value::Map(_)) => Err(wrong(
+                &theirs,
+                &map,
+                &format!("text: if it is in the map, map `{theirs}.message` or the like"),
+            )),
             Some(other) => Err(wrong(&theirs, &other, "text")),
         }
     }
@@ -251,7 +275,9 @@ impl One<'_> {
         let tokens = match &value {
             Value::Integer(integer) => u64::try_from(*integer).ok(),
             Value::Double(double) => whole(*double),
-            Value::Text(text) if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) => text.parse().ok(),
+            Value::Text(text) if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) => {
+                text.parse().ok()
+            }
             _ => None,
         };
         tokens
@@ -268,17 +294,28 @@ impl One<'_> {
                 (Some(millis), _) => Some(millis),
                 (None, Some(_)) => time::without_offset(text),
                 (None, None) if time::without_offset(text).is_some() => {
-                    return Err(wrong(&theirs, &value, "an offset, or `times_without_offset` in the mapping"));
+                    return Err(wrong(
+                        &theirs,
+                        &value,
+                        "an offset, or `times_without_offset` in the mapping",
+                    ));
                 }
                 (None, None) => None,
             },
             Value::Integer(_) | Value::Double(_) => match self.mapping.times {
-                None => return Err(wrong(&theirs, &value, "a timestamp, or the unit of numbers as `times` in the mapping")),
+                None => {
+                    return Err(wrong(
+                        &theirs,
+                        &value,
+                        "a timestamp, or the unit of numbers as `times` in the mapping",
+                    ));
+                }
                 Some(unit) => in_unit(&value, unit),
             },
             _ => None,
         };
-        let instant = instant.ok_or_else(|| wrong(&theirs, &value, "a time, such as `2026-11-28T04:05:06Z`"))?;
+        let instant =
+            instant.ok_or_else(|| wrong(&theirs, &value, "a time, such as `2026-11-28T04:05:06Z`"))?;
         // The rules take an earlier time for one in seconds.
         if !(1_000_000_000_000..=8_640_000_000_000_000).contains(&instant) {
             return Err(wrong(&theirs, &value, "a time after September 2001: is its unit another one?"));
@@ -287,7 +324,9 @@ impl One<'_> {
     }
 
     fn refunded(&self) -> Result<bool, String> {
-        if !self.mapping.fields.contains_key(&Field::Refunded) && !self.mapping.values.contains_key(&Field::Refunded) {
+        if !self.mapping.fields.contains_key(&Field::Refunded)
+            && !self.mapping.values.contains_key(&Field::Refunded)
+        {
             return Ok(true);
         }
         let (theirs, value) = self.value(Field::Refunded);
@@ -304,7 +343,10 @@ fn wrong(theirs: &str, value: &Value, expected: &str) -> String {
 }
 
 fn missing(theirs: &str, field: Field) -> String {
-    format!("`{theirs}` is missing: expected a value, or one for all such documents as `{}` in `values`", field.name())
+    format!(
+        "`{theirs}` is missing: expected a value, or one for all such documents as `{}` in `values`",
+        field.name()
+    )
 }
 
 /// A name as the database takes it.
@@ -343,8 +385,12 @@ fn in_unit(value: &Value, unit: Unit) -> Option<i64> {
         (Value::Integer(seconds), Unit::Seconds) => seconds.checked_mul(1_000),
         (Value::Integer(millis), Unit::Milliseconds) => Some(*millis),
         // As Python's `time.time()` and JavaScript's `performance` have them.
-        (Value::Double(seconds), Unit::Seconds) => whole((seconds * 1_000.0).floor()).and_then(|millis| millis.try_into().ok()),
-        (Value::Double(millis), Unit::Milliseconds) => whole(millis.floor()).and_then(|millis| millis.try_into().ok()),
+        (Value::Double(seconds), Unit::Seconds) => {
+            whole((seconds * 1_000.0).floor()).and_then(|millis| millis.try_into().ok())
+        }
+        (Value::Double(millis), Unit::Milliseconds) => {
+            whole(millis.floor()).and_then(|millis| millis.try_into().ok())
+        }
         _ => None,
     }
 }

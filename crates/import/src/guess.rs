@@ -12,11 +12,17 @@ use crate::time;
 
 /// What a field is called elsewhere, in small letters and without `_` and `-`; the likeliest name first.
 const NAMES: [(Field, &[&str]); 13] = [
-    (Field::UserId, &["userid", "uid", "ownerid", "owner", "user", "userref", "creatorid", "createdby", "authorid"]),
+    (
+        Field::UserId,
+        &["userid", "uid", "ownerid", "owner", "user", "userref", "creatorid", "createdby", "authorid"],
+    ),
     (Field::Kind, &["creationtype", "kind", "mediatype", "type", "contenttype", "generationtype"]),
     (Field::Prompt, &["prompt", "inputprompt", "textprompt", "description"]),
     (Field::Status, &["status", "state", "creationstatus"]),
-    (Field::Tokens, &["tokensused", "tokens", "tokencost", "tokenscharged", "creditsused", "credits", "cost"]),
+    (
+        Field::Tokens,
+        &["tokensused", "tokens", "tokencost", "tokenscharged", "creditsused", "credits", "cost"],
+    ),
     (Field::CreatedAt, &["createdat", "created", "creationtime", "datecreated", "createdon", "timestamp"]),
     (Field::StartedAt, &["startedat", "processingstartedat", "processingat", "starttime"]),
     (Field::HeartbeatAt, &["heartbeatat", "lastheartbeatat", "lastheartbeat", "heartbeat"]),
@@ -27,8 +33,17 @@ const NAMES: [(Field, &[&str]); 13] = [
     (Field::Refunded, &["refunded", "tokensrefunded", "isrefunded"]),
 ];
 /// What a user's balance is called.
-const BALANCES: [&str; 9] =
-    ["tokenbalance", "tokensbalance", "balance", "tokens", "tokensremaining", "credits", "creditbalance", "tokencount", "tokensleft"];
+const BALANCES: [&str; 9] = [
+    "tokenbalance",
+    "tokensbalance",
+    "balance",
+    "tokens",
+    "tokensremaining",
+    "credits",
+    "creditbalance",
+    "tokencount",
+    "tokensleft",
+];
 /// Words for our statuses.
 const WORDS: [(&str, Status); 24] = [
     ("pending", Status::Pending),
@@ -122,7 +137,8 @@ impl Collection {
 
     /// The field that has one of these names, the likeliest first, and values that fit.
     fn find(&self, names: &[&str], fits: impl Fn(&Seen) -> bool) -> Option<(&String, &Seen)> {
-        let named = |wanted: &str| self.fields.iter().find(|(name, seen)| simple(name) == wanted && fits(seen));
+        let named =
+            |wanted: &str| self.fields.iter().find(|(name, seen)| simple(name) == wanted && fits(seen));
         names.iter().find_map(|name| named(name))
     }
 }
@@ -180,7 +196,9 @@ impl Seen {
     fn fits(&self, field: Field) -> bool {
         match field {
             Field::Tokens | Field::Balance => self.amounts,
-            Field::CreatedAt | Field::StartedAt | Field::HeartbeatAt | Field::FinishedAt => self.times || self.unit().is_some(),
+            Field::CreatedAt | Field::StartedAt | Field::HeartbeatAt | Field::FinishedAt => {
+                self.times || self.unit().is_some()
+            }
             Field::Refunded => self.booleans,
             Field::Id | Field::UserId | Field::Kind | Field::Status => self.names,
             Field::Prompt | Field::Error | Field::ErrorCode | Field::ResultUrl => self.texts,
@@ -189,23 +207,34 @@ impl Seen {
 }
 
 fn simple(name: &str) -> String {
-    name.chars().filter(|character| !matches!(character, '_' | '-' | ' ')).flat_map(char::to_lowercase).collect()
+    name.chars()
+        .filter(|character| !matches!(character, '_' | '-' | ' '))
+        .flat_map(char::to_lowercase)
+        .collect()
 }
 
 fn from(collections: &BTreeMap<String, Collection>) -> Guess {
     let mut mapping = Mapping::default();
     let mut notes = Vec::new();
     let found = |collection: &Collection| {
-        NAMES.iter().filter(|(field, names)| collection.find(names, |seen| seen.fits(*field)).is_some()).count()
+        NAMES
+            .iter()
+            .filter(|(field, names)| collection.find(names, |seen| seen.fits(*field)).is_some())
+            .count()
     };
-    let has_status = |collection: &Collection| collection.find(&["status", "state", "creationstatus"], |seen| seen.names).is_some();
+    let has_status = |collection: &Collection| {
+        collection.find(&["status", "state", "creationstatus"], |seen| seen.names).is_some()
+    };
     let creations = collections
         .iter()
         .filter(|(_, collection)| has_status(collection))
         .max_by_key(|(_, collection)| (found(collection), collection.documents));
     match creations {
         Some((path, collection)) => creations_of(path, collection, &mut mapping, &mut notes),
-        None => notes.push(format!("no collection looks like creations, for none has a `status`: there are {}", list(collections))),
+        None => notes.push(format!(
+            "no collection looks like creations, for none has a `status`: there are {}",
+            list(collections)
+        )),
     }
     let chosen = creations.map(|(path, _)| path);
     let users = collections
@@ -221,7 +250,9 @@ fn from(collections: &BTreeMap<String, Collection>) -> Guess {
             mapping.users = Some(path.clone());
             mapping.fields.insert(Field::Balance, field.clone());
         }
-        None => notes.push(String::from("no collection looks like users with a balance: name it by `users`, or a file by `balances`")),
+        None => notes.push(String::from(
+            "no collection looks like users with a balance: name it by `users`, or a file by `balances`",
+        )),
     }
     Guess { mapping, notes }
 }
@@ -232,7 +263,8 @@ fn creations_of(path: &str, collection: &Collection, mapping: &mut Mapping, note
     for (field, names) in NAMES {
         let Some((name, seen)) = collection.find(names, |seen| seen.fits(field)) else { continue };
         mapping.fields.insert(field, name.clone());
-        let is_time = matches!(field, Field::CreatedAt | Field::StartedAt | Field::HeartbeatAt | Field::FinishedAt);
+        let is_time =
+            matches!(field, Field::CreatedAt | Field::StartedAt | Field::HeartbeatAt | Field::FinishedAt);
         if is_time && let Some(unit) = seen.unit() {
             units.insert(name.clone(), unit);
         }
@@ -251,7 +283,9 @@ fn creations_of(path: &str, collection: &Collection, mapping: &mut Mapping, note
             let word = if *unit == Unit::Seconds { "seconds" } else { "milliseconds" };
             notes.push(format!("the numbers in {names} are taken for {word}"));
         } else {
-            notes.push(String::from("some times are in seconds and others in milliseconds: they can't be imported in one run"));
+            notes.push(String::from(
+                "some times are in seconds and others in milliseconds: they can't be imported in one run",
+            ));
         }
     }
     if !mapping.fields.contains_key(&Field::UserId) {
@@ -259,11 +293,13 @@ fn creations_of(path: &str, collection: &Collection, mapping: &mut Mapping, note
         let above = parts.len().checked_sub(2).filter(|at| parts.get(*at) == Some(&"{}"));
         match above {
             Some(at) => {
-                let named = parts.iter().enumerate().map(|(each, part)| if each == at { "{user_id}" } else { part });
+                let named =
+                    parts.iter().enumerate().map(|(each, part)| if each == at { "{user_id}" } else { part });
                 mapping.collection = Some(named.collect::<Vec<_>>().join("/"));
                 notes.push(String::from("the owner is taken from the path"));
             }
-            None => notes.push(format!("nothing in `{path}` looks like the owner: name it by `user_id` in `fields`")),
+            None => notes
+                .push(format!("nothing in `{path}` looks like the owner: name it by `user_id` in `fields`")),
         }
     }
     if mapping.fields.contains_key(&Field::Refunded) {

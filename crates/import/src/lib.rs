@@ -5,7 +5,7 @@
 //! use stale_drafts_import::{import, mapping::Mapping, sources::Sources, sql::Script};
 //!
 //! let mapping: Mapping = r#"{"users": "users", "fields": {"balance": "tokenBalance"}}"#.parse()?;
-//! let sources = Sources::new([concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/import/fixtures/managed")]);
+//! let sources = Sources::new([concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/import/fixtures/small/managed")]);
 //! let mut sql = Vec::new();
 //! let mut script = Script::new(&mut sql)?;
 //! let report = import(&sources, &mapping, Some(&mut script), &mut |_| Ok(()), &mut || ())?;
@@ -114,7 +114,7 @@ pub fn import<W: Write>(
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Row {
     /// A creation.
-    Creation(creation::Creation),
+    Creation(Box<creation::Creation>),
     /// A user's balance.
     User(creation::User),
     /// A document of this collection, which the mapping does not name.
@@ -148,7 +148,9 @@ pub fn each_row(
         next
     })?;
     match &mapping.balances {
-        Some(path) if !stopped => balances::read(path, &mut |user_id, tokens| each(row(reader.balance(user_id, tokens)))),
+        Some(path) if !stopped => {
+            balances::read(path, &mut |user_id, tokens| each(row(reader.balance(user_id, tokens))))
+        }
         _ => Ok(()),
     }
 }

@@ -194,16 +194,23 @@ impl Mapping {
     /// In words, if it is.
     pub fn check(&self) -> Result<(), String> {
         for (option, path) in [("collection", &self.collection), ("users", &self.users)] {
-            if path.as_ref().is_some_and(|path| path.split('/').count().is_multiple_of(2) || path.split('/').any(str::is_empty)) {
+            if path.as_ref().is_some_and(|path| {
+                path.split('/').count().is_multiple_of(2) || path.split('/').any(str::is_empty)
+            }) {
                 let path = path.as_deref().unwrap_or_default();
-                return Err(format!("`{option}` is `{path}`, which is no collection: expected such as `creations` or `users/{{user_id}}/creations`"));
+                return Err(format!(
+                    "`{option}` is `{path}`, which is no collection: expected such as `creations` or `users/{{user_id}}/creations`"
+                ));
             }
         }
         let known = |field: Field| self.fields.contains_key(&field) || self.values.contains_key(&field);
         if let Some(collection) = &self.collection {
             for field in [Field::Kind, Field::Status, Field::Tokens] {
                 if !known(field) {
-                    return Err(format!("`fields` has no `{}`: expected the name that it has in `{collection}`", field.name()));
+                    return Err(format!(
+                        "`fields` has no `{}`: expected the name that it has in `{collection}`",
+                        field.name()
+                    ));
                 }
             }
             if !known(Field::UserId) && !collection.contains("{user_id}") {
@@ -216,10 +223,14 @@ impl Mapping {
             return Err(String::from("`fields` has no `balance`: expected the name that it has in `users`"));
         }
         if self.users.is_some() && self.balances.is_some() {
-            return Err(String::from("`users` and `balances` both say what a user has: expected one of them"));
+            return Err(String::from(
+                "`users` and `balances` both say what a user has: expected one of them",
+            ));
         }
         if self.collection.is_none() && self.users.is_none() && self.balances.is_none() {
-            return Err(String::from("it names nothing to import: expected `collection`, `users` or `balances`"));
+            return Err(String::from(
+                "it names nothing to import: expected `collection`, `users` or `balances`",
+            ));
         }
         Ok(())
     }

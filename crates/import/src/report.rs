@@ -81,8 +81,11 @@ impl Report {
         let creations: Vec<_> = self.creations.iter().map(|((status, kind), (count, tokens))| {
             json!({ "status": status.as_str(), "kind": kind, "creations": count, "tokens": exact(*tokens) })
         }).collect();
-        let unreadable: Vec<_> =
-            self.first_unreadable.iter().map(|each| json!({ "path": each.path, "reason": each.reason })).collect();
+        let unreadable: Vec<_> = self
+            .first_unreadable
+            .iter()
+            .map(|each| json!({ "path": each.path, "reason": each.reason }))
+            .collect();
         json!({
             "documents": self.documents,
             "creations": creations,

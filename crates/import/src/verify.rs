@@ -103,7 +103,7 @@ pub fn verify(
     let hash = |id: &str| (by.0.hash_one(id), by.1.hash_one(id));
     let mut creations = HashMap::<(u64, u64), Expected>::new();
     let mut users = BTreeMap::<String, u64>::new();
-    let mut sample = Vec::<(u64, Creation)>::new();
+    let mut sample = Vec::<(u64, Box<Creation>)>::new();
     crate::each_row(sources, mapping, &mut |row| {
         match row {
             Row::Creation(creation) => {
@@ -127,7 +127,7 @@ pub fn verify(
     .map_err(VerifyError::Source)?;
     verdict.creations = creations.len() as u64;
     verdict.users = users.len() as u64;
-    let sample: Vec<_> = sample.into_iter().map(|(_, creation)| creation).collect();
+    let sample: Vec<_> = sample.into_iter().map(|(_, creation)| *creation).collect();
 
     compare_creations(&mut creations, &|id| hash(id), &|names| by.0.hash_one(names), query, &mut verdict)?;
     // What is left of the source is not in the database: its ids are read again, for only hashes were kept.
@@ -171,8 +171,15 @@ fn compare_creations(
             let id = text("id");
             let Some(expected) = creations.remove(&hash(id)) else {
                 // Made here, or deleted in the old system since it came in.
-                if is("imported") && !is("touched") && matches!(text("status"), "pending" | "processing") && row_tokens(row) > 0 {
-                    verdict.differs(format!("`{id}` came in as {}, and is not in the source any more", text("status")));
+                if is("imported")
+                    && !is("touched")
+                    && matches!(text("status"), "pending" | "processing")
+                    && row_tokens(row) > 0
+                {
+                    verdict.differs(format!(
+                        "`{id}` came in as {}, and is not in the source any more",
+                        text("status")
+                    ));
                 }
                 continue;
             };
@@ -211,7 +218,11 @@ fn row_tokens(row: &Map<String, Json>) -> u64 {
     row.get("tokens").and_then(Json::as_u64).unwrap_or_default()
 }
 
-fn compare_users(users: &mut BTreeMap<String, u64>, query: Query<'_>, verdict: &mut Verdict) -> Result<(), VerifyError> {
+fn compare_users(
+    users: &mut BTreeMap<String, u64>,
+    query: Query<'_>,
+    verdict: &mut Verdict,
+) -> Result<(), VerifyError> {
     let mut after = String::new();
     loop {
         let sql = format!(
@@ -226,7 +237,8 @@ fn compare_users(users: &mut BTreeMap<String, u64>, query: Query<'_>, verdict: &
             let Some(expected) = users.remove(user_id) else { continue };
             let tokens = row.get("tokens").and_then(Json::as_i64).unwrap_or_default();
             if i64::try_from(expected) != Ok(tokens) {
-                verdict.differs(format!("the user `{user_id}` has brought {tokens} tokens, and had {expected}"));
+                verdict
+                    .differs(format!("the user `{user_id}` has brought {tokens} tokens, and had {expected}"));
             }
         }
         match rows.last().and_then(|row| row.get("user_id")).and_then(Json::as_str) {
@@ -243,7 +255,7 @@ fn compare_users(users: &mut BTreeMap<String, u64>, query: Query<'_>, verdict: &
 
 /// The texts and times of a sample. What has moved on here has others.
 fn compare_fields(sample: &[Creation], query: Query<'_>, verdict: &mut Verdict) -> Result<(), VerifyError> {
-    for some in sample.chunks(20) {
+    for some in sample.chunks(100) {
         let ids: Vec<_> = some.iter().map(|creation| literal(&creation.id)).collect();
         let sql = format!(
             "SELECT id, status, prompt, created_at, started_at, heartbeat_at, finished_at, error, error_code, result_url, \
@@ -253,7 +265,8 @@ fn compare_fields(sample: &[Creation], query: Query<'_>, verdict: &mut Verdict) 
         );
         let rows = query(&sql).map_err(VerifyError::Database)?;
         for row in &rows {
-            let of_row = some.iter().find(|creation| row.get("id").and_then(Json::as_str) == Some(&creation.id));
+            let of_row =
+                some.iter().find(|creation| row.get("id").and_then(Json::as_str) == Some(&creation.id));
             let Some(creation) = of_row.filter(|creation| {
                 row.get("status").and_then(Json::as_str) == Some(creation.status.as_str())
             }) else {
@@ -263,7 +276,8 @@ fn compare_fields(sample: &[Creation], query: Query<'_>, verdict: &mut Verdict) 
             // What came in active and has ended since has only the fields of its end.
             let settled = row.get("settled_elsewhere").and_then(Json::as_i64) == Some(1);
             let active = creation.status.active().is_some();
-            let error_code = creation.error_code.clone().filter(|code| settled || code != "generation_timeout");
+            let error_code =
+                creation.error_code.clone().filter(|code| settled || code != "generation_timeout");
             let expected = [
                 ("prompt", json!(creation.prompt), true),
                 ("created_at", json!(creation.created_at), true),

@@ -13,7 +13,7 @@ from .errors import (
     Unauthorized,
     Unavailable,
 )
-from .job import GenerationError, Job, Stopped
+from .job import GenerationError, Job, Stopped, generate
 
 __all__ = [
     "Conflict",
@@ -30,4 +30,5 @@ __all__ = [
     "Stopped",
     "Unauthorized",
     "Unavailable",
+    "generate",
 ]

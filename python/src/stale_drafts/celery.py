@@ -17,17 +17,19 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 import uuid
+from collections.abc import Sequence
 from typing import Any
 
 from celery import Task
-from celery.exceptions import Ignore, TaskPredicate, TimeLimitExceeded
-from celery.signals import task_failure, task_revoked, worker_ready
+from celery.exceptions import Ignore, TaskPredicate
+from celery.signals import task_revoked, worker_ready
 
 from ._redelivery import warn_of_redelivery
 from .client import StaleDrafts
 from .errors import Conflict, StaleDraftsError, Unavailable
-from .job import GenerationError, Job, Stopped
+from .job import GenerationError, Job, Stopped, failure
 
 __all__ = ["SWEEP", "GenerationError", "GenerationTask", "Job", "Stopped", "install", "sweep_schedule"]
 
@@ -37,16 +39,22 @@ SWEEP = "stale_drafts.mark_stale_creations_as_failed"
 """The name of the task that sweeps."""
 
 
+RESULT = "stale_drafts_result_url"
+"""The header by which a task's retry knows a result that could not be reported. An argument would not fit the function."""
+
+
 class GenerationTask(Task):
     """A Celery task that generates one creation. The creation's id is its first argument; the function gets a `Job`.
 
     Before it runs, the attempt is started; the worker's name is the Celery task's id. While it runs, a thread sends
     heartbeats. What it returns is the result's URL, which is handed in. If it raises `GenerationError`, the creation fails
     with that code and text; if it raises anything else, with `worker_error` and a text that gives nothing away. If it is
-    revoked, expires or exceeds its hard time limit, the creation fails too. Each failure refunds the owner.
+    revoked, expires or exceeds its hard time limit, the creation fails too: at once, or a minute later if it had begun. Each
+    failure refunds the owner.
 
     An attempt that is over is no error of the task: it is logged, and Celery ignores the task's outcome. If Stale Drafts
-    can't be reached, Celery retries the task. Should it give up, the creation fails at its limit and is refunded.
+    can't be reached, Celery retries the task, and a result that it had is only reported. Should it give up, the creation
+    fails at its limit and is refunded.
     """
 
     abstract = True
@@ -55,6 +63,8 @@ class GenerationTask(Task):
     # attempt. A task that kills its process each time would run for ever; `total_hours` of the policy ends its creation.
     acks_late = True
     reject_on_worker_lost = True
+
+    Request = "stale_drafts._celery_request:GenerationRequest"
 
     drafts: StaleDrafts | None = None
     """The `StaleDrafts` to report to, if it is another than that of `install`: give it to `@app.task`."""
@@ -66,20 +76,26 @@ class GenerationTask(Task):
     raises `Stopped`: call it before anything that costs.
     """
 
+    give_up_after: float = 75
+    """Seconds until a run that Celery has ended in the middle is failed in its stead.
+
+    It asks for its fence by a start. Sooner after the last heartbeat, that would look like a task that is delivered again
+    while it runs, and `doctor` would say so.
+    """
+
     def __call__(self, creation_id: str, *args: Any, **kwargs: Any) -> str:
         drafts = self._client()
+        # What an earlier run of the task has paid for, and could not report.
+        result_url: str | None = self.request.get(RESULT) or (self.request.headers or {}).get(RESULT)
         try:
             job = Job(drafts, drafts.start(creation_id, self.request.id or str(uuid.uuid4())))
         except Conflict as conflict:
             log.warning("creation %s: not begun: %s", creation_id, conflict)
             raise Ignore() from None
         except Unavailable as error:
-            raise self.retry(exc=error) from error
+            raise self._later(error, result_url) from error
         try:
-            with job:
-                if job.stopped and not self.hand_in_late:
-                    raise Stopped()
-                result_url: str = self.run(job, *args, **kwargs)
+            result_url = result_url or self._generate(job, args, kwargs)
             # Report a result even if the attempt has ended: then it is kept.
             drafts.complete(job.id, job.fence, result_url)
         except Stopped:
@@ -90,13 +106,25 @@ class GenerationTask(Task):
             log.warning("creation %s: the result was refused, %s: %s", job.id, kept, conflict)
             raise Ignore() from None
         except Unavailable as error:
-            raise self.retry(exc=error) from error
+            raise self._later(error, result_url) from error
         except TaskPredicate:  # The task retries itself or is ignored: nothing has failed.
             raise
         except Exception as error:
             self._fail(job, error)
             raise
         return result_url
+
+    def _generate(self, job: Job, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
+        with job:
+            if job.stopped and not self.hand_in_late:
+                raise Stopped()
+            result_url: str = self.run(job, *args, **kwargs)
+            return result_url
+
+    def _later(self, error: Unavailable, result_url: str | None) -> Exception:
+        headers = {**(self.request.headers or {}), **({RESULT: result_url} if result_url else {})}
+        retry: Exception = self.retry(exc=error, headers=headers)
+        return retry
 
     def _client(self) -> StaleDrafts:
         drafts = self.drafts or getattr(self.app, "stale_drafts", None)
@@ -106,21 +134,27 @@ class GenerationTask(Task):
         return drafts
 
     def _fail(self, job: Job, error: Exception) -> None:
-        if isinstance(error, GenerationError):
-            code, text = error.code, error.text
-        else:
-            code, text = "worker_error", "The worker ran into an error."
         try:
-            self._client().fail(job.id, job.fence, code, text)
+            self._client().fail(job.id, job.fence, *failure(error))
         except StaleDraftsError as problem:
             log.warning("creation %s: could not be failed: %s", job.id, problem)
 
+    def give_up(self, args: Sequence[Any], task_id: str, code: str, text: str) -> None:
+        """Fails the creation of a run that Celery has ended, in its stead. Does not wait: the worker's main process calls it."""
+        if args:
+            threading.Thread(target=self._give_up, args=(args[0], task_id, code, text), daemon=True).start()
+
     def _give_up(self, creation_id: str, task_id: str, code: str, text: str) -> None:
-        """Fails the creation of a task that Celery has ended, in its stead."""
         try:
             drafts = self._client()
-            # The same name gets the fence of the run that has ended; a creation that another task is at stays as it is.
-            drafts.fail(creation_id, drafts.start(creation_id, task_id)["fence"], code, text)
+            try:
+                drafts.fail(creation_id, None, code, text)
+            except Conflict as conflict:
+                if conflict.code != "fence_missing":
+                    raise
+                # It had begun. The same name gets its fence; a creation that another task is at stays as it is.
+                time.sleep(self.give_up_after)
+                drafts.fail(creation_id, drafts.start(creation_id, task_id)["fence"], code, text)
             log.info("creation %s: failed with `%s`", creation_id, code)
         except Conflict as conflict:
             log.info("creation %s: left as it is: %s", creation_id, conflict)
@@ -128,23 +162,11 @@ class GenerationTask(Task):
             log.warning("creation %s: could not be failed: %s", creation_id, problem)
 
 
-def _ended(task: object, task_id: str | None, args: Any, code: str, text: str) -> None:
-    if isinstance(task, GenerationTask) and task_id and args:
-        # In the worker's main process, which must not wait.
-        threading.Thread(target=task._give_up, args=(args[0], task_id, code, text), daemon=True).start()
-
-
 @task_revoked.connect(weak=False)
 def _on_revoked(sender: object = None, request: Any = None, expired: bool = False, **_: Any) -> None:
-    code, text = ("expired", "It was not begun in time.") if expired else ("revoked", "It was cancelled.")
-    _ended(sender, request and request.id, request and request.args, code, text)
-
-
-@task_failure.connect(weak=False)
-def _on_failure(sender: object = None, task_id: str | None = None, exception: object = None, args: Any = None, **_: Any) -> None:
-    # Whatever else a task fails by, it has reported itself.
-    if isinstance(exception, TimeLimitExceeded):
-        _ended(sender, task_id, args, "time_limit", "It took too long.")
+    if isinstance(sender, GenerationTask) and request:
+        code, text = ("expired", "It was not begun in time.") if expired else ("revoked", "It was cancelled.")
+        sender.give_up(request.args, request.id, code, text)
 
 
 def install(
@@ -168,8 +190,8 @@ def install(
     if sweeper is None:
         return
 
-    # A run that got no answer is repeated; what it may have done is not done twice.
-    @app.task(name=SWEEP, autoretry_for=(Unavailable,), retry_backoff=True, max_retries=3)
+    # A run that got no answer is repeated; what it may have done is not done twice. It is this app's alone.
+    @app.task(name=SWEEP, shared=False, autoretry_for=(Unavailable,), retry_backoff=True, max_retries=3)
     def mark_stale_creations_as_failed(max_age_hours: float | None = None) -> int:
         marked = sweeper.mark_stale_creations_as_failed(max_age_hours)
         log.info("Auto-cleanup: Marked %d stale creations as failed", marked)

@@ -7,9 +7,13 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Literal, cast
 from urllib.parse import quote, urlsplit
 
+import requests
+
 from . import types
 from ._http import Bearer, answer_of, ask, query
 from ._text import MAX_CODE, MAX_TEXT, cut
+
+SWEEP, DOCTOR = "/api/generate/cleanup-stale", "/api/doctor"
 
 
 class StaleDrafts:
@@ -20,7 +24,7 @@ class StaleDrafts:
 
     A request without an answer is repeated for up to `patience` seconds, and so is one that is answered with 429 or 500
     and above. Every request is safe to repeat. `timeout` is that of `requests`, in seconds: to connect, and between two
-    bytes.
+    bytes; a sweep and the doctor may take a minute.
 
     Methods give the answer's JSON as it comes. Times are in milliseconds since the Unix epoch. They raise
     `StaleDraftsError`: `Refused` or one of its kinds if the answer is an error, and `Unavailable` if there was none.
@@ -131,7 +135,7 @@ class StaleDrafts:
             "dry_run": dry_run or None, "max_age_hours": max_age_hours, "user_id": user_id, "kind": kind,
             "status": status, "limit": limit, "source": source,
         })  # fmt: skip
-        return cast(types.SweepReport, self._ask("POST", "/api/generate/cleanup-stale", params=asked, json=plan))
+        return cast(types.SweepReport, self._ask("POST", SWEEP, params=asked, json=plan))
 
     def creations(
         self, *, user_id: str, status: types.Status | None = None, limit: int | None = None, cursor: str | None = None
@@ -163,7 +167,7 @@ class StaleDrafts:
 
     def doctor(self) -> types.Diagnosis:
         """Likely root causes, with their evidence."""
-        return cast(types.Diagnosis, self._get("/api/doctor"))
+        return cast(types.Diagnosis, self._get(DOCTOR))
 
     def events(
         self, *, state: Literal["dead", "due"] | None = None, limit: int | None = None, cursor: str | None = None
@@ -215,9 +219,12 @@ class StaleDrafts:
     def _ask(self, method: str, path: str, *, answers: frozenset[int] = frozenset(), **request: Any) -> dict[str, Any]:
         return answer_of(self._response(method, path, answers=answers, **request), answers)
 
-    def _response(self, method: str, path: str, *, patience: float | None = None, **request: Any) -> Any:
+    def _response(self, method: str, path: str, *, patience: float | None = None, **request: Any) -> requests.Response:
         patience = self._patience if patience is None else patience
-        return ask(method, self._url + path, auth=self._auth, patience=patience, timeout=self._timeout, **request)
+        connect, read = self._timeout
+        # What looks at everything that is stale takes longer than what looks at one creation.
+        timeout = (connect, max(read, 60)) if path in (SWEEP, DOCTOR) else self._timeout
+        return ask(method, self._url + path, auth=self._auth, patience=patience, timeout=timeout, **request)
 
 
 def _creation(creation_id: str) -> str:

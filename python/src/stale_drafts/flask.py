@@ -19,7 +19,7 @@ from flask import Blueprint, Response, request
 
 from . import types
 from ._http import json_object
-from .client import StaleDrafts
+from .client import SWEEP, StaleDrafts
 from .errors import StaleDraftsError
 
 __all__ = ["blueprint", "drafts_of", "owner_token"]
@@ -68,7 +68,7 @@ def blueprint(
         body = request.stream.read(MAX_BODY + 1)
         if len(body) > MAX_BODY:
             return said(413, f"the body is too long: expected at most {MAX_BODY} bytes", "payload_too_large")
-        return forward(caller, "POST", "/api/generate/cleanup-stale", data=body, headers={"Content-Type": "application/json"})
+        return forward(caller, "POST", SWEEP, data=body, headers={"Content-Type": "application/json"})
 
     return routes
 

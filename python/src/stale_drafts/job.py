@@ -1,10 +1,10 @@
-"""One attempt at a creation, as its worker sees it. `stale_drafts.celery` builds on it; any other worker may too:
+"""One attempt at a creation, as its worker sees it. `generate` does all of it, in any thread:
 
-    started = drafts.start(creation_id, worker_name)
-    with Job(drafts, started) as job:
+    def render(job):
         job.progress(0)
-        url = render(job.prompt)
-    drafts.complete(job.id, job.fence, url)
+        return provider.render(job.prompt)  # the address of the result
+
+    generate(drafts, creation_id, render)
 """
 
 from __future__ import annotations
@@ -12,9 +12,11 @@ from __future__ import annotations
 import logging
 import threading
 import time
+import uuid
+from collections.abc import Callable
 
 from .client import StaleDrafts
-from .errors import Conflict
+from .errors import Conflict, Unavailable
 from .types import Started
 
 log = logging.getLogger(__name__)
@@ -102,3 +104,38 @@ class Job:
     def _stop(self, conflict: Conflict) -> None:
         log.warning("creation %s: the task is told to stop: %s", self.id, conflict)
         self.stopped = True
+
+
+def failure(error: Exception) -> tuple[str, str]:
+    """What is reported of an error: its code and text, or `worker_error` and a text that gives nothing away."""
+    if isinstance(error, GenerationError):
+        return error.code, error.text
+    return "worker_error", "The worker ran into an error."
+
+
+def generate(drafts: StaleDrafts, creation_id: str, render: Callable[[Job], str], *, worker: str | None = None) -> bool:
+    """Generates one creation: starts it, sends heartbeats while `render` works, and reports what it returns or raises.
+
+    `worker` names this run; by default it is a new name, so that a second run of the same creation is refused. Returns
+    whether the creation is a draft now. An attempt that is over or is another worker's is no error. Raises
+    `StaleDraftsError` if Stale Drafts can't be reached: then the creation fails at its limit, and is refunded.
+    """
+    try:
+        with Job(drafts, drafts.start(creation_id, worker or str(uuid.uuid4()))) as job:
+            if job.stopped:
+                raise Stopped()
+            try:
+                # Report a result even if the attempt has ended: then it is kept.
+                drafts.complete(job.id, job.fence, render(job))
+                return True
+            except (Stopped, Conflict, Unavailable):
+                raise
+            except Exception as error:
+                if not isinstance(error, GenerationError):
+                    log.exception("creation %s: it could not be generated", creation_id)
+                drafts.fail(job.id, job.fence, *failure(error))
+    except Stopped:
+        log.warning("creation %s: stopped: the attempt has ended", creation_id)
+    except Conflict as conflict:
+        log.warning("creation %s: %s", creation_id, conflict)
+    return False

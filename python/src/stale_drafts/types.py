@@ -229,7 +229,7 @@ class Deleted(TypedDict):
 
 
 class Finding(TypedDict):
-    code: Literal["schema_not_current", "cron_not_running", "sweep_failing", "no_worker_running", "worker_died", "one_error_dominates", "one_kind_dominates", "unreadable_times", "creations_overdue", "creations_rejected", "circuit_breaker_open", "sweeping_paused", "ledger_differs", "many_stale", "outbox_stuck", "dead_letters"]
+    code: Literal["schema_not_current", "cron_not_running", "sweep_failing", "no_worker_running", "worker_died", "one_error_dominates", "one_kind_dominates", "tasks_redelivered", "unreadable_times", "creations_overdue", "creations_rejected", "circuit_breaker_open", "sweeping_paused", "ledger_differs", "many_stale", "outbox_stuck", "dead_letters"]
     severity: Literal["critical", "warning"]
     cause: str
     evidence: str

@@ -13,7 +13,8 @@ use super::{Each, SourceError, at, plain, typed};
 use crate::document::{Document, Item, Unreadable};
 
 /// What an answer of the REST API has beside its documents.
-const BESIDE: [&str; 6] = ["nextPageToken", "readTime", "transaction", "skippedResults", "done", "explainMetrics"];
+const BESIDE: [&str; 6] =
+    ["nextPageToken", "readTime", "transaction", "skippedResults", "done", "explainMetrics"];
 
 /// Reads a file that begins with `head`.
 pub fn read(
@@ -34,7 +35,11 @@ pub fn read(
 
 /// Whether each line is a document. Only then one that can't be read is nothing to the next.
 fn by_line(head: &[u8]) -> bool {
-    let line = head.split(|byte| *byte == b'\n').find(|line| !line.trim_ascii().is_empty()).unwrap_or_default().trim_ascii();
+    let line = head
+        .split(|byte| *byte == b'\n')
+        .find(|line| !line.trim_ascii().is_empty())
+        .unwrap_or_default()
+        .trim_ascii();
     // A line that is longer than the head is cut: its first key says what it is.
     let text = String::from_utf8_lossy(line);
     let key = text.strip_prefix('{').map(str::trim_start).unwrap_or_default();
@@ -42,7 +47,11 @@ fn by_line(head: &[u8]) -> bool {
     of_document.iter().any(|name| key.starts_with(name))
 }
 
-fn read_lines(path: &Path, mut reader: impl BufRead, sink: &mut Sink<'_>) -> Result<ControlFlow<()>, SourceError> {
+fn read_lines(
+    path: &Path,
+    mut reader: impl BufRead,
+    sink: &mut Sink<'_>,
+) -> Result<ControlFlow<()>, SourceError> {
     let mut line = Vec::new();
     let mut number = 0_u64;
     loop {
@@ -55,7 +64,8 @@ fn read_lines(path: &Path, mut reader: impl BufRead, sink: &mut Sink<'_>) -> Res
             continue;
         }
         let mut deserializer = serde_json::Deserializer::from_slice(&line);
-        let read = Top { node_path: None, sink }.deserialize(&mut deserializer).and_then(|()| deserializer.end());
+        let read =
+            Top { node_path: None, sink }.deserialize(&mut deserializer).and_then(|()| deserializer.end());
         if sink.stopped {
             return Ok(ControlFlow::Break(()));
         }
@@ -131,7 +141,8 @@ impl<'de> Visitor<'de> for Top<'_, '_> {
         if let Some(path) = node_path {
             return node(path, map, sink);
         }
-        let (mut name, mut fields, mut create_time): (Option<String>, Option<Json>, Option<Json>) = (None, None, None);
+        let (mut name, mut fields, mut create_time): (Option<String>, Option<Json>, Option<Json>) =
+            (None, None, None);
         let mut stray = None;
         while let Some(key) = map.next_key::<String>()? {
             match key.as_str() {
@@ -308,7 +319,9 @@ impl<'de> Visitor<'de> for One<'_, '_> {
         let mut fields = BTreeMap::new();
         while let Some(name) = map.next_key::<String>()? {
             match name.as_str() {
-                "__collections__" => map.next_value_seed(Collections { prefix: &self.path, sink: self.sink })?,
+                "__collections__" => {
+                    map.next_value_seed(Collections { prefix: &self.path, sink: self.sink })?
+                }
                 "subCollection" => {
                     if let Some(field) = map.next_value_seed(Below { sink: self.sink })? {
                         fields.insert(name, plain::value(&field));

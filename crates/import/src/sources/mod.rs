@@ -52,8 +52,12 @@ impl Sources {
 
     /// How many bytes there are, as far as that is known.
     pub fn bytes(&self) -> u64 {
-        let files = self.paths.iter().map(|path| export::files(path).map_or_else(|_| vec![path.clone()], |files| files));
-        files.flatten().filter_map(|path| path.metadata().ok()).map(|file| file.len()).fold(0, u64::saturating_add)
+        let files = self.paths.iter().map(|path| export::files(path).unwrap_or_else(|_| vec![path.clone()]));
+        files
+            .flatten()
+            .filter_map(|path| path.metadata().ok())
+            .map(|file| file.len())
+            .fold(0, u64::saturating_add)
     }
 
     /// Reads all documents, holding one at a time.

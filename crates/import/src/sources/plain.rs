@@ -26,9 +26,10 @@ fn special(object: &Map<String, Json>) -> Option<Value> {
     if let Some(of) = object.get("__datatype__") {
         let inner = object.get("value")?;
         return match of.as_str()? {
-            "timestamp" => inner.as_str().map_or_else(|| timestamp(inner.as_object()?), |text| {
-                time::instant(text).map(Value::Timestamp)
-            }),
+            "timestamp" => inner.as_str().map_or_else(
+                || timestamp(inner.as_object()?),
+                |text| time::instant(text).map(Value::Timestamp),
+            ),
             "documentReference" => Some(Value::Reference(inner.as_str()?.to_owned())),
             "geopoint" => Some(Value::Other("a place")),
             _ => None,
@@ -38,7 +39,8 @@ fn special(object: &Map<String, Json>) -> Option<Value> {
         return Some(Value::Other("a place"));
     }
     // A DocumentReference of the Admin SDK, as JSON.stringify has it.
-    if let Some(segments) = object.get("_path").and_then(|path| path.get("segments")).and_then(Json::as_array) {
+    if let Some(segments) = object.get("_path").and_then(|path| path.get("segments")).and_then(Json::as_array)
+    {
         let parts: Option<Vec<_>> = segments.iter().map(Json::as_str).collect();
         return Some(Value::Reference(parts?.join("/")));
     }
@@ -50,6 +52,7 @@ fn timestamp(object: &Map<String, Json>) -> Option<Value> {
     if object.len() != 2 {
         return None;
     }
-    let part = |name: &str| object.get(name).or_else(|| object.get(name.strip_prefix('_')?)).and_then(Json::as_i64);
+    let part =
+        |name: &str| object.get(name).or_else(|| object.get(name.strip_prefix('_')?)).and_then(Json::as_i64);
     time::seconds(part("_seconds")?, part("_nanoseconds")?).map(Value::Timestamp)
 }

@@ -43,13 +43,9 @@ fn value(name: &str, typed: &Json) -> Result<Value, String> {
     let found = match kind.as_str() {
         "nullValue" => Some(Value::Null),
         "booleanValue" => of.as_bool().map(Value::Bool),
-        "integerValue" => {
-            text.map_or_else(|| of.as_i64(), |text| text.parse().ok()).map(Value::Integer)
-        }
+        "integerValue" => text.map_or_else(|| of.as_i64(), |text| text.parse().ok()).map(Value::Integer),
         // JSON has no NaN and no infinity, so they are text.
-        "doubleValue" => {
-            text.map_or_else(|| of.as_f64(), |text| text.parse().ok()).map(Value::Double)
-        }
+        "doubleValue" => text.map_or_else(|| of.as_f64(), |text| text.parse().ok()).map(Value::Double),
         "timestampValue" => text.and_then(time::instant).map(Value::Timestamp),
         "stringValue" => text.map(|text| Value::Text(text.to_owned())),
         "referenceValue" => text.map(|text| Value::Reference(path(text).unwrap_or(text).to_owned())),

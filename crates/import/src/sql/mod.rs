@@ -64,7 +64,10 @@ impl<W: Write> Script<W> {
         for (column, text) in [("prompt", Some(&creation.prompt)), ("error", creation.error.as_ref())] {
             if let Some(text) = text {
                 let text = literal(text);
-                writeln!(self.out, "UPDATE stale_drafts_import_creations SET {column} = {text} WHERE id = {id};")?;
+                writeln!(
+                    self.out,
+                    "UPDATE stale_drafts_import_creations SET {column} = {text} WHERE id = {id};"
+                )?;
             }
         }
         Ok(())

@@ -44,7 +44,12 @@ pub enum Import {
         #[arg(long)]
         local: bool,
         /// How to call wrangler.
-        #[arg(long, value_name = "COMMAND", env = "MARK_STALE_DRAFTS_WRANGLER", default_value = "npx wrangler")]
+        #[arg(
+            long,
+            value_name = "COMMAND",
+            env = "MARK_STALE_DRAFTS_WRANGLER",
+            default_value = "npx wrangler"
+        )]
         wrangler: String,
     },
 }
@@ -95,13 +100,20 @@ where
     B::Err: ToString,
 {
     // A word of another system may have an `=`, ours have none.
-    let (left, right) = text.rsplit_once('=').ok_or_else(|| format!("`{text}` has no `=`: expected such as `kind=creationType`"))?;
-    Ok((left.parse().map_err(|error: A::Err| error.to_string())?, right.parse().map_err(|error: B::Err| error.to_string())?))
+    let (left, right) = text
+        .rsplit_once('=')
+        .ok_or_else(|| format!("`{text}` has no `=`: expected such as `kind=creationType`"))?;
+    Ok((
+        left.parse().map_err(|error: A::Err| error.to_string())?,
+        right.parse().map_err(|error: B::Err| error.to_string())?,
+    ))
 }
 
 /// A number, true, false, or else text.
 fn constant(text: &str) -> Result<(Field, Value), String> {
-    let (field, value) = text.split_once('=').ok_or_else(|| format!("`{text}` has no `=`: expected such as `kind=image`"))?;
-    let scalar = serde_json::from_str(value).ok().filter(|value: &Value| !value.is_array() && !value.is_object());
+    let (field, value) =
+        text.split_once('=').ok_or_else(|| format!("`{text}` has no `=`: expected such as `kind=image`"))?;
+    let scalar =
+        serde_json::from_str(value).ok().filter(|value: &Value| !value.is_array() && !value.is_object());
     Ok((field.parse()?, scalar.unwrap_or_else(|| value.into())))
 }

@@ -22,7 +22,8 @@ pub fn choose(source: &Source, sources: &Sources) -> Result<Chosen, Error> {
     let invalid = |message: String| Error::new(Code::InvalidInput, message);
     if let Some(path) = &source.mapping {
         let read = fs::read_to_string(path).map_err(|error| error.to_string()).and_then(|text| text.parse());
-        let mapping: Mapping = read.map_err(|error| invalid(format!("the mapping `{}`: {error}", path.display())))?;
+        let mapping: Mapping =
+            read.map_err(|error| invalid(format!("the mapping `{}`: {error}", path.display())))?;
         let mapping = replace(mapping, source);
         mapping.check().map_err(|error| invalid(format!("the mapping: {error}")))?;
         return Ok(Chosen { mapping, guessed: false });
@@ -32,9 +33,12 @@ pub fn choose(source: &Source, sources: &Sources) -> Result<Chosen, Error> {
         return Ok(Chosen { mapping: stated, guessed: false });
     }
     if sources.paths.iter().any(|path| path == Path::new("-")) {
-        return Err(invalid(String::from("a mapping can't be guessed from stdin, which can be read only once: pass --mapping")));
+        return Err(invalid(String::from(
+            "a mapping can't be guessed from stdin, which can be read only once: pass --mapping",
+        )));
     }
-    let guessed = counted(sources, |progress| guess(sources, progress)).map_err(|error| invalid(error.to_string()))?;
+    let guessed =
+        counted(sources, |progress| guess(sources, progress)).map_err(|error| invalid(error.to_string()))?;
     let mapping = replace(guessed.mapping, source);
     note("There is no mapping. This one is guessed:");
     for line in &guessed.notes {

@@ -8,7 +8,7 @@ mod report;
 mod verify;
 
 use std::io::{BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::Ordering;
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -36,7 +36,12 @@ pub fn run(command: &Import, json: bool) -> Result<Code, Error> {
             if chosen.guessed && !accept_guesses {
                 return Err(mapping::refuse(&chosen.mapping));
             }
-            verify::run(&sources, &chosen.mapping, &database::Database::new(wrangler, database, *remote), json)
+            verify::run(
+                &sources,
+                &chosen.mapping,
+                &database::Database::new(wrangler, database, *remote),
+                json,
+            )
         }
     }
 }
@@ -58,7 +63,8 @@ fn firestore(
     let beside = || path.with_file_name("unreadable.ndjson");
     let list = unreadable.map_or_else(beside, Path::to_owned);
     let report = if path == Path::new("-") {
-        let mut script = Script::new(BufWriter::new(std::io::stdout().lock())).map_err(|error| failed(ImportError::Write(error)))?;
+        let mut script = Script::new(BufWriter::new(std::io::stdout().lock()))
+            .map_err(|error| failed(ImportError::Write(error)))?;
         let report = write(&sources, &chosen, &mut script, &list)?;
         script.end().map_err(|error| failed(ImportError::Write(error)))?;
         report
@@ -85,7 +91,12 @@ fn firestore(
 }
 
 /// Writes the SQL, and the list of what is unreadable.
-fn write<W: Write>(sources: &Sources, chosen: &Chosen, script: &mut Script<W>, list: &PathBuf) -> Result<Report, Error> {
+fn write<W: Write>(
+    sources: &Sources,
+    chosen: &Chosen,
+    script: &mut Script<W>,
+    list: &Path,
+) -> Result<Report, Error> {
     let mut unreadable = Whole::create(list)?;
     let report = counted(sources, |progress| {
         import(
@@ -109,7 +120,9 @@ fn look(sources: &Sources, chosen: &Chosen, dry_run: bool, json: bool) -> Result
     let report = report.map_err(|error| stopped(error, Path::new("-")))?;
     if dry_run {
         if json {
-            output::json(&json!({ "mapping": chosen.mapping, "guessed": chosen.guessed, "report": report.json() }));
+            output::json(
+                &json!({ "mapping": chosen.mapping, "guessed": chosen.guessed, "report": report.json() }),
+            );
         } else {
             report::show(&report);
         }
@@ -129,7 +142,9 @@ fn code(report: &Report) -> Code {
 fn stopped(error: ImportError, path: &Path) -> Error {
     match error {
         ImportError::Source(error) => Error::new(Code::InvalidInput, error.to_string()),
-        ImportError::Write(error) => Error::new(Code::Failed, format!("`{}` can't be written: {error}", path.display())),
+        ImportError::Write(error) => {
+            Error::new(Code::Failed, format!("`{}` can't be written: {error}", path.display()))
+        }
     }
 }
 
@@ -140,7 +155,9 @@ fn sources(source: &Source) -> Sources {
 /// Runs what reads all sources, and shows on a terminal how far it is.
 fn counted<T>(sources: &Sources, run: impl FnOnce(&mut dyn FnMut()) -> T) -> T {
     let bar = ProgressBar::new(sources.bytes());
-    if let Ok(style) = ProgressStyle::with_template("{spinner} {bytes} of {total_bytes}, {msg} documents, {elapsed}") {
+    if let Ok(style) =
+        ProgressStyle::with_template("{spinner} {bytes} of {total_bytes}, {msg} documents, {elapsed}")
+    {
         bar.set_style(style);
     }
     let mut documents = 0_u64;

@@ -22,7 +22,12 @@ pub fn show(report: &Report) {
 /// The same in lines.
 pub fn lines(report: &Report) -> Vec<String> {
     let creations = report.creations.iter().map(|((status, kind), (creations, tokens))| {
-        format!("  {} {}: {}, {tokens} tokens", status.as_str(), one_line(kind), count(*creations, "creation"))
+        format!(
+            "  {} {}: {}, {tokens} tokens",
+            status.as_str(),
+            one_line(kind),
+            count(*creations, "creation")
+        )
     });
     creations.chain([line(report)]).chain(remarks(report)).collect()
 }
@@ -45,10 +50,16 @@ fn remarks(report: &Report) -> Vec<String> {
         lines.push(String::from("No balances: every user keeps what is here."));
     }
     if report.not_refunded > 0 {
-        lines.push(format!("{} failed and not refunded there: no refund here either.", count(report.not_refunded, "creation")));
+        lines.push(format!(
+            "{} failed and not refunded there: no refund here either.",
+            count(report.not_refunded, "creation")
+        ));
     }
     if report.without_time > 0 {
-        lines.push(format!("{} active without any time: no sweep fails them.", count(report.without_time, "creation")));
+        lines.push(format!(
+            "{} active without any time: no sweep fails them.",
+            count(report.without_time, "creation")
+        ));
     }
     for (collection, documents) in &report.others {
         lines.push(format!("Left out: {} of `{}`.", count(*documents, "document"), one_line(collection)));

@@ -9,7 +9,8 @@ use crate::output::{self, GOOD, WARNING, count, note, one_line, say, styled};
 
 /// `import verify`: names what differs.
 pub fn run(sources: &Sources, mapping: &Mapping, database: &Database, json: bool) -> Result<Code, Error> {
-    let verdict = counted(sources, |progress| verify(sources, mapping, &mut |sql| database.query(sql), progress));
+    let verdict =
+        counted(sources, |progress| verify(sources, mapping, &mut |sql| database.query(sql), progress));
     let verdict = verdict.map_err(|error| match error {
         VerifyError::Source(error) => Error::new(Code::InvalidInput, error.to_string()),
         VerifyError::Database(error) => Error::new(Code::Unreachable, error),

@@ -9,14 +9,14 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 
 use super::outcome::Outcome;
-use super::{more, note_unreadable};
+use super::{more, note_suspended, note_unreadable};
 use crate::api::Api;
 use crate::args::Sweep;
 use crate::exit::{Code, Error};
 use crate::format::summary;
 use crate::output::{self, list, note};
 
-/// On a terminal, a run over more creations than this asks first.
+/// On a terminal, a run over more creations than this asks first, and one that is held always.
 const UNASKED: usize = 5;
 
 /// Fetches the next plan, of at most so many creations.
@@ -40,7 +40,19 @@ pub fn run(
     }
     let mut left = sweep.limit.map(|limit| rest(limit, &plan));
     let follows = refill.is_some() && more(&plan) && left != Some(0);
-    if !sweep.yes && !confirmed(list(&plan, "creations"), follows.then_some(left))? {
+    // What somebody has seen in a dry run is confirmed, and carried out all the same. A scheduler has seen nothing.
+    let held = plan.get("suspended").and_then(Value::as_str).filter(|_| refill.is_some());
+    let attended = std::io::stdin().is_terminal() && !sweep.yes;
+    if let Some(reason) = held.filter(|_| !attended) {
+        let message =
+            format!("nothing was changed: {reason}; `--dry-run` shows the plan, and `--apply` applies it");
+        return Err(Error::new(Code::Failed, message));
+    }
+    if held.is_some() {
+        note_suspended(&plan);
+    }
+    let asks = attended && (held.is_some() || list(&plan, "creations").len() > UNASKED);
+    if asks && !confirmed(list(&plan, "creations"), follows.then_some(left))? {
         note("Nothing was changed.");
         return Ok(Code::Done);
     }
@@ -97,11 +109,8 @@ fn apply(api: &Api, plan: &Value, outcome: &mut Outcome) -> Result<(), Error> {
     Ok(())
 }
 
-/// Asks on a terminal, if it is about more than a few creations. `following` is what is left of the limit for further plans.
+/// Asks on the terminal. `following` is what is left of the limit for further plans.
 fn confirmed(creations: &[Value], following: Option<Option<u32>>) -> Result<bool, Error> {
-    if creations.len() <= UNASKED || !std::io::stdin().is_terminal() {
-        return Ok(true);
-    }
     let rest = match following {
         None => String::new(),
         Some(None) => String::from(" More are stale, and follow."),

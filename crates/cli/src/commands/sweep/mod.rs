@@ -37,9 +37,7 @@ fn dry_run(plan: &Value, json: bool) -> Result<Code, Error> {
         table(creations);
     }
     note_unreadable(plan);
-    if plan.get("suspended").is_some_and(Value::is_string) {
-        note(format!("{} {}", styled(WARNING, "suspended:"), text(plan, "suspended")));
-    }
+    note_suspended(plan);
     if creations.is_empty() {
         note("Nothing is stale.");
         return Ok(Code::Done);
@@ -81,6 +79,13 @@ fn table(creations: &[Value]) {
         })
         .collect();
     output::table(&["id", "user", "kind", "status", "age", "limit", "rule", "tokens"], &[4, 5, 7], &lines);
+}
+
+/// What holds a sweep that nobody has confirmed.
+fn note_suspended(plan: &Value) {
+    if plan.get("suspended").is_some_and(Value::is_string) {
+        note(format!("{} {}", styled(WARNING, "suspended:"), text(plan, "suspended")));
+    }
 }
 
 /// Rows whose times are unreadable are never failed, and always shown.

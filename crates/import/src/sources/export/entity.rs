@@ -108,12 +108,15 @@ const DEPTH: u8 = 24;
 pub fn document(record: &[u8]) -> Result<Document, String> {
     let entity = Entity::decode(record).map_err(|error| format!("the record is no document: {error}"))?;
     let elements = entity.key.as_ref().and_then(|key| key.path.as_ref()).map(|path| path.elements.as_slice());
-    let parts = elements.unwrap_or_default().iter().map(|element| (&element.collection, element.id, &element.name));
+    let parts =
+        elements.unwrap_or_default().iter().map(|element| (&element.collection, element.id, &element.name));
     let path = path(parts)?;
     Ok(Document { path, fields: fields(entity, 0)?, create_time: None })
 }
 
-fn path<'a>(parts: impl Iterator<Item = (&'a Vec<u8>, Option<i64>, &'a Option<Vec<u8>>)>) -> Result<String, String> {
+fn path<'a>(
+    parts: impl Iterator<Item = (&'a Vec<u8>, Option<i64>, &'a Option<Vec<u8>>)>,
+) -> Result<String, String> {
     let mut path = Vec::new();
     for (collection, id, name) in parts {
         path.push(text(collection)?);
@@ -148,13 +151,18 @@ fn value(meant: Option<i32>, value: Option<PropertyValue>, depth: u8) -> Result<
     if let Some(integer) = value.integer {
         // A timestamp is in microseconds.
         let is_time = meant == Some(meaning::TIMESTAMP);
-        return Ok(if is_time { Value::Timestamp(integer.div_euclid(1_000)) } else { Value::Integer(integer) });
+        return Ok(if is_time {
+            Value::Timestamp(integer.div_euclid(1_000))
+        } else {
+            Value::Integer(integer)
+        });
     }
     if let Some(bytes) = value.text {
         return match meant {
             Some(meaning::BLOB | meaning::BYTES) => Ok(Value::Other("bytes")),
             Some(meaning::ENTITY) if depth < DEPTH => {
-                let entity = Entity::decode(bytes.as_slice()).map_err(|error| format!("a map in it is none: {error}"))?;
+                let entity = Entity::decode(bytes.as_slice())
+                    .map_err(|error| format!("a map in it is none: {error}"))?;
                 fields(entity, depth.saturating_add(1)).map(Value::Map)
             }
             Some(meaning::ENTITY) => Ok(Value::Other("a map")),

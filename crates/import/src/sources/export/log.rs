@@ -47,7 +47,11 @@ impl<R: Read> Records<R> {
         let mut open = false;
         loop {
             let Some((kind, position, length)) = self.piece()? else {
-                return if open { Err(self.wrong("the last record is cut off: copy the file again")) } else { Ok(None) };
+                return if open {
+                    Err(self.wrong("the last record is cut off: copy the file again"))
+                } else {
+                    Ok(None)
+                };
             };
             if (kind == FULL || kind == FIRST) == open {
                 return Err(self.wrong("the pieces of a record are out of order"));
@@ -91,7 +95,9 @@ impl<R: Read> Records<R> {
             if !matches!(kind, FULL | FIRST | MIDDLE | LAST) {
                 return Err(self.wrong(&format!("`{kind}` is no piece of a record: expected 1 to 4")));
             }
-            if masked(crc32c::crc32c_append(crc32c::crc32c(&[kind]), data)) != u32::from_le_bytes([c0, c1, c2, c3]) {
+            if masked(crc32c::crc32c_append(crc32c::crc32c(&[kind]), data))
+                != u32::from_le_bytes([c0, c1, c2, c3])
+            {
                 return Err(self.wrong("a checksum does not match: copy the file again"));
             }
             let position = self.at.saturating_add(HEADER);

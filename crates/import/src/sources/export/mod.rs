@@ -31,7 +31,9 @@ pub fn read_folder(folder: &Path, bytes: &AtomicU64, each: Each<'_>) -> Result<C
         }
     }
     if let Some(expected) = expected.filter(|expected| *expected != seen) {
-        let reason = format!("the export says that it holds {expected} documents, and {seen} are there: copy it again");
+        let reason = format!(
+            "the export says that it holds {expected} documents, and {seen} are there: copy it again"
+        );
         return Ok(each(Item::Unreadable(Unreadable { path: folder.display().to_string(), reason })));
     }
     Ok(ControlFlow::Continue(()))
@@ -63,11 +65,12 @@ pub fn read(path: &Path, reader: &mut dyn Read, each: Each<'_>) -> Result<Contro
 pub fn files(folder: &Path) -> Result<Vec<PathBuf>, SourceError> {
     let mut found = Vec::new();
     gather(folder, &mut found)?;
-    let number = |path: &Path| -> Option<u64> {
-        path.file_name()?.to_str()?.strip_prefix("output-")?.parse().ok()
-    };
-    let mut numbered: Vec<_> =
-        found.into_iter().filter_map(|path| Some((path.parent()?.to_owned(), number(&path)?, path))).collect();
+    let number =
+        |path: &Path| -> Option<u64> { path.file_name()?.to_str()?.strip_prefix("output-")?.parse().ok() };
+    let mut numbered: Vec<_> = found
+        .into_iter()
+        .filter_map(|path| Some((path.parent()?.to_owned(), number(&path)?, path)))
+        .collect();
     numbered.sort();
     if numbered.is_empty() {
         let reason = "it holds no `output-0`: expected the folder of `gcloud firestore export`, with `all_namespaces` in it; \
@@ -105,7 +108,8 @@ fn overall(folder: &Path) -> Result<Option<u64>, SourceError> {
     gather(folder, &mut found)?;
     let is_overall = |path: &&PathBuf| path.extension().is_some_and(|name| name == "overall_export_metadata");
     let Some(path) = found.iter().find(is_overall) else {
-        let reason = "there is no `.overall_export_metadata`: the export has not ended, or was copied in part";
+        let reason =
+            "there is no `.overall_export_metadata`: the export has not ended, or was copied in part";
         return Err(at(folder, reason.into()));
     };
     let file = File::open(path).map_err(|error| at(path, error.to_string()))?;
@@ -113,5 +117,7 @@ fn overall(folder: &Path) -> Result<Option<u64>, SourceError> {
     let record = records.next().map_err(|reason| at(path, reason))?;
     let Some(overall) = record.and_then(|record| Overall::decode(record).ok()) else { return Ok(None) };
     let counts: Option<Vec<_>> = overall.parts.iter().map(|part| part.documents).collect();
-    Ok(counts.filter(|counts| !counts.is_empty()).map(|counts| counts.into_iter().fold(0, u64::saturating_add)))
+    Ok(counts
+        .filter(|counts| !counts.is_empty())
+        .map(|counts| counts.into_iter().fold(0, u64::saturating_add)))
 }

@@ -1,0 +1,83 @@
+"""`generate`, against the real Worker."""
+
+from __future__ import annotations
+
+import pytest
+from support import HOUR, World
+
+from stale_drafts import Conflict, GenerationError, Job, generate
+
+URL = "https://cdn.example/fox.png"
+
+
+def status_of(world: World, creation_id: str) -> tuple[str, str | None]:
+    creation = world.operator.explain(creation_id)["creation"]
+    return creation["status"], creation["error"]
+
+
+def test_what_is_returned_is_the_result(world: World) -> None:
+    ada = world.user(10)
+    made = world.create(ada)
+
+    def render(job: Job) -> str:
+        job.progress(50)
+        assert (job.id, job.kind, job.attempt) == (made, "image", 1)
+        return URL
+
+    assert generate(world.reporter, made, render) is True
+    assert (status_of(world, made), world.balance(ada)) == (("draft", None), 0)
+    # A second run has another name, and does not render.
+    assert generate(world.reporter, made, lambda job: pytest.fail("it rendered again")) is False
+
+
+@pytest.mark.parametrize(
+    ("raised", "error"),
+    [
+        (GenerationError("provider_rejected", "The prompt was rejected"), "The prompt was rejected"),
+        (RuntimeError("secret"), "The worker ran into an error."),
+    ],
+)
+def test_what_is_raised_fails_it_and_refunds(world: World, raised: Exception, error: str) -> None:
+    ada = world.user(10)
+    made = world.create(ada)
+
+    def render(job: Job) -> str:
+        raise raised
+
+    assert generate(world.reporter, made, render) is False
+    assert (status_of(world, made), world.balance(ada)) == (("failed", error), 10)
+
+
+def test_an_address_that_is_refused_fails_it_too(world: World) -> None:
+    ada = world.user(10)
+    made = world.create(ada)
+    assert generate(world.reporter, made, lambda job: "no address") is False
+    assert (status_of(world, made), world.balance(ada)) == (("failed", "The worker ran into an error."), 10)
+
+
+def test_nothing_is_rendered_for_an_attempt_that_is_over(world: World) -> None:
+    ada = world.user(10)
+    made = world.create(ada)
+    world.reporter.start(made, "run-1")
+    world.wait(2 * HOUR)
+    world.operator.mark_stale_creations_as_failed(1.0)
+    # The same name gets the answer of its first start; the first heartbeat knows better.
+    assert generate(world.reporter, made, lambda job: pytest.fail("it rendered"), worker="run-1") is False
+    assert world.balance(ada) == 10
+
+
+def test_a_late_result_is_handed_in_and_kept(world: World) -> None:
+    ada = world.user(10)
+    made = world.create(ada)
+
+    def render(job: Job) -> str:
+        world.wait(2 * HOUR)
+        world.operator.mark_stale_creations_as_failed(1.0)
+        return URL
+
+    assert generate(world.reporter, made, render) is False
+    assert (status_of(world, made)[0], world.balance(ada)) == ("failed", 10)
+    with pytest.raises(Conflict):
+        world.reporter.start(made, "another")
+    assert world.operator.restore(made)["status"] == "draft"
+    assert world.balance(ada) == 0
