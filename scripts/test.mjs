@@ -104,6 +104,14 @@ const SUITES = {
     },
     commands: () => [node("tests/examples")],
   },
+  moving: {
+    before: async () => {
+      await build();
+      await native("Building mark-stale-drafts", "-p", "mark-stale-drafts");
+      await setupExamples();
+    },
+    commands: () => [node("tests/moving")],
+  },
   python: {
     before: async () => {
       await build();
