@@ -148,7 +148,9 @@ test("a disk that is full and a reader that is gone are errors", async (t) => {
   const path = folder(t);
   const full = await firestore(path, fixture("managed"), "--mapping", "mapping.json", "--output", "/dev/full", "--unreadable", "unreadable.ndjson");
   assert.equal(full.code, 1, full.err);
-  const gone = await run(path, "bash", ["-c", `"${COMMAND}" import firestore ${fixture("managed")} --mapping mapping.json --output - | head -c 10; exit \${PIPESTATUS[0]}`]);
+  // More than a pipe holds.
+  const long = folder(t, { source: lines(system({ users: 5, creations: 2_000 })) });
+  const gone = await run(long, "bash", ["-c", `"${COMMAND}" import firestore source --mapping mapping.json --output - | head -c 10; exit \${PIPESTATUS[0]}`]);
   assert.equal(gone.code, 1, gone.err);
   assert.match(gone.err, /can't be written/);
 });
