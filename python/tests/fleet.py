@@ -38,7 +38,7 @@ install(
 )
 
 
-@app.task(base=GenerationTask, give_up_after=0)
+@app.task(base=GenerationTask)
 def generate(job: Job) -> str:
     # What a provider would be paid for.
     with PAID.open("a") as paid:

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 import uuid
 from collections.abc import Sequence
 from typing import Any
@@ -74,13 +73,6 @@ class GenerationTask(Task):
 
     Then it can hand in a result that an earlier run has paid for, which is kept for an operator to restore. `job.progress`
     raises `Stopped`: call it before anything that costs.
-    """
-
-    give_up_after: float = 75
-    """Seconds until a run that Celery has ended in the middle is failed in its stead.
-
-    It asks for its fence by a start. Sooner after the last heartbeat, that would look like a task that is delivered again
-    while it runs, and `doctor` would say so.
     """
 
     def __call__(self, creation_id: str, *args: Any, **kwargs: Any) -> str:
@@ -153,7 +145,6 @@ class GenerationTask(Task):
                 if conflict.code != "fence_missing":
                     raise
                 # It had begun. The same name gets its fence; a creation that another task is at stays as it is.
-                time.sleep(self.give_up_after)
                 drafts.fail(creation_id, drafts.start(creation_id, task_id)["fence"], code, text)
             log.info("creation %s: failed with `%s`", creation_id, code)
         except Conflict as conflict:
