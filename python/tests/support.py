@@ -66,7 +66,7 @@ class World:
         return self.reporter.create(user_id=user_id, kind="image", prompt=prompt, tokens=10)["id"]
 
 
-def until(what: str, condition: Callable[[], Any], seconds: float = 30, said: Callable[[], str] = str) -> Any:
+def until(what: str, condition: Callable[[], Any], seconds: float = 120, said: Callable[[], str] = str) -> Any:
     """Waits until the condition gives something, and gives it back."""
     deadline = time.monotonic() + seconds
     while not (found := condition()):

@@ -2,10 +2,12 @@
 //! Rust that has the database itself can call directly.
 //!
 //! One transaction each: a guarded write, then a read of the row. The rules judge the row, so an answer is the
-//! same whether the report took effect now or did so before.
+//! same whether the report took effect now or did so before. A start that is noted as repeated takes a second one.
 
 use crate::rules::{Judgement, Refusal, Report, Timestamp};
-use crate::store::{self, CreationRow, Database, DatabaseError, Details, Grant, GrantRow, NewCreation};
+use crate::store::{
+    self, CreationRow, Database, DatabaseError, Details, Grant, GrantRow, NewCreation, Row, Statement,
+};
 
 /// Why a report did not take effect.
 #[derive(Clone, Debug)]
@@ -62,8 +64,7 @@ pub async fn create(
         Ok(results) => results,
         Err(error) => return Err(charging(database, error, new.user_id, new.tokens).await),
     };
-    let row = results.last().map(|rows| store::creation_of(rows)).transpose()?.flatten();
-    let row = row.ok_or(ReportError::NotFound)?;
+    let row = last_row(&results)?;
     let same = row.creation.user_id == new.user_id
         && row.creation.kind == new.kind
         && row.creation.tokens == new.tokens
@@ -93,39 +94,46 @@ pub async fn report(
             return Err(charging(database, error, &creation.user_id, creation.tokens).await);
         }
     };
-    let row = results.last().map(|rows| store::creation_of(rows)).transpose()?.flatten();
-    let row = row.ok_or(ReportError::NotFound)?;
+    let mut row = last_row(&results)?;
     // What is somebody else's is not there.
     if matches!(report, Report::Publish | Report::Delete) && row.creation.user_id != details.user_id {
         return Err(ReportError::NotFound);
     }
-    let snapshot = row.snapshot().ok_or_else(|| DatabaseError::new("the creation's status is unknown"))?;
-    match report.judge(&snapshot) {
+    let mut judgement = judge(&report, &row)?;
+    if matches!((&report, &judgement), (Report::Start { .. }, Judgement::Repeat))
+        && let Some(note) = repeated_start(&row, now)
+    {
+        // With the report itself: it may have moved on meanwhile, and the answer is what it is then.
+        let batch: Vec<_> = note.into_iter().chain(store::report(id, &report, &details, now)).collect();
+        row = last_row(&database.run(&batch).await?)?;
+        judgement = judge(&report, &row)?;
+    }
+    match judgement {
         Judgement::Refuse(refusal) => Err(ReportError::Refused { refusal, row: Box::new(row) }),
         // A heartbeat would be accepted again. Anything else that still would be was not carried out.
         Judgement::Accept if !matches!(report, Report::Heartbeat { .. }) => {
             Err(ReportError::Database(DatabaseError::new("the report was not carried out")))
         }
-        Judgement::Accept | Judgement::Repeat => {
-            if matches!(report, Report::Start { .. }) {
-                note_repeated_start(database, &row, now).await?;
-            }
-            Ok(row)
-        }
+        Judgement::Accept | Judgement::Repeat => Ok(row),
     }
 }
 
-/// A broker that delivers a task again which is still in progress is found by this: see [`Draft::started_again`](crate::rules::Draft::started_again).
-async fn note_repeated_start(
-    database: &impl Database,
-    row: &CreationRow,
-    now: Timestamp,
-) -> Result<(), DatabaseError> {
+fn last_row(results: &[Vec<Row>]) -> Result<CreationRow, ReportError> {
+    let row = results.last().map(|rows| store::creation_of(rows)).transpose()?.flatten();
+    row.ok_or(ReportError::NotFound)
+}
+
+fn judge(report: &Report<'_>, row: &CreationRow) -> Result<Judgement, DatabaseError> {
+    let snapshot = row.snapshot().ok_or_else(|| DatabaseError::new("the creation's status is unknown"))?;
+    Ok(report.judge(&snapshot))
+}
+
+/// What notes that an attempt is started once more. A broker that delivers a task again which is still in progress is found by this: see
+/// [`Draft::started_again`](crate::rules::Draft::started_again).
+fn repeated_start(row: &CreationRow, now: Timestamp) -> Option<[Statement; 2]> {
     let CreationRow { creation, fence, .. } = row;
-    if let (Some(after), Some(fence)) = (creation.draft().started_again(now), fence) {
-        database.run(&store::started_again(&creation.id, fence, after, now)).await?;
-    }
-    Ok(())
+    let after = creation.draft().started_again(now)?;
+    Some(store::started_again(&creation.id, fence.as_deref()?, after, now))
 }
 
 /// Grants tokens to a user. Repeating it with the same key is harmless.

@@ -34,6 +34,26 @@ fn report(database: &Sqlite, report: Report<'_>) -> CreationRow {
     store::creation_of(results.last().unwrap()).unwrap().unwrap()
 }
 
+/// A database in which something happens after the first call.
+struct Moving<'a> {
+    database: &'a Sqlite,
+    calls: Cell<u32>,
+    meanwhile: &'static str,
+}
+
+impl Database for Moving<'_> {
+    async fn run(&self, batch: &[Statement]) -> Result<Vec<Vec<Row>>, DatabaseError> {
+        if self.calls.replace(self.calls.get() + 1) == 1 {
+            self.database.write(self.meanwhile);
+        }
+        self.database.transaction(batch)
+    }
+
+    fn cost(&self) -> Cost {
+        Cost::default()
+    }
+}
+
 #[test]
 fn a_creation_is_made_and_charged_once() {
     let database = database();
@@ -144,6 +164,26 @@ fn a_start_that_comes_once_more_leaves_a_trace_if_the_first_run_may_be_at_it_sti
     assert_eq!(start(&database, NOW + day), [trace[0].clone(), json!([NOW + day, "c", 2, HOUR + day])]);
     let after = json!([NOW + day + 1, "c", 2, HOUR + day + 1]);
     assert_eq!(start(&database, NOW + day + 1), [json!([NOW + day, "c", 2, HOUR + day]), after]);
+}
+
+#[test]
+fn a_start_that_comes_once_more_is_answered_with_what_the_creation_is_when_it_is_noted() {
+    let begun = json!({ "status": "processing", "worker": "w", "fence": "1.abc", "started_at": NOW - HOUR });
+    let retried =
+        "UPDATE stale_drafts_creations SET status = 'pending', attempt = 2, worker = NULL, fence = NULL,
+                     started_at = NULL, finished_at = NULL, queued_at = 1700000000000 WHERE id = 'c'";
+    let failed =
+        "UPDATE stale_drafts_creations SET status = 'failed', error_code = 'a', error = 'b' WHERE id = 'c'";
+    // Of an attempt that is over it gets the answer of the first start: its first heartbeat is refused.
+    for (meanwhile, answer) in [(retried, ("processing", "2.abc")), (failed, ("failed", "1.abc"))] {
+        let database = database();
+        add(&database, "c", begun.clone());
+        let moving = Moving { database: &database, calls: Cell::new(0), meanwhile };
+        let row =
+            wait(creations::report(&moving, "c", Report::Start { worker: "w" }, details(), now())).unwrap();
+        assert_eq!((row.creation.status.as_str(), row.fence.as_deref().unwrap()), answer);
+        assert_eq!(database.read("SELECT * FROM stale_drafts_repeated_starts"), [json!(null); 0]);
+    }
 }
 
 #[test]

@@ -6,7 +6,7 @@ use stale_drafts::rules::{Action, Status, Verdict, classify};
 
 use super::{Done, History, reference};
 use crate::attached;
-use crate::call::{Call, SweepCall};
+use crate::call::{Call, Reported, SweepCall};
 use crate::image::{Attempt, Creation, Event, Image};
 use crate::trace::{differences, state};
 use crate::world::Violation;
@@ -136,8 +136,10 @@ fn changed(
     match call {
         Call::Sweep(sweep) => swept(then, row, sweep, history, expected),
         Call::Report(report) => {
-            // A report writes in its first transaction; what follows only looks.
-            let right = if run == 0 { reference::reported(then, report, before) } else { then.clone() };
+            // A report writes in its first transaction; what follows only looks, but for a start that is noted as repeated: that is
+            // carried out with the note.
+            let writes = run == 0 || matches!(report.what, Reported::Start { .. });
+            let right = if writes { reference::reported(then, report, before) } else { then.clone() };
             if *row != right {
                 let found = format!(
                     "{call}: {} was {}, and became {}",
