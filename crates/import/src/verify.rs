@@ -159,8 +159,9 @@ fn compare_creations(
         let sql = format!(
             "SELECT c.id, c.user_id, c.kind, c.status, c.tokens, c.settled_elsewhere = 1 OR c.tokens = 0 OR a.entry_key IS NOT NULL AS imported, \
              c.attempt > 1 OR c.fence IS NOT NULL OR c.worker IS NOT NULL OR c.sweep_id IS NOT NULL OR c.restored_at IS NOT NULL \
-             OR c.deleted_at IS NOT NULL AS touched \
+             OR c.deleted_at IS NOT NULL OR c.status = 'failed' AND c.settled_elsewhere = 0 AND f.entry_key IS NULL AS touched \
              FROM stale_drafts_creations AS c LEFT JOIN stale_drafts_ledger AS a ON a.entry_key = 'import-active:' || c.id \
+             LEFT JOIN stale_drafts_ledger AS f ON f.entry_key = 'import-failed:' || c.id \
              WHERE c.id > {} ORDER BY c.id LIMIT {PAGE}",
             literal(&after)
         );

@@ -82,7 +82,10 @@ fn firestore(
         output::json(&json!({ "output": path, "report": report.json() }));
     } else {
         report::show(&report);
-        note(format!("Wrote `{0}`: run `npx wrangler d1 execute NAME --remote --file {0}`.", path.display()));
+        note(format!(
+            "Wrote `{0}`: run `npx wrangler d1 execute NAME --remote --file {0}`, or with `--local`.",
+            path.display()
+        ));
     }
     if report.unreadable > 0 {
         note(format!("What can't be read is in `{}`.", list.display()));
