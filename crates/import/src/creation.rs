@@ -123,7 +123,8 @@ impl<'a> Reader<'a> {
     pub fn balance(&mut self, user_id: &str, tokens: &Json) -> Result<Read, Unreadable> {
         let tokens = tokens.as_u64().filter(|tokens| *tokens <= MOST_TOKENS);
         let user = name(user_id).map_err(|reason| format!("the user's id {reason}")).and_then(|user_id| {
-            let tokens = tokens.ok_or("the balance is no whole number of tokens: expected 0 to 2^53 − 1")?;
+            let tokens =
+                tokens.ok_or("the balance is not a whole number of tokens: expected 0 to 2^53 − 1")?;
             self.user(User { user_id, tokens })
         });
         user.map_err(|reason| Unreadable { path: user_id.to_owned(), reason })

@@ -107,7 +107,7 @@ impl FromStr for Field {
     fn from_str(text: &str) -> Result<Self, String> {
         serde_json::from_value(text.into()).map_err(|_| {
             format!(
-                "`{text}` is no field: expected id, user_id, kind, prompt, status, tokens, created_at, started_at, \
+                "unknown field `{text}`: expected id, user_id, kind, prompt, status, tokens, created_at, started_at, \
                  heartbeat_at, finished_at, error, error_code, result_url, refunded or balance"
             )
         })
@@ -123,7 +123,7 @@ impl FromStr for Word {
 
     fn from_str(text: &str) -> Result<Self, String> {
         Status::ALL.into_iter().find(|status| status.as_str() == text).map(Word).ok_or_else(|| {
-            format!("`{text}` is no status: expected pending, processing, draft, published or failed")
+            format!("unknown status `{text}`: expected pending, processing, draft, published or failed")
         })
     }
 }
@@ -155,7 +155,7 @@ impl FromStr for Unit {
 
     fn from_str(text: &str) -> Result<Self, String> {
         serde_json::from_value(text.into())
-            .map_err(|_| format!("`{text}` is no unit: expected seconds or milliseconds"))
+            .map_err(|_| format!("unknown unit `{text}`: expected seconds or milliseconds"))
     }
 }
 
@@ -171,7 +171,7 @@ impl FromStr for Zone {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        serde_json::from_value(text.into()).map_err(|_| format!("`{text}` is no zone: expected utc"))
+        serde_json::from_value(text.into()).map_err(|_| format!("unknown zone `{text}`: expected utc"))
     }
 }
 
@@ -199,7 +199,7 @@ impl Mapping {
             }) {
                 let path = path.as_deref().unwrap_or_default();
                 return Err(format!(
-                    "`{option}` is `{path}`, which is no collection: expected such as `creations` or `users/{{user_id}}/creations`"
+                    "`{option}` is `{path}`, which is not a collection: expected for example `creations` or `users/{{user_id}}/creations`"
                 ));
             }
         }

@@ -164,7 +164,7 @@ impl<'de> Visitor<'de> for Top<'_, '_> {
                 "__collections__" => map.next_value_seed(Collections { prefix: "", sink })?,
                 key if BESIDE.contains(&key) => drop(map.next_value::<IgnoredAny>()?),
                 _ => {
-                    // What stands beside a document's name, or what is no collection.
+                    // What stands beside a document's name, or what is not a collection.
                     if !map.next_value_seed(Collection { path: &key, sink })? {
                         stray = Some(key);
                     }
@@ -220,7 +220,7 @@ impl<'de> Visitor<'de> for Collections<'_, '_> {
         while let Some(name) = map.next_key::<String>()? {
             let path = if self.prefix.is_empty() { name } else { format!("{}/{name}", self.prefix) };
             if !map.next_value_seed(Collection { path: &path, sink: self.sink })? {
-                return Err(A::Error::custom(format!("`{path}` is no collection")));
+                return Err(A::Error::custom(format!("`{path}` is not a collection")));
             }
         }
         Ok(())
@@ -361,7 +361,7 @@ impl<'de> Visitor<'de> for Below<'_, '_> {
         while let Some(path) = map.next_key::<String>()? {
             if path.contains('/') {
                 if !map.next_value_seed(Collection { path: &path, sink: self.sink })? {
-                    return Err(A::Error::custom(format!("`{path}` is no collection")));
+                    return Err(A::Error::custom(format!("`{path}` is not a collection")));
                 }
             } else {
                 field.insert(path, map.next_value()?);

@@ -20,7 +20,7 @@ impl Database {
     /// Runs one query.
     pub fn query(&self, sql: &str) -> Result<Vec<Map<String, Value>>, String> {
         let Some((program, arguments)) = self.command.split_first() else {
-            return Err(String::from("there is no command: expected such as `npx wrangler`"));
+            return Err(String::from("the command is empty: expected for example `npx wrangler`"));
         };
         let output =
             Command::new(program).args(arguments).arg(sql).output().map_err(|error| match error.kind() {

@@ -40,7 +40,7 @@ pub fn choose(source: &Source, sources: &Sources) -> Result<Chosen, Error> {
     let guessed =
         counted(sources, |progress| guess(sources, progress)).map_err(|error| invalid(error.to_string()))?;
     let mapping = replace(guessed.mapping, source);
-    note("There is no mapping. This one is guessed:");
+    note("No mapping was given. This is a guess:");
     for line in &guessed.notes {
         note(format!("- {}", output::one_line(line)));
     }
