@@ -20,7 +20,7 @@ before(async () => {
 }, options);
 after(() => packages?.remove());
 
-/** The collections with users and creations: `creations`, and those below a user. */
+/** The collections of creations: the one at the top, and those below a user. */
 const collections = (documents) => {
   const paths = documents.map(({ name }) => name.slice(ROOT.length + 1).split("/").slice(0, -1).join("/"));
   return [...new Set(paths)].filter((path) => path.endsWith("creations"));
@@ -35,7 +35,7 @@ for (const reader of Object.keys(READERS)) {
   });
 }
 
-/** What docs/import.md and tests/invariants.sql ask of the database that wrangler keeps in a folder. */
+/** Looks into the database that wrangler keeps in a folder. */
 function openHere(t, path) {
   const databases = join(path, ".wrangler/state/v3/d1/miniflare-D1DatabaseObject");
   const [file] = readdirSync(databases).filter((name) => name.endsWith(".sqlite") && name !== "metadata.sqlite");
@@ -77,14 +77,14 @@ test("the system goes on while it is read, and is read again", options, async (t
 
   const [completed, failed, published] = await system.with("pending", "processing");
   const [draft] = await system.with("draft");
-  const before = await system.balances();
-  const [first, second, third] = Object.keys(before).filter((user) => before[user] >= 200);
+  const were = await system.balances();
+  const [first, second, third] = Object.keys(were).filter((user) => were[user] >= 200);
   await move(async () => {
     await system.create("made-meanwhile", first, 80);
     await system.complete(completed);
   });
   // The users were read before the 80 tokens were paid. The creation is here, and the next import finds the balance lower.
-  assert.deepEqual(some(here.balances()), some(before));
+  assert.deepEqual(some(here.balances()), some(were));
   assert.deepEqual([completed, "made-meanwhile"].map(here.status), ["draft", "pending"]);
 
   await system.complete("made-meanwhile");
@@ -97,7 +97,7 @@ test("the system goes on while it is read, and is read again", options, async (t
   await system.buy(third, 1_000);
   await move();
   const now = await system.balances();
-  assert.notDeepEqual(now, before);
+  assert.notDeepEqual(now, were);
   assert.deepEqual(some(here.balances()), some(now));
   const statuses = [completed, "made-meanwhile", failed, published, draft, "made-and-failed", "made-and-waiting"].map(here.status);
   assert.deepEqual(statuses, ["draft", "draft", "failed", "published", "published", "failed", "pending"]);
