@@ -27,7 +27,7 @@ const dist = join(root, "pkg/dist");
 const LEVELS = { draft: "3", policy: "s" };
 const MODULES = Object.keys(LEVELS);
 
-const ENTRIES = ["index", "element", "react", "client"];
+const ENTRIES = ["index", "element", "react", "client", "shards"];
 
 /** What Rust's own target needs. With more, `wasm-opt` would use it, and a browser of 2023 could not load the modules: tail calls. */
 const FEATURES = ["bulk-memory", "bulk-memory-opt", "multivalue", "mutable-globals", "nontrapping-float-to-int", "reference-types", "sign-ext"].map((name) => `--enable-${name}`);

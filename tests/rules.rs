@@ -15,9 +15,9 @@ mod common;
 use common::{NOW, policy, time};
 use serde_json::Value;
 use stale_drafts::rules::{
-    Action, Active, Age, Ago, Candidate, Draft, Field, LAGS, Limit, MarkedMessage, MaxAge, Phase, Policy,
-    RetriedMessage, Rule, Setting, Sink, Status, SweepMessage, Time, Timestamp, Unreadable, Verdict, Words,
-    badge, classify, decide,
+    Action, Active, Age, Ago, Bucket, Candidate, Draft, Field, LAGS, Limit, MarkedMessage, MaxAge, Phase,
+    Policy, RetriedMessage, Rule, Setting, Sink, Status, SweepMessage, Time, Timestamp, Unreadable, Verdict,
+    Words, badge, classify, decide,
 };
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test;
@@ -416,4 +416,32 @@ fn what_is_before_the_first_attempt_counts_as_the_first() {
     };
     assert_eq!([0, 1, 2].map(|attempt| retries(attempt, 1)), [false; 3]);
     assert_eq!([0, 1, 2, 3].map(|attempt| retries(attempt, 2)), [true, true, false, false]);
+}
+
+#[cfg_attr(not(target_arch = "wasm32"), test)]
+#[cfg_attr(target_arch = "wasm32", wasm_bindgen_test)]
+fn buckets() {
+    for case in cases(include_str!("cases/buckets.json")) {
+        let bucket = Bucket::of_user(case["user_id"].as_str().unwrap());
+        assert_eq!(u64::from(bucket.number()), case["bucket"].as_u64().unwrap(), "{case}");
+        assert_eq!(Bucket::new(bucket.number()), Some(bucket));
+        let id = format!("019acf1e-7a00-8{:03x}-9c3d-2f1e0a9b8c7d", bucket.number());
+        assert_eq!(Bucket::of_id(&id), Some(bucket), "{id}");
+    }
+    assert_eq!((Bucket::new(4_096), Bucket::new(4_095)), (None, Some(Bucket::LAST)));
+    let none = [
+        "",
+        "fox",
+        // Other versions, and what is no UUID.
+        "019acf1e-7a00-7582-9c3d-2f1e0a9b8c7d",
+        "019acf1e-7a00-8582-9c3d-2f1e0a9b8c7",
+        "019acf1e-7a00-8582-9c3d-2f1e0a9b8c7dd",
+        "019acf1e-7a00-8g82-9c3d-2f1e0a9b8c7d",
+        "019acf1e-7a00-8582-9c3d-2f1e0a9b8c7x",
+        "019acf1e+7a00-8582-9c3d-2f1e0a9b8c7d",
+        "019acf1e-7a00-8582-9c3d-2f1e0a9b8cé",
+    ];
+    for id in none {
+        assert_eq!(Bucket::of_id(id), None, "{id}");
+    }
 }

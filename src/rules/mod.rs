@@ -7,6 +7,7 @@
 //! [`classify`] answers for one creation, [`decide`] for a sweep; [`Policy`] says after how long.
 
 mod breaker;
+mod bucket;
 mod diagnosis;
 mod draft;
 mod evidence;
@@ -21,6 +22,7 @@ mod transition;
 mod verdict;
 
 pub use breaker::{CircuitBreaker, Suspension};
+pub use bucket::{BUCKETS, Bucket};
 pub use diagnosis::{
     DOMINANT_PERCENT, FEW, Finding, NOT_QUEUED, ONE_TIMEOUT_MS, ONE_WINDOW_MS, SILENT_AFTER_MS,
     START_EXPECTED_WITHIN_MS, Severity, alerts, diagnose,
