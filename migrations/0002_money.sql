@@ -10,14 +10,15 @@ CREATE TABLE stale_drafts_balances (
     CONSTRAINT balance_too_large CHECK (tokens <= 9007199254740991)   -- the error names it: it is permanent
 ) WITHOUT ROWID;
 
--- Every movement of tokens, for ever: rows are added, never changed or removed. The key is unique per creation
+-- Every movement of tokens, for ever: rows are added, never changed or removed, but by a move of their user to another shard, which
+-- takes all that is the user's as it is. The triggers below leave that alone: 0005_shards.sql. The key is unique per creation
 -- and type, so a creation is charged once, refunded once and, if it is restored, charged once more, whoever writes.
 CREATE TABLE stale_drafts_ledger (
   entry_key   TEXT    NOT NULL PRIMARY KEY CHECK (typeof(entry_key) = 'text' AND length(entry_key) <= 300 AND instr(entry_key, char(0)) = 0),
   user_id     TEXT    NOT NULL CHECK (typeof(user_id) = 'text' AND length(CAST(user_id AS BLOB)) BETWEEN 1 AND 200
     AND instr(user_id, char(0)) = 0 AND user_id NOT GLOB '*[' || char(1) || '-' || char(31) || char(127) || '-' || char(159) || ']*'),
   type        TEXT    NOT NULL CHECK (type = 'grant' OR type = 'charge' OR type = 'refund' OR type = 'restore'),
-  creation_id TEXT    REFERENCES stale_drafts_creations (id),
+  creation_id TEXT,                           -- no foreign key: what is archived is no longer here, see 0006_archive.sql
   sweep_id    TEXT,
   tokens      INTEGER NOT NULL CHECK (typeof(tokens) = 'integer' AND abs(tokens) BETWEEN 1 AND 9007199254740991),
   created_at  INTEGER NOT NULL CHECK (typeof(created_at) = 'integer'),
@@ -34,7 +35,8 @@ CREATE INDEX stale_drafts_ledger_grants ON stale_drafts_ledger (user_id) WHERE t
 CREATE TRIGGER stale_drafts_ledger_is_append_only_update BEFORE UPDATE ON stale_drafts_ledger BEGIN
   SELECT RAISE(ABORT, 'the ledger is append-only: add an entry instead of changing one');
 END;
-CREATE TRIGGER stale_drafts_ledger_is_append_only_delete BEFORE DELETE ON stale_drafts_ledger BEGIN
+CREATE TRIGGER stale_drafts_ledger_is_append_only_delete BEFORE DELETE ON stale_drafts_ledger
+WHEN NOT EXISTS (SELECT 1 FROM stale_drafts_carried WHERE user_id = OLD.user_id) BEGIN
   SELECT RAISE(ABORT, 'the ledger is append-only: add an entry instead of removing one');
 END;
 -- A REPLACE removes rows without the trigger above, and the conflict policy of a statement holds inside the triggers that it
@@ -46,11 +48,15 @@ END;
 
 -- The balance follows the ledger in the same statement, whoever writes. Refunds of a sweep are the one exception:
 -- the sweep credits them itself, in the same transaction, once per user instead of once per creation. So only a sweep sets `sweep_id`.
-CREATE TRIGGER stale_drafts_ledger_credits_balance AFTER INSERT ON stale_drafts_ledger WHEN NEW.tokens > 0 AND NEW.sweep_id IS NULL BEGIN
+CREATE TRIGGER stale_drafts_ledger_credits_balance AFTER INSERT ON stale_drafts_ledger
+WHEN NEW.tokens > 0 AND NEW.sweep_id IS NULL
+  AND NOT EXISTS (SELECT 1 FROM stale_drafts_carried WHERE user_id = NEW.user_id) BEGIN
   INSERT INTO stale_drafts_balances (user_id, tokens) VALUES (NEW.user_id, NEW.tokens)
   ON CONFLICT (user_id) DO UPDATE SET tokens = tokens + excluded.tokens;
 END;
-CREATE TRIGGER stale_drafts_ledger_debits_balance AFTER INSERT ON stale_drafts_ledger WHEN NEW.tokens < 0 BEGIN
+CREATE TRIGGER stale_drafts_ledger_debits_balance AFTER INSERT ON stale_drafts_ledger
+WHEN NEW.tokens < 0
+  AND NOT EXISTS (SELECT 1 FROM stale_drafts_carried WHERE user_id = NEW.user_id) BEGIN
   SELECT RAISE(ABORT, 'insufficient tokens: the balance does not cover the charge')
   WHERE NOT EXISTS (SELECT 1 FROM stale_drafts_balances WHERE user_id = NEW.user_id AND tokens + NEW.tokens >= 0);
   UPDATE stale_drafts_balances SET tokens = tokens + NEW.tokens WHERE user_id = NEW.user_id;
@@ -59,7 +65,8 @@ END;
 -- A creation is charged when it is made; one that is brought in as failed already is refunded at once. What was settled elsewhere
 -- is neither: see docs/import.md. An entry has the row's time where that can be one: seconds would date it to 1970.
 CREATE TRIGGER stale_drafts_creations_are_charged AFTER INSERT ON stale_drafts_creations
-WHEN NEW.tokens > 0 AND NEW.settled_elsewhere = 0 AND NEW.balance_elsewhere = 0 BEGIN
+WHEN NEW.tokens > 0 AND NEW.settled_elsewhere = 0 AND NEW.balance_elsewhere = 0
+  AND NOT EXISTS (SELECT 1 FROM stale_drafts_carried WHERE user_id = NEW.user_id) BEGIN
   INSERT INTO stale_drafts_ledger (entry_key, user_id, type, creation_id, tokens, created_at)
   VALUES ('charge:' || NEW.id, NEW.user_id, 'charge', NEW.id, -NEW.tokens,
           iif(typeof(NEW.created_at) = 'integer' AND NEW.created_at BETWEEN 1000000000000 AND 8640000000000000,
@@ -69,7 +76,8 @@ WHEN NEW.tokens > 0 AND NEW.settled_elsewhere = 0 AND NEW.balance_elsewhere = 0 
   WHERE NEW.status = 'failed';
 END;
 CREATE TRIGGER stale_drafts_creations_elsewhere_begin_active AFTER INSERT ON stale_drafts_creations
-WHEN NEW.balance_elsewhere = 1 AND NEW.settled_elsewhere = 0 AND NEW.status NOT IN ('pending', 'processing') BEGIN
+WHEN NEW.balance_elsewhere = 1 AND NEW.settled_elsewhere = 0 AND NEW.status NOT IN ('pending', 'processing')
+  AND NOT EXISTS (SELECT 1 FROM stale_drafts_carried WHERE user_id = NEW.user_id) BEGIN
   SELECT RAISE(ABORT, 'a creation with balance_elsewhere = 1 comes in as pending or processing, or with settled_elsewhere = 1');
 END;
 -- A REPLACE by one that is not charged would keep the charge and lose what is refunded; any other is rejected by its charge's key.
@@ -116,11 +124,22 @@ WHEN OLD.status = 'failed' AND NEW.status = 'draft' AND NEW.restored_at IS NOT N
   VALUES ('restore:' || NEW.id, NEW.user_id, 'restore', NEW.id, -NEW.tokens, NEW.restored_at);
 END;
 -- Only what failed is refunded, and with what it was charged.
-CREATE TRIGGER stale_drafts_ledger_refunds_failures AFTER INSERT ON stale_drafts_ledger WHEN NEW.type = 'refund' BEGIN
+CREATE TRIGGER stale_drafts_ledger_refunds_failures AFTER INSERT ON stale_drafts_ledger
+WHEN NEW.type = 'refund'
+  AND NOT EXISTS (SELECT 1 FROM stale_drafts_carried WHERE user_id = NEW.user_id) BEGIN
   SELECT RAISE(ABORT, 'only a failed creation is refunded, to its owner, with the tokens that it was charged')
   WHERE NOT EXISTS (
     SELECT 1 FROM stale_drafts_creations
     WHERE id = NEW.creation_id AND status = 'failed' AND user_id = NEW.user_id AND tokens = NEW.tokens
       AND settled_elsewhere = 0
+  );
+END;
+-- Only a creation that is there is charged, with what it costs. What is archived is not there: none of its entries can come again.
+CREATE TRIGGER stale_drafts_ledger_charges_creations AFTER INSERT ON stale_drafts_ledger
+WHEN (NEW.type = 'charge' OR NEW.type = 'restore')
+  AND NOT EXISTS (SELECT 1 FROM stale_drafts_carried WHERE user_id = NEW.user_id) BEGIN
+  SELECT RAISE(ABORT, 'only a creation that is here is charged, to its owner, with the tokens that it costs')
+  WHERE NOT EXISTS (
+    SELECT 1 FROM stale_drafts_creations WHERE id = NEW.creation_id AND user_id = NEW.user_id AND tokens = -NEW.tokens
   );
 END;

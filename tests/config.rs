@@ -11,8 +11,8 @@
 
 use serde_json::{Value, json};
 use stale_drafts::auth::{Algorithm, Callers, Scope};
-use stale_drafts::config::{Config, Keep, can_be_deployed};
-use stale_drafts::rules::CircuitBreaker;
+use stale_drafts::config::{Config, Keep, Shards, can_be_deployed};
+use stale_drafts::rules::{Bucket, CircuitBreaker};
 
 /// Nobody may read it in an error.
 const SECRET: &str = "n0t-Used-Anywhere-Else";
@@ -69,6 +69,7 @@ fn numbers_are_whole_and_within_their_bounds() {
         ("keep_days.sweeps", 1, 3_650),
         ("keep_days.events", 1, 3_650),
         ("keep_days.rollups", 1, 3_650),
+        ("keep_days.creations", 1, 3_650),
     ] {
         let table = |value: Value| match path.split_once('.') {
             Some((table, key)) => json!({ table: { key: value } }),
@@ -89,6 +90,18 @@ fn numbers_are_whole_and_within_their_bounds() {
     assert_eq!(config.breaker, Some(CircuitBreaker { percent: 5, ..CircuitBreaker::default() }));
     assert_eq!(config.keep, Keep { events: 2, ..Keep::default() });
     assert_eq!(config.alerts.outbox_ms, 120_000);
+    assert_eq!(
+        read(json!({ "keep_days": { "creations": 90 } })).keep,
+        Keep { creations: Some(90), ..Keep::default() }
+    );
+    assert_eq!(
+        read(json!({ "keep_days": { "creations": 7 } })).keep,
+        Keep { sweeps: 7, creations: Some(7), ..Keep::default() }
+    );
+    check(
+        json!({ "keep_days": { "creations": 29, "sweeps": 30 } }),
+        "`keep_days.creations` is `29`: expected at least `keep_days.sweeps`, which is `30`",
+    );
     assert_eq!(read(json!({ "circuit_breaker": "off" })).breaker, None);
 }
 
@@ -116,9 +129,59 @@ fn an_unknown_key_suggests_the_nearest_one() {
     );
     check(
         json!({ "brake": "off" }),
-        "unknown key `brake`: expected `binding`, `policy`, `rows_per_sweep`, `queries_per_run`, `page_size`, \
-         `max_minutes_since_sweep`, `auth`, `api_tokens`, `issuers`, `allowed_origins`, `webhook_url`, `max_deliveries`, `circuit_breaker`, `alerts` or `keep_days`",
+        "unknown key `brake`: expected `binding`, `shards`, `policy`, `rows_per_sweep`, `queries_per_run`, `page_size`, \
+         `max_minutes_since_sweep`, `auth`, `api_tokens`, `issuers`, `allowed_origins`, `webhook_url`, `max_deliveries`, `circuit_breaker`, `alerts`, `keep_days` or `read_replicas`",
     );
+}
+
+#[test]
+fn each_bucket_belongs_to_exactly_one_shard() {
+    let shards = |list: &[(&str, &str)]| {
+        let list: Vec<_> =
+            list.iter().map(|(binding, buckets)| json!({ "binding": binding, "buckets": buckets })).collect();
+        json!({ "shards": list })
+    };
+    let one = Config::default().shards;
+    assert!(!one.are_several());
+    assert!((0..4_096).all(|bucket| one.of(Bucket::new(bucket).unwrap()) == 0));
+    assert_eq!(read(json!({ "shards": [] })).shards, one);
+    assert_eq!(read(json!({ "binding": "MINE" })).shards, Shards::one("MINE"));
+
+    let several = read(shards(&[("A", "0-9, 100 - 4095"), ("B", ""), ("C", "10,11-99")])).shards;
+    let of = |bucket| several.of(Bucket::new(bucket).unwrap());
+    assert_eq!([0, 9, 10, 11, 99, 100, 4_095].map(of), [0, 0, 2, 2, 2, 0, 0]);
+    let names: Vec<_> = several.iter().map(|shard| shard.binding.as_str()).collect();
+    assert_eq!((several.are_several(), names), (true, vec!["A", "B", "C"]));
+
+    let expected = "expected each bucket from 0 to 4095 in exactly one";
+    check(
+        shards(&[("A", "0-2047"), ("B", "2049-4095")]),
+        &format!("`shards` give bucket 2048 to none: {expected}"),
+    );
+    check(shards(&[("A", "")]), &format!("`shards` give bucket 0 to none: {expected}"));
+    check(
+        shards(&[("A", "0-4095"), ("B", "7")]),
+        &format!("`shards` give bucket 7 to `A` and to `B`: {expected}"),
+    );
+    check(
+        shards(&[("A", "0-4095"), ("A", "")]),
+        "`shards[1].binding` is `A` once more: expected a database of its own",
+    );
+    let ranges = "expected ranges of buckets from 0 to 4095, such as `0-2047` or `0-1023,3072-4095`, or `` for none yet";
+    for wrong in ["0-4096", "9-1", "-1", "1-", "a", "0,,1", "0-1-2", "+1"] {
+        check(shards(&[("A", wrong)]), &format!("`shards[0].buckets` is `\"{wrong}\"`: {ranges}"));
+    }
+    check(
+        json!({ "binding": "A", "shards": [{ "binding": "B", "buckets": "0-4095" }] }),
+        "`binding` is of one database, and `shards` lists several: leave out `binding`",
+    );
+    check(json!({ "shards": [{ "binding": "B" }] }), &format!("`shards[0].buckets` is missing: {ranges}"));
+    let many: Vec<_> = (0..126).map(|at| (format!("D{at}"), if at == 0 { "0-4095" } else { "" })).collect();
+    let many: Vec<_> = many.iter().map(|(binding, buckets)| (binding.as_str(), *buckets)).collect();
+    check(shards(&many), "`shards` lists 126: expected at most 125");
+    let mut free = shards(&many[..7]);
+    free["queries_per_run"] = json!(50);
+    check(free, "`queries_per_run` is `50`: expected at least 56, for 7 `shards`");
 }
 
 #[test]

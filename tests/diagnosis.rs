@@ -10,9 +10,9 @@
 )]
 
 use stale_drafts::rules::{
-    CircuitBreaker, DOMINANT_PERCENT, Evidence, FEW, Finding, GENERATION_TIMEOUT, ONE_TIMEOUT_MS,
-    ONE_WINDOW_MS, REDELIVERED_AFTER_MS, SILENT_AFTER_MS, START_EXPECTED_WITHIN_MS, SetAside, Severity,
-    Suspension, Thresholds, Timestamp, alerts, diagnose,
+    ARCHIVE_EXPECTED_WITHIN_MS, CircuitBreaker, DOMINANT_PERCENT, Evidence, FEW, Finding, GENERATION_TIMEOUT,
+    ONE_TIMEOUT_MS, ONE_WINDOW_MS, REDELIVERED_AFTER_MS, SILENT_AFTER_MS, START_EXPECTED_WITHIN_MS, SetAside,
+    Severity, Suspension, Thresholds, Timestamp, alerts, diagnose,
 };
 
 const MINUTE: u64 = 60_000;
@@ -65,6 +65,7 @@ fn the_bounds_are_what_the_documentation_says() {
     assert_eq!([SILENT_AFTER_MS, START_EXPECTED_WITHIN_MS, ONE_WINDOW_MS], [300_000, 600_000, 120_000]);
     assert_eq!([ONE_TIMEOUT_MS, REDELIVERED_AFTER_MS], [120_000, 60_000]);
     assert_eq!([FEW, DOMINANT_PERCENT], [5, 80]);
+    assert_eq!(ARCHIVE_EXPECTED_WITHIN_MS, 2 * HOUR);
     let Thresholds { overdue_ms, stale_percent, error_percent, outbox_ms } = Thresholds::default();
     assert_eq!([overdue_ms, stale_percent, error_percent, outbox_ms], [180_000, 20, 80, 900_000]);
 }
@@ -425,4 +426,17 @@ fn a_suspension_says_who_or_why() {
     assert_eq!(alerted(&Evidence { suspended: Some(open), ..healthy() }), [text]);
     let text = "sweeping_paused: `anna` paused it";
     assert_eq!(alerted(&Evidence { suspended: Some(paused()), ..healthy() }), [text]);
+}
+
+#[test]
+fn an_archive_is_expected_to_run_where_it_is_configured() {
+    let at = |past: u64| Evidence { archives: true, archive_ended_at: Some(ago(past)), ..healthy() };
+    assert_eq!(diagnosed(at(ARCHIVE_EXPECTED_WITHIN_MS)), [""; 0]);
+    assert_eq!(
+        diagnosed(at(ARCHIVE_EXPECTED_WITHIN_MS + 60_000)),
+        ["archive_stuck: the last run that ended well was 2.0 hours ago"]
+    );
+    let never = Evidence { archives: true, archive_ended_at: None, ..healthy() };
+    assert_eq!(diagnosed(never.clone()), ["archive_stuck: no run has ended well yet"]);
+    assert_eq!(diagnosed(Evidence { archives: false, ..never }), [""; 0]);
 }

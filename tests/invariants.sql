@@ -1,5 +1,7 @@
 -- What must be true of the database at every moment, whoever wrote and whoever died on the way. Each query gives the rows that
 -- break its promise, and there must be none. They read whole tables: they are for tests, and for an operator with a copy.
+-- A user who is on the way to another shard is left out: the rows come and go by pages, and the move compares them. So are sweeps of a
+-- database from or to which something was moved: the creations that they failed are elsewhere.
 --
 -- A line `-- name:` begins a query and says its promise; a query holds no further comment and ends with a semicolon. The simulator, the tests that kill,
 -- the load and the benchmark read this file.
@@ -8,22 +10,22 @@
 SELECT user_id, sum, tokens
 FROM (SELECT user_id, sum(tokens) AS sum FROM stale_drafts_ledger GROUP BY user_id)
 FULL JOIN stale_drafts_balances USING (user_id)
-WHERE sum IS NOT tokens;
+WHERE sum IS NOT tokens AND user_id NOT IN (SELECT user_id FROM stale_drafts_held);
 
 -- name: every creation that costs something was charged, once, here or elsewhere: there, it is noted with the refund
 SELECT c.id, c.tokens, l.tokens AS charged
 FROM stale_drafts_creations AS c LEFT JOIN stale_drafts_ledger AS l ON l.creation_id = c.id AND l.type = 'charge'
-WHERE l.tokens IS NOT iif(c.settled_elsewhere = 0 AND (c.balance_elsewhere = 0 OR c.status = 'failed' OR c.restored_at IS NOT NULL), nullif(-c.tokens, 0), NULL);
+WHERE l.tokens IS NOT iif(c.settled_elsewhere = 0 AND (c.balance_elsewhere = 0 OR c.status = 'failed' OR c.restored_at IS NOT NULL), nullif(-c.tokens, 0), NULL) AND c.user_id NOT IN (SELECT user_id FROM stale_drafts_held);
 
 -- name: what failed or was restored was refunded, once and in full, and nothing else
 SELECT c.id, c.status, c.tokens, l.tokens AS refunded
 FROM stale_drafts_creations AS c LEFT JOIN stale_drafts_ledger AS l ON l.creation_id = c.id AND l.type = 'refund'
-WHERE l.tokens IS NOT iif(c.settled_elsewhere = 0 AND (c.status = 'failed' OR c.restored_at IS NOT NULL), nullif(c.tokens, 0), NULL);
+WHERE l.tokens IS NOT iif(c.settled_elsewhere = 0 AND (c.status = 'failed' OR c.restored_at IS NOT NULL), nullif(c.tokens, 0), NULL) AND c.user_id NOT IN (SELECT user_id FROM stale_drafts_held);
 
 -- name: what was restored was charged again, once
 SELECT c.id, c.restored_at, l.tokens AS charged
 FROM stale_drafts_creations AS c LEFT JOIN stale_drafts_ledger AS l ON l.creation_id = c.id AND l.type = 'restore'
-WHERE l.tokens IS NOT iif(c.restored_at IS NOT NULL, nullif(-c.tokens, 0), NULL);
+WHERE l.tokens IS NOT iif(c.restored_at IS NOT NULL, nullif(-c.tokens, 0), NULL) AND c.user_id NOT IN (SELECT user_id FROM stale_drafts_held);
 
 -- name: no type of entry is twice in the ledger for one creation
 SELECT creation_id, type, count(*) AS entries
@@ -33,7 +35,7 @@ GROUP BY creation_id, type HAVING entries > 1;
 -- name: a time-out names a sweep that has a row, unless that is trimmed
 SELECT c.id, c.sweep_id
 FROM stale_drafts_creations AS c LEFT JOIN stale_drafts_sweeps AS s ON s.id = c.sweep_id
-WHERE s.id IS NULL AND c.sweep_id >= (SELECT min(id) FROM stale_drafts_sweeps);
+WHERE s.id IS NULL AND c.sweep_id >= (SELECT min(id) FROM stale_drafts_sweeps) AND NOT EXISTS (SELECT 1 FROM stale_drafts_moves);
 
 -- name: each sweep counts what it failed and refunded
 SELECT s.id, s.failed, s.refunded_tokens, count(f.tokens) AS really_failed, coalesce(sum(f.tokens), 0) AS really_refunded
@@ -42,12 +44,12 @@ FROM stale_drafts_sweeps AS s LEFT JOIN (
   UNION ALL
   SELECT a.sweep_id, c.tokens FROM stale_drafts_attempts AS a JOIN stale_drafts_creations AS c ON c.id = a.creation_id
   WHERE a.outcome = 'restored' AND a.sweep_id IS NOT NULL) AS f ON f.sweep_id = s.id
-GROUP BY s.id HAVING s.failed <> really_failed OR s.refunded_tokens <> really_refunded;
+GROUP BY s.id HAVING (s.failed <> really_failed OR s.refunded_tokens <> really_refunded) AND NOT EXISTS (SELECT 1 FROM stale_drafts_moves);
 
 -- name: each sweep counts what it put back
 SELECT s.id, s.retried, count(a.attempt) AS really_retried
 FROM stale_drafts_sweeps AS s LEFT JOIN stale_drafts_attempts AS a ON a.sweep_id = s.id AND a.outcome = 'retried'
-GROUP BY s.id HAVING s.retried <> really_retried;
+GROUP BY s.id HAVING s.retried <> really_retried AND NOT EXISTS (SELECT 1 FROM stale_drafts_moves);
 
 -- name: the roll-ups count what sweeps did
 SELECT * FROM (
@@ -56,24 +58,44 @@ SELECT * FROM (
     (SELECT coalesce(sum(creations), 0) FROM stale_drafts_rollups WHERE hour = 0 AND outcome = 'retried') AS retried,
     (SELECT coalesce(sum(lag_0 + lag_1 + lag_2 + lag_3 + lag_4 + lag_5), 0) FROM stale_drafts_rollups WHERE hour = 0) AS lags,
     (SELECT count(*) FROM stale_drafts_creations WHERE sweep_id IS NOT NULL)
-      + (SELECT count(*) FROM stale_drafts_attempts WHERE outcome = 'restored' AND sweep_id IS NOT NULL) AS really_failed,
-    (SELECT count(*) FROM stale_drafts_attempts WHERE outcome = 'retried') AS really_retried)
-WHERE (failed, retried, lags) <> (really_failed, really_retried, really_failed + really_retried);
+      + (SELECT count(*) FROM stale_drafts_attempts WHERE outcome = 'restored' AND sweep_id IS NOT NULL)
+      + (SELECT coalesce(sum(failed), 0) FROM stale_drafts_archives) AS really_failed,
+    (SELECT count(*) FROM stale_drafts_attempts WHERE outcome = 'retried')
+      + (SELECT coalesce(sum(retried), 0) FROM stale_drafts_archives) AS really_retried)
+WHERE (failed, retried, lags) <> (really_failed, really_retried, really_failed + really_retried) AND NOT EXISTS (SELECT 1 FROM stale_drafts_moves);
 
 -- name: each attempt before the present one is recorded, once
 SELECT c.id, c.attempt, count(a.attempt) AS recorded
 FROM stale_drafts_creations AS c LEFT JOIN stale_drafts_attempts AS a ON a.creation_id = c.id AND a.outcome = 'retried'
-WHERE c.attempt > 1 OR a.attempt IS NOT NULL
+WHERE (c.attempt > 1 OR a.attempt IS NOT NULL) AND c.user_id NOT IN (SELECT user_id FROM stale_drafts_held)
 GROUP BY c.id HAVING recorded <> c.attempt - 1 OR max(a.attempt) <> c.attempt - 1;
 
 -- name: only active creations are set aside
 SELECT r.creation_id, c.status
 FROM stale_drafts_rejected AS r LEFT JOIN stale_drafts_creations AS c ON c.id = r.creation_id
-WHERE c.status IS NULL OR c.status NOT IN ('pending', 'processing');
+WHERE (c.status IS NULL OR c.status NOT IN ('pending', 'processing')) AND ifnull(c.user_id, '') NOT IN (SELECT user_id FROM stale_drafts_held);
 
 -- name: what was deleted is gone
 SELECT id FROM stale_drafts_creations
 WHERE deleted_at IS NOT NULL AND (prompt <> '' OR result_url IS NOT NULL OR late_result_url IS NOT NULL);
+
+-- name: what is archived of a user is what the ledger has of creations that are not here
+SELECT user_id, sum, tokens
+FROM (SELECT l.user_id, sum(l.tokens) AS sum FROM stale_drafts_ledger AS l LEFT JOIN stale_drafts_creations AS c ON c.id = l.creation_id
+  WHERE l.creation_id IS NOT NULL AND c.id IS NULL GROUP BY l.user_id)
+FULL JOIN stale_drafts_archived_users USING (user_id)
+WHERE coalesce(sum, 0) <> coalesce(tokens, 0) AND user_id NOT IN (SELECT user_id FROM stale_drafts_held);
+
+-- name: objects and users count the same creations as archived
+SELECT * FROM (SELECT
+  (SELECT coalesce(sum(creations), 0) FROM stale_drafts_archives) AS creations,
+  (SELECT coalesce(sum(tokens), 0) FROM stale_drafts_archives) AS tokens,
+  (SELECT coalesce(sum(creations), 0) FROM stale_drafts_archived_users) AS of_users,
+  (SELECT coalesce(sum(tokens), 0) FROM stale_drafts_archived_users) AS tokens_of_users)
+WHERE (creations, tokens) <> (of_users, tokens_of_users) AND NOT EXISTS (SELECT 1 FROM stale_drafts_moves);
+
+-- name: nothing is being removed outside a transaction
+SELECT * FROM stale_drafts_archiving;
 
 -- name: the migrations are all applied
 SELECT count(*) AS applied, max(version) AS newest FROM stale_drafts_schema

@@ -122,6 +122,7 @@ fn list(told: &Told, status: &str) -> DraftsView {
         next_cursor: Some(String::from("bmV4dA")),
         marked_as_failed: 1,
         swept: true,
+        archived: None,
     }
 }
 

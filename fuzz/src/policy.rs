@@ -51,6 +51,7 @@ fn taken(config: &Config, table: &Map<String, Value>) {
     assert!((0..=1_440).contains(&config.max_minutes_since_sweep));
     let keep = config.keep;
     assert!([keep.sweeps, keep.events, keep.rollups].iter().all(|days| (1..=3_650).contains(days)));
+    assert!(keep.creations.is_none_or(|days| (keep.sweeps..=3_650).contains(&days)));
     if let Some(breaker) = config.breaker {
         assert!((1..=1_000).contains(&breaker.creations) && (1..=100).contains(&breaker.percent));
         assert!((1..=1_000).contains(&breaker.at_least));

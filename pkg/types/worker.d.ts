@@ -1,4 +1,4 @@
-import type { Complete, Completed, Config, Created, Deleted, Diagnosis, Drafts, Explanation, Fail, Failed, Granted, Health, Heartbeat, HeartbeatNoted, NewCreation, NewGrant, Published, Restored, Start, Started, SweepReport } from "./api.js";
+import type { Complete, Completed, Config, Created, Deleted, Diagnosis, Drafts, Explained, Fail, Failed, Granted, Health, Heartbeat, HeartbeatNoted, NewCreation, NewGrant, Published, Restored, Start, Started, SweepReport } from "./api.js";
 import { StaleDraftsError } from "./error.js";
 
 export * from "./api.js";
@@ -17,7 +17,7 @@ export interface Settings {
   /** The configuration, if it is not in `env.STALE_DRAFTS`. */
   readonly config?: Config;
   /** The names that your Worker gives to bindings that are optional: `{ EVENTS: "DRAFT_EVENTS" }`. Without a name, none is used. */
-  readonly bindings?: { readonly [name in "GENERATIONS" | "EVENTS" | "ANALYTICS" | "RATE_LIMITER"]?: string };
+  readonly bindings?: { readonly [name in "GENERATIONS" | "EVENTS" | "SWEEPS" | "ANALYTICS" | "RATE_LIMITER" | "ARCHIVE"]?: string };
 }
 
 /** The functions of a Worker of its own, by a service binding; {@link StaleDrafts} has the same with `env` first. */
@@ -44,8 +44,8 @@ export interface StaleDraftsService {
   restore(id: string): Promise<Restored>;
   /** Gives a user tokens, once for each `idempotency_key`. */
   grant(grant: NewGrant & { idempotency_key: string }): Promise<Granted>;
-  /** All about one creation. */
-  explain(id: string): Promise<Explanation>;
+  /** All about one creation; of one that is archived, where it is: then `archived` is in it. */
+  explain(id: string): Promise<Explained>;
   /** What is wrong, with its evidence. */
   doctor(): Promise<Diagnosis>;
   /** Whether it can do its work, and what is in the way. */
@@ -61,6 +61,13 @@ export interface StaleDrafts extends WithEnv<StaleDraftsService> {
   fetch(request: Request, env: object, ctx?: ExecutionContext): Promise<Response | null>;
   /** Sweeps, watches and delivers, for the cron trigger. Rejects if the sweep failed. */
   scheduled(event: object, env: object, ctx?: ExecutionContext): Promise<void>;
+  /** Sweeps the databases that the messages of the queue `SWEEPS` name: for a Worker with several databases, as its consumer. */
+  queue(batch: MessageBatch, env: object, ctx?: ExecutionContext): Promise<void>;
+}
+
+/** What a consumer of a queue is given. */
+export interface MessageBatch {
+  readonly messages: readonly { readonly body: unknown; ack(): void; retry(): void }[];
 }
 
 /**
@@ -77,5 +84,5 @@ export interface StaleDrafts extends WithEnv<StaleDraftsService> {
 export function staleDrafts(settings?: Settings): StaleDrafts;
 
 /** The Worker by itself: the default export of a Worker's `main`. */
-declare const entrypoint: new (ctx: any, env: any) => StaleDraftsService & { fetch(request: Request): Promise<Response>; scheduled(event: object): Promise<void> };
+declare const entrypoint: new (ctx: any, env: any) => StaleDraftsService & { fetch(request: Request): Promise<Response>; scheduled(event: object): Promise<void>; queue(batch: MessageBatch): Promise<void> };
 export default entrypoint;

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from typing import cast
 
 import pytest
 from support import HOUR, World
@@ -18,6 +19,7 @@ from stale_drafts import (
     Unauthorized,
 )
 from stale_drafts.flask import owner_token
+from stale_drafts.types import Explanation
 
 
 def test_a_life_from_the_charge_to_publication_and_deletion(world: World) -> None:
@@ -85,7 +87,7 @@ def test_whatever_is_said_of_a_failure_is_stored_and_refunded(world: World, said
     ada = world.user(10)
     creation_id = world.create(ada)
     assert world.reporter.fail(creation_id, None, "c" * 300, said)["refunded_tokens"] == 10
-    draft = world.operator.explain(creation_id)["creation"]
+    draft = cast(Explanation, world.operator.explain(creation_id))["creation"]
     assert (draft["error"], draft["error_code"], world.balance(ada)) == (stored, "c" * 200, 10)
 
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import pytest
 from support import HOUR, World
 
 from stale_drafts import Conflict, GenerationError, Job, generate
+from stale_drafts.types import Explanation
 
 URL = "https://cdn.example/fox.png"
 
 
 def status_of(world: World, creation_id: str) -> tuple[str, str | None]:
-    creation = world.operator.explain(creation_id)["creation"]
+    creation = cast(Explanation, world.operator.explain(creation_id))["creation"]
     return creation["status"], creation["error"]
 
 

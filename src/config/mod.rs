@@ -13,6 +13,7 @@
 
 mod credentials;
 mod policy;
+mod shards;
 mod table;
 mod values;
 
@@ -20,6 +21,7 @@ use std::fmt;
 
 use serde_json::Value;
 
+pub use self::shards::{QUERIES_OF_A_SHARD, Shard, Shards, range};
 use crate::auth::{ApiToken, AuthConfig, Issuer};
 use crate::read::{self, Invalid};
 use crate::rules::{CircuitBreaker, InvalidMaxAge, MaxAge, Policy, Thresholds};
@@ -27,8 +29,8 @@ use crate::rules::{CircuitBreaker, InvalidMaxAge, MaxAge, Policy, Thresholds};
 /// What the configuration says. Secrets are not in it: see [`crate::auth`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
-    /// The name of the binding of the D1 database; by default `DB`.
-    pub binding: String,
+    /// The D1 databases; by default one, whose binding is `DB`.
+    pub shards: Shards,
     /// After how long a creation is stale.
     pub policy: Policy,
     /// The same as the configuration has it, in JSON: for the pages, which judge by it too.
@@ -60,29 +62,33 @@ pub struct Config {
     pub alerts: Thresholds,
     /// How many days rows are kept.
     pub keep: Keep,
+    /// Whether lists may be answered by replicas of the database; by default not.
+    pub read_replicas: bool,
 }
 
-/// How many days rows are kept: 1 to 3,650. The ledger, the creations and the audit are kept for ever.
+/// How many days rows are kept: 1 to 3,650. The ledger and the audit are kept for ever.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Keep {
-    /// Sweeps; by default 30.
+    /// Sweeps; by default 30, or `creations` if these are fewer.
     pub sweeps: u32,
     /// Dead letters; by default 30.
     pub events: u32,
     /// Roll-ups by the hour, and alerts that are resolved; by default 400.
     pub rollups: u32,
+    /// Creations that have ended: then they move to the archive. By default `None`: they are kept for ever. At least as many as sweeps.
+    pub creations: Option<u32>,
 }
 
 impl Default for Keep {
     fn default() -> Self {
-        Keep { sweeps: 30, events: 30, rollups: 400 }
+        Keep { sweeps: 30, events: 30, rollups: 400, creations: None }
     }
 }
 
 impl Default for Config {
     fn default() -> Self {
         Config {
-            binding: String::from("DB"),
+            shards: Shards::one("DB"),
             policy: Policy::default(),
             policy_json: String::from("{}"),
             rows_per_sweep: 1_000,
@@ -98,6 +104,7 @@ impl Default for Config {
             breaker: Some(CircuitBreaker::default()),
             alerts: Thresholds::default(),
             keep: Keep::default(),
+            read_replicas: false,
         }
     }
 }

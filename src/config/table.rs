@@ -2,8 +2,9 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::credentials::{IssuerTable, TokenTable, UsersTable};
+use super::shards::ShardTable;
 use super::values::{Breaker, Name, Url};
-use super::{Config, ConfigError, Keep, credentials, policy};
+use super::{Config, ConfigError, Keep, Shards, credentials, policy};
 use crate::read::{Text, Whole};
 use crate::rules::Thresholds;
 
@@ -14,6 +15,7 @@ const MINUTE_MS: u64 = 60_000;
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Table {
     binding: Option<Text<100>>,
+    shards: Vec<ShardTable>,
     policy: Map<String, Value>,
     rows_per_sweep: Option<Whole<1, 1_000>>,
     queries_per_run: Option<Whole<50, 1_000>>,
@@ -28,6 +30,7 @@ pub(super) struct Table {
     circuit_breaker: Option<Breaker>,
     alerts: AlertsTable,
     keep_days: KeepTable,
+    read_replicas: bool,
 }
 
 #[derive(Default, Deserialize)]
@@ -45,6 +48,7 @@ struct KeepTable {
     sweeps: Option<Whole<1, 3_650>>,
     events: Option<Whole<1, 3_650>>,
     rollups: Option<Whole<1, 3_650>>,
+    creations: Option<Whole<1, 3_650>>,
 }
 
 impl Table {
@@ -53,13 +57,16 @@ impl Table {
         let mut api_tokens = Vec::new();
         credentials::add_api_tokens(&mut api_tokens, "api_tokens", self.api_tokens)?;
         let origin = "an origin such as `https://app.example`: small letters, no path, no port 443";
+        let shards = shards(self.binding, self.shards)?;
+        let queries_per_run = self.queries_per_run.map_or(default.queries_per_run, Whole::get_u32);
+        shards.fit(queries_per_run)?;
         credentials::all_fit("allowed_origins", &self.allowed_origins, Name::is_origin, origin)?;
         Ok(Config {
-            binding: self.binding.map_or(default.binding, Text::into_string),
+            shards,
             policy: policy::read(&self.policy)?,
             policy_json: Value::Object(self.policy).to_string(),
             rows_per_sweep: self.rows_per_sweep.map_or(default.rows_per_sweep, Whole::get_u32),
-            queries_per_run: self.queries_per_run.map_or(default.queries_per_run, Whole::get_u32),
+            queries_per_run,
             page_size: self.page_size.map_or(default.page_size, Whole::get_u32),
             max_minutes_since_sweep: self
                 .max_minutes_since_sweep
@@ -72,8 +79,21 @@ impl Table {
             max_deliveries: self.max_deliveries.map_or(default.max_deliveries, Whole::get_u32),
             breaker: self.circuit_breaker.map_or(default.breaker, |breaker| breaker.0),
             alerts: self.alerts.thresholds(default.alerts),
-            keep: self.keep_days.keep(default.keep),
+            keep: self.keep_days.keep(default.keep)?,
+            read_replicas: self.read_replicas,
         })
+    }
+}
+
+/// One database by its binding, or several.
+fn shards(binding: Option<Text<100>>, shards: Vec<ShardTable>) -> Result<Shards, ConfigError> {
+    match (binding, shards.is_empty()) {
+        (None, true) => Ok(Config::default().shards),
+        (Some(binding), true) => Ok(Shards::one(binding.into_string())),
+        (None, false) => Shards::new(shards),
+        (Some(_), false) => Err(ConfigError::new(
+            "`binding` is of one database, and `shards` lists several: leave out `binding`",
+        )),
     }
 }
 
@@ -92,11 +112,22 @@ impl AlertsTable {
 }
 
 impl KeepTable {
-    fn keep(self, default: Keep) -> Keep {
-        Keep {
-            sweeps: self.sweeps.map_or(default.sweeps, Whole::get_u32),
+    fn keep(self, default: Keep) -> Result<Keep, ConfigError> {
+        let creations = self.creations.map(Whole::get_u32);
+        let default_sweeps = creations.unwrap_or(default.sweeps).min(default.sweeps);
+        let keep = Keep {
+            sweeps: self.sweeps.map_or(default_sweeps, Whole::get_u32),
             events: self.events.map_or(default.events, Whole::get_u32),
             rollups: self.rollups.map_or(default.rollups, Whole::get_u32),
+            creations,
+        };
+        // A sweep's row can be compared with what it did for as long as it is there.
+        match creations.filter(|creations| *creations < keep.sweeps) {
+            None => Ok(keep),
+            Some(creations) => Err(ConfigError(format!(
+                "`keep_days.creations` is `{creations}`: expected at least `keep_days.sweeps`, which is `{}`",
+                keep.sweeps
+            ))),
         }
     }
 }

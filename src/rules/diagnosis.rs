@@ -12,6 +12,8 @@ pub const ONE_WINDOW_MS: u64 = 2 * 60_000;
 /// Tasks that come back within this time of one another, counted from their starts, do so by one timeout: Celery looks for them every
 /// 100 seconds.
 pub const ONE_TIMEOUT_MS: u64 = 2 * 60_000;
+/// The archive is due each hour: a run of it is expected to end well at least this often.
+pub const ARCHIVE_EXPECTED_WITHIN_MS: u64 = 2 * 3_600_000;
 /// Fewer failures than this say nothing about their cause.
 pub const FEW: u64 = 5;
 /// The code with which an app fails a creation that it could not give to its queue.
@@ -59,6 +61,7 @@ pub struct Finding {
 /// | code | found if |
 /// |---|---|
 /// | `cron_not_running` | cron has neither swept well nor been held for longer than it may, and sweeping is not suspended |
+/// | `database_unreachable` | one of several databases does not answer |
 /// | `sweep_failing` | the same, but sweeps run, and the newest one stopped early |
 /// | `creations_overdue` | a creation is stale for longer than [`Thresholds::overdue_ms`], and cron has swept since and left it |
 /// | `creations_rejected` | sweeps have set creations aside, since the database rejected what they wrote |
@@ -99,6 +102,7 @@ pub fn alerts(evidence: &Evidence, thresholds: &Thresholds, now: Timestamp) -> V
 /// | `one_kind_dominates` | of at least [`FEW`] failures, so many are of one kind, most of that kind failed, others ended too, and no one error explains it |
 /// | `tasks_redelivered` | within a day, at least two attempts were [started once more](super::Draft::started_again), and by one timeout: [`ONE_TIMEOUT_MS`] |
 /// | `unreadable_times` | there are active creations whose age can't be known |
+/// | `archive_stuck` | creations are to be archived, and no run of that has ended well for [`ARCHIVE_EXPECTED_WITHIN_MS`] |
 ///
 /// ```
 /// use stale_drafts::rules::{Evidence, Thresholds, Timestamp, diagnose};
@@ -126,7 +130,15 @@ pub fn diagnose(evidence: &Evidence, thresholds: &Thresholds, now: Timestamp) ->
     if died.is_some() || none_runs.is_some() || one_kind.is_some() {
         found.retain(|finding| finding.code != "many_stale");
     }
-    let causes = [failing, none_runs, died, one_kind, redelivered(evidence), unreadable(evidence)];
+    let causes = [
+        failing,
+        none_runs,
+        died,
+        one_kind,
+        redelivered(evidence),
+        unreadable(evidence),
+        archive(evidence, now),
+    ];
     found.extend(causes.into_iter().flatten());
     schema(evidence).into_iter().chain(in_order(found)).collect()
 }
@@ -137,6 +149,7 @@ fn has(findings: &[Finding], code: &str) -> bool {
 
 fn alerting(evidence: &Evidence, thresholds: &Thresholds, now: Timestamp) -> Vec<Finding> {
     let found = [
+        unreachable(evidence),
         cron(evidence, now),
         overdue(evidence, now),
         rejected(evidence, now),
@@ -175,15 +188,31 @@ fn cron_is_late(evidence: &Evidence, now: Timestamp) -> Option<u64> {
     (evidence.suspended.is_none() && age > max).then_some(age)
 }
 
+fn unreachable(evidence: &Evidence) -> Option<Finding> {
+    let [(first, error), others @ ..] = evidence.unreachable.as_slice() else { return None };
+    let others: String = others.iter().map(|(shard, _)| format!("; nor does `{shard}`")).collect();
+    Some(Finding {
+        code: "database_unreachable",
+        severity: Severity::Critical,
+        cause: String::from("a database does not answer: its users wait, and the other shards go on"),
+        evidence: format!("`{first}` does not answer: {error}{others}"),
+        remedy: "look at the platform's status and at the binding; its creations are swept once it answers",
+    })
+}
+
 fn cron(evidence: &Evidence, now: Timestamp) -> Option<Finding> {
     let age = cron_is_late(evidence, now)?;
     let not_running = || Finding {
         code: "cron_not_running",
         severity: Severity::Critical,
         cause: String::from("the cron trigger is not sweeping"),
-        evidence: match age {
-            u64::MAX => format!("it has never swept{}", waiting_stale(evidence)),
-            age => format!("its last good sweep was {} ago{}", Age(age), waiting_stale(evidence)),
+        evidence: match (
+            age,
+            evidence.behind.as_ref().map_or(String::new(), |shard| format!(" of `{shard}`")),
+        ) {
+            (u64::MAX, of) if of.is_empty() => format!("it has never swept{}", waiting_stale(evidence)),
+            (u64::MAX, of) => format!("there was never a good sweep{of}{}", waiting_stale(evidence)),
+            (age, of) => format!("its last good sweep{of} was {} ago{}", Age(age), waiting_stale(evidence)),
         },
         remedy: "check the cron trigger in the configuration and in the platform's events; sweep by hand meanwhile",
     };
@@ -433,5 +462,20 @@ fn dead_letters(evidence: &Evidence) -> Option<Finding> {
             count => format!("{count} events could not be delivered"),
         },
         remedy: "see `events`, remove the cause, and `replay` them",
+    })
+}
+
+fn archive(evidence: &Evidence, now: Timestamp) -> Option<Finding> {
+    let since = evidence.archive_ended_at.map(|ended_at| now.millis_since(ended_at));
+    let stuck = evidence.archives && since.is_none_or(|since| since > ARCHIVE_EXPECTED_WITHIN_MS);
+    stuck.then(|| Finding {
+        code: "archive_stuck",
+        severity: Severity::Warning,
+        cause: String::from("creations that ended long ago are not archived"),
+        evidence: since.map_or_else(
+            || String::from("no run has ended well yet"),
+            |since| format!("the last run that ended well was {} ago", Age(since)),
+        ),
+        remedy: "check the R2 bucket with the binding `ARCHIVE`: `archive_failed` in the log names the error",
     })
 }

@@ -13,6 +13,10 @@ pub struct Evidence {
     pub last_run: Option<Timestamp>,
     /// How old that may be; `u64::MAX` where no cron trigger is expected.
     pub max_ms_since_sweep: u64,
+    /// Of several databases, the one that those two are of: where cron has not swept for longest.
+    pub behind: Option<String>,
+    /// Of several databases, those that do not answer, each with the error.
+    pub unreachable: Vec<(String, String)>,
     /// When the newest sweep began, by whatever started it,
     pub newest_sweep: Option<Timestamp>,
     /// and its error, if it stopped early. That it was held is none.
@@ -63,10 +67,90 @@ pub struct Evidence {
     /// the first start, in ms, as [`Draft::started_again`](super::Draft::started_again) says. The newest first, without those that
     /// failed at once.
     pub started_again: Vec<(String, u64)>,
+    /// Whether creations that ended long ago are to be archived.
+    pub archives: bool,
+    /// When a run of that last ended well.
+    pub archive_ended_at: Option<Timestamp>,
     /// The schema that the database has.
     pub schema_version: i64,
     /// The schema that is expected.
     pub expected_schema_version: i64,
+}
+
+impl Evidence {
+    /// What two databases say together. A code or a kind that is most frequent on neither is not looked for.
+    #[must_use]
+    pub fn and(self, other: Evidence) -> Evidence {
+        let behind = other.last_run < self.last_run;
+        let (late, early) = if behind { (&other, &self) } else { (&self, &other) };
+        let sum = |one: u64, other: u64| one.saturating_add(other);
+        let earliest = |one: Option<Timestamp>, other: Option<Timestamp>| match (one, other) {
+            (Some(one), Some(other)) => Some(one.min(other)),
+            (one, other) => one.or(other),
+        };
+        let newest_failed = self.newest_sweep_error.is_some() >= other.newest_sweep_error.is_some();
+        let (newest, _) = if newest_failed { (&self, &other) } else { (&other, &self) };
+        Evidence {
+            last_good_sweep: late.last_good_sweep.min(early.last_good_sweep),
+            last_run: late.last_run,
+            behind: late.behind.clone(),
+            max_ms_since_sweep: self.max_ms_since_sweep,
+            newest_sweep: newest.newest_sweep,
+            newest_sweep_error: newest.newest_sweep_error.clone(),
+            suspended: match (&self.suspended, &other.suspended) {
+                (Some(Suspension::BreakerOpen { .. }) | None, Some(paused @ Suspension::Paused { .. })) => {
+                    Some(paused.clone())
+                }
+                (one, other) => one.clone().or_else(|| other.clone()),
+            },
+            set_aside: match (self.set_aside, other.set_aside) {
+                (Some(one), Some(other)) => {
+                    let count = sum(one.count, other.count);
+                    Some(SetAside { count, ..if other.until < one.until { other } else { one } })
+                }
+                (one, other) => one.or(other),
+            },
+            overdue: [self.overdue, other.overdue].into_iter().flatten().max_by_key(|(_, age_ms)| *age_ms),
+            finished: sum(self.finished, other.finished),
+            failed: sum(self.failed, other.failed),
+            timed_out: sum(self.timed_out, other.timed_out),
+            top_error: match (self.top_error, other.top_error) {
+                (Some((one, count)), Some((same, more))) if one == same => Some((one, sum(count, more))),
+                (one, other) => [one, other].into_iter().flatten().max_by_key(|(_, count)| *count),
+            },
+            top_kind: match (self.top_kind, other.top_kind) {
+                (Some((one, failed, ended)), Some((same, more_failed, more_ended))) if one == same => {
+                    Some((one, sum(failed, more_failed), sum(ended, more_ended)))
+                }
+                (one, other) => [one, other].into_iter().flatten().max_by_key(|(_, failed, _)| *failed),
+            },
+            unreachable: [self.unreachable, other.unreachable].concat(),
+            differs: [self.differs, other.differs].concat(),
+            events_failing_since: earliest(self.events_failing_since, other.events_failing_since),
+            dead_letters: sum(self.dead_letters, other.dead_letters),
+            waiting: sum(self.waiting, other.waiting),
+            waiting_since: earliest(self.waiting_since, other.waiting_since),
+            last_start: self.last_start.max(other.last_start),
+            busy: sum(self.busy, other.busy),
+            alive: sum(self.alive, other.alive),
+            silent: sum(self.silent, other.silent),
+            silent_between: match (self.silent_between, other.silent_between) {
+                (Some((first, last)), Some((earlier, later))) => Some((first.min(earlier), last.max(later))),
+                (one, other) => one.or(other),
+            },
+            stale: match (self.stale, other.stale) {
+                (Some(one), Some(other)) => Some(sum(one, other)),
+                (one, other) => one.or(other),
+            },
+            unreadable: sum(self.unreadable, other.unreadable),
+            started_again: [self.started_again, other.started_again].concat(),
+            archives: self.archives || other.archives,
+            // Of the one whose last run is longest ago; one that has never ended comes before all others.
+            archive_ended_at: self.archive_ended_at.min(other.archive_ended_at),
+            schema_version: self.schema_version.min(other.schema_version),
+            expected_schema_version: self.expected_schema_version,
+        }
+    }
 }
 
 /// Creations that sweeps have set aside: how many, and one of them.

@@ -24,8 +24,8 @@ mod verdict;
 pub use breaker::{CircuitBreaker, Suspension};
 pub use bucket::{BUCKETS, Bucket};
 pub use diagnosis::{
-    DOMINANT_PERCENT, FEW, Finding, NOT_QUEUED, ONE_TIMEOUT_MS, ONE_WINDOW_MS, SILENT_AFTER_MS,
-    START_EXPECTED_WITHIN_MS, Severity, alerts, diagnose,
+    ARCHIVE_EXPECTED_WITHIN_MS, DOMINANT_PERCENT, FEW, Finding, NOT_QUEUED, ONE_TIMEOUT_MS, ONE_WINDOW_MS,
+    SILENT_AFTER_MS, START_EXPECTED_WITHIN_MS, Severity, alerts, diagnose,
 };
 pub use draft::{Draft, Field, Phase, REDELIVERED_AFTER_MS, Signs, Unreadable};
 pub use evidence::{Evidence, SetAside, Thresholds};

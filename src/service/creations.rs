@@ -30,6 +30,8 @@ pub enum ReportError {
     },
     /// There is a creation with this id, or a grant with this key, that is not the same.
     Different,
+    /// All that is the owner's is being moved to another database: repeating it is harmless, and goes through when that is done.
+    Moving,
     /// The owner's balance would be larger than any may be.
     BalanceTooLarge,
     /// A constraint of the database rejects it, such as a trigger of the app: repeating it is of no use.
@@ -40,9 +42,11 @@ pub enum ReportError {
 
 impl From<DatabaseError> for ReportError {
     fn from(error: DatabaseError) -> Self {
-        if error.is_balance_too_large() {
+        if error.is_moving() {
+            ReportError::Moving
+        } else if error.is_balance_too_large() {
             ReportError::BalanceTooLarge
-        } else if error.is_constraint() {
+        } else if error.is_constraint() && !error.is_moving() {
             ReportError::Rejected(error)
         } else {
             ReportError::Database(error)

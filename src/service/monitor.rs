@@ -1,10 +1,11 @@
 //! The monitor: evaluates the health rules, and fires or resolves alerts. It also checks the ledger and removes old rows.
 
+use super::shards::{Shard, each, side_by_side};
 use crate::config::Keep;
 use crate::rules::{
     Evidence, Finding, Policy, Suspension, Thresholds, Timestamp, alerts, decide, diagnose as causes_of,
 };
-use crate::store::{self, Alert, CandidateRow, Database, DatabaseError, Observed, Statement};
+use crate::store::{self, Alert, CandidateRow, Database, DatabaseError, Observed};
 
 /// How often it looks beside requests, whichever of the Worker's isolates does.
 pub const INTERVAL_MS: u32 = 60_000;
@@ -45,17 +46,18 @@ impl Health {
     }
 }
 
-/// Looks, and writes nothing.
+/// Looks at all the databases, and writes nothing.
 ///
 /// # Errors
 ///
-/// [`DatabaseError`] if the database does not answer.
-pub async fn look(
-    database: &impl Database,
+/// [`DatabaseError`] if none of them answers.
+pub async fn look<D: Database>(
+    shards: &[Shard<'_, D>],
     settings: &Settings<'_>,
     now: Timestamp,
 ) -> Result<Health, DatabaseError> {
-    let observed = observe(database, settings, now, Vec::new()).await?.0;
+    let observed = observe(shards, settings, now, Beside::Nothing).await;
+    let observed = together(shards, observed)?;
     let findings = alerts(&observed.evidence, settings.thresholds, now);
     Ok(Health::new(findings, observed))
 }
@@ -64,38 +66,108 @@ pub async fn look(
 ///
 /// # Errors
 ///
-/// [`DatabaseError`] if the database does not answer.
-pub async fn diagnose(
-    database: &impl Database,
+/// [`DatabaseError`] if no database answers.
+pub async fn diagnose<D: Database>(
+    shards: &[Shard<'_, D>],
     settings: &Settings<'_>,
     now: Timestamp,
     stale: Option<u64>,
 ) -> Result<Health, DatabaseError> {
-    let (mut observed, rest) = observe(database, settings, now, vec![store::causes(now)]).await?;
-    observed.add_causes(rest.into_iter().next().unwrap_or_default())?;
+    let observed = observe(shards, settings, now, Beside::Causes).await;
+    let mut observed = together(shards, observed)?;
     observed.evidence.stale = stale;
+    observed.evidence.archives = settings.keep.creations.is_some();
     let findings = causes_of(&observed.evidence, settings.thresholds, now);
     Ok(Health::new(findings, observed))
 }
 
-/// Runs what the monitor looks at, and `more` in the same transaction.
-async fn observe(
+/// What is done in the transaction that looks.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Beside {
+    Nothing,
+    /// Likely root causes are looked for too.
+    Causes,
+    /// The circuit breaker is closed first.
+    CloseBreaker,
+}
+
+/// What each database says.
+async fn observe<D: Database>(
+    shards: &[Shard<'_, D>],
+    settings: &Settings<'_>,
+    now: Timestamp,
+    beside: Beside,
+) -> Vec<Result<Observed, DatabaseError>> {
+    let several = shards.len() > 1;
+    each(shards, |Shard { name, database }| async move {
+        let mut observed = observe_one(database, settings, now, beside).await?;
+        if several {
+            observed.name(name);
+        }
+        Ok(observed)
+    })
+    .await
+}
+
+async fn observe_one(
     database: &impl Database,
     settings: &Settings<'_>,
     now: Timestamp,
-    more: Vec<Statement>,
-) -> Result<(Observed, Vec<Vec<store::Row>>), DatabaseError> {
-    let mut batch = store::observe(now).to_vec();
+    beside: Beside,
+) -> Result<Observed, DatabaseError> {
+    let mut batch = Vec::new();
+    if beside == Beside::CloseBreaker {
+        batch.push(store::close_breaker());
+    }
+    let first = batch.len();
+    batch.extend(store::observe(now));
     let looks = batch.len();
     batch.push(store::overdue(settings.policy, now, settings.thresholds.overdue_ms));
-    batch.extend(more);
+    if beside == Beside::Causes {
+        batch.push(store::causes(now));
+    }
     let mut results = database.run(&batch).await?;
     let mut rest = results.split_off(looks.min(results.len())).into_iter();
     let stale = rest.next().unwrap_or_default();
-    let mut observed = store::observed(results)?;
+    let mut observed = store::observed(results.split_off(first.min(results.len())))?;
     observed.evidence.max_ms_since_sweep = settings.max_ms_since_sweep;
     observed.evidence.overdue = overdue(&stale, settings.policy, now)?;
-    Ok((observed, rest.collect()))
+    if beside == Beside::Causes {
+        observed.add_causes(rest.next().unwrap_or_default())?;
+    }
+    Ok(observed)
+}
+
+/// What all of them say together. One that does not answer is evidence too, unless it is the only one.
+fn together<D>(
+    shards: &[Shard<'_, D>],
+    observed: Vec<Result<Observed, DatabaseError>>,
+) -> Result<Observed, DatabaseError> {
+    let mut all: Option<Observed> = None;
+    let mut unreachable = Vec::new();
+    let mut first_error = None;
+    for (shard, observed) in shards.iter().zip(observed) {
+        match observed {
+            Ok(observed) => {
+                all = Some(match all.take() {
+                    None => observed,
+                    Some(all) => all.and(observed),
+                });
+            }
+            Err(error) => {
+                unreachable.push((shard.name.to_owned(), error.to_string()));
+                first_error.get_or_insert(error);
+            }
+        }
+    }
+    match (all, first_error) {
+        (Some(mut all), _) => {
+            all.evidence.unreachable = unreachable;
+            Ok(all)
+        }
+        (None, Some(error)) => Err(error),
+        (None, None) => Err(DatabaseError::new("there is no database")),
+    }
 }
 
 fn overdue(
@@ -128,51 +200,73 @@ pub struct Changes {
     pub fired: Vec<Finding>,
     /// The codes of those that are resolved.
     pub resolved: Vec<String>,
-    /// Whether events are due: those of these alerts, and what is to be tried again.
-    pub events_due: bool,
+    /// The databases, by their places, in which events are due: those of these alerts, and what is to be tried again.
+    pub events_due: Vec<usize>,
 }
 
-/// Looks, fires and resolves alerts, checks the next user's ledger, and removes old rows when that is due. `None` if it is not due
-/// beside this request.
+/// Looks, fires and resolves alerts, checks the next user's ledger of each database, and removes old rows when that is due. `None` if it is
+/// not due beside this request.
+///
+/// Of several databases, the first that answers says whose turn it is, and an alert stands in the first that answers when it fires.
 ///
 /// # Errors
 ///
-/// [`DatabaseError`] if the database does not answer.
-pub async fn run(
-    database: &impl Database,
+/// [`DatabaseError`] if no database answers, or if one of them does not take what is written.
+pub async fn run<D: Database>(
+    shards: &[Shard<'_, D>],
     settings: &Settings<'_>,
     now: Timestamp,
     occasion: Occasion,
 ) -> Result<Option<Changes>, DatabaseError> {
     let interval = if occasion == Occasion::Request { INTERVAL_MS } else { 0 };
-    let mut batch = vec![store::take_turn(now, interval)];
-    if occasion == (Occasion::Cron { swept: true }) {
-        batch.push(store::close_breaker());
+    let Some(trims) = take_turn(shards, now, interval).await? else { return Ok(None) };
+    let closes = occasion == (Occasion::Cron { swept: true });
+    let beside = if closes { Beside::CloseBreaker } else { Beside::Nothing };
+    let observed = observe(shards, settings, now, beside).await;
+    let all = together(shards, observed.clone())?;
+    let findings = alerts(&all.evidence, settings.thresholds, now);
+    let fires = |code: &str| all.firing.iter().any(|alert| alert.code == code);
+    let mut fired: Vec<_> = findings.iter().filter(|finding| !fires(finding.code)).collect();
+    let mut changes = Changes { fired: fired.iter().copied().cloned().collect(), ..Changes::default() };
+    let mut writes = Vec::new();
+    for (at, (shard, observed)) in shards.iter().zip(observed).enumerate() {
+        // One that does not answer is written to when it does.
+        let Ok(observed) = observed else { continue };
+        let found = |code: &str| findings.iter().any(|finding| finding.code == code);
+        let firing = observed.firing.iter().map(|alert| alert.code.as_str());
+        let resolved: Vec<_> = firing.filter(|code| !found(code)).collect();
+        let fired = std::mem::take(&mut fired);
+        let emitted = settings.destinations != 0 && !(fired.is_empty() && resolved.is_empty());
+        if emitted || observed.next_event_at.is_some_and(|at| at <= now) {
+            changes.events_due.push(at);
+        }
+        let mut batch = store::record_alerts(&fired, &resolved, now, settings.destinations);
+        batch.push(store::checked(&observed.checked, &observed.evidence.differs));
+        if trims {
+            let before = |days: u32| now.saturating_sub(u64::from(days).saturating_mul(DAY_MS));
+            let Keep { sweeps, events, rollups, creations: _ } = settings.keep;
+            batch.extend(store::trim(before(sweeps), before(events), before(rollups)));
+        }
+        changes.resolved.extend(resolved.into_iter().map(str::to_owned));
+        writes.push((*shard, batch));
     }
-    let results = database.run(&batch).await?;
-    let Some(trims) = store::turn(results.into_iter().next().unwrap_or_default())? else {
-        return Ok(None);
-    };
-    let (observed, _) = observe(database, settings, now, Vec::new()).await?;
-    let findings = alerts(&observed.evidence, settings.thresholds, now);
-    let fires = |code: &str| observed.firing.iter().any(|alert| alert.code == code);
-    let fired: Vec<_> = findings.iter().filter(|finding| !fires(finding.code)).collect();
-    let found = |code: &str| findings.iter().any(|finding| finding.code == code);
-    let firing = observed.firing.iter().map(|alert| alert.code.as_str());
-    let resolved: Vec<_> = firing.filter(|code| !found(code)).collect();
-    let emitted = settings.destinations != 0 && !(fired.is_empty() && resolved.is_empty());
-    let changes = Changes {
-        fired: fired.iter().copied().cloned().collect(),
-        resolved: resolved.iter().copied().map(str::to_owned).collect(),
-        events_due: emitted || observed.next_event_at.is_some_and(|at| at <= now),
-    };
-    let mut batch = store::record_alerts(&fired, &resolved, now, settings.destinations);
-    batch.push(store::checked(&observed.checked, &observed.evidence.differs));
-    if trims {
-        let before = |days: u32| now.saturating_sub(u64::from(days).saturating_mul(DAY_MS));
-        let Keep { sweeps, events, rollups } = settings.keep;
-        batch.extend(store::trim(before(sweeps), before(events), before(rollups)));
-    }
-    database.run(&batch).await?;
+    let written = side_by_side(writes.iter().map(|(shard, batch)| shard.database.run(batch)));
+    written.await.into_iter().collect::<Result<Vec<_>, _>>()?;
     Ok(Some(changes))
+}
+
+/// Whether it is our turn, and then whether old rows are to be removed, by the first database that answers.
+async fn take_turn<D: Database>(
+    shards: &[Shard<'_, D>],
+    now: Timestamp,
+    interval: u32,
+) -> Result<Option<bool>, DatabaseError> {
+    let mut stopped = DatabaseError::new("there is no database");
+    for Shard { database, .. } in shards {
+        match database.run(&[store::take_turn(now, interval)]).await {
+            Ok(results) => return store::turn(results.into_iter().next().unwrap_or_default()),
+            Err(error) => stopped = error,
+        }
+    }
+    Err(stopped)
 }

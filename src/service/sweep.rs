@@ -138,6 +138,27 @@ pub struct SweepOutcome {
     pub suspended: Option<Suspension>,
     /// What the sweep cost.
     pub cost: Cost,
+    /// What it did on each database, where there are several.
+    pub shards: Vec<ShardOutcome>,
+}
+
+/// What a sweep did on one of several databases.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ShardOutcome {
+    /// The database's binding.
+    pub shard: String,
+    /// How many were failed.
+    pub failed: u32,
+    /// How many were put back.
+    pub retried: u32,
+    /// What was refunded.
+    pub refunded_tokens: u64,
+    /// Whether stale creations remain.
+    pub more: bool,
+    /// What suspended it there.
+    pub suspended: Option<Suspension>,
+    /// Why it stopped early, or was not reached at all.
+    pub error: Option<String>,
 }
 
 /// A creation that was marked failed, or put back for another attempt.
@@ -205,31 +226,15 @@ pub async fn mark_stale_creations_as_failed(
     database: &impl Database,
     request: SweepRequest<'_>,
 ) -> Result<SweepOutcome, Box<SweepError>> {
-    let mut run =
-        Run { database, request, outcome: SweepOutcome::default(), settled: 0, begun: false, ended: false };
+    let mut run = Run::new(database, request);
     let result = match request.planned {
         Some(planned) => run.apply(planned).await,
         None => run.sweep().await,
     };
-    let ended = match &result {
-        Ok(()) => {
-            let suspended = run.outcome.suspended.as_ref().map(ToString::to_string);
-            run.end(suspended.as_deref()).await
-        }
-        Err(error) => {
-            // The first error is the one to report; that its record failed too would add nothing.
-            let _ = run.end(Some(&error.to_string())).await;
-            Ok(())
-        }
-    };
-    run.outcome.cost = database.cost();
-    match result.and(ended) {
-        Ok(()) => Ok(run.outcome),
-        Err(error) => Err(Box::new(SweepError { outcome: run.outcome, error })),
-    }
+    run.finish(result).await
 }
 
-struct Run<'a, D> {
+pub(super) struct Run<'a, D> {
     database: &'a D,
     request: SweepRequest<'a>,
     outcome: SweepOutcome,
@@ -246,11 +251,55 @@ struct Step<'a> {
     row: &'a CandidateRow,
 }
 
-impl<D: Database> Run<'_, D> {
+impl<'a, D: Database> Run<'a, D> {
+    pub(super) fn new(database: &'a D, request: SweepRequest<'a>) -> Self {
+        Run { database, request, outcome: SweepOutcome::default(), settled: 0, begun: false, ended: false }
+    }
+
+    /// Records the sweep, whatever became of it.
+    pub(super) async fn finish(
+        mut self,
+        result: Result<(), DatabaseError>,
+    ) -> Result<SweepOutcome, Box<SweepError>> {
+        let ended = match &result {
+            Ok(()) => {
+                let suspended = self.outcome.suspended.as_ref().map(ToString::to_string);
+                self.end(suspended.as_deref()).await
+            }
+            Err(error) => {
+                // The first error is the one to report; that its record failed too would add nothing.
+                let _ = self.end(Some(&error.to_string())).await;
+                Ok(())
+            }
+        };
+        self.outcome.cost = self.database.cost();
+        match result.and(ended) {
+            Ok(()) => Ok(self.outcome),
+            Err(error) => Err(Box::new(SweepError { outcome: self.outcome, error })),
+        }
+    }
+
     async fn sweep(&mut self) -> Result<(), DatabaseError> {
+        let found = self.look().await?;
+        self.carry_on(found, self.request.limit.max(1), None).await
+    }
+
+    /// What a sweep finds; it writes nothing yet.
+    pub(super) async fn look(&self) -> Result<Found, DatabaseError> {
+        self.select(self.request.limit.clamp(1, MAX_ROWS)).await
+    }
+
+    /// Decides on what was found, and carries out at most `limit` of it. `together` suspends it because of what was found on all
+    /// databases together.
+    pub(super) async fn carry_on(
+        &mut self,
+        found: Found,
+        limit: u32,
+        together: Option<&Suspension>,
+    ) -> Result<(), DatabaseError> {
         let SweepRequest { now, policy, dry_run, .. } = self.request;
-        let limit = self.request.limit.clamp(1, MAX_ROWS);
-        let Found { mut rows, unreadable, active, suspended } = self.select(limit).await?;
+        let limit = limit.min(MAX_ROWS);
+        let Found { mut rows, unreadable, active, suspended } = found;
         let stale = count(rows.len());
         self.outcome.more = stale > limit;
         rows.truncate(limit as usize);
@@ -259,7 +308,7 @@ impl<D: Database> Run<'_, D> {
         let Decisions { fail, retry, unreadable } = decide(candidates, now, policy);
         let listed = |(id, reason): (&str, Unreadable)| UnreadableCreation { id: id.to_owned(), reason };
         self.outcome.unreadable = unreadable.into_iter().map(listed).collect();
-        if self.is_suspended(stale, active, suspended).await? && !dry_run {
+        if self.is_suspended(stale, active, suspended, together).await? && !dry_run {
             return Ok(());
         }
         self.carry_out(&steps(fail.into_iter().chain(retry), &rows)).await
@@ -267,7 +316,7 @@ impl<D: Database> Run<'_, D> {
 
     /// Carries out a plan that somebody has confirmed: exactly its creations, as far as they are still what it was
     /// made for.
-    async fn apply(&mut self, planned: &[Planned<'_>]) -> Result<(), DatabaseError> {
+    pub(super) async fn apply(&mut self, planned: &[Planned<'_>]) -> Result<(), DatabaseError> {
         let SweepRequest { now, policy, .. } = self.request;
         // A creation that the plan lists twice would be credited twice.
         let mut listed = HashSet::new();
@@ -301,12 +350,13 @@ impl<D: Database> Run<'_, D> {
         stale: u32,
         active: Option<u64>,
         suspended: Option<Suspension>,
+        together: Option<&Suspension>,
     ) -> Result<bool, DatabaseError> {
         let SweepRequest { source, now, breaker, dry_run, filter, .. } = self.request;
         let was_open = matches!(suspended, Some(Suspension::BreakerOpen { .. }));
         let decides = self.decides();
         let check = |breaker: CircuitBreaker| breaker.check(stale.into(), active.unwrap_or(u64::MAX));
-        let opens = breaker.and_then(check);
+        let opens = breaker.and_then(check).or_else(|| together.cloned());
         self.outcome.suspended = match suspended {
             Some(Suspension::BreakerOpen { .. }) if decides => opens.clone(),
             Some(suspended) => Some(suspended),
@@ -540,12 +590,20 @@ impl<D: Database> Run<'_, D> {
 }
 
 /// What a select has found.
-struct Found {
+pub(super) struct Found {
     rows: Vec<CandidateRow>,
     unreadable: Vec<CandidateRow>,
     /// How many creations are active, where the circuit breaker wants to know.
     active: Option<u64>,
     suspended: Option<Suspension>,
+}
+
+impl Found {
+    /// How many are stale of how many that are active, for a circuit breaker that judges several databases together; `None` where so few
+    /// are stale that the active ones were not counted.
+    pub(super) fn stale_of_active(&self) -> (u64, Option<u64>) {
+        (count(self.rows.len()).into(), self.active)
+    }
 }
 
 impl Step<'_> {

@@ -241,10 +241,12 @@ macro_rules! listed {
     };
 }
 
-/// What went back for a creation; a restore takes it again.
+/// What went back for a creation; a restore takes it again. What failed in another system was refunded there.
 macro_rules! refunded {
     () => {
-        "(SELECT tokens FROM stale_drafts_ledger WHERE entry_key = 'refund:' || c.id AND c.restored_at IS NULL) AS refunded_tokens"
+        "CASE WHEN c.settled_elsewhere = 0
+         THEN (SELECT tokens FROM stale_drafts_ledger WHERE entry_key = 'refund:' || c.id AND c.restored_at IS NULL)
+         WHEN c.status = 'failed' THEN c.tokens END AS refunded_tokens"
     };
 }
 

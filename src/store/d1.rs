@@ -6,8 +6,11 @@
 //! ```
 
 use std::cell::Cell;
+use std::pin::pin;
 use std::time::Duration;
 
+use futures_util::future::{Either, select};
+use worker::d1::{D1DatabaseSession, D1SessionConstraint};
 use worker::{D1Database, D1Result, D1Type, Delay, Error};
 
 use super::{Cost, Database, DatabaseError, Param, Retry, Row, Statement};
@@ -17,26 +20,84 @@ pub struct D1 {
     database: D1Database,
     cost: Cell<Cost>,
     retry: Retry,
+    time_limit: Option<Duration>,
+    /// For what only reads, until something is written.
+    session: Option<D1DatabaseSession>,
+    has_written: Cell<bool>,
+    bytes: Cell<Option<u64>>,
 }
 
 impl D1 {
     /// The database behind a binding.
     pub fn new(database: D1Database) -> Self {
-        D1 { database, cost: Cell::default(), retry: Retry::default() }
+        D1 {
+            database,
+            cost: Cell::default(),
+            retry: Retry::default(),
+            time_limit: None,
+            session: None,
+            has_written: Cell::new(false),
+            bytes: Cell::new(None),
+        }
+    }
+
+    /// The same, and what only reads may be answered by a replica: <https://developers.cloudflare.com/d1/best-practices/read-replication/>.
+    /// `first` says whether that holds for the first question too; what is asked after it is never answered by an older state. From the
+    /// first write on, the primary answers everything: where its answer was lost, a replica might not know of it yet.
+    ///
+    /// # Errors
+    ///
+    /// The binding knows no sessions.
+    pub fn in_session(self, first: D1SessionConstraint) -> worker::Result<Self> {
+        let session = self.database.with_session_constraint(first)?;
+        Ok(D1 { session: Some(session), ..self })
+    }
+
+    /// The same, and a transaction that has not ended within `time_limit` fails. It is not known then whether it took effect.
+    #[must_use]
+    pub fn within(self, time_limit: Duration) -> Self {
+        D1 { time_limit: Some(time_limit), ..self }
+    }
+
+    /// How large the database was when it last answered, in bytes.
+    pub fn bytes(&self) -> Option<u64> {
+        self.bytes.get()
     }
 
     async fn batch(&self, batch: &[Statement]) -> worker::Result<Vec<Vec<Row>>> {
+        let session = self.session.as_ref().filter(|_| {
+            let writes = batch.iter().any(|statement| !statement.only_reads());
+            !self.has_written.replace(self.has_written.get() || writes) && !writes
+        });
         let prepare = |statement: &Statement| {
             let values: Vec<_> = statement.params.iter().map(value).collect();
-            self.database.prepare(statement.sql).bind_refs(&values)
+            let prepared = match session {
+                Some(session) => session.prepare(statement.sql),
+                None => self.database.prepare(statement.sql),
+            };
+            prepared.bind_refs(&values)
         };
         let statements = batch.iter().map(prepare).collect::<worker::Result<_>>()?;
         // Whatever comes of them, they are queries.
         let mut cost = self.cost.get();
         cost.queries = cost.queries.saturating_add(batch.len() as u64);
         self.cost.set(cost);
-        let results = self.database.batch(statements).await?;
+        let results = match session {
+            Some(session) => session.batch(statements).await?,
+            None => self.database.batch(statements).await?,
+        };
         results.iter().map(|result| self.rows(result)).collect()
+    }
+
+    async fn in_time(&self, batch: &[Statement]) -> Result<Vec<Vec<Row>>, DatabaseError> {
+        let answer = async { self.batch(batch).await.map_err(|error| DatabaseError::new(message(error))) };
+        let Some(limit) = self.time_limit else { return answer.await };
+        match select(pin!(answer), Delay::from(limit)).await {
+            Either::Left((answer, _)) => answer,
+            Either::Right(_) => {
+                Err(DatabaseError::new(format!("it did not answer within {} s", limit.as_secs())))
+            }
+        }
     }
 
     /// The rows of a result, whose cost is added.
@@ -45,6 +106,7 @@ impl D1 {
         let count = |count: Option<usize>| count.map_or(0, |count| count as u64);
         let mut cost = self.cost.get();
         if let Some(meta) = meta {
+            self.bytes.set(meta.size_after.map(|bytes| bytes as u64).or(self.bytes.get()));
             cost.rows_read = cost.rows_read.saturating_add(count(meta.rows_read));
             cost.rows_written = cost.rows_written.saturating_add(count(meta.rows_written));
         }
@@ -55,7 +117,7 @@ impl D1 {
 
 impl Database for D1 {
     async fn run(&self, batch: &[Statement]) -> Result<Vec<Vec<Row>>, DatabaseError> {
-        let call = async || self.batch(batch).await.map_err(|error| DatabaseError::new(message(error)));
+        let call = async || self.in_time(batch).await;
         self.retry.run(call, async |millis| Delay::from(Duration::from_millis(millis)).await).await
     }
 

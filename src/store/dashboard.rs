@@ -1,5 +1,9 @@
 //! What a dashboard and metrics show. None of it reads more rows than the bounds here say, whatever the table's size.
 
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+
 use serde::Deserialize;
 
 use super::sweep::{candidate, cutoff, cutoffs, pairs, sweep_columns};
@@ -212,5 +216,91 @@ impl Dashboard {
             audit: typed_rows(audit)?,
             set_aside: typed_rows(set_aside)?,
         })
+    }
+
+    /// Says which of several databases its sweeps are of.
+    pub fn name(&mut self, shard: &str) {
+        for sweep in &mut self.sweeps {
+            sweep.insert(String::from("shard"), shard.into());
+        }
+    }
+
+    /// What two databases say together. What is listed is cut to as many as one of them lists.
+    #[must_use]
+    pub fn and(mut self, other: Dashboard) -> Dashboard {
+        self.hours = Rolled::sums(self.hours, other.hours);
+        self.totals = Rolled::sums(self.totals, other.totals);
+        for band in other.active {
+            let same = |one: &&mut ActiveBand| {
+                (&one.phase, &one.kind, one.band) == (&band.phase, &band.kind, band.band)
+            };
+            match self.active.iter_mut().find(same) {
+                Some(sum) => sum.creations = sum.creations.saturating_add(band.creations),
+                None => self.active.push(band),
+            }
+        }
+        self.active.sort_by(|one, other| {
+            (&one.phase, &one.kind, one.band).cmp(&(&other.phase, &other.kind, other.band))
+        });
+        self.rates = self.rates.and(other.rates);
+        merge(&mut self.oldest, other.oldest, last_sign_of_life);
+        merge(&mut self.sweeps, other.sweeps, |row| {
+            Reverse(row.get("id").and_then(serde_json::Value::as_str).map(str::to_owned))
+        });
+        merge(&mut self.alerts, other.alerts, |alert| Reverse(alert.since));
+        merge(&mut self.audit, other.audit, |audited| Reverse(audited.at));
+        // What an operator did to all of them stands in each.
+        self.audit.dedup();
+        merge(&mut self.set_aside, other.set_aside, |row| row.creation_id.clone());
+        self
+    }
+}
+
+/// By which the longest silent comes first.
+fn last_sign_of_life(row: &CandidateRow) -> Option<Timestamp> {
+    let draft = row.draft();
+    let signs = draft.signs_of_life(draft.status?.active()?).ok()?;
+    Some(signs.last)
+}
+
+/// Adds the rows of another database, in order, and no more of them than are shown.
+fn merge<T, K: Ord>(rows: &mut Vec<T>, others: Vec<T>, key: impl Fn(&T) -> K) {
+    for row in others {
+        let place = rows.partition_point(|before| key(before) <= key(&row));
+        rows.insert(place, row);
+    }
+    rows.truncate(LISTED as usize);
+}
+
+impl Rolled {
+    fn sums(rows: Vec<Rolled>, others: Vec<Rolled>) -> Vec<Rolled> {
+        let mut sums: BTreeMap<_, Rolled> = BTreeMap::new();
+        for row in rows.into_iter().chain(others) {
+            let Rolled { hour, outcome, kind, stuck_status, rule, .. } = row.clone();
+            match sums.entry((hour, outcome, kind, stuck_status, rule)) {
+                Entry::Vacant(place) => drop(place.insert(row)),
+                Entry::Occupied(mut sum) => {
+                    let sum = sum.get_mut();
+                    sum.creations = sum.creations.saturating_add(row.creations);
+                    sum.tokens = sum.tokens.saturating_add(row.tokens);
+                    sum.lags.iter_mut().zip(row.lags).for_each(|(sum, more)| *sum = sum.saturating_add(more));
+                }
+            }
+        }
+        sums.into_values().collect()
+    }
+}
+
+impl Rates {
+    const fn and(self, other: Rates) -> Rates {
+        Rates {
+            newest: self.newest.saturating_add(other.newest),
+            completed: self.completed.saturating_add(other.completed),
+            failed: self.failed.saturating_add(other.failed),
+            timed_out: self.timed_out.saturating_add(other.timed_out),
+            retried: self.retried.saturating_add(other.retried),
+            stale: self.stale.saturating_add(other.stale),
+            active: self.active.saturating_add(other.active),
+        }
     }
 }

@@ -4,16 +4,20 @@
 //! is in `migrations/`.
 
 mod alerts;
+mod archive;
 mod creations;
 #[cfg(feature = "worker")]
 mod d1;
 mod dashboard;
 mod grants;
 mod monitor;
+mod moves;
+mod of_user;
 mod operators;
 mod outbox;
 mod retry;
 mod rows;
+mod shards;
 mod sweep;
 mod typed;
 
@@ -22,6 +26,10 @@ use serde::Serialize;
 use crate::rules::Timestamp;
 
 pub use alerts::{Alert, record_alerts};
+pub use archive::{
+    ArchivePlace, ArchivedOfUser, Scanned, archive_turn, archived, archived_of, archived_of_user, documents,
+    documents_of, end_archive_turn, place_of, remove, removed, scan, scanned, take_archive_turn,
+};
 pub use creations::{
     CreationRow, Details, NewCreation, active_of_user, balance, balances, create, creation, creation_of,
     page, page_of_all, report, started_again,
@@ -33,13 +41,21 @@ pub use grants::{Grant, GrantRow, grant, granted};
 pub use monitor::{
     Observed, audit, causes, checked, close_breaker, hold, observe, observed, release, take_turn, trim, turn,
 };
-pub use operators::{by_id, count, explain, sweeps};
+pub use moves::{
+    Buckets, MoveRow, Obstacles, PageSize, Place, REMOVED_IN, Rows, Stage, UserRows, advance, begin_move,
+    copy_again, enter_users, move_by_id, move_of, moves, never_begin_move, next_entries, next_users,
+    not_entered, obstacles, obstacles_of, open_buckets, page_of_move, put, release_users, remove_creations,
+    remove_entries, rows_of, turn_move, users_of, verified,
+};
+pub use of_user::OfUser;
+pub use operators::{active_up_to, by_id, count, explain, owner, sweeps};
 pub use outbox::{Destination, Event, Settlement, claim, claimed, destination_names, events, replay, settle};
 pub use retry::{PAUSES_MS, Retry};
 pub use rows::{
     AttemptRow, CandidateRow, LedgerRow, PageRow, PlanRow, SetAsideRow, SweepRow, candidates, done_ids,
     page_rows, suspended,
 };
+pub use shards::{Fullness, fullness};
 pub use sweep::{
     Count, Filter, SetAside, SweepStart, SweepTotals, TOGETHER, Window, done_before, end_sweep, mark_failed,
     overdue, readiness, retry, set_aside, stale, stale_of_user, suspension,
@@ -47,7 +63,7 @@ pub use sweep::{
 pub use typed::typed_rows;
 
 /// The schema that the statements are written for: the newest of `migrations/`.
-pub const SCHEMA_VERSION: i64 = 4;
+pub const SCHEMA_VERSION: i64 = 6;
 
 /// One SQL statement with its parameters, `?1` first.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,6 +77,13 @@ pub struct Statement {
 impl Statement {
     fn new(sql: &'static str, params: impl Into<Vec<Param>>) -> Self {
         Statement { sql, params: params.into() }
+    }
+
+    /// Whether it changes nothing.
+    pub fn only_reads(&self) -> bool {
+        // Every other one begins with what it does.
+        ["SELECT", "WITH"].iter().any(|word| self.sql.trim_start().starts_with(word))
+            && !["INSERT ", "UPDATE ", "DELETE "].iter().any(|word| self.sql.contains(word))
     }
 }
 
@@ -162,6 +185,11 @@ impl DatabaseError {
             "transient issue on remote node",
         ];
         words.iter().any(|words| self.message.contains(words))
+    }
+
+    /// Whether the user's bucket is being moved to another database, or has been: the same request goes through later, or there.
+    pub fn is_moving(&self) -> bool {
+        self.message.contains("moving: ")
     }
 
     /// Whether a balance would be larger than any may be.

@@ -8,7 +8,7 @@ use super::creations::DAY_MS;
 use super::sweep::{held, newest_by_cron, suspended};
 use super::typed::{instant_if_any, json_text, json_text_if_any, only, typed, typed_rows};
 use super::{DatabaseError, Param, Row, Statement, json, rows};
-use crate::rules::{Evidence, FEW, REDELIVERED_AFTER_MS, SILENT_AFTER_MS, SetAside, Timestamp};
+use crate::rules::{Evidence, FEW, REDELIVERED_AFTER_MS, SILENT_AFTER_MS, SetAside, Suspension, Timestamp};
 
 /// So many of the newest creations are looked at,
 const NEWEST: u32 = 200;
@@ -113,19 +113,23 @@ const CAUSES: &str = "WITH
           WHERE NOT EXISTS (SELECT 1 FROM stale_drafts_creations AS c WHERE c.id = again.creation_id AND c.attempt = again.attempt
             AND c.status = 'failed' AND c.sweep_id IS NULL AND c.finished_at <= again.at + ?10)
           GROUP BY creation_id, attempt ORDER BY max(at) DESC)) AS started_again,
-       (SELECT max(version) FROM stale_drafts_schema) AS schema_version
+       (SELECT max(version) FROM stale_drafts_schema) AS schema_version,
+       (SELECT nullif(ended_at, 0) FROM stale_drafts_archive_scan) AS archive_ended_at
      FROM pending, busy, heartbeats";
 
-/// The next user's balance beside the sum of their ledger, which is found by their grants and their creations.
+/// The next user's balance beside the sum of their ledger, which is found by their grants and their creations. What is archived of them
+/// was added up then. Of one who is on the way to another shard not all is here: a move compares all of it itself.
 const NEXT_BALANCE: &str = "WITH next AS (SELECT user_id, tokens FROM stale_drafts_balances
        WHERE user_id > (SELECT user_id FROM stale_drafts_ledger_check) ORDER BY user_id LIMIT 1),
      own AS MATERIALIZED (SELECT c.id FROM next CROSS JOIN stale_drafts_creations AS c INDEXED BY stale_drafts_creations_of_user
        ON c.user_id = next.user_id LIMIT ?1)
      SELECT user_id, tokens, (SELECT count(*) FROM own) AS creations,
+       iif(EXISTS (SELECT 1 FROM stale_drafts_moving_users AS m WHERE m.user_id = next.user_id), tokens,
        (SELECT coalesce(sum(l.tokens), 0) FROM stale_drafts_ledger AS l INDEXED BY stale_drafts_ledger_grants
         WHERE l.type = 'grant' AND l.user_id = next.user_id)
        + (SELECT coalesce(sum(l.tokens), 0) FROM own CROSS JOIN stale_drafts_ledger AS l
-          ON l.entry_key IN ('charge:' || own.id, 'refund:' || own.id, 'restore:' || own.id)) AS ledger
+          ON l.entry_key IN ('charge:' || own.id, 'refund:' || own.id, 'restore:' || own.id))
+       + ifnull((SELECT tokens FROM stale_drafts_archived_users AS a WHERE a.user_id = next.user_id), 0)) AS ledger
      FROM next";
 
 const CHECKED: &str = "UPDATE stale_drafts_ledger_check SET user_id = ?1, differs = ?2";
@@ -269,6 +273,8 @@ struct CausesRow {
     #[serde(deserialize_with = "json_text")]
     started_again: Vec<(String, u64)>,
     schema_version: i64,
+    #[serde(deserialize_with = "instant_if_any")]
+    archive_ended_at: Option<Timestamp>,
 }
 
 /// Reads the results of [`observe`].
@@ -320,6 +326,30 @@ pub fn observed(results: Vec<Vec<Row>>) -> Result<Observed, DatabaseError> {
 }
 
 impl Observed {
+    /// Says which of several databases it is of, where that is not told by an id.
+    pub fn name(&mut self, shard: &str) {
+        let of = |detail: &mut String| *detail = format!("`{shard}`: {detail}");
+        self.evidence.behind = Some(shard.to_owned());
+        self.evidence.newest_sweep_error.iter_mut().for_each(of);
+        if let Some(Suspension::BreakerOpen { detail }) = &mut self.evidence.suspended {
+            of(detail);
+        }
+    }
+
+    /// What two databases say together.
+    #[must_use]
+    pub fn and(self, other: Observed) -> Observed {
+        Observed {
+            evidence: self.evidence.and(other.evidence),
+            checked: self.checked,
+            firing: [self.firing, other.firing].concat(),
+            next_event_at: match (self.next_event_at, other.next_event_at) {
+                (Some(one), Some(other)) => Some(one.min(other)),
+                (one, other) => one.or(other),
+            },
+        }
+    }
+
     /// Adds what [`causes`] has found to the evidence.
     ///
     /// # Errors
@@ -346,6 +376,7 @@ impl Observed {
             top_kind: kind.filter(|_| enough).map(|(kind, (failed, finished))| (kind, failed, finished)),
             started_again: row.started_again,
             schema_version: row.schema_version,
+            archive_ended_at: row.archive_ended_at,
             ..std::mem::take(&mut self.evidence)
         };
         Ok(())

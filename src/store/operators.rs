@@ -28,6 +28,17 @@ const COUNT: &str = concat!(
      GROUP BY status, kind, band ORDER BY status, kind, band"
 );
 
+/// So many active creations at most: what a circuit breaker has to know of several databases together.
+const ACTIVE: &str = concat!(
+    "SELECT count(*) AS active FROM (SELECT 1 FROM stale_drafts_creations INDEXED BY stale_drafts_creations_active_of_user
+     WHERE ",
+    active!(),
+    " LIMIT ?1)"
+);
+
+/// The owner of a creation.
+const OWNER: &str = "SELECT user_id FROM stale_drafts_creations WHERE id = ?1";
+
 /// The sweeps before ?1, the newest first.
 const SWEEPS: &str = concat!(
     "SELECT ",
@@ -72,6 +83,16 @@ const SET_ASIDE: &str = "SELECT creation_id, until, reason FROM stale_drafts_rej
 /// The creations with these ids: the same row as [`super::stale`].
 pub fn by_id(ids: &[&str]) -> Statement {
     Statement::new(BY_ID, [Param::Text(json(ids))])
+}
+
+/// How many creations are active, counted up to `limit`: one row with `active`.
+pub fn active_up_to(limit: u64) -> Statement {
+    Statement::new(ACTIVE, [Param::Integer(i64::try_from(limit).unwrap_or(i64::MAX))])
+}
+
+/// Whose creation it is: one row with `user_id`, or none.
+pub fn owner(id: &str) -> Statement {
+    Statement::new(OWNER, [id.into()])
 }
 
 /// Counts active creations by age. `bands` are milliseconds, ascending. Rows of `status`, `kind`, `band` (how many of

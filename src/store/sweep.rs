@@ -70,6 +70,18 @@ macro_rules! pairs {
     };
 }
 
+/// Whether a creation's owner is not on the way to another shard. Their worker's reports are refused meanwhile, so silence says nothing.
+/// No user is, as a rule, and then it costs no row.
+macro_rules! stays {
+    ($creation:literal) => {
+        concat!(
+            "NOT EXISTS (SELECT 1 FROM stale_drafts_moving_users WHERE user_id = ",
+            $creation,
+            ".user_id)"
+        )
+    };
+}
+
 /// The creations of a plan that still are what it was decided on. Each statement that carries a plan out joins with this, so
 /// the precondition stands inside every write. The unary `+` keeps SQLite on the primary key.
 macro_rules! as_planned {
@@ -81,7 +93,8 @@ macro_rules! as_planned {
          AND +c.phase = j.value ->> 'phase'
          AND +c.processing_since IS j.value ->> 'processing_since'
          AND +c.kind = j.value ->> 'kind'
-         AND +c.tokens = j.value ->> 'tokens'"
+         AND +c.tokens = j.value ->> 'tokens'
+         AND NOT EXISTS (SELECT 1 FROM stale_drafts_moving_users WHERE user_id = c.user_id)"
     };
 }
 
@@ -114,30 +127,30 @@ const STALE: &str = concat!(
        SELECT c.*, 0 AS shows_life
        FROM pairs CROSS JOIN stale_drafts_creations AS c INDEXED BY stale_drafts_creations_active
        ON c.phase = pairs.phase AND c.kind = pairs.kind AND c.last_sign_of_life < ", cutoff!("pairs.phase", "pairs.kind"), "
-       WHERE NOT EXISTS (SELECT 1 FROM stale_drafts_rejected WHERE creation_id = c.id)
+       WHERE NOT EXISTS (SELECT 1 FROM stale_drafts_rejected WHERE creation_id = c.id) AND ", stays!("c"), "
        UNION ALL
        SELECT c.*, 1 AS shows_life
        FROM totals CROSS JOIN stale_drafts_creations AS c INDEXED BY stale_drafts_creations_processing
        ON c.kind = totals.kind AND c.processing_since < ", cutoff!("'total'", "totals.kind"), "
          AND c.last_sign_of_life <= ?2 AND c.last_sign_of_life >= ", cutoff!("c.phase", "totals.kind"), "
-       WHERE NOT EXISTS (SELECT 1 FROM stale_drafts_rejected WHERE creation_id = c.id)
+       WHERE NOT EXISTS (SELECT 1 FROM stale_drafts_rejected WHERE creation_id = c.id) AND ", stays!("c"), "
        UNION ALL
        SELECT c.*, c.last_sign_of_life >= ", cutoff!("c.phase", "c.kind"), " AS shows_life
        FROM stale_drafts_rejected AS r
        CROSS JOIN stale_drafts_creations AS c INDEXED BY sqlite_autoindex_stale_drafts_creations_1 ON c.id = r.creation_id
-       WHERE r.until <= ?7 AND c.last_sign_of_life <= ?2
+       WHERE r.until <= ?7 AND c.last_sign_of_life <= ?2 AND ", stays!("c"), "
          AND (c.last_sign_of_life < ", cutoff!("c.phase", "c.kind"), "
            OR c.processing_since < ", cutoff!("'total'", "c.kind"), ")
        LIMIT ?3),
      unreadable AS (
        SELECT * FROM (
-         SELECT * FROM stale_drafts_creations INDEXED BY stale_drafts_creations_unreadable
-         WHERE ", active!(), " AND last_sign_of_life IS NULL LIMIT ?4)
+         SELECT * FROM stale_drafts_creations AS c INDEXED BY stale_drafts_creations_unreadable
+         WHERE ", active!(), " AND last_sign_of_life IS NULL AND ", stays!("c"), " LIMIT ?4)
        UNION ALL
        SELECT * FROM (
          SELECT c.* FROM pairs CROSS JOIN stale_drafts_creations AS c INDEXED BY stale_drafts_creations_active
          ON c.phase = pairs.phase AND c.kind = pairs.kind AND c.last_sign_of_life > ?2
-         LIMIT ?4)),
+         WHERE ", stays!("c"), " LIMIT ?4)),
      found AS MATERIALIZED (
        SELECT json_group_array(", candidate!(), ") AS candidates, count(*) AS n, sum(shows_life) AS show_life FROM stale)
      SELECT candidates,
@@ -147,6 +160,7 @@ const STALE: &str = concat!(
          SELECT 1 FROM pairs CROSS JOIN stale_drafts_creations AS c INDEXED BY stale_drafts_creations_active
          ON c.phase = pairs.phase AND c.kind = pairs.kind
            AND c.last_sign_of_life >= ", cutoff!("pairs.phase", "pairs.kind"), "
+         WHERE ", stays!("c"), "
          LIMIT (SELECT max(0, CAST(n * 100 / ?6 AS INTEGER) + 1 - n + show_life) FROM found))) END AS active
      FROM found"
 );
@@ -158,6 +172,7 @@ const STALE_OF_USER: &str = concat!(
        SELECT *, last_sign_of_life IS NULL OR last_sign_of_life > ?2 AS unreadable
        FROM stale_drafts_creations INDEXED BY stale_drafts_creations_active_of_user
        WHERE ", active!(), " AND user_id = ?5
+         AND NOT EXISTS (SELECT 1 FROM stale_drafts_moving_users WHERE user_id = ?5)
          AND (last_sign_of_life IS NULL OR last_sign_of_life > ?2
            OR last_sign_of_life < ", cutoff!("phase", "kind"), "
            OR processing_since < ", cutoff!("'total'", "kind"), ")),
@@ -291,7 +306,7 @@ const SET_ASIDE: &str = concat!(
          AND creation_id NOT IN (SELECT value ->> 'id' FROM json_each(?1))) AS waiting
      CROSS JOIN json_each(?1) AS j CROSS JOIN stale_drafts_creations AS c INDEXED BY sqlite_autoindex_stale_drafts_creations_1
      ON c.id = j.value ->> 'id' AND +c.attempt = j.value ->> 'attempt' AND +c.", active!(), "
-     WHERE true
+     WHERE ", stays!("c"), "
      ON CONFLICT (creation_id) DO UPDATE SET until = excluded.until, reason = excluded.reason"
 );
 

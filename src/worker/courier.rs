@@ -18,6 +18,7 @@ use super::app::{Context, now};
 use super::log;
 use crate::rules::Timestamp;
 use crate::service::outbox::{self, Bounds, Courier, Message, TIMEOUT_MS};
+use crate::service::shards::Shard;
 use crate::service::sweep::Notify;
 use crate::store::Destination;
 
@@ -52,14 +53,24 @@ pub(super) async fn deliver(context: &Context, time_ms: u64) {
     let bounds = Bounds {
         max_deliveries: context.config.max_deliveries,
         time_ms,
-        max_queries: context.config.queries_per_run.into(),
+        // Each database counts its own.
+        max_queries: context.share_of_queries(),
     };
-    let done = outbox::deliver(&context.database, context, bounds).await;
-    for (to, error, count) in &done.errors {
-        console_error!("{}", log::failed_delivery(to.name(), &format!("{error} ({count} times)")));
-    }
-    if let Some(error) = done.stopped {
-        console_error!("{}", log::failed_delivery("outbox", &error.to_string()));
+    let shards = context.shards();
+    let end = now().saturating_add(time_ms);
+    for (at, Shard { database, .. }) in shards.iter().enumerate() {
+        // Of several, an outbox in which nothing is due costs nothing.
+        if shards.len() > 1 && !context.has_emitted_in(at) {
+            continue;
+        }
+        let bounds = Bounds { time_ms: end.millis_since(now()), ..bounds };
+        let done = outbox::deliver(*database, context, bounds).await;
+        for (to, error, count) in &done.errors {
+            console_error!("{}", log::failed_delivery(to.name(), &format!("{error} ({count} times)")));
+        }
+        if let Some(error) = done.stopped {
+            console_error!("{}", log::failed_delivery("outbox", &error.to_string()));
+        }
     }
 }
 
@@ -95,7 +106,7 @@ fn queue(context: &Context, name: &str) -> Result<Queue, String> {
 }
 
 /// Sends each body, a JSON text, as a message of its own.
-async fn enqueue(context: &Context, name: &str, bodies: &[&str]) -> Result<(), String> {
+pub(super) async fn enqueue(context: &Context, name: &str, bodies: &[&str]) -> Result<(), String> {
     let queue = queue(context, name)?;
     let message = |body: &&str| {
         // Parsed by the runtime: serde would make a `Map` of an object, which a queue delivers empty.

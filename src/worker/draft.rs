@@ -11,6 +11,7 @@ use serde_json::Value;
 use crate::read::Address;
 use crate::rules::{Action, Ago, GENERATION_TIMEOUT, Policy, Status, Timestamp, Verdict, badge, classify};
 use crate::store::{self, DatabaseError, Page, PageRow, Row};
+use crate::worker::archive::ArchivedView;
 
 /// One creation as its owner sees it: what the JSON of `GET /api/drafts` holds, and what the page is made from.
 ///
@@ -158,6 +159,8 @@ pub struct DraftsView {
     pub marked_as_failed: usize,
     /// Whether that sweep went through; if not, it is repeated by the cron trigger.
     pub swept: bool,
+    /// At the end of the list: what is older and no longer in it; `null` if nothing is.
+    pub archived: Option<ArchivedView>,
 }
 
 /// A place in the list, as text that is safe in a URL: what is given as `?cursor=` for the next page.
@@ -196,11 +199,13 @@ pub struct Listing {
     pub drafts: Vec<DraftView>,
     /// Where the next page begins; `None` at the end.
     pub next_cursor: Option<String>,
+    /// At the end: what is archived.
+    pub archived: Option<ArchivedView>,
 }
 
 impl Listing {
-    /// From the results of a batch that asks for the balance, and for one creation more than `limit`, to know whether there is a
-    /// next page.
+    /// From the results of a batch that asks for the balance, for one creation more than `limit`, to know whether there is a
+    /// next page, and for what is archived.
     ///
     /// # Errors
     ///
@@ -211,9 +216,10 @@ impl Listing {
         now: Timestamp,
         policy: &Policy,
     ) -> Result<Self, DatabaseError> {
-        let [balance, page] = results else {
-            return Err(DatabaseError::new("expected two results"));
+        let [balance, page, archived] = results else {
+            return Err(DatabaseError::new("expected three results"));
         };
+        let archived = store::archived_of(archived.clone())?;
         let balance = balance.first().and_then(|row| row.get("tokens")).and_then(Value::as_u64);
         let mut rows = store::page_rows(page)?;
         let more = rows.len() > limit as usize;
@@ -222,6 +228,7 @@ impl Listing {
         let place = |row: &PageRow| Cursor(Page { listed_at: row.listed_at, id: row.creation.id.clone() });
         let next_cursor = last.map(|row| place(row).to_string());
         let drafts = rows.into_iter().map(|row| DraftView::new(row, now, policy)).collect();
-        Ok(Listing { balance: balance.unwrap_or(0), drafts, next_cursor })
+        let archived = archived.filter(|_| next_cursor.is_none()).map(ArchivedView::new);
+        Ok(Listing { balance: balance.unwrap_or(0), drafts, next_cursor, archived })
     }
 }

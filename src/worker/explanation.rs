@@ -68,6 +68,9 @@ pub struct SweepAudit {
     row: SweepRow,
     skipped: u64,
     duration_ms: Option<i64>,
+    /// Of several databases, the one that it was on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shard: Option<String>,
 }
 
 impl SweepAudit {
@@ -82,7 +85,8 @@ impl SweepAudit {
 
     fn new(row: SweepRow) -> Self {
         let duration_ms = row.finished_at.map(|finished| finished.saturating_sub(row.started_at).max(0));
-        SweepAudit { skipped: row.unreadable.saturating_add(row.rejected), duration_ms, row }
+        let skipped = row.unreadable.saturating_add(row.rejected);
+        SweepAudit { skipped, duration_ms, shard: None, row }
     }
 
     /// The sweep's id.

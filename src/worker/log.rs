@@ -4,6 +4,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::rules::{Finding, MarkedMessage, RetriedMessage, Staleness, SweepMessage};
+use crate::service::archive::Archived;
 use crate::service::sweep::{Source, SweepOutcome, SweptCreation};
 
 /// A line for the log. No prompt and no credential is in it, and of users only one whose ledger differs.
@@ -129,6 +130,25 @@ pub fn failed_delivery(destination: &str, error: &str) -> String {
         "delivery_failed",
         "An event was not delivered",
         json!({ "destination": destination, "error": error }),
+    )
+}
+
+/// What moved to the archive.
+pub fn archived(archived: &Archived) -> String {
+    let Archived { creations, objects, bytes, raced, left, more } = *archived;
+    let fields = json!({
+        "creations": creations, "objects": objects, "bytes": bytes, "raced": raced, "left": left, "more": more,
+    });
+    line("info", "archived", "Creations that ended long ago moved to the archive", fields)
+}
+
+/// A run that did not archive what it should have.
+pub fn failed_archive(error: &str) -> String {
+    line(
+        "error",
+        "archive_failed",
+        "Creations were not archived; it is tried again",
+        json!({ "error": error }),
     )
 }
 

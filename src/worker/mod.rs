@@ -4,6 +4,7 @@
 
 mod analytics;
 mod app;
+pub mod archive;
 mod caller;
 mod cors;
 mod courier;
@@ -22,6 +23,7 @@ mod rate_limit;
 mod reporting;
 pub mod routes;
 mod security_headers;
+mod shards;
 pub mod sweep_json;
 mod sweeping;
 
@@ -138,6 +140,15 @@ async fn whole(response: Response) -> worker::Result<worker::Response> {
     Ok(if bodiless { builder.empty() } else { builder.fixed(body.into()) })
 }
 
+/// Sweeps one of several databases, as a message of the queue `SWEEPS` says.
+#[wasm_bindgen(js_name = sweepShard, wasm_bindgen_futures = worker::wasm_bindgen_futures)]
+pub async fn sweep_shard(shard: String, env: Env) -> Result<(), JsError> {
+    let context = Context::new(&env).map_err(|error| JsError::new(&error))?;
+    let swept = sweeping::by_message(&context, &shard).await;
+    courier::deliver(&context, CRON_MS).await;
+    swept.map_err(|error| JsError::new(&error))
+}
+
 /// Runs a sweep. Written by hand, because the macro drops the error, and a failed sweep would look like a good one.
 #[wasm_bindgen(js_name = scheduled, wasm_bindgen_futures = worker::wasm_bindgen_futures)]
 pub async fn scheduled(_event: ScheduledEvent, env: Env, _context: ScheduleContext) -> Result<(), JsError> {
@@ -146,8 +157,9 @@ pub async fn scheduled(_event: ScheduledEvent, env: Env, _context: ScheduleConte
         JsError::new(&error)
     })?;
     let swept = sweeping::cron(&context).await;
-    monitor::run(&context, Occasion::Cron { swept: swept.is_ok() }).await;
+    monitor::run(&context, Occasion::Cron { swept: matches!(swept, Ok(true)) }).await;
+    archive::run(&context).await;
     // Whatever became of the sweep: what is due is due.
     courier::deliver(&context, CRON_MS).await;
-    swept.map_err(|error| JsError::new(&error))
+    swept.map(drop).map_err(|error| JsError::new(&error))
 }

@@ -8,7 +8,8 @@ use super::app::Context;
 use super::{courier, log};
 use crate::rules::Timestamp;
 use crate::service::monitor::{self, Health, INTERVAL_MS, Occasion, Settings};
-use crate::store::{self, Dashboard, Database as _, DatabaseError};
+use crate::service::shards::{Shard, run_each};
+use crate::store::{self, D1, Dashboard, DatabaseError};
 
 const MINUTE_MS: u64 = 60_000;
 
@@ -29,17 +30,38 @@ pub(super) fn settings(context: &Context) -> Settings<'_> {
 }
 
 /// What the dashboard shows from `since` on, and the metrics.
-pub(super) async fn read(context: &Context, since: Timestamp) -> Result<(Health, Dashboard), DatabaseError> {
+pub(super) async fn read(
+    context: &Context,
+    shards: &[Shard<'_, D1>],
+    since: Timestamp,
+) -> Result<(Health, Dashboard), DatabaseError> {
     let batch = store::dashboard(&context.config.policy, context.now, since);
-    let results = context.database.run(&batch).await?;
-    let health = monitor::look(&context.database, &settings(context), context.now).await?;
-    Ok((health, Dashboard::read(results)?))
+    let results = run_each(shards, &batch).await;
+    let mut all: Option<Dashboard> = None;
+    for (shard, result) in shards.iter().zip(results) {
+        match result.and_then(Dashboard::read) {
+            Ok(mut dashboard) => {
+                if shards.len() > 1 {
+                    dashboard.name(shard.name);
+                }
+                all = Some(match all.take() {
+                    None => dashboard,
+                    Some(all) => all.and(dashboard),
+                });
+            }
+            Err(error) if shards.len() == 1 => return Err(error),
+            // The monitor says which does not answer.
+            Err(_) => {}
+        }
+    }
+    let health = monitor::look(shards, &settings(context), context.now).await?;
+    Ok((health, all.unwrap_or_default()))
 }
 
 /// Runs the monitor and writes its log.
 pub(super) async fn run(context: &Context, occasion: Occasion) {
     ASKED.set(context.now.as_millis());
-    match monitor::run(&context.database, &settings(context), context.now, occasion).await {
+    match monitor::run(&context.shards(), &settings(context), context.now, occasion).await {
         Ok(None) => {}
         Ok(Some(changes)) => {
             for finding in &changes.fired {
@@ -48,9 +70,7 @@ pub(super) async fn run(context: &Context, occasion: Occasion) {
             for code in &changes.resolved {
                 console_log!("{}", log::alert_resolved(code));
             }
-            if changes.events_due {
-                context.emitted.set(true);
-            }
+            changes.events_due.into_iter().for_each(|at| context.emitted(at));
         }
         Err(error) => console_error!("{}", log::failed_read(&error.to_string())),
     }

@@ -11,6 +11,9 @@ use worker::{console_error, console_log};
 use super::log;
 use crate::store::DatabaseError;
 
+/// The code of what is to be repeated until a move of buckets is done.
+const MOVING: &str = "moving";
+
 /// What a route gives.
 pub(super) type Answer = Result<Response, Problem>;
 
@@ -63,6 +66,13 @@ impl Problem {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, message)
     }
 
+    /// 503: the user's bucket is being moved to another database, as `Retry-After` says.
+    pub(super) fn moving() -> Self {
+        let message =
+            "what is this user's is being moved to another database: repeat the request, it does no harm";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, message).with("code", MOVING)
+    }
+
     /// The same with one key more.
     #[must_use]
     pub fn with(mut self, key: &str, value: impl Into<Value>) -> Self {
@@ -83,6 +93,9 @@ impl Problem {
 
 impl From<DatabaseError> for Problem {
     fn from(error: DatabaseError) -> Self {
+        if error.is_moving() {
+            return Self::moving();
+        }
         Self::database(&error, "the database does not answer right now: see /readyz")
     }
 }
@@ -95,6 +108,7 @@ impl IntoResponse for Problem {
         if status != StatusCode::UNAUTHORIZED {
             more.entry("code").or_insert_with(|| code(status).into());
         }
+        let moving = more.get("code").is_some_and(|code| code == MOVING);
         let mut response = json(status, &more);
         let headers = response.headers_mut();
         match status {
@@ -103,6 +117,9 @@ impl IntoResponse for Problem {
             }
             StatusCode::TOO_MANY_REQUESTS => {
                 headers.insert(RETRY_AFTER, HeaderValue::from_static("60"));
+            }
+            StatusCode::SERVICE_UNAVAILABLE if moving => {
+                headers.insert(RETRY_AFTER, HeaderValue::from_static("5"));
             }
             _ => {}
         }

@@ -2,21 +2,31 @@ use axum::http::{HeaderMap, StatusCode};
 
 use super::app::Context;
 use super::problem::Problem;
+use super::shards;
 use crate::rules::{Refusal, Report, Status};
 use crate::service::creations::{ReportError, report};
 use crate::store::{CreationRow, Details};
 
-/// Carries out a report of a worker, an owner or an operator, and gives the creation as it is after it.
+/// Carries out a report of a worker, an owner or an operator, and gives the creation as it is after it. `user_id` is its owner, where the
+/// caller says so.
 pub(super) async fn carry_out(
     context: &Context,
     id: &str,
+    user_id: Option<&str>,
     what: Report<'_>,
     details: Details<'_>,
 ) -> Result<CreationRow, Problem> {
-    let row = report(&context.database, id, what, details, context.now).await;
-    let row = row.map_err(|error| problem(error, details.keep && matches!(what, Report::Complete { .. })))?;
+    let keep = details.keep && matches!(what, Report::Complete { .. });
+    let found = shards::find(context, id, user_id, async |at, database| {
+        match report(database, id, what, details, context.now).await {
+            Ok(row) => Ok(Some((at, row))),
+            Err(ReportError::NotFound) => Ok(None),
+            Err(error) => Err(problem(error, keep)),
+        }
+    });
+    let (at, row) = found.await?.ok_or_else(|| problem(ReportError::NotFound, keep))?;
     if details.notify != 0 {
-        context.emitted.set(true);
+        context.emitted(at);
     }
     Ok(row)
 }
@@ -45,6 +55,7 @@ pub(super) fn problem(error: ReportError, keep: bool) -> Problem {
             StatusCode::UNPROCESSABLE_ENTITY,
             "this `Idempotency-Key` was used for something else: expected the same body",
         ),
+        ReportError::Moving => Problem::moving(),
         ReportError::BalanceTooLarge => {
             let message = "the balance would exceed 9007199254740991 tokens, and nothing was changed: \
                            the same request will never go through";

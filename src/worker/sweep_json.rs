@@ -5,7 +5,7 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use crate::rules::{GENERATION_TIMEOUT, Staleness, Timestamp};
-use crate::service::sweep::{SweepOutcome, SweptCreation};
+use crate::service::sweep::{ShardOutcome, SweepOutcome, SweptCreation};
 use crate::store::Cost;
 
 /// What a sweep did: the answer of `POST /api/generate/cleanup-stale`. `marked_as_failed` and `retried` count what was done; in a
@@ -28,11 +28,26 @@ pub struct SweepJson<'a> {
     /// What suspended the sweep.
     pub suspended: Option<String>,
     cost: Cost,
+    /// What was done on each of several databases.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    shards: Vec<ShardJson<'a>>,
     rejected: Vec<RejectedJson<'a>>,
     skipped: Vec<ReasonJson<'a>>,
     unreadable: Vec<ReasonJson<'a>>,
     /// What was failed or retried.
     pub creations: Vec<CreationJson<'a>>,
+}
+
+/// What was done on one of several databases. One with an `error` was reached in part, or not at all.
+#[derive(Debug, Serialize)]
+struct ShardJson<'a> {
+    shard: &'a str,
+    marked_as_failed: u32,
+    retried: u32,
+    refunded_tokens: u64,
+    more: bool,
+    suspended: Option<String>,
+    error: Option<&'a str>,
 }
 
 /// A creation whose write the database rejected.
@@ -97,6 +112,7 @@ impl<'a> SweepJson<'a> {
             more: outcome.more,
             suspended: outcome.suspended.as_ref().map(ToString::to_string),
             cost: outcome.cost,
+            shards: outcome.shards.iter().map(ShardJson::new).collect(),
             rejected: rejected.map(|row| RejectedJson { id: &row.id, error: &row.error }).collect(),
             skipped: skipped
                 .map(|(id, reason)| ReasonJson { id, reason: reason.code(), message: reason.to_string() })
@@ -109,6 +125,20 @@ impl<'a> SweepJson<'a> {
                 })
                 .collect(),
             creations: outcome.failed.iter().chain(&outcome.retried).map(CreationJson::new).collect(),
+        }
+    }
+}
+
+impl<'a> ShardJson<'a> {
+    fn new(outcome: &'a ShardOutcome) -> Self {
+        ShardJson {
+            shard: &outcome.shard,
+            marked_as_failed: outcome.failed,
+            retried: outcome.retried,
+            refunded_tokens: outcome.refunded_tokens,
+            more: outcome.more,
+            suspended: outcome.suspended.as_ref().map(ToString::to_string),
+            error: outcome.error.as_deref(),
         }
     }
 }

@@ -291,6 +291,23 @@ test("count, list, explain and sweeps answer truthfully", async () => {
   assert.equal(JSON.parse((await run("sweeps", "--json")).out).sweeps[0].source, "cron");
 });
 
+test("an archived creation is explained by its ledger and its place, and a list says that there are such", async () => {
+  const own = await start({ config: { keep_days: { creations: 30 } }, r2Buckets: ["ARCHIVE"] });
+  try {
+    await own.grant("ada", 100);
+    await own.create({ id: "old", status: "processing", created_at: NOW - 60 * 24 * HOUR });
+    await own.all("UPDATE stale_drafts_creations SET status = 'draft', finished_at = created_at + 1000");
+    await own.cron();
+    const ask = async (...args) => finish(COMMAND, args, { env: { MARK_STALE_DRAFTS_URL: `http://localhost:${(await own.url()).port}` } });
+    const { out, code } = await ask("explain", "old");
+    assert.equal(code, 0);
+    assert.match(out, /^Creation {6}old\nOwner {9}ada\nArchived {6}It is archived, in `(creations\/2023-09-15\/22\/DB\/[0-9a-f]{32}\.ndjson)`\.\n {14}\1\n\n.*\tcharge\t-10\t/);
+    assert.equal((await ask("list", "--user", "ada")).err, "0 creations of `ada`, whose balance is 90 tokens.\n1 older draft is archived, the newest from 2023-09-15.\n");
+  } finally {
+    await own.stop();
+  }
+});
+
 /** A creation whose sweep came before its result; gives its id. */
 async function late(tokens = 30) {
   const { id } = await world.report("", { user_id: "ada", kind: "video", prompt: "a fox", tokens });

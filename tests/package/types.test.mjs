@@ -100,7 +100,7 @@ export { auto, falling, js, strict, useDrafts };
 /** The Worker is a module for Workers, and has no CommonJS. */
 const MODULES = {
   "worker.ts": `
-import Standalone, { staleDrafts, StaleDraftsError, type Config, type Drafts, type Explanation, type Started, type StaleDraftsService, type SweepReport } from "stale-drafts/worker";
+import Standalone, { staleDrafts, StaleDraftsError, type Config, type Drafts, type Explained, type Started, type StaleDraftsService, type SweepReport } from "stale-drafts/worker";
 interface Env { DB: object; STALE_DRAFTS: StaleDraftsService }
 const config: Config = { policy: { preset: "budget" } };
 const drafts = staleDrafts({ binding: "DB", basePath: "/stale-drafts", config, bindings: { EVENTS: "DRAFT_EVENTS" } });
@@ -113,7 +113,8 @@ export default {
       await drafts.complete(env, id, { fence: started.fence, result_url: "https://cdn.example/fox.mp4" });
       const swept: SweepReport = await drafts.markStaleCreationsAsFailed(env, { max_age_hours: 1, dry_run: true });
       const list: Drafts = await env.STALE_DRAFTS.list("ada", { limit: swept.marked_as_failed });
-      const explained: Explanation = await drafts.explain(env, list.drafts[0]!.id);
+      const explained: Explained = await drafts.explain(env, list.drafts[0]!.id);
+      if ("archived" in explained) return new Response(explained.archived.prefix);
       if ((await drafts.health(env)).checks.sweep !== "ok") return new Response(explained.creation.badge);
       // @ts-expect-error a report without the fence
       await drafts.heartbeat(env, id, { progress: 40 });

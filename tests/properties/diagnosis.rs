@@ -46,7 +46,8 @@ fn evidence() -> impl Strategy<Value = Evidence> {
             until,
         }));
     let overdue = option::of((".*", any::<u64>()));
-    let monitored = (overdue, set_aside, vec(".*", 0..3), at(), number(), option::of(suspended()));
+    let several = (option::of(".*"), vec((".*", ".*"), 0..3), any::<bool>(), at());
+    let monitored = (overdue, set_aside, vec(".*", 0..3), at(), number(), option::of(suspended()), several);
     (creations, found, tops, sweeps, schema, monitored).prop_map(
         |(
             creations,
@@ -60,10 +61,14 @@ fn evidence() -> impl Strategy<Value = Evidence> {
             let (stale, unreadable, finished, failed, timed_out) = found;
             let (last_good_sweep, held, newest, max_ms_since_sweep, newest_sweep_error) = sweeps;
             let last_run = last_good_sweep.max(held);
-            let (overdue, set_aside, differs, events_failing_since, dead_letters, suspended) = monitored;
+            let (overdue, set_aside, differs, events_failing_since, dead_letters, suspended, several) =
+                monitored;
+            let (behind, unreachable, archives, archive_ended_at) = several;
             Evidence {
                 last_good_sweep,
                 last_run,
+                behind,
+                unreachable,
                 max_ms_since_sweep,
                 newest_sweep: newest.max(last_run),
                 newest_sweep_error,
@@ -88,6 +93,8 @@ fn evidence() -> impl Strategy<Value = Evidence> {
                 unreadable,
                 top_kind,
                 started_again,
+                archives,
+                archive_ended_at,
                 schema_version,
                 expected_schema_version: expected,
             }
@@ -113,7 +120,8 @@ fn thresholds() -> impl Strategy<Value = Thresholds> {
     )
 }
 
-const ALERTS: [&str; 11] = [
+const ALERTS: [&str; 12] = [
+    "database_unreachable",
     "cron_not_running",
     "sweep_failing",
     "creations_overdue",
@@ -126,7 +134,8 @@ const ALERTS: [&str; 11] = [
     "dead_letters",
     "sweeping_paused",
 ];
-const CAUSES: [&str; 7] = [
+const CAUSES: [&str; 8] = [
+    "archive_stuck",
     "schema_not_current",
     "sweep_failing",
     "no_worker_running",

@@ -140,3 +140,19 @@ fn a_page_of_the_longest_texts_is_read() {
     let rows = database.one(store::page_of_all("anna", None, &Page::first(), 101));
     assert_eq!(store::page_rows(&rows).unwrap().len(), 100);
 }
+
+#[test]
+fn what_failed_in_another_system_was_refunded_there() {
+    let database = database();
+    let elsewhere = |status: &str| json!({ "status": status, "settled_elsewhere": 1 });
+    add(&database, "a", elsewhere("failed"));
+    add(&database, "b", elsewhere("draft"));
+    add(&database, "c", json!({ "status": "failed" }));
+    add(&database, "d", json!({}));
+    let rows = store::page_rows(&database.one(store::page("anna", &Page::first(), 9))).unwrap();
+    let refunded: Vec<_> = rows.iter().map(|row| (row.creation.id.as_str(), row.refunded_tokens)).collect();
+    assert_eq!(refunded, [("d", None), ("c", Some(5)), ("b", None), ("a", Some(5))]);
+    let explained = database.all(&store::explain("a"));
+    assert_eq!(store::page_rows(&explained[0]).unwrap()[0].refunded_tokens, Some(5));
+    assert!(explained[1].is_empty(), "nothing of it is in the ledger here");
+}

@@ -12,17 +12,21 @@
 )]
 #![cfg(not(target_arch = "wasm32"))]
 
+mod archive;
 #[path = "../../crates/simulator/src/as_d1.rs"]
 mod as_d1;
 mod grants;
 mod import;
 mod lists;
 mod monitor;
+mod moves;
+mod moving;
 mod operators;
 mod outbox;
 mod reports;
 mod retries;
 mod schema;
+mod shards;
 mod sqlite;
 mod sweeping;
 mod sweeps;

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 use stale_drafts::config::Keep;
 use stale_drafts::rules::{Finding, Policy, SetAside, Severity, Suspension, Thresholds};
 use stale_drafts::service::monitor::{self, Occasion, Settings};
+use stale_drafts::service::shards::Shard;
 use stale_drafts::store::{self, Alert, Observed, Row};
 
 use crate::sqlite::{Sqlite, wait};
@@ -220,9 +221,10 @@ fn settings<'a>(policy: &'a Policy, thresholds: &'a Thresholds) -> Settings<'a> 
 fn run(database: &Sqlite, millis: u64, occasion: Occasion) -> Option<(Vec<&'static str>, Vec<String>, bool)> {
     let (policy, thresholds) = (Policy::default(), Thresholds::default());
     let changes =
-        wait(monitor::run(database, &settings(&policy, &thresholds), at(millis), occasion)).unwrap()?;
+        wait(monitor::run(&Shard::one(database), &settings(&policy, &thresholds), at(millis), occasion))
+            .unwrap()?;
     let fired = changes.fired.iter().map(|finding| finding.code).collect();
-    Some((fired, changes.resolved, changes.events_due))
+    Some((fired, changes.resolved, !changes.events_due.is_empty()))
 }
 
 fn good_sweep(database: &Sqlite, id: &str, millis: u64) {
@@ -320,7 +322,8 @@ fn a_pause_of_an_hour_is_one_warning() {
     let (policy, thresholds) = (Policy::default(), Thresholds::default());
     let codes = || {
         let health =
-            wait(monitor::diagnose(&database, &settings(&policy, &thresholds), now(), Some(1))).unwrap();
+            wait(monitor::diagnose(&Shard::one(&database), &settings(&policy, &thresholds), now(), Some(1)))
+                .unwrap();
         health.findings.iter().map(|finding| finding.code).collect::<Vec<_>>()
     };
     let waits = "no_worker_running";
@@ -340,9 +343,9 @@ fn a_look_and_a_diagnosis_write_nothing() {
     let before = stands(&database);
     let (policy, thresholds) = (Policy::default(), Thresholds::default());
     let settings = settings(&policy, &thresholds);
-    let looked = wait(monitor::look(&database, &settings, now())).unwrap();
+    let looked = wait(monitor::look(&Shard::one(&database), &settings, now())).unwrap();
     assert_eq!(looked.findings.len(), 1);
-    wait(monitor::diagnose(&database, &settings, now(), None)).unwrap();
+    wait(monitor::diagnose(&Shard::one(&database), &settings, now(), None)).unwrap();
     assert_eq!(stands(&database), before);
 }
 
@@ -352,7 +355,8 @@ fn what_is_overdue_is_said_with_its_delay() {
     good_sweep(&database, "1", NOW);
     let look = || {
         let (policy, thresholds) = (Policy::default(), Thresholds::default());
-        let health = wait(monitor::look(&database, &settings(&policy, &thresholds), now())).unwrap();
+        let health =
+            wait(monitor::look(&Shard::one(&database), &settings(&policy, &thresholds), now())).unwrap();
         health.findings.into_iter().map(|finding| finding.evidence).collect::<Vec<_>>()
     };
     // A cron that is four seconds late is no alert.

@@ -7,6 +7,7 @@ use stale_drafts::config::Keep;
 use stale_drafts::rules::{Report, Thresholds};
 use stale_drafts::service::creations;
 use stale_drafts::service::monitor::{self, Occasion, Settings};
+use stale_drafts::service::shards::Shard;
 use stale_drafts::service::sweep::{Notify, Source, SweepRequest, mark_stale_creations_as_failed};
 use stale_drafts::store::{
     self, Cost, Database, DatabaseError, Details, Filter, NewCreation, PAUSES_MS, Retry, Row, Statement,
@@ -320,13 +321,16 @@ fn an_alert_fires_once_and_is_told_once() {
         destinations: 1,
     };
     loses_nothing(stale, "", |database| {
-        let fired = wait(monitor::run(database, &settings, now(), Occasion::Cron { swept: true })).unwrap();
+        let fired =
+            wait(monitor::run(&Shard::one(database), &settings, now(), Occasion::Cron { swept: true }))
+                .unwrap();
         database
             .database
             .write("UPDATE stale_drafts_creations SET status = 'failed', error_code = 'cancelled'");
         let later = at(NOW + 60_000);
         let resolved =
-            wait(monitor::run(database, &settings, later, Occasion::Cron { swept: true })).unwrap();
+            wait(monitor::run(&Shard::one(database), &settings, later, Occasion::Cron { swept: true }))
+                .unwrap();
         json!([format!("{fired:?}"), format!("{resolved:?}")])
     });
 }

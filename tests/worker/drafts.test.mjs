@@ -19,7 +19,7 @@ test("opening the list sweeps the caller's creations and nobody else's", async (
   await world.create({ id: "mine", created_at: NOW - 65_520_000 }, { id: "theirs", user_id: "bo" });
   const view = await (await get("/api/drafts", "ada")).json();
   assert.deepEqual(view, {
-    now: NOW, user_id: "ada", balance: 1_000, next_cursor: null, marked_as_failed: 1, swept: true, policy: {},
+    now: NOW, user_id: "ada", balance: 1_000, next_cursor: null, marked_as_failed: 1, swept: true, policy: {}, archived: null,
     drafts: [{
       id: "mine", kind: "image", prompt: "a fox", status: "failed", stored_status: "failed", verdict: "settled",
       badge: "❌ Failed", error: "Generation timeout: Task stuck in pending status for 18.2 hours",

@@ -32,7 +32,7 @@ import Worker from "./index.js";
 
 /** How many queries an invocation may make. */
 const QUERIES = ${queries};
-const nothing = { call: 0, failBefore: 0, failAfter: 0, sqlBefore: 0, holdAt: 0, dieAt: 0, times: 0, sql: [] };
+const nothing = { dead: [], silent: [], call: 0, failBefore: 0, failAfter: 0, sqlBefore: 0, holdAt: 0, dieAt: 0, times: 0, sql: [] };
 // The orders given by a pattern that no call has met yet.
 let unmet = new Map();
 let turns = null;
@@ -43,6 +43,10 @@ const sleep = () => new Promise((done) => setTimeout(done, 0));
 let orders = { ...nothing };
 let counts = {};
 let spent = {};
+/** How many queries went to each database since the last order. */
+let queriesOf = {};
+/** The constraint of the session that each transaction by one was in since the last order. */
+let sessions = [];
 let now = ${NOW};
 Date.now = () => now;
 
@@ -117,13 +121,27 @@ function ordered(number, statements) {
   return found;
 }
 
-function watched(database, actor, die, invocation = { queries: 0 }) {
+function watched(database, actor, die, invocation = { queries: 0 }, binding = "DB") {
   return new Proxy(database, {
     get(target, name) {
       const value = target[name];
       if (typeof value !== "function" || name === "constructor") return value;
+      if (name === "withSession") {
+        return (constraint) => {
+          const session = watched(target.withSession(constraint), actor, die, invocation, binding);
+          const batch = (statements) => {
+            sessions.push([constraint, statements.length]);
+            return session.batch(statements);
+          };
+          return { prepare: session.prepare, batch };
+        };
+      }
       if (name !== "batch") return value.bind(target);
       return async (statements) => {
+        // A database that is gone, and one that is locked.
+        if (orders.dead.includes(binding)) throw new Error("D1_ERROR: " + binding + " is gone");
+        if (orders.silent.includes(binding)) await new Promise(() => {});
+        queriesOf[binding] = (queriesOf[binding] ?? 0) + statements.length;
         // Two writers take the turns that the test says, one database call each.
         while (turns && actor && turns[0] !== actor && turns.includes(actor)) await sleep();
         try {
@@ -174,11 +192,17 @@ function watched(database, actor, die, invocation = { queries: 0 }) {
 // The local dataset forgets what it is given: what the Worker hands to it is noted on the way.
 const dataset = ({ ANALYTICS }) => ANALYTICS && { ANALYTICS: { writeDataPoint: (point) => (points.push(point), ANALYTICS.writeDataPoint(point)) } };
 const queued = (env) => Object.fromEntries(Object.entries(env).filter(([, value]) => typeof value?.sendBatch === "function").map(([name, queue]) => [name, limitedQueue(queue)]));
-const made = (env, context, actor) => new Worker(context, { ...env, ...dataset(env), ...queued(env), DB: watched(env.DB, actor, () => env.DIE.fetch("http://die")) });
+const made = (env, context, actor) => {
+  // What an invocation asks of all databases counts together.
+  const invocation = { queries: 0 };
+  const databases = Object.entries(env).filter(([name]) => /^DB(_\\d+)?$/.test(name));
+  const watch = ([name, database]) => [name, watched(database, actor, () => env.DIE.fetch("http://die"), invocation, name)];
+  return new Worker(context, { ...env, ...dataset(env), ...queued(env), ...Object.fromEntries(databases.map(watch)) });
+};
 export default {
   async fetch(request, env, context) {
     if (new URL(request.url).pathname === "/__stand") {
-      if (request.method === "GET") return Response.json({ received, cost, points, calls: orders.call, spent, exceeded });
+      if (request.method === "GET") return Response.json({ received, cost, points, calls: orders.call, spent, exceeded, queriesOf, sessions });
       const { now: time, turns: list, ...rest } = await request.json();
       now = time ?? now;
       turns = list ?? null;
@@ -188,6 +212,8 @@ export default {
       unmet = new Map(Object.entries(rest).filter(([, value]) => value?.pattern).map(([name, { pattern, flags }]) => [name, new RegExp(pattern, flags)]));
       counts = {};
       spent = {};
+      queriesOf = {};
+      sessions = [];
       return Response.json({ missed });
     }
     const actor = request.headers.get("X-Actor");
@@ -205,7 +231,9 @@ export default {
     return answer;
   },
   scheduled: (event, env, context) => made(env, context).scheduled(event),
-  queue: (batch) => {
+  queue: (batch, env, context) => {
+    // Those of the Worker itself.
+    if (batch.queue === "sweeps") return made(env, context).queue(batch);
     for (const { body } of batch.messages) received.push([batch.queue, body]);
   },
 };
@@ -221,13 +249,16 @@ const worker = { name: "worker", sha256: createHash("sha256").update(WORKER_TOKE
  * Starts a Worker with an empty, migrated database. Stop it with `stop()`. What goes to `queues` comes back by
  * `received()`; what goes to `producers` is for one of `others`, which are Miniflare's options of further Workers. With
  * a folder as `registry`, the Workers of other Miniflares with the same one are found too. With a folder as `persist`, the
- * database outlives the runtime. `die` is called when an order says so. An invocation may make so many `queries`: D1 allows 1,000, and
- * 50 on the free plan. `outbound` answers what the Workers fetch.
+ * database outlives the runtime. With a number of `shards`, so many databases have the users, `DB_0` and so on. `die` is called when an order says so. An invocation may make so many `queries`: D1 allows 1,000, and
+ * 50 on the free plan. `outbound` answers what the Workers fetch. `r2Buckets` are the names of bindings.
  */
-export async function start({ config = {}, bindings = {}, migrate = true, ratelimits, queues = [], producers = [], others = [], registry, persist, die, outbound, queries = 1_000 } = {}) {
+export async function start({ config = {}, bindings = {}, migrate = true, ratelimits, queues = [], producers = [], others = [], registry, persist, die, outbound, queries = 1_000, shards = 0, r2Buckets = [] } = {}) {
   const logs = [];
   let counted = {};
   let byPattern = false;
+  const names = shards > 0 ? Array.from({ length: shards }, (_, at) => `DB_${at}`) : ["DB"];
+  const first = (at) => Math.floor((at * 4_096) / shards);
+  const sharded = shards > 0 ? { shards: names.map((binding, at) => ({ binding, buckets: `${first(at)}-${first(at + 1) - 1}` })) } : {};
   const main = {
     name: "stale-drafts",
     queueProducers: Object.fromEntries([...queues, ...producers].map((name) => [name, { queueName: name.toLowerCase() }])),
@@ -239,12 +270,13 @@ export async function start({ config = {}, bindings = {}, migrate = true, rateli
     ],
     modulesRoot: join(root, "pkg/dist/worker"),
     compatibilityDate: "2026-07-01",
-    d1Databases: { DB: "test" },
+    d1Databases: Object.fromEntries(names.map((name) => [name, name === "DB" ? "test" : name.toLowerCase()])),
+    r2Buckets,
     ratelimits,
     outboundService: outbound,
     analyticsEngineDatasets: { ANALYTICS: { dataset: "sweeps" } },
     assets: { directory: join(root, "www"), routerConfig: { has_user_worker: true } },
-    bindings: { STALE_DRAFTS: { auth: { cookie: "session" }, api_tokens: [worker], ...config }, JWT_SECRET, CLEANUP_TOKEN, ...bindings },
+    bindings: { STALE_DRAFTS: { auth: { cookie: "session" }, api_tokens: [worker], ...sharded, ...config }, JWT_SECRET, CLEANUP_TOKEN, ...bindings },
   };
   if (die) main.serviceBindings = { DIE: die };
   const miniflare = new Miniflare({
@@ -265,14 +297,16 @@ export async function start({ config = {}, bindings = {}, migrate = true, rateli
       }
     },
   });
-  const database = await miniflare.getD1Database("DB").catch(async (error) => {
+  const databases = await Promise.all(names.map((name) => miniflare.getD1Database(name))).catch(async (error) => {
     await miniflare.dispose();
     throw new Error(`${error.message}\n${logs.join("\n")}`);
   });
+  const [database] = databases;
   if (migrate) {
-    for (const name of readdirSync(join(root, "migrations")).sort()) {
-      for (const sql of statements(read("migrations", name).toString())) await database.prepare(sql).run();
-    }
+    const all = readdirSync(join(root, "migrations")).sort().flatMap((name) => statements(read("migrations", name).toString()));
+    await Promise.all(databases.map(async (one) => {
+      for (const sql of all) await one.prepare(sql).run();
+    }));
   }
   const entry = await miniflare.getWorker();
   const fetchFrom = async (url, init) => {
@@ -298,6 +332,10 @@ export async function start({ config = {}, bindings = {}, migrate = true, rateli
     calls: async () => (await (await fetch("/__stand")).json()).calls,
     /** How many database calls each actor's last request has made until it was answered. */
     spent: async () => (await (await fetch("/__stand")).json()).spent,
+    /** How many queries went to each database since the last order. */
+    queriesOf: async () => (await (await fetch("/__stand")).json()).queriesOf,
+    /** The transactions in sessions since the last order: their constraint, and how many statements they had. */
+    sessions: async () => (await (await fetch("/__stand")).json()).sessions,
     /** The data points that the Worker has written. */
     points: async () => (await (await fetch("/__stand")).json()).points,
     /** What the Worker's database calls have cost since the last question, as D1 bills it. */
@@ -308,6 +346,7 @@ export async function start({ config = {}, bindings = {}, migrate = true, rateli
       return since;
     },
     database,
+    databases,
     url: () => miniflare.ready,
     async stop() {
       try {
@@ -331,6 +370,8 @@ export async function start({ config = {}, bindings = {}, migrate = true, rateli
       const { missed } = await (await fetch("/__stand", { method: "POST", body })).json();
       if (missed.length > 0) throw new Error(`no statement has met the last order: ${missed.join(", ")}`);
     },
+    /** One of `r2Buckets`. */
+    bucket: (name) => miniflare.getR2Bucket(name),
     /** Runs the cron trigger; gives `ok` or `exception`. */
     cron: async () => (await entry.scheduled({ cron: "* * * * *" })).outcome,
     as: (user, path, init) => fetch(path, { ...init, headers: { Authorization: `Bearer ${token({ sub: user, exp: NOW / 1_000 + 7 * 24 * 3_600 })}` } }),

@@ -70,7 +70,7 @@ test("a database that does not answer is another cause than migrations that were
 });
 
 test("a binding of another kind", async () => {
-  for (const [name, wrong, expected] of [["RATE_LIMITER", "text", "ratelimits"], ["EVENTS", { a: 1 }, "queues.producers"], ["GENERATIONS", "", "queues.producers"]]) {
+  for (const [name, wrong, expected] of [["RATE_LIMITER", "text", "ratelimits"], ["EVENTS", { a: 1 }, "queues.producers"], ["GENERATIONS", "", "queues.producers"], ["ARCHIVE", "text", "r2_buckets"]]) {
     const { configuration } = await checks({ bindings: { [name]: wrong } });
     assert.equal(configuration, `the binding \`${name}\` is of another kind: expected one of \`[[${expected}]]\``);
   }

@@ -130,7 +130,7 @@ test("input that is not understood: 400 that quotes it, and nothing is done", as
     [`/${id}/complete`, { fence }, "`result_url` is missing: expected text of 1 to 2048 characters"],
     [`/${id}/complete`, { fence, result_url: "javascript:alert(1)" }, "`result_url` is `\"javascript:alert(1)\"`: expected an address such as `https://files.example/fox.png`, with a host, and without a user name or white space"],
     [`/${id}/fail`, { fence, error_code: "generation_timeout", error: "x" }, "`error_code` is `\"generation_timeout\"`: expected a code of your own, for this one is the sweep's"],
-    [`/${id}/heartbeat?x=1`, { fence }, "unknown parameter `x`: expected none"],
+    [`/${id}/heartbeat?x=1`, { fence }, "unknown parameter `x`: expected `user_id`"],
   ];
   for (const [path, body, error] of cases) assert.deepEqual(await world.report(path, body), { http: 400, code: "invalid_request", error }, path);
   const raw = await world.fetch(`/api/creations/${id}/start`, { method: "POST", body: "{", headers: { Authorization: `Bearer ${WORKER_TOKEN}` } });

@@ -360,8 +360,8 @@ const SITUATIONS = [
     ready: [],
     found: ["creations_rejected"],
   },
-  ...[1, 2, 3].map((applied) => ({
-    name: `${applied} of 4 migrations are applied`,
+  ...[1, 2, 3, 4, 5].map((applied) => ({
+    name: `${applied} of 6 migrations are applied`,
     options: { migrate: false },
     set: async (world) => {
       for (const name of readdirSync(MIGRATIONS).sort().slice(0, applied)) {

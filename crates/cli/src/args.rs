@@ -15,7 +15,7 @@ Exit codes:
   4  the credential is missing, or was refused
   5  the Worker can't be reached
   6  partly done: some creations were skipped, rejected or unreadable, or the run was stopped
-  7  `doctor` found something critical
+  7  `doctor` found something critical, or `shards` a database that does not answer
   8  `import verify` found a difference";
 
 /// Marks stuck images and videos as failed, and refunds their tokens.
@@ -156,6 +156,11 @@ pub enum Command {
         #[command(flatten)]
         page: Page,
     },
+    /// Show how full each database is, or move buckets of users between them.
+    Shards {
+        #[command(subcommand)]
+        command: Option<Shards>,
+    },
     /// Name likely root causes, with their evidence.
     Doctor,
     /// Bring in users and creations of another system.
@@ -177,6 +182,31 @@ pub enum Command {
     },
     /// Print the manual page.
     Man,
+}
+
+/// What to do with the databases.
+#[derive(Debug, Subcommand)]
+pub enum Shards {
+    /// Move buckets of users to another database. Their writes wait from now on; then change the configuration, deploy it, and finish.
+    Move(Buckets),
+    /// Let the buckets go on where they are now, and remove them from where they were: after the new configuration is deployed.
+    Finish(Buckets),
+    /// Undo a move that has not come to its end: the buckets go on where they were.
+    Cancel(Buckets),
+}
+
+/// Which buckets, and between which databases.
+#[derive(Debug, Args)]
+pub struct Buckets {
+    /// The binding of the database that they leave.
+    #[arg(long, value_name = "SHARD")]
+    pub from: String,
+    /// The binding of the one that takes them.
+    #[arg(long, value_name = "SHARD")]
+    pub to: String,
+    /// A range of buckets, such as `2048-4095`.
+    #[arg(long, value_name = "RANGE")]
+    pub buckets: String,
 }
 
 /// Checks that the text is a number of hours. The Worker reads it again, by the same rule.

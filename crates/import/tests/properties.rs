@@ -22,9 +22,10 @@ use stale_drafts_import::sql::{DROP, Script};
 use stale_drafts_import::verify::verify;
 use stale_drafts_import::{each_row, import};
 
-const MIGRATIONS: [&str; 2] = [
+const MIGRATIONS: [&str; 3] = [
     include_str!("../../../migrations/0001_creations.sql"),
     include_str!("../../../migrations/0002_money.sql"),
+    include_str!("../../../migrations/0005_shards.sql"),
 ];
 
 fn mapping() -> Mapping {

@@ -173,8 +173,8 @@ impl Plant {
             Plant::NoKindGuard => &[("\n         AND +c.kind = j.value ->> 'kind'", "")],
             Plant::NoPriceGuard => &[("\n         AND +c.tokens = j.value ->> 'tokens'", "")],
             Plant::NeverSetAside => &[(
-                "WHERE true\n     ON CONFLICT (creation_id)",
-                "WHERE false\n     ON CONFLICT (creation_id)",
+                "WHERE user_id = c.user_id)\n     ON CONFLICT (creation_id)",
+                "WHERE user_id = c.user_id) AND false\n     ON CONFLICT (creation_id)",
             )],
             Plant::NoSignOfLifeGuard => {
                 &[("\n         AND +c.last_sign_of_life = j.value ->> 'last_sign_of_life'", "")]

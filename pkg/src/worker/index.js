@@ -11,6 +11,18 @@ export { StaleDraftsError } from "../error.js";
 /** Calls a function of the API in an environment that is the Worker's own. */
 const ask = (env, ctx) => (request, caller) => new Core(ctx, env).fetchTrusted(request, env, ctx, caller);
 
+/** Sweeps what the messages of the queue `SWEEPS` name, each by itself: one that fails is delivered again, and keeps nothing from the others. */
+async function sweepShards(batch, core, env) {
+  await Promise.all(batch.messages.map(async (message) => {
+    try {
+      await core.sweepShard(String(message.body?.shard), env);
+      message.ack();
+    } catch {
+      message.retry();
+    }
+  }));
+}
+
 /** Stale Drafts as a part of a Worker. */
 export function staleDrafts({ binding = "DB", basePath = "/stale-drafts", bindings = {}, config } = {}) {
   const mount = base(basePath);
@@ -26,6 +38,10 @@ export function staleDrafts({ binding = "DB", basePath = "/stale-drafts", bindin
     async scheduled(event, env, ctx = context) {
       await new Core(ctx, own(env)).scheduled(event);
     },
+    async queue(batch, env, ctx = context) {
+      const surroundings = own(env);
+      await sweepShards(batch, new Core(ctx, surroundings), surroundings);
+    },
     ...Object.fromEntries(NAMES.map((name) => [name, async (env, ...args) => call(ask(own(env), context), name, args)])),
   };
 }
@@ -38,6 +54,10 @@ export default class StaleDrafts extends WorkerEntrypoint {
 
   async scheduled(event) {
     await new Core(this.ctx, this.env).scheduled(event);
+  }
+
+  async queue(batch) {
+    await sweepShards(batch, new Core(this.ctx, this.env), this.env);
   }
 }
 for (const name of NAMES) {

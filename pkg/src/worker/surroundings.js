@@ -6,7 +6,7 @@ import { native, waitUntil } from "#platform";
 const OWN = /^(STALE_DRAFTS(_API_TOKENS.*)?|JWT_SECRET|(CLEANUP|REPORT)_TOKEN(_NEXT)?|WEBHOOK_SECRET|DEMO_SIGN_IN)$/;
 
 /** The bindings that it can do without. An app may have others by these names, so it says itself which they are. */
-export const OPTIONAL = ["GENERATIONS", "EVENTS", "ANALYTICS", "RATE_LIMITER"];
+export const OPTIONAL = ["GENERATIONS", "EVENTS", "SWEEPS", "ANALYTICS", "RATE_LIMITER", "ARCHIVE"];
 
 /**
  * The environment as the Worker takes it.
@@ -19,16 +19,24 @@ export function environment(env, { binding, bindings, config }) {
     if (env.STALE_DRAFTS !== undefined) throw new TypeError("The configuration is given twice, as `config` and as the variable `STALE_DRAFTS`: expected one of them");
     own.STALE_DRAFTS = config;
   }
-  if (env[binding] !== undefined) own[binding] = native("DB", env[binding]);
   own.STALE_DRAFTS = bound(own.STALE_DRAFTS, binding);
+  for (const name of databases(own.STALE_DRAFTS)) if (env[name] !== undefined) own[name] = native("DB", env[name]);
   return own;
 }
 
-/** The table with the binding's name. A secret holds the table as text; the Worker says what is wrong with a text that is no table. */
+/** The names of the databases: those of the shards, or the only one. What is no list the Worker refuses. */
+function databases({ binding, shards }) {
+  return Array.isArray(shards) && binding === undefined ? shards.map((shard) => shard?.binding) : [binding];
+}
+
+/**
+ * The table with the binding's name, unless it lists shards, which have their own. A secret holds the table as text; the Worker says what is
+ * wrong with a text that is no table.
+ */
 function bound(table, binding) {
-  if (typeof table !== "string") return { ...table, binding };
+  if (typeof table !== "string") return table?.shards?.length ? table : { ...table, binding };
   try {
-    return { ...JSON.parse(table), binding };
+    return bound(JSON.parse(table), binding);
   } catch {
     return table;
   }

@@ -144,9 +144,9 @@ class StaleDrafts:
         asked = query({"user_id": user_id, "status": status, "limit": limit, "cursor": cursor})
         return cast(types.Creations, self._get("/api/creations", asked))
 
-    def explain(self, creation_id: str) -> types.Explanation:
-        """All about one creation: its ledger, its attempts, its sweeps."""
-        return cast(types.Explanation, self._get(_creation(creation_id)))
+    def explain(self, creation_id: str) -> types.Explained:
+        """All about one creation: its ledger, its attempts, its sweeps. Of one that is archived, its ledger and where the rest is."""
+        return cast(types.Explained, self._get(_creation(creation_id)))
 
     def restore(self, creation_id: str) -> types.Restored:
         """Makes a draft of a result that came too late, and charges its owner again. Raises `InsufficientTokens`."""

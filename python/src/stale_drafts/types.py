@@ -207,6 +207,18 @@ class Draft(TypedDict):
 Creation = Draft
 
 
+class Archived(TypedDict):
+    """What of a user's is archived, without what the user had deleted."""
+
+    creations: int
+    # Of the oldest, epoch ms; null if it can't be read.
+    first_created_at: int | None
+    # Of the newest.
+    last_created_at: int | None
+    # The same in words.
+    message: str
+
+
 class Creations(TypedDict):
     # Epoch ms.
     now: int
@@ -217,6 +229,8 @@ class Creations(TypedDict):
     creations: list[Creation]
     # For the next page.
     next_cursor: str | None
+    # At the end of the list: what is older and no longer in it.
+    archived: Union[Archived, None]
 
 
 class Deleted(TypedDict):
@@ -229,7 +243,7 @@ class Deleted(TypedDict):
 
 
 class Finding(TypedDict):
-    code: Literal["schema_not_current", "cron_not_running", "sweep_failing", "no_worker_running", "worker_died", "one_error_dominates", "one_kind_dominates", "tasks_redelivered", "unreadable_times", "creations_overdue", "creations_rejected", "circuit_breaker_open", "sweeping_paused", "ledger_differs", "many_stale", "outbox_stuck", "dead_letters"]
+    code: Literal["schema_not_current", "database_unreachable", "cron_not_running", "sweep_failing", "no_worker_running", "worker_died", "one_error_dominates", "one_kind_dominates", "tasks_redelivered", "unreadable_times", "creations_overdue", "creations_rejected", "circuit_breaker_open", "sweeping_paused", "ledger_differs", "many_stale", "outbox_stuck", "dead_letters", "archive_stuck"]
     severity: Literal["critical", "warning"]
     cause: str
     evidence: str
@@ -261,10 +275,12 @@ class Drafts(TypedDict):
     swept: bool
     # By what they are judged, as the configuration has it.
     policy: PolicySettings
+    # At the end of the list: what is older and no longer in it.
+    archived: Union[Archived, None]
 
 
 # What is wrong, as a stable code.
-ErrorCode = Literal["invalid_request", "unauthorized", "insufficient_tokens", "forbidden", "not_found", "method_not_allowed", "conflict", "illegal_transition", "taken", "attempt_over", "wrong_fence", "fence_missing", "active", "nothing_kept", "deleted", "balance_too_large", "payload_too_large", "uri_too_long", "idempotency_key_reused", "too_many_requests", "misconfigured", "unavailable"]
+ErrorCode = Literal["invalid_request", "unauthorized", "insufficient_tokens", "forbidden", "not_found", "method_not_allowed", "conflict", "illegal_transition", "taken", "attempt_over", "wrong_fence", "fence_missing", "active", "nothing_kept", "deleted", "balance_too_large", "payload_too_large", "uri_too_long", "idempotency_key_reused", "too_many_requests", "misconfigured", "moving", "unavailable"]
 
 
 class ErrorBody(TypedDict):
@@ -315,7 +331,7 @@ class LedgerEntry(TypedDict):
     sweep_id: str | None
 
 
-class Sweep(TypedDict):
+class _SweepRequired(TypedDict):
     id: str
     source: Literal["cron", "page", "endpoint", "tool"]
     # Who asked: a user's id, a token's name, an issuer's name and email.
@@ -354,6 +370,11 @@ class Sweep(TypedDict):
     rows_written: int | None
     # Put back for another attempt.
     retried: int
+
+
+class Sweep(_SweepRequired, total=False):
+    # With several databases: the binding of the one that it was on.
+    shard: str
 
 
 class Attempt(TypedDict):
@@ -414,6 +435,29 @@ class Explanation(TypedDict):
     max_attempts: int
 
 
+class ArchivedExplanationArchived(TypedDict):
+    # What the keys of the objects of its hour begin with.
+    prefix: str
+    # The keys of those that may hold it.
+    objects: list[str]
+
+
+class ArchivedExplanation(TypedDict):
+    """What is known here of a creation that is archived."""
+
+    # Epoch ms.
+    now: int
+    id: str
+    user_id: str
+    # Where the rest is, in words.
+    message: str
+    archived: ArchivedExplanationArchived
+    ledger: list[LedgerEntry]
+
+
+Explained = Union[Explanation, ArchivedExplanation]
+
+
 class Failed(TypedDict):
     id: str
     status: Literal["failed"]
@@ -458,6 +502,54 @@ class InsufficientTokens(TypedDict):
     code: Literal["insufficient_tokens"]
 
 
+class Move(TypedDict):
+    """Buckets of users that move or have moved, as one of the two databases has it."""
+
+    id: str
+    role: Literal["source", "target"]
+    first_bucket: int
+    last_bucket: int
+    # The binding of the other database.
+    other: str
+    state: str
+    # Epoch ms.
+    started_at: int
+    # Epoch ms: when it came into its state.
+    changed_at: int
+    # Once it is verified.
+    users: int | None
+    creations: int | None
+    # Of the ledger.
+    entries: int | None
+
+
+class MoveProgress(TypedDict):
+    # Epoch ms.
+    now: int
+    id: str
+    # Whether the goal is reached.
+    done: bool
+    # Epoch ms: until then no sweep decides on users who have arrived.
+    waits_until: int | None
+    source: Union[Move, None]
+    target: Union[Move, None]
+
+
+class _NewMoveRequired(TypedDict):
+    # The binding of the database that they leave.
+    from: str
+    # The binding of the one that takes them.
+    to: str
+    # A range from 0 to 4095, such as `2048-4095`.
+    buckets: str
+
+
+class NewMove(_NewMoveRequired, total=False):
+    # `moved`: everything is in the target, and waits; `done`: the target takes writes and the source is
+    # trimmed, once the configuration says so; `cancelled`: as before.
+    goal: Literal["moved", "done", "cancelled"]
+
+
 class Policy(TypedDict):
     # As the configuration has it.
     policy: PolicySettings
@@ -494,6 +586,43 @@ class Restored(TypedDict):
     # What was charged again.
     charged_tokens: int
     result_url: str
+
+
+class LastSweep(TypedDict):
+    """The newest sweep by cron."""
+
+    # Epoch ms.
+    started_at: int
+    duration_ms: int | None
+    error: str | None
+
+
+class ShardFullness(TypedDict):
+    # Its binding.
+    shard: str
+    # As the configuration has them.
+    buckets: str
+    # Its size; null if it does not answer.
+    bytes: int | None
+    # What D1 holds.
+    max_bytes: int
+    used_percent: int | None
+    # From 70 % on.
+    nearly_full: bool
+    # No more than so many.
+    creations: int | None
+    # Counted up to 100,000.
+    active: int | None
+    last_sweep: Union[LastSweep, None]
+    moves: list[Move]
+    # Why it does not answer.
+    error: str | None
+
+
+class Shards(TypedDict):
+    # Epoch ms.
+    now: int
+    shards: list[ShardFullness]
 
 
 class Started(TypedDict):
@@ -559,7 +688,22 @@ class Marked(TypedDict):
     action: Literal["fail", "retry"]
 
 
-class SweepReport(TypedDict):
+class ShardSwept(TypedDict):
+    # Its binding.
+    shard: str
+    marked_as_failed: int
+    retried: int
+    # Tokens.
+    refunded_tokens: int
+    # Whether stale creations remain there.
+    more: bool
+    # What suspended it there, in words.
+    suspended: str | None
+    # Why it stopped early, or was not reached.
+    error: str | None
+
+
+class _SweepReportRequired(TypedDict):
     success: Literal[True]
     # In a dry run, what would be.
     marked_as_failed: int
@@ -590,6 +734,12 @@ class SweepReport(TypedDict):
     creations: list[Marked]
     # Put back for another attempt; in a dry run, what would be.
     retried: int
+
+
+class SweepReport(_SweepReportRequired, total=False):
+    # With several databases: what was done on each. One with an `error` was reached in part, or not at
+    # all.
+    shards: list[ShardSwept]
 
 
 class Sweeps(TypedDict):

@@ -35,6 +35,7 @@ pub fn drafts_page(view: &DraftsView, policy: &str, first_page: bool, demo: bool
             } @else {
                 ul #drafts .drafts { @for draft in &view.drafts { (card(draft)) } }
             }
+            @if let Some(archived) = &view.archived { p .notice #archived { (archived.message) } }
             nav .pages aria-label="Pages" {
                 @if !first_page { a href="/drafts" { "← Newest" } }
                 @if let Some(cursor) = &view.next_cursor {

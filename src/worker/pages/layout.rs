@@ -70,6 +70,11 @@ pub(super) fn minute(millis: u64) -> String {
     rfc3339(millis).get(..16).unwrap_or_default().replace('T', " ")
 }
 
+/// The date of an instant in UTC: `2026-01-05`.
+pub fn date(millis: u64) -> String {
+    rfc3339(millis).get(..10).unwrap_or_default().to_owned()
+}
+
 /// The day of an instant in UTC, as an axis says it: `13 Nov`.
 pub(super) fn day(millis: u64) -> String {
     const MONTHS: &str = "JanFebMarAprMayJunJulAugSepOctNovDec";

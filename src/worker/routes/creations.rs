@@ -11,13 +11,13 @@ use crate::read::{Address, Name, Text, Whole, whole};
 use crate::rules::{GENERATION_TIMEOUT, Limit, Phase, Report, Status, Timestamp};
 use crate::service::creations;
 use crate::store::{self, Database as _, Details, MAX_TOKENS, NewCreation, Page};
-use crate::worker::app::App;
+use crate::worker::app::{App, creation_id};
 use crate::worker::caller::{self, Operator, Sweep};
 use crate::worker::draft::{Cursor, Listing};
-use crate::worker::explanation::Explanation;
 use crate::worker::extract::{Json, Nothing, Path, Query};
-use crate::worker::problem::{Answer, Problem, json};
+use crate::worker::problem::{Answer, json};
 use crate::worker::reporting::{carry_out, idempotency_key, problem};
+use crate::worker::shards::{self, Known};
 use crate::worker::{courier, log};
 
 /// The longest texts that are taken, in characters.
@@ -71,8 +71,9 @@ pub(in crate::worker) async fn list(
     let limit = query.limit.map_or(app.config.page_size, |limit| limit.0);
     let after = query.cursor.map_or_else(Page::first, |cursor| cursor.0);
     let page = store::page_of_all(&user_id, status, &after, limit.saturating_add(1));
-    let results = app.database.run(&[store::balance(&user_id), page]).await?;
-    let Listing { balance, drafts, next_cursor } =
+    let batch = [store::balance(&user_id), page, store::archived_of_user(&user_id)];
+    let results = app.database_of(&user_id).run(&batch).await?;
+    let Listing { balance, drafts, next_cursor, archived } =
         Listing::read(&results, limit, app.now, &app.config.policy)?;
     let answer = json!({
         "now": app.now.as_millis(),
@@ -80,23 +81,30 @@ pub(in crate::worker) async fn list(
         "balance": balance,
         "creations": drafts,
         "next_cursor": next_cursor,
+        "archived": archived,
     });
     Ok(json(StatusCode::OK, &answer))
 }
 
-/// `GET /api/creations/{id}`: all about one creation.
+/// `GET /api/creations/{id}`: all about one creation; of one that is archived, where it is.
 #[worker::send]
 pub(in crate::worker) async fn explain(
     app: App,
     _: Operator<caller::Read>,
     Path(id): Path,
-    Query(Nothing {}): Query<Nothing>,
+    Query(OwnerQuery { user_id }): Query<OwnerQuery>,
 ) -> Answer {
-    let results = app.database.run(&store::explain(&id)).await?;
-    let explanation = Explanation::read(results, app.now, &app.config.policy)?;
-    let explanation =
-        explanation.ok_or_else(|| Problem::not_found(format!("there is no creation `{id}`")))?;
-    Ok(json(StatusCode::OK, &explanation))
+    match shards::explanation(&app, &id, user_id.as_ref().map(Name::as_str)).await? {
+        Known::Here(explanation) => Ok(json(StatusCode::OK, &explanation)),
+        Known::Archived(explanation) => Ok(json(StatusCode::OK, &explanation)),
+    }
+}
+
+/// Whose creation it is. With several databases it says where one is whose id an app chose; one of ours says so itself.
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(in crate::worker) struct OwnerQuery {
+    user_id: Option<Name>,
 }
 
 /// The body of `POST /api/creations`.
@@ -143,10 +151,10 @@ pub(in crate::worker) async fn create(
     Json(body): Json<CreateBody>,
 ) -> Answer {
     let id = match idempotency_key(&headers)? {
-        None => app.new_id()?,
+        None => app.new_creation_id(body.user_id.as_str())?,
         Some(key) => keyed_id(body.user_id.as_str(), key),
     };
-    let row = creations::create(&app.database, body.creation(&id), app.now).await;
+    let row = creations::create(&app.database_of(body.user_id.as_str()), body.creation(&id), app.now).await;
     let row = row.map_err(|error| problem(error, false))?.creation;
     // What was made, whatever has become of it since.
     let created = Created {
@@ -173,7 +181,7 @@ fn keyed_id(user_id: &str, key: &str) -> String {
     let digest = hash.finalize();
     let mut bytes = [0; 16];
     bytes.iter_mut().zip(digest).for_each(|(byte, hashed)| *byte = hashed);
-    uuid::Builder::from_custom_bytes(bytes).into_uuid().hyphenated().to_string()
+    creation_id(bytes, user_id)
 }
 
 /// The body of `POST /api/creations/{id}/start`.
@@ -196,11 +204,18 @@ pub(in crate::worker) async fn start(
     app: App,
     _: Operator<caller::Report>,
     Path(id): Path,
-    Query(Nothing {}): Query<Nothing>,
+    Query(OwnerQuery { user_id }): Query<OwnerQuery>,
     Json(body): Json<StartBody>,
 ) -> Answer {
     let random = app.random_text()?;
-    let row = carry_out(&app, &id, body.report(), Details { random: &random, ..Details::default() }).await?;
+    let row = carry_out(
+        &app,
+        &id,
+        user_id.as_ref().map(Name::as_str),
+        body.report(),
+        Details { random: &random, ..Details::default() },
+    )
+    .await?;
     // Once it has sent a heartbeat, this is how long it may be silent.
     let silence = match app.config.policy.limit_in(Phase::Heartbeating, &row.creation.kind).0 {
         Limit::After(max_age) => Some(max_age.as_millis()),
@@ -249,11 +264,11 @@ pub(in crate::worker) async fn heartbeat(
     app: App,
     _: Operator<caller::Report>,
     Path(id): Path,
-    Query(Nothing {}): Query<Nothing>,
+    Query(OwnerQuery { user_id }): Query<OwnerQuery>,
     Json(body): Json<HeartbeatBody>,
 ) -> Answer {
     let details = Details { progress: body.progress(), ..Details::default() };
-    let row = carry_out(&app, &id, body.report(), details).await?;
+    let row = carry_out(&app, &id, user_id.as_ref().map(Name::as_str), body.report(), details).await?;
     let answer = json!({
         "id": row.creation.id,
         "status": Status::Processing.as_str(),
@@ -295,11 +310,11 @@ pub(in crate::worker) async fn complete(
     app: App,
     _: Operator<caller::Report>,
     Path(id): Path,
-    Query(Nothing {}): Query<Nothing>,
+    Query(OwnerQuery { user_id }): Query<OwnerQuery>,
     Json(body): Json<CompleteBody>,
 ) -> Answer {
     let details = Details { keep: app.config.policy.keeps_late_results(), ..Details::default() };
-    let row = carry_out(&app, &id, body.report(), details).await?;
+    let row = carry_out(&app, &id, user_id.as_ref().map(Name::as_str), body.report(), details).await?;
     let answer = json!({
         "id": row.creation.id,
         "status": Status::Draft.as_str(),
@@ -361,12 +376,12 @@ pub(in crate::worker) async fn fail(
     app: App,
     _: Operator<caller::Report>,
     Path(id): Path,
-    Query(Nothing {}): Query<Nothing>,
+    Query(OwnerQuery { user_id }): Query<OwnerQuery>,
     Json(body): Json<FailBody>,
 ) -> Answer {
     let details =
         Details { error: body.error(), notify: courier::destinations(&app).app, ..Details::default() };
-    let row = carry_out(&app, &id, body.report(), details).await?;
+    let row = carry_out(&app, &id, user_id.as_ref().map(Name::as_str), body.report(), details).await?;
     let answer = json!({
         "id": row.creation.id,
         "status": Status::Failed.as_str(),
@@ -383,11 +398,11 @@ pub(in crate::worker) async fn restore(
     app: App,
     operator: Operator<Sweep>,
     Path(id): Path,
-    Query(Nothing {}): Query<Nothing>,
+    Query(OwnerQuery { user_id }): Query<OwnerQuery>,
     Json(Nothing {}): Json<Nothing>,
 ) -> Answer {
     let details = Details { notify: courier::destinations(&app).app, ..Details::default() };
-    let row = carry_out(&app, &id, Report::Restore, details).await?;
+    let row = carry_out(&app, &id, user_id.as_ref().map(Name::as_str), Report::Restore, details).await?;
     console_log!("{}", log::restored(&id, &operator.name));
     let answer: Value = json!({
         "id": row.creation.id,

@@ -12,18 +12,19 @@ use worker::console_log;
 
 use crate::auth::{Scope, csrf, csrf_matches};
 use crate::read::{self, whole};
+use crate::service::shards::run_each;
 use crate::service::sweep::Source;
-use crate::store::{self, Database as _, DatabaseError};
+use crate::store::{self, DatabaseError};
 use crate::worker::app::{App, Context};
 use crate::worker::caller::{Denial, Needed, Read, Sweep, allowed};
 use crate::worker::cross_site::Credentials;
-use crate::worker::explanation::Explanation;
 use crate::worker::extract::{Form, MAX_PLAN, Path, pairs};
 use crate::worker::pages::{
     DashboardView, dashboard_page, explanation_page, message_page, operator_sign_in, preview_page,
 };
 use crate::worker::plan::Plan;
 use crate::worker::problem::{Problem, html, see_other};
+use crate::worker::shards::{self, Known};
 use crate::worker::sweep_json::SweepJson;
 use crate::worker::sweeping::{self, Stopped, SweepOptions};
 use crate::worker::{log, monitor};
@@ -171,7 +172,9 @@ pub(in crate::worker) async fn page(app: App, operator: AtDashboard<Read>, uri: 
     let no_page = |invalid: read::Invalid| Page { title: "There is no such page", problem: invalid.into() };
     let PageQuery { hours, done } = query.map_err(no_page)?;
     let since = app.now.saturating_sub(u64::from(hours).saturating_mul(HOUR_MS));
-    let (health, data) = monitor::read(&app, since).await?;
+    // Who has just done something sees it.
+    let shards = if done.is_empty() { app.replicas() } else { app.shards() };
+    let (health, data) = monitor::read(&app, &shards, since).await?;
     let view = DashboardView {
         now: app.now,
         hours,
@@ -188,13 +191,16 @@ pub(in crate::worker) async fn page(app: App, operator: AtDashboard<Read>, uri: 
 /// `GET /dashboard/creations/{id}`: all about one creation.
 #[worker::send]
 pub(in crate::worker) async fn explain(app: App, _: AtDashboard<Read>, Path(id): Path) -> Answer {
-    let results = app.database.run(&store::explain(&id)).await?;
-    match Explanation::read(results, app.now, &app.config.policy)? {
-        Some(explanation) => Ok(html(StatusCode::OK, explanation_page(&explanation))),
-        None => {
-            let problem = Problem::not_found(format!("there is no creation `{id}`"));
+    match shards::explanation(&app, &id, None).await {
+        Ok(Known::Here(explanation)) => Ok(html(StatusCode::OK, explanation_page(&explanation))),
+        Ok(Known::Archived(archived)) => {
+            let next = Some(("/dashboard", "Back to the dashboard"));
+            Ok(html(StatusCode::OK, message_page(&id, &archived.message, next)))
+        }
+        Err(problem) if problem.status() == StatusCode::NOT_FOUND => {
             Err(Page { title: "There is no such creation", problem })
         }
+        Err(problem) => Err(problem.into()),
     }
 }
 
@@ -245,7 +251,7 @@ pub(in crate::worker) async fn sign_out() -> Response {
 pub(in crate::worker) async fn preview(app: App, OwnForm { operator, .. }: OwnForm) -> Answer {
     let mut options = SweepOptions { dry_run: true, ..SweepOptions::new(&app, Source::Tool) };
     // What is shown can be applied as it is.
-    options.limit = options.limit.min(Plan::MAX);
+    options.limit_of_all = Some(options.limit.min(Plan::MAX));
     let swept = sweeping::run(&app, options).await;
     let (sweep_id, outcome) = swept.map_err(|Stopped(error)| Page::from(DatabaseError::new(error)))?;
     let plan = SweepJson::new(&outcome, &sweep_id, app.now, true);
@@ -294,7 +300,10 @@ async fn control(
     let id = context.new_id()?;
     let batch = [write, store::audit(&id, actor, action, "sweeping", context.now)];
     let message = "The database did not answer: look whether it was done, and try again.";
-    context.database.run(&batch).await.map_err(|error| Problem::database(&error, message))?;
+    let written = run_each(&context.shards(), &batch).await;
+    for written in written {
+        written.map_err(|error| Problem::database(&error, message))?;
+    }
     console_log!("{}", log::operator_action(actor, action));
     Ok(())
 }

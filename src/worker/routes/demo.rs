@@ -9,13 +9,16 @@ use axum::response::IntoResponse as _;
 use serde::Deserialize;
 
 use crate::auth::sign;
-use crate::store::{self, Database as _};
+use crate::service::shards::run_each;
+use crate::store;
 use crate::worker::app::{App, Context};
 use crate::worker::extract::Form;
 use crate::worker::pages::{DemoUser, demo_page};
 use crate::worker::problem::{Answer, Problem, html, nothing_here, see_other};
 
 const DAY_MS: u64 = 86_400_000;
+/// So many users are shown.
+const DEMO_USERS: u32 = 20;
 
 /// The [`App`] where the demo is; elsewhere there is nothing at its path.
 pub(in crate::worker) struct Demo(App);
@@ -30,15 +33,19 @@ impl<S: Sync> FromRequestParts<S> for Demo {
 }
 
 async fn users(context: &Context) -> Vec<DemoUser> {
-    let results = context.database.run(&[store::balances(20)]).await.unwrap_or_default();
-    let rows = results.into_iter().next().unwrap_or_default();
+    let statement = [store::balances(DEMO_USERS)];
+    let answers = run_each(&context.shards(), &statement).await;
+    let rows = answers.into_iter().flat_map(Result::unwrap_or_default).flatten();
     let user = |row: store::Row| {
         Some(DemoUser {
             user_id: row.get("user_id")?.as_str()?.to_owned(),
             balance: row.get("tokens")?.as_u64()?,
         })
     };
-    rows.into_iter().filter_map(user).collect()
+    let mut users: Vec<_> = rows.filter_map(user).collect();
+    users.sort_by(|one, other| one.user_id.cmp(&other.user_id));
+    users.truncate(DEMO_USERS as usize);
+    users
 }
 
 /// `GET /demo`: the users to choose from.

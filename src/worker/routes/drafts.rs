@@ -103,11 +103,12 @@ async fn swept_list(
     let swept = sweeping::run(context, options).await.map(|(_, outcome)| outcome.failed.len());
     let limit = query.limit.map_or(context.config.page_size, |limit| limit.0);
     let after = query.cursor.map_or_else(Page::first, |cursor| cursor.0);
-    let batch = [store::balance(&user_id), store::page(&user_id, &after, limit.saturating_add(1))];
-    let results = context.database.run(&batch).await;
+    let page = store::page(&user_id, &after, limit.saturating_add(1));
+    let batch = [store::balance(&user_id), page, store::archived_of_user(&user_id)];
+    let results = context.database_of(&user_id).run(&batch).await;
     let listing =
         results.and_then(|results| Listing::read(&results, limit, context.now, &context.config.policy));
-    let Listing { balance, drafts, next_cursor } = listing.inspect_err(|error| {
+    let Listing { balance, drafts, next_cursor, archived } = listing.inspect_err(|error| {
         console_error!("{}", log::failed_read(&error.to_string()));
     })?;
     Ok(DraftsView {
@@ -118,6 +119,7 @@ async fn swept_list(
         next_cursor,
         marked_as_failed: *swept.as_ref().unwrap_or(&0),
         swept: swept.is_ok(),
+        archived,
     })
 }
 
@@ -168,7 +170,7 @@ impl ActiveDraft {
 #[worker::send]
 pub(in crate::worker) async fn active(app: App, User(user_id): User, headers: HeaderMap) -> Answer {
     let batch = [store::balance(&user_id), store::active_of_user(&user_id, FOLLOWED)];
-    let rows = app.database.run(&batch).await.and_then(|results| match results.as_slice() {
+    let rows = app.database_of(&user_id).run(&batch).await.and_then(|results| match results.as_slice() {
         [balance, active] => {
             let tokens = balance.first().and_then(|row| row.get("tokens")).and_then(Value::as_u64);
             Ok((tokens.unwrap_or(0), store::candidates(active, "candidates")?))
@@ -198,7 +200,7 @@ pub(in crate::worker) async fn publish(
     Json(Nothing {}): Json<Nothing>,
 ) -> Answer {
     let details = Details { user_id: &user_id, ..Details::default() };
-    let row = carry_out(&app, &id, Report::Publish, details).await?;
+    let row = carry_out(&app, &id, Some(&user_id), Report::Publish, details).await?;
     let status = Status::Published.as_str();
     Ok(json(StatusCode::OK, &Published { id: &row.creation.id, status, attempt: row.creation.attempt }))
 }
@@ -221,7 +223,7 @@ pub(in crate::worker) async fn delete(
     Json(Nothing {}): Json<Nothing>,
 ) -> Answer {
     let details = Details { user_id: &user_id, ..Details::default() };
-    let row = carry_out(&app, &id, Report::Delete, details).await?;
+    let row = carry_out(&app, &id, Some(&user_id), Report::Delete, details).await?;
     let status = row.creation.draft().status.unwrap_or(Status::Failed).as_str();
     let deleted =
         Deleted { id: &row.creation.id, status, attempt: row.creation.attempt, deleted_at: row.deleted_at };

@@ -6,7 +6,8 @@ use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 
 use crate::read::{Text, whole};
-use crate::store::{self, Database as _};
+use crate::service::shards::run_each;
+use crate::store;
 use crate::worker::app::App;
 use crate::worker::caller::{Operator, Read, Sweep};
 use crate::worker::extract::{Json, Nothing, Query};
@@ -59,8 +60,19 @@ pub(in crate::worker) async fn list(
         State::Due => "due",
     };
     let Place(due_at, id) = cursor.unwrap_or(Place(-1, String::new()));
-    let statement = store::events(state, (due_at, &id), limit.saturating_add(1));
-    let mut rows = app.database.run(&[statement]).await?.into_iter().next().unwrap_or_default();
+    let statement = [store::events(state, (due_at, &id), limit.saturating_add(1))];
+    let shards = app.replicas();
+    let answers = run_each(&shards, &statement).await;
+    let mut rows = Vec::new();
+    for answer in answers {
+        rows.extend(answer?.into_iter().flatten());
+    }
+    if shards.len() > 1 {
+        let place = |row: &store::Row| {
+            (row.get("due_at").and_then(Value::as_i64), row.get("id").map(Value::to_string))
+        };
+        rows.sort_by_key(place);
+    }
     let more = rows.len() > limit as usize;
     rows.truncate(limit as usize);
     let cursor = |row: &store::Row| {
@@ -113,12 +125,17 @@ pub(in crate::worker) async fn replay(
     Json(body): Json<ReplayBody, MAX_IDS>,
 ) -> Answer {
     let ids = body.ids().map_err(Problem::bad_request)?;
-    let results = app.database.run(&[store::replay(ids.as_deref(), app.now)]).await;
+    let statement = [store::replay(ids.as_deref(), app.now)];
+    let answers = run_each(&app.shards(), &statement).await;
     let message = "the database does not answer right now: repeat the request, it does no harm";
-    let results = results.map_err(|error| Problem::database(&error, message))?;
-    let replayed = results.first().map_or(0, Vec::len);
-    if replayed > 0 {
-        app.emitted.set(true);
+    let mut replayed = 0_usize;
+    for (at, answer) in answers.into_iter().enumerate() {
+        let results = answer.map_err(|error| Problem::database(&error, message))?;
+        let here = results.first().map_or(0, Vec::len);
+        replayed = replayed.saturating_add(here);
+        if here > 0 {
+            app.emitted(at);
+        }
     }
     Ok(json(StatusCode::OK, &json!({ "replayed": replayed })))
 }

@@ -4,13 +4,18 @@ use js_sys::Reflect;
 use serde_json::{Map, Value, json};
 use worker::{Env, console_error};
 
+use crate::config::Config;
 use crate::rules::Suspension;
-use crate::store::{self, Database as _, SCHEMA_VERSION};
+use crate::service::shards::run_each;
+use crate::store::{self, DatabaseError, Row, SCHEMA_VERSION};
 use crate::worker::app::{Context, Invocation, config};
+use crate::worker::archive::{ARCHIVE, NO_BUCKET};
 use crate::worker::problem::json;
 use crate::worker::{caller, log};
 
 type Check = Result<(), String>;
+/// What a database has answered.
+type Answer = Result<Vec<Vec<Row>>, DatabaseError>;
 
 const NO_ANSWER: &str = "the database does not answer right now: the log says why";
 
@@ -22,10 +27,11 @@ pub(in crate::worker) async fn alive() -> Response {
 /// `GET /readyz`: whether it can do its work; 503 names each thing that is in the way.
 #[worker::send]
 pub(in crate::worker) async fn ready(Invocation { env, .. }: Invocation) -> Response {
-    let configuration = config(&env).map_err(|error| error.to_string()).and_then(|_| bindings(&env));
+    let configuration = config(&env).map_err(|error| error.to_string());
+    let configuration = configuration.and_then(|config| bindings(&env).and_then(|()| archive(&env, &config)));
     let (secrets, schema, sweep) = match Context::new(&env) {
         Ok(context) => {
-            let (schema, sweep) = database(&context).await;
+            let (schema, sweep) = databases(&context).await;
             (caller::secrets_are_fit(&context), schema, sweep)
         }
         Err(error) => (Ok(()), Err(error.clone()), Err(error)),
@@ -44,9 +50,34 @@ pub(in crate::worker) async fn ready(Invocation { env, .. }: Invocation) -> Resp
     json(status, &json!({ "ready": ready, "checks": checks }))
 }
 
+/// The same of every database. What is in the way of one of several says which.
+async fn databases(context: &Context) -> (Check, Result<&'static str, String>) {
+    let shards = context.shards();
+    let several = shards.len() > 1;
+    let answers = run_each(&shards, &[store::readiness()]).await;
+    let suspensions = run_each(&shards, &[store::suspension()]).await;
+    let (mut schema, mut sweep) = (Ok(()), Ok("ok"));
+    for ((shard, answer), suspension) in shards.iter().zip(answers).zip(suspensions) {
+        let (own_schema, own_sweep) = check(context, answer, suspension);
+        let of = |error: String| if several { format!("`{}`: {error}", shard.name) } else { error };
+        schema = both(schema, own_schema.map_err(of), |(), ()| ());
+        sweep = both(sweep, own_sweep.map_err(of), |one, other| if one == "ok" { other } else { one });
+    }
+    (schema, sweep)
+}
+
+/// What is wrong of either, or what is right of both.
+fn both<T>(one: Result<T, String>, other: Result<T, String>, right: impl Fn(T, T) -> T) -> Result<T, String> {
+    match (one, other) {
+        (Ok(one), Ok(other)) => Ok(right(one, other)),
+        (Err(one), Err(other)) => Err(format!("{one}; {other}")),
+        (Err(error), Ok(_)) | (Ok(_), Err(error)) => Err(error),
+    }
+}
+
 /// Whether the schema is current; and whether the cron trigger sweeps, or what else is right about that.
-async fn database(context: &Context) -> (Check, Result<&'static str, String>) {
-    let rows = match context.database.run(&[store::readiness()]).await {
+fn check(context: &Context, answer: Answer, suspension: Answer) -> (Check, Result<&'static str, String>) {
+    let rows = match answer {
         Ok(results) => results.into_iter().next().unwrap_or_default(),
         // Anybody may ask: the database's own words go to the log.
         Err(error) => {
@@ -69,7 +100,7 @@ async fn database(context: &Context) -> (Check, Result<&'static str, String>) {
         // Whether it sweeps is no other question.
         return (schema.clone(), Err(error.clone()));
     }
-    if let Some(held) = held(context).await {
+    if let Some(held) = held(suspension) {
         return (schema, Ok(held));
     }
     let limit = context.config.max_minutes_since_sweep;
@@ -94,6 +125,8 @@ fn bindings(env: &Env) -> Check {
         ("ANALYTICS", writes.unwrap_or(false), "analytics_engine_datasets"),
         ("EVENTS", env.queue("EVENTS").is_ok(), "queues.producers"),
         ("GENERATIONS", env.queue("GENERATIONS").is_ok(), "queues.producers"),
+        ("SWEEPS", env.queue("SWEEPS").is_ok(), "queues.producers"),
+        (ARCHIVE, env.bucket(ARCHIVE).is_ok(), "r2_buckets"),
     ] {
         if !valid && Reflect::has(env, &name.into()).unwrap_or(false) {
             return Err(format!("the binding `{name}` is of another kind: expected one of `[[{expected}]]`"));
@@ -102,9 +135,17 @@ fn bindings(env: &Env) -> Check {
     Ok(())
 }
 
+/// Whether what is to be archived has somewhere to go.
+fn archive(env: &Env, config: &Config) -> Check {
+    if config.keep.creations.is_some() && env.bucket(ARCHIVE).is_err() {
+        return Err(String::from(NO_BUCKET));
+    }
+    Ok(())
+}
+
 /// What holds sweeping: neither a fault of the cron trigger, nor a reason to send nobody here.
-async fn held(context: &Context) -> Option<&'static str> {
-    let rows = context.database.run(&[store::suspension()]).await.ok()?.into_iter().next()?;
+fn held(suspension: Answer) -> Option<&'static str> {
+    let rows = suspension.ok()?.into_iter().next()?;
     Some(match store::suspended(&rows)? {
         Suspension::Paused { .. } => "held: an operator paused sweeping",
         Suspension::BreakerOpen { .. } => "held: the circuit breaker is open",

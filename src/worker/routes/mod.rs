@@ -9,6 +9,7 @@ pub mod grants;
 pub(super) mod health;
 pub(super) mod policy;
 pub(super) mod questions;
+pub(super) mod shards;
 pub mod sweeps;
 
 use axum::Router;
@@ -42,6 +43,8 @@ pub(super) fn router() -> Router {
         .route("/api/events/replay", post(events::replay))
         .route("/api/counts", get(questions::counts))
         .route("/api/doctor", get(questions::doctor))
+        .route("/api/shards", get(shards::list))
+        .route("/api/shards/moves", post(shards::advance))
         .route("/metrics", get(questions::metrics))
         .route("/dashboard", get(dashboard::page))
         .route("/dashboard/sign-in", post(dashboard::sign_in))

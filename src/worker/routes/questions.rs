@@ -1,3 +1,6 @@
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse as _;
@@ -7,8 +10,9 @@ use serde_json::{Value, json};
 
 use crate::rules::{Active, Limit, Policy, Severity};
 use crate::service::monitor::diagnose;
+use crate::service::shards::run_each;
 use crate::service::sweep::Source;
-use crate::store::{self, Database as _, DatabaseError, Row};
+use crate::store::{self, DatabaseError, Row};
 use crate::worker::app::App;
 use crate::worker::caller::{Operator, Read};
 use crate::worker::extract::{Nothing, Query};
@@ -60,14 +64,32 @@ struct Count {
     above_ms: Option<u64>,
     up_to_ms: Option<u64>,
     max_age_ms: Option<u64>,
-    creations: Value,
-    tokens: Value,
+    creations: u64,
+    tokens: u64,
 }
 
 impl Count {
+    /// Those of several databases that are alike, as one, in the order of the statement.
+    fn sums(counts: Vec<Count>) -> Vec<Count> {
+        let mut sums: BTreeMap<_, Count> = BTreeMap::new();
+        for count in counts {
+            let key = (count.status.clone(), count.kind.clone(), count.readable, count.above_ms);
+            match sums.entry(key) {
+                Entry::Vacant(place) => drop(place.insert(count)),
+                Entry::Occupied(mut sum) => {
+                    let sum = sum.get_mut();
+                    sum.creations = sum.creations.saturating_add(count.creations);
+                    sum.tokens = sum.tokens.saturating_add(count.tokens);
+                }
+            }
+        }
+        sums.into_values().collect()
+    }
+
     fn new(row: &Row, bands: &[u64], policy: &Policy) -> Self {
         let band = row.get("band").and_then(Value::as_i64).and_then(|band| usize::try_from(band).ok());
         let text = |key: &str| row.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let number = |key: &str| row.get(key).and_then(Value::as_u64).unwrap_or(0);
         let (status, kind) = (text("status"), text("kind"));
         let active = Active::ALL.into_iter().find(|active| active.as_str() == status);
         let max_age_ms = active.and_then(|active| match policy.limit(active, &kind).0 {
@@ -83,8 +105,8 @@ impl Count {
             above_ms: band.map(above),
             up_to_ms: band.and_then(|band| bands.get(band)).copied(),
             max_age_ms,
-            creations: row.get("creations").cloned().unwrap_or_default(),
-            tokens: row.get("tokens").cloned().unwrap_or_default(),
+            creations: number("creations"),
+            tokens: number("tokens"),
         }
     }
 }
@@ -96,9 +118,15 @@ pub(in crate::worker) async fn counts(
     _: Operator<Read>,
     Query(CountsQuery { bands: Bands(bands) }): Query<CountsQuery>,
 ) -> Answer {
-    let results = app.database.run(&[store::count(app.now, &bands)]).await?;
-    let rows = results.into_iter().next().unwrap_or_default();
+    let statement = [store::count(app.now, &bands)];
+    let shards = app.replicas();
+    let answers = run_each(&shards, &statement).await;
+    let mut rows = Vec::new();
+    for answer in answers {
+        rows.extend(answer?.into_iter().flatten());
+    }
     let counts: Vec<_> = rows.iter().map(|row| Count::new(row, &bands, &app.config.policy)).collect();
+    let counts = if shards.len() > 1 { Count::sums(counts) } else { counts };
     let now = app.now.as_millis();
     Ok(json(StatusCode::OK, &json!({ "now": now, "bands_ms": bands, "counts": counts })))
 }
@@ -116,7 +144,7 @@ pub(in crate::worker) async fn doctor(
     let (_, outcome) = swept.map_err(|Stopped(error)| Problem::from(DatabaseError::new(error)))?;
     let stale = outcome.failed.len().saturating_add(outcome.retried.len()) as u64;
     let settings = monitor::settings(&app);
-    let findings = diagnose(&app.database, &settings, app.now, Some(stale)).await?.findings;
+    let findings = diagnose(&app.shards(), &settings, app.now, Some(stale)).await?.findings;
     let healthy = findings.iter().all(|finding| finding.severity < Severity::Critical);
     let list: Vec<_> = findings
         .iter()
@@ -137,7 +165,7 @@ pub(in crate::worker) async fn doctor(
 /// `GET /metrics`: for machines, as OpenMetrics has it.
 #[worker::send]
 pub(in crate::worker) async fn metrics(app: App, _: Operator<Read>) -> Answer {
-    let (health, data) = monitor::read(&app, app.now).await?;
+    let (health, data) = monitor::read(&app, &app.replicas(), app.now).await?;
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     Ok(([(CONTENT_TYPE, kind)], metrics::text(&health, &data)).into_response())
 }

@@ -8,8 +8,9 @@ use serde_json::json;
 use crate::config;
 use crate::read::whole;
 use crate::rules::{Active, MaxAge, Policy};
+use crate::service::shards::run_each;
 use crate::service::sweep::Source;
-use crate::store::{self, Database as _, Filter};
+use crate::store::{self, Filter};
 use crate::worker::app::App;
 use crate::worker::caller::{Operator, Read, Sweep};
 use crate::worker::explanation::SweepAudit;
@@ -137,10 +138,18 @@ pub(in crate::worker) async fn cleanup_stale(
         policy: &policy,
         dry_run: query.dry_run(),
         limit: query.limit().unwrap_or(app.config.rows_per_sweep),
+        only: None,
+        // What a dry run shows is a plan, and carried out as one.
+        limit_of_all: query.limit().or_else(|| query.dry_run().then_some(app.config.rows_per_sweep)),
     };
     let (sweep_id, outcome) = sweeping::run(&app, options).await?;
     match &outcome.suspended {
-        Some(suspended) if !query.dry_run() => Err(Problem::new(StatusCode::CONFLICT, suspended.to_string())),
+        // Of several databases, the others have been swept.
+        Some(suspended)
+            if !query.dry_run() && outcome.shards.iter().all(|shard| shard.suspended.is_some()) =>
+        {
+            Err(Problem::new(StatusCode::CONFLICT, suspended.to_string()))
+        }
         _ => Ok(json(StatusCode::OK, &SweepJson::new(&outcome, &sweep_id, app.now, query.dry_run()))),
     }
 }
@@ -180,11 +189,26 @@ pub(in crate::worker) async fn list(
     Query(ListQuery { limit, cursor }): Query<ListQuery>,
 ) -> Answer {
     let before = cursor.as_ref().map(|id| id.0.as_str());
-    let results = app.database.run(&[store::sweeps(before, limit.saturating_add(1))]).await?;
-    let mut sweeps = SweepAudit::read(results.into_iter().next().unwrap_or_default())?;
+    let statement = [store::sweeps(before, limit.saturating_add(1))];
+    let shards = app.replicas();
+    let answers = run_each(&shards, &statement).await;
+    let mut sweeps = Vec::new();
+    for (shard, answer) in shards.iter().zip(answers) {
+        let mut own = SweepAudit::read(answer?.into_iter().next().unwrap_or_default())?;
+        if shards.len() > 1 {
+            own.iter_mut().for_each(|sweep| sweep.shard = Some(shard.name.to_owned()));
+        }
+        sweeps.append(&mut own);
+    }
+    // Stable: what a sweep did on several databases stays in their order.
+    sweeps.sort_by(|one, other| other.id().cmp(one.id()));
     let more = sweeps.len() > limit as usize;
-    sweeps.truncate(limit as usize);
-    let next_cursor = sweeps.last().filter(|_| more).map(SweepAudit::id);
+    // A page ends with a whole sweep: the cursor is its id.
+    let last = sweeps.get((limit as usize).saturating_sub(1)).map(|sweep| sweep.id().to_owned());
+    if let Some(last) = &last {
+        sweeps.retain(|sweep| sweep.id() >= last.as_str());
+    }
+    let next_cursor = last.filter(|_| more);
     let now = app.now.as_millis();
     Ok(json(StatusCode::OK, &json!({ "now": now, "sweeps": sweeps, "next_cursor": next_cursor })))
 }

@@ -12,9 +12,11 @@ pub fn run(api: &Api, id: &str, json: bool) -> Result<Code, Error> {
         output::json(&answer);
         return Ok(Code::Done);
     }
+    if answer.get("archived").is_some() {
+        return archived(&answer);
+    }
     let nothing = Value::Null;
     let creation = answer.get("creation").unwrap_or(&nothing);
-    let fact = |name: &str, value: &str| say(format!("{}  {value}", styled(BOLD, format!("{name:<12}"))));
     fact("Creation", &text(creation, "id"));
     fact("Owner", &text(&answer, "user_id"));
     fact("Kind", &text(creation, "kind"));
@@ -64,8 +66,41 @@ pub fn run(api: &Api, id: &str, json: bool) -> Result<Code, Error> {
         "Tokens",
         &format!("{} charged, {} refunded", text(creation, "tokens"), text(creation, "refunded_tokens")),
     );
+    ledger(&answer);
+    attempt_table(list(&answer, "attempts"));
+    if !list(&answer, "sweeps").is_empty() {
+        say("");
+        sweeps::table(list(&answer, "sweeps"));
+    }
+    for event in list(&answer, "events") {
+        say("");
+        let error = text(event, "last_error");
+        say(format!("event {} is not delivered ({}): {error}", text(event, "id"), text(event, "state")));
+    }
+    Ok(Code::Done)
+}
+
+/// One that is archived: what the ledger knows, and where the rest is.
+fn archived(answer: &Value) -> Result<Code, Error> {
+    fact("Creation", &text(answer, "id"));
+    fact("Owner", &text(answer, "user_id"));
+    fact("Archived", &text(answer, "message"));
+    if let Some(place) = answer.get("archived") {
+        for object in list(place, "objects").iter().filter_map(Value::as_str) {
+            fact("", object);
+        }
+    }
+    ledger(answer);
+    Ok(Code::Done)
+}
+
+fn fact(name: &str, value: &str) {
+    say(format!("{}  {value}", styled(BOLD, format!("{name:<12}"))));
+}
+
+fn ledger(answer: &Value) {
     say("");
-    let entries: Vec<_> = list(&answer, "ledger")
+    let entries: Vec<_> = list(answer, "ledger")
         .iter()
         .map(|entry| Line {
             cells: vec![
@@ -78,17 +113,6 @@ pub fn run(api: &Api, id: &str, json: bool) -> Result<Code, Error> {
         })
         .collect();
     output::table(&["ledger", "type", "tokens", "sweep"], &[2], &entries);
-    attempt_table(list(&answer, "attempts"));
-    if !list(&answer, "sweeps").is_empty() {
-        say("");
-        sweeps::table(list(&answer, "sweeps"));
-    }
-    for event in list(&answer, "events") {
-        say("");
-        let error = text(event, "last_error");
-        say(format!("event {} is not delivered ({}): {error}", text(event, "id"), text(event, "state")));
-    }
-    Ok(Code::Done)
 }
 
 /// The attempts that have ended, with their outcomes.

@@ -39,6 +39,9 @@ pub fn run(api: &Api, user: &str, status: Option<&str>, page: &Page, json: bool)
         output::count(creations.len() as u64, "creation"),
         output::count(number(&answer, "balance"), "token")
     ));
+    if let Some(archived) = answer.get("archived").filter(|archived| archived.is_object()) {
+        note(text(archived, "message"));
+    }
     next_page(&answer);
     Ok(Code::Done)
 }

@@ -44,6 +44,7 @@ fn line(row: &Value) -> Line {
         .get("duration_ms")
         .and_then(Value::as_u64)
         .map_or(String::from("-"), |millis| format!("{millis} ms"));
+    let shard = row.get("shard").and_then(Value::as_str).map_or(String::new(), |shard| format!("on {shard}"));
     Line {
         cells: vec![
             minute(row, "started_at"),
@@ -56,7 +57,7 @@ fn line(row: &Value) -> Line {
             text(row, "refunded_tokens"),
             took,
         ],
-        notes: vec![plan, error, more.to_owned()],
+        notes: vec![shard, plan, error, more.to_owned()],
     }
 }
 

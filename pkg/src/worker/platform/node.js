@@ -25,7 +25,7 @@ export class WorkerEntrypoint {
 export const waitUntil = (promise) => platform().waitUntil(promise);
 
 /** What the Rust Worker knows a binding by, which a proxy of it hasn't: the name of its class. */
-const CLASSES = { DB: "D1Database", GENERATIONS: "WorkerQueue", EVENTS: "WorkerQueue", ANALYTICS: "AnalyticsEngineDataset", RATE_LIMITER: "Ratelimit" };
+const CLASSES = { DB: "D1Database", GENERATIONS: "WorkerQueue", EVENTS: "WorkerQueue", SWEEPS: "WorkerQueue", ANALYTICS: "AnalyticsEngineDataset", RATE_LIMITER: "Ratelimit", ARCHIVE: "R2Bucket" };
 
 /** A binding as the Rust Worker takes it. */
 export const native = (name, binding) => shared() ? binding : new Proxy(binding, {

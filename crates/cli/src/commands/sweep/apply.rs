@@ -9,7 +9,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 
 use super::outcome::Outcome;
-use super::{more, note_suspended, note_unreadable};
+use super::{more, note_suspended, note_unreached, note_unreadable};
 use crate::api::Api;
 use crate::args::Sweep;
 use crate::exit::{Code, Error};
@@ -34,6 +34,9 @@ pub fn run(
     if list(&plan, "creations").is_empty() {
         if json {
             output::json(&Outcome::default().json());
+        }
+        if note_unreached(&plan) {
+            return Ok(Code::PartlyDone);
         }
         note("Nothing is stale: nothing to do.");
         return Ok(Code::Done);

@@ -38,9 +38,10 @@ fn dry_run(plan: &Value, json: bool) -> Result<Code, Error> {
     }
     note_unreadable(plan);
     note_suspended(plan);
+    let unreached = note_unreached(plan);
     if creations.is_empty() {
-        note("Nothing is stale.");
-        return Ok(Code::Done);
+        note(if unreached { "Nothing else is stale." } else { "Nothing is stale." });
+        return Ok(if unreached { Code::PartlyDone } else { Code::Done });
     }
     note(format!("{}.", summary(creations, "would be ")));
     if more(plan) {
@@ -50,6 +51,24 @@ fn dry_run(plan: &Value, json: bool) -> Result<Code, Error> {
     note("Nothing was changed.");
     note(format!("To apply exactly this plan: mark-stale-drafts --apply {}", styled(BOLD, plan_id)));
     Ok(Code::StaleFound)
+}
+
+/// The databases, of several, that a sweep did not reach.
+fn unreached(answer: &Value) -> impl Iterator<Item = &Value> {
+    list(answer, "shards").iter().filter(|shard| shard.get("error").is_some_and(Value::is_string))
+}
+
+/// Says which they are; whether there are any.
+fn note_unreached(answer: &Value) -> bool {
+    for shard in unreached(answer) {
+        note(format!(
+            "{} {}: {}",
+            styled(WARNING, "not reached:"),
+            text(shard, "shard"),
+            text(shard, "error")
+        ));
+    }
+    unreached(answer).next().is_some()
 }
 
 /// Whether more creations are stale than the answer holds.

@@ -13,6 +13,8 @@ pub struct Outcome {
     raced: u64,
     rejected: Vec<Value>,
     skipped: Vec<Value>,
+    /// Of several databases, those that were not reached, each with its error.
+    unreached: Vec<Value>,
     sweep_ids: Vec<Value>,
     pub plan_ids: Vec<Value>,
     /// Ctrl-C stopped it.
@@ -28,6 +30,7 @@ impl Outcome {
         self.raced = self.raced.saturating_add(number(answer, "raced"));
         self.rejected.extend_from_slice(list(answer, "rejected"));
         self.skipped.extend_from_slice(list(answer, "skipped"));
+        self.unreached.extend(super::unreached(answer).cloned());
         self.sweep_ids.extend(answer.get("sweep_id").cloned());
     }
 
@@ -37,6 +40,7 @@ impl Outcome {
             && !self.more
             && self.raced == 0
             && self.rejected.is_empty()
+            && self.unreached.is_empty()
             && self.skipped.is_empty()
     }
 
@@ -50,6 +54,7 @@ impl Outcome {
             "raced": self.raced,
             "rejected": self.rejected,
             "skipped": self.skipped,
+            "unreached": self.unreached,
             "creations": self.creations,
             "sweep_ids": self.sweep_ids,
             "plan_ids": self.plan_ids,
@@ -71,6 +76,10 @@ impl Outcome {
         for row in &self.rejected {
             let label = styled(WARNING, "rejected by the database:");
             note(format!("{label} {}: {}", text(row, "id"), text(row, "error")));
+        }
+        for shard in &self.unreached {
+            let label = styled(WARNING, "not reached:");
+            note(format!("{label} {}: {}", text(shard, "shard"), text(shard, "error")));
         }
         if self.raced > 0 {
             let raced = count(self.raced, "creation");

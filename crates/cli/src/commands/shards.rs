@@ -1,0 +1,119 @@
+use serde_json::{Value, json};
+
+use crate::api::Api;
+use crate::args::{Buckets, Shards};
+use crate::exit::{Code, Error};
+use crate::output::{self, Line, age, list, note, text, time};
+
+/// `shards`, and what moves buckets between them.
+pub fn run(api: &Api, command: Option<&Shards>, json: bool) -> Result<Code, Error> {
+    match command {
+        None => show(api, json),
+        Some(Shards::Move(buckets)) => advance(api, buckets, "moved", json),
+        Some(Shards::Finish(buckets)) => advance(api, buckets, "done", json),
+        Some(Shards::Cancel(buckets)) => advance(api, buckets, "cancelled", json),
+    }
+}
+
+/// Takes a move on until it is where it is to be. Whoever stops it, the same command goes on.
+fn advance(api: &Api, buckets: &Buckets, goal: &str, json: bool) -> Result<Code, Error> {
+    let Buckets { from, to, buckets } = buckets;
+    let body = json!({ "from": from, "to": to, "buckets": buckets, "goal": goal });
+    let mut state = String::new();
+    loop {
+        let answer = api.post("/api/shards/moves", &body)?;
+        let source = answer.get("source").unwrap_or(&Value::Null);
+        let target = answer.get("target").unwrap_or(&Value::Null);
+        let now = format!("{from}: {}; {to}: {}", text(source, "state"), text(target, "state"));
+        if now != state {
+            note(&now);
+            state = now;
+        }
+        let waits = answer.get("waits_until").is_some_and(Value::is_number);
+        if answer.get("done") != Some(&Value::Bool(true)) && !waits {
+            continue;
+        }
+        if json {
+            output::json(&answer);
+        }
+        if waits {
+            // The reports that were refused meanwhile come first.
+            note(format!(
+                "No sweep decides on these users until {}: run it again then, to end that.",
+                time(&answer, "waits_until")
+            ));
+        } else if goal == "moved" {
+            note(format!(
+                "{} users with {} creations are in {to}, and wait. Now give the buckets {buckets} to {to} in the configuration, deploy it, and: mark-stale-drafts shards finish --from {from} --to {to} --buckets {buckets}",
+                text(source, "users"),
+                text(source, "creations")
+            ));
+        }
+        return Ok(Code::Done);
+    }
+}
+
+fn show(api: &Api, json: bool) -> Result<Code, Error> {
+    let answer = api.get("/api/shards", &[])?;
+    let shards = list(&answer, "shards");
+    let silent = shards.iter().any(|shard| shard.get("error").is_some_and(Value::is_string));
+    let code = if silent { Code::Unhealthy } else { Code::Done };
+    if json {
+        output::json(&answer);
+        return Ok(code);
+    }
+    let lines: Vec<_> = shards.iter().map(line).collect();
+    let head = ["shard", "buckets", "size", "of 10 GB", "creations", "active", "last sweep", "took"];
+    output::table(&head, &[2, 3, 4, 5, 7], &lines);
+    let full: Vec<_> =
+        shards.iter().filter(|shard| shard.get("nearly_full") == Some(&Value::Bool(true))).collect();
+    if !full.is_empty() {
+        let names: Vec<_> = full.iter().map(|shard| text(shard, "shard")).collect();
+        note(format!("Nearly full: {}. Split it: docs/scale.md says how.", names.join(", ")));
+    }
+    Ok(code)
+}
+
+fn line(shard: &Value) -> Line {
+    let megabytes = |key: &str| {
+        shard
+            .get(key)
+            .and_then(Value::as_u64)
+            .map_or(String::from("-"), |bytes| format!("{} MB", bytes / 1_000_000))
+    };
+    let percent = text(shard, "used_percent");
+    let sweep = shard.get("last_sweep").unwrap_or(&Value::Null);
+    let mut notes: Vec<_> = list(shard, "moves").iter().map(moving).collect();
+    notes.extend(
+        shard
+            .get("error")
+            .and_then(Value::as_str)
+            .map(|_| format!("does not answer: {}", text(shard, "error"))),
+    );
+    Line {
+        cells: vec![
+            text(shard, "shard"),
+            text(shard, "buckets"),
+            megabytes("bytes"),
+            if percent == "-" { percent } else { format!("{percent} %") },
+            text(shard, "creations"),
+            text(shard, "active"),
+            time(sweep, "started_at"),
+            age(sweep, "duration_ms"),
+        ],
+        notes,
+    }
+}
+
+/// A move of buckets, in a line.
+fn moving(row: &Value) -> String {
+    let direction = if text(row, "role") == "source" { "to" } else { "from" };
+    format!(
+        "buckets {}-{} {direction} {}: {}, since {}",
+        text(row, "first_bucket"),
+        text(row, "last_bucket"),
+        text(row, "other"),
+        text(row, "state"),
+        time(row, "changed_at")
+    )
+}

@@ -1,0 +1,77 @@
+-- Shards: several databases, each with the users of its buckets. Here is what keeps a user's rows in one of them while buckets move
+-- to another: docs/scale.md. All of it is empty where nothing was ever moved, and costs no row then.
+INSERT INTO stale_drafts_schema (version) VALUES (5);
+
+-- The moves of buckets from or to this database, for ever: both sides have a row of each. The state is the fence: it is changed in the
+-- database, so it holds for every Worker, whatever configuration that has. The source: paused, copied, verified, moved, trimmed. The
+-- target: arriving, open, settled. Either, until it has moved: cancelling, cancelled.
+CREATE TABLE stale_drafts_moves (
+  id           TEXT    NOT NULL PRIMARY KEY CHECK (typeof(id) = 'text' AND id <> ''),
+  role         TEXT    NOT NULL CHECK (role = 'source' OR role = 'target'),
+  first_bucket INTEGER NOT NULL CHECK (typeof(first_bucket) = 'integer' AND first_bucket BETWEEN 0 AND last_bucket),
+  last_bucket  INTEGER NOT NULL CHECK (typeof(last_bucket) = 'integer' AND last_bucket <= 4095),
+  other        TEXT    NOT NULL,              -- the binding of the other database
+  state        TEXT    NOT NULL CHECK (state = 'cancelling' OR state = 'cancelled'
+    OR role = 'source' AND state IN ('paused', 'copied', 'verified', 'moved', 'trimmed')
+    OR role = 'target' AND state IN ('arriving', 'open', 'settled')),
+  -- 1 only within a transaction of the mover: its writes of these users are taken as they are. Nobody else ever sees it.
+  writing      INTEGER NOT NULL DEFAULT 0 CHECK (writing = 0 OR writing = 1),
+  place        TEXT    NOT NULL DEFAULT '',   -- where the mover goes on, as JSON
+  started_at   INTEGER NOT NULL CHECK (typeof(started_at) = 'integer'),
+  changed_at   INTEGER NOT NULL CHECK (typeof(changed_at) = 'integer'),   -- when it came into its state
+  -- What was verified; NULL before that.
+  users        INTEGER,
+  creations    INTEGER,
+  entries      INTEGER                        -- of the ledger
+) WITHOUT ROWID;
+
+-- Whom a move is about, until it is done. Nothing of theirs is written meanwhile, but by the mover; and no sweep decides on them, so
+-- that nothing fails for a silence that the move has caused.
+CREATE TABLE stale_drafts_moving_users (
+  user_id TEXT NOT NULL PRIMARY KEY,
+  move_id TEXT NOT NULL REFERENCES stale_drafts_moves (id)
+) WITHOUT ROWID;
+CREATE UNIQUE INDEX stale_drafts_moving_users_of_move ON stale_drafts_moving_users (move_id, user_id);
+
+-- Whose writes are refused, and whose the mover is writing as they are. Of what has arrived and is open, neither holds.
+CREATE VIEW stale_drafts_held (user_id) AS
+  SELECT u.user_id FROM stale_drafts_moving_users AS u CROSS JOIN stale_drafts_moves AS m ON m.id = u.move_id
+  WHERE m.state <> 'open' AND m.writing = 0;
+CREATE VIEW stale_drafts_carried (user_id) AS
+  SELECT u.user_id FROM stale_drafts_moving_users AS u CROSS JOIN stale_drafts_moves AS m ON m.id = u.move_id
+  WHERE m.writing = 1;
+
+-- The buckets that this database does not take: they are on the way, or were moved away.
+CREATE TABLE stale_drafts_closed_buckets (
+  bucket INTEGER NOT NULL PRIMARY KEY CHECK (bucket BETWEEN 0 AND 4095)
+) WITHOUT ROWID;
+-- A writer inserts a user's bucket here before what it writes of that user, in the same transaction. It holds back users whom no mover
+-- could find, since they are new. It inserts nothing.
+CREATE VIEW stale_drafts_accepts (bucket) AS SELECT bucket FROM stale_drafts_closed_buckets WHERE false;
+CREATE TRIGGER stale_drafts_accepts_insert INSTEAD OF INSERT ON stale_drafts_accepts
+WHEN EXISTS (SELECT 1 FROM stale_drafts_closed_buckets WHERE bucket = NEW.bucket) BEGIN
+  SELECT RAISE(ABORT, 'moving: the users of this bucket are in another shard, or on the way to it: try again');
+END;
+
+-- Nobody else writes what is a moving user's. The triggers of the money leave the mover's writes alone: 0002_money.sql. A balance follows
+-- the ledger and sweeps, which are both held: a trigger of its own would be a row read for each owner of a sweep.
+CREATE TRIGGER stale_drafts_creations_insert_moving BEFORE INSERT ON stale_drafts_creations
+WHEN EXISTS (SELECT 1 FROM stale_drafts_held WHERE user_id = NEW.user_id) BEGIN
+  SELECT RAISE(ABORT, 'moving: the user is on the way to another shard: try again');
+END;
+CREATE TRIGGER stale_drafts_creations_update_moving AFTER UPDATE ON stale_drafts_creations
+WHEN EXISTS (SELECT 1 FROM stale_drafts_held WHERE user_id = OLD.user_id) BEGIN
+  SELECT RAISE(ABORT, 'moving: the user is on the way to another shard: try again');
+END;
+CREATE TRIGGER stale_drafts_creations_delete_moving AFTER DELETE ON stale_drafts_creations
+WHEN EXISTS (SELECT 1 FROM stale_drafts_held WHERE user_id = OLD.user_id) BEGIN
+  SELECT RAISE(ABORT, 'moving: the user is on the way to another shard: try again');
+END;
+CREATE TRIGGER stale_drafts_ledger_insert_moving BEFORE INSERT ON stale_drafts_ledger
+WHEN EXISTS (SELECT 1 FROM stale_drafts_held WHERE user_id = NEW.user_id) BEGIN
+  SELECT RAISE(ABORT, 'moving: the user is on the way to another shard: try again');
+END;
+CREATE TRIGGER stale_drafts_balances_delete_moving AFTER DELETE ON stale_drafts_balances
+WHEN EXISTS (SELECT 1 FROM stale_drafts_held WHERE user_id = OLD.user_id) BEGIN
+  SELECT RAISE(ABORT, 'moving: the user is on the way to another shard: try again');
+END;

@@ -1,0 +1,718 @@
+//! Moves buckets from one database to another: all of their users' rows, to the token, while nobody else writes them.
+//!
+//! A move goes through states that both databases hold, and [`step`] takes it on from wherever it is. A step makes a bounded number of
+//! queries, may die between any two of its transactions, and may run beside another: each write repeats the state and the place that it
+//! was decided on.
+//!
+//! | source | target | what is done |
+//! |---|---|---|
+//! | `paused` | `arriving` | the users are found, no one writes what is theirs any more, and it is copied |
+//! | `copied` | `arriving` | users are looked for once more, and every row is compared |
+//! | `verified` | `arriving` | nothing: it can still be cancelled |
+//! | `moved` | `arriving` | nothing, for ever, but by the target: now the configuration is changed |
+//! | `moved` | `open` | the target takes writes; the source's rows are removed |
+//! | `trimmed` | `open` | for a while no sweep decides on these users: reports that were refused come again |
+//! | `trimmed` | `settled` | done |
+//!
+//! Before `moved` it can be cancelled: the target is emptied of what arrived, and the source goes on. What is not a user's stays in the
+//! source: the rows of sweeps, roll-ups, alerts, the audit, the objects of the archive, and events that have still to be delivered.
+
+use std::cell::Cell;
+use std::fmt;
+
+use crate::rules::{Bucket, Timestamp};
+use crate::store::{
+    self, Buckets, Database, DatabaseError, MoveRow, PageSize, Place, REMOVED_IN, Row, SCHEMA_VERSION, Stage,
+    Statement,
+};
+
+/// What moves, and between which databases.
+#[derive(Clone, Copy, Debug)]
+pub struct Move<'a> {
+    /// Its id: a UUIDv7.
+    pub id: &'a str,
+    /// The buckets, from the first to the last, within 0 to 4095.
+    pub buckets: Buckets,
+    /// The binding of the database that they leave.
+    pub source: &'a str,
+    /// The binding of the one that takes them.
+    pub target: &'a str,
+}
+
+/// How far a move is to go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Goal {
+    /// Everything is in the target, and nobody writes it. Then the configuration is changed and deployed.
+    Moved,
+    /// The target takes writes and the source is trimmed. Only once every Worker has the new configuration.
+    Done,
+    /// Everything is as it was before.
+    Cancelled,
+}
+
+/// What one step may do.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// Queries, about: it ends when the next transactions may be more.
+    pub queries: u64,
+    /// Users that are looked at together.
+    pub users: u32,
+    /// A page of rows.
+    pub page: PageSize,
+    /// How long no sweep decides on users who have arrived, in milliseconds.
+    pub grace_ms: u64,
+}
+
+impl Default for Bounds {
+    /// What D1 allows an invocation, with some left for what is beside it; and strings of half of what it takes.
+    fn default() -> Self {
+        Bounds {
+            queries: 900,
+            users: 4_000,
+            page: PageSize { rows: 1_000, bytes: 1_000_000, slice: 10_000 },
+            grace_ms: 15 * 60_000,
+        }
+    }
+}
+
+/// The transactions that are made before a step looks again whether it may go on.
+const ROUND: u64 = 12;
+
+/// How far a move is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// Whether the goal is reached.
+    pub done: bool,
+    /// It goes on after this instant, in epoch milliseconds: users who have arrived are left alone for a while.
+    pub waits_until: Option<u64>,
+    /// The move as the source has it.
+    pub source: Option<MoveRow>,
+    /// The move as the target has it.
+    pub target: Option<MoveRow>,
+    /// How many queries this step made.
+    pub queries: u64,
+}
+
+/// Why a move does not go on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MoveError {
+    /// A database failed: the same step may go through the next time.
+    Database {
+        /// Its binding.
+        binding: String,
+        /// What it said.
+        error: DatabaseError,
+    },
+    /// It can't go on as it is: why, and what would be right.
+    Refused(String),
+}
+
+impl fmt::Display for MoveError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            MoveError::Database { binding, error } => write!(f, "`{binding}`: {error}"),
+            MoveError::Refused(why) => f.write_str(why),
+        }
+    }
+}
+
+impl std::error::Error for MoveError {}
+
+/// Takes a move on towards its goal, as far as `bounds` allow. Called again and again until [`Progress::done`], by one mover or by
+/// several.
+///
+/// # Errors
+///
+/// [`MoveError::Database`] if a database failed; what was done stands, and the next call goes on from there.
+/// [`MoveError::Refused`] if the move contradicts what the databases hold: another move of these buckets, a table that is attached,
+/// a user who has rows in the target already, or rows that differ.
+pub async fn step(
+    source: &impl Database,
+    target: &impl Database,
+    planned: Move<'_>,
+    goal: Goal,
+    now: Timestamp,
+    bounds: Bounds,
+) -> Result<Progress, MoveError> {
+    let spent = Cell::new(0);
+    let source = Side { database: source, binding: planned.source, spent: &spent };
+    let target = Side { database: target, binding: planned.target, spent: &spent };
+    let run = Run { source, target, planned, now, bounds };
+    run.check()?;
+    loop {
+        let (source, target) = run.rows().await?;
+        let flow = if is_reached(goal, source.as_ref(), target.as_ref()) {
+            Flow::Done
+        } else if run.may_go_on() {
+            match run.take_on(goal, source.as_ref(), target.as_ref()).await {
+                // What another mover has left behind meanwhile is no contradiction.
+                Err(MoveError::Refused(_)) if run.has_moved_on(source.as_ref(), target.as_ref()).await? => {
+                    continue;
+                }
+                flow => flow?,
+            }
+        } else {
+            Flow::Stops
+        };
+        let (done, waits_until) = match flow {
+            Flow::GoesOn => continue,
+            Flow::Stops => (false, None),
+            Flow::Waits(until) => (false, Some(until)),
+            Flow::Done => (true, None),
+        };
+        return Ok(Progress { done, waits_until, source, target, queries: spent.get() });
+    }
+}
+
+/// Whether the goal is reached, by the states of both sides.
+fn is_reached(goal: Goal, source: Option<&MoveRow>, target: Option<&MoveRow>) -> bool {
+    let states = (source.map(|row| row.state.as_str()), target.map(|row| row.state.as_str()));
+    match goal {
+        Goal::Moved => matches!(states.0, Some("moved" | "trimmed")),
+        Goal::Done => states == (Some("trimmed"), Some("settled")),
+        Goal::Cancelled => states == (Some("cancelled"), Some("cancelled")),
+    }
+}
+
+/// So many of a database's newest moves are looked at, to find one again.
+const NEWEST: u32 = 100;
+
+/// The id of the newest move of exactly these buckets from `source` to the database called `target` that can still go towards `goal`, if
+/// there is one: who starts it again need not know its id.
+///
+/// # Errors
+///
+/// [`DatabaseError`] if the source does not answer.
+pub async fn under_way(
+    source: &impl Database,
+    buckets: Buckets,
+    target: &str,
+    goal: Goal,
+) -> Result<Option<String>, DatabaseError> {
+    let results = source.run(&[store::moves(NEWEST)]).await?;
+    let rows: Vec<MoveRow> = store::typed_rows(results.into_iter().next().unwrap_or_default())?;
+    let found = rows.into_iter().find(|row| {
+        let same =
+            (row.first_bucket, row.last_bucket) == (buckets.first, buckets.last) && row.other == target;
+        // One that is over is begun anew: the buckets may have come back.
+        let goes_on = row.state != "cancelled" && (goal == Goal::Done || row.state != "trimmed");
+        row.role == "source" && same && goes_on
+    });
+    Ok(found.map(|row| row.id))
+}
+
+/// What comes after a part of a step.
+enum Flow {
+    GoesOn,
+    Stops,
+    Waits(u64),
+    Done,
+}
+
+/// One of the two databases.
+struct Side<'a, D> {
+    database: &'a D,
+    binding: &'a str,
+    spent: &'a Cell<u64>,
+}
+
+impl<D: Database> Side<'_, D> {
+    async fn run(&self, batch: &[Statement]) -> Result<Vec<Vec<Row>>, MoveError> {
+        self.spent.set(self.spent.get().saturating_add(batch.len() as u64));
+        self.database.run(batch).await.map_err(|error| self.failed(error))
+    }
+
+    fn failed(&self, error: DatabaseError) -> MoveError {
+        MoveError::Database { binding: self.binding.to_owned(), error }
+    }
+
+    /// What a result says, read by `read`.
+    fn read<T>(
+        &self,
+        results: &mut Vec<Vec<Row>>,
+        read: impl FnOnce(Vec<Row>) -> Result<T, DatabaseError>,
+    ) -> Result<T, MoveError> {
+        read(results.pop().unwrap_or_default()).map_err(|error| self.failed(error))
+    }
+
+    fn place(&self, row: &MoveRow, stage: Stage) -> Result<Place, MoveError> {
+        Place::read(&row.place, stage).map_err(|error| self.failed(error))
+    }
+}
+
+struct Run<'a, S, T> {
+    source: Side<'a, S>,
+    target: Side<'a, T>,
+    planned: Move<'a>,
+    now: Timestamp,
+    bounds: Bounds,
+}
+
+impl<S: Database, T: Database> Run<'_, S, T> {
+    fn may_go_on(&self) -> bool {
+        self.source.spent.get().saturating_add(ROUND) <= self.bounds.queries
+    }
+
+    /// What can be said without a database.
+    fn check(&self) -> Result<(), MoveError> {
+        let Move { buckets: Buckets { first, last }, source, target, .. } = self.planned;
+        if first > last || last > 4_095 {
+            return refused(format!(
+                "invalid buckets `{first}-{last}`: expected a range within 0-4095, such as `0-63`"
+            ));
+        }
+        if source == target {
+            return refused(format!("`{source}` is source and target: expected two databases"));
+        }
+        Ok(())
+    }
+
+    /// The move as each side has it.
+    async fn rows(&self) -> Result<(Option<MoveRow>, Option<MoveRow>), MoveError> {
+        let Move { id, buckets, .. } = self.planned;
+        let mut results = self.source.run(&[store::move_by_id(id)]).await?;
+        let source = self.source.read(&mut results, store::move_of)?;
+        let mut results = self.target.run(&[store::move_by_id(id)]).await?;
+        let target = self.target.read(&mut results, store::move_of)?;
+        let sides = [
+            (&source, "source", self.source.binding, self.target.binding),
+            (&target, "target", self.target.binding, self.source.binding),
+        ];
+        for (row, role, binding, other) in sides {
+            let Some(row) = row else { continue };
+            if row.role != role
+                || row.other != other
+                || row.first_bucket != buckets.first
+                || row.last_bucket != buckets.last
+            {
+                return refused(format!(
+                    "move `{id}` is another one in `{binding}`: {} of buckets {}-{}, with `{}`; expected {role} of buckets {}-{}, with `{other}`",
+                    row.role, row.first_bucket, row.last_bucket, row.other, buckets.first, buckets.last
+                ));
+            }
+        }
+        Ok((source, target))
+    }
+
+    /// Whether a state is another one by now.
+    async fn has_moved_on(
+        &self,
+        source: Option<&MoveRow>,
+        target: Option<&MoveRow>,
+    ) -> Result<bool, MoveError> {
+        let now = self.rows().await?;
+        let state = |row: Option<&MoveRow>| row.map(|row| row.state.clone());
+        Ok(state(now.0.as_ref()) != state(source) || state(now.1.as_ref()) != state(target))
+    }
+
+    async fn take_on(
+        &self,
+        goal: Goal,
+        source: Option<&MoveRow>,
+        target: Option<&MoveRow>,
+    ) -> Result<Flow, MoveError> {
+        let id = self.planned.id;
+        let state = |row: Option<&MoveRow>| row.map_or_else(|| "none".to_owned(), |row| row.state.clone());
+        let states = (state(source), state(target));
+        let ended = states.0.starts_with("cancel") || states.1.starts_with("cancel");
+        match (goal, states.0.as_str(), source, states.1.as_str(), target) {
+            (Goal::Cancelled, "moved" | "trimmed", ..) => refused(format!(
+                "move `{id}` can't be cancelled any more: its buckets are in `{}`; move them back instead",
+                self.target.binding
+            )),
+            (Goal::Cancelled, "cancelling" | "cancelled", _, "cancelling", Some(target)) => {
+                self.empty(&self.target, target, "cancelling", "cancelled").await
+            }
+            (Goal::Cancelled, "cancelling", _, "cancelled", _) => self.release_source().await,
+            (Goal::Cancelled, from, ..) => self.begin_cancelling(from, &states.1).await,
+            _ if ended => refused(format!(
+                "move `{id}` was cancelled: cancel it again until it is done, and begin another one"
+            )),
+            (Goal::Moved, "none", ..) => self.begin().await,
+            (Goal::Moved, "paused", Some(source), "arriving", _) => self.copy(source).await,
+            (Goal::Moved, "copied", Some(source), "arriving", _) => self.verify(source).await,
+            (Goal::Moved, "verified", _, "arriving", _) => {
+                self.source.run(&[store::turn_move(id, "verified", "moved", None, self.now)]).await?;
+                Ok(Flow::GoesOn)
+            }
+            (Goal::Done, "moved", _, "arriving", _) => {
+                let open = store::turn_move(id, "arriving", "open", None, self.now);
+                self.target.run(&[open, store::open_buckets(id, "open")]).await?;
+                Ok(Flow::GoesOn)
+            }
+            (Goal::Done, "moved", Some(source), "open" | "settled", _) => {
+                self.empty(&self.source, source, "moved", "trimmed").await
+            }
+            (Goal::Done, "trimmed", _, "open", Some(target)) => self.settle(target).await,
+            (Goal::Done, state, ..) => refused(format!(
+                "move `{id}` has not moved yet: it is `{state}`; expected `moved` before the target is opened"
+            )),
+            _ => refused(format!(
+                "move `{id}` is `{}` in `{}` and `{}` in `{}`: expected the states of one move; was a database restored?",
+                states.0, self.source.binding, states.1, self.target.binding
+            )),
+        }
+    }
+
+    /// Enters the move, the target first: where only that has it, nothing is closed that was open.
+    async fn begin(&self) -> Result<Flow, MoveError> {
+        let Move { id, buckets, source, target } = self.planned;
+        self.look_for_obstacles(&self.source).await?;
+        self.look_for_obstacles(&self.target).await?;
+        self.target.run(&store::begin_move(id, "target", buckets, source, "arriving", self.now)).await?;
+        self.source.run(&store::begin_move(id, "source", buckets, target, "paused", self.now)).await?;
+        Ok(Flow::GoesOn)
+    }
+
+    async fn look_for_obstacles<D: Database>(&self, side: &Side<'_, D>) -> Result<(), MoveError> {
+        let Move { id, buckets, source, target } = self.planned;
+        let mut results = side.run(&[store::obstacles(id, buckets)]).await?;
+        let found = side.read(&mut results, store::obstacles_of)?;
+        let binding = side.binding;
+        if found.version != Some(SCHEMA_VERSION) {
+            return refused(format!(
+                "the schema of `{binding}` is version {:?}: expected {SCHEMA_VERSION}, apply the migrations",
+                found.version.unwrap_or_default()
+            ));
+        }
+        if let Some(other) = found.overlaps {
+            return refused(format!(
+                "move `{other}` in `{binding}` is about some of the buckets {}-{}, and is not done: end it first, or cancel it",
+                buckets.first, buckets.last
+            ));
+        }
+        if let Some(made) = found.attached {
+            return refused(format!(
+                "`{binding}` has an attached table, by `{made}`: its rows and their triggers can't move with the creations; detach it first"
+            ));
+        }
+        if let Some(bucket) = found.closed.filter(|_| binding == source) {
+            return refused(format!(
+                "bucket {bucket} is not in `{source}`: it was moved away; move it from where it is to `{target}`"
+            ));
+        }
+        Ok(())
+    }
+
+    /// The users of these that are in the move's buckets.
+    fn mine<'u>(&self, users: &'u [String]) -> Vec<&'u str> {
+        let Buckets { first, last } = self.planned.buckets;
+        let in_buckets = |user: &&str| (first..=last).contains(&u32::from(Bucket::of_user(user).number()));
+        users.iter().map(String::as_str).filter(in_buckets).collect()
+    }
+
+    /// Finds the users, and copies what is theirs, page by page: read, write, and only then go on.
+    async fn copy(&self, row: &MoveRow) -> Result<Flow, MoveError> {
+        let id = self.planned.id;
+        let mut walk = Walk::new(self.source.place(row, Stage::Users)?, row);
+        while self.may_go_on() {
+            if matches!(walk.place.stage, Stage::Users | Stage::Owners) {
+                let Some(page) = self.next_users(&mut walk).await? else { return Ok(Flow::GoesOn) };
+                let mine = self.mine(&page.users);
+                if !mine.is_empty() {
+                    self.enter(&mine).await?;
+                }
+                walk.after(page.place, 0);
+            } else {
+                let Some(page) = self.next_page(&mut walk).await? else { return Ok(Flow::GoesOn) };
+                if page.n > 0 {
+                    self.target.run(&store::put(id, walk.place.stage, &page.rows)).await?;
+                }
+                walk.after(page.place, page.n);
+            }
+            if walk.ended {
+                let turn = store::turn_move(id, "paused", "copied", Some(&walk.stored), self.now);
+                self.source.run(&[turn]).await?;
+                return Ok(Flow::GoesOn);
+            }
+        }
+        self.save(&walk).await
+    }
+
+    /// Enters users on both sides, the target first. Whoever has rows there already would be emptied by a cancellation.
+    async fn enter(&self, users: &[&str]) -> Result<(), MoveError> {
+        let Move { id, source, target, .. } = self.planned;
+        let batch = |state| [store::enter_users(id, state, users), store::not_entered(id, users)];
+        let first =
+            |results: Vec<Vec<Row>>| results.into_iter().nth(1).and_then(|rows| rows.into_iter().next());
+        if let Some(row) = first(self.target.run(&batch("arriving")).await?) {
+            return refused(format!(
+                "user {} of `{source}` has rows in `{target}` already, or is of another move: expected none; remove them or move them back first",
+                quoted(&row)
+            ));
+        }
+        // Another mover may be further: then the next look at the state says so.
+        self.source.run(&batch("paused")).await?;
+        Ok(())
+    }
+
+    /// Looks for users once more, and then compares every row of both sides.
+    async fn verify(&self, row: &MoveRow) -> Result<Flow, MoveError> {
+        let id = self.planned.id;
+        let mut walk = Walk::new(self.source.place(row, Stage::Users)?, row);
+        while self.may_go_on() {
+            if matches!(walk.place.stage, Stage::Users | Stage::Owners) {
+                let Some(page) = self.next_users(&mut walk).await? else { return Ok(Flow::GoesOn) };
+                let mine = self.mine(&page.users);
+                let unknown = if mine.is_empty() {
+                    Vec::new()
+                } else {
+                    self.source.run(&[store::not_entered(id, &mine)]).await?.pop().unwrap_or_default()
+                };
+                if !unknown.is_empty() {
+                    return self.copy_again(&walk).await;
+                }
+                walk.after(page.place, 0);
+            } else {
+                let (stage, after) = (walk.place.stage, walk.place.after.clone());
+                let Some(page) = self.next_page(&mut walk).await? else { return Ok(Flow::GoesOn) };
+                let until =
+                    (stage == Stage::Ledger).then(|| page.place.as_deref().map_or(Some(String::new()), key));
+                let until = until.flatten();
+                let theirs = store::page_of_move(id, stage, &after, until.as_deref(), self.bounds.page);
+                let mut results = self.target.run(&[theirs]).await?;
+                let theirs = self.target.read(&mut results, store::rows_of)?;
+                if theirs.rows != page.rows {
+                    return refused(self.difference(stage, &page.rows, &theirs.rows));
+                }
+                walk.after(page.place, page.n);
+            }
+            if walk.ended {
+                self.source.run(&[store::verified(id, &walk.stored, &walk.place, self.now)]).await?;
+                return Ok(Flow::GoesOn);
+            }
+        }
+        self.save(&walk).await
+    }
+
+    /// There is a user who came in past the fences, by an app's own hand, before the mover could know them.
+    async fn copy_again(&self, walk: &Walk) -> Result<Flow, MoveError> {
+        let place = Place { pass: walk.place.pass.saturating_add(1), ..Place::beginning(Stage::Users) };
+        let again = store::copy_again(self.planned.id, &walk.stored, &place.text(), self.now);
+        self.source.run(&[again]).await?;
+        Ok(Flow::GoesOn)
+    }
+
+    /// Notes how far the walk has come, and reads the next users. `None`: another mover was faster.
+    async fn next_users(&self, walk: &mut Walk) -> Result<Option<store::UserRows>, MoveError> {
+        let next = store::next_users(walk.place.stage, &walk.place.after, self.bounds.users);
+        let Some(mut results) = self.note_and(walk, next).await? else { return Ok(None) };
+        self.source.read(&mut results, store::users_of).map(Some)
+    }
+
+    /// The same for a page of rows.
+    async fn next_page(&self, walk: &mut Walk) -> Result<Option<store::Rows>, MoveError> {
+        let Place { stage, after, .. } = &walk.place;
+        let next = store::page_of_move(self.planned.id, *stage, after, None, self.bounds.page);
+        let Some(mut results) = self.note_and(walk, next).await? else { return Ok(None) };
+        self.source.read(&mut results, store::rows_of).map(Some)
+    }
+
+    async fn note_and(&self, walk: &mut Walk, next: Statement) -> Result<Option<Vec<Vec<Row>>>, MoveError> {
+        let Some(text) = walk.unsaved() else { return self.source.run(&[next]).await.map(Some) };
+        let advance = store::advance(self.planned.id, &walk.state, &walk.stored, &text);
+        let results = self.source.run(&[advance, next]).await?;
+        walk.stored = text;
+        Ok((!results.first().is_none_or(Vec::is_empty)).then_some(results))
+    }
+
+    async fn save(&self, walk: &Walk) -> Result<Flow, MoveError> {
+        if let Some(text) = walk.unsaved() {
+            self.source.run(&[store::advance(self.planned.id, &walk.state, &walk.stored, &text)]).await?;
+        }
+        Ok(Flow::GoesOn)
+    }
+
+    fn difference(&self, stage: Stage, source: &str, target: &str) -> String {
+        let Move { source: source_binding, target: target_binding, id, .. } = self.planned;
+        let parse = |text: &str| serde_json::from_str::<Vec<serde_json::Value>>(text).unwrap_or_default();
+        let (source, target) = (parse(source), parse(target));
+        let at = source.iter().zip(&target).take_while(|(source, target)| source == target).count();
+        let name = |rows: &[serde_json::Value]| {
+            rows.get(at).and_then(|row| row.get(0)).map_or_else(|| "none".to_owned(), |id| format!("`{id}`"))
+        };
+        let what = match stage {
+            Stage::Ledger => "the ledger",
+            Stage::Balances => "the balances",
+            _ => "the creations",
+        };
+        format!(
+            "{what} of move `{id}` differ: the first row is {} in `{source_binding}` and {} in `{target_binding}`; cancel the move, and look what has written there",
+            name(&source),
+            name(&target)
+        )
+    }
+
+    /// Removes all that the move's users have in one of the databases.
+    async fn empty<D: Database>(
+        &self,
+        side: &Side<'_, D>,
+        row: &MoveRow,
+        state: &str,
+        then: &str,
+    ) -> Result<Flow, MoveError> {
+        let id = self.planned.id;
+        let PageSize { rows, slice, .. } = self.bounds.page;
+        let mut place = side.place(row, Stage::Ledger)?;
+        let mut stored = row.place.clone();
+        while self.may_go_on() {
+            let after = match place.stage {
+                Stage::Ledger => {
+                    let mut results = side.run(&[store::next_entries(&place.after, slice)]).await?;
+                    let end = side
+                        .read(&mut results, Ok)?
+                        .first()
+                        .and_then(|row| row.get("place")?.as_str().map(str::to_owned));
+                    if let Some(end) = &end {
+                        side.run(&store::remove_entries(id, state, &place.after, end)).await?;
+                    }
+                    end
+                }
+                Stage::Creations => {
+                    let results = side.run(&store::remove_creations(id, state, rows)).await?;
+                    let removed = results.get(REMOVED_IN).is_some_and(|rows| !rows.is_empty());
+                    removed.then(|| place.after.clone())
+                }
+                _ => {
+                    if !self.release(side, state, true).await? {
+                        let turn = store::turn_move(id, state, then, Some(&stored), self.now);
+                        side.run(&[turn]).await?;
+                        return Ok(Flow::GoesOn);
+                    }
+                    Some(place.after.clone())
+                }
+            };
+            let next = match (after, place.stage) {
+                (Some(after), _) => Place { after, ..place.clone() },
+                (None, Stage::Ledger) => Place::beginning(Stage::Creations),
+                (None, _) => Place::beginning(Stage::Balances),
+            };
+            if next != place {
+                let text = next.text();
+                let advanced = side.run(&[store::advance(id, state, &stored, &text)]).await?;
+                if advanced.first().is_none_or(Vec::is_empty) {
+                    return Ok(Flow::GoesOn);
+                }
+                (place, stored) = (next, text);
+            }
+        }
+        Ok(Flow::GoesOn)
+    }
+
+    /// Lets some of the move's users go; whether there were any.
+    async fn release<D: Database>(
+        &self,
+        side: &Side<'_, D>,
+        state: &str,
+        removed: bool,
+    ) -> Result<bool, MoveError> {
+        let batch = store::release_users(self.planned.id, state, self.bounds.page.rows, removed);
+        let mut results = side.run(&batch).await?;
+        results.pop();
+        Ok(results.pop().is_some_and(|rows| !rows.is_empty()))
+    }
+
+    /// Users who have arrived are like any other, once their workers have had time to report again.
+    async fn settle(&self, target: &MoveRow) -> Result<Flow, MoveError> {
+        let until = target.changed_at.saturating_add(self.bounds.grace_ms);
+        if self.now.as_millis() < until {
+            return Ok(Flow::Waits(until));
+        }
+        while self.may_go_on() {
+            if !self.release(&self.target, "open", false).await? {
+                let settled = store::turn_move(self.planned.id, "open", "settled", None, self.now);
+                self.target.run(&[settled]).await?;
+                break;
+            }
+        }
+        Ok(Flow::GoesOn)
+    }
+
+    /// The source decides: it can't move any more. Where a side does not know of the move, it is told, so that a mover that is behind
+    /// can't begin it.
+    async fn begin_cancelling(&self, source_state: &str, target_state: &str) -> Result<Flow, MoveError> {
+        let Move { id, buckets, source, target } = self.planned;
+        match (source_state, target_state) {
+            ("none", _) => {
+                let never = store::never_begin_move(id, "source", buckets, target, self.now);
+                self.source.run(&[never]).await?;
+            }
+            ("cancelling" | "cancelled", "none") => {
+                let never = store::never_begin_move(id, "target", buckets, source, self.now);
+                self.target.run(&[never]).await?;
+            }
+            ("cancelling" | "cancelled", from) => {
+                self.target.run(&[store::turn_move(id, from, "cancelling", None, self.now)]).await?;
+            }
+            // It may have moved meanwhile: the next look says so, before the target is touched.
+            (from, _) => {
+                self.source.run(&[store::turn_move(id, from, "cancelling", None, self.now)]).await?;
+            }
+        }
+        Ok(Flow::GoesOn)
+    }
+
+    async fn release_source(&self) -> Result<Flow, MoveError> {
+        let id = self.planned.id;
+        while self.may_go_on() {
+            if !self.release(&self.source, "cancelling", false).await? {
+                let cancelled = store::turn_move(id, "cancelling", "cancelled", None, self.now);
+                self.source.run(&[cancelled, store::open_buckets(id, "cancelled")]).await?;
+                break;
+            }
+        }
+        Ok(Flow::GoesOn)
+    }
+}
+
+/// A walk over pages. It has come as far as `place`, and the database knows of it as far as `stored`.
+struct Walk {
+    place: Place,
+    stored: String,
+    state: String,
+    ended: bool,
+}
+
+impl Walk {
+    fn new(place: Place, row: &MoveRow) -> Self {
+        Walk { place, stored: row.place.clone(), state: row.state.clone(), ended: false }
+    }
+
+    /// Goes on after a page of `n` rows: to the next one, or to the next stage.
+    fn after(&mut self, place: Option<String>, n: u64) {
+        match self.place.stage {
+            Stage::Creations => self.place.creations = self.place.creations.saturating_add(n),
+            Stage::Ledger => self.place.entries = self.place.entries.saturating_add(n),
+            _ => {}
+        }
+        match (place, self.place.stage.next()) {
+            (Some(after), _) => self.place.after = after,
+            (None, Some(stage)) => {
+                self.place.stage = stage;
+                stage.beginning().clone_into(&mut self.place.after);
+            }
+            (None, None) => self.ended = true,
+        }
+    }
+
+    /// The place, where the database does not know of it yet.
+    fn unsaved(&self) -> Option<String> {
+        let text = self.place.text();
+        (text != self.stored && !(self.stored.is_empty() && self.place == Place::beginning(Stage::Users)))
+            .then_some(text)
+    }
+}
+
+/// The key in the place `["key"]`.
+fn key(place: &str) -> Option<String> {
+    let keys: Vec<String> = serde_json::from_str(place).ok()?;
+    keys.into_iter().next()
+}
+
+fn quoted(row: &Row) -> String {
+    format!("`{}`", row.get("user_id").and_then(serde_json::Value::as_str).unwrap_or_default())
+}
+
+fn refused<T>(why: String) -> Result<T, MoveError> {
+    Err(MoveError::Refused(why))
+}

@@ -1,0 +1,689 @@
+//! What moves buckets from one database to another: pages of a user's rows as they are, and the fences around them.
+//!
+//! A page is one text of JSON that the source makes and the target takes apart: what lies between needs to understand none of it, and
+//! the same page of both sides is the same text if all that was moved is there. Columns without a CHECK on their type may hold
+//! anything that SQLite stores, and JSON can't: see `any!`.
+
+use serde::{Deserialize, Serialize};
+
+use super::typed::{only, typed};
+use super::{DatabaseError, Param, Row, Statement};
+use crate::rules::Timestamp;
+
+/// Any value of SQL as one of JSON: a real number, a text and a BLOB become a text that says which of them it is.
+macro_rules! any {
+    ($column:literal) => {
+        concat!(
+            "CASE typeof(",
+            $column,
+            ") WHEN 'text' THEN 't' || hex(CAST(",
+            $column,
+            " AS BLOB)) WHEN 'blob' THEN 'b' || hex(",
+            $column,
+            ") WHEN 'real' THEN 'r' || CASE ",
+            $column,
+            " WHEN 9e999 THEN '9e999' WHEN -9e999 THEN '-9e999' ELSE format('%!.16e', ",
+            $column,
+            ") END ELSE ",
+            $column,
+            " END"
+        )
+    };
+}
+
+/// The same back again.
+macro_rules! back {
+    ($value:literal) => {
+        concat!(
+            "CASE WHEN typeof(",
+            $value,
+            ") <> 'text' THEN ",
+            $value,
+            " WHEN ",
+            $value,
+            " GLOB 't*' THEN CAST(unhex(substr(",
+            $value,
+            ", 2)) AS TEXT) WHEN ",
+            $value,
+            " GLOB 'r*' THEN CAST(substr(",
+            $value,
+            ", 2) AS REAL) ELSE unhex(substr(",
+            $value,
+            ", 2)) END"
+        )
+    };
+}
+
+/// A creation with its attempts, and with how it is set aside. What a time-out says is in an array of its own: D1 takes 32 arguments of
+/// a function.
+#[rustfmt::skip]
+macro_rules! creation {
+    () => {
+        concat!(
+            "json_array(c.id, c.user_id, c.kind, c.prompt, c.status, c.attempt, c.tokens, ", any!("c.created_at"), ", ", any!("c.queued_at"), ",
+         ", any!("c.started_at"), ", ", any!("c.heartbeat_at"), ", ", any!("c.finished_at"), ", c.error, c.error_code, c.worker, c.fence,
+         ", any!("c.progress"), ", c.result_url, c.late_result_url, c.late_at, c.restored_at, c.settled_elsewhere, c.balance_elsewhere, c.deleted_at,
+         c.event, ", any!("c.event_destinations"), ", json_array(c.stuck_status, ", any!("c.age_ms"), ", ", any!("c.max_age_ms"), ", c.rule, c.sweep_id),
+         json((SELECT json_group_array(json_array(", any!("a.attempt"), ", a.outcome, ", any!("a.worker"), ", ", any!("a.fence"), ",
+            ", any!("a.started_at"), ", ", any!("a.heartbeat_at"), ", ", any!("a.finished_at"), ", ", any!("a.error"), ", ", any!("a.error_code"), ",
+            ", any!("a.stuck_status"), ", ", any!("a.age_ms"), ", ", any!("a.max_age_ms"), ", ", any!("a.rule"), ", ", any!("a.sweep_id"), "))
+          FROM stale_drafts_attempts AS a WHERE a.creation_id = c.id)),
+         json((SELECT json_array(r.until, ", any!("r.reason"), ") FROM stale_drafts_rejected AS r WHERE r.creation_id = c.id)))"
+        )
+    };
+}
+
+/// How many bytes come before each row of `$listed`, whose rows are of `$size` bytes.
+macro_rules! before {
+    ($size:literal) => {
+        concat!("sum(", $size, ") OVER (ROWS UNBOUNDED PRECEDING) - ", $size, " AS before")
+    };
+}
+
+/// The rows of `page` as one text.
+macro_rules! rows {
+    () => {
+        "'[' || ifnull(group_concat(row, ','), '') || ']' AS rows, count(*) AS n"
+    };
+}
+
+/// A page of the creations of a move's users, after the place ?2: at most ?3, as many as begin within ?4 bytes. A user who is not done
+/// comes first, by a part of their own: their creations before that place are not read again. The texts are made of those alone that
+/// are in the page: 1,000 long prompts would be more than the database may hold at once.
+#[rustfmt::skip]
+const CREATIONS: &str = concat!(
+    "WITH listed AS (
+       SELECT id, place, size FROM (
+         SELECT * FROM (
+           SELECT 0 AS part, c.user_id AS user_id, c.listed_at AS listed_at, c.id AS id, json_array(c.user_id, c.listed_at, c.id) AS place,
+             length(CAST(", creation!(), " AS BLOB)) AS size
+           FROM stale_drafts_creations AS c INDEXED BY stale_drafts_creations_of_user
+           WHERE c.user_id = ?2 ->> 0 AND (c.listed_at, c.id) > (?2 ->> 1, ?2 ->> 2)
+             AND EXISTS (SELECT 1 FROM stale_drafts_moving_users WHERE user_id = ?2 ->> 0 AND move_id = ?1)
+           ORDER BY c.listed_at, c.id LIMIT ?3)
+         UNION ALL
+         SELECT * FROM (
+           SELECT 1, u.user_id, c.listed_at, c.id, json_array(c.user_id, c.listed_at, c.id),
+             length(CAST(", creation!(), " AS BLOB))
+           FROM stale_drafts_moving_users AS u INDEXED BY stale_drafts_moving_users_of_move
+           CROSS JOIN stale_drafts_creations AS c INDEXED BY stale_drafts_creations_of_user ON c.user_id = u.user_id
+           WHERE u.move_id = ?1 AND u.user_id > ?2 ->> 0
+           ORDER BY u.user_id, c.listed_at, c.id LIMIT ?3))
+       ORDER BY part, user_id, listed_at, id LIMIT ?3),
+     measured AS MATERIALIZED (SELECT id, place, ", before!("size"), " FROM listed),
+     page AS MATERIALIZED (
+       SELECT m.place, ", creation!(), " AS row
+       FROM measured AS m CROSS JOIN stale_drafts_creations AS c INDEXED BY sqlite_autoindex_stale_drafts_creations_1 ON c.id = m.id
+       WHERE m.before < ?4)
+     SELECT ", rows!(), ", (SELECT place FROM page LIMIT 1 OFFSET (SELECT count(*) - 1 FROM page)) AS place FROM page"
+);
+
+/// A page of the ledger of a move's users, after the key ?2, among the next ?5 entries of anybody; or up to the key ?6, where `''`
+/// is the end. No index finds an entry by its user. Where rows are left out, it goes on after the last one that is here; else after
+/// all that was looked at.
+#[rustfmt::skip]
+const LEDGER: &str = concat!(
+    "WITH slice AS MATERIALIZED (
+       SELECT CASE WHEN ?6 = '' THEN x'' WHEN ?6 IS NOT NULL THEN ?6
+         ELSE ifnull((SELECT max(entry_key) FROM (
+           SELECT entry_key FROM stale_drafts_ledger WHERE entry_key > ?2 ->> 0 ORDER BY entry_key LIMIT ?5)), x'') END AS until),
+     listed AS MATERIALIZED (
+       SELECT l.entry_key AS entry_key, json_array(l.entry_key, l.user_id, l.type, l.creation_id, ", any!("l.sweep_id"), ", l.tokens, l.created_at) AS row
+       FROM stale_drafts_ledger AS l
+       WHERE l.entry_key > ?2 ->> 0 AND l.entry_key <= (SELECT until FROM slice)
+         AND EXISTS (SELECT 1 FROM stale_drafts_moving_users AS u WHERE u.user_id = l.user_id AND u.move_id = ?1)
+       ORDER BY l.entry_key LIMIT ?3),
+     measured AS MATERIALIZED (SELECT entry_key, row, ", before!("length(CAST(row AS BLOB))"), " FROM listed),
+     page AS MATERIALIZED (SELECT entry_key, row FROM measured WHERE before < ?4)
+     SELECT ", rows!(), ",
+       CASE WHEN count(*) = ?3 OR count(*) < (SELECT count(*) FROM listed) THEN json_array(max(entry_key))
+         ELSE (SELECT iif(typeof(until) = 'text', json_array(until), NULL) FROM slice) END AS place
+     FROM page"
+);
+
+/// A page of the balances of a move's users, after the user ?2, with what of theirs is archived. What is in the archive stays there.
+#[rustfmt::skip]
+const BALANCES: &str = concat!(
+    "WITH page AS MATERIALIZED (
+       SELECT u.user_id AS user_id, json_array(u.user_id, b.tokens,
+         json((SELECT json_array(creations, deleted, tokens, first_created_at, last_created_at)
+           FROM stale_drafts_archived_users AS a WHERE a.user_id = u.user_id))) AS row
+       FROM stale_drafts_moving_users AS u INDEXED BY stale_drafts_moving_users_of_move
+       LEFT JOIN stale_drafts_balances AS b ON b.user_id = u.user_id
+       WHERE u.move_id = ?1 AND u.user_id > ?2 ->> 0 ORDER BY u.user_id LIMIT ?3)
+     SELECT ", rows!(), ", iif(count(*) > 0, json_array(max(user_id)), NULL) AS place FROM page"
+);
+
+/// The next ?2 users who have a balance, or something archived, after the user ?1.
+const USERS: &str = "SELECT json_group_array(user_id) AS users, iif(count(*) > 0, json_array(max(user_id)), NULL) AS place FROM (
+       SELECT * FROM (SELECT user_id FROM stale_drafts_balances WHERE user_id > ?1 ->> 0 ORDER BY user_id LIMIT ?2)
+       UNION SELECT * FROM (SELECT user_id FROM stale_drafts_archived_users WHERE user_id > ?1 ->> 0 ORDER BY user_id LIMIT ?2)
+       ORDER BY user_id LIMIT ?2)";
+
+/// The next ?2 users who have creations: it hops over the index from one to the next.
+const OWNERS: &str = "WITH RECURSIVE owners (user_id) AS (
+       SELECT * FROM (SELECT user_id FROM stale_drafts_creations INDEXED BY stale_drafts_creations_of_user
+         WHERE user_id > ?1 ->> 0 ORDER BY user_id LIMIT 1)
+       UNION ALL
+       SELECT (SELECT user_id FROM stale_drafts_creations INDEXED BY stale_drafts_creations_of_user
+         WHERE user_id > owners.user_id ORDER BY user_id LIMIT 1) AS next FROM owners WHERE next IS NOT NULL
+       LIMIT ?2)
+     SELECT json_group_array(user_id) AS users, iif(count(*) > 0, json_array(max(user_id)), NULL) AS place FROM owners";
+
+/// What [`MoveRow`] is read of.
+macro_rules! move_columns {
+    () => {
+        "id, role, first_bucket, last_bucket, other, state, place, started_at, changed_at, users, creations, entries"
+    };
+}
+
+const MOVE: &str = concat!("SELECT ", move_columns!(), " FROM stale_drafts_moves WHERE id = ?1");
+const MOVES: &str =
+    concat!("SELECT ", move_columns!(), " FROM stale_drafts_moves ORDER BY started_at DESC, id LIMIT ?1");
+
+/// Why the buckets ?2 to ?3 can't begin to move as ?1: what stands in the way, or `NULL` for each.
+const OBSTACLES: &str = "SELECT
+       (SELECT id FROM stale_drafts_moves WHERE id <> ?1 AND first_bucket <= ?3 AND last_bucket >= ?2
+          AND state NOT IN ('trimmed', 'settled', 'cancelled') LIMIT 1) AS overlaps,
+       (SELECT min(bucket) FROM stale_drafts_closed_buckets WHERE bucket BETWEEN ?2 AND ?3
+          AND NOT EXISTS (SELECT 1 FROM stale_drafts_moves WHERE id = ?1)) AS closed,
+       (SELECT name FROM sqlite_schema WHERE name GLOB 'stale_drafts_attach_*' LIMIT 1) AS attached,
+       (SELECT max(version) FROM stale_drafts_schema) AS version";
+
+/// Enters a move, unless it is there or another one is about one of its buckets.
+const BEGIN: &str =
+    "INSERT INTO stale_drafts_moves (id, role, first_bucket, last_bucket, other, state, started_at, changed_at)
+     SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7 WHERE ?6 = 'cancelled' OR NOT EXISTS (
+       SELECT 1 FROM stale_drafts_moves WHERE id <> ?1 AND first_bucket <= ?4 AND last_bucket >= ?3
+         AND state NOT IN ('trimmed', 'settled', 'cancelled'))
+     ON CONFLICT (id) DO NOTHING";
+
+/// Closes a move's buckets, as long as it is in the state ?4.
+const CLOSE: &str = "INSERT INTO stale_drafts_closed_buckets (bucket)
+     WITH RECURSIVE buckets (bucket) AS (SELECT CAST(?2 AS INTEGER) UNION ALL SELECT bucket + 1 FROM buckets WHERE bucket < ?3)
+     SELECT bucket FROM buckets WHERE EXISTS (SELECT 1 FROM stale_drafts_moves WHERE id = ?1 AND state = ?4)
+     ON CONFLICT (bucket) DO NOTHING";
+
+/// Opens a move's buckets, once it is in the state ?2.
+const OPEN: &str = "DELETE FROM stale_drafts_closed_buckets WHERE bucket BETWEEN
+       (SELECT first_bucket FROM stale_drafts_moves WHERE id = ?1 AND state = ?2)
+       AND (SELECT last_bucket FROM stale_drafts_moves WHERE id = ?1 AND state = ?2)";
+
+/// From the state ?2 to the state ?3, where the mover goes on at the beginning; if ?5 is given, only from that place.
+const TURN: &str = "UPDATE stale_drafts_moves SET state = ?3, place = '', changed_at = ?4
+     WHERE id = ?1 AND state = ?2 AND (?5 IS NULL OR place = ?5) RETURNING state";
+
+/// The same at the end of a verification, with what was verified.
+const VERIFIED: &str = "UPDATE stale_drafts_moves SET state = 'verified', place = '', changed_at = ?3, creations = ?4, entries = ?5,
+       users = (SELECT count(*) FROM stale_drafts_moving_users WHERE move_id = ?1)
+     WHERE id = ?1 AND state = 'copied' AND place = ?2 RETURNING state";
+
+/// Back from the verification, since there are users who have not been copied.
+const AGAIN: &str = "UPDATE stale_drafts_moves SET state = 'paused', place = ?3, changed_at = ?4
+     WHERE id = ?1 AND state = 'copied' AND place = ?2 RETURNING state";
+
+/// The mover goes on at the place ?4, if no other one has gone on before it.
+const ADVANCE: &str =
+    "UPDATE stale_drafts_moves SET place = ?4 WHERE id = ?1 AND state = ?2 AND place = ?3 RETURNING state";
+
+/// Begins what only the mover may write, within a transaction and in the state ?2; and ends it.
+const UNLOCK: &str = "UPDATE stale_drafts_moves SET writing = 1 WHERE id = ?1 AND state = ?2";
+const LOCK: &str = "UPDATE stale_drafts_moves SET writing = 0 WHERE id = ?1 AND writing = 1";
+
+/// Enters users of a move in the state ?3. In the target only those who have nothing there: a cancellation removes what they have.
+const ENTER_USERS: &str = "INSERT INTO stale_drafts_moving_users (user_id, move_id)
+     SELECT j.value, ?1 FROM json_each(?2) AS j
+     WHERE EXISTS (SELECT 1 FROM stale_drafts_moves WHERE id = ?1 AND state = ?3)
+       AND (?3 <> 'arriving' OR NOT EXISTS (SELECT 1 FROM stale_drafts_balances WHERE user_id = j.value)
+         AND NOT EXISTS (SELECT 1 FROM stale_drafts_archived_users WHERE user_id = j.value)
+         AND NOT EXISTS (SELECT 1 FROM stale_drafts_creations INDEXED BY stale_drafts_creations_of_user WHERE user_id = j.value))
+     ON CONFLICT (user_id) DO NOTHING";
+
+/// The first user of a list who is not of the move.
+const NOT_ENTERED: &str = "SELECT j.value AS user_id FROM json_each(?2) AS j
+     WHERE NOT EXISTS (SELECT 1 FROM stale_drafts_moving_users WHERE user_id = j.value AND move_id = ?1) LIMIT 1";
+
+#[rustfmt::skip]
+const PUT_CREATIONS: &str = concat!(
+    "INSERT INTO stale_drafts_creations (id, user_id, kind, prompt, status, attempt, tokens, created_at, queued_at, started_at, heartbeat_at,
+       finished_at, error, error_code, worker, fence, progress, result_url, late_result_url, late_at, restored_at, settled_elsewhere,
+       balance_elsewhere, deleted_at, event, event_destinations, stuck_status, age_ms, max_age_ms, rule, sweep_id)
+     SELECT v ->> 0, v ->> 1, v ->> 2, v ->> 3, v ->> 4, v ->> 5, v ->> 6, ", back!("v ->> 7"), ", ", back!("v ->> 8"), ", ", back!("v ->> 9"), ",
+       ", back!("v ->> 10"), ", ", back!("v ->> 11"), ", v ->> 12, v ->> 13, v ->> 14, v ->> 15, ", back!("v ->> 16"), ", v ->> 17, v ->> 18, v ->> 19,
+       v ->> 20, v ->> 21, v ->> 22, v ->> 23, v ->> 24, ", back!("v ->> 25"), ", v ->> '$[26][0]',
+       ", back!("v ->> '$[26][1]'"), ", ", back!("v ->> '$[26][2]'"), ", v ->> '$[26][3]', v ->> '$[26][4]'
+     FROM (SELECT value AS v FROM json_each(?1))
+     WHERE EXISTS (SELECT 1 FROM stale_drafts_carried WHERE user_id = v ->> 1)
+     ON CONFLICT (id) DO NOTHING"
+);
+
+#[rustfmt::skip]
+const PUT_ATTEMPTS: &str = concat!(
+    "INSERT INTO stale_drafts_attempts (creation_id, attempt, outcome, worker, fence, started_at, heartbeat_at, finished_at, error, error_code,
+       stuck_status, age_ms, max_age_ms, rule, sweep_id)
+     SELECT id, ", back!("v ->> 0"), ", v ->> 1, ", back!("v ->> 2"), ", ", back!("v ->> 3"), ", ", back!("v ->> 4"), ", ", back!("v ->> 5"), ",
+       ", back!("v ->> 6"), ", ", back!("v ->> 7"), ", ", back!("v ->> 8"), ", ", back!("v ->> 9"), ", ", back!("v ->> 10"), ", ", back!("v ->> 11"), ",
+       ", back!("v ->> 12"), ", ", back!("v ->> 13"), "
+     FROM (SELECT c.value ->> 0 AS id, c.value ->> 1 AS owner, a.value AS v
+       FROM json_each(?1) AS c CROSS JOIN json_each(c.value, '$[27]') AS a)
+     WHERE EXISTS (SELECT 1 FROM stale_drafts_carried WHERE stale_drafts_carried.user_id = owner)
+     ON CONFLICT (creation_id, attempt) DO NOTHING"
+);
+
+#[rustfmt::skip]
+const PUT_REJECTED: &str = concat!(
+    "INSERT INTO stale_drafts_rejected (creation_id, until, reason)
+     SELECT v ->> 0, v ->> '$[28][0]', ", back!("v ->> '$[28][1]'"), "
+     FROM (SELECT value AS v FROM json_each(?1))
+     WHERE v ->> '$[28][0]' IS NOT NULL AND EXISTS (SELECT 1 FROM stale_drafts_carried WHERE user_id = v ->> 1)
+     ON CONFLICT (creation_id) DO NOTHING"
+);
+
+#[rustfmt::skip]
+const PUT_LEDGER: &str = concat!(
+    "INSERT INTO stale_drafts_ledger (entry_key, user_id, type, creation_id, sweep_id, tokens, created_at)
+     SELECT v ->> 0, v ->> 1, v ->> 2, v ->> 3, ", back!("v ->> 4"), ", v ->> 5, v ->> 6
+     FROM (SELECT value AS v FROM json_each(?1))
+     WHERE EXISTS (SELECT 1 FROM stale_drafts_carried WHERE user_id = v ->> 1)
+       AND NOT EXISTS (SELECT 1 FROM stale_drafts_ledger WHERE entry_key = v ->> 0)"
+);
+
+const PUT_BALANCES: &str = "INSERT INTO stale_drafts_balances (user_id, tokens)
+     SELECT v ->> 0, v ->> 1 FROM (SELECT value AS v FROM json_each(?1))
+     WHERE v ->> 1 IS NOT NULL AND EXISTS (SELECT 1 FROM stale_drafts_carried WHERE user_id = v ->> 0)
+     ON CONFLICT (user_id) DO NOTHING";
+
+const PUT_ARCHIVED: &str =
+    "INSERT INTO stale_drafts_archived_users (user_id, creations, deleted, tokens, first_created_at, last_created_at)
+     SELECT v ->> 0, v ->> '$[2][0]', v ->> '$[2][1]', v ->> '$[2][2]', v ->> '$[2][3]', v ->> '$[2][4]'
+     FROM (SELECT value AS v FROM json_each(?1))
+     WHERE v ->> '$[2][0]' IS NOT NULL AND EXISTS (SELECT 1 FROM stale_drafts_carried WHERE user_id = v ->> 0)
+     ON CONFLICT (user_id) DO NOTHING";
+
+/// The end of the next ?2 entries of the ledger after the key ?1, `NULL` where there are none.
+const NEXT_ENTRIES: &str =
+    "SELECT iif(max(entry_key) IS NULL, NULL, json_array(max(entry_key))) AS place FROM (
+       SELECT entry_key FROM stale_drafts_ledger WHERE entry_key > ?1 ->> 0 ORDER BY entry_key LIMIT ?2)";
+
+/// Removes the entries after the key ?1 up to the key ?2 that are of a move's users. Not so many by number: others, who stay, may have
+/// added some since that end was read.
+const REMOVE_ENTRIES: &str = "DELETE FROM stale_drafts_ledger
+     WHERE entry_key > ?1 ->> 0 AND entry_key <= ?2 ->> 0
+       AND EXISTS (SELECT 1 FROM stale_drafts_carried AS c WHERE c.user_id = stale_drafts_ledger.user_id)";
+
+/// The first ?2 creations of a move's users that the mover may remove.
+macro_rules! removed {
+    () => {
+        "(SELECT c.id FROM stale_drafts_moves AS m
+       CROSS JOIN stale_drafts_moving_users AS u INDEXED BY stale_drafts_moving_users_of_move ON u.move_id = m.id
+       CROSS JOIN stale_drafts_creations AS c INDEXED BY stale_drafts_creations_of_user ON c.user_id = u.user_id
+       WHERE m.id = ?1 AND m.writing = 1 ORDER BY u.user_id, c.listed_at, c.id LIMIT ?2)"
+    };
+}
+
+const REMOVE_ATTEMPTS: &str = concat!("DELETE FROM stale_drafts_attempts WHERE creation_id IN ", removed!());
+const REMOVE_REJECTED: &str = concat!("DELETE FROM stale_drafts_rejected WHERE creation_id IN ", removed!());
+const REMOVE_CREATIONS: &str =
+    concat!("DELETE FROM stale_drafts_creations WHERE id IN ", removed!(), " RETURNING id");
+
+/// The first ?2 users of a move that the mover may write.
+macro_rules! removed_users {
+    () => {
+        "(SELECT u.user_id FROM stale_drafts_moves AS m
+       CROSS JOIN stale_drafts_moving_users AS u INDEXED BY stale_drafts_moving_users_of_move ON u.move_id = m.id
+       WHERE m.id = ?1 AND m.writing = 1 ORDER BY u.user_id LIMIT ?2)"
+    };
+}
+
+const REMOVE_BALANCES: &str =
+    concat!("DELETE FROM stale_drafts_balances WHERE user_id IN ", removed_users!());
+const REMOVE_ARCHIVED: &str =
+    concat!("DELETE FROM stale_drafts_archived_users WHERE user_id IN ", removed_users!());
+/// Lets users of a move go.
+const REMOVE_USERS: &str = concat!(
+    "DELETE FROM stale_drafts_moving_users WHERE user_id IN ",
+    removed_users!(),
+    " RETURNING user_id"
+);
+
+/// A move as one of its databases has it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MoveRow {
+    /// Its id.
+    pub id: String,
+    /// `source` or `target`: what this database is of it.
+    pub role: String,
+    /// The first of its buckets.
+    pub first_bucket: u32,
+    /// The last of them.
+    pub last_bucket: u32,
+    /// The binding of the other database.
+    pub other: String,
+    /// Of the source `paused`, `copied`, `verified`, `moved`, `trimmed`; of the target `arriving`, `open`, `settled`; of either
+    /// `cancelling`, `cancelled`.
+    pub state: String,
+    /// Where the mover goes on: a [`Place`] as JSON, or empty.
+    #[serde(skip_serializing)]
+    pub place: String,
+    /// When it was entered, in epoch milliseconds.
+    pub started_at: u64,
+    /// When it came into its state.
+    pub changed_at: u64,
+    /// How many users were verified.
+    pub users: Option<u64>,
+    /// How many of their creations.
+    pub creations: Option<u64>,
+    /// How many entries of their ledger.
+    pub entries: Option<u64>,
+}
+
+/// What a mover is at, in one state.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stage {
+    /// Looking for users among the balances and in what is archived,
+    #[default]
+    Users,
+    /// and among the owners of creations.
+    Owners,
+    /// At their creations,
+    Creations,
+    /// their ledger,
+    Ledger,
+    /// and their balances.
+    Balances,
+}
+
+impl Stage {
+    /// The one after it.
+    pub const fn next(self) -> Option<Self> {
+        match self {
+            Stage::Users => Some(Stage::Owners),
+            Stage::Owners => Some(Stage::Creations),
+            Stage::Creations => Some(Stage::Ledger),
+            Stage::Ledger => Some(Stage::Balances),
+            Stage::Balances => None,
+        }
+    }
+
+    /// The place before its first row.
+    pub const fn beginning(self) -> &'static str {
+        match self {
+            Stage::Creations => r#"["",-1,""]"#,
+            _ => r#"[""]"#,
+        }
+    }
+}
+
+/// Where a mover goes on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Place {
+    /// How often it has begun with the copy: once, and again where users were found that it did not know.
+    pub pass: u32,
+    /// What it is at.
+    pub stage: Stage,
+    /// After which row, as the statement of the page has it.
+    pub after: String,
+    /// How many creations came before,
+    pub creations: u64,
+    /// and how many entries of the ledger.
+    pub entries: u64,
+}
+
+impl Place {
+    /// The beginning of a stage.
+    pub fn beginning(stage: Stage) -> Self {
+        Place { pass: 0, stage, after: stage.beginning().to_owned(), creations: 0, entries: 0 }
+    }
+
+    /// The place that `text` says, or the beginning of `stage` where there is none.
+    ///
+    /// # Errors
+    ///
+    /// [`DatabaseError`] if it says none.
+    pub fn read(text: &str, stage: Stage) -> Result<Self, DatabaseError> {
+        if text.is_empty() {
+            return Ok(Place::beginning(stage));
+        }
+        serde_json::from_str(text)
+            .map_err(|error| DatabaseError::new(format!("the place `{text}` of a move: {error}")))
+    }
+
+    /// The same as text.
+    pub fn text(&self) -> String {
+        super::json(self)
+    }
+}
+
+/// A page of rows, as one text.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Rows {
+    /// The rows: an array of arrays.
+    pub rows: String,
+    /// How many.
+    pub n: u64,
+    /// After which row the next page begins; `None` at the end.
+    pub place: Option<String>,
+}
+
+/// A page of users.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct UserRows {
+    /// An array of ids.
+    #[serde(deserialize_with = "super::typed::json_text")]
+    pub users: Vec<String>,
+    /// After whom the next page begins; `None` at the end.
+    pub place: Option<String>,
+}
+
+/// What stands in the way of a move.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Obstacles {
+    /// The id of a move of one of these buckets that is not done.
+    pub overlaps: Option<String>,
+    /// The first of the buckets that this database does not have.
+    pub closed: Option<u32>,
+    /// What an attached table has made: see docs/attach.md.
+    pub attached: Option<String>,
+    /// The newest migration.
+    pub version: Option<i64>,
+}
+
+/// How much a page may hold.
+#[derive(Clone, Copy, Debug)]
+pub struct PageSize {
+    /// Rows.
+    pub rows: u32,
+    /// Bytes, of which the last row may be beyond.
+    pub bytes: u32,
+    /// Entries of the ledger that are looked at, whosever they are.
+    pub slice: u32,
+}
+
+/// The buckets of a move.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Buckets {
+    /// The first.
+    pub first: u32,
+    /// The last.
+    pub last: u32,
+}
+
+/// A move as this database has it: a row for [`move_of`].
+pub fn move_by_id(id: &str) -> Statement {
+    Statement::new(MOVE, [id.into()])
+}
+
+/// The newest `limit` moves: rows for [`MoveRow`].
+pub fn moves(limit: u32) -> Statement {
+    Statement::new(MOVES, [limit.into()])
+}
+
+/// The row of [`move_by_id`], if there is one.
+///
+/// # Errors
+///
+/// [`DatabaseError`] if it is not of the shape that was asked for.
+pub fn move_of(rows: Vec<Row>) -> Result<Option<MoveRow>, DatabaseError> {
+    rows.into_iter().next().map(typed).transpose()
+}
+
+/// What stands in the way of a move: a row for [`obstacles_of`].
+pub fn obstacles(id: &str, Buckets { first, last }: Buckets) -> Statement {
+    Statement::new(OBSTACLES, [id.into(), first.into(), last.into()])
+}
+
+/// The row of [`obstacles`].
+///
+/// # Errors
+///
+/// [`DatabaseError`] if it is not of the shape that was asked for.
+pub fn obstacles_of(rows: Vec<Row>) -> Result<Obstacles, DatabaseError> {
+    only(rows)
+}
+
+/// Enters a move and closes its buckets, unless another move is about one of them.
+pub fn begin_move(
+    id: &str,
+    role: &str,
+    buckets: Buckets,
+    other: &str,
+    state: &str,
+    now: Timestamp,
+) -> [Statement; 2] {
+    let Buckets { first, last } = buckets;
+    [
+        Statement::new(
+            BEGIN,
+            [id.into(), role.into(), first.into(), last.into(), other.into(), state.into(), now.into()],
+        ),
+        Statement::new(CLOSE, [id.into(), first.into(), last.into(), state.into()]),
+    ]
+}
+
+/// Enters a move as cancelled before it began here: now it can't begin.
+pub fn never_begin_move(id: &str, role: &str, buckets: Buckets, other: &str, now: Timestamp) -> Statement {
+    let [begin, _] = begin_move(id, role, buckets, other, "cancelled", now);
+    begin
+}
+
+/// From one state to another, and if one is given, from that place: a row if this did it.
+pub fn turn_move(id: &str, from: &str, to: &str, place: Option<&str>, now: Timestamp) -> Statement {
+    Statement::new(TURN, [id.into(), from.into(), to.into(), now.into(), place.into()])
+}
+
+/// Opens a move's buckets, once it is in this state.
+pub fn open_buckets(id: &str, state: &str) -> Statement {
+    Statement::new(OPEN, [id.into(), state.into()])
+}
+
+/// Goes on from one place to another: a row, unless another mover has gone on meanwhile.
+pub fn advance(id: &str, state: &str, from: &str, to: &str) -> Statement {
+    Statement::new(ADVANCE, [id.into(), state.into(), from.into(), to.into()])
+}
+
+/// Ends a verification: a row if this did it.
+pub fn verified(id: &str, from: &str, place: &Place, now: Timestamp) -> Statement {
+    let [creations, entries] = [place.creations, place.entries].map(whole);
+    Statement::new(VERIFIED, [id.into(), from.into(), now.into(), creations, entries])
+}
+
+/// Goes back from the verification to the copy: a row if this did it.
+pub fn copy_again(id: &str, from: &str, to: &str, now: Timestamp) -> Statement {
+    Statement::new(AGAIN, [id.into(), from.into(), to.into(), now.into()])
+}
+
+/// The next users, bucket or not, that have a balance, or creations: a row for [`users_of`].
+pub fn next_users(stage: Stage, after: &str, limit: u32) -> Statement {
+    Statement::new(if stage == Stage::Users { USERS } else { OWNERS }, [after.into(), limit.into()])
+}
+
+/// The row of [`next_users`].
+///
+/// # Errors
+///
+/// [`DatabaseError`] if it is not of the shape that was asked for.
+pub fn users_of(rows: Vec<Row>) -> Result<UserRows, DatabaseError> {
+    only(rows)
+}
+
+/// Enters users of a move in this state.
+pub fn enter_users(id: &str, state: &str, users: &[&str]) -> Statement {
+    Statement::new(ENTER_USERS, [id.into(), Param::Text(super::json(users)), state.into()])
+}
+
+/// The first of these users, if any, who is not of the move: a row with `user_id`.
+pub fn not_entered(id: &str, users: &[&str]) -> Statement {
+    Statement::new(NOT_ENTERED, [id.into(), Param::Text(super::json(users))])
+}
+
+/// A page of what the move's users have: a row for [`rows_of`]. Of the ledger it may be up to an entry.
+pub fn page_of_move(id: &str, stage: Stage, after: &str, until: Option<&str>, size: PageSize) -> Statement {
+    let PageSize { rows, bytes, slice } = size;
+    match stage {
+        Stage::Ledger => Statement::new(
+            LEDGER,
+            [id.into(), after.into(), rows.into(), bytes.into(), slice.into(), until.into()],
+        ),
+        Stage::Balances => Statement::new(BALANCES, [id.into(), after.into(), rows.into()]),
+        _ => Statement::new(CREATIONS, [id.into(), after.into(), rows.into(), bytes.into()]),
+    }
+}
+
+/// The row of [`page_of_move`].
+///
+/// # Errors
+///
+/// [`DatabaseError`] if it is not of the shape that was asked for.
+pub fn rows_of(rows: Vec<Row>) -> Result<Rows, DatabaseError> {
+    only(rows)
+}
+
+/// Writes a page as it is, where the move is arriving and its user is of it. What is there already stays.
+pub fn put(id: &str, stage: Stage, rows: &str) -> Vec<Statement> {
+    let texts: &[&'static str] = match stage {
+        Stage::Ledger => &[PUT_LEDGER],
+        Stage::Balances => &[PUT_BALANCES, PUT_ARCHIVED],
+        _ => &[PUT_CREATIONS, PUT_ATTEMPTS, PUT_REJECTED],
+    };
+    unlocked(id, "arriving", texts.iter().map(|text| Statement::new(text, [rows.into()])))
+}
+
+/// Where the next entries of the ledger end: a row with `place`.
+pub fn next_entries(after: &str, slice: u32) -> Statement {
+    Statement::new(NEXT_ENTRIES, [after.into(), slice.into()])
+}
+
+/// Removes the entries from one place to another that are of the move's users, while it is in `state`.
+pub fn remove_entries(id: &str, state: &str, after: &str, until: &str) -> Vec<Statement> {
+    unlocked(id, state, [Statement::new(REMOVE_ENTRIES, [after.into(), until.into()])])
+}
+
+/// Removes the first creations of the move's users, while it is in `state`: [`REMOVED_IN`] is the result that has a row for each.
+pub fn remove_creations(id: &str, state: &str, limit: u32) -> Vec<Statement> {
+    let texts = [REMOVE_ATTEMPTS, REMOVE_REJECTED, REMOVE_CREATIONS];
+    unlocked(id, state, texts.map(|text| Statement::new(text, [id.into(), limit.into()])))
+}
+
+/// The result of [`remove_creations`] that says which.
+pub const REMOVED_IN: usize = 3;
+
+/// Lets the first users of the move go, while it is in `state`: with their balances, if those are `removed`. The last result but one
+/// has a row for each.
+pub fn release_users(id: &str, state: &str, limit: u32, removed: bool) -> Vec<Statement> {
+    let texts: &[&'static str] =
+        if removed { &[REMOVE_BALANCES, REMOVE_ARCHIVED, REMOVE_USERS] } else { &[REMOVE_USERS] };
+    unlocked(id, state, texts.iter().map(|text| Statement::new(text, [id.into(), limit.into()])))
+}
+
+/// What only the mover may write, in one transaction.
+fn unlocked(id: &str, state: &str, writes: impl IntoIterator<Item = Statement>) -> Vec<Statement> {
+    let mut batch = vec![Statement::new(UNLOCK, [id.into(), state.into()])];
+    batch.extend(writes);
+    batch.push(Statement::new(LOCK, [id.into()]));
+    batch
+}
+
+fn whole(number: u64) -> Param {
+    Param::Integer(i64::try_from(number).unwrap_or(i64::MAX))
+}

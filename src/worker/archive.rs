@@ -1,0 +1,155 @@
+//! The archive: an R2 bucket, and where in it creations are that are no longer here.
+
+use serde::Serialize;
+use worker::{HttpMetadata, console_error, console_log};
+
+use super::app::Context;
+use super::log;
+use crate::rules::Timestamp;
+use crate::service::archive::{self, Archive, Retention};
+use crate::service::shards::Shard;
+use crate::store::{self, ArchivePlace, ArchivedOfUser, D1, Database as _, DatabaseError, LedgerRow, Row};
+
+/// The binding of the bucket.
+pub(super) const ARCHIVE: &str = "ARCHIVE";
+/// A run by cron writes at most so many objects: the next one is a minute later.
+const OBJECTS: u32 = 20;
+/// And makes at most so many queries, of which it leaves these to the outbox.
+const QUERIES: u64 = 150;
+const QUERIES_LEFT: u64 = 10;
+
+struct Bucket(worker::Bucket);
+
+impl Archive for Bucket {
+    async fn put(&self, key: &str, content: String) -> Result<(), String> {
+        let metadata = HttpMetadata {
+            content_type: Some(String::from("application/x-ndjson")),
+            ..HttpMetadata::default()
+        };
+        let stored = self.0.put(key, content).http_metadata(metadata).execute().await;
+        match stored {
+            Ok(Some(_)) => Ok(()),
+            Ok(None) => Err(format!("the bucket did not store `{key}`")),
+            Err(error) => Err(format!("the bucket did not store `{key}`: {error}")),
+        }
+    }
+}
+
+/// Archives what ended long ago, if the configuration says so, and writes the log.
+pub(super) async fn run(context: &Context) {
+    let Some(keep_days) = context.config.keep.creations else { return };
+    // `/readyz` says so, too.
+    let bucket = match context.env.bucket(ARCHIVE) {
+        Ok(bucket) => Bucket(bucket),
+        Err(_) => return console_error!("{}", log::failed_archive(NO_BUCKET)),
+    };
+    let shards = context.shards();
+    let share = QUERIES.checked_div(shards.len() as u64).unwrap_or(QUERIES);
+    let allowed = context.share_of_queries().saturating_sub(QUERIES_LEFT);
+    for Shard { name, database } in shards {
+        let retention = Retention {
+            keep_days,
+            shard: name,
+            max_objects: OBJECTS,
+            max_queries: database.cost().queries.saturating_add(share).min(allowed),
+        };
+        let (archived, error) = match archive::archive(database, &bucket, retention, context.now).await {
+            Ok(None) => continue,
+            Ok(Some(archived)) => (archived, None),
+            Err(stopped) => (stopped.archived, Some(stopped.error)),
+        };
+        if archived.objects > 0 {
+            console_log!("{}", log::archived(&archived));
+        }
+        if let Some(error) = error {
+            console_error!("{}", log::failed_archive(&error));
+        }
+    }
+}
+
+/// What is wrong where `keep_days.creations` has nowhere to put them.
+pub(super) const NO_BUCKET: &str =
+    "`keep_days.creations` needs the binding `ARCHIVE`: expected one in `[[r2_buckets]]`";
+
+/// What is known here of a creation that is archived: the answer of `GET /api/creations/{id}`.
+#[derive(Clone, Debug, Serialize)]
+pub struct ArchivedExplanation {
+    now: u64,
+    id: String,
+    user_id: String,
+    /// Where the rest is, in words.
+    pub message: String,
+    archived: ArchivePlace,
+    ledger: Vec<LedgerRow>,
+}
+
+/// What became of a creation that is not here.
+pub(super) enum Absent {
+    /// It is archived.
+    Archived(Box<ArchivedExplanation>),
+    /// There is none, as far as the ledger knows; what to say of it.
+    Unknown(String),
+}
+
+/// What became of a creation that is not here. `ledger` is what the ledger has of it.
+pub(super) async fn find(
+    database: &D1,
+    now: Timestamp,
+    id: &str,
+    ledger: Vec<Row>,
+) -> Result<Absent, DatabaseError> {
+    let mut results = database.run(&[store::archived(id, time_of(id))]).await?;
+    let place = store::place_of(results.pop().unwrap_or_default())?;
+    let nothing = format!("there is no creation `{id}`");
+    let Some(place) = place else { return Ok(Absent::Unknown(nothing)) };
+    Ok(match place.user_id.clone() {
+        Some(user_id) => Absent::Archived(Box::new(ArchivedExplanation {
+            now: now.as_millis(),
+            id: id.to_owned(),
+            user_id,
+            message: message(&place),
+            archived: place,
+            ledger: store::typed_rows(ledger)?,
+        })),
+        None if place.objects.is_empty() => Absent::Unknown(nothing),
+        // One that cost nothing has left no trace but the time in its id.
+        None => Absent::Unknown(format!("{nothing}: if there was, it is archived under `{}`", place.prefix)),
+    })
+}
+
+fn message(place: &ArchivePlace) -> String {
+    match place.objects.as_slice() {
+        [] => format!("It is archived, under `{}`.", place.prefix),
+        [object] => format!("It is archived, in `{object}`."),
+        objects => format!("It is archived, in one of {} objects under `{}`.", objects.len(), place.prefix),
+    }
+}
+
+/// The time in an id of ours: a UUID of version 7 or 8 begins with it.
+fn time_of(id: &str) -> Option<Timestamp> {
+    let id = uuid::Uuid::try_parse(id).ok()?;
+    let dated = matches!(id.get_version_num(), 7 | 8);
+    let millis = i64::try_from(id.as_u128() >> 80).ok().filter(|_| dated)?;
+    Timestamp::from_millis(millis)
+}
+
+/// What of a user's is archived, at the end of a list.
+#[derive(Clone, Debug, Serialize)]
+pub struct ArchivedView {
+    #[serde(flatten)]
+    archived: ArchivedOfUser,
+    /// The same in words.
+    pub message: String,
+}
+
+impl ArchivedView {
+    pub(super) fn new(archived: ArchivedOfUser) -> Self {
+        let day = archived.last_created_at.map(super::pages::date);
+        let until = day.map(|day| format!(", the newest from {day}")).unwrap_or_default();
+        let message = match archived.creations {
+            1 => format!("1 older draft is archived{until}."),
+            count => format!("{count} older drafts are archived{until}."),
+        };
+        ArchivedView { archived, message }
+    }
+}

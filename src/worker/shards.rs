@@ -1,0 +1,105 @@
+//! Where a creation is, of several databases.
+
+use std::cell::RefCell;
+
+use super::app::Context;
+use super::archive::{self, Absent, ArchivedExplanation};
+use super::explanation::Explanation;
+use super::problem::Problem;
+use crate::rules::Bucket;
+use crate::service::shards::{Shard, run_each};
+use crate::store::{self, D1, Database as _, DatabaseError};
+
+/// Asks the database that has a creation: that of its owner, or of the bucket that its id carries; and if it is not there, or the id
+/// carries none, the one that knows it. `ask` gives `None` where it is not.
+pub(super) async fn find<T>(
+    context: &Context,
+    id: &str,
+    user_id: Option<&str>,
+    ask: impl AsyncFn(usize, &D1) -> Result<Option<T>, Problem>,
+) -> Result<Option<T>, Problem> {
+    let shards = context.shards();
+    let of = |bucket| Some(context.config.shards.of(bucket));
+    let first = match user_id {
+        _ if shards.len() == 1 => Some(0),
+        Some(user_id) => of(Bucket::of_user(user_id)),
+        None => Bucket::of_id(id).and_then(of),
+    };
+    if let Some((at, shard)) = first.and_then(|at| Some((at, shards.get(at)?))) {
+        let found = ask(at, shard.database).await?;
+        if found.is_some() || user_id.is_some() || shards.len() == 1 {
+            return Ok(found);
+        }
+    }
+    match place(&shards, id).await? {
+        Some((at, shard)) => ask(at, shard.database).await,
+        None => Ok(None),
+    }
+}
+
+/// The database that knows a creation.
+async fn place<'a>(shards: &[Shard<'a, D1>], id: &str) -> Result<Option<(usize, Shard<'a, D1>)>, Problem> {
+    let owners = run_each(shards, &[store::owner(id)]).await;
+    let mut known = Vec::new();
+    let mut silent: Option<DatabaseError> = None;
+    for ((at, shard), owner) in shards.iter().enumerate().zip(owners) {
+        match owner {
+            Ok(rows) if rows.first().is_some_and(|rows| !rows.is_empty()) => known.push((at, *shard)),
+            Ok(_) => {}
+            Err(error) => silent = Some(error),
+        }
+    }
+    match (known.as_slice(), silent) {
+        // It may be where no answer came from.
+        ([], Some(error)) => Err(error.into()),
+        ([], None) => Ok(None),
+        ([only], _) => Ok(Some(*only)),
+        _ => Err(Problem::bad_request(format!(
+            "`{id}` is an id of several users: expected `user_id` in the query"
+        ))),
+    }
+}
+
+/// What is known of a creation.
+pub(super) enum Known {
+    /// All about it.
+    Here(Box<Explanation>),
+    /// That it is archived.
+    Archived(Box<ArchivedExplanation>),
+}
+
+/// All about one creation, wherever it is.
+pub(super) async fn explanation(
+    context: &Context,
+    id: &str,
+    user_id: Option<&str>,
+) -> Result<Known, Problem> {
+    let unknown = RefCell::new(format!("there is no creation `{id}`"));
+    let ask = async |_: usize, database: &D1| -> Result<Option<Known>, Problem> {
+        let results = database.run(&store::explain(id)).await?;
+        let ledger = results.get(1).cloned().unwrap_or_default();
+        if let Some(explanation) = Explanation::read(results, context.now, &context.config.policy)? {
+            return Ok(Some(Known::Here(Box::new(explanation))));
+        }
+        Ok(match archive::find(database, context.now, id, ledger).await? {
+            Absent::Archived(explanation) => Some(Known::Archived(explanation)),
+            Absent::Unknown(message) => {
+                unknown.replace(message);
+                None
+            }
+        })
+    };
+    if let Some(known) = find(context, id, user_id, &ask).await? {
+        return Ok(known);
+    }
+    // What is archived is not among the creations, by which an id that an app chose is found.
+    let shards = context.shards();
+    if shards.len() > 1 && user_id.is_none() {
+        for (at, shard) in shards.iter().enumerate() {
+            if let Some(known) = ask(at, shard.database).await? {
+                return Ok(known);
+            }
+        }
+    }
+    Err(Problem::not_found(unknown.take()))
+}

@@ -1,0 +1,301 @@
+// Several databases: where a user's creations are, a sweep of all of them, and one that is gone or does not answer.
+
+import assert from "node:assert/strict";
+import { afterEach, beforeEach, test } from "node:test";
+import { bucketOf } from "../../pkg/dist/esm/shards.js";
+import { CLEANUP_TOKEN, HOUR, MINUTE, NOW, start } from "./harness.mjs";
+
+const SHARDS = 4;
+let world;
+beforeEach(async () => {
+  world = await start({ shards: SHARDS, config: { circuit_breaker: "off" } });
+});
+afterEach(() => world.stop());
+
+const shardOf = (user) => Math.floor((bucketOf(user) * SHARDS) / 4_096);
+/** A user of each shard, by number. */
+const userOf = (shard, number = 0) => {
+  for (let at = 0; ; at += 1) {
+    const user = `user-${at}`;
+    if (shardOf(user) === shard && (number -= 1) < 0) return user;
+  }
+};
+const USERS = Array.from({ length: SHARDS }, (_, shard) => userOf(shard));
+const grant = (at, user, tokens) =>
+  world.databases[at].prepare("INSERT INTO stale_drafts_ledger (entry_key, user_id, type, tokens, created_at) VALUES ('grant:' || ?1, ?1, 'grant', ?2, 0)").bind(user, tokens).run();
+const create = (user, kind = "image") => world.report("", { user_id: user, kind, prompt: "a fox", tokens: 10 });
+const rows = async (at, sql) => (await world.databases[at].prepare(sql).all()).results;
+const column = async (sql) => Promise.all(world.databases.map(async (database) => Object.values(await database.prepare(sql).first())[0]));
+/** One creation of each shard's user, `age` old. */
+async function oneEach(age = 2 * HOUR) {
+  const ids = [];
+  for (const [at, user] of USERS.entries()) {
+    await grant(at, user, 100);
+    await world.order({ now: NOW - age });
+    const created = await create(user);
+    assert.equal(created.http, 201, JSON.stringify(created));
+    ids.push(created.id);
+  }
+  await world.order({ now: NOW });
+  return ids;
+}
+
+test("all that is a user's is in one database, and an id of ours says in which", async () => {
+  const ids = await oneEach(0);
+  for (const [at, id] of ids.entries()) {
+    assert.equal(Number.parseInt(id.slice(15, 18), 16), bucketOf(USERS[at]));
+    assert.equal(id[14], "8");
+    assert.deepEqual(await rows(at, "SELECT id, user_id FROM stale_drafts_creations"), [{ id, user_id: USERS[at] }]);
+    // A report asks no other database.
+    await world.order({});
+    const started = await world.report(`/${id}/start`, { worker: "w" });
+    assert.equal(started.http, 200);
+    assert.deepEqual(Object.keys(await world.queriesOf()), [`DB_${at}`]);
+    const completed = await world.report(`/${id}/complete`, { fence: started.fence, result_url: "https://files.example/fox.png" });
+    assert.equal(completed.http, 200);
+    const list = await (await world.as(USERS[at], "/api/drafts")).json();
+    assert.deepEqual([list.balance, list.drafts.map((draft) => draft.id)], [90, [id]]);
+  }
+});
+
+test("a creation that is asked for twice is made once", async () => {
+  await grant(1, USERS[1], 100);
+  const body = { user_id: USERS[1], kind: "image", prompt: "a fox", tokens: 10 };
+  const [one, two] = [await world.report("", body, { "Idempotency-Key": "order-7" }), await world.report("", body, { "Idempotency-Key": "order-7" })];
+  assert.deepEqual([one.http, one.id], [201, two.id]);
+  assert.equal(Number.parseInt(one.id.slice(15, 18), 16), bucketOf(USERS[1]));
+  assert.deepEqual(await column("SELECT count(*) FROM stale_drafts_creations"), [0, 1, 0, 0]);
+});
+
+test("an id that an app chose is found, and one of two users needs its owner", async () => {
+  const insert = (at, id, user) => world.databases[at].prepare("INSERT INTO stale_drafts_creations (id, user_id, kind, prompt, status, tokens, created_at) VALUES (?, ?, 'image', 'a fox', 'pending', 0, ?)").bind(id, user, NOW).run();
+  await insert(2, "fox", USERS[2]);
+  assert.equal((await world.report("/fox/start", { worker: "w" })).http, 200);
+  assert.equal((await world.ask("/api/creations/fox")).user_id, USERS[2]);
+  // A UUID of version 8 that the app has made itself.
+  await insert(3, "019acf1e-7a00-8000-9c3d-2f1e0a9b8c7d", USERS[3]);
+  assert.equal((await world.report("/019acf1e-7a00-8000-9c3d-2f1e0a9b8c7d/start", { worker: "w" })).http, 200);
+  await insert(0, "twin", USERS[0]);
+  await insert(1, "twin", USERS[1]);
+  const refused = await world.report("/twin/start", { worker: "w" });
+  assert.deepEqual([refused.http, refused.error], [400, "`twin` is an id of several users: expected `user_id` in the query"]);
+  assert.equal((await world.report(`/twin/start?user_id=${USERS[1]}`, { worker: "w" })).http, 200);
+  assert.deepEqual(await column("SELECT count(*) FROM stale_drafts_creations WHERE status = 'processing'"), [0, 1, 1, 1]);
+  assert.equal((await world.report("/nobody/start", { worker: "w" })).http, 404);
+  // What does not answer may have it.
+  await world.order({ dead: ["DB_3"] });
+  assert.equal((await world.report("/nobody/start", { worker: "w" })).http, 503);
+});
+
+test("cron sweeps all of them, as one sweep with a row in each", async () => {
+  const ids = await oneEach();
+  assert.equal(await world.cron(), "ok");
+  assert.deepEqual(await column("SELECT count(*) FROM stale_drafts_creations WHERE status = 'failed'"), [1, 1, 1, 1]);
+  assert.deepEqual(await column("SELECT sum(tokens) FROM stale_drafts_balances"), [100, 100, 100, 100]);
+  const { sweeps } = await world.ask("/api/sweeps");
+  assert.deepEqual(sweeps.map(({ shard, failed, refunded_tokens, source }) => ({ shard, failed, refunded_tokens, source })), USERS.map((_, at) => ({ shard: `DB_${at}`, failed: 1, refunded_tokens: 10, source: "cron" })));
+  assert.equal(new Set(sweeps.map(({ id }) => id)).size, 1);
+  const explained = await world.ask(`/api/creations/${ids[2]}`);
+  assert.deepEqual([explained.creation.status, explained.sweeps.map(({ id }) => id)], ["failed", [sweeps[0].id]]);
+  // Nothing is left to do.
+  const again = await (await world.cleanup()).json();
+  assert.deepEqual([again.marked_as_failed, again.shards.map(({ shard, marked_as_failed, error }) => [shard, marked_as_failed, error])], [0, USERS.map((_, at) => [`DB_${at}`, 0, null])]);
+});
+
+test("a page sweeps its owner's database only", async () => {
+  await oneEach();
+  await world.order({});
+  const list = await (await world.as(USERS[2], "/api/drafts")).json();
+  assert.deepEqual([list.marked_as_failed, list.balance], [1, 100]);
+  assert.deepEqual(await column("SELECT count(*) FROM stale_drafts_creations WHERE status = 'failed'"), [0, 0, 1, 0]);
+});
+
+test("the questions of operators are answered over all of them", async () => {
+  await oneEach();
+  const { counts } = await world.ask("/api/counts");
+  assert.deepEqual(counts.map(({ status, kind, creations, tokens }) => ({ status, kind, creations, tokens })), [{ status: "pending", kind: "image", creations: 4, tokens: 40 }]);
+  await world.cron();
+  const metrics = await (await world.fetch("/metrics", { headers: { Authorization: `Bearer ${CLEANUP_TOKEN}` } })).text();
+  assert.match(metrics, /stale_drafts_swept_creations_total\{outcome="failed",kind="image",stuck_status="pending",rule="[^"]*"\} 4\n/);
+  assert.match(metrics, /stale_drafts_refunded_tokens_total\{[^}]*\} 40\n/);
+  assert.equal((await world.ask("/readyz")).ready, true);
+  assert.equal((await world.ask("/api/doctor")).healthy, true);
+  // A page of sweeps ends with a whole one.
+  await world.order({ now: NOW + MINUTE });
+  await world.cron();
+  const first = await world.ask("/api/sweeps?limit=2");
+  assert.equal(first.sweeps.length, SHARDS);
+  const second = await world.ask(`/api/sweeps?limit=2&cursor=${first.next_cursor}`);
+  assert.deepEqual([second.sweeps.map(({ shard }) => shard), second.next_cursor === null || second.next_cursor === second.sweeps[0].id], [["DB_0", "DB_1", "DB_2", "DB_3"], true]);
+  assert.notEqual(second.sweeps[0].id, first.sweeps[0].id);
+});
+
+for (const how of ["dead", "silent"]) {
+  test(`a database that is ${how} keeps nothing from the others, and is named`, async () => {
+    await oneEach();
+    assert.equal((await world.ask("/readyz")).checks.schema, "ok");
+    await world.order({ [how]: ["DB_1"] });
+    assert.equal(await world.cron(), "exception");
+    await world.logged(/`DB_1`.*"sweep_failed"/);
+    await world.order({});
+    assert.deepEqual(await column("SELECT count(*) FROM stale_drafts_creations WHERE status = 'failed'"), [1, 0, 1, 1]);
+    const firing = await rows(0, "SELECT code, evidence FROM stale_drafts_alerts WHERE resolved_at IS NULL");
+    assert.deepEqual(firing.map(({ code }) => code), ["database_unreachable"]);
+    assert.match(firing[0].evidence, how === "dead" ? /^`DB_1` does not answer: .*DB_1 is gone$/ : /^`DB_1` does not answer: it did not answer within 10 s$/);
+    await world.order({ [how]: ["DB_1"] });
+    const { ready, checks } = await world.ask("/readyz");
+    assert.deepEqual([ready, checks.schema], [false, "`DB_1`: the database does not answer right now: the log says why"]);
+    const { healthy, findings } = await world.ask("/api/doctor");
+    assert.deepEqual([healthy, findings[0].code], [false, "database_unreachable"]);
+    // Its users wait, the others don't.
+    assert.equal((await create(USERS[1])).http, 503);
+    assert.equal((await create(USERS[0])).http, 201);
+    await world.order({ now: NOW + MINUTE });
+    assert.equal(await world.cron(), "ok");
+    assert.deepEqual(await column("SELECT count(*) FROM stale_drafts_creations WHERE status = 'failed'"), [1, 1, 1, 1]);
+    assert.deepEqual(await rows(0, "SELECT code FROM stale_drafts_alerts WHERE resolved_at IS NULL"), []);
+  });
+}
+
+test("a plan is carried out database by database, and what was not reached is said", async () => {
+  const ids = await oneEach();
+  const plan = await (await world.cleanup("?dry_run=true")).json();
+  assert.deepEqual(plan.creations.map(({ id }) => id).sort(), [...ids].sort());
+  // One of them starts meanwhile, and one database goes away.
+  assert.equal((await world.report(`/${ids[0]}/start`, { worker: "w" })).http, 200);
+  await world.order({ dead: ["DB_1"] });
+  const applied = await (await world.cleanup("", CLEANUP_TOKEN, JSON.stringify(plan))).json();
+  assert.deepEqual([applied.marked_as_failed, applied.skipped.map(({ id, reason }) => [id, reason])], [2, [[ids[0], "started"]]]);
+  const [failed] = applied.shards.filter(({ error }) => error !== null);
+  assert.deepEqual([failed.shard, failed.marked_as_failed], ["DB_1", 0]);
+  await world.order({});
+  const again = await (await world.cleanup("", CLEANUP_TOKEN, JSON.stringify({ ...plan, creations: [...plan.creations, { ...plan.creations[0], id: "gone" }] }))).json();
+  assert.equal(again.marked_as_failed, 1);
+  assert.deepEqual(again.skipped.map(({ id, reason }) => [id, reason]).sort(), [[ids[0], "started"], [ids[2], "settled"], [ids[3], "settled"], ["gone", "gone"]].sort());
+});
+
+test("a limit counts over all of them", async () => {
+  await oneEach();
+  const preview = await (await world.cleanup("?dry_run=true&limit=3")).json();
+  assert.deepEqual([preview.creations.length, preview.more], [3, true]);
+  const swept = await (await world.cleanup("?limit=3")).json();
+  assert.deepEqual([swept.marked_as_failed, swept.more], [3, true]);
+  assert.deepEqual(await column("SELECT count(*) FROM stale_drafts_creations WHERE status = 'failed'"), [1, 1, 1, 0]);
+});
+
+/** The same with another configuration. */
+const restart = async (options) => {
+  await world.stop();
+  world = await start({ shards: SHARDS, ...options, config: { circuit_breaker: "off", ...options.config } });
+};
+
+test("the circuit breaker judges them together, and each by itself", async () => {
+  await restart({ config: { circuit_breaker: { creations: 1_000, percent: 50, at_least: 4 } } });
+  await oneEach();
+  // One of each is nothing by itself; together all that are active are stale.
+  assert.equal(await world.cron(), "exception");
+  await world.logged(/the circuit breaker is open: 4 of 4 active creations are stale at once/);
+  assert.deepEqual(await column("SELECT count(*) FROM stale_drafts_creations WHERE status = 'failed'"), [0, 0, 0, 0]);
+  assert.deepEqual(await column("SELECT name FROM stale_drafts_controls"), Array(4).fill("circuit_breaker"));
+  // Where others are generated too, it is less than half of them.
+  for (let count = 0; count < 5; count += 1) assert.equal((await create(USERS[0])).http, 201);
+  assert.equal(await world.cron(), "ok");
+  assert.deepEqual(await column("SELECT count(*) FROM stale_drafts_creations WHERE status = 'failed'"), [1, 1, 1, 1]);
+  assert.deepEqual(await column("SELECT count(*) FROM stale_drafts_controls"), [0, 0, 0, 0]);
+  // Many on one are abnormal there, and the others go on.
+  await world.order({ now: NOW - 2 * HOUR });
+  for (let count = 0; count < 5; count += 1) assert.equal((await create(USERS[1])).http, 201);
+  assert.equal((await create(USERS[2])).http, 201);
+  await world.order({ now: NOW + MINUTE });
+  for (let count = 0; count < 7; count += 1) assert.equal((await create(USERS[3])).http, 201);
+  assert.equal(await world.cron(), "exception");
+  assert.deepEqual(await column("SELECT count(*) FROM stale_drafts_creations WHERE status = 'failed'"), [1, 1, 2, 1]);
+  assert.deepEqual(await column("SELECT count(*) FROM stale_drafts_controls"), [0, 1, 0, 0]);
+});
+
+test("an operator pauses all of them", async () => {
+  await oneEach();
+  const headers = { Authorization: `Bearer ${CLEANUP_TOKEN}` };
+  const page = await (await world.fetch("/dashboard", { headers })).text();
+  const [, csrf] = page.match(/name="csrf" value="([^"]+)"/);
+  const body = new URLSearchParams({ csrf });
+  const form = { method: "POST", body, headers: { ...headers, "Content-Type": "application/x-www-form-urlencoded" } };
+  assert.equal((await world.fetch("/dashboard/pause", form)).status, 303);
+  assert.deepEqual(await column("SELECT name FROM stale_drafts_controls"), Array(4).fill("paused"));
+  assert.equal((await world.cleanup()).status, 409);
+  assert.equal((await world.fetch("/dashboard/resume", form)).status, 303);
+  assert.equal((await (await world.cleanup()).json()).marked_as_failed, 4);
+});
+
+test("a database that was not swept is handed over to the queue, which tries it until it is", async () => {
+  await restart({ queues: ["SWEEPS"], config: {} });
+  await oneEach();
+  await world.order({ dead: ["DB_2"] });
+  assert.equal(await world.cron(), "ok");
+  await world.order({});
+  for (let tries = 0; tries < 500 && (await column("SELECT count(*) FROM stale_drafts_creations WHERE status = 'failed'"))[2] === 0; tries += 1) await new Promise((done) => setTimeout(done, 20));
+  assert.deepEqual(await column("SELECT count(*) FROM stale_drafts_creations WHERE status = 'failed'"), [1, 1, 1, 1]);
+  assert.deepEqual(await column("SELECT sum(tokens) FROM stale_drafts_balances"), [100, 100, 100, 100]);
+});
+
+test("where one invocation can't sweep them all, each is a message", async () => {
+  await restart({ queues: ["SWEEPS"], config: { queries_per_run: 50 } });
+  await oneEach();
+  await world.order({});
+  assert.equal(await world.cron(), "ok");
+  for (let tries = 0; tries < 500 && (await column("SELECT count(*) FROM stale_drafts_creations WHERE status = 'failed'")).includes(0); tries += 1) await new Promise((done) => setTimeout(done, 20));
+  assert.deepEqual(await column("SELECT count(*) FROM stale_drafts_creations WHERE status = 'failed'"), [1, 1, 1, 1]);
+});
+
+test("without a queue they take turns there", async () => {
+  await restart({ config: { queries_per_run: 50 } });
+  await oneEach();
+  for (let minute = 0; minute < 2; minute += 1) {
+    await world.order({ now: NOW + minute * MINUTE });
+    assert.equal(await world.cron(), "ok");
+  }
+  assert.deepEqual(await column("SELECT count(*) FROM stale_drafts_creations WHERE status = 'failed'"), [1, 1, 1, 1]);
+});
+
+test("buckets that are missing or given twice are refused", async () => {
+  const ready = async (shards) => {
+    await world.stop();
+    world = await start({ shards: 2, config: { shards } });
+    const { checks } = await world.ask("/readyz");
+    return checks.configuration === "ok" ? checks.schema : checks.configuration;
+  };
+  const shard = (at, buckets) => ({ binding: `DB_${at}`, buckets });
+  assert.equal(await ready([shard(0, "0-2047,4000-4095"), shard(1, "2048-3999")]), "ok");
+  assert.equal(await ready([shard(0, "0-4095"), shard(1, "")]), "ok");
+  assert.equal(await ready([shard(0, "0-2047"), shard(1, "2049-4095")]), "`shards` give bucket 2048 to none: expected each bucket from 0 to 4095 in exactly one");
+  assert.equal(await ready([shard(0, "0-2047"), shard(1, "2047-4095")]), "`shards` give bucket 2047 to `DB_0` and to `DB_1`: expected each bucket from 0 to 4095 in exactly one");
+  assert.equal(await ready([shard(0, "0-4095"), shard(0, "")]), "`shards[1].binding` is `DB_0` once more: expected a database of its own");
+  assert.match(await ready([shard(0, "0-4096")]), /^`shards\[0\]\.buckets` is `"0-4096"`: expected ranges of buckets from 0 to 4095, such as `0-2047`/);
+  assert.match(await ready([shard(0, "0-4095"), shard(2, "")]), /the database binding `DB_2` is not there/);
+});
+
+test("where there are replicas, lists may be answered by one, and what decides is not", async () => {
+  await restart({ config: { read_replicas: true } });
+  const ids = await oneEach();
+  // The page: its sweep's first question goes to the primary, and after it has written, everything does.
+  await world.order({});
+  await world.as(USERS[0], "/api/drafts");
+  const [first, ...rest] = await world.sessions();
+  assert.deepEqual(first, ["first-primary", 1]);
+  // The monitor looks beside the request, in a session of its own kind.
+  assert.ok(rest.every(([constraint]) => constraint === "first-primary"));
+  // It finds nothing more: the list is no older than what the sweep has seen.
+  await world.order({});
+  const list = await (await world.as(USERS[0], "/api/drafts")).json();
+  assert.deepEqual([list.balance, await world.sessions()], [100, [["first-primary", 1], ["first-primary", 3]]]);
+  await world.order({});
+  assert.equal((await world.ask("/api/counts")).counts.length, 1);
+  assert.deepEqual(await world.sessions(), Array(SHARDS).fill(["first-unconstrained", 1]));
+  // A report is a write.
+  await world.order({});
+  assert.equal((await world.report(`/${ids[1]}/start`, { worker: "w" })).http, 200);
+  assert.deepEqual(await world.sessions(), []);
+  await world.order({ now: NOW });
+  assert.equal(await world.cron(), "ok");
+  assert.deepEqual(await column("SELECT count(*) FROM stale_drafts_creations WHERE status = 'failed'"), [1, 0, 1, 1]);
+});
