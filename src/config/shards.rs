@@ -21,10 +21,12 @@ pub struct Shard {
 
 /// The queries of the monitor for one of several databases, and of a sweep there that finds nothing.
 pub const QUERIES_OF_A_SHARD: usize = 8;
+/// The most that an invocation asks each of several databases without having anything to write there: the dashboard.
+const QUERIES_OF_A_LOOK: usize = 13;
 
 impl Shards {
-    /// The most that there may be.
-    pub const MAX: usize = 125;
+    /// The most that there may be: one invocation looks at them all.
+    pub const MAX: usize = 76;
 
     /// One database for all.
     pub fn one(binding: impl Into<String>) -> Self {
@@ -63,7 +65,7 @@ impl Shards {
 
     /// Whether one invocation may watch them all.
     pub(super) fn fit(&self, queries_per_run: u32) -> Result<(), ConfigError> {
-        let needed = self.0.len().saturating_mul(QUERIES_OF_A_SHARD);
+        let needed = self.0.len().saturating_mul(QUERIES_OF_A_LOOK);
         if self.are_several() && needed > queries_per_run as usize {
             let (len, queries) = (self.0.len(), queries_per_run);
             let message =

@@ -63,6 +63,9 @@ pub struct Bounds {
     pub grace_ms: u64,
 }
 
+/// How long no sweep decides on users who have arrived.
+pub const GRACE_MS: u64 = 15 * 60_000;
+
 impl Default for Bounds {
     /// What D1 allows an invocation, with some left for what is beside it; and strings of half of what it takes.
     fn default() -> Self {
@@ -70,7 +73,7 @@ impl Default for Bounds {
             queries: 900,
             users: 4_000,
             page: PageSize { rows: 1_000, bytes: 1_000_000, slice: 10_000 },
-            grace_ms: 15 * 60_000,
+            grace_ms: GRACE_MS,
         }
     }
 }

@@ -189,7 +189,8 @@ impl DatabaseError {
 
     /// Whether the user's bucket is being moved to another database, or has been: the same request goes through later, or there.
     pub fn is_moving(&self) -> bool {
-        self.message.contains("moving: ")
+        // Of the triggers of the schema, and of no other that says that it is removing something.
+        self.message.starts_with("moving: ") || self.message.contains(" moving: ")
     }
 
     /// Whether a balance would be larger than any may be.

@@ -23,6 +23,8 @@ const HOUR_MS: u64 = 3_600_000;
 const CREATIONS_OF_A_USER: u32 = 500;
 /// So many rows are removed of each table at once.
 const TRIMMED: u32 = 500;
+/// So many users who have arrived are let go at once.
+const SETTLED: u32 = 10_000;
 /// How often old rows are removed.
 const TRIM_EVERY_MS: u32 = 600_000;
 /// What was set aside is said to be so until a sweep has tried it again, which takes no longer than this.
@@ -159,6 +161,10 @@ const TRIM_ALERTS: &str = "WITH RECURSIVE codes (code) AS MATERIALIZED (
      DELETE FROM stale_drafts_alerts WHERE (code, since) IN (
        SELECT a.code, a.since FROM codes CROSS JOIN stale_drafts_alerts AS a ON a.code = codes.code AND a.since < ?1
        WHERE a.resolved_at < ?1 LIMIT ?2)";
+
+const SETTLE: &str = "DELETE FROM stale_drafts_moving_users WHERE user_id IN (
+       SELECT u.user_id FROM stale_drafts_moves AS m CROSS JOIN stale_drafts_moving_users AS u INDEXED BY stale_drafts_moving_users_of_move
+       ON u.move_id = m.id WHERE m.role = 'target' AND m.state = 'open' AND m.changed_at <= ?1 LIMIT ?2)";
 
 /// Takes the turn to look at `now`, unless somebody has looked within the last `interval_ms`: a row for [`turn`], or none.
 pub fn take_turn(now: Timestamp, interval_ms: u32) -> Statement {
@@ -410,7 +416,9 @@ pub fn audit(id: &str, actor: &str, action: &str, detail: &str, now: Timestamp) 
 
 /// Removes what is older than the instants given, at most 500 rows of each: sweeps, dead letters, roll-ups and alerts. The ledger is
 /// never trimmed.
-pub fn trim(sweeps: Timestamp, events: Timestamp, rollups: Timestamp) -> [Statement; 4] {
+///
+/// Users who have arrived from another database before `arrived` are from now on like any other, whether or not anybody has finished the move.
+pub fn trim(sweeps: Timestamp, events: Timestamp, rollups: Timestamp, arrived: Timestamp) -> [Statement; 5] {
     // A UUIDv7 begins with its time.
     let millis = sweeps.as_millis();
     let oldest = format!("{:08x}-{:04x}", millis >> 16, millis & 0xffff);
@@ -419,5 +427,6 @@ pub fn trim(sweeps: Timestamp, events: Timestamp, rollups: Timestamp) -> [Statem
         Statement::new(TRIM_EVENTS, [events.into(), TRIMMED.into()]),
         Statement::new(TRIM_ROLLUPS, [rollups.into(), TRIMMED.into()]),
         Statement::new(TRIM_ALERTS, [rollups.into(), TRIMMED.into()]),
+        Statement::new(SETTLE, [arrived.into(), SETTLED.into()]),
     ]
 }

@@ -10,6 +10,8 @@ use crate::service::archive::{self, Archive, Retention};
 use crate::service::shards::Shard;
 use crate::store::{self, ArchivePlace, ArchivedOfUser, D1, Database as _, DatabaseError, LedgerRow, Row};
 
+const MINUTE_MS: u64 = 60_000;
+
 /// The binding of the bucket.
 pub(super) const ARCHIVE: &str = "ARCHIVE";
 /// A run by cron writes at most so many objects: the next one is a minute later.
@@ -43,15 +45,23 @@ pub(super) async fn run(context: &Context) {
         Ok(bucket) => Bucket(bucket),
         Err(_) => return console_error!("{}", log::failed_archive(NO_BUCKET)),
     };
-    let shards = context.shards();
-    let share = QUERIES.checked_div(shards.len() as u64).unwrap_or(QUERIES);
-    let allowed = context.share_of_queries().saturating_sub(QUERIES_LEFT);
-    for Shard { name, database } in shards {
+    let mut shards = context.shards();
+    // Another one is the first each minute: what the first ones need may be all that there is.
+    let minute = usize::try_from(context.now.as_millis() / MINUTE_MS).unwrap_or(0);
+    let first = minute.checked_rem(shards.len()).unwrap_or(0);
+    shards.rotate_left(first);
+    let made =
+        |shards: &[Shard<'_, D1>]| shards.iter().map(|shard| shard.database.cost().queries).sum::<u64>();
+    let before = made(&shards);
+    let allowed = u64::from(context.config.queries_per_run).saturating_sub(QUERIES_LEFT);
+    let allowed = before.saturating_add(QUERIES).min(allowed);
+    for Shard { name, database } in shards.iter().copied() {
+        let left = allowed.saturating_sub(made(&shards));
         let retention = Retention {
             keep_days,
             shard: name,
             max_objects: OBJECTS,
-            max_queries: database.cost().queries.saturating_add(share).min(allowed),
+            max_queries: database.cost().queries.saturating_add(left),
         };
         let (archived, error) = match archive::archive(database, &bucket, retention, context.now).await {
             Ok(None) => continue,

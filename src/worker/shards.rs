@@ -31,33 +31,46 @@ pub(super) async fn find<T>(
             return Ok(found);
         }
     }
-    match place(&shards, id).await? {
+    match place(context, &shards, id).await? {
         Some((at, shard)) => ask(at, shard.database).await,
         None => Ok(None),
     }
 }
 
-/// The database that knows a creation.
-async fn place<'a>(shards: &[Shard<'a, D1>], id: &str) -> Result<Option<(usize, Shard<'a, D1>)>, Problem> {
+/// The database that knows a creation. While its owner is on the way to another, both do: then it is the one that the configuration says.
+async fn place<'a>(
+    context: &Context,
+    shards: &[Shard<'a, D1>],
+    id: &str,
+) -> Result<Option<(usize, Shard<'a, D1>)>, Problem> {
     let owners = run_each(shards, &[store::owner(id)]).await;
-    let mut known = Vec::new();
+    let mut known: Vec<(usize, String)> = Vec::new();
     let mut silent: Option<DatabaseError> = None;
-    for ((at, shard), owner) in shards.iter().enumerate().zip(owners) {
+    for (at, owner) in owners.into_iter().enumerate() {
         match owner {
-            Ok(rows) if rows.first().is_some_and(|rows| !rows.is_empty()) => known.push((at, *shard)),
-            Ok(_) => {}
+            Ok(rows) => {
+                let row = rows.into_iter().flatten().next();
+                let owner = row.and_then(|row| Some(row.get("user_id")?.as_str()?.to_owned()));
+                known.extend(owner.map(|owner| (at, owner)));
+            }
             Err(error) => silent = Some(error),
         }
     }
-    match (known.as_slice(), silent) {
+    let at = match (known.as_slice(), silent) {
         // It may be where no answer came from.
-        ([], Some(error)) => Err(error.into()),
-        ([], None) => Ok(None),
-        ([only], _) => Ok(Some(*only)),
-        _ => Err(Problem::bad_request(format!(
-            "`{id}` is an id of several users: expected `user_id` in the query"
-        ))),
-    }
+        ([], Some(error)) => return Err(error.into()),
+        ([], None) => return Ok(None),
+        ([(at, _)], _) => *at,
+        ([(_, owner), others @ ..], _) if others.iter().all(|(_, other)| other == owner) => {
+            context.shard_of(owner).0
+        }
+        _ => {
+            return Err(Problem::bad_request(format!(
+                "`{id}` is an id of several users: expected `user_id` in the query"
+            )));
+        }
+    };
+    Ok(shards.get(at).map(|shard| (at, *shard)))
 }
 
 /// What is known of a creation.

@@ -11,7 +11,7 @@ use crate::config::QUERIES_OF_A_SHARD;
 use crate::rules::{Planned, Policy, Suspension};
 use crate::service;
 use crate::service::sweep::{MAX_ROWS, ShardOutcome, Source, SweepOutcome, SweepRequest, max_queries};
-use crate::store::Filter;
+use crate::store::{self, Database as _, Filter};
 
 /// What is asked of a sweep; by default everything that is stale by the configuration.
 #[derive(Clone, Copy)]
@@ -104,7 +104,7 @@ pub(super) async fn run(
         notify: courier::destinations(context),
         breaker: context.config.breaker,
         limit: limit.min(MAX_ROWS),
-        max_queries: queries.checked_div(shards.len() as u64).unwrap_or(queries),
+        max_queries: share(queries, shards.len()),
     };
     let swept = service::shards::mark_stale_creations_as_failed(&shards, request, limit_of_all).await;
     let (outcome, error) = match swept {
@@ -137,6 +137,19 @@ pub(super) async fn run(
             Err(Stopped(error))
         }
     }
+}
+
+/// What a sweep needs that finds something: its question, one transaction of both sorts, and its row.
+const LEAST_OF_A_SWEEP: u64 = 8;
+
+/// How many of an invocation's queries a sweep of one of several databases may make: what the monitor needs there is left, and no less than
+/// one transaction.
+fn share(queries: u64, databases: usize) -> u64 {
+    if databases <= 1 {
+        return queries;
+    }
+    let each = queries.checked_div(databases as u64).unwrap_or(0);
+    each.saturating_sub(QUERIES_OF_A_SHARD as u64).max(LEAST_OF_A_SWEEP)
 }
 
 /// The queue whose messages are each a database to sweep.
@@ -175,7 +188,15 @@ pub(super) async fn by_message(context: &Context, name: &str) -> Result<(), Stri
         return Ok(());
     };
     let options = SweepOptions { only: Some(&[at]), ..SweepOptions::new(context, Source::Cron) };
-    run(context, options).await.map(drop).map_err(|Stopped(error)| error)
+    let (_, outcome) = run(context, options).await.map_err(|Stopped(error)| error)?;
+    // Where nothing is stale, a sweep does not ask what suspends it.
+    match shards.get(at).filter(|_| outcome.suspended.is_none()) {
+        Some(shard) => {
+            let closed = shard.database.run(&[store::close_breaker()]).await;
+            closed.map(drop).map_err(|error| error.to_string())
+        }
+        None => Ok(()),
+    }
 }
 
 /// Hands the databases over to the queue, if there is one.

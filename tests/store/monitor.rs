@@ -191,7 +191,7 @@ fn what_is_older_than_its_instant_is_trimmed() {
          FROM (VALUES (0), ({HOUR}), (2 * {HOUR}));
          INSERT INTO stale_drafts_alerts VALUES ('a', 1, 2 * {HOUR} - 1, '', '', '', ''), ('b', 1, 2 * {HOUR}, '', '', '', ''), ('c', 1, NULL, '', '', '', '')"
     ));
-    database.all(&store::trim(now(), at(2), at(2 * HOUR)));
+    database.all(&store::trim(now(), at(2), at(2 * HOUR), now()));
     assert_eq!(database.read("SELECT id FROM stale_drafts_sweeps"), [json!(["018bcfe5-6800-7000"])]);
     assert_eq!(
         database.read("SELECT id FROM stale_drafts_events ORDER BY id"),
@@ -209,7 +209,7 @@ fn at_most_500_rows_are_trimmed_at_once() {
         "WITH RECURSIVE n (n) AS (VALUES (1) UNION ALL SELECT n + 1 FROM n WHERE n < 501)
          INSERT INTO stale_drafts_sweeps (id, source, started_at) SELECT printf('00%03d', n), 'cron', 1 FROM n",
     );
-    database.all(&store::trim(now(), now(), now()));
+    database.all(&store::trim(now(), now(), now(), now()));
     assert_eq!(database.read("SELECT id FROM stale_drafts_sweeps"), [json!(["00501"])]);
 }
 
@@ -398,4 +398,21 @@ fn the_error_of_the_newest_sweep_is_said_unless_it_was_held() {
     assert_eq!(seen("1", "lost"), (None, None, Some(String::from("lost"))));
     let open = Suspension::BreakerOpen { detail: String::from("many") };
     assert_eq!(seen("2", &open.to_string()), (None, Some(now()), None));
+}
+
+#[test]
+fn users_who_have_arrived_are_swept_after_a_while_whoever_finishes_the_move() {
+    let database = database();
+    database.write(
+        "INSERT INTO stale_drafts_moves (id, role, first_bucket, last_bucket, other, state, started_at, changed_at)
+         VALUES ('in', 'target', 0, 9, 'A', 'open', 1, 5), ('out', 'source', 20, 29, 'A', 'moved', 1, 5);
+         INSERT INTO stale_drafts_moving_users (user_id, move_id) VALUES ('anna', 'in'), ('ben', 'out')",
+    );
+    let users = |database: &Sqlite| database.read("SELECT user_id FROM stale_drafts_moving_users");
+    let trim = |arrived| store::trim(at(0), at(0), at(0), at(arrived));
+    database.all(&trim(4));
+    assert_eq!(users(&database), [json!(["anna"]), json!(["ben"])]);
+    // Who has left waits for what is to be trimmed.
+    database.all(&trim(5));
+    assert_eq!(users(&database), [json!(["ben"])]);
 }

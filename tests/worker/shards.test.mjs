@@ -75,12 +75,17 @@ test("an id that an app chose is found, and one of two users needs its owner", a
   // A UUID of version 8 that the app has made itself.
   await insert(3, "019acf1e-7a00-8000-9c3d-2f1e0a9b8c7d", USERS[3]);
   assert.equal((await world.report("/019acf1e-7a00-8000-9c3d-2f1e0a9b8c7d/start", { worker: "w" })).http, 200);
+  // While its owner moves, two databases have it: the configuration says which.
+  await insert(1, "moving", USERS[2]);
+  await insert(2, "moving", USERS[2]);
+  assert.equal((await world.report("/moving/start", { worker: "w" })).http, 200);
+  assert.deepEqual((await rows(2, "SELECT status FROM stale_drafts_creations WHERE id = 'moving'")), [{ status: "processing" }]);
   await insert(0, "twin", USERS[0]);
   await insert(1, "twin", USERS[1]);
   const refused = await world.report("/twin/start", { worker: "w" });
   assert.deepEqual([refused.http, refused.error], [400, "`twin` is an id of several users: expected `user_id` in the query"]);
   assert.equal((await world.report(`/twin/start?user_id=${USERS[1]}`, { worker: "w" })).http, 200);
-  assert.deepEqual(await column("SELECT count(*) FROM stale_drafts_creations WHERE status = 'processing'"), [0, 1, 1, 1]);
+  assert.deepEqual(await column("SELECT count(*) FROM stale_drafts_creations WHERE status = 'processing'"), [0, 1, 2, 1]);
   assert.equal((await world.report("/nobody/start", { worker: "w" })).http, 404);
   // What does not answer may have it.
   await world.order({ dead: ["DB_3"] });
@@ -239,7 +244,7 @@ test("a database that was not swept is handed over to the queue, which tries it 
 });
 
 test("where one invocation can't sweep them all, each is a message", async () => {
-  await restart({ queues: ["SWEEPS"], config: { queries_per_run: 50 } });
+  await restart({ queues: ["SWEEPS"], config: { queries_per_run: 55 } });
   await oneEach();
   await world.order({});
   assert.equal(await world.cron(), "ok");
@@ -248,7 +253,7 @@ test("where one invocation can't sweep them all, each is a message", async () =>
 });
 
 test("without a queue they take turns there", async () => {
-  await restart({ config: { queries_per_run: 50 } });
+  await restart({ config: { queries_per_run: 55 } });
   await oneEach();
   for (let minute = 0; minute < 2; minute += 1) {
     await world.order({ now: NOW + minute * MINUTE });
@@ -298,4 +303,19 @@ test("where there are replicas, lists may be answered by one, and what decides i
   await world.order({ now: NOW });
   assert.equal(await world.cron(), "ok");
   assert.deepEqual(await column("SELECT count(*) FROM stale_drafts_creations WHERE status = 'failed'"), [1, 0, 1, 1]);
+});
+
+test("what ended long ago is archived on every one of sixteen", async () => {
+  await restart({ shards: 16, r2Buckets: ["ARCHIVE"], config: { keep_days: { creations: 1, sweeps: 1 } } });
+  const long = NOW - 3 * 24 * HOUR;
+  for (const [at, database] of world.databases.entries()) {
+    await database.prepare("INSERT INTO stale_drafts_creations (id, user_id, kind, prompt, status, tokens, created_at, started_at, finished_at) SELECT 'c' || value, 'u' || ?1, 'image', 'a fox', 'draft', 0, ?2, ?2, ?2 + 1000 FROM json_each('[1,2,3]')").bind(at, long).run();
+  }
+  const left = () => column("SELECT count(*) FROM stale_drafts_creations");
+  for (let minute = 0; minute < 6 && (await left()).some((count) => count > 0); minute += 1) {
+    await world.order({ now: NOW + minute * MINUTE });
+    assert.equal(await world.cron(), "ok");
+  }
+  assert.deepEqual(await left(), Array(16).fill(0));
+  assert.deepEqual(await column("SELECT sum(creations) FROM stale_drafts_archives"), Array(16).fill(3));
 });

@@ -367,12 +367,14 @@ const SITUATIONS = [
       for (const name of readdirSync(MIGRATIONS).sort().slice(0, applied)) {
         for (const sql of statements(readFileSync(new URL(name, MIGRATIONS)).toString())) await world.database.prepare(sql).run();
       }
-      assert.equal(await world.cron(), "exception");
+      // The last one brings what only lists and the archive ask for.
+      assert.equal(await world.cron(), applied < 5 ? "exception" : "ok");
     },
     ready: ["schema", "sweep"],
     doctor: [503],
     dashboard: [503],
-    alerts: null,
+    // Without the table there are none.
+    alerts: applied < 4 ? null : [],
   })),
 ];
 

@@ -116,6 +116,8 @@ pub(in crate::worker) async fn advance(
     Query(Nothing {}): Query<Nothing>,
     Json(body): Json<MoveBody>,
 ) -> Answer {
+    // It makes as many queries as there may be.
+    app.monitors.set(false);
     let shards = app.shards();
     let named = |name: &Text<100>| {
         let names = || shards.iter().map(|shard| format!("`{}`", shard.name)).collect::<Vec<_>>().join(", ");
