@@ -609,7 +609,7 @@ class ShardFullness(TypedDict):
     used_percent: int | None
     # From 70 % on.
     nearly_full: bool
-    # No more than so many.
+    # An upper bound of its creations.
     creations: int | None
     # Counted up to 100,000.
     active: int | None
