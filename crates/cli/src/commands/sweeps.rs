@@ -57,7 +57,7 @@ fn line(row: &Value) -> Line {
             text(row, "refunded_tokens"),
             took,
         ],
-        notes: vec![shard, plan, error, more.to_owned()],
+        notes: vec![plan, error, more.to_owned(), shard],
     }
 }
 
