@@ -21,7 +21,7 @@ const moves = (user) => bucketOf(user) >= 2_048;
 const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
 
 const move = async (world, goal, more = {}) => {
-  const body = JSON.stringify({ from: "DB_0", to: "DB_1", buckets: "2048-4095", goal, ...more });
+  const body = JSON.stringify({ source: "DB_0", target: "DB_1", buckets: "2048-4095", goal, ...more });
   const response = await world.fetch("/api/shards/moves", { method: "POST", body, headers: { Authorization: `Bearer ${CLEANUP_TOKEN}` } });
   return { http: response.status, retry: response.headers.get("Retry-After"), ...(await response.json()) };
 };
@@ -81,8 +81,8 @@ test("half of the buckets move, under load, and no token is lost or doubled", { 
   // What is not under way can't be ended, and a foreign bucket does not move.
   assert.equal((await move(world, "done")).http, 409);
   assert.equal((await move(world, "cancelled")).http, 404);
-  assert.equal((await move(world, "moved", { from: "DB_1", to: "DB_0" })).http, 409);
-  assert.match((await move(world, "moved", { to: "DB_2" })).error, /^there is no shard `DB_2`: expected `DB_0`, `DB_1`$/);
+  assert.equal((await move(world, "moved", { source: "DB_1", target: "DB_0" })).http, 409);
+  assert.match((await move(world, "moved", { target: "DB_2" })).error, /^there is no shard `DB_2`: expected `DB_0`, `DB_1`$/);
 
   // Begun, given up, and begun again; two movers at once; a database that goes away.
   const [begun, ended] = [await move(world, "moved"), []];

@@ -537,9 +537,9 @@ class MoveProgress(TypedDict):
 
 class _NewMoveRequired(TypedDict):
     # The binding of the database that they leave.
-    from: str
+    source: str
     # The binding of the one that takes them.
-    to: str
+    target: str
     # A range from 0 to 4095, such as `2048-4095`.
     buckets: str
 

@@ -75,8 +75,8 @@ fn buckets(shard: &Configured) -> String {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MoveBody {
-    from: Text<100>,
-    to: Text<100>,
+    source: Text<100>,
+    target: Text<100>,
     buckets: BucketRange,
     #[serde(default)]
     goal: GoalWord,
@@ -125,10 +125,10 @@ pub(in crate::worker) async fn advance(
             || Problem::bad_request(format!("there is no shard `{}`: expected {}", name.as_str(), names()));
         shards.iter().find(|shard| shard.name == name.as_str()).copied().ok_or_else(unknown)
     };
-    let (source, target) = (named(&body.from)?, named(&body.to)?);
+    let (source, target) = (named(&body.source)?, named(&body.target)?);
     if source.name == target.name {
         return Err(Problem::bad_request(format!(
-            "`from` and `to` are both `{}`: expected two shards",
+            "`source` and `target` are both `{}`: expected two shards",
             source.name
         )));
     }

@@ -18,7 +18,7 @@ pub fn run(api: &Api, command: Option<&Shards>, json: bool) -> Result<Code, Erro
 /// Takes a move on until it is where it is to be. Whoever stops it, the same command goes on.
 fn advance(api: &Api, buckets: &Buckets, goal: &str, json: bool) -> Result<Code, Error> {
     let Buckets { from, to, buckets } = buckets;
-    let body = json!({ "from": from, "to": to, "buckets": buckets, "goal": goal });
+    let body = json!({ "source": from, "target": to, "buckets": buckets, "goal": goal });
     let mut state = String::new();
     loop {
         let answer = api.post("/api/shards/moves", &body)?;
