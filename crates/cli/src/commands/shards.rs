@@ -38,10 +38,8 @@ fn advance(api: &Api, buckets: &Buckets, goal: &str, json: bool) -> Result<Code,
         }
         if waits {
             // The reports that were refused meanwhile come first.
-            note(format!(
-                "No sweep decides on these users until {}: run it again then, to end that.",
-                time(&answer, "waits_until")
-            ));
+            let until = time(&answer, "waits_until");
+            note(format!("{to} has them. No sweep decides on these users until {until}; cron ends that."));
         } else if goal == "moved" {
             note(format!(
                 "{} users with {} creations are in {to}, and wait. Now give the buckets {buckets} to {to} in the configuration, deploy it, and: mark-stale-drafts shards finish --from {from} --to {to} --buckets {buckets}",
