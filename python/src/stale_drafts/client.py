@@ -62,29 +62,32 @@ class StaleDrafts:
         body = {"user_id": user_id, "kind": kind, "prompt": prompt, "tokens": tokens}
         return cast(types.Created, self._post("/api/creations", body, headers=_key(key or str(uuid.uuid4()))))
 
-    def start(self, creation_id: str, worker: str) -> types.Started:
+    def start(self, creation_id: str, worker: str, *, user_id: str | None = None) -> types.Started:
         """Starts an attempt. Returns the creation; the later reports carry its `fence`.
 
-        `worker` names this run: the same name gets the same answer again, another one raises `Conflict`.
+        `worker` names this run: the same name gets the same answer again, another one raises `Conflict`. `user_id` is the owner, here
+        and in the reports below: where there are several databases, it spares a look for an id that your app has chosen.
         """
-        return cast(types.Started, self._post(f"{_creation(creation_id)}/start", {"worker": worker}))
+        return cast(types.Started, self._post(_report(creation_id, "start", user_id), {"worker": worker}))
 
     def heartbeat(
-        self, creation_id: str, fence: str, progress: int | None = None, *, patience: float | None = 0
+        self, creation_id: str, fence: str, progress: int | None = None, *, patience: float | None = 0, user_id: str | None = None
     ) -> types.HeartbeatNoted:
         """Reports that the worker is alive, and its progress in percent. Raises `Conflict` if the attempt has ended.
 
         It is sent once, for the next one makes up for a lost one; with a `patience`, it is repeated for that long.
         """
         body = {"fence": fence} if progress is None else {"fence": fence, "progress": progress}
-        return cast(types.HeartbeatNoted, self._post(f"{_creation(creation_id)}/heartbeat", body, patience=patience))
+        return cast(types.HeartbeatNoted, self._post(_report(creation_id, "heartbeat", user_id), body, patience=patience))
 
-    def complete(self, creation_id: str, fence: str, result_url: str) -> types.Completed:
+    def complete(self, creation_id: str, fence: str, result_url: str, *, user_id: str | None = None) -> types.Completed:
         """Reports the result. If it is late, raises `Conflict`, whose `kept` says whether the result was kept."""
         body = {"fence": fence, "result_url": result_url}
-        return cast(types.Completed, self._post(f"{_creation(creation_id)}/complete", body))
+        return cast(types.Completed, self._post(_report(creation_id, "complete", user_id), body))
 
-    def fail(self, creation_id: str, fence: str | None, error_code: str, error: object) -> types.Failed:
+    def fail(
+        self, creation_id: str, fence: str | None, error_code: str, error: object, *, user_id: str | None = None
+    ) -> types.Failed:
         """Reports a failure, which refunds the owner. `fence` is None if no worker has started.
 
         Whatever `error` is, it is reported: a long text is cut to 20,000 characters.
@@ -92,7 +95,7 @@ class StaleDrafts:
         body: dict[str, object] = {"error_code": cut(error_code, MAX_CODE), "error": cut(error, MAX_TEXT)}
         if fence is not None:
             body["fence"] = fence
-        return cast(types.Failed, self._post(f"{_creation(creation_id)}/fail", body))
+        return cast(types.Failed, self._post(_report(creation_id, "fail", user_id), body))
 
     def policy(self) -> types.Policy:
         """What creations are judged by, and `max_run_ms`: how long an attempt may take at the longest, None for no limit."""
@@ -144,13 +147,13 @@ class StaleDrafts:
         asked = query({"user_id": user_id, "status": status, "limit": limit, "cursor": cursor})
         return cast(types.Creations, self._get("/api/creations", asked))
 
-    def explain(self, creation_id: str) -> types.Explained:
+    def explain(self, creation_id: str, *, user_id: str | None = None) -> types.Explained:
         """All about one creation: its ledger, its attempts, its sweeps. Of one that is archived, its ledger and where the rest is."""
-        return cast(types.Explained, self._get(_creation(creation_id)))
+        return cast(types.Explained, self._get(_creation(creation_id), query({"user_id": user_id})))
 
-    def restore(self, creation_id: str) -> types.Restored:
+    def restore(self, creation_id: str, *, user_id: str | None = None) -> types.Restored:
         """Makes a draft of a result that came too late, and charges its owner again. Raises `InsufficientTokens`."""
-        return cast(types.Restored, self._post(f"{_creation(creation_id)}/restore"))
+        return cast(types.Restored, self._post(_report(creation_id, "restore", user_id)))
 
     def grant(self, *, user_id: str, tokens: int, key: str) -> types.Granted:
         """Grants tokens to a user. The same `key` grants once, however often it is sent: give the id of the payment."""
@@ -178,6 +181,17 @@ class StaleDrafts:
     def replay(self, *, ids: Iterable[str] | None = None) -> types.Replayed:
         """Tries dead events again; without `ids`, all of them."""
         return cast(types.Replayed, self._post("/api/events/replay", {} if ids is None else {"ids": list(ids)}))
+
+    def shards(self) -> types.Shards:
+        """How full each database is, and which buckets of users move between them."""
+        return cast(types.Shards, self._get("/api/shards"))
+
+    def move_buckets(
+        self, *, source: str, target: str, buckets: str, goal: Literal["moved", "done", "cancelled"] = "moved"
+    ) -> types.MoveProgress:
+        """Takes a move of buckets on, as far as one request may: repeat it until `done`. docs/scale.md says how to move."""
+        body = {"source": source, "target": target, "buckets": buckets, "goal": goal}
+        return cast(types.MoveProgress, self._post("/api/shards/moves", body))
 
     def alive(self) -> types.Alive:
         """Whether the Worker runs. Needs no credential."""
@@ -229,6 +243,12 @@ class StaleDrafts:
 
 def _creation(creation_id: str) -> str:
     return f"/api/creations/{_segment(creation_id)}"
+
+
+def _report(creation_id: str, what: str, user_id: str | None) -> str:
+    owner = "" if user_id is None else f"?user_id={quote(user_id, safe='')}"
+    return f"{_creation(creation_id)}/{what}{owner}"
+
 
 
 def _draft(creation_id: str) -> str:
