@@ -24,7 +24,7 @@ export function environment(env, { binding, bindings, config }) {
   return own;
 }
 
-/** The names of the databases: those of the shards, or the only one. What is no list the Worker refuses. */
+/** The names of the databases: those of the shards, or the only one. If `shards` is not a list, the Worker refuses it. */
 function databases({ binding, shards }) {
   return Array.isArray(shards) && binding === undefined ? shards.map((shard) => shard?.binding) : [binding];
 }
