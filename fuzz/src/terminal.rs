@@ -46,7 +46,10 @@ fn printed(value: &Value) {
         }
         assert!(count(number(value, key), "token").contains("token"));
     }
-    assert_eq!(text(value, "there is no such key"), "-");
+    // The fuzzer has found that one, too.
+    if value.get("there is no such key").is_none() {
+        assert_eq!(text(value, "there is no such key"), "-");
+    }
 }
 
 /// Holds nothing that moves the cursor, begins a sequence, or turns round the order of what follows.
