@@ -370,6 +370,34 @@ fn cron_is_not_running_beyond_the_age_that_its_last_good_sweep_may_have() {
 }
 
 #[test]
+fn of_several_databases_the_one_that_has_not_been_swept_is_named() {
+    let of = |last_good_sweep, behind: Option<&str>| {
+        let behind = behind.map(str::to_owned);
+        alerted(&Evidence { last_good_sweep, max_ms_since_sweep: 5 * MINUTE, behind, ..Evidence::default() })
+    };
+    assert_eq!(of(None, None), ["cron_not_running: it has never swept"]);
+    assert_eq!(of(None, Some("DB_2")), ["cron_not_running: there was never a good sweep of `DB_2`"]);
+    let late = Some(ago(HOUR));
+    assert_eq!(of(late, Some("DB_2")), ["cron_not_running: its last good sweep of `DB_2` was 1.0 hours ago"]);
+}
+
+#[test]
+fn the_databases_that_do_not_answer_are_named() {
+    let of = |shards: &[(&str, &str)]| {
+        let unreachable =
+            shards.iter().map(|(shard, error)| ((*shard).to_owned(), (*error).to_owned())).collect();
+        alerts(&Evidence { unreachable, ..healthy() }, &Thresholds::default(), now())
+    };
+    assert_eq!(of(&[]), []);
+    let one = of(&[("DB_2", "no answer in 10 seconds")]);
+    assert_eq!(said(&one), ["database_unreachable: `DB_2` does not answer: no answer in 10 seconds"]);
+    assert_eq!(one[0].severity, Severity::Critical);
+    let evidence = "`DB_2` does not answer: gone; nor does `DB_5`; nor does `DB_7`";
+    let three = of(&[("DB_2", "gone"), ("DB_5", "gone"), ("DB_7", "slow")]);
+    assert_eq!(said(&three), [format!("database_unreachable: {evidence}")]);
+}
+
+#[test]
 fn the_ledger_differs() {
     let of = |users: &[&str]| {
         alerted(&Evidence { differs: users.iter().map(ToString::to_string).collect(), ..healthy() })
