@@ -89,6 +89,8 @@ impl Maker {
         }
         for user in 0..self.users {
             let tokens = self.random.pick([0, 15, 100, 1_000, 1_000, 1_000_000, MAX_TOKENS]);
+            // Whoever has nothing yet is known to no mover.
+            let tokens = if self.databases > 1 && self.random.percent(40) { 0 } else { tokens };
             if tokens > 0 {
                 self.ops.push(Op::App(Write::Grant { user: user as usize, tokens }));
             }

@@ -428,6 +428,8 @@ pub struct Link {
     own: Cell<u64>,
     /// The configuration of the invocation, where there are several databases.
     known: RefCell<Option<Known>>,
+    /// What stood in each of them then.
+    began: RefCell<Vec<Rc<Image>>>,
     retries: Vec<Retry>,
 }
 
@@ -450,6 +452,7 @@ impl Link {
             since: Cell::new(None),
             own: Cell::new(0),
             known: RefCell::default(),
+            began: RefCell::default(),
             retries: world.databases.iter().map(|_| Retry::default()).collect(),
         }
     }
@@ -472,6 +475,12 @@ impl Link {
     /// The databases' configuration, as the invocation began with it.
     pub fn shards(&self) -> Option<Rc<Shards>> {
         self.known.borrow().as_ref().map(|known| Rc::clone(&known.shards))
+    }
+
+    /// Whether a creation was there when the invocation began: with several databases, it may look before it is made.
+    pub fn was_there(&self, creation_id: &str) -> bool {
+        let began = self.began.borrow();
+        began.is_empty() || began.iter().any(|image| image.creations.contains_key(creation_id))
     }
 
     /// Whether its configuration is older than what has moved, or something has moved since it began.
@@ -499,6 +508,9 @@ impl Link {
     pub fn begin(&self, call: Call) {
         *self.call.borrow_mut() = Rc::new(call);
         *self.known.borrow_mut() = self.world.places().map(|places| places.known_to(self.host));
+        if self.world.places.is_some() {
+            *self.began.borrow_mut() = self.world.images.borrow().clone();
+        }
         self.faulted.set(false);
         self.since.set(None);
         self.own.set(0);
@@ -567,12 +579,7 @@ impl Link {
             world.reach(if dies { "callers that died" } else { "calls that failed" }, 1);
             world.reach("movers that died", usize::from(dies && matches!(*call, Call::Move(_))));
             world.note(|| {
-                format!(
-                    "{}: {call}, call {}{}, {fault}",
-                    self.name(),
-                    run.saturating_add(1),
-                    world.in_shard(shard)
-                )
+                format!("{}: {call}, {}{}, {fault}", self.name(), named(run), world.in_shard(shard))
             });
         }
         if matches!(fault, Some(Fault::Rejected | Fault::DiesBefore)) {
@@ -592,18 +599,18 @@ impl Link {
                 Ok((_, changes)) => changes.clone(),
                 Err(error) => format!(": {error}"),
             };
-            format!(
-                "{}: {call}, call {}{}{outcome}",
-                self.name(),
-                run.saturating_add(1),
-                world.in_shard(shard)
-            )
+            format!("{}: {call}, {}{}{outcome}", self.name(), named(run), world.in_shard(shard))
         });
         match fault {
             Some(_) => Err(DatabaseError::new("D1_ERROR: Network connection lost.")),
             None => result.map(|(rows, _)| rows),
         }
     }
+}
+
+/// How a trace names a call of an invocation.
+fn named(run: u32) -> String {
+    if run == BESIDE { String::from("a look") } else { format!("call {}", run.saturating_add(1)) }
 }
 
 impl Database for Side<'_> {

@@ -50,7 +50,7 @@ pub fn report(
             }
             Some(_) => Ok(()),
         },
-        Err(ReportError::NotFound) => match row {
+        Err(ReportError::NotFound) => match row.filter(|row| link.was_there(&row.id)) {
             Some(row) if row.user_id == call.user_id => wrong("it was answered that it is not there"),
             Some(_) if !matches!(call.what, Reported::Publish | Reported::Delete) => {
                 wrong("it was answered that it is not there")

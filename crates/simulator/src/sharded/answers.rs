@@ -105,6 +105,8 @@ fn alone(
     let here = |id: &str| image.creations.contains_key(id);
     let rejected = report.rejected.iter().filter(|rejected| here(&rejected.id)).cloned().collect();
     let unreadable = report.unreadable.iter().filter(|listed| here(&listed.id)).cloned().collect();
-    let part = SweepOutcome { rejected, unreadable, raced: report.raced, ..part };
+    // A plan may list creations of those who move, which are left alone.
+    let raced = if call.planned.is_some() { 0 } else { report.raced };
+    let part = SweepOutcome { rejected, unreadable, raced, ..part };
     invariants::complete(call, &part, what, image)
 }

@@ -5,7 +5,7 @@ use stale_drafts::store::Buckets;
 
 use super::{Moving, USERS, Way};
 use crate::generate::{HOSTS, Maker};
-use crate::script::{Fault, Op, Role, user_id};
+use crate::script::{Fault, Op, Role, Write, user_id};
 
 /// A move takes some hundred calls.
 const TURNS: u64 = 200;
@@ -35,13 +35,35 @@ impl Maker {
                 self.beside();
             }
         }
+        if self.random.percent(50) {
+            self.arrive(&movers);
+        }
+    }
+
+    /// Everybody learns of it, and a sweep comes soon: that is when a report that was refused would be missed.
+    fn arrive(&mut self, movers: &[usize]) {
+        for mover in movers {
+            self.burst(*mover, 20);
+        }
+        self.ops.extend((0..HOSTS).map(|host| Op::Deploy { host }));
+        for mover in movers {
+            self.burst(*mover, 20);
+        }
+        let millis = self.random.pick([0, 36_001, 360_001, 1_800_000]);
+        self.ops.push(Op::Advance(millis));
+        self.sweeps();
     }
 
     /// What happens beside a move.
     fn beside(&mut self) {
-        match self.random.below(8) {
+        match self.random.below(10) {
             0..2 => self.deploy(),
             2 => self.silence(),
+            // Often the first that there is of that user: no mover can know them.
+            3 => {
+                let user = self.random.place(USERS);
+                self.ops.push(Op::App(Write::Grant { user, tokens: 10 }));
+            }
             _ => self.anything(),
         }
     }
@@ -71,7 +93,7 @@ impl Maker {
     /// A host gets the newest configuration, or all of them do.
     pub fn deploy(&mut self) {
         if self.random.percent(40) {
-            self.ops.extend((0..HOSTS).map(|host| Op::Deploy { host: host as usize }));
+            self.ops.extend((0..HOSTS).map(|host| Op::Deploy { host }));
         } else {
             let host = self.random.place(HOSTS);
             self.ops.push(Op::Deploy { host });

@@ -16,7 +16,7 @@ const REQUESTS: u32 = 40;
 const SMALL: Bounds = Bounds {
     queries: 30,
     users: 1,
-    page: PageSize { rows: 2, bytes: 500, slice: 4 },
+    page: PageSize { rows: 1, bytes: 500, slice: 4 },
     grace_ms: moves::GRACE_MS,
 };
 
