@@ -315,7 +315,10 @@ impl Places {
                 Some(_) => continue,
                 None if self.is_moving(&row.user_id) => "while it moves",
                 // A move that was cancelled leaves no time for that: see docs/simulator.md.
-                None => continue,
+                None => {
+                    world.reach("decisions right after a move was cancelled", 1);
+                    continue;
+                }
             };
             let found = format!("{call} decided on {id} {why}: a report of it was refused by a move");
             return Err(Violation::new("a-move-is-no-silence", found));
