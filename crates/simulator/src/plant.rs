@@ -71,8 +71,6 @@ pub enum Plant {
     NoBucketGate,
     /// What is written of a user who moves goes through, if it is an update of a creation.
     NoUserFence,
-    /// A move is cancelled or goes on whatever its state is by then.
-    NoMoveGuard,
     /// Sweeps decide on users as soon as they have arrived.
     NoGrace,
     /// Sweeps decide on users while they move.
@@ -232,7 +230,6 @@ impl Plant {
             Plant::CopySkipsRows => {
                 &[("AND (c.listed_at, c.id) > (?2 ->> 1, ?2 ->> 2)", "AND c.listed_at > ?2 ->> 1")]
             }
-            Plant::NoMoveGuard => &[("WHERE id = ?1 AND state = ?2 AND (?5", "WHERE id = ?1 AND (?5")],
             Plant::SweepsOfMovers => {
                 &[("NOT EXISTS (SELECT 1 FROM stale_drafts_moving_users WHERE user_id = c.user_id)", "true")]
             }
