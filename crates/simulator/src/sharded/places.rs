@@ -340,9 +340,9 @@ impl Places {
                 *if row.leaves { source } else { target } = Some(row.state.clone());
             }
         }
-        let over = |states: &[Option<String>; 2]| match states.each_ref().map(Option::as_deref) {
-            [Some("trimmed"), Some("settled")] | [Some("cancelled"), Some("cancelled")] => true,
-            _ => false,
+        let over = |states: &[Option<String>; 2]| {
+            let states = states.each_ref().map(Option::as_deref);
+            matches!(states, [Some("trimmed"), Some("settled")] | [Some("cancelled"), Some("cancelled")])
         };
         list.into_iter()
             .filter(|(_, (_, states))| !over(states))
