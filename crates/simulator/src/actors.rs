@@ -15,6 +15,7 @@ use crate::call::{Call, CreateCall, ERROR, PlannedRow, ReportCall, Reported, Swe
 use crate::courier;
 use crate::invariants;
 use crate::script::{End, Role, Sweep, user_id};
+use crate::sharded;
 use crate::world::Link;
 
 /// Does what a role does.
@@ -34,7 +35,7 @@ pub async fn act(link: Link, role: Role) {
             }
         }
         Role::Create { creation, user, kind, tokens, tries } => {
-            let (id, user_id) = (format!("c{creation}"), user_id(user));
+            let (id, user_id) = (link.world.creation_id(creation), user_id(user));
             for _ in 0..tries {
                 if create(&link, &id, &user_id, kind, tokens).await {
                     return;
@@ -43,11 +44,12 @@ pub async fn act(link: Link, role: Role) {
             }
         }
         Role::Worker { creation, name, beats, end, tries, twice } => {
-            let worker = Worker { link: &link, id: format!("c{creation}"), name, tries };
+            let worker = Worker { link: &link, id: link.world.creation_id(creation), name, tries };
             worker.work(beats, end, twice).await;
         }
         Role::GiveUp { creation } => {
-            let _ = report(&link, &format!("c{creation}"), Reported::Fail { fence: None }, "", 1).await;
+            let id = link.world.creation_id(creation);
+            let _ = report(&link, &id, Reported::Fail { fence: None }, "", 1).await;
         }
         Role::Owner { creation, user, publishes, tries } => {
             let what = if publishes { Reported::Publish } else { Reported::Delete };
@@ -59,8 +61,11 @@ pub async fn act(link: Link, role: Role) {
         Role::Courier(receiver) => courier::deliver(link, receiver).await,
         Role::Replay => {
             link.begin(Call::Courier);
-            let _ = link.run(&[store::replay(None, link.now())]).await;
+            for shard in 0..link.world.databases() {
+                let _ = link.to(shard).run(&[store::replay(None, link.now())]).await;
+            }
         }
+        Role::Move { moving, way, small } => sharded::carry(link, moving, way, small).await,
         Role::Theirs { writes, tries } => {
             for write in writes {
                 theirs(&link, write, tries).await;
@@ -81,7 +86,7 @@ async fn theirs(link: &Link, write: Theirs, tries: u32) {
         let (now, number) = (i64::try_from(link.now().as_millis()).unwrap_or(i64::MAX), link.world.number());
         let call = Rc::new(TheirsCall { write: write.clone(), now, number });
         link.begin(Call::Theirs(Rc::clone(&call)));
-        match link.run(&call.write.statements(now, number)).await {
+        match link.to(0).run(&call.write.statements(now, number)).await {
             Err(error) if !error.is_constraint() => {}
             _ => return,
         }
@@ -132,8 +137,20 @@ pub async fn sweep(
         limit: asked.limit,
         max_queries: 980,
     };
-    let outcome = mark_stale_creations_as_failed(link, request).await;
-    world.check(invariants::sweep(&call, &outcome, link, &world.history()));
+    let outcome = if world.places().is_none() {
+        mark_stale_creations_as_failed(&link.to(0), request).await
+    } else {
+        sharded::sweep(link, request).await
+    };
+    let several = |outcome: &SweepOutcome| !outcome.shards.is_empty();
+    if outcome.as_ref().map_or_else(|stopped| several(&stopped.outcome), several) {
+        world.check(sharded::swept(&call, &outcome, link, &world.history()));
+        world.reach("sweeps of several databases", 1);
+    } else {
+        let image =
+            world.image_at(call.user.as_deref().map_or(0, |user_id| sharded::place_of(link, user_id)));
+        world.check(invariants::sweep(&call, &outcome, link, &image, &world.history()));
+    }
     if let Ok(report) = &outcome {
         world.reach(if call.dry_run { "dry runs" } else { "sweeps" }, 1);
         world.reach("creations that moved on meanwhile", report.raced as usize);
@@ -196,9 +213,11 @@ async fn create(link: &Link, id: &str, user_id: &str, kind: &'static str, tokens
     let call = Rc::new(CreateCall { id: id.to_owned(), user_id: user_id.to_owned(), kind, tokens, now });
     link.begin(Call::Create(Rc::clone(&call)));
     let new = NewCreation { id, user_id, kind, prompt: "a fox", tokens };
-    let outcome = creations::create(link, new, now).await;
+    let side = link.to(sharded::place_of(link, user_id));
+    let outcome = creations::create(&sharded::database_of(&side, link, user_id), new, now).await;
     link.world.check(invariants::create(&call, &outcome, link));
-    !matches!(outcome, Err(ReportError::Database(_)))
+    link.world.reach("writes refused by a move", usize::from(matches!(outcome, Err(ReportError::Moving))));
+    !matches!(outcome, Err(ReportError::Database(_) | ReportError::Moving))
 }
 
 /// Reports until the outcome is known, at most so many times.
@@ -214,7 +233,7 @@ async fn report(
             link.turn().await;
         }
         match report_once(link, id, what.clone(), user_id).await {
-            Err(ReportError::Database(_)) => {}
+            Err(ReportError::Database(_) | ReportError::Moving) => {}
             outcome => return outcome.map_err(Some),
         }
     }
@@ -252,8 +271,22 @@ async fn report_once(
         keep: call.keep,
         notify: call.notify,
     };
-    let outcome = creations::report(link, id, call.what.report(), details, call.now).await;
+    let what = call.what.report();
+    // An owner's report says whose it is.
+    let owner = matches!(call.what, Reported::Publish | Reported::Delete).then_some(user_id);
+    let outcome = sharded::find(link, id, owner, async |side| {
+        creations::report(&side, id, what, details, call.now).await
+    })
+    .await;
     world.check(invariants::report(&call, &outcome, link));
+    match &outcome {
+        Err(ReportError::Moving) => {
+            world.reach("writes refused by a move", 1);
+            world.history().silenced.insert(id.to_owned(), world.true_time());
+        }
+        Ok(_) => drop(world.history().silenced.remove(id)),
+        Err(_) => {}
+    }
     if let Err(ReportError::Refused { refusal, .. }) = &outcome {
         world.reach("reports rejected", 1);
         world.reach("reports of an attempt that was over", usize::from(refusal.code() == "attempt_over"));

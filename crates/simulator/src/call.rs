@@ -1,6 +1,7 @@
 //! Who is calling the database, and what for: what the invariants judge a transaction by.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::rc::Rc;
 
@@ -9,6 +10,7 @@ use stale_drafts::service::sweep::{Notify, Source};
 
 use crate::attached::Theirs;
 use crate::image::Image;
+use crate::sharded::Moving;
 
 /// One invocation of the Worker, or one direct write.
 #[derive(Debug)]
@@ -25,6 +27,8 @@ pub enum Call {
     App,
     /// The app's own code writes its own table.
     Theirs(Rc<TheirsCall>),
+    /// A mover takes buckets to another database.
+    Move(Moving),
 }
 
 /// See [`Call::Theirs`].
@@ -53,8 +57,8 @@ pub struct SweepCall {
     pub policy: Policy,
     pub notify: Notify,
     pub dry_run: bool,
-    /// What stood when it first looked.
-    pub first: RefCell<Option<Rc<Image>>>,
+    /// What stood when it first looked, by database.
+    pub first: RefCell<BTreeMap<usize, Rc<Image>>>,
 }
 
 /// One creation of a plan.
@@ -138,6 +142,7 @@ impl fmt::Display for Call {
             Call::Courier => f.write_str("outbox"),
             Call::App => f.write_str("direct write"),
             Call::Theirs(theirs) => theirs.write.fmt(f),
+            Call::Move(moving) => moving.fmt(f),
         }
     }
 }

@@ -96,11 +96,17 @@ impl Carrier<'_> {
 /// Delivers what is due. What was acknowledged and could be noted in time is gone from the outbox.
 pub async fn deliver(link: Link, receiver: Receiver) {
     link.begin(Call::Courier);
+    for shard in 0..link.world.databases() {
+        deliver_of(&link, receiver, shard).await;
+    }
+}
+
+async fn deliver_of(link: &Link, receiver: Receiver, shard: usize) {
     let world = std::rc::Rc::clone(&link.world);
     let began = world.true_time();
-    let carrier = Carrier { link: &link, receiver, acknowledged: RefCell::default() };
+    let carrier = Carrier { link, receiver, acknowledged: RefCell::default() };
     let bounds = Bounds { max_deliveries: MAX_DELIVERIES, time_ms: CRON_MS, max_queries: 1_000 };
-    let done = outbox::deliver(&link, &carrier, bounds).await;
+    let done = outbox::deliver(&link.to(shard), &carrier, bounds).await;
     world.reach("events that became dead letters", done.dead as usize);
     // One that was asleep for longer than its lease may have lost it.
     let in_time = world.true_time().millis_since(began) <= TIMEOUT_MS;
@@ -108,7 +114,7 @@ pub async fn deliver(link: Link, receiver: Receiver) {
         return;
     }
     let acknowledged = carrier.acknowledged.borrow();
-    let image = world.image();
+    let image = world.image_at(shard);
     let left = image.events.iter().find(|event| {
         let to = |bit: u32| event.destinations & bit != 0 && acknowledged.contains(&(event.id.clone(), bit));
         [1, 2, 4].into_iter().any(to)

@@ -1,5 +1,6 @@
 //! SQLite with the real migrations, which runs the real statements.
 
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
@@ -9,13 +10,42 @@ use rusqlite::functions::FunctionFlags;
 use stale_drafts::store::{self, DatabaseError, Row, SCHEMA_VERSION, Statement};
 
 use crate::as_d1::{self, MIGRATIONS, worded};
-use crate::attached::{ATTACH, INVARIANTS as THEIR_INVARIANTS, SCHEMA};
+use crate::attached::{ATTACH, INVARIANTS as THEIR_INVARIANTS, SCHEMA, is_attached};
 use crate::image::{self, Image};
 use crate::plant::Plant;
-use crate::sql;
+use crate::{sharded, sql};
 
 /// What must be true at every moment: see there.
 const INVARIANTS: &str = include_str!("../../../tests/invariants.sql");
+
+/// The databases that seeds run on.
+pub struct Pool {
+    plain: Rc<Sqlite>,
+    attached: Rc<Sqlite>,
+    others: Vec<Rc<Sqlite>>,
+}
+
+impl Pool {
+    /// Empty ones, with a bug planted in each or without.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Sqlite::new`].
+    pub fn new(plant: Option<Plant>) -> Result<Self, String> {
+        let make = |attached| Sqlite::new(plant, attached).map(Rc::new);
+        let others = (1..sharded::MAX).map(|_| make(false)).collect::<Result<_, _>>()?;
+        Ok(Pool { plain: make(false)?, attached: make(true)?, others })
+    }
+
+    /// Those of a seed: one, with an app's tables or without, or several.
+    pub fn of(&self, seed: u64) -> Vec<Rc<Sqlite>> {
+        if is_attached(seed) {
+            return vec![Rc::clone(&self.attached)];
+        }
+        let others = self.others.iter().take(sharded::databases(seed).saturating_sub(1));
+        [&self.plain].into_iter().chain(others).map(Rc::clone).collect()
+    }
+}
 
 /// One connection to a database in memory, used for one seed after another.
 ///
@@ -74,14 +104,20 @@ impl Sqlite {
         self.clock.store(millis, Ordering::Relaxed);
     }
 
+    /// Whether a bucket is closed: moved away, or on the way.
+    pub fn has_closed(&self, bucket: u16) -> Result<bool, String> {
+        let found = self.connection.prepare_cached(sql::CLOSED).and_then(|mut query| query.exists([bucket]));
+        found.map_err(|error| error.to_string())
+    }
+
     /// How many rows have been changed in all; the same number means that nothing was.
     pub fn changes(&self) -> u64 {
         self.connection.total_changes()
     }
 
-    /// Everything that stands in it.
-    pub fn image(&self) -> Result<Image, String> {
-        image::read(&self.connection, self.attached).map_err(|error| error.to_string())
+    /// Everything that stands in it; `shard` is which of several it is.
+    pub fn image(&self, shard: Option<usize>) -> Result<Image, String> {
+        image::read(&self.connection, self.attached, shard).map_err(|error| error.to_string())
     }
 
     /// The first promise of `tests/invariants.sql` that is broken, and a row that breaks it.

@@ -7,11 +7,12 @@ use stale_drafts::service::sweep::Source;
 use crate::attached::{self, THEIRS};
 use crate::random::Random;
 use crate::script::{End, Fault, Op, Receiver, Role, Settings, Stamp, Sweep, Value, Write};
+use crate::sharded;
 
 /// At most so many creations, users and hosts are in a run.
 pub const CREATIONS: u64 = 12;
 const USERS: u64 = 4;
-const HOSTS: u64 = 4;
+pub const HOSTS: usize = 4;
 /// The greatest balance that there can be; a refund to one who has nearly that much is rejected.
 pub const MAX_TOKENS: i64 = 9_007_199_254_740_991;
 pub const KINDS: [&str; 3] = ["image", "video", "song"];
@@ -39,6 +40,7 @@ pub fn schedule(seed: u64) -> Vec<Op> {
         faulty: 0,
         skewed: 0,
         attached: attached::is_attached(seed),
+        databases: sharded::databases(seed),
     };
     maker.make();
     maker.ops
@@ -62,12 +64,17 @@ pub struct Maker {
     skewed: u64,
     /// Whether an app's table is attached.
     attached: bool,
+    /// How many databases there are.
+    pub databases: usize,
 }
 
 impl Maker {
     fn make(&mut self) {
         self.users = self.random.below(USERS).saturating_add(1);
         self.creations = self.random.pick([1, 2, 3, 4, 6, 8, CREATIONS]);
+        if self.databases > 1 {
+            self.users = sharded::USERS as u64;
+        }
         self.faulty = self.random.pick([0, 0, 5, 20]);
         self.skewed = self.random.pick([0, 0, 30, 100]);
         self.breaker();
@@ -77,11 +84,13 @@ impl Maker {
         if self.random.percent(70) {
             self.notify();
         }
-        for host in 0..HOSTS {
+        for host in 0..HOSTS as u64 {
             self.skew(host);
         }
         for user in 0..self.users {
             let tokens = self.random.pick([0, 15, 100, 1_000, 1_000, 1_000_000, MAX_TOKENS]);
+            // Whoever has nothing yet is known to no mover.
+            let tokens = if self.databases > 1 && self.random.percent(40) { 0 } else { tokens };
             if tokens > 0 {
                 self.ops.push(Op::App(Write::Grant { user: user as usize, tokens }));
             }
@@ -96,30 +105,46 @@ impl Maker {
             self.their_users();
         }
         let length = self.random.pick([20, 40, 80, 120]);
+        if self.databases > 1 {
+            self.moving();
+        }
         for _ in 0..length {
             if self.attached && self.random.percent(45) {
                 self.their_code();
                 continue;
             }
-            match self.random.below(100) {
-                0..22 => self.advance(),
-                22..32 => self.create(),
-                32..44 => self.worker(),
-                44..54 => self.sweeps(),
-                54..56 => self.plan(),
-                56..59 => self.owner(),
-                59..63 => self.restore(),
-                63..66 => self.courier(),
-                66..72 => self.app(),
-                72..74 => self.policy(),
-                74..75 => self.notify(),
-                75..78 => self.late(),
-                78..80 => {
-                    let host = self.random.below(HOSTS);
-                    self.skew(host);
+            if self.databases > 1 && self.random.percent(8) {
+                match self.random.below(8) {
+                    0 => self.deploy(),
+                    1 => self.silence(),
+                    _ => self.moving(),
                 }
-                _ => self.step(),
+                continue;
             }
+            self.anything();
+        }
+    }
+
+    /// One of the things that happen in every run.
+    pub fn anything(&mut self) {
+        match self.random.below(100) {
+            0..22 => self.advance(),
+            22..32 => self.create(),
+            32..44 => self.worker(),
+            44..54 => self.sweeps(),
+            54..56 => self.plan(),
+            56..59 => self.owner(),
+            59..63 => self.restore(),
+            63..66 => self.courier(),
+            66..72 => self.app(),
+            72..74 => self.policy(),
+            74..75 => self.notify(),
+            75..78 => self.late(),
+            78..80 => {
+                let host = self.random.below(HOSTS as u64);
+                self.skew(host);
+            }
+            _ => self.step(),
         }
     }
 
@@ -188,7 +213,7 @@ impl Maker {
     pub fn spawn(&mut self, role: Role, turns: u64) -> usize {
         let actor = self.actors;
         self.actors = self.actors.saturating_add(1);
-        let host = self.random.below(HOSTS) as usize;
+        let host = self.random.place(HOSTS);
         self.ops.push(Op::Spawn { actor, host, role });
         self.live.push((actor, turns));
         actor
@@ -232,6 +257,7 @@ impl Maker {
     fn create(&mut self) {
         let creation = self.random.below(self.creations) as usize;
         let user = self.random.below(self.users) as usize;
+        let user = self.owner_of(creation, user);
         let kind = self.random.pick(KINDS);
         let tokens: u32 = self.random.pick([0, 1, 10, 10, 10, 40]);
         let tries = self.random.pick([1, 2, 3]);
@@ -243,6 +269,11 @@ impl Maker {
             // Now a refund would be more than a balance holds.
             self.ops.push(Op::App(Write::Grant { user, tokens: i64::from(tokens) }));
         }
+    }
+
+    /// With several databases, an id is of one owner.
+    fn owner_of(&self, creation: usize, user: usize) -> usize {
+        if self.databases > 1 { sharded::owner(creation) } else { user }
     }
 
     /// A creation that there may be, and its owner.
@@ -401,6 +432,7 @@ impl Maker {
     fn import(&mut self) -> Write {
         let (creation, user) =
             (self.random.below(self.creations) as usize, self.random.below(self.users) as usize);
+        let user = self.owner_of(creation, user);
         self.asked.push((creation, user));
         Write::Import {
             creation,

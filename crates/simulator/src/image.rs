@@ -7,11 +7,14 @@ use rusqlite::{Connection, Row};
 use stale_drafts::rules::{Draft, Status, Time};
 
 use crate::attached::{self, App};
+use crate::sharded::{self, Moves};
 use crate::sql;
 
 /// The seven tables, and those of the app.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Image {
+    /// Of which database it is, where there are several.
+    pub shard: usize,
     pub creations: BTreeMap<String, Creation>,
     pub ledger: BTreeMap<String, Entry>,
     pub balances: BTreeMap<String, i64>,
@@ -23,6 +26,8 @@ pub struct Image {
     pub events: Vec<Event>,
     /// The tables of the app that is attached, if there is one.
     pub app: App,
+    /// The moves of buckets, where there are several databases.
+    pub moves: Moves,
 }
 
 /// A row of `creations`.
@@ -191,11 +196,14 @@ pub struct Event {
     pub last_error: Option<String>,
 }
 
-/// Reads everything.
-pub fn read(connection: &Connection, attached: bool) -> rusqlite::Result<Image> {
+/// Reads everything; `shard` is which of several databases it is.
+pub fn read(connection: &Connection, attached: bool, shard: Option<usize>) -> rusqlite::Result<Image> {
     let mut image = Image::default();
     if attached {
         image.app = attached::read(connection)?;
+    }
+    if let Some(shard) = shard {
+        (image.shard, image.moves) = (shard, sharded::read(connection)?);
     }
     each(connection, sql::CREATIONS, |row| {
         let creation = Creation::read(row)?;
@@ -279,7 +287,7 @@ pub fn read(connection: &Connection, attached: bool) -> rusqlite::Result<Image> 
     Ok(image)
 }
 
-fn each(
+pub fn each(
     connection: &Connection,
     sql: &str,
     mut take: impl FnMut(&Row<'_>) -> rusqlite::Result<()>,

@@ -15,6 +15,7 @@ mod random;
 mod range;
 mod run;
 mod script;
+mod sharded;
 mod shrink;
 mod sql;
 mod trace;
@@ -22,12 +23,11 @@ mod world;
 
 use std::io::IsTerminal as _;
 use std::process::ExitCode;
-use std::rc::Rc;
 
 use clap::{Parser as _, ValueEnum as _};
 
 use crate::args::Arguments;
-use crate::database::Sqlite;
+use crate::database::Pool;
 use crate::generate::schedule;
 use crate::run::run;
 use crate::shrink::{chosen, shrink};
@@ -56,8 +56,8 @@ fn one(seed: u64, arguments: &Arguments) -> Result<bool, String> {
         Some(text) => args::places(text)
             .ok_or_else(|| format!("`--only` is `{text}`: expected places such as `0,3,7-9`"))?,
     };
-    let database = Rc::new(Sqlite::new(arguments.plant, attached::is_attached(seed))?);
-    let ran = run(&database, arguments.plant, chosen(&ops, &places), arguments.trace)?;
+    let databases = Pool::new(arguments.plant)?.of(seed);
+    let ran = run(&databases, arguments.plant, chosen(&ops, &places), arguments.trace)?;
     for line in &ran.trace {
         println!("{line}");
     }
@@ -71,8 +71,8 @@ fn one(seed: u64, arguments: &Arguments) -> Result<bool, String> {
         return Ok(false);
     }
     let kept = places.into_iter().take(ran.decisions).collect();
-    let kept = shrink(&database, arguments.plant, &ops, kept, &violation)?;
-    let ran = run(&database, arguments.plant, chosen(&ops, &kept), true)?;
+    let kept = shrink(&databases, arguments.plant, &ops, kept, &violation)?;
+    let ran = run(&databases, arguments.plant, chosen(&ops, &kept), true)?;
     println!("\nThe shortest schedule found has {} decisions:\n", kept.len());
     for line in &ran.trace {
         println!("{line}");

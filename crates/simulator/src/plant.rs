@@ -2,7 +2,7 @@
 
 use clap::ValueEnum;
 use stale_drafts::rules::{Report, Timestamp};
-use stale_drafts::store::{self, Details, Statement, SweepTotals};
+use stale_drafts::store::{self, Details, PageSize, Stage, Statement, SweepTotals};
 
 use crate::sql;
 
@@ -59,6 +59,22 @@ pub enum Plant {
     ReusedIdForgotten,
     /// A sweep's writes do not repeat the price, which an app may change: a real bug, which the races found.
     NoPriceGuard,
+    /// The copy of a move loses entries of the ledger, which its verification finds.
+    CopyLosesEntries,
+    /// The same, and nothing is verified.
+    MoveWithoutVerifying,
+    /// The copy goes on after the last moment of a page, and not after its last row: the verification does so too.
+    CopySkipsRows,
+    /// The source of a move is trimmed as soon as it is verified.
+    TrimTooEarly,
+    /// A database takes new rows of a bucket that moves, or has moved away.
+    NoBucketGate,
+    /// What is written of a user who moves goes through, if it is an update of a creation.
+    NoUserFence,
+    /// Sweeps decide on users as soon as they have arrived.
+    NoGrace,
+    /// Sweeps decide on users while they move.
+    SweepsOfMovers,
 }
 
 type Edits = &'static [(&'static str, &'static str)];
@@ -72,6 +88,10 @@ const NO_GUARD: Edits = &[
     ("\n         AND +c.kind = j.value ->> 'kind'", ""),
     ("\n         AND +c.tokens = j.value ->> 'tokens'", ""),
 ];
+const LOSES: (&str, &str) = (
+    "AND NOT EXISTS (SELECT 1 FROM stale_drafts_ledger WHERE entry_key = v ->> 0)",
+    "AND NOT EXISTS (SELECT 1 FROM stale_drafts_ledger WHERE entry_key = v ->> 0) AND v ->> 2 <> 'refund'",
+);
 const NO_MACHINE: (&str, &str) = (
     "AFTER UPDATE OF status ON stale_drafts_creations\nWHEN NEW.status <> OLD.status AND NOT (",
     "AFTER UPDATE OF status ON stale_drafts_creations\nWHEN false AND NOT (",
@@ -104,6 +124,23 @@ impl Plant {
             Plant::RestoreWithoutCharge => &[(
                 "WHEN OLD.status = 'failed' AND NEW.status = 'draft' AND NEW.restored_at IS NOT NULL",
                 "WHEN false",
+            )],
+            Plant::TrimTooEarly => &[(
+                "CREATE VIEW stale_drafts_held (user_id) AS",
+                "CREATE TRIGGER planted AFTER UPDATE OF state ON stale_drafts_moves WHEN NEW.state = 'verified' BEGIN
+                   UPDATE stale_drafts_moves SET writing = 1 WHERE id = NEW.id;
+                   DELETE FROM stale_drafts_ledger WHERE user_id IN (SELECT user_id FROM stale_drafts_moving_users WHERE move_id = NEW.id);
+                   UPDATE stale_drafts_moves SET writing = 0 WHERE id = NEW.id;
+                 END;
+                 CREATE VIEW stale_drafts_held (user_id) AS",
+            )],
+            Plant::NoBucketGate => &[(
+                "WHEN EXISTS (SELECT 1 FROM stale_drafts_closed_buckets WHERE bucket = NEW.bucket) BEGIN",
+                "WHEN false BEGIN",
+            )],
+            Plant::NoUserFence => &[(
+                "AFTER UPDATE ON stale_drafts_creations\nWHEN EXISTS (SELECT 1 FROM stale_drafts_held WHERE user_id = OLD.user_id) BEGIN",
+                "AFTER UPDATE ON stale_drafts_creations\nWHEN false BEGIN",
             )],
             Plant::SecondsAreTimes => &[("NOT BETWEEN 1000000000000 AND", "NOT BETWEEN 0 AND")],
             _ => &[],
@@ -185,6 +222,17 @@ impl Plant {
                 "finished_at = ?2, result_url = ?4\n     WHERE id = ?1 AND status = 'processing' AND fence = ?3",
                 "finished_at = ?2, result_url = ?4\n     WHERE id = ?1 AND status IN ('processing', 'failed') AND fence = ?3",
             )],
+            Plant::CopyLosesEntries => &[LOSES],
+            Plant::MoveWithoutVerifying => &[
+                LOSES,
+                ("SET state = ?3, place = ''", "SET state = iif(?3 = 'copied', 'verified', ?3), place = ''"),
+            ],
+            Plant::CopySkipsRows => {
+                &[("AND (c.listed_at, c.id) > (?2 ->> 1, ?2 ->> 2)", "AND c.listed_at > ?2 ->> 1")]
+            }
+            Plant::SweepsOfMovers => {
+                &[("NOT EXISTS (SELECT 1 FROM stale_drafts_moving_users WHERE user_id = c.user_id)", "true")]
+            }
             Plant::HeartbeatingNeverFound => {
                 &[("('pending'), ('processing'), ('heartbeating')", "('pending'), ('processing')")]
             }
@@ -212,6 +260,11 @@ impl Plant {
     /// What is written in a transaction of its own after each one.
     pub fn afterwards(self) -> Option<&'static str> {
         (self == Plant::LedgerInSecondTransaction).then_some(sql::REFUND_AFTERWARDS)
+    }
+
+    /// Whether a move leaves workers no time to report again.
+    pub fn settles_at_once(self) -> bool {
+        self == Plant::NoGrace
     }
 
     /// Whether a sweep judges by another clock.
@@ -264,6 +317,10 @@ fn samples() -> Vec<Statement> {
     list.extend(store::mark_failed(start, &[], count.clone(), 0));
     list.extend(store::retry(start, &[], count, 0));
     list.push(store::set_aside(&[], now, 0));
+    list.extend(store::put("m", Stage::Ledger, ""));
+    let page = PageSize { rows: 1, bytes: 1, slice: 1 };
+    list.push(store::page_of_move("m", Stage::Creations, "", None, page));
+    list.push(store::turn_move("m", "", "", None, now));
     list.extend(store::report("c", &Report::Heartbeat { fence: "" }, &details, now));
     list.extend(store::report("c", &Report::Complete { fence: "", result_url: "" }, &details, now));
     list

@@ -2,13 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::rc::Rc;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
-use crate::attached::is_attached;
-use crate::database::Sqlite;
+use crate::database::Pool;
 use crate::generate::schedule;
 use crate::plant::Plant;
 use crate::run::run;
@@ -40,15 +38,14 @@ pub fn run_all(
     let (next, failed) = (AtomicU64::new(seeds.start), AtomicU64::new(u64::MAX));
     let summary = Mutex::new(Summary::default());
     let work = || -> Result<(), String> {
-        let (plain, attached) = (Rc::new(Sqlite::new(plant, false)?), Rc::new(Sqlite::new(plant, true)?));
+        let pool = Pool::new(plant)?;
         loop {
             let seed = next.fetch_add(1, Ordering::Relaxed);
             // Seeds are handed out in order, so all those below a failing one are run.
             if seed >= seeds.end || seed > failed.load(Ordering::Relaxed) {
                 return Ok(());
             }
-            let database = if is_attached(seed) { &attached } else { &plain };
-            let ran = run(database, plant, &schedule(seed), false)
+            let ran = run(&pool.of(seed), plant, &schedule(seed), false)
                 .map_err(|error| format!("seed {seed}: {error}"))?;
             if ran.violation.is_some() {
                 failed.fetch_min(seed, Ordering::Relaxed);

@@ -13,6 +13,7 @@ use crate::database::Sqlite;
 use crate::invariants;
 use crate::plant::Plant;
 use crate::script::{Op, Sweep};
+use crate::sharded;
 use crate::world::{Link, Violation, World};
 
 /// In peace, everything ends within as many sweeps as there are attempts, each after the limits have passed.
@@ -48,13 +49,16 @@ type Actor = Pin<Box<dyn Future<Output = ()>>>;
 ///
 /// The database's words, if the simulator itself is at fault.
 pub fn run<'a>(
-    database: &Rc<Sqlite>,
+    databases: &[Rc<Sqlite>],
     plant: Option<Plant>,
     ops: impl IntoIterator<Item = &'a Op>,
     traced: bool,
 ) -> Result<Ran, String> {
-    database.begin_seed()?;
-    let mut run = Run { world: Rc::new(World::new(database, plant, traced)), actors: BTreeMap::new() };
+    for database in databases {
+        database.begin_seed()?;
+    }
+    let world = Rc::new(World::new(databases, plant, traced)?);
+    let mut run = Run { world, actors: BTreeMap::new() };
     let mut decisions = 0_usize;
     for op in ops {
         run.decide(op);
@@ -66,11 +70,15 @@ pub fn run<'a>(
     if run.world.violation().is_none() {
         run.end_in_peace();
     }
-    if let (None, Some((name, row))) = (run.world.violation(), database.broken()?) {
-        run.world.violate(Violation::new(name, format!("it is broken by {row}")));
+    for database in databases {
+        if let (None, Some((name, row))) = (run.world.violation(), database.broken()?) {
+            run.world.violate(Violation::new(name, format!("it is broken by {row}")));
+        }
     }
     run.actors.clear();
-    database.end_seed()?;
+    for database in databases {
+        database.end_seed()?;
+    }
     let world = run.world;
     if let Some(violation) = world.violation().filter(|violation| violation.invariant == "simulator") {
         return Err(violation.found);
@@ -101,6 +109,16 @@ impl Run {
             Op::Notify { app, retry } => world.set_notify(Notify { app: *app, retry: *retry }),
             Op::App(write) => world.write(write),
             Op::Fault { actor, fault } => world.fault(*actor, *fault),
+            Op::Deploy { host } => {
+                if let Some(places) = world.places() {
+                    places.deploy(*host);
+                }
+            }
+            Op::Silence { shard, silent } => {
+                if let Some(places) = world.places() {
+                    places.silence(*shard, *silent);
+                }
+            }
             Op::Spawn { actor, host, role } => {
                 let link = Link::new(world, *actor, *host);
                 self.actors.insert(*actor, Box::pin(actors::act(link, role.clone())));
@@ -136,6 +154,10 @@ impl Run {
         if let Some(actor) = self.actors.keys().next() {
             world.violate(Violation::new("everything-ends", format!("a{actor} does not come to an end")));
         }
+        if world.places().is_some() && world.violation().is_none() {
+            let link = Link::new(&world, TRUE_HOST, TRUE_HOST);
+            self.alone(Box::pin(sharded::finish(link)), "what ends the moves");
+        }
         for sweep in 1..=SWEEPS {
             if world.violation().is_some() {
                 return;
@@ -163,7 +185,14 @@ impl Run {
                     Ok(outcome) if outcome.more => {}
                     Ok(outcome) => {
                         if let (Call::Sweep(call), true) = (&*link.call(), number == SWEEPS) {
-                            world.check(invariants::ended(call, &outcome, &world.image(), SWEEPS));
+                            for shard in 0..world.databases() {
+                                world.check(invariants::ended(
+                                    call,
+                                    &outcome,
+                                    &world.image_at(shard),
+                                    SWEEPS,
+                                ));
+                            }
                         }
                         return;
                     }
@@ -177,12 +206,19 @@ impl Run {
             let found = format!("{CALLS} sweeps in peace, and there are more");
             world.violate(Violation::new("everything-ends", found));
         };
-        self.actors.insert(TRUE_HOST, Box::pin(future));
+        self.alone(Box::pin(future), "a sweep in peace");
+    }
+
+    /// Lets somebody come to an end while everybody else is gone.
+    fn alone(&mut self, future: Actor, what: &str) {
+        self.actors.insert(TRUE_HOST, future);
         for _ in 0..TURNS {
-            self.step(TRUE_HOST);
+            if self.actors.contains_key(&TRUE_HOST) {
+                self.step(TRUE_HOST);
+            }
         }
         if self.actors.remove(&TRUE_HOST).is_some() {
-            self.world.violate(Violation::new("everything-ends", "a sweep in peace does not come to an end"));
+            self.world.violate(Violation::new("everything-ends", format!("{what} does not come to an end")));
         }
     }
 }

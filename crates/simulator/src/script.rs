@@ -6,6 +6,7 @@ use stale_drafts::rules::{Active, CircuitBreaker, Policy, PolicyError, Setting, 
 use stale_drafts::service::sweep::Source;
 
 use crate::attached::{THEIRS, Theirs};
+use crate::sharded::{Moving, Way, binding};
 
 /// One decision of a schedule. A schedule without any one of them is a schedule too: that is how it is made shorter.
 #[derive(Clone, Debug, PartialEq)]
@@ -47,6 +48,18 @@ pub enum Op {
         actor: usize,
         /// What.
         fault: Fault,
+    },
+    /// A host gets the newest configuration of the databases.
+    Deploy {
+        /// The host.
+        host: usize,
+    },
+    /// From now on a database answers nothing, or it does again.
+    Silence {
+        /// Which.
+        shard: usize,
+        /// Whether it is silent.
+        silent: bool,
     },
     /// Somebody goes on, up to where the next call waits to be let through.
     Step {
@@ -313,6 +326,15 @@ pub enum Role {
         /// How often each is tried while its outcome is unknown.
         tries: u32,
     },
+    /// An operator moves buckets to another database.
+    Move {
+        /// Which, and where.
+        moving: Moving,
+        /// There, or back.
+        way: Way,
+        /// Whether a request does very little.
+        small: bool,
+    },
     /// The app's code reads a row, and later writes all of it.
     Save {
         /// The row.
@@ -450,6 +472,14 @@ impl fmt::Display for Role {
                 let list: Vec<_> = writes.iter().map(ToString::to_string).collect();
                 write!(f, "{}; up to {tries} tries each", list.join("; then "))
             }
+            Role::Move { moving, way, small } => {
+                let what = match way {
+                    Way::There => "moves, waits for the configuration, and finishes",
+                    Way::ThereAtOnce => "moves, and finishes at once",
+                    Way::Back => "cancels",
+                };
+                write!(f, "an operator {what}: {moving}{}", if *small { ", by small steps" } else { "" })
+            }
             Role::Save { gid, state } => {
                 write!(f, "the app reads row {gid}, and saves it whole, {}", state.unwrap_or("as it is"))
             }
@@ -471,6 +501,10 @@ impl fmt::Display for Op {
             Op::App(write) => write.fmt(f),
             Op::Spawn { actor, host, role } => write!(f, "a{actor} begins on host {host}: {role}"),
             Op::Fault { actor, fault } => write!(f, "the next call of a{actor} {fault}"),
+            Op::Deploy { host } => write!(f, "host {host} gets the newest configuration"),
+            Op::Silence { shard, silent } => {
+                write!(f, "{} answers {}", binding(*shard), if *silent { "nothing" } else { "again" })
+            }
             Op::Step { actor } => write!(f, "a{actor} goes on"),
         }
     }

@@ -16,14 +16,14 @@ use crate::world::Violation;
 ///
 /// Those of the simulator itself.
 pub fn shrink(
-    database: &Rc<Sqlite>,
+    databases: &[Rc<Sqlite>],
     plant: Option<Plant>,
     ops: &[Op],
     mut kept: Vec<usize>,
     violation: &Violation,
 ) -> Result<Vec<usize>, String> {
     let fails = |places: &[usize]| -> Result<bool, String> {
-        let ran = run(database, plant, chosen(ops, places), false)?;
+        let ran = run(databases, plant, chosen(ops, places), false)?;
         Ok(ran.violation.is_some_and(|found| found.invariant == violation.invariant))
     };
     let mut part = kept.len().div_ceil(2);

@@ -51,14 +51,22 @@ const FORGET: &str = "DELETE FROM stale_drafts_ledger WHERE entry_key = 'charge:
 const REPRICE: &str = "UPDATE stale_drafts_creations SET tokens = tokens + 1 WHERE id = ?1";
 const REKIND: &str = "UPDATE stale_drafts_creations SET kind = ?2 WHERE id = ?1";
 
+/// The moves of one of several databases, and whom they are about.
+pub const MOVES: &str = "SELECT id, role, first_bucket, last_bucket, other, state FROM stale_drafts_moves";
+pub const MOVING: &str = "SELECT user_id, move_id FROM stale_drafts_moving_users";
+pub const CLOSED: &str = "SELECT 1 FROM stale_drafts_closed_buckets WHERE bucket = ?1";
+/// What an app writes first, of a user of this bucket: docs/scale.md.
+pub const ACCEPT: &str = "INSERT INTO stale_drafts_accepts (bucket) VALUES (?1)";
+
 /// The second transaction of the plant `ledger-in-second-transaction`.
 pub const REFUND_AFTERWARDS: &str = "INSERT INTO stale_drafts_ledger (entry_key, user_id, type, creation_id, sweep_id, tokens, created_at)
      SELECT 'refund:' || id, user_id, 'refund', id, sweep_id, tokens, finished_at FROM stale_drafts_creations
      WHERE status = 'failed' AND tokens > 0 AND id NOT IN (SELECT creation_id FROM stale_drafts_ledger WHERE type = 'refund')";
 
-/// The statement of a direct write at the instant `now`. `number` is unique, for a grant's key.
-pub fn write(write: &Write, now: i64, number: u64) -> Statement {
-    let of = |at: &usize| Param::Text(format!("c{at}"));
+/// The statement of a direct write at the instant `now`. `number` is unique, for a grant's key; `id` is that
+/// of a creation.
+pub fn write(write: &Write, now: i64, number: u64, id: impl Fn(usize) -> String) -> Statement {
+    let of = |at: &usize| Param::Text(id(*at));
     let at = Param::Integer(now);
     let (sql, params) = match write {
         Write::Grant { user, tokens } => {

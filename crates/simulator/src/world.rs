@@ -6,7 +6,9 @@ use std::future::{pending, poll_fn};
 use std::rc::Rc;
 use std::task::Poll;
 
+use stale_drafts::config::Shards;
 use stale_drafts::rules::{CircuitBreaker, Policy, Timestamp};
+use stale_drafts::service::moves::GRACE_MS;
 use stale_drafts::service::sweep::Notify;
 use stale_drafts::store::{Cost, Database, DatabaseError, Retry, Row, Statement};
 
@@ -17,11 +19,15 @@ use crate::image::Image;
 use crate::invariants::{self, History, Run};
 use crate::plant::Plant;
 use crate::script::{Fault, Write};
+use crate::sharded::{self, Known, Places};
 use crate::sql;
 use crate::trace;
 
 /// The true time when a run begins, in epoch milliseconds.
 pub const BEGINNING: i64 = 1_700_000_000_000;
+
+/// The number of a call that is none of what its invocation does, and only looks.
+pub const BESIDE: u32 = u32::MAX;
 
 /// An invariant that does not hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,7 +47,9 @@ impl Violation {
 
 /// One run of a schedule.
 pub struct World {
-    database: Rc<Sqlite>,
+    databases: Vec<Rc<Sqlite>>,
+    /// Where everything is, where there are several databases.
+    places: Option<Places>,
     plant: Option<Plant>,
     /// The true time.
     time: Cell<i64>,
@@ -54,9 +62,12 @@ pub struct World {
     dead: RefCell<BTreeSet<usize>>,
     numbers: Cell<u64>,
     turns: Cell<u64>,
+    /// The last turn in which a call of several databases was let through.
+    taken: Cell<u64>,
     /// How many transactions have changed something.
     writes: Cell<u64>,
-    image: RefCell<Rc<Image>>,
+    /// What counts of each database: what of it is not on the way, or gone.
+    images: RefCell<Vec<Rc<Image>>>,
     history: RefCell<History>,
     violation: RefCell<Option<Violation>>,
     trace: Option<RefCell<Vec<String>>>,
@@ -64,11 +75,20 @@ pub struct World {
 }
 
 impl World {
-    /// The world at its beginning, over an empty database.
-    pub fn new(database: &Rc<Sqlite>, plant: Option<Plant>, traced: bool) -> Self {
-        database.set_clock(BEGINNING);
-        World {
-            database: Rc::clone(database),
+    /// The world at its beginning, over empty databases.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Places::new`].
+    pub fn new(databases: &[Rc<Sqlite>], plant: Option<Plant>, traced: bool) -> Result<Self, String> {
+        for database in databases {
+            database.set_clock(BEGINNING);
+        }
+        let several = databases.len() > 1;
+        let image = |shard| Rc::new(Image { shard, ..Image::default() });
+        Ok(World {
+            databases: databases.to_vec(),
+            places: several.then(|| Places::new(databases.len())).transpose()?,
             plant,
             time: Cell::new(BEGINNING),
             skews: RefCell::default(),
@@ -80,20 +100,43 @@ impl World {
             dead: RefCell::default(),
             numbers: Cell::new(0),
             turns: Cell::new(0),
+            taken: Cell::new(0),
             writes: Cell::new(0),
-            image: RefCell::default(),
+            images: RefCell::new((0..databases.len()).map(image).collect()),
             history: RefCell::default(),
             violation: RefCell::default(),
             trace: traced.then(RefCell::default),
             reached: RefCell::default(),
-        }
+        })
+    }
+
+    /// Where everything is, where there are several databases.
+    pub fn places(&self) -> Option<&Places> {
+        self.places.as_ref()
+    }
+
+    /// How many databases there are.
+    pub fn databases(&self) -> usize {
+        self.databases.len()
+    }
+
+    /// One of them.
+    pub fn database(&self, shard: usize) -> Option<&Sqlite> {
+        self.databases.get(shard).map(Rc::as_ref)
+    }
+
+    /// Whether buckets of which this user is one are on the way.
+    pub fn is_moving(&self, user_id: &str) -> bool {
+        self.places.as_ref().is_some_and(|places| places.is_moving(user_id))
     }
 
     /// Time passes.
     pub fn advance(&self, millis: u64) {
         let time = self.time.get().saturating_add_unsigned(millis);
         self.time.set(time);
-        self.database.set_clock(time);
+        for database in &self.databases {
+            database.set_clock(time);
+        }
     }
 
     /// Sets how far a host's clock is ahead.
@@ -131,6 +174,11 @@ impl World {
         }
     }
 
+    /// How long no sweep decides on users who have arrived.
+    pub fn grace_ms(&self) -> u64 {
+        if self.plant.is_some_and(Plant::settles_at_once) { 0 } else { GRACE_MS }
+    }
+
     pub fn policy(&self) -> Policy {
         self.policy.borrow().clone()
     }
@@ -165,6 +213,9 @@ impl World {
         self.faults.borrow_mut().clear();
         self.skews.borrow_mut().clear();
         self.breaker.set(None);
+        if let Some(places) = &self.places {
+            places.calm();
+        }
     }
 
     /// Whether an actor died in its last call.
@@ -184,14 +235,32 @@ impl World {
         number
     }
 
-    /// What stands now.
+    /// What stands now in the first database, which mostly is the only one.
     pub fn image(&self) -> Rc<Image> {
-        Rc::clone(&self.image.borrow())
+        self.image_at(0)
+    }
+
+    /// What counts of what stands in one of them.
+    pub fn image_at(&self, shard: usize) -> Rc<Image> {
+        self.images.borrow().get(shard).map(Rc::clone).unwrap_or_default()
+    }
+
+    /// What stands where all of a user's is.
+    pub fn image_of(&self, user_id: &str) -> Rc<Image> {
+        self.image_at(self.places.as_ref().map_or(0, |places| places.home(user_id)))
+    }
+
+    /// What stands where a creation is.
+    pub fn image_with(&self, creation_id: &str) -> Rc<Image> {
+        let images = self.images.borrow();
+        let with = images.iter().find(|image| image.creations.contains_key(creation_id));
+        with.or(images.first()).map(Rc::clone).unwrap_or_default()
     }
 
     /// The id of a creation; of an app's row, that of its latest life.
     pub fn creation_id(&self, creation: usize) -> String {
         match creation.checked_sub(THEIRS) {
+            None if self.places.is_some() => sharded::creation_id(creation),
             None => format!("c{creation}"),
             Some(gid) => self.image().creation_of(i64::try_from(gid).unwrap_or(i64::MAX)),
         }
@@ -217,6 +286,11 @@ impl World {
         if let Err(violation) = outcome {
             self.violate(violation);
         }
+    }
+
+    /// How a trace names one of several databases.
+    fn in_shard(&self, shard: usize) -> String {
+        if self.places.is_some() { format!(" in {}", sharded::binding(shard)) } else { String::new() }
     }
 
     /// Adds a line to the trace, if there is one.
@@ -248,57 +322,92 @@ impl World {
 
     /// A direct write.
     pub fn write(&self, write: &Write) {
-        let statement = sql::write(write, self.time.get(), self.number());
-        let outcome = self.commit(&Call::App, 0, &[statement]);
+        let statement = sql::write(write, self.time.get(), self.number(), |at| self.creation_id(at));
+        let (shard, batch) = match &self.places {
+            None => (0, vec![statement]),
+            Some(places) => places.direct(write, statement),
+        };
+        if self.places.as_ref().is_some_and(|places| places.is_silent(shard)) {
+            return;
+        }
+        let outcome = self.commit(shard, &Call::App, 0, &batch);
         self.note(|| match outcome {
             Ok((_, changes)) => format!("{write}{changes}"),
             Err(error) => format!("{write}: {error}"),
         });
     }
 
-    /// Reads everything.
-    fn look(&self) -> Rc<Image> {
-        self.database.image().map_or_else(
+    /// Reads everything that stands in a database.
+    fn look(&self, database: &Sqlite, shard: usize) -> Rc<Image> {
+        database.image(self.places.as_ref().map(|_| shard)).map_or_else(
             |error| {
                 self.violate(Violation::new("simulator", error));
-                self.image()
+                self.image_at(shard)
             },
             Rc::new,
         )
     }
 
+    /// What counts of a database after a transaction there, and whether that was judged as a whole.
+    fn settle(&self, shard: usize, call: &Call, all: Rc<Image>) -> Rc<Image> {
+        let Some(places) = &self.places else { return all };
+        let change = places.take(&self.images, shard, call, all, self.true_time());
+        self.check(change.outcome);
+        for what in change.reached {
+            self.reach(what, 1);
+        }
+        self.image_at(shard)
+    }
+
     /// Runs a transaction, and judges what it did. Also answers with what it changed, in words, if there is a trace.
     fn commit(
         &self,
+        shard: usize,
         call: &Call,
         run: u32,
         batch: &[Statement],
     ) -> Result<(Vec<Vec<Row>>, String), DatabaseError> {
-        let before = self.image();
-        let changes = self.database.changes();
-        let result = self.database.transaction(batch);
+        let before = self.image_at(shard);
+        let Some(database) = self.databases.get(shard) else {
+            return Err(DatabaseError::new(format!("there is no database {shard}")));
+        };
+        let changes = database.changes();
+        let result = database.transaction(batch);
         // A dry run is looked at in full, whatever SQLite says of it.
         let dry_run = matches!(call, Call::Sweep(sweep) if sweep.dry_run);
-        let after =
-            if self.database.changes() == changes && !dry_run { Rc::clone(&before) } else { self.look() };
+        let after = if database.changes() == changes && !dry_run {
+            Rc::clone(&before)
+        } else {
+            self.settle(shard, call, self.look(database, shard))
+        };
         let run = if result.is_ok() { Run::Committed(run) } else { Run::RolledBack };
-        self.check(invariants::transaction(&before, &after, call, run, &mut self.history.borrow_mut()));
+        // A move was judged by what is in both databases.
+        if !matches!(call, Call::Move(_)) {
+            self.check(invariants::transaction(&before, &after, call, run, &mut self.history.borrow_mut()));
+        }
         if before != after {
-            match self.database.broken_of_theirs() {
+            match database.broken_of_theirs() {
                 Ok(None) => {}
                 Ok(Some((name, row))) => self.violate(Violation::new(name, format!("it is broken by {row}"))),
                 Err(error) => self.violate(Violation::new("simulator", error)),
             }
             self.writes.set(self.writes.get().saturating_add(1));
         }
-        *self.image.borrow_mut() = Rc::clone(&after);
-        invariants::count(&before, &after, self);
+        if let Some(places) = &self.places {
+            self.check(places.no_silence(&before, &after, call, &self.history.borrow(), self));
+        }
+        if let Some(image) = self.images.borrow_mut().get_mut(shard) {
+            *image = Rc::clone(&after);
+        }
+        if !matches!(call, Call::Move(_)) {
+            invariants::count(&before, &after, self);
+        }
         if result.as_ref().is_err_and(DatabaseError::is_constraint) {
             self.reach("rejected by a constraint", 1);
         }
         if let Some(sql) = self.plant.and_then(Plant::afterwards) {
             // The bug's second transaction; what stood between the two has been judged.
-            if let Err(error) = self.database.transaction(&[Statement { sql, params: Vec::new() }]) {
+            if let Err(error) = database.transaction(&[Statement { sql, params: Vec::new() }]) {
                 self.violate(Violation::new("simulator", error.to_string()));
             }
         }
@@ -307,18 +416,30 @@ impl World {
     }
 }
 
-/// One actor's way to the database. Each call waits until the schedule lets it through.
+/// One actor's way to the databases. Each call waits until the schedule lets it through.
 pub struct Link {
     pub world: Rc<World>,
     actor: usize,
     host: usize,
     call: RefCell<Rc<Call>>,
-    runs: Cell<u32>,
     faulted: Cell<bool>,
     /// The count of writes of everybody when the invocation first looked, and how many of them since were its own.
     since: Cell<Option<u64>>,
     own: Cell<u64>,
-    retry: Retry,
+    /// The configuration of the invocation, where there are several databases.
+    known: RefCell<Option<Known>>,
+    /// Whether one of them answered nothing: then what another one has of a creation may be an old copy.
+    deaf: Cell<bool>,
+    /// What stood in each of them then.
+    began: RefCell<Vec<Rc<Image>>>,
+    retries: Vec<Retry>,
+}
+
+/// One of the databases, as an invocation reaches it.
+pub struct Side<'a> {
+    link: &'a Link,
+    shard: usize,
+    runs: Cell<u32>,
 }
 
 impl Link {
@@ -329,12 +450,47 @@ impl Link {
             actor,
             host,
             call: RefCell::new(Rc::new(Call::App)),
-            runs: Cell::new(0),
             faulted: Cell::new(false),
             since: Cell::new(None),
             own: Cell::new(0),
-            retry: Retry::default(),
+            known: RefCell::default(),
+            deaf: Cell::new(false),
+            began: RefCell::default(),
+            retries: world.databases.iter().map(|_| Retry::default()).collect(),
         }
+    }
+
+    /// One of the databases, for the present invocation.
+    pub fn to(&self, shard: usize) -> Side<'_> {
+        Side { link: self, shard, runs: Cell::new(0) }
+    }
+
+    /// The same for what only looks beside it.
+    pub fn beside(&self, shard: usize) -> Side<'_> {
+        Side { link: self, shard, runs: Cell::new(BESIDE) }
+    }
+
+    /// The host that it is on.
+    pub fn host(&self) -> usize {
+        self.host
+    }
+
+    /// The databases' configuration, as the invocation began with it.
+    pub fn shards(&self) -> Option<Rc<Shards>> {
+        self.known.borrow().as_ref().map(|known| Rc::clone(&known.shards))
+    }
+
+    /// Whether a creation was there when the invocation began: with several databases, it may look before it is made.
+    pub fn was_there(&self, creation_id: &str) -> bool {
+        let began = self.began.borrow();
+        began.is_empty() || began.iter().any(|image| image.creations.contains_key(creation_id))
+    }
+
+    /// Whether its configuration is older than what has moved, or something has moved since it began, or it could not ask them all.
+    pub fn is_behind(&self, user_id: &str) -> bool {
+        let known = self.known.borrow();
+        let (Some(places), Some(known)) = (self.world.places(), known.as_ref()) else { return false };
+        self.deaf.get() || places.is_behind(known, user_id)
     }
 
     fn name(&self) -> String {
@@ -354,7 +510,11 @@ impl Link {
     /// Begins an invocation: what follows belongs to it.
     pub fn begin(&self, call: Call) {
         *self.call.borrow_mut() = Rc::new(call);
-        self.runs.set(0);
+        *self.known.borrow_mut() = self.world.places().map(|places| places.known_to(self.host));
+        self.deaf.set(false);
+        if self.world.places.is_some() {
+            *self.began.borrow_mut() = self.world.images.borrow().clone();
+        }
         self.faulted.set(false);
         self.since.set(None);
         self.own.set(0);
@@ -394,13 +554,24 @@ impl Link {
         .await;
     }
 
+    /// Waits for a turn that no other call has: an invocation may ask several databases side by side.
+    async fn turn_alone(&self) {
+        loop {
+            self.turn().await;
+            let turn = self.world.turns.get();
+            if self.world.taken.replace(turn) != turn {
+                return;
+            }
+        }
+    }
+
     /// `run` is how many calls of the invocation came before; one that is tried again is the same.
-    fn pass(&self, batch: &[Statement], run: u32) -> Result<Vec<Vec<Row>>, DatabaseError> {
+    fn pass(&self, shard: usize, batch: &[Statement], run: u32) -> Result<Vec<Vec<Row>>, DatabaseError> {
         let world = &self.world;
         let call = self.call();
         // What it decides on is what it hears, and that may be a later try's.
         if let (Call::Sweep(sweep), 0) = (&*call, run) {
-            *sweep.first.borrow_mut() = Some(world.image());
+            sweep.first.borrow_mut().insert(shard, world.image_at(shard));
         }
         let fault = world.faults.borrow_mut().remove(&self.actor);
         let dies = matches!(fault, Some(Fault::DiesBefore | Fault::DiesAfter));
@@ -410,21 +581,30 @@ impl Link {
         if let Some(fault) = fault {
             self.faulted.set(true);
             world.reach(if dies { "callers that died" } else { "calls that failed" }, 1);
-            world.note(|| format!("{}: {call}, call {}, {fault}", self.name(), run.saturating_add(1)));
+            world.reach("movers that died", usize::from(dies && matches!(*call, Call::Move(_))));
+            world.note(|| {
+                format!("{}: {call}, {}{}, {fault}", self.name(), named(run), world.in_shard(shard))
+            });
         }
         if matches!(fault, Some(Fault::Rejected | Fault::DiesBefore)) {
             return Err(DatabaseError::new("D1_ERROR: D1 DB reset because its code was updated."));
         }
+        if world.places().is_some_and(|places| places.is_silent(shard)) {
+            self.faulted.set(true);
+            self.deaf.set(true);
+            world.reach("calls of a database that answers nothing", 1);
+            return Err(DatabaseError::new("D1_ERROR: D1 DB storage operation exceeded timeout."));
+        }
         let writes = world.writes.get();
         self.since.set(self.since.get().or(Some(writes)));
-        let result = world.commit(&call, run, batch);
+        let result = world.commit(shard, &call, run, batch);
         self.own.set(self.own.get().saturating_add(world.writes.get().saturating_sub(writes)));
         world.note(|| {
             let outcome = match &result {
                 Ok((_, changes)) => changes.clone(),
                 Err(error) => format!(": {error}"),
             };
-            format!("{}: {call}, call {}{outcome}", self.name(), run.saturating_add(1))
+            format!("{}: {call}, {}{}{outcome}", self.name(), named(run), world.in_shard(shard))
         });
         match fault {
             Some(_) => Err(DatabaseError::new("D1_ERROR: Network connection lost.")),
@@ -433,21 +613,34 @@ impl Link {
     }
 }
 
-impl Database for Link {
+/// How a trace names a call of an invocation.
+fn named(run: u32) -> String {
+    if run == BESIDE { String::from("a look") } else { format!("call {}", run.saturating_add(1)) }
+}
+
+impl Database for Side<'_> {
     async fn run(&self, batch: &[Statement]) -> Result<Vec<Vec<Row>>, DatabaseError> {
+        let Side { link, shard, .. } = *self;
         let run = self.runs.get();
         self.runs.set(run.saturating_add(1));
         let call = async || {
-            self.turn().await;
-            let result = self.pass(batch, run);
-            if self.world.is_dead(self.actor) {
+            if link.world.places.is_some() {
+                link.turn_alone().await;
+            } else {
+                link.turn().await;
+            }
+            let result = link.pass(shard, batch, run);
+            if link.world.is_dead(link.actor) {
                 // Nobody is there any more to hear the answer.
                 pending::<()>().await;
             }
             result
         };
         // Half of them try again what the database could not do for the moment, as the Worker does.
-        if self.actor.is_multiple_of(2) { self.retry.run(call, async |_| {}).await } else { call().await }
+        match link.retries.get(shard).filter(|_| link.actor.is_multiple_of(2)) {
+            Some(retry) => retry.run(call, async |_| {}).await,
+            None => call().await,
+        }
     }
 
     fn cost(&self) -> Cost {

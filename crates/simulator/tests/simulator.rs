@@ -14,7 +14,7 @@
 use std::process::Command;
 
 /// Each planted bug, the number of seeds within which it must be found, and what may be found.
-const PLANTS: [(&str, u64, &[&str]); 25] = [
+const PLANTS: [(&str, u64, &[&str]); 33] = [
     ("no-status-guard", 50, &[STALE, SWEPT, MACHINE, REFUNDED, BALANCE]),
     ("ledger-in-second-transaction", 50, &[REFUNDED, BALANCE]),
     ("no-fence", 500, &["a-report-does-what-it-says"]),
@@ -40,7 +40,20 @@ const PLANTS: [(&str, u64, &[&str]); 25] = [
     ("restore-for-free", 1_000, &["a-time-out-pays-once"]),
     ("reused-id-forgotten", 100, &[MIRROR]),
     ("no-price-guard", 2_000, &["a-sweep-counts-what-it-did", "answers-are-true"]),
+    ("copy-loses-entries", 200, &[MOVE_ENDS]),
+    ("move-without-verifying", 200, &[MOVE]),
+    ("copy-skips-rows", 1_000, &[MOVE]),
+    ("trim-too-early", 100, &[MOVE]),
+    ("no-bucket-gate", 500, &[MOVE, MOVE_ENDS, PLACE]),
+    ("no-user-fence", 200, &[MOVE, MOVE_ENDS, PLACE]),
+    ("no-grace", 2_000, &[SILENCE]),
+    ("sweeps-of-movers", 200, &[SILENCE, MOVE, MOVE_ENDS, PLACE]),
 ];
+
+const MOVE: &str = "a-move-changes-nothing";
+const MOVE_ENDS: &str = "a-move-ends";
+const PLACE: &str = "written-where-it-counts";
+const SILENCE: &str = "a-move-is-no-silence";
 
 const STALE: &str = "only-the-stale-are-swept";
 const SWEPT: &str = "a-sweep-does-what-it-says";
@@ -66,6 +79,7 @@ fn seeds_run_clean_and_reach_everything() {
     assert!(text.starts_with(&format!("{seeds} seeds clean")), "{text}");
     for reached in [
         "callers that died",
+        "calls of a database that answers nothing",
         "calls that failed",
         "creations deleted",
         "creations of a plan left alone",
@@ -81,6 +95,14 @@ fn seeds_run_clean_and_reach_everything() {
         "events sent to a slow receiver",
         "events that became dead letters",
         "late results kept",
+        "movers that died",
+        "moves begun",
+        "moves cancelled",
+        "moves decided",
+        "moves done",
+        "requests to move that were refused",
+        "sweeps of several databases",
+        "writes refused by a move",
         "late results of an app",
         "results of an app",
         "rows of an app that timed out",

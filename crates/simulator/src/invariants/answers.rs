@@ -24,8 +24,11 @@ pub fn report(
     outcome: &Result<CreationRow, ReportError>,
     link: &Link,
 ) -> Result<(), Violation> {
-    let image = link.world.image();
+    let image = link.world.image_with(&call.id);
     let row = image.creations.get(&call.id);
+    if row.is_some_and(|row| link.is_behind(&row.user_id)) {
+        return Ok(());
+    }
     let what = link.call().to_string();
     let stands = || row.map_or(String::from("not there"), state);
     let wrong = |why: &str| Err(untrue(&what, format!("{why}, and {} is {}", call.id, stands())));
@@ -47,7 +50,7 @@ pub fn report(
             }
             Some(_) => Ok(()),
         },
-        Err(ReportError::NotFound) => match row {
+        Err(ReportError::NotFound) => match row.filter(|row| link.was_there(&row.id)) {
             Some(row) if row.user_id == call.user_id => wrong("it was answered that it is not there"),
             Some(_) if !matches!(call.what, Reported::Publish | Reported::Delete) => {
                 wrong("it was answered that it is not there")
@@ -64,9 +67,19 @@ pub fn report(
             _ => wrong("it was answered that the balance is too large"),
         },
         Err(ReportError::Different) => wrong("it was answered that it is another one"),
-        // There is one database.
-        Err(ReportError::Moving) => wrong("it was answered that its owner is moving"),
+        Err(ReportError::Moving) => match row {
+            Some(row) => moving(&what, &row.user_id, link),
+            None => wrong("it was answered that its owner is moving"),
+        },
     }
+}
+
+/// Nothing is refused because of a move unless there is one, and then it wrote nothing. Where a database does not answer, an old one may.
+fn moving(what: &str, owner: &str, link: &Link) -> Result<(), Violation> {
+    if (link.world.is_moving(owner) || link.faulted()) && !wrote(link) {
+        return Ok(());
+    }
+    Err(untrue(what, format!("it was answered that {owner} is moving, which is not so")))
 }
 
 /// Whether a report's effect stands, by this report or by the same one before.
@@ -111,7 +124,7 @@ fn insufficient(
     price: u64,
     link: &Link,
 ) -> Result<(), Violation> {
-    let right = link.world.image().balances.get(owner).copied().unwrap_or(0).unsigned_abs();
+    let right = link.world.image_of(owner).balances.get(owner).copied().unwrap_or(0).unsigned_abs();
     // The balance is looked at after the refusal; somebody may have been granted tokens between the two.
     if balance == right && tokens == price && (balance < price || !link.alone()) {
         return Ok(());
@@ -141,7 +154,10 @@ pub fn create(
     outcome: &Result<CreationRow, ReportError>,
     link: &Link,
 ) -> Result<(), Violation> {
-    let image = link.world.image();
+    if link.is_behind(&call.user_id) {
+        return Ok(());
+    }
+    let image = link.world.image_of(&call.user_id);
     let row = image.creations.get(&call.id);
     let what = link.call().to_string();
     let same = row.is_some_and(|row| {
@@ -158,18 +174,19 @@ pub fn create(
             insufficient(&what, [*balance, *tokens], &call.user_id, call.tokens, link)
         }
         Err(ReportError::Database(error) | ReportError::Rejected(error)) => failed(&what, error, link),
+        Err(ReportError::Moving) => moving(&what, &call.user_id, link),
         _ => Err(untrue(&what, format!("it was answered {outcome:?}, and there stands {row:?}"))),
     }
 }
 
-/// What a sweep says of itself.
+/// What a sweep says of itself, of the database of `image`.
 pub fn sweep(
     call: &SweepCall,
     outcome: &Result<SweepOutcome, Box<SweepError>>,
     link: &Link,
+    image: &Image,
     history: &History,
 ) -> Result<(), Violation> {
-    let image = link.world.image();
     let what = link.call().to_string();
     let report = match outcome {
         Ok(report) => report,
@@ -181,10 +198,10 @@ pub fn sweep(
         }
     };
     if !call.dry_run {
-        recorded(call, report, outcome.is_ok(), &what, &image, history)?;
+        recorded(call, report, outcome.is_ok(), &what, image, history)?;
     }
     if outcome.is_ok() && link.alone() {
-        complete(call, report, &what, &image)?;
+        complete(call, report, &what, image)?;
     }
     Ok(())
 }
@@ -198,7 +215,7 @@ fn recorded(
     image: &Image,
     history: &History,
 ) -> Result<(), Violation> {
-    let done = history.sweeps.get(&call.sweep_id);
+    let done = history.done(image.shard, &call.sweep_id);
     let failed: BTreeSet<_> = report.failed.iter().map(|failed| failed.id.clone()).collect();
     let retried: BTreeSet<_> =
         report.retried.iter().map(|failed| (failed.id.clone(), failed.attempt)).collect();
@@ -252,9 +269,9 @@ fn recorded(
 }
 
 /// Where nobody else wrote meanwhile, a sweep leaves nothing stale behind, and hides nothing that can't be read.
-fn complete(call: &SweepCall, report: &SweepOutcome, what: &str, image: &Image) -> Result<(), Violation> {
+pub fn complete(call: &SweepCall, report: &SweepOutcome, what: &str, image: &Image) -> Result<(), Violation> {
     let first = call.first.borrow();
-    let Some(first) = first.as_ref() else { return Ok(()) };
+    let Some(first) = first.get(&image.shard) else { return Ok(()) };
     let done: BTreeSet<_> =
         report.failed.iter().chain(&report.retried).map(|failed| failed.id.as_str()).collect();
     let rejected: BTreeSet<_> = report.rejected.iter().map(|rejected| rejected.id.as_str()).collect();
@@ -264,7 +281,9 @@ fn complete(call: &SweepCall, report: &SweepOutcome, what: &str, image: &Image) 
     let suspended = report.suspended.is_some() && !call.dry_run;
     if call.planned.is_none() && !report.more && !suspended {
         let stale = first.creations.values().filter(|row| reference::stale(row, call).is_some());
-        for row in stale.filter(|row| !aside(row)) {
+        // No sweep decides on whoever moves.
+        let stays = |row: &&Creation| !first.moves.users.contains_key(&row.user_id);
+        for row in stale.filter(|row| !aside(row)).filter(stays) {
             if !done.contains(row.id.as_str()) && !rejected.contains(row.id.as_str()) {
                 let found =
                     format!("{what} found nothing to do for {}, which was stale: {}", row.id, state(row));
@@ -294,6 +313,7 @@ fn complete(call: &SweepCall, report: &SweepOutcome, what: &str, image: &Image) 
         let listed: BTreeSet<_> = report.unreadable.iter().map(|skipped| skipped.id.as_str()).collect();
         let unreadable = |row: &&Creation| {
             matches!(classify(&row.draft(), call.now, &call.policy), Verdict::Unreadable(_))
+                && !image.moves.users.contains_key(&row.user_id)
         };
         let hidden =
             image.creations.values().filter(unreadable).find(|row| !listed.contains(row.id.as_str()));

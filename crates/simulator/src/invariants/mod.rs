@@ -8,7 +8,7 @@ mod steps;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
-use stale_drafts::rules::Status;
+use stale_drafts::rules::{Status, Timestamp};
 
 use crate::attached;
 use crate::call::Call;
@@ -16,7 +16,7 @@ use crate::courier::Sending;
 use crate::image::Image;
 use crate::world::{Violation, World};
 
-pub use answers::{create, ended, report, sweep};
+pub use answers::{complete, create, ended, report, sweep};
 
 /// How a transaction went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,23 +30,33 @@ pub enum Run {
 /// What a run has shown so far, beside what stands.
 #[derive(Debug, Default)]
 pub struct History {
-    /// What each sweep did, as it was seen in the rows.
-    sweeps: BTreeMap<String, Done>,
+    /// What each sweep did in each database, as it was seen in the rows.
+    sweeps: BTreeMap<(usize, String), Done>,
     /// The events that were written.
     told: BTreeSet<String>,
     /// The events that the other side has taken.
     pub delivered: BTreeSet<String>,
     /// The messages that are on their way.
     pub sending: Vec<Sending>,
+    /// When a report about a creation was last refused since its owner moves.
+    pub silenced: BTreeMap<String, Timestamp>,
     /// How each attempt ended.
     ends: BTreeMap<(String, u32), &'static str>,
 }
 
+/// What a sweep did in one database.
 #[derive(Debug, Default)]
-struct Done {
-    failed: BTreeSet<String>,
-    retried: BTreeSet<(String, u32)>,
-    refunded: u64,
+pub struct Done {
+    pub failed: BTreeSet<String>,
+    pub retried: BTreeSet<(String, u32)>,
+    pub refunded: u64,
+}
+
+impl History {
+    /// What a sweep did in one of the databases, if it did anything.
+    pub fn done(&self, shard: usize, sweep_id: &str) -> Option<&Done> {
+        self.sweeps.get(&(shard, sweep_id.to_owned()))
+    }
 }
 
 /// Judges a transaction by what stood before and after it.

@@ -9,7 +9,7 @@ use crate::attached;
 use crate::call::{Call, Reported, SweepCall};
 use crate::image::{Attempt, Creation, Event, Image};
 use crate::trace::{differences, state};
-use crate::world::Violation;
+use crate::world::{BESIDE, Violation};
 
 /// What a transaction is expected to leave beside the rows of creations.
 #[derive(Default)]
@@ -134,11 +134,12 @@ fn changed(
     expected: &mut Expected,
 ) -> Result<(), Violation> {
     match call {
-        Call::Sweep(sweep) => swept(then, row, sweep, history, expected),
+        Call::Sweep(sweep) => swept(then, row, before.shard, sweep, history, expected),
         Call::Report(report) => {
             // A report writes in its first transaction; what follows only looks, but for a start that is noted as repeated: that is
             // carried out with the note.
-            let writes = run == 0 || matches!(report.what, Reported::Start { .. });
+            let repeats = matches!(report.what, Reported::Start { .. }) && run != BESIDE;
+            let writes = run == 0 || repeats;
             let right = if writes { reference::reported(then, report, before) } else { then.clone() };
             if *row != right {
                 let found = format!(
@@ -162,8 +163,8 @@ fn changed(
             Ok(())
         }
         Call::App | Call::Theirs(_) => Ok(()),
-        Call::Create(_) | Call::Courier if then == row => Ok(()),
-        Call::Create(_) | Call::Courier => {
+        Call::Create(_) | Call::Courier | Call::Move(_) if then == row => Ok(()),
+        Call::Create(_) | Call::Courier | Call::Move(_) => {
             Err(Violation::new("only-what-was-asked", format!("{call} changed {}", row.id)))
         }
     }
@@ -173,6 +174,7 @@ fn changed(
 fn swept(
     then: &Creation,
     row: &Creation,
+    shard: usize,
     sweep: &SweepCall,
     history: &mut History,
     expected: &mut Expected,
@@ -207,7 +209,7 @@ fn swept(
         );
         return Err(Violation::new("a-sweep-does-what-it-says", found));
     }
-    let done = history.sweeps.entry(sweep_id.clone()).or_default();
+    let done = history.sweeps.entry((shard, sweep_id.clone())).or_default();
     let (event, destinations) = if staleness.action() == Action::Retry {
         done.retried.insert((row.id.clone(), then.attempt));
         let attempt = reference::retried(then, sweep, &staleness);
@@ -328,7 +330,7 @@ fn counted(before: &Image, after: &Image, call: &Call, history: &History) -> Res
                 format!("{call} changed the row of sweep {id}"),
             ));
         }
-        let done = history.sweeps.get(id).unwrap_or(&nothing);
+        let done = history.done(after.shard, id).unwrap_or(&nothing);
         let right = (done.failed.len(), done.retried.len(), done.refunded);
         let found = (row.failed as usize, row.retried as usize, row.refunded_tokens);
         if found != right {
@@ -340,8 +342,9 @@ fn counted(before: &Image, after: &Image, call: &Call, history: &History) -> Res
         }
     }
     // The row is there if the sweep did anything.
-    match history.sweeps.keys().find(|id| !after.sweeps.contains_key(*id)) {
+    let mut here = history.sweeps.keys().filter(|(shard, _)| *shard == after.shard);
+    match here.find(|(_, id)| !after.sweeps.contains_key(id)) {
         None => Ok(()),
-        Some(id) => Err(Violation::new("a-sweep-counts-what-it-did", format!("sweep {id} left no row"))),
+        Some((_, id)) => Err(Violation::new("a-sweep-counts-what-it-did", format!("sweep {id} left no row"))),
     }
 }
