@@ -5,7 +5,7 @@ import { fork, spawn } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { client as aClient } from "../load/environment.mjs";
+import { batchOf, client as aClient } from "../load/environment.mjs";
 import { CLEANUP_TOKEN } from "../worker/harness.mjs";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
@@ -41,6 +41,7 @@ export function fleet({ folder, migrate = true, ...options }) {
     const gone = new Promise((done) => child.on("exit", (code, signal) => {
       for (const { reject } of waiting.values()) reject(new Error("the Worker was killed"));
       waiting.clear();
+      logs.push(`${code ?? signal}: ${output.slice(-2_000)}`);
       if (server?.child === child) {
         server = undefined;
         up = Promise.withResolvers();
@@ -48,14 +49,14 @@ export function fleet({ folder, migrate = true, ...options }) {
       begun.reject(new Error(`the Worker did not start: ${code ?? signal}\n${output}`));
       done();
     }));
-    child.on("message", ({ id, url, answer, error }) => {
-      if (url) return begun.resolve(url);
+    child.on("message", ({ id, url, direct, answer, error }) => {
+      if (url) return begun.resolve({ url, direct });
       const { resolve, reject } = waiting.get(id);
       waiting.delete(id);
       if (error === undefined) resolve(answer);
       else reject(new Error(error));
     });
-    const url = await begun.promise;
+    const { url, direct } = await begun.promise;
     let asked = 0;
     const ask = (what, rest) => new Promise((resolve, reject) => {
       const id = (asked += 1);
@@ -63,14 +64,20 @@ export function fleet({ folder, migrate = true, ...options }) {
       child.send({ id, what, ...rest }, (error) => error && reject(error));
     });
     counts.starts += 1;
-    server = { child, url, ask, gone, client: aClient(url, SOCKETS) };
+    server = { child, url, direct, ask, gone, client: aClient(url, SOCKETS) };
     await ask("order", { orders: { ahead } });
+    const { checks } = JSON.parse((await server.client.ask("GET", "/readyz", {})).text);
+    if (checks.configuration !== "ok") throw new Error(checks.configuration);
     up.resolve();
   }
 
   const asked = async (what, rest) => {
     await up.promise;
     return server.ask(what, rest);
+  };
+  const batch = async (at, statements) => {
+    await up.promise;
+    return batchOf(server.direct, `DB_${at}`, statements);
   };
   const end = async () => {
     const { child, gone, client } = server;
@@ -81,6 +88,7 @@ export function fleet({ folder, migrate = true, ...options }) {
 
   return {
     counts,
+    /** How each Worker ended, and what it printed last. */
     logs,
     start,
     /** Kills the Worker and its runtime, whatever they are at. */
@@ -114,9 +122,9 @@ export function fleet({ folder, migrate = true, ...options }) {
     order: (orders) => asked("order", { orders }),
     cost: () => asked("cost"),
     /** Runs `[sql, …values]` in one transaction of the database with this number. */
-    batch: (at, statements) => asked("batch", { at, statements }),
+    batch,
     /** The same for one statement. */
-    all: async (at, ...statement) => (await asked("batch", { at, statements: [statement] }))[0],
+    all: async (at, ...statement) => (await batch(at, [statement]))[0],
     warnings: () => asked("logs"),
 
     /**
