@@ -66,8 +66,8 @@ export function fleet({ folder, migrate = true, ...options }) {
     counts.starts += 1;
     server = { child, url, direct, ask, gone, client: aClient(url, SOCKETS) };
     await ask("order", { orders: { ahead } });
-    const { checks } = JSON.parse((await server.client.ask("GET", "/readyz", {})).text);
-    if (checks.configuration !== "ok") throw new Error(checks.configuration);
+    const { text } = await server.client.ask("GET", "/readyz", {});
+    if (text && JSON.parse(text).checks.configuration !== "ok") throw new Error(text);
     up.resolve();
   }
 

@@ -69,7 +69,7 @@ async function repeated({ fleet, args, say }) {
     const { code, output } = await fleet.command(args);
     if (code === 0) return output;
     if (tries === 5 || !output.includes("can't be reached")) throw new Error(output);
-    say(`${output}; the Worker is ${fleet.isUp() ? "there" : `gone: ${fleet.logs.at(-1)}`}`);
+    say(`${output}; the Worker is ${fleet.isUp() ? `there: ${(await fleet.warnings()).slice(-3).join(" ").slice(0, 500)}` : `gone: ${fleet.logs.at(-1)}`}`);
   }
 }
 

@@ -233,7 +233,7 @@ export async function rehearse({ users, kills, pause, seed, short = false, say =
     await load(pause);
     const before = await swept();
     await fleet.order({ silent: [`DB_${SILENT}`] });
-    await load(short ? 25_000 : 60_000);
+    await load(short ? 15_000 : 60_000);
     const [after, late] = [await swept(), await waiting(25_000)];
     await fleet.order({ silent: [] });
     const others = after.map((count, at) => count - before[at]).filter((_, at) => at < SHARDS && at !== SILENT);
