@@ -169,8 +169,10 @@ export async function large({ creations, every, say = () => {} }) {
     const deaths = [...moved.died, ...finished.died];
     if (fleet.isUp()) await fleet.kill();
     await fleet.start(config, GRACE_MS);
-    const last = await fleet.command(["shards", "finish", ...args]);
-    if (last.code !== 0) found.push(`finish ends with ${last.code}: ${last.output}`);
+    for (const { buckets } of STEPS) {
+      const { code, output } = await fleet.command(["shards", "finish", "--from", "DB_0", "--to", "DB_1", "--buckets", buckets]);
+      if (code !== 0) found.push(`finish of ${buckets} ends with ${code}: ${output}`);
+    }
     const states = (await Promise.all([0, 1].map((at) => fleet.all(at, "SELECT role, state, users, creations, entries FROM stale_drafts_moves ORDER BY started_at")))).flat();
     for (const { role, state } of states) if (state !== (role === "source" ? "trimmed" : "settled")) found.push(`a move is ${state} in its ${role}`);
     const restarts = fleet.counts.starts;

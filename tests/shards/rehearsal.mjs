@@ -192,7 +192,7 @@ export async function rehearse({ users, kills, pause, seed, short = false, say =
     async function sweep() {
       while (goes) {
         await sleep(1_000);
-        const a = await fleet.ask("GET", "/cdn-cgi/handler/scheduled", {}); say(`cron: ${a.status} ${a.text} ${a.error} ${a.refused} ${a.ended - a.sent}`); if (a.status === 200) crons += 1;
+        if ((await fleet.ask("GET", "/cdn-cgi/handler/scheduled", {})).status === 200) crons += 1;
       }
     }
     async function watch() {
@@ -224,7 +224,7 @@ export async function rehearse({ users, kills, pause, seed, short = false, say =
       const how = ["during", "before", "after"][kill % 3];
       await fleet.order({ dieAt: { pattern: WRITE.source, flags: "" }, dieHow: how });
       if (await fleet.dies(60_000)) seen.deaths.push(`${how} a write of a sweep`);
-      else { console.log((await fleet.warnings()).slice(-12).join("\n")); throw new Error("no sweep has written anything for a minute"); }
+      else throw new Error("no sweep has written anything for a minute");
       say(`killed ${how} a write of a sweep`);
       await start();
     }
@@ -269,6 +269,8 @@ export async function rehearse({ users, kills, pause, seed, short = false, say =
     await fleet.kill();
     await fleet.start({ shards: shards(true) }, GRACE_MS);
     const left = async () => (await sum("SELECT (SELECT count(*) FROM stale_drafts_creations WHERE status IN ('pending', 'processing')) + (SELECT count(*) FROM stale_drafts_moving_users)")).reduce((total, count) => total + count, 0);
+    const ended = await fleet.command(["shards", "finish", ...args]);
+    if (ended.code !== 0) looks.found.push(`finish ends with ${ended.code}: ${ended.output}`);
     let last = 0;
     for (let tries = 0; tries < 60 && last < 2; tries += 1) {
       const { text, status } = await fleet.ask("GET", "/cdn-cgi/handler/scheduled", {});
@@ -276,8 +278,6 @@ export async function rehearse({ users, kills, pause, seed, short = false, say =
       last = (await left()) === 0 ? last + 1 : 0;
       if (last === 0) await sleep(500);
     }
-    const ended = await fleet.command(["shards", "finish", ...args]);
-    if (ended.code !== 0) looks.found.push(`finish ends with ${ended.code}: ${ended.output}`);
     await fleet.kill();
     await fleet.start({ shards: shards(true) }, GRACE_MS);
     const { checks, rows, each } = await judged({ fleet, count: SHARDS + 1, shardOf: shardOf(true), journal, told: hook.told, limits });
