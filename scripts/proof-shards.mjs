@@ -54,13 +54,12 @@ function ofLarge({ creations, users, quiet, half }) {
   const rows = ({ queries, rows_read, rows_written }, count) => `${thousand(queries, count)} queries, ${thousand(rows_read, count)} rows read, ${thousand(rows_written, count)} written`;
   return [
     [`64 buckets of ${digits(creations)} creations, undisturbed`, `${digits(quiet.creations)} creations and ${digits(quiet.entries)} entries of ${digits(quiet.users)} users`],
-    ["their downtime", `${seconds(quiet.moved)} until they had moved, ${seconds(quiet.open)} until the target was open, and the deploy between`],
+    ["their downtime", `${seconds(quiet.moved)} until they had moved, and the deploy: the target is open at once`],
     ["their move, for each 1,000", rows(quiet.copy, quiet.creations)],
     ["their trim, for each 1,000", rows(quiet.trim, quiet.creations)],
     ["half of the buckets, stopped again and again", `${digits(half.creations)} creations and ${digits(half.entries)} entries`],
     ["deaths", `${half.deaths.length} at steps of the move and of the command, ${half.within} at any moment; not reached: ${half.missed.length === 0 ? "none" : half.missed.join(", ")}`],
     ["their downtime, restarts included", `${seconds(half.moved)} until they had moved; all in all ${seconds(half.trimmed)} with the trim`],
-    ["their move and trim, what was done twice included, for each 1,000", rows(half.cost, half.creations)],
     ["users whose rows and sums were compared", digits(users)],
   ];
 }

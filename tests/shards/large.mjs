@@ -73,7 +73,7 @@ async function repeated({ fleet, args, say }) {
   }
 }
 
-/** Moves, configures and finishes; gives when each state was first seen, in ms, and what it has cost. */
+/** Moves, configures and finishes; gives how long that took, in ms, and what it has cost. */
 async function measured({ fleet, step: { buckets, left, right }, say }) {
   const args = ["--from", "DB_0", "--to", "DB_1", "--buckets", buckets];
   const begun = performance.now();
@@ -87,13 +87,10 @@ async function measured({ fleet, step: { buckets, left, right }, say }) {
   await fleet.start(shards(left, right));
   await fleet.cost();
   const opened = performance.now();
-  const finish = repeated({ fleet, args: ["shards", "finish", ...args], say });
-  while ((await fleet.all(1, "SELECT state FROM stale_drafts_moves WHERE role = 'target' ORDER BY started_at DESC LIMIT 1"))[0].state === "arriving") await sleep(20);
-  const open = performance.now() - opened;
-  const finished = await finish;
+  const finished = await repeated({ fleet, args: ["shards", "finish", ...args], say });
   const trimmed = performance.now() - opened;
   say(finished.split("\n").at(-1));
-  return { buckets, ...row, moved, open, trimmed, copy, trim: await fleet.cost() };
+  return { buckets, ...row, moved, trimmed, copy, trim: await fleet.cost() };
 }
 
 /** Runs it. Gives what was measured, and `found`: all that is wrong. */
@@ -130,21 +127,11 @@ export async function large({ creations, every, say = () => {} }) {
     say(`${few.buckets}: ${JSON.stringify(quiet)}`);
 
     // Half of it, and it dies again and again.
-    const cost = { queries: 0, rows_read: 0, rows_written: 0 };
     let config = shards(few.left, few.right);
     const start = () => fleet.start(config);
     const args = ["--from", "DB_0", "--to", "DB_1", "--buckets", half.buckets];
     let goes = true;
     let within = 0;
-    // What it has cost is asked often: the rest is lost with whom it was.
-    const meter = (async () => {
-      while (goes) {
-        await sleep(200);
-        if (!fleet.isUp()) continue;
-        const more = await fleet.cost().catch(() => cost && undefined);
-        for (const key of Object.keys(cost)) cost[key] += more?.[key] ?? 0;
-      }
-    })();
     const killer = (async () => {
       for (;;) {
         for (let waited = 0; waited < every && goes; waited += 200) await sleep(200);
@@ -164,7 +151,7 @@ export async function large({ creations, every, say = () => {} }) {
     const finished = await carry({ fleet, start, goal: "finish", args, commandDies: [3_000], say, patience: 3_600_000 });
     const trimmedAfter = performance.now() - begun;
     goes = false;
-    await Promise.all([meter, killer]);
+    await killer;
     say(finished.output.split("\n").at(-1));
     const deaths = [...moved.died, ...finished.died];
     if (fleet.isUp()) await fleet.kill();
@@ -191,7 +178,7 @@ export async function large({ creations, every, say = () => {} }) {
     for (const { users: all } of after) for (const user of all.keys()) if (!before.users.has(user)) found.push(`${user} was not there before`);
     if (after[0].attempts + after[1].attempts !== before.attempts) found.push(`there were ${before.attempts} attempts, and there are ${after.map(({ attempts }) => attempts)}`);
     const { creations: count, entries } = states.filter(({ role }) => role === "source").at(-1);
-    return { creations, users, quiet, half: { moved: movedAfter, trimmed: trimmedAfter, creations: count, entries, deaths, within, missed: [...moved.missed, ...finished.missed], restarts, cost }, found };
+    return { creations, users, quiet, half: { moved: movedAfter, trimmed: trimmedAfter, creations: count, entries, deaths, within, missed: [...moved.missed, ...finished.missed], restarts }, found };
   } finally {
     await fleet?.dispose();
     rmSync(folder, { recursive: true, force: true });
