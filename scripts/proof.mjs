@@ -25,6 +25,7 @@ const PARTS = {
   frameworks: { minutes: 8, commands: [suite("package/frameworks.test.mjs", { FRAMEWORKS: "all" })] },
   faults: { minutes: 15, commands: [suite("worker/faults.test.mjs", { KILLS: "200", ROUNDS: "40" })] },
   load: { minutes: 4, commands: [node("scripts/load.mjs", "--seconds", "180")] },
+  shards: { minutes: 25, commands: [node("scripts/proof-shards.mjs")] },
   fuzz: { minutes: 15, commands: [node("scripts/fuzz.mjs", "--seconds", "190")] },
   mutants: { minutes: 20, commands: [node("scripts/mutants.mjs")] },
   bench: { minutes: 8, commands: [node("scripts/bench-sweep.mjs", "--sizes", "10000,100000,1000000,10000000")] },

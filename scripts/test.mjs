@@ -55,7 +55,13 @@ const SUITES = {
       }],
     ],
   },
-  worker: { before: build, commands: () => [node("tests/worker")] },
+  worker: {
+    before: async () => {
+      await build();
+      await native("Building mark-stale-drafts", "-p", "mark-stale-drafts");
+    },
+    commands: () => [node("tests/worker")],
+  },
   cli: {
     before: async () => {
       await build();

@@ -91,12 +91,12 @@ const STYLES = [
   [3, "endless"],
 ];
 
-/** The app and its workers. `finished` and `kept` are told of drafts, and of results that came too late. */
-export function workers({ journal, agenda, limits, owners, finished, kept, living }) {
+/** The app and its workers, whose names begin with `crew`. `finished` and `kept` are told of drafts, and of results that came too late. */
+export function workers({ journal, agenda, limits, owners, finished, kept, living, crew = "worker" }) {
   const token = WORKER_TOKEN;
   let names = 0;
   let hired = 0;
-  const name = () => `worker-${(names += 1)}`;
+  const name = () => `${crew}-${(names += 1)}`;
   const pause = Math.floor(limits.heartbeat / 6);
   const over = (life) => living.delete(life.id);
 

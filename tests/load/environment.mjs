@@ -23,15 +23,39 @@ const BUILT = {
   assets: { directory: join(root, "www"), routerConfig: { has_user_worker: true } },
 };
 
-/** Has the database beside them, at an address of its own. Miniflare's own way in would hold the driver up until it is answered. */
+/** Has the databases beside them, at an address of its own. Miniflare's own way in would hold the driver up until it is answered. */
 const PROBE = `
 export default {
-  async fetch(request, { DB }) {
-    const statements = (await request.json()).map(([sql, ...values]) => DB.prepare(sql).bind(...values));
-    return Response.json((await DB.batch(statements)).map(({ results }) => results));
+  async fetch(request, env) {
+    const { binding, statements } = await request.json();
+    const prepared = statements.map(([sql, ...values]) => env[binding].prepare(sql).bind(...values));
+    return Response.json((await env[binding].batch(prepared)).map(({ results }) => results));
   },
 };
 `;
+
+/** The Worker `probe` with these databases. */
+export const probe = (d1Databases) => ({ name: "probe", modules: true, script: PROBE, compatibilityDate: "2026-07-01", d1Databases, unsafeDirectSockets: [{ host: "127.0.0.1", port: 0 }] });
+
+/**
+ * Runs `[sql, …values]` in one transaction by the probe at `url`; gives the rows of each. By a connection of its own: workerd closes those
+ * that were idle, and says so nowhere.
+ */
+export async function batchOf(url, binding, statements) {
+  const answer = await new Promise((done, fail) => {
+    const asked = request(url, { method: "POST", agent: false }, (response) => {
+      let text = "";
+      response.setEncoding("utf8");
+      response.on("data", (part) => (text += part));
+      response.on("end", () => done({ status: response.statusCode, text }));
+      response.on("error", fail);
+    });
+    asked.on("error", fail);
+    asked.end(JSON.stringify({ binding, statements }));
+  });
+  if (answer.status !== 200) throw new Error(`the database answered ${answer.status}: ${answer.text}`);
+  return JSON.parse(answer.text);
+}
 
 /** Starts the Worker over the database in `folder`, which is made there if it is not: with the real clock, and the circuit breaker at its default. */
 export async function stand({ folder, policy, webhook_url }) {
@@ -46,7 +70,7 @@ export async function stand({ folder, policy, webhook_url }) {
     defaultPersistRoot: folder,
     workers: [
       { ...BUILT, bindings },
-      { name: "probe", modules: true, script: PROBE, compatibilityDate: "2026-07-01", d1Databases: { DB: "load" }, unsafeDirectSockets: [{ host: "127.0.0.1", port: 0 }] },
+      probe({ DB: "load" }),
     ],
     handleRuntimeStdio(stdout, stderr) {
       for (const stream of [stdout, stderr]) {
@@ -63,13 +87,8 @@ export async function stand({ folder, policy, webhook_url }) {
   });
   try {
     const url = (await miniflare.ready).origin;
-    const probe = await miniflare.unsafeGetDirectURL("probe");
-    /** Runs `[sql, …values]` in one transaction; gives the rows of each. */
-    const batch = async (statements) => {
-      const response = await fetch(probe, { method: "POST", body: JSON.stringify(statements) });
-      if (!response.ok) throw new Error(`the database answered ${response.status}: ${await response.text()}`);
-      return response.json();
-    };
+    const direct = await miniflare.unsafeGetDirectURL("probe");
+    const batch = (statements) => batchOf(direct, "DB", statements);
     const all = async (...statement) => (await batch([statement]))[0];
     if ((await all("SELECT name FROM sqlite_schema WHERE name = 'stale_drafts_creations'")).length === 0) {
       for (const name of readdirSync(join(root, "migrations")).sort()) {

@@ -48,7 +48,10 @@ let queriesOf = {};
 /** The constraint of the session that each transaction by one was in since the last order. */
 let sessions = [];
 let now = ${NOW};
-Date.now = () => now;
+// Where an order says so, the clock is that of the machine, so many ms ahead.
+let ahead = null;
+const real = Date.now.bind(Date);
+Date.now = () => (ahead === null ? now : real() + ahead);
 
 /** What the Worker tries again after a failure, as the last call that failed: it fails so often, and has no number of its own. */
 const TRIES = 4;
@@ -203,8 +206,9 @@ export default {
   async fetch(request, env, context) {
     if (new URL(request.url).pathname === "/__stand") {
       if (request.method === "GET") return Response.json({ received, cost, points, calls: orders.call, spent, exceeded, queriesOf, sessions });
-      const { now: time, turns: list, ...rest } = await request.json();
+      const { now: time, ahead: ms, turns: list, ...rest } = await request.json();
       now = time ?? now;
+      ahead = ms ?? ahead;
       turns = list ?? null;
       orders = { ...nothing, ...rest };
       failing = null;
@@ -283,6 +287,7 @@ export async function start({ config = {}, bindings = {}, migrate = true, rateli
     workers: [main, ...others],
     cf: false,
     unsafeDevRegistryPath: registry,
+    unsafeTriggerHandlers: true,
     d1Persist: persist,
     handleRuntimeStdio(stdout, stderr) {
       for (const stream of [stdout, stderr]) {
@@ -303,10 +308,9 @@ export async function start({ config = {}, bindings = {}, migrate = true, rateli
   });
   const [database] = databases;
   if (migrate) {
-    const all = readdirSync(join(root, "migrations")).sort().flatMap((name) => statements(read("migrations", name).toString()));
-    await Promise.all(databases.map(async (one) => {
-      for (const sql of all) await one.prepare(sql).run();
-    }));
+    // A transaction for each file: one for each statement takes several times as long.
+    const files = readdirSync(join(root, "migrations")).sort().map((name) => statements(read("migrations", name).toString()));
+    for (const one of databases) for (const all of files) await one.batch(all.map((sql) => one.prepare(sql)));
   }
   const entry = await miniflare.getWorker();
   const fetchFrom = async (url, init) => {
@@ -348,6 +352,8 @@ export async function start({ config = {}, bindings = {}, migrate = true, rateli
     database,
     databases,
     url: () => miniflare.ready,
+    /** Where one of `others` listens, if it has a socket of its own. */
+    directUrl: (name) => miniflare.unsafeGetDirectURL(name),
     async stop() {
       try {
         const { exceeded } = await (await fetch("/__stand")).json();
@@ -363,6 +369,7 @@ export async function start({ config = {}, bindings = {}, migrate = true, rateli
      * Says what the Worker's next database calls meet. `failBefore`, `failAfter`, `sqlBefore`, `holdAt` and `dieAt` take the number of
      * the call, counted from 1, or a pattern for the SQL of one of its statements: then it is the first call that matches, and it is a
      * failure if none has by the next order. A call that fails does so each time that the Worker tries it again, or only `times` times.
+     * `now` sets the clock, and `ahead` lets it run, so many ms before the machine's.
      */
     async order(orders) {
       byPattern = Object.values(orders).some((value) => value instanceof RegExp);

@@ -9,7 +9,8 @@ import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { test } from "node:test";
 import { promisify } from "node:util";
-import { BYTES, MEASURED } from "../../scripts/scale-costs/figures.mjs";
+import { assumptions, requests } from "../../scripts/scale-costs/arithmetic.mjs";
+import { ASSUMED, BYTES, MEASURED } from "../../scripts/scale-costs/figures.mjs";
 import { HOUR, MINUTE, NOW, start } from "./harness.mjs";
 
 const root = join(import.meta.dirname, "../..");
@@ -84,6 +85,54 @@ test("requests and cron runs cost what the script counts with", async () => {
   } finally {
     await world.stop();
   }
+});
+
+test("with shards a request costs what the script counts with", async () => {
+  const world = await start({ shards: 2 });
+  try {
+    for (const database of world.databases) await database.prepare("INSERT INTO stale_drafts_ledger (entry_key, user_id, type, tokens, created_at) VALUES ('grant:u1', 'u1', 'grant', 1000000, 0)").run();
+    // The watch looks once a minute beside what comes in; it has looked.
+    await world.cron();
+    await world.ask("/api/sweeps");
+    const found = {};
+    const measure = async (name, request) => {
+      await world.cost();
+      const answer = await request();
+      found[name] = await world.cost();
+      return answer;
+    };
+    const { id } = await measure("create", () => world.report("", { user_id: "u1", kind: "image", prompt: "a fox", tokens: 30 }));
+    const { fence } = await measure("start", () => world.report(`/${id}/start`, { worker: "w1" }));
+    await measure("heartbeat", () => world.report(`/${id}/heartbeat`, { fence, progress: 10 }));
+    await measure("complete", () => world.report(`/${id}/complete`, { fence, result_url: "https://files.example/1" }));
+    await measure("publish", () => world.as("u1", `/api/drafts/${id}/publish`, { method: "POST" }));
+    const counted = Object.fromEntries(requests(assumptions(), true).map(({ what, cost }) => [what, cost]));
+    assert.deepEqual(found, Object.fromEntries(Object.keys(found).map((name) => [name, counted[name]])));
+  } finally {
+    await world.stop();
+  }
+});
+
+test("a creation that is archived costs what the script counts with, and docs/retention.md says", async () => {
+  const count = 1_000;
+  const world = await start({ config: { keep_days: { creations: 30 } }, r2Buckets: ["ARCHIVE"] });
+  const { archive_rows_read: read, archive_rows_written: written } = ASSUMED;
+  try {
+    // Each of an owner of its own: archive.test.mjs has them all of one.
+    await world.database.prepare("INSERT INTO stale_drafts_ledger (entry_key, user_id, type, tokens, created_at) SELECT 'grant:u' || value, 'u' || value, 'grant', 1000000, 0 FROM json_each(?)").bind(JSON.stringify([...Array(count).keys()])).run();
+    const long = NOW - 60 * 24 * HOUR;
+    await world.create(...Array.from({ length: count }, (_, n) => ({ id: `c${n}`, user_id: `u${n}`, status: "processing", created_at: long, started_at: long })));
+    await world.all("UPDATE stale_drafts_creations SET status = 'draft', finished_at = created_at + 60000");
+    await world.cost();
+    await world.cron();
+    const cost = await world.cost();
+    assert.equal((await world.one("SELECT count(*) AS n FROM stale_drafts_creations")).n, 0);
+    // What else a cron reads and writes here is a few hundred rows.
+    assert.deepEqual([cost.rows_read, cost.rows_written].map((rows) => Math.round(rows / count)), [read.value, written.value]);
+  } finally {
+    await world.stop();
+  }
+  assert.ok(readFileSync(join(root, "docs/retention.md"), "utf8").includes(`| about ${read.value} each | 1 each, 1 for each of their owners, and about 10 |`));
 });
 
 test("a creation has as many bytes as the script counts with", () => {
