@@ -190,12 +190,13 @@ const OBSTACLES: &str = "SELECT
        (SELECT name FROM sqlite_schema WHERE name GLOB 'stale_drafts_attach_*' LIMIT 1) AS attached,
        (SELECT max(version) FROM stale_drafts_schema) AS version";
 
-/// Enters a move, unless it is there or another one is about one of its buckets.
+/// Enters a move, unless it is there or another one is about one of its buckets; in the source also, unless one of them has moved away.
 const BEGIN: &str =
     "INSERT INTO stale_drafts_moves (id, role, first_bucket, last_bucket, other, state, started_at, changed_at)
      SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7 WHERE ?6 = 'cancelled' OR NOT EXISTS (
        SELECT 1 FROM stale_drafts_moves WHERE id <> ?1 AND first_bucket <= ?4 AND last_bucket >= ?3
          AND state NOT IN ('trimmed', 'settled', 'cancelled'))
+       AND (?2 = 'target' OR NOT EXISTS (SELECT 1 FROM stale_drafts_closed_buckets WHERE bucket BETWEEN ?3 AND ?4))
      ON CONFLICT (id) DO NOTHING";
 
 /// Closes a move's buckets, as long as it is in the state ?4.

@@ -293,6 +293,18 @@ fn buckets_that_come_back_are_taken_again() {
 }
 
 #[test]
+fn a_mover_that_slept_while_another_one_moved_the_buckets_away_begins_nothing() {
+    let (source, target) = (filled(), Sqlite::new());
+    finish([&source, &target], MOVE);
+    // It had looked for obstacles before that.
+    source.all(&store::begin_move("late", "source", ALL, "DB_3", "paused", now()));
+    assert_eq!(source.read("SELECT id, state FROM stale_drafts_moves"), [json!(["m1", "trimmed"])]);
+    // Where they are, they can move.
+    target.all(&store::begin_move("next", "source", ALL, "DB_3", "paused", now()));
+    assert_eq!(target.read("SELECT state FROM stale_drafts_moves WHERE id = 'next'"), [json!(["paused"])]);
+}
+
+#[test]
 fn what_is_cancelled_is_as_before() {
     let (source, target) = (filled(), Sqlite::new());
     let before = everything(&source);
