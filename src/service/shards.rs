@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::pin::Pin;
 
 use futures_util::stream::{self, StreamExt as _};
+use serde::Serialize;
 
 use super::sweep::{Run, ShardOutcome, SweepError, SweepOutcome, SweepRequest};
 use crate::rules::{CircuitBreaker, Planned, SkipReason, Suspension};
@@ -51,6 +52,44 @@ pub async fn run_each<D: Database>(
     batch: &[Statement],
 ) -> Vec<Result<Vec<Vec<Row>>, DatabaseError>> {
     each(shards, |Shard { database, .. }| database.run(batch)).await
+}
+
+/// One of several databases that does not answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Unreachable {
+    /// Its binding.
+    pub shard: String,
+    /// Why, in the database's words.
+    pub error: String,
+}
+
+/// What those say that answer, each with its database.
+pub type Answers<'a, D, T> = Vec<(Shard<'a, D>, T)>;
+
+/// Parts those that answer from those that don't. For what is shown only: what decides or writes needs them all.
+///
+/// # Errors
+///
+/// The first error if none answers.
+pub fn part<'a, D, T>(
+    shards: &[Shard<'a, D>],
+    answers: impl IntoIterator<Item = Result<T, DatabaseError>>,
+) -> Result<(Answers<'a, D, T>, Vec<Unreachable>), DatabaseError> {
+    let (mut there, mut unreachable) = (Vec::new(), Vec::new());
+    let mut first_error = None;
+    for (shard, answer) in shards.iter().zip(answers) {
+        match answer {
+            Ok(answer) => there.push((*shard, answer)),
+            Err(error) => {
+                unreachable.push(Unreachable { shard: shard.name.to_owned(), error: error.to_string() });
+                first_error.get_or_insert(error);
+            }
+        }
+    }
+    match first_error.filter(|_| there.is_empty()) {
+        Some(error) => Err(error),
+        None => Ok((there, unreachable)),
+    }
 }
 
 /// The results of futures in their order, six of which are at work at a time: a slow one holds up none behind it.

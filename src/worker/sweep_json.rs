@@ -129,6 +129,13 @@ impl<'a> SweepJson<'a> {
     }
 }
 
+impl SweepJson<'_> {
+    /// Of several databases, those that were reached in part or not at all, each with the error.
+    pub fn unreached(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.shards.iter().filter_map(|shard| Some((shard.shard, shard.error?)))
+    }
+}
+
 impl<'a> ShardJson<'a> {
     fn new(outcome: &'a ShardOutcome) -> Self {
         ShardJson {

@@ -135,12 +135,26 @@ class CountsCount(TypedDict):
     tokens: int
 
 
-class Counts(TypedDict):
+class Unreachable(TypedDict):
+    """One of several databases that does not answer."""
+
+    # Its binding.
+    shard: str
+    # Why.
+    error: str
+
+
+class _CountsRequired(TypedDict):
     # Epoch ms.
     now: int
     # Ascending.
     bands_ms: list[int]
     counts: list[CountsCount]
+
+
+class Counts(_CountsRequired, total=False):
+    # Only there where one of several databases does not answer: the counts are without what it has.
+    unreachable: list[Unreachable]
 
 
 class Created(TypedDict):
@@ -312,12 +326,18 @@ class OpenEvent(_OpenEventRequired, total=False):
     creation_id: str | None
 
 
-class Events(TypedDict):
+class _EventsRequired(TypedDict):
     # Epoch ms.
     now: int
     events: list[OpenEvent]
     # For the next page.
     next_cursor: str | None
+
+
+class Events(_EventsRequired, total=False):
+    # Only there where one of several databases does not answer: the page is without what it has, and no
+    # later page goes back to that. List from the beginning again once it answers.
+    unreachable: list[Unreachable]
 
 
 class LedgerEntry(TypedDict):
@@ -742,13 +762,19 @@ class SweepReport(_SweepReportRequired, total=False):
     shards: list[ShardSwept]
 
 
-class Sweeps(TypedDict):
+class _SweepsRequired(TypedDict):
     # Epoch ms.
     now: int
     # The newest first.
     sweeps: list[Sweep]
     # For the next page.
     next_cursor: str | None
+
+
+class Sweeps(_SweepsRequired, total=False):
+    # Only there where one of several databases does not answer: the page is without what it has, and no
+    # later page goes back to that. List from the beginning again once it answers.
+    unreachable: list[Unreachable]
 
 
 class Unauthorized(TypedDict):
