@@ -19,11 +19,15 @@ CREATE TABLE stale_drafts_moves (
   place        TEXT    NOT NULL DEFAULT '',   -- where the mover goes on, as JSON
   started_at   INTEGER NOT NULL CHECK (typeof(started_at) = 'integer'),
   changed_at   INTEGER NOT NULL CHECK (typeof(changed_at) = 'integer'),   -- when it came into its state
+  stepped_at   INTEGER NOT NULL CHECK (typeof(stepped_at) = 'integer'),   -- when it last went on: to a state, or to a place
   -- What was verified; NULL before that.
   users        INTEGER,
   creations    INTEGER,
   entries      INTEGER                        -- of the ledger
 ) WITHOUT ROWID;
+-- What the monitor looks at. A target that is `open` is left to its source.
+CREATE INDEX stale_drafts_moves_not_over ON stale_drafts_moves (id)
+  WHERE state <> 'trimmed' AND state <> 'settled' AND state <> 'cancelled' AND state <> 'open';
 
 -- Whom a move is about, until it is done. Nothing of theirs is written meanwhile, but by the mover; and no sweep decides on them, so
 -- that nothing fails for a silence that the move has caused.

@@ -257,7 +257,7 @@ class Deleted(TypedDict):
 
 
 class Finding(TypedDict):
-    code: Literal["schema_not_current", "database_unreachable", "cron_not_running", "sweep_failing", "no_worker_running", "worker_died", "one_error_dominates", "one_kind_dominates", "tasks_redelivered", "unreadable_times", "creations_overdue", "creations_rejected", "circuit_breaker_open", "sweeping_paused", "ledger_differs", "many_stale", "outbox_stuck", "dead_letters", "archive_stuck"]
+    code: Literal["schema_not_current", "database_unreachable", "move_unfinished", "cron_not_running", "sweep_failing", "no_worker_running", "worker_died", "one_error_dominates", "one_kind_dominates", "tasks_redelivered", "unreadable_times", "creations_overdue", "creations_rejected", "circuit_breaker_open", "sweeping_paused", "ledger_differs", "many_stale", "outbox_stuck", "dead_letters", "archive_stuck"]
     severity: Literal["critical", "warning"]
     cause: str
     evidence: str
@@ -462,9 +462,7 @@ class ArchivedExplanationArchived(TypedDict):
     objects: list[str]
 
 
-class ArchivedExplanation(TypedDict):
-    """What is known here of a creation that is archived."""
-
+class _ArchivedExplanationRequired(TypedDict):
     # Epoch ms.
     now: int
     id: str
@@ -473,6 +471,14 @@ class ArchivedExplanation(TypedDict):
     message: str
     archived: ArchivedExplanationArchived
     ledger: list[LedgerEntry]
+
+
+class ArchivedExplanation(_ArchivedExplanationRequired, total=False):
+    """What is known here of a creation that is archived."""
+
+    # Only there where one of several databases does not answer: what it has archived is not among the
+    # objects.
+    unreachable: list[Unreachable]
 
 
 Explained = Union[Explanation, ArchivedExplanation]
@@ -536,6 +542,8 @@ class Move(TypedDict):
     started_at: int
     # Epoch ms: when it came into its state.
     changed_at: int
+    # Epoch ms: when it last went on, to a state or within one.
+    stepped_at: int
     # Once it is verified.
     users: int | None
     creations: int | None

@@ -97,7 +97,7 @@ fn health_section(view: &DashboardView<'_>) -> Markup {
                             span .muted { ", first seen " (Age(view.now.as_millis().saturating_sub(alert.since))) " ago" }
                         }
                         p { (prose(&capitalized(&finding.evidence))) "." }
-                        p .muted { "→ " (prose(&capitalized(finding.remedy))) ". " code { (finding.code) } }
+                        p .muted { "→ " (prose(&capitalized(&finding.remedy))) ". " code { (finding.code) } }
                     }
                 }
             }
