@@ -2,6 +2,9 @@
 // still needs them all.
 
 import assert from "node:assert/strict";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { after, before, beforeEach, test } from "node:test";
 import { CLEANUP_TOKEN, HOUR, MINUTE, NOW, start } from "./harness.mjs";
 
@@ -99,4 +102,57 @@ test("what writes needs them all", async () => {
   await world.order({ dead: ["DB_1"] });
   const replayed = await world.fetch("/api/events/replay", { method: "POST", body: JSON.stringify({ ids: ["e1"] }), headers });
   assert.equal(replayed.status, 503);
+});
+
+test("after a move, explain still says in which object of the old database a creation is", async (t) => {
+  const persist = mkdtempSync(join(tmpdir(), "stale-drafts-explain-"));
+  t.after(() => rmSync(persist, { recursive: true, force: true }));
+  const shards = (first, second) => [{ binding: "DB_0", buckets: first }, { binding: "DB_1", buckets: second }];
+  const options = { shards: 2, persist, r2Buckets: ["ARCHIVE"] };
+  const config = { keep_days: { creations: 30, sweeps: 30 } };
+  const move = async (world, goal) => {
+    for (;;) {
+      const body = JSON.stringify({ source: "DB_0", target: "DB_1", buckets: "0-4095", goal });
+      const answer = await (await world.fetch("/api/shards/moves", { method: "POST", body, headers })).json();
+      assert.equal(answer.error, undefined);
+      if (answer.done || answer.waits_until !== null) return;
+    }
+  };
+  const long = NOW - 60 * 24 * HOUR;
+  // One of ours, which says the bucket of `ada`.
+  const uuid = "018ab0f5-9880-8582-8000-000000000001";
+  let own = await start({ ...options, config: { ...config, shards: shards("0-4095", "") } });
+  try {
+    await own.grant("ada", 1_000);
+    // Others of the same hour, whose ids are about it in the new database too.
+    for (const [at, ids] of [[0, ["chosen", uuid]], [1, ["a", "z"]]]) {
+      for (const id of ids) {
+        await own.databases[at].prepare("INSERT INTO stale_drafts_creations (id, user_id, kind, prompt, status, tokens, created_at, started_at, finished_at) VALUES (?1, ?2, 'image', '', 'draft', ?3, ?4, ?4, ?4 + 60000)").bind(id, at === 0 ? "ada" : "eve", at === 0 ? 10 : 0, long).run();
+      }
+    }
+    assert.equal(await own.cron(), "ok");
+    const objects = async (id) => {
+      const { archived, message, ledger, unreachable } = await own.ask(`/api/creations/${id}`);
+      return [archived.objects.map((key) => key.split("/")[3]), message.replace(/[0-9a-f]{32}/, "…"), ledger.length, unreachable];
+    };
+    const before = await objects("chosen");
+    const ours = await objects(uuid);
+    assert.deepEqual([before.slice(2), ours[0]], [[1, undefined], ["DB_0"]]);
+    assert.ok(before[0].includes("DB_0"), JSON.stringify(before));
+    await move(own, "moved");
+    assert.deepEqual(await objects("chosen"), before);
+    await own.stop();
+    own = await start({ ...options, migrate: false, config: { ...config, shards: shards("", "0-4095") } });
+    await move(own, "done");
+    assert.deepEqual([await objects("chosen"), await objects(uuid)], [before, ours]);
+    // What the old one has is missing while it does not answer, and that is said.
+    await own.order({ dead: ["DB_0"] });
+    const [without, , , unreachable] = await objects(uuid);
+    assert.deepEqual([without, unreachable], [[], [{ shard: "DB_0", error: "D1_ERROR: DB_0 is gone" }]]);
+    // An id that an app chose may be there.
+    assert.equal((await own.fetch("/api/creations/chosen", { headers })).status, 503);
+    await own.order({});
+  } finally {
+    await own.stop();
+  }
 });
