@@ -5,7 +5,8 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use crate::rules::{GENERATION_TIMEOUT, Staleness, Timestamp};
-use crate::service::sweep::{ShardOutcome, SweepOutcome, SweptCreation};
+use crate::service::shards::ShardOutcome;
+use crate::service::sweep::{SweepOutcome, SweptCreation};
 use crate::store::Cost;
 
 /// What a sweep did: the answer of `POST /api/generate/cleanup-stale`. `marked_as_failed` and `retried` count what was done; in a

@@ -10,6 +10,7 @@ use crate::read::whole;
 use crate::rules::{Active, MaxAge, Policy};
 use crate::service::shards::{part, run_each};
 use crate::service::sweep::Source;
+use crate::service::together::Numbers;
 use crate::store::{self, Filter};
 use crate::worker::app::App;
 use crate::worker::caller::{Operator, Read, Sweep};
@@ -139,6 +140,7 @@ pub(in crate::worker) async fn cleanup_stale(
         dry_run: query.dry_run(),
         limit: query.limit().unwrap_or(app.config.rows_per_sweep),
         only: None,
+        others: Numbers::default(),
         // What a dry run shows is a plan, and carried out as one.
         limit_of_all: query.limit().or_else(|| query.dry_run().then_some(app.config.rows_per_sweep)),
     };
