@@ -65,6 +65,7 @@ pub struct Finding {
 /// |---|---|
 /// | `cron_not_running` | cron has neither swept well nor been held for longer than it may, and sweeping is not suspended |
 /// | `database_unreachable` | one of several databases does not answer |
+/// | `database_shared` | two of several databases are one and the same, or one is a copy of the other |
 /// | `move_unfinished` | a move of users to another database has not gone on for [`MOVE_EXPECTED_WITHIN_MS`](super::MOVE_EXPECTED_WITHIN_MS) |
 /// | `sweep_failing` | the same, but sweeps run, and the newest one stopped early |
 /// | `creations_overdue` | a creation is stale for longer than [`Thresholds::overdue_ms`], and cron has swept since and left it |
@@ -154,6 +155,7 @@ fn has(findings: &[Finding], code: &str) -> bool {
 fn alerting(evidence: &Evidence, thresholds: &Thresholds, now: Timestamp) -> Vec<Finding> {
     let found = [
         unreachable(evidence),
+        shared(evidence),
         open_move::unfinished(evidence, now),
         cron(evidence, now),
         overdue(evidence, now),
@@ -203,6 +205,21 @@ fn unreachable(evidence: &Evidence) -> Option<Finding> {
         evidence: format!("`{first}` does not answer: {error}{others}"),
         remedy: "look at the platform's status and at the binding; its creations are swept once it answers"
             .into(),
+    })
+}
+
+fn shared(evidence: &Evidence) -> Option<Finding> {
+    let mut pairs = evidence.databases.iter().enumerate().filter_map(|(at, (name, identity))| {
+        let before = evidence.databases.iter().take(at).find(|(_, other)| other == identity)?;
+        Some((&before.0, name))
+    });
+    let (one, other) = pairs.next()?;
+    Some(Finding {
+        code: "database_shared",
+        severity: Severity::Critical,
+        cause: String::from("two shards are one database: it is swept and counted twice"),
+        evidence: format!("`{one}` and `{other}` are one and the same, or one is a copy of the other"),
+        remedy: "give each shard a database of its own in `d1_databases`, filled by migrations only".into(),
     })
 }
 

@@ -43,6 +43,8 @@ pub struct Evidence {
     pub events_failing_since: Option<Timestamp>,
     /// Events that could not be delivered.
     pub dead_letters: u64,
+    /// The databases that answer, each with what tells it from all others.
+    pub databases: Vec<(String, String)>,
     /// Moves of buckets between databases that are not over, as each of the two has them.
     pub moves: Vec<OpenMove>,
 
@@ -131,6 +133,7 @@ impl Evidence {
             differs: [self.differs, other.differs].concat(),
             events_failing_since: earliest(self.events_failing_since, other.events_failing_since),
             dead_letters: sum(self.dead_letters, other.dead_letters),
+            databases: [self.databases, other.databases].concat(),
             moves: [self.moves, other.moves].concat(),
             waiting: sum(self.waiting, other.waiting),
             waiting_since: earliest(self.waiting_since, other.waiting_since),

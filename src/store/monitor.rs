@@ -60,7 +60,7 @@ const OBSERVE: &str = concat!(
        (SELECT failing_since FROM stale_drafts_events INDEXED BY stale_drafts_events_failing
         WHERE state = 'due' AND failing_since IS NOT NULL ORDER BY failing_since LIMIT 1) AS events_failing_since,
        (SELECT count(*) FROM (SELECT 1 FROM stale_drafts_events WHERE state = 'dead' LIMIT 100)) AS dead_letters,
-       (SELECT differs FROM stale_drafts_ledger_check) AS differs, ",
+       (SELECT json_array(identity, json(differs)) FROM stale_drafts_ledger_check) AS ledger_check, ",
     suspended!(),
     " AS suspended, ",
     not_over!(),
@@ -245,7 +245,7 @@ struct ObservedRow {
     events_failing_since: Option<Timestamp>,
     dead_letters: u64,
     #[serde(deserialize_with = "json_text")]
-    differs: Vec<String>,
+    ledger_check: (String, Vec<String>),
     #[serde(deserialize_with = "json_text")]
     moves: Vec<OpenMoveRow>,
 }
@@ -298,7 +298,7 @@ pub fn observed(results: Vec<Vec<Row>>) -> Result<Observed, DatabaseError> {
     let [row, balance, alerts] = results;
     let suspended = rows::suspended(&row);
     let row: ObservedRow = only(row)?;
-    let mut differs = row.differs;
+    let (identity, mut differs) = row.ledger_check;
     let balance: Option<BalanceRow> = balance.into_iter().next().map(typed).transpose()?;
     let checked = balance.map(|balance| {
         differs.retain(|other| *other != balance.user_id);
@@ -325,6 +325,7 @@ pub fn observed(results: Vec<Vec<Row>>) -> Result<Observed, DatabaseError> {
         differs,
         suspended,
         moves: row.moves.into_iter().map(open_move).collect(),
+        databases: vec![(String::new(), identity)],
         schema_version: super::SCHEMA_VERSION,
         expected_schema_version: super::SCHEMA_VERSION,
         ..Evidence::default()
@@ -343,6 +344,7 @@ impl Observed {
         let of = |detail: &mut String| *detail = format!("`{shard}`: {detail}");
         self.evidence.behind = Some(shard.to_owned());
         self.evidence.moves.iter_mut().for_each(|row| shard.clone_into(&mut row.shard));
+        self.evidence.databases.iter_mut().for_each(|(name, _)| shard.clone_into(name));
         self.evidence.newest_sweep_error.iter_mut().for_each(of);
         if let Some(Suspension::BreakerOpen { detail }) = &mut self.evidence.suspended {
             of(detail);

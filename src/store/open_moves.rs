@@ -6,13 +6,11 @@ use super::typed::{json_text, only};
 use super::{DatabaseError, Row, Statement};
 use crate::rules::{OpenMove, Timestamp};
 
-/// Those that are not over, as one text. `open` is left to the source, which says `moved` until it is trimmed. The index has no other
-/// rows.
+/// Those that are not over, as one text.
 macro_rules! not_over {
     () => {
         "(SELECT json_group_array(json_array(id, role, first_bucket, last_bucket, other, state, stepped_at)) FROM (
-          SELECT * FROM stale_drafts_moves INDEXED BY stale_drafts_moves_not_over
-          WHERE state <> 'trimmed' AND state <> 'settled' AND state <> 'cancelled' AND state <> 'open' ORDER BY id LIMIT 20))"
+          SELECT * FROM stale_drafts_moves INDEXED BY stale_drafts_moves_by_is_over WHERE is_over = 0 LIMIT 20))"
     };
 }
 pub(super) use not_over;

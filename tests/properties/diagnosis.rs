@@ -47,7 +47,9 @@ fn evidence() -> impl Strategy<Value = Evidence> {
             until,
         }));
     let overdue = option::of((".*", any::<u64>()));
-    let several = (option::of(".*"), vec((".*", ".*"), 0..3), any::<bool>(), at(), vec(open_move(), 0..4));
+    let databases = vec(("[A-C]", "[a-c]"), 0..3);
+    let several =
+        (option::of(".*"), vec((".*", ".*"), 0..3), any::<bool>(), at(), vec(open_move(), 0..4), databases);
     let monitored = (overdue, set_aside, vec(".*", 0..3), at(), number(), option::of(suspended()), several);
     (creations, found, tops, sweeps, schema, monitored).prop_map(
         |(
@@ -64,7 +66,7 @@ fn evidence() -> impl Strategy<Value = Evidence> {
             let last_run = last_good_sweep.max(held);
             let (overdue, set_aside, differs, events_failing_since, dead_letters, suspended, several) =
                 monitored;
-            let (behind, unreachable, archives, archive_ended_at, moves) = several;
+            let (behind, unreachable, archives, archive_ended_at, moves, databases) = several;
             Evidence {
                 last_good_sweep,
                 last_run,
@@ -84,6 +86,7 @@ fn evidence() -> impl Strategy<Value = Evidence> {
                 events_failing_since,
                 dead_letters,
                 moves,
+                databases,
                 waiting,
                 waiting_since,
                 last_start,
@@ -138,8 +141,9 @@ fn thresholds() -> impl Strategy<Value = Thresholds> {
     )
 }
 
-const ALERTS: [&str; 13] = [
+const ALERTS: [&str; 14] = [
     "database_unreachable",
+    "database_shared",
     "move_unfinished",
     "cron_not_running",
     "sweep_failing",

@@ -547,7 +547,8 @@ fn the_monitor_sees_how_far_a_move_is_and_when_it_last_went_on() {
     // It costs the monitor no row where no move is open.
     let plan = source.read(&format!("EXPLAIN QUERY PLAN {}", store::open_moves().sql));
     assert!(
-        plan.iter().any(|row| row[3].as_str().unwrap().contains("INDEX stale_drafts_moves_not_over")),
+        plan.iter()
+            .any(|row| row[3].as_str().unwrap().contains("INDEX stale_drafts_moves_by_is_over (is_over=?)")),
         "{plan:?}"
     );
 }

@@ -224,6 +224,32 @@ fn however_few_are_counted_the_verdict_is_that_of_all() {
 }
 
 #[test]
+fn two_bindings_of_one_database_are_noticed() {
+    let [one, other, _] = three([0, 0, 0], [0, 0, 0]);
+    let (policy, thresholds) = (Policy::default(), Thresholds::default());
+    let settings = Settings {
+        policy: &policy,
+        thresholds: &thresholds,
+        max_ms_since_sweep: u64::MAX,
+        keep: Keep::default(),
+        destinations: 0,
+    };
+    let found = |databases: [&Shaky; 2]| {
+        let shards =
+            [Shard { name: "A", database: databases[0] }, Shard { name: "B", database: databases[1] }];
+        let health = wait(monitor::look(&shards, &settings, now())).unwrap();
+        health
+            .findings
+            .into_iter()
+            .map(|finding| format!("{}: {}", finding.code, finding.evidence))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(found([&one, &other]), [""; 0]);
+    let text = "database_shared: `A` and `B` are one and the same, or one is a copy of the other";
+    assert_eq!(found([&one, &one]), [text]);
+}
+
+#[test]
 fn a_limit_counts_over_all_of_them() {
     let databases = three([3, 3, 3], [20, 20, 20]);
     let policy = policy(&[(&["max_age_hours"], 1.0)]);

@@ -257,7 +257,7 @@ class Deleted(TypedDict):
 
 
 class Finding(TypedDict):
-    code: Literal["schema_not_current", "database_unreachable", "move_unfinished", "cron_not_running", "sweep_failing", "no_worker_running", "worker_died", "one_error_dominates", "one_kind_dominates", "tasks_redelivered", "unreadable_times", "creations_overdue", "creations_rejected", "circuit_breaker_open", "sweeping_paused", "ledger_differs", "many_stale", "outbox_stuck", "dead_letters", "archive_stuck"]
+    code: Literal["schema_not_current", "database_unreachable", "database_shared", "move_unfinished", "cron_not_running", "sweep_failing", "no_worker_running", "worker_died", "one_error_dominates", "one_kind_dominates", "tasks_redelivered", "unreadable_times", "creations_overdue", "creations_rejected", "circuit_breaker_open", "sweeping_paused", "ledger_differs", "many_stale", "outbox_stuck", "dead_letters", "archive_stuck"]
     severity: Literal["critical", "warning"]
     cause: str
     evidence: str
