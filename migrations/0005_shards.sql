@@ -80,7 +80,3 @@ CREATE TRIGGER stale_drafts_balances_delete_moving AFTER DELETE ON stale_drafts_
 WHEN EXISTS (SELECT 1 FROM stale_drafts_held WHERE user_id = OLD.user_id) BEGIN
   SELECT RAISE(ABORT, 'moving: the user is on the way to another shard: try again');
 END;
-
--- Each database has an identity of its own, so that two bindings of one and the same are noticed. It is where the monitor reads anyway.
-ALTER TABLE stale_drafts_ledger_check ADD COLUMN identity TEXT NOT NULL DEFAULT '';
-UPDATE stale_drafts_ledger_check SET identity = hex(randomblob(16));

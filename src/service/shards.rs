@@ -5,7 +5,6 @@ use std::collections::HashMap;
 use std::pin::Pin;
 
 use futures_util::stream::{self, StreamExt as _};
-use serde::Serialize;
 
 use super::sweep::{Run, Source, SweepError, SweepOutcome, SweepRequest};
 use super::together::{Judged, Numbers, judge};
@@ -56,7 +55,7 @@ pub async fn run_each<D: Database>(
 }
 
 /// One of several databases that does not answer.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unreachable {
     /// Its binding.
     pub shard: String,

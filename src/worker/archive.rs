@@ -1,13 +1,15 @@
 //! The archive: an R2 bucket, and where in it creations are that are no longer here.
 
 use serde::Serialize;
+use serde_json::Value;
 use worker::{HttpMetadata, console_error, console_log};
 
 use super::app::Context;
 use super::log;
+use super::problem::named;
 use crate::rules::Timestamp;
 use crate::service::archive::{self, Archive, Retention};
-use crate::service::shards::{Shard, Unreachable, part, run_each};
+use crate::service::shards::{Shard, part, run_each};
 use crate::store::{self, ArchivePlace, ArchivedOfUser, D1, Database as _, DatabaseError, LedgerRow, Row};
 
 const MINUTE_MS: u64 = 60_000;
@@ -96,7 +98,7 @@ pub struct ArchivedExplanation {
     ledger: Vec<LedgerRow>,
     /// Of several databases, those that do not answer: what they have archived is not among the objects.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    unreachable: Vec<Unreachable>,
+    unreachable: Vec<Value>,
 }
 
 /// What became of a creation that is not here.
@@ -152,7 +154,7 @@ pub(super) async fn complete(
         there.into_iter().filter_map(|(_, place)| place).flat_map(|place| place.objects).collect();
     archived.objects.truncate(OBJECTS_NAMED);
     explanation.message = message(archived);
-    explanation.unreachable = unreachable;
+    explanation.unreachable = named(&unreachable);
     Ok(())
 }
 

@@ -165,11 +165,14 @@ pub(super) fn partial(mut body: Value, unreachable: &[Unreachable]) -> Response 
         console_error!("{}", log::failed_read(&format!("`{shard}`: {error}")));
     }
     if let (Value::Object(body), false) = (&mut body, unreachable.is_empty()) {
-        let list =
-            unreachable.iter().map(|Unreachable { shard, error }| json!({ "shard": shard, "error": error }));
-        body.insert(String::from("unreachable"), list.collect());
+        body.insert(String::from("unreachable"), named(unreachable).into());
     }
     json(StatusCode::OK, &body)
+}
+
+/// Those that do not answer, as JSON.
+pub(super) fn named(unreachable: &[Unreachable]) -> Vec<Value> {
+    unreachable.iter().map(|Unreachable { shard, error }| json!({ "shard": shard, "error": error })).collect()
 }
 
 /// JSON with the server's `now` and an ETag, which is of what does not change with every question; 304 if the caller has it.
