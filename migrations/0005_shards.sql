@@ -19,11 +19,16 @@ CREATE TABLE stale_drafts_moves (
   place        TEXT    NOT NULL DEFAULT '',   -- where the mover goes on, as JSON
   started_at   INTEGER NOT NULL CHECK (typeof(started_at) = 'integer'),
   changed_at   INTEGER NOT NULL CHECK (typeof(changed_at) = 'integer'),   -- when it came into its state
+  stepped_at   INTEGER NOT NULL CHECK (typeof(stepped_at) = 'integer'),   -- when it last went on: to a state, or to a place
   -- What was verified; NULL before that.
   users        INTEGER,
   creations    INTEGER,
-  entries      INTEGER                        -- of the ledger
+  entries      INTEGER,                       -- of the ledger
+  -- A target that is open is left to the source, which says `moved` until it is trimmed.
+  is_over      INTEGER GENERATED ALWAYS AS (state IN ('trimmed', 'settled', 'cancelled', 'open')) VIRTUAL
 ) WITHOUT ROWID;
+-- By it the monitor finds those that are not over, and reads no row where there are none.
+CREATE INDEX stale_drafts_moves_by_is_over ON stale_drafts_moves (is_over);
 
 -- Whom a move is about, until it is done. Nothing of theirs is written meanwhile, but by the mover; and no sweep decides on them, so
 -- that nothing fails for a silence that the move has caused.

@@ -7,3 +7,4 @@ pub mod moves;
 pub mod outbox;
 pub mod shards;
 pub mod sweep;
+pub mod together;

@@ -1,7 +1,7 @@
 //! The monitor: evaluates the health rules, and fires or resolves alerts. It also checks the ledger and removes old rows.
 
 use super::moves::GRACE_MS;
-use super::shards::{Shard, each, side_by_side};
+use super::shards::{Shard, Unreachable, each, part, side_by_side};
 use crate::config::Keep;
 use crate::rules::{
     Evidence, Finding, Policy, Suspension, Thresholds, Timestamp, alerts, decide, diagnose as causes_of,
@@ -144,31 +144,12 @@ fn together<D>(
     shards: &[Shard<'_, D>],
     observed: Vec<Result<Observed, DatabaseError>>,
 ) -> Result<Observed, DatabaseError> {
-    let mut all: Option<Observed> = None;
-    let mut unreachable = Vec::new();
-    let mut first_error = None;
-    for (shard, observed) in shards.iter().zip(observed) {
-        match observed {
-            Ok(observed) => {
-                all = Some(match all.take() {
-                    None => observed,
-                    Some(all) => all.and(observed),
-                });
-            }
-            Err(error) => {
-                unreachable.push((shard.name.to_owned(), error.to_string()));
-                first_error.get_or_insert(error);
-            }
-        }
-    }
-    match (all, first_error) {
-        (Some(mut all), _) => {
-            all.evidence.unreachable = unreachable;
-            Ok(all)
-        }
-        (None, Some(error)) => Err(error),
-        (None, None) => Err(DatabaseError::new("there is no database")),
-    }
+    let (there, unreachable) = part(shards, observed)?;
+    let all = there.into_iter().map(|(_, observed)| observed).reduce(Observed::and);
+    let mut all = all.ok_or_else(|| DatabaseError::new("there is no database"))?;
+    let named = |Unreachable { shard, error }| (shard, error);
+    all.evidence.unreachable = unreachable.into_iter().map(named).collect();
+    Ok(all)
 }
 
 fn overdue(

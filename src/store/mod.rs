@@ -13,6 +13,7 @@ mod grants;
 mod monitor;
 mod moves;
 mod of_user;
+mod open_moves;
 mod operators;
 mod outbox;
 mod retry;
@@ -45,9 +46,10 @@ pub use moves::{
     Buckets, MoveRow, Obstacles, PageSize, Place, REMOVED_IN, Rows, Stage, UserRows, advance, begin_move,
     copy_again, enter_users, move_by_id, move_of, moves, never_begin_move, next_entries, next_users,
     not_entered, obstacles, obstacles_of, open_buckets, page_of_move, put, release_users, remove_creations,
-    remove_entries, rows_of, turn_move, users_of, verified,
+    remove_entries, rows_of, same_page, turn_move, users_of, verified,
 };
 pub use of_user::OfUser;
+pub use open_moves::{open_moves, open_moves_of};
 pub use operators::{active_up_to, by_id, count, explain, owner, sweeps};
 pub use outbox::{Destination, Event, Settlement, claim, claimed, destination_names, events, replay, settle};
 pub use retry::{PAUSES_MS, Retry};

@@ -5,6 +5,7 @@ use serde::Deserialize;
 
 use super::alerts::{Alert, firing};
 use super::creations::DAY_MS;
+use super::open_moves::{OpenMoveRow, not_over, open_move};
 use super::sweep::{held, newest_by_cron, suspended};
 use super::typed::{instant_if_any, json_text, json_text_if_any, only, typed, typed_rows};
 use super::{DatabaseError, Param, Row, Statement, json, rows};
@@ -59,9 +60,11 @@ const OBSERVE: &str = concat!(
        (SELECT failing_since FROM stale_drafts_events INDEXED BY stale_drafts_events_failing
         WHERE state = 'due' AND failing_since IS NOT NULL ORDER BY failing_since LIMIT 1) AS events_failing_since,
        (SELECT count(*) FROM (SELECT 1 FROM stale_drafts_events WHERE state = 'dead' LIMIT 100)) AS dead_letters,
-       (SELECT differs FROM stale_drafts_ledger_check) AS differs, ",
+       (SELECT json_array(identity, json(differs)) FROM stale_drafts_ledger_check) AS ledger_check, ",
     suspended!(),
-    " AS suspended"
+    " AS suspended, ",
+    not_over!(),
+    " AS moves"
 );
 
 /// One row of numbers; [`Evidence`] says what they mean. What is set aside waits for no worker; where nothing is, as normally, no id
@@ -242,7 +245,9 @@ struct ObservedRow {
     events_failing_since: Option<Timestamp>,
     dead_letters: u64,
     #[serde(deserialize_with = "json_text")]
-    differs: Vec<String>,
+    ledger_check: (String, Vec<String>),
+    #[serde(deserialize_with = "json_text")]
+    moves: Vec<OpenMoveRow>,
 }
 
 #[derive(Deserialize)]
@@ -293,7 +298,7 @@ pub fn observed(results: Vec<Vec<Row>>) -> Result<Observed, DatabaseError> {
     let [row, balance, alerts] = results;
     let suspended = rows::suspended(&row);
     let row: ObservedRow = only(row)?;
-    let mut differs = row.differs;
+    let (identity, mut differs) = row.ledger_check;
     let balance: Option<BalanceRow> = balance.into_iter().next().map(typed).transpose()?;
     let checked = balance.map(|balance| {
         differs.retain(|other| *other != balance.user_id);
@@ -319,6 +324,8 @@ pub fn observed(results: Vec<Vec<Row>>) -> Result<Observed, DatabaseError> {
         dead_letters: row.dead_letters,
         differs,
         suspended,
+        moves: row.moves.into_iter().map(open_move).collect(),
+        databases: vec![(String::new(), identity)],
         schema_version: super::SCHEMA_VERSION,
         expected_schema_version: super::SCHEMA_VERSION,
         ..Evidence::default()
@@ -336,6 +343,8 @@ impl Observed {
     pub fn name(&mut self, shard: &str) {
         let of = |detail: &mut String| *detail = format!("`{shard}`: {detail}");
         self.evidence.behind = Some(shard.to_owned());
+        self.evidence.moves.iter_mut().for_each(|row| shard.clone_into(&mut row.shard));
+        self.evidence.databases.iter_mut().for_each(|(name, _)| shard.clone_into(name));
         self.evidence.newest_sweep_error.iter_mut().for_each(of);
         if let Some(Suspension::BreakerOpen { detail }) = &mut self.evidence.suspended {
             of(detail);

@@ -118,15 +118,15 @@ const CREATIONS: &str = concat!(
      SELECT ", rows!(), ", (SELECT place FROM page LIMIT 1 OFFSET (SELECT count(*) - 1 FROM page)) AS place FROM page"
 );
 
-/// A page of the ledger of a move's users, after the key ?2, among the next ?5 entries of anybody; or up to the key ?6, where `''`
-/// is the end. No index finds an entry by its user. Where rows are left out, it goes on after the last one that is here; else after
-/// all that was looked at.
+/// A page of the ledger of a move's users, after the key ?2 and up to the key ?6, or to the end; among the next ?5 entries of anybody,
+/// or all of them. No index finds an entry by its user. Where rows are left out, it goes on after the last one that is here; else
+/// after all that was looked at.
 #[rustfmt::skip]
 const LEDGER: &str = concat!(
     "WITH slice AS MATERIALIZED (
-       SELECT CASE WHEN ?6 = '' THEN x'' WHEN ?6 IS NOT NULL THEN ?6
-         ELSE ifnull((SELECT max(entry_key) FROM (
-           SELECT entry_key FROM stale_drafts_ledger WHERE entry_key > ?2 ->> 0 ORDER BY entry_key LIMIT ?5)), x'') END AS until),
+       SELECT ifnull(CASE WHEN ?5 IS NOT NULL THEN (SELECT entry_key FROM stale_drafts_ledger
+         WHERE entry_key > ?2 ->> 0 AND entry_key <= ifnull(?6, x'') ORDER BY entry_key LIMIT 1 OFFSET CAST(?5 AS INTEGER) - 1) END,
+         ifnull(?6, x'')) AS until),
      listed AS MATERIALIZED (
        SELECT l.entry_key AS entry_key, json_array(l.entry_key, l.user_id, l.type, l.creation_id, ", any!("l.sweep_id"), ", l.tokens, l.created_at) AS row
        FROM stale_drafts_ledger AS l
@@ -173,7 +173,7 @@ const OWNERS: &str = "WITH RECURSIVE owners (user_id) AS (
 /// What [`MoveRow`] is read of.
 macro_rules! move_columns {
     () => {
-        "id, role, first_bucket, last_bucket, other, state, place, started_at, changed_at, users, creations, entries"
+        "id, role, first_bucket, last_bucket, other, state, place, started_at, changed_at, stepped_at, users, creations, entries"
     };
 }
 
@@ -192,8 +192,8 @@ const OBSTACLES: &str = "SELECT
 
 /// Enters a move, unless it is there or another one is about one of its buckets; in the source also, unless one of them has moved away.
 const BEGIN: &str =
-    "INSERT INTO stale_drafts_moves (id, role, first_bucket, last_bucket, other, state, started_at, changed_at)
-     SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7 WHERE ?6 = 'cancelled' OR NOT EXISTS (
+    "INSERT INTO stale_drafts_moves (id, role, first_bucket, last_bucket, other, state, started_at, changed_at, stepped_at)
+     SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7, ?7 WHERE ?6 = 'cancelled' OR NOT EXISTS (
        SELECT 1 FROM stale_drafts_moves WHERE id <> ?1 AND first_bucket <= ?4 AND last_bucket >= ?3
          AND state NOT IN ('trimmed', 'settled', 'cancelled'))
        AND (?2 = 'target' OR NOT EXISTS (SELECT 1 FROM stale_drafts_closed_buckets WHERE bucket BETWEEN ?3 AND ?4))
@@ -211,21 +211,21 @@ const OPEN: &str = "DELETE FROM stale_drafts_closed_buckets WHERE bucket BETWEEN
        AND (SELECT last_bucket FROM stale_drafts_moves WHERE id = ?1 AND state = ?2)";
 
 /// From the state ?2 to the state ?3, where the mover goes on at the beginning; if ?5 is given, only from that place.
-const TURN: &str = "UPDATE stale_drafts_moves SET state = ?3, place = '', changed_at = ?4
+const TURN: &str = "UPDATE stale_drafts_moves SET state = ?3, place = '', changed_at = ?4, stepped_at = ?4
      WHERE id = ?1 AND state = ?2 AND (?5 IS NULL OR place = ?5) RETURNING state";
 
 /// The same at the end of a verification, with what was verified.
-const VERIFIED: &str = "UPDATE stale_drafts_moves SET state = 'verified', place = '', changed_at = ?3, creations = ?4, entries = ?5,
+const VERIFIED: &str = "UPDATE stale_drafts_moves SET state = 'verified', place = '', changed_at = ?3, stepped_at = ?3, creations = ?4, entries = ?5,
        users = (SELECT count(*) FROM stale_drafts_moving_users WHERE move_id = ?1)
      WHERE id = ?1 AND state = 'copied' AND place = ?2 RETURNING state";
 
 /// Back from the verification, since there are users who have not been copied.
-const AGAIN: &str = "UPDATE stale_drafts_moves SET state = 'paused', place = ?3, changed_at = ?4
+const AGAIN: &str =
+    "UPDATE stale_drafts_moves SET state = 'paused', place = ?3, changed_at = ?4, stepped_at = ?4
      WHERE id = ?1 AND state = 'copied' AND place = ?2 RETURNING state";
 
 /// The mover goes on at the place ?4, if no other one has gone on before it.
-const ADVANCE: &str =
-    "UPDATE stale_drafts_moves SET place = ?4 WHERE id = ?1 AND state = ?2 AND place = ?3 RETURNING state";
+const ADVANCE: &str = "UPDATE stale_drafts_moves SET place = ?4, stepped_at = ?5 WHERE id = ?1 AND state = ?2 AND place = ?3 RETURNING state";
 
 /// Begins what only the mover may write, within a transaction and in the state ?2; and ends it.
 const UNLOCK: &str = "UPDATE stale_drafts_moves SET writing = 1 WHERE id = ?1 AND state = ?2";
@@ -370,6 +370,8 @@ pub struct MoveRow {
     pub started_at: u64,
     /// When it came into its state.
     pub changed_at: u64,
+    /// When it last went on: to a state, or to a place.
+    pub stepped_at: u64,
     /// How many users were verified.
     pub users: Option<u64>,
     /// How many of their creations.
@@ -579,8 +581,8 @@ pub fn open_buckets(id: &str, state: &str) -> Statement {
 }
 
 /// Goes on from one place to another: a row, unless another mover has gone on meanwhile.
-pub fn advance(id: &str, state: &str, from: &str, to: &str) -> Statement {
-    Statement::new(ADVANCE, [id.into(), state.into(), from.into(), to.into()])
+pub fn advance(id: &str, state: &str, from: &str, to: &str, now: Timestamp) -> Statement {
+    Statement::new(ADVANCE, [id.into(), state.into(), from.into(), to.into(), now.into()])
 }
 
 /// Ends a verification: a row if this did it.
@@ -618,14 +620,23 @@ pub fn not_entered(id: &str, users: &[&str]) -> Statement {
     Statement::new(NOT_ENTERED, [id.into(), Param::Text(super::json(users))])
 }
 
-/// A page of what the move's users have: a row for [`rows_of`]. Of the ledger it may be up to an entry.
+/// A page of what the move's users have: a row for [`rows_of`]. Of the ledger no more than a slice is looked at, and nothing beyond
+/// `until`.
 pub fn page_of_move(id: &str, stage: Stage, after: &str, until: Option<&str>, size: PageSize) -> Statement {
-    let PageSize { rows, bytes, slice } = size;
+    page(id, stage, after, until, size, size.slice.into())
+}
+
+/// The same page as the other database has it: of the ledger, all up to where that one ends, whosever the entries are.
+pub fn same_page(id: &str, stage: Stage, after: &str, until: Option<&str>, size: PageSize) -> Statement {
+    page(id, stage, after, until, size, Param::Null)
+}
+
+fn page(id: &str, stage: Stage, after: &str, until: Option<&str>, size: PageSize, slice: Param) -> Statement {
+    let PageSize { rows, bytes, .. } = size;
     match stage {
-        Stage::Ledger => Statement::new(
-            LEDGER,
-            [id.into(), after.into(), rows.into(), bytes.into(), slice.into(), until.into()],
-        ),
+        Stage::Ledger => {
+            Statement::new(LEDGER, [id.into(), after.into(), rows.into(), bytes.into(), slice, until.into()])
+        }
         Stage::Balances => Statement::new(BALANCES, [id.into(), after.into(), rows.into()]),
         _ => Statement::new(CREATIONS, [id.into(), after.into(), rows.into(), bytes.into()]),
     }

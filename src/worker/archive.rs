@@ -1,13 +1,15 @@
 //! The archive: an R2 bucket, and where in it creations are that are no longer here.
 
 use serde::Serialize;
+use serde_json::Value;
 use worker::{HttpMetadata, console_error, console_log};
 
 use super::app::Context;
 use super::log;
+use super::problem::named;
 use crate::rules::Timestamp;
 use crate::service::archive::{self, Archive, Retention};
-use crate::service::shards::Shard;
+use crate::service::shards::{Shard, part, run_each};
 use crate::store::{self, ArchivePlace, ArchivedOfUser, D1, Database as _, DatabaseError, LedgerRow, Row};
 
 const MINUTE_MS: u64 = 60_000;
@@ -77,6 +79,9 @@ pub(super) async fn run(context: &Context) {
     }
 }
 
+/// So many objects are named that may hold a creation.
+const OBJECTS_NAMED: usize = 20;
+
 /// What is wrong where `keep_days.creations` has nowhere to put them.
 pub(super) const NO_BUCKET: &str =
     "`keep_days.creations` needs the binding `ARCHIVE`: expected one in `[[r2_buckets]]`";
@@ -91,6 +96,9 @@ pub struct ArchivedExplanation {
     pub message: String,
     archived: ArchivePlace,
     ledger: Vec<LedgerRow>,
+    /// Of several databases, those that do not answer: what they have archived is not among the objects.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    unreachable: Vec<Value>,
 }
 
 /// What became of a creation that is not here.
@@ -120,11 +128,34 @@ pub(super) async fn find(
             message: message(&place),
             archived: place,
             ledger: store::typed_rows(ledger)?,
+            unreachable: Vec::new(),
         })),
         None if place.objects.is_empty() => Absent::Unknown(nothing),
         // One that cost nothing has left no trace but the time in its id.
         None => Absent::Unknown(format!("{nothing}: if there was, it is archived under `{}`", place.prefix)),
     })
+}
+
+/// Adds what the other databases have archived: who has moved left it there, and only the ledger came along.
+pub(super) async fn complete(
+    explanation: &mut ArchivedExplanation,
+    shards: &[Shard<'_, D1>],
+) -> Result<(), DatabaseError> {
+    if shards.len() == 1 {
+        return Ok(());
+    }
+    let ArchivedExplanation { id, archived, ledger, .. } = explanation;
+    let charged_at = ledger.iter().find(|entry| entry.kind == "charge").map(|entry| entry.created_at);
+    let created_at = charged_at.and_then(Timestamp::from_millis).or_else(|| time_of(id));
+    let answers = run_each(shards, &[store::archived(id, created_at)]).await.into_iter();
+    let places = answers.map(|answer| store::place_of(answer?.into_iter().next().unwrap_or_default()));
+    let (there, unreachable) = part(shards, places)?;
+    archived.objects =
+        there.into_iter().filter_map(|(_, place)| place).flat_map(|place| place.objects).collect();
+    archived.objects.truncate(OBJECTS_NAMED);
+    explanation.message = message(archived);
+    explanation.unreachable = named(&unreachable);
+    Ok(())
 }
 
 fn message(place: &ArchivePlace) -> String {

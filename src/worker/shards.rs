@@ -102,17 +102,34 @@ pub(super) async fn explanation(
             }
         })
     };
-    if let Some(known) = find(context, id, user_id, &ask).await? {
-        return Ok(known);
+    let known = match find(context, id, user_id, &ask).await? {
+        // What is archived is not among the creations, by which an id that an app chose is found.
+        None if user_id.is_none() => anywhere(context, &ask).await?,
+        known => known,
+    };
+    match known {
+        None => Err(Problem::not_found(unknown.take())),
+        Some(Known::Archived(mut archived)) => {
+            archive::complete(&mut archived, &context.shards()).await?;
+            Ok(Known::Archived(archived))
+        }
+        Some(here) => Ok(here),
     }
-    // What is archived is not among the creations, by which an id that an app chose is found.
+}
+
+/// Asks one after the other. It may be where no answer comes from.
+async fn anywhere<T>(
+    context: &Context,
+    ask: impl AsyncFn(usize, &D1) -> Result<Option<T>, Problem>,
+) -> Result<Option<T>, Problem> {
     let shards = context.shards();
-    if shards.len() > 1 && user_id.is_none() {
-        for (at, shard) in shards.iter().enumerate() {
-            if let Some(known) = ask(at, shard.database).await? {
-                return Ok(known);
-            }
+    let mut silent = None;
+    for (at, shard) in shards.iter().enumerate().filter(|_| shards.len() > 1) {
+        match ask(at, shard.database).await {
+            Ok(None) => {}
+            Err(problem) => silent = Some(problem),
+            found => return found,
         }
     }
-    Err(Problem::not_found(unknown.take()))
+    silent.map_or(Ok(None), Err)
 }

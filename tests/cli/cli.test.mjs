@@ -548,3 +548,29 @@ test("plans that are a week old are forgotten", async () => {
   await run("--dry-run");
   assert.ok(!readdirSync(folder).includes(file));
 });
+
+test("where one of several databases does not answer, it shows what the others have, says who is missing, and ends with 7", async () => {
+  const shards = await start({ shards: 2 });
+  try {
+    const env = { MARK_STALE_DRAFTS_URL: `http://localhost:${(await shards.url()).port}` };
+    for (const [at, database] of shards.databases.entries()) {
+      await database.prepare("INSERT INTO stale_drafts_creations (id, user_id, kind, prompt, status, tokens, created_at) VALUES (?1, 'u', 'image', 'a fox', 'pending', 0, ?2)").bind(`c${at}`, NOW).run();
+    }
+    await shards.cron();
+    const missing = "incomplete: DB_1 does not answer, and what it has is missing here: D1_ERROR: DB_1 is gone\n";
+    const again = "Once it answers, list from the beginning again: a cursor does not go back to what was missing.\n";
+    for (const [args, lines, err] of [["count", 1, "1 creation active, worth 0 tokens.\n" + missing], ["sweeps", 1, missing + again], ["events", 0, missing + again]]) {
+      await shards.order({});
+      assert.equal((await finish(COMMAND, [args], { env })).code, 0, args);
+      await shards.order({ dead: ["DB_1"] });
+      const shown = await finish(COMMAND, [args], { env });
+      assert.deepEqual([shown.code, shown.out.split("\n").length - 1, shown.err], [7, lines, err], args);
+      const json = await finish(COMMAND, [args, "--json"], { env });
+      assert.deepEqual([json.code, JSON.parse(json.out).unreachable.map(({ shard }) => shard), json.err], [7, ["DB_1"], missing + (args === "count" ? "" : again)], args);
+    }
+    await shards.order({ dead: ["DB_0", "DB_1"] });
+    assert.equal((await finish(COMMAND, ["count"], { env })).code, 1);
+  } finally {
+    await shards.stop();
+  }
+});

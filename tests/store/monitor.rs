@@ -125,7 +125,7 @@ fn finding(code: &'static str) -> Finding {
         severity: Severity::Critical,
         cause: String::from("a cause"),
         evidence: String::from("it shows"),
-        remedy: "do this",
+        remedy: "do this".into(),
     }
 }
 
@@ -404,8 +404,8 @@ fn the_error_of_the_newest_sweep_is_said_unless_it_was_held() {
 fn users_who_have_arrived_are_swept_after_a_while_whoever_finishes_the_move() {
     let database = database();
     database.write(
-        "INSERT INTO stale_drafts_moves (id, role, first_bucket, last_bucket, other, state, started_at, changed_at)
-         VALUES ('in', 'target', 0, 9, 'A', 'open', 1, 5), ('out', 'source', 20, 29, 'A', 'moved', 1, 5);
+        "INSERT INTO stale_drafts_moves (id, role, first_bucket, last_bucket, other, state, started_at, changed_at, stepped_at)
+         VALUES ('in', 'target', 0, 9, 'A', 'open', 1, 5, 5), ('out', 'source', 20, 29, 'A', 'moved', 1, 5, 5);
          INSERT INTO stale_drafts_moving_users (user_id, move_id) VALUES ('anna', 'in'), ('ben', 'out')",
     );
     let users = |database: &Sqlite| database.read("SELECT user_id FROM stale_drafts_moving_users");

@@ -1,9 +1,14 @@
 //! What a move takes along, whom it holds meanwhile, and when it can't begin.
 
+use std::cell::Cell;
+
 use serde_json::{Value, json};
 use stale_drafts::rules::{Bucket, CircuitBreaker, Policy, Timestamp};
-use stale_drafts::service::moves::{Bounds, Goal, Move, MoveError, Progress, step};
-use stale_drafts::store::{self, Buckets, Filter, PageSize, Window};
+use stale_drafts::service::moves::{Bounds, Goal, Move, MoveError, Progress, step, under_way};
+use stale_drafts::service::shards::Shard;
+use stale_drafts::store::{
+    self, Buckets, Cost, Database, DatabaseError, Filter, PageSize, Param, Row, Statement, Window,
+};
 
 use crate::sqlite::{Sqlite, wait};
 use crate::{HOUR, MINUTE, NOW, add, at, database, now};
@@ -508,4 +513,165 @@ fn every_table_and_column_of_a_user_is_known_to_the_move() {
             "user_id creations deleted tokens first_created_at last_created_at",
         ]
     );
+}
+
+/// What the monitor sees of the moves of a database.
+fn seen(database: &Sqlite) -> Vec<(String, u64)> {
+    let results = wait(database.run(&store::observe(now()))).unwrap();
+    let moves = store::observed(results).unwrap().evidence.moves;
+    let rows = wait(database.run(&[store::open_moves()])).unwrap().remove(0);
+    assert_eq!(store::open_moves_of(rows, "").unwrap(), moves);
+    moves.into_iter().map(|row| (row.state, row.stepped_at.as_millis())).collect()
+}
+
+#[test]
+fn the_monitor_sees_how_far_a_move_is_and_when_it_last_went_on() {
+    let (source, target) = (database(), Sqlite::new());
+    for number in 0..20 {
+        add(&source, &format!("c{number}"), json!({}));
+    }
+    let few = |minute: u64| {
+        let bounds = Bounds {
+            queries: 30,
+            users: 1,
+            page: PageSize { rows: 2, bytes: 300, slice: 2 },
+            ..Bounds::default()
+        };
+        let then = at(NOW + minute * MINUTE);
+        wait(step(&source, &target, MOVE, Goal::Moved, then, bounds)).unwrap()
+    };
+    assert_eq!((seen(&source), seen(&target)), (vec![], vec![]));
+    few(0);
+    assert_eq!(seen(&source), [(String::from("paused"), NOW)]);
+    // It is in the same state, and goes on.
+    few(1);
+    let said =
+        |row: &Progress| row.source.as_ref().map(|row| (row.state.clone(), row.changed_at, row.stepped_at));
+    let progress = few(2);
+    assert_eq!(said(&progress).unwrap(), (String::from("paused"), NOW, NOW + 2 * MINUTE));
+    assert_eq!(seen(&source), [(String::from("paused"), NOW + 2 * MINUTE)]);
+    assert_eq!(seen(&target), [(String::from("arriving"), NOW)]);
+    reach([&source, &target], MOVE, Goal::Moved);
+    assert_eq!(seen(&source), [(String::from("moved"), NOW + HOUR)]);
+    // The target is open, and left to the source.
+    assert!(!go([&source, &target], MOVE, Goal::Done, at(NOW + HOUR)).unwrap().done);
+    assert_eq!((seen(&source), seen(&target)), (vec![], vec![]));
+    // It costs the monitor no row where no move is open.
+    let plan = source.read(&format!("EXPLAIN QUERY PLAN {}", store::open_moves().sql));
+    assert!(
+        plan.iter()
+            .any(|row| row[3].as_str().unwrap().contains("INDEX stale_drafts_moves_by_is_over (is_over=?)")),
+        "{plan:?}"
+    );
+}
+
+#[test]
+fn a_mover_that_died_between_its_first_two_writes_finds_its_move_again() {
+    let (source, target) = (filled(), Sqlite::new());
+    let before = everything(&source);
+    let sides = || (Shard { name: "DB_1", database: &source }, Shard { name: "DB_2", database: &target });
+    let found = |goal| wait(under_way(&sides().0, &sides().1, ALL, goal)).unwrap();
+    assert_eq!(found(Goal::Moved), None);
+    target.all(&store::begin_move("m1", "target", ALL, "DB_1", "arriving", now()));
+    // Under another id it could neither go on nor end.
+    let other = Move { id: "m9", ..MOVE };
+    assert!(refusal(go([&source, &target], other, Goal::Moved, now())).contains("`m1`"));
+    for goal in [Goal::Moved, Goal::Done, Goal::Cancelled] {
+        assert_eq!(found(goal).as_deref(), Some("m1"), "{goal:?}");
+    }
+    reach([&source, &target], MOVE, Goal::Cancelled);
+    assert_eq!(found(Goal::Moved), None);
+    finish([&source, &target], other);
+    assert_eq!((everything(&target), found(Goal::Moved)), (before, None));
+}
+
+/// A target that says how many entries of its ledger a statement may look at, whosever they are.
+struct Counted<'a> {
+    sqlite: &'a Sqlite,
+    most: Cell<u64>,
+}
+
+impl Database for Counted<'_> {
+    async fn run(&self, batch: &[Statement]) -> Result<Vec<Vec<Row>>, DatabaseError> {
+        for Statement { params, .. } in batch.iter().filter(|statement| statement.sql.contains("AS until")) {
+            let [_, Param::Text(after), _, _, slice, until] = params.as_slice() else { panic!("{params:?}") };
+            assert_eq!(*slice, Param::Null);
+            let until = match until {
+                Param::Text(until) => format!("'{until}'"),
+                _ => String::from("x''"),
+            };
+            let sql = format!(
+                "SELECT count(*) FROM stale_drafts_ledger WHERE entry_key > '{after}' ->> 0 AND entry_key <= {until}"
+            );
+            self.most.set(self.most.get().max(self.sqlite.read(&sql)[0][0].as_u64().unwrap()));
+        }
+        self.sqlite.run(batch).await
+    }
+
+    fn cost(&self) -> Cost {
+        Cost::default()
+    }
+}
+
+#[test]
+fn a_target_with_a_large_ledger_is_compared_slice_by_slice() {
+    let bounds =
+        Bounds { queries: 60, page: PageSize { rows: 10, bytes: 1_000_000, slice: 20 }, ..Bounds::default() };
+    // Others have many entries in the target: before all that moves, between, and behind.
+    let filled = |entries: u32| {
+        let (source, target) = (database(), Sqlite::new());
+        for number in 0..30 {
+            add(&source, &format!("m{number}"), json!({}));
+        }
+        for prefix in ["a", "charge:m1", "charge:m2x", "grant:x", "z"] {
+            target.write(&format!(
+                "INSERT INTO stale_drafts_ledger (entry_key, user_id, type, tokens, created_at)
+                 WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < {entries})
+                 SELECT '{prefix}' || '-' || printf('%04d', n), 'eve', 'grant', 1, 1 FROM n"
+            ));
+        }
+        (source, target)
+    };
+    let go_on = |source: &Sqlite, target: &Sqlite| {
+        let target = Counted { sqlite: target, most: Cell::new(0) };
+        let mut steps = 0;
+        loop {
+            steps += 1;
+            let progress = wait(step(source, &target, MOVE, Goal::Moved, now(), bounds));
+            if !matches!(&progress, Ok(progress) if !progress.done) {
+                return (progress, steps, target.most.get());
+            }
+            assert!(steps < 200);
+        }
+    };
+    for (entries, least) in [(1, 1), (20, 1), (500, 6)] {
+        let (source, target) = filled(entries);
+        let before = everything(&source);
+        let (progress, steps, most) = go_on(&source, &target);
+        assert!(progress.unwrap().done);
+        assert!(most <= 20 && steps >= least, "{entries}: {most} at once, {steps} steps");
+        target.write("DELETE FROM stale_drafts_moving_users; DROP TRIGGER stale_drafts_ledger_is_append_only_delete; DELETE FROM stale_drafts_ledger WHERE user_id = 'eve';
+          DELETE FROM stale_drafts_balances WHERE user_id = 'eve'");
+        assert_eq!(everything(&target), before);
+    }
+    // An entry too many is found wherever it stands.
+    for key in ["0", "a-0007x", "charge:m15x", "charge:m2x-0499x", "grant:y", "zz"] {
+        let (source, target) = filled(500);
+        let reached = |state: &str| source.read("SELECT state FROM stale_drafts_moves") == [json!([state])];
+        while !reached("copied") {
+            let few = Bounds { queries: 15, ..bounds };
+            wait(step(&source, &target, MOVE, Goal::Moved, now(), few)).unwrap();
+        }
+        target.write(&format!(
+            "UPDATE stale_drafts_moves SET writing = 1;
+             INSERT INTO stale_drafts_ledger (entry_key, user_id, type, tokens, created_at) VALUES ('{key}', 'anna', 'grant', 1, 1);
+             UPDATE stale_drafts_moves SET writing = 0"
+        ));
+        let refused = refusal(go_on(&source, &target).0);
+        assert!(
+            refused.starts_with("the ledger of move `m1` differs")
+                || refused.starts_with("the ledger of move `m1` differ"),
+            "{key}: {refused}"
+        );
+    }
 }

@@ -135,12 +135,26 @@ class CountsCount(TypedDict):
     tokens: int
 
 
-class Counts(TypedDict):
+class Unreachable(TypedDict):
+    """One of several databases that does not answer."""
+
+    # Its binding.
+    shard: str
+    # Why.
+    error: str
+
+
+class _CountsRequired(TypedDict):
     # Epoch ms.
     now: int
     # Ascending.
     bands_ms: list[int]
     counts: list[CountsCount]
+
+
+class Counts(_CountsRequired, total=False):
+    # Only there where one of several databases does not answer: the counts are without what it has.
+    unreachable: list[Unreachable]
 
 
 class Created(TypedDict):
@@ -243,7 +257,7 @@ class Deleted(TypedDict):
 
 
 class Finding(TypedDict):
-    code: Literal["schema_not_current", "database_unreachable", "cron_not_running", "sweep_failing", "no_worker_running", "worker_died", "one_error_dominates", "one_kind_dominates", "tasks_redelivered", "unreadable_times", "creations_overdue", "creations_rejected", "circuit_breaker_open", "sweeping_paused", "ledger_differs", "many_stale", "outbox_stuck", "dead_letters", "archive_stuck"]
+    code: Literal["schema_not_current", "database_unreachable", "database_shared", "move_unfinished", "cron_not_running", "sweep_failing", "no_worker_running", "worker_died", "one_error_dominates", "one_kind_dominates", "tasks_redelivered", "unreadable_times", "creations_overdue", "creations_rejected", "circuit_breaker_open", "sweeping_paused", "ledger_differs", "many_stale", "outbox_stuck", "dead_letters", "archive_stuck"]
     severity: Literal["critical", "warning"]
     cause: str
     evidence: str
@@ -312,12 +326,18 @@ class OpenEvent(_OpenEventRequired, total=False):
     creation_id: str | None
 
 
-class Events(TypedDict):
+class _EventsRequired(TypedDict):
     # Epoch ms.
     now: int
     events: list[OpenEvent]
     # For the next page.
     next_cursor: str | None
+
+
+class Events(_EventsRequired, total=False):
+    # Only there where one of several databases does not answer: the page is without what it has, and no
+    # later page goes back to that. List from the beginning again once it answers.
+    unreachable: list[Unreachable]
 
 
 class LedgerEntry(TypedDict):
@@ -442,9 +462,7 @@ class ArchivedExplanationArchived(TypedDict):
     objects: list[str]
 
 
-class ArchivedExplanation(TypedDict):
-    """What is known here of a creation that is archived."""
-
+class _ArchivedExplanationRequired(TypedDict):
     # Epoch ms.
     now: int
     id: str
@@ -453,6 +471,14 @@ class ArchivedExplanation(TypedDict):
     message: str
     archived: ArchivedExplanationArchived
     ledger: list[LedgerEntry]
+
+
+class ArchivedExplanation(_ArchivedExplanationRequired, total=False):
+    """What is known here of a creation that is archived."""
+
+    # Only there where one of several databases does not answer: what it has archived is not among the
+    # objects.
+    unreachable: list[Unreachable]
 
 
 Explained = Union[Explanation, ArchivedExplanation]
@@ -516,6 +542,8 @@ class Move(TypedDict):
     started_at: int
     # Epoch ms: when it came into its state.
     changed_at: int
+    # Epoch ms: when it last went on, to a state or within one.
+    stepped_at: int
     # Once it is verified.
     users: int | None
     creations: int | None
@@ -742,13 +770,19 @@ class SweepReport(_SweepReportRequired, total=False):
     shards: list[ShardSwept]
 
 
-class Sweeps(TypedDict):
+class _SweepsRequired(TypedDict):
     # Epoch ms.
     now: int
     # The newest first.
     sweeps: list[Sweep]
     # For the next page.
     next_cursor: str | None
+
+
+class Sweeps(_SweepsRequired, total=False):
+    # Only there where one of several databases does not answer: the page is without what it has, and no
+    # later page goes back to that. List from the beginning again once it answers.
+    unreachable: list[Unreachable]
 
 
 class Unauthorized(TypedDict):

@@ -159,7 +159,7 @@ pub(in crate::worker) async fn advance(
         return Err(Problem::new(StatusCode::CONFLICT, message));
     }
     let buckets = Buckets { first: first.number().into(), last: last.number().into() };
-    let under_way = moves::under_way(source.database, buckets, target.name, goal).await?;
+    let under_way = moves::under_way(&source, &target, buckets, goal).await?;
     let id = match under_way {
         Some(id) => id,
         None if goal == Goal::Moved => {

@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use stale_drafts::rules::Bucket;
 use stale_drafts::service::moves::{self, Bounds, Goal, Move, MoveError, Progress};
+use stale_drafts::service::shards::Shard;
 use stale_drafts::store::PageSize;
 
 use super::{Moving, binding};
@@ -88,8 +89,11 @@ async fn request(link: &Link, moving: Moving, goal: Goal, bounds: Bounds) -> Ans
     if (buckets.first..=buckets.last).filter_map(number).any(|bucket| shards.of(bucket) != owner) {
         return Answer::Refused;
     }
-    let under_way = moves::under_way(&link.to(source), buckets, &binding(target), goal).await;
-    let id = match under_way {
+    let (source_name, target_name) = (binding(source), binding(target));
+    let (source_side, target_side) = (link.to(source), link.to(target));
+    let from = Shard { name: &source_name, database: &source_side };
+    let to = Shard { name: &target_name, database: &target_side };
+    let id = match moves::under_way(&from, &to, buckets, goal).await {
         Ok(Some(id)) => id,
         Ok(None) if goal == Goal::Moved => format!("m{:04}", link.world.number()),
         Ok(None) => return Answer::Refused,
