@@ -469,8 +469,8 @@ impl<S: Database, T: Database> Run<'_, S, T> {
             } else {
                 let (stage, after) = (walk.place.stage, walk.place.after.clone());
                 let Some(page) = self.next_page(&mut walk).await? else { return Ok(Flow::GoesOn) };
-                let until =
-                    (stage == Stage::Ledger).then(|| page.place.as_deref().map_or(Some(String::new()), key));
+                let sliced = matches!(stage, Stage::Ledger | Stage::Compacted);
+                let until = sliced.then(|| page.place.as_deref().map_or(Some(String::new()), key));
                 let until = until.flatten();
                 let theirs = store::page_of_move(id, stage, &after, until.as_deref(), self.bounds.page);
                 let mut results = self.target.run(&[theirs]).await?;
@@ -536,6 +536,7 @@ impl<S: Database, T: Database> Run<'_, S, T> {
         };
         let what = match stage {
             Stage::Ledger => "the ledger",
+            Stage::Compacted => "the compacted creations",
             Stage::Balances => "the balances",
             _ => "the creations",
         };
@@ -560,14 +561,14 @@ impl<S: Database, T: Database> Run<'_, S, T> {
         let mut stored = row.place.clone();
         while self.may_go_on() {
             let after = match place.stage {
-                Stage::Ledger => {
-                    let mut results = side.run(&[store::next_entries(&place.after, slice)]).await?;
+                stage @ (Stage::Ledger | Stage::Compacted) => {
+                    let mut results = side.run(&[store::next_entries(stage, &place.after, slice)]).await?;
                     let end = side
                         .read(&mut results, Ok)?
                         .first()
                         .and_then(|row| row.get("place")?.as_str().map(str::to_owned));
                     if let Some(end) = &end {
-                        side.run(&store::remove_entries(id, state, &place.after, end)).await?;
+                        side.run(&store::remove_entries(id, state, stage, &place.after, end)).await?;
                     }
                     end
                 }
@@ -587,7 +588,8 @@ impl<S: Database, T: Database> Run<'_, S, T> {
             };
             let next = match (after, place.stage) {
                 (Some(after), _) => Place { after, ..place.clone() },
-                (None, Stage::Ledger) => Place::beginning(Stage::Creations),
+                (None, Stage::Ledger) => Place::beginning(Stage::Compacted),
+                (None, Stage::Compacted) => Place::beginning(Stage::Creations),
                 (None, _) => Place::beginning(Stage::Balances),
             };
             if next != place {

@@ -128,10 +128,16 @@ pub(super) async fn find(
 }
 
 fn message(place: &ArchivePlace) -> String {
-    match place.objects.as_slice() {
+    let archived = match place.objects.as_slice() {
         [] => format!("It is archived, under `{}`.", place.prefix),
         [object] => format!("It is archived, in `{object}`."),
         objects => format!("It is archived, in one of {} objects under `{}`.", objects.len(), place.prefix),
+    };
+    match &place.ledger_prefix {
+        None => archived,
+        Some(prefix) => format!(
+            "{archived} The ledger has its entries in the sum of a month; one by one they are in an object under `{prefix}`."
+        ),
     }
 }
 
