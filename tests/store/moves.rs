@@ -39,7 +39,16 @@ fn refusal(result: Result<Progress, MoveError>) -> String {
 /// Every column of every row of a table that is a user's, as SQL writes it.
 fn everything(database: &Sqlite) -> Vec<Value> {
     let mut all = Vec::new();
-    for table in ["creations", "attempts", "rejected", "ledger", "balances", "archived_users"] {
+    for table in [
+        "creations",
+        "attempts",
+        "rejected",
+        "ledger",
+        "balances",
+        "archived_users",
+        "compacted_creations",
+        "compacted_users",
+    ] {
         let columns = database.read(&format!("SELECT name FROM pragma_table_xinfo('stale_drafts_{table}')"));
         let quoted: Vec<_> =
             columns.iter().map(|row| format!("quote({})", row[0].as_str().unwrap())).collect();
@@ -72,12 +81,19 @@ fn filled() -> Sqlite {
            ('late', 2, 'retried', CAST(x'610062' AS TEXT), 'soon')",
     );
     // What is archived is in the ledger and in the sums. Of one who has nothing else, too.
-    add(&database, "archived", json!({ "status": "failed" }));
-    database.write(
-        "INSERT INTO stale_drafts_archiving VALUES (1, 'o', '[\"archived\"]'); DELETE FROM stale_drafts_creations WHERE id = 'archived';
+    let ids = ["archived", "compacted", "0196f0f4-9a3c-8582-b2c4-5b1f0c6f7a90", "r1", "t2"];
+    for id in ids {
+        add(&database, id, json!({ "status": "failed" }));
+    }
+    let entries: Vec<_> = ids[1..].iter().flat_map(|id| [format!("charge:{id}"), format!("refund:{id}")]).collect();
+    database.write(&format!(
+        "INSERT INTO stale_drafts_archiving VALUES (1, 'o', '[]'); DELETE FROM stale_drafts_creations WHERE id IN (SELECT value FROM json_each('{}'));
          DELETE FROM stale_drafts_archiving;
-         INSERT INTO stale_drafts_archived_users VALUES ('anna', 1, 0, 0, 7, NULL), ('dora', 3, 1, 0, NULL, NULL)",
-    );
+         INSERT INTO stale_drafts_archived_users VALUES ('anna', 5, 0, 0, 7, NULL), ('dora', 3, 1, 0, NULL, NULL);
+         INSERT INTO stale_drafts_compacting VALUES ('carry:anna:2023-11', 'anna', 1698796800000, '{}')",
+        json!(ids),
+        json!(entries)
+    ));
     let garbage = [
         "'soon'",
         "1.5",
@@ -144,6 +160,8 @@ fn return_to(source: &Sqlite, target: &Sqlite) {
         "creations",
         "balances",
         "archived_users",
+        "compacted_creations",
+        "compacted_users",
         "moving_users",
         "moves",
         "closed_buckets",
@@ -366,10 +384,10 @@ fn what_can_not_move_is_refused_with_what_would_be_right() {
     );
 
     let (source, target) = sides();
-    target.write("DELETE FROM stale_drafts_schema WHERE version = 6");
+    target.write("DELETE FROM stale_drafts_schema WHERE version = 7");
     assert_eq!(
         begin(&source, &target),
-        "the schema of `DB_2` is version 5: expected 6, apply the migrations"
+        "the schema of `DB_2` is version 6: expected 7, apply the migrations"
     );
 
     // Whoever has rows in the target would lose them in a cancellation.
@@ -470,8 +488,9 @@ fn every_table_and_column_of_a_user_is_known_to_the_move() {
          WHERE t.type = 'table' AND c.name IN ('user_id', 'creation_id') ORDER BY t.name)",
     );
     // Events stay and are delivered; traces of starts stay for a day; the check of the ledger is the database's own.
-    let stays = "stale_drafts_events stale_drafts_ledger_check stale_drafts_moving_users stale_drafts_repeated_starts";
-    let moves = "stale_drafts_archived_users stale_drafts_attempts stale_drafts_balances stale_drafts_creations stale_drafts_ledger stale_drafts_rejected";
+    // Nobody ever sees a row of `compacting`.
+    let stays = "stale_drafts_compacting stale_drafts_events stale_drafts_ledger_check stale_drafts_moving_users stale_drafts_repeated_starts";
+    let moves = "stale_drafts_archived_users stale_drafts_attempts stale_drafts_balances stale_drafts_compacted_users stale_drafts_creations stale_drafts_ledger stale_drafts_rejected";
     let mut known: Vec<_> = stays.split(' ').chain(moves.split(' ')).collect();
     known.sort_unstable();
     assert_eq!(tables, [json!([known.join(" ")])]);
@@ -483,7 +502,17 @@ fn every_table_and_column_of_a_user_is_known_to_the_move() {
         database.read(&sql)[0][0].as_str().unwrap().to_owned()
     };
     assert_eq!(
-        ["creations", "attempts", "rejected", "ledger", "balances", "archived_users"].map(columns),
+        [
+            "creations",
+            "attempts",
+            "rejected",
+            "ledger",
+            "balances",
+            "archived_users",
+            "compacted_creations",
+            "compacted_users"
+        ]
+        .map(columns),
         [
             "id user_id kind prompt status attempt tokens created_at queued_at started_at heartbeat_at finished_at error error_code \
              worker fence progress result_url late_result_url late_at restored_at settled_elsewhere balance_elsewhere deleted_at event \
@@ -491,9 +520,12 @@ fn every_table_and_column_of_a_user_is_known_to_the_move() {
             "creation_id attempt outcome worker fence started_at heartbeat_at finished_at error error_code stuck_status age_ms \
              max_age_ms rule sweep_id",
             "creation_id until reason",
-            "entry_key user_id type creation_id sweep_id tokens created_at",
+            "entry_key user_id type creation_id sweep_id tokens created_at entries",
             "user_id tokens",
             "user_id creations deleted tokens first_created_at last_created_at",
+            "id owner hour",
+            // A number is the database's own.
+            "number user_id",
         ]
     );
 }
