@@ -9,6 +9,7 @@ use worker::console_log;
 use crate::read::parsed;
 use crate::rules::Timestamp;
 use crate::service::compaction::{Compacted, Compaction, MARGIN_DAYS, compact};
+use crate::store::Database as _;
 use crate::worker::app::App;
 use crate::worker::archive;
 use crate::worker::caller::{Operator, Sweep};

@@ -13,7 +13,11 @@ pub fn run(api: &Api, command: &Ledger, json: bool) -> Result<Code, Error> {
     if compact.dry_run {
         return finish(&all(api, compact, true)?, true, json);
     }
-    if std::io::stdin().is_terminal() && !compact.yes {
+    if !compact.yes {
+        if !std::io::stdin().is_terminal() {
+            let message = "this can't be undone, and there is nobody to ask: pass --yes to do it, or --dry-run to look";
+            return Err(Error::new(Code::InvalidInput, message));
+        }
         let would = all(api, compact, true)?;
         if number(&would, "entries") == 0 || !confirmed(&would)? {
             return finish(&would, true, json);
