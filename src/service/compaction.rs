@@ -111,7 +111,7 @@ impl<D: Database, A: Archive, E: std::fmt::Display, N: Fn() -> Result<String, E>
                     return Ok(Some(after));
                 }
                 let scan = store::scan_entries(self.compaction.before, &after, end);
-                let scanned = store::entries_scanned(self.ask(scan).await?).map_err(text)?;
+                let scanned = store::entries_scanned(&self.ask(scan).await?).map_err(text)?;
                 if !self.window(&scanned.candidates, compacted).await? {
                     // What is done of it is no longer found.
                     return Ok(Some(after));
@@ -142,8 +142,9 @@ impl<D: Database, A: Archive, E: std::fmt::Display, N: Fn() -> Result<String, E>
                 }
                 let ids: Vec<_> = part.iter().map(|(id, _)| id.as_str()).collect();
                 let rows = self.ask(store::entry_documents(&ids, self.compaction.before)).await?;
-                let entries: Vec<EntryDocument> = store::typed_rows(rows).map_err(text)?;
-                let bytes = entries.iter().fold(0, |sum: usize, entry| sum.saturating_add(entry.document.len()));
+                let entries = store::entries_of(&rows).map_err(text)?;
+                let bytes =
+                    entries.iter().fold(0, |sum: usize, entry| sum.saturating_add(entry.document.len()));
                 if bytes > BYTES && part.len() > 1 {
                     let (first, rest) = part.split_at(part.len() / 2);
                     parts.extend([rest, first]);
@@ -160,23 +161,24 @@ impl<D: Database, A: Archive, E: std::fmt::Display, N: Fn() -> Result<String, E>
     async fn part(
         &mut self,
         month: &str,
-        entries: &[EntryDocument],
+        entries: &[EntryDocument<'_>],
         compacted: &mut Compacted,
     ) -> Result<(), String> {
         if entries.is_empty() {
             return Ok(());
         }
         let keys: Vec<_> = entries.chunk_by(|entry, next| entry.carry == next.carry).collect();
-        let keys: Vec<_> = keys.iter().filter_map(|group| Some(group.first()?.carry.as_str())).collect();
-        let there: Vec<Carried> = store::typed_rows(self.ask(store::carries(&keys)).await?).map_err(text)?;
-        let there: HashSet<_> = there.into_iter().map(|carry| carry.carry).collect();
+        let keys: Vec<_> = keys.iter().filter_map(|group| Some(group.first()?.carry)).collect();
+        let there = self.ask(store::carries(&keys)).await?;
+        let there: HashSet<_> =
+            store::carried(&there).map_err(text)?.into_iter().map(|carry| carry.carry).collect();
         if self.compaction.dry_run {
             compacted.entries = compacted.entries.saturating_add(entries.len() as u64);
             self.carries.extend(keys.into_iter().filter(|key| !there.contains(*key)).map(str::to_owned));
             compacted.carries = self.carries.len() as u64;
             return Ok(());
         }
-        let documents: Vec<_> = entries.iter().map(|entry| entry.document.as_str()).collect();
+        let documents: Vec<_> = entries.iter().map(|entry| entry.document).collect();
         let lines: String = documents.iter().map(|document| format!("{document}\n")).collect();
         let Compaction { shard, actor, before, .. } = self.compaction;
         let key = format!("ledger/{month}/{shard}/{}.ndjson", hash(&lines));
@@ -188,10 +190,9 @@ impl<D: Database, A: Archive, E: std::fmt::Display, N: Fn() -> Result<String, E>
         let list = format!("[{}]", documents.join(","));
         let batch = store::compact(list, before, &id, actor, &key, self.now);
         let rows = self.database.run(&batch).await.map_err(text)?.into_iter().next().unwrap_or_default();
-        let carried: Vec<Carried> = store::typed_rows(rows).map_err(text)?;
-        for Carried { carry, entries } in carried {
+        for Carried { carry, entries } in store::carried(&rows).map_err(text)? {
             compacted.entries = compacted.entries.saturating_add(entries);
-            compacted.carries = compacted.carries.saturating_add(u64::from(!there.contains(&carry)));
+            compacted.carries = compacted.carries.saturating_add(u64::from(!there.contains(carry)));
         }
         Ok(())
     }

@@ -220,7 +220,7 @@ pub fn archive_turn(rows: &[Row]) -> Result<Option<i64>, DatabaseError> {
 }
 
 /// A column of a row.
-fn column<'a, T>(
+pub(super) fn column<'a, T>(
     row: &'a Row,
     name: &str,
     read: impl Fn(&'a Value) -> Option<T>,

@@ -3,9 +3,9 @@
 //! What is summed up is written to the archive first, and then compared, to the letter, in the transaction that takes it out. The
 //! triggers of `migrations/0007_compaction.sql` see to it that a carry gains exactly what leaves.
 
-use serde::Deserialize;
+use serde_json::Value;
 
-use super::typed::{json_text, only};
+use super::archive::column;
 use super::{DatabaseError, Param, Row, Statement, json};
 use crate::rules::Timestamp;
 
@@ -16,9 +16,31 @@ const WINDOW: u32 = 5_000;
 macro_rules! compacted_id {
     ($id:literal) => {
         concat!(
-            "iif(length(", $id, ") = 36 AND length(replace(", $id, ", '-', '')) = 32 AND ", $id, " = lower(", $id, ")
-           AND substr(", $id, ", 9, 1) || substr(", $id, ", 14, 1) || substr(", $id, ", 19, 1) || substr(", $id, ", 24, 1) = '----',
-           ifnull(unhex(replace(", $id, ", '-', '')), ", $id, "), ", $id, ")"
+            "iif(length(",
+            $id,
+            ") = 36 AND length(replace(",
+            $id,
+            ", '-', '')) = 32 AND ",
+            $id,
+            " = lower(",
+            $id,
+            ")
+           AND substr(",
+            $id,
+            ", 9, 1) || substr(",
+            $id,
+            ", 14, 1) || substr(",
+            $id,
+            ", 19, 1) || substr(",
+            $id,
+            ", 24, 1) = '----',
+           ifnull(unhex(replace(",
+            $id,
+            ", '-', '')), ",
+            $id,
+            "), ",
+            $id,
+            ")"
         )
     };
 }
@@ -29,11 +51,23 @@ pub(super) use compacted_id;
 macro_rules! compactable {
     ($id:literal, $user:literal) => {
         concat!(
-            "NOT EXISTS (SELECT 1 FROM stale_drafts_creations AS c WHERE c.id = ", $id, ")
-         AND EXISTS (SELECT 1 FROM stale_drafts_archived_users AS a WHERE a.user_id = ", $user, ")
-         AND NOT EXISTS (SELECT 1 FROM stale_drafts_moving_users AS m WHERE m.user_id = ", $user, ")
+            "NOT EXISTS (SELECT 1 FROM stale_drafts_creations AS c WHERE c.id = ",
+            $id,
+            ")
+         AND EXISTS (SELECT 1 FROM stale_drafts_archived_users AS a WHERE a.user_id = ",
+            $user,
+            ")
+         AND NOT EXISTS (SELECT 1 FROM stale_drafts_moving_users AS m WHERE m.user_id = ",
+            $user,
+            ")
          AND NOT EXISTS (SELECT 1 FROM stale_drafts_ledger AS e
-           WHERE e.entry_key IN ('charge:' || ", $id, ", 'refund:' || ", $id, ", 'restore:' || ", $id, ")
+           WHERE e.entry_key IN ('charge:' || ",
+            $id,
+            ", 'refund:' || ",
+            $id,
+            ", 'restore:' || ",
+            $id,
+            ")
              AND NOT (e.created_at >= 1000000000000 AND e.created_at < ?1))"
         )
     };
@@ -105,20 +139,19 @@ pub fn scan_entries(before: Timestamp, after: &str, until: &str) -> Statement {
 }
 
 /// What [`scan_entries`] has found.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default)]
 pub struct EntriesScanned {
-    rows: u32,
+    rows: u64,
     /// The last key that was looked at; `None` if there is none.
     pub last: Option<String>,
     /// Creations whose entries may be summed up, with the month of the first, such as `2026-01`; in the order of months.
-    #[serde(deserialize_with = "json_text")]
     pub candidates: Vec<(String, String)>,
 }
 
 impl EntriesScanned {
     /// Whether there are none after these.
     pub fn is_last(&self) -> bool {
-        self.rows < WINDOW
+        self.rows < u64::from(WINDOW)
     }
 }
 
@@ -127,31 +160,48 @@ impl EntriesScanned {
 /// # Errors
 ///
 /// [`DatabaseError`] if it is not what was asked for.
-pub fn entries_scanned(rows: Vec<Row>) -> Result<EntriesScanned, DatabaseError> {
-    only(rows)
+pub fn entries_scanned(rows: &[Row]) -> Result<EntriesScanned, DatabaseError> {
+    let Some(row) = rows.first() else { return Ok(EntriesScanned::default()) };
+    let candidates = column(row, "candidates", Value::as_str)?;
+    let candidates = serde_json::from_str(candidates)
+        .map_err(|error| DatabaseError::new(format!("a result of the database: `candidates`: {error}")))?;
+    let last = row.get("last").and_then(Value::as_str).map(str::to_owned);
+    Ok(EntriesScanned { rows: column(row, "rows", Value::as_u64)?, last, candidates })
 }
 
-/// The entries of those of `creations` whose entries are all of before `before`: rows for [`EntryDocument`].
+/// The entries of those of `creations` whose entries are all of before `before`: rows for [`entries_of`].
 pub fn entry_documents(creations: &[&str], before: Timestamp) -> Statement {
     Statement::new(DOCUMENTS, [before.into(), Param::Text(json(creations))])
 }
 
 /// An entry that may be summed up.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-pub struct EntryDocument {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EntryDocument<'a> {
     /// It as JSON: one line of an object.
-    pub document: String,
+    pub document: &'a str,
     /// The key of the entry that takes it up.
-    pub carry: String,
+    pub carry: &'a str,
 }
 
-/// Which of these carries there are already: rows for [`Carried`].
+/// Reads the rows of [`entry_documents`].
+///
+/// # Errors
+///
+/// [`DatabaseError`] if they are not what was asked for.
+pub fn entries_of(rows: &[Row]) -> Result<Vec<EntryDocument<'_>>, DatabaseError> {
+    let text = |row, name| column(row, name, Value::as_str);
+    rows.iter()
+        .map(|row| Ok(EntryDocument { document: text(row, "document")?, carry: text(row, "carry")? }))
+        .collect()
+}
+
+/// Which of these carries there are already: rows for [`carried`].
 pub fn carries(keys: &[&str]) -> Statement {
     Statement::new(CARRIES, [Param::Text(json(keys))])
 }
 
 /// Sums up the entries that are as `documents` say, a JSON array of less than 2,000,000 bytes, and notes in the audit, under `id`, that
-/// `actor` did so, with `detail`: rows for [`Carried`] are the first result.
+/// `actor` did so, with `detail`: rows for [`carried`] are the first result.
 pub fn compact(
     documents: String,
     before: Timestamp,
@@ -167,10 +217,25 @@ pub fn compact(
 }
 
 /// A carry, with how many entries it stands for, or has gained.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-pub struct Carried {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Carried<'a> {
     /// Its key.
-    pub carry: String,
+    pub carry: &'a str,
     /// How many entries.
     pub entries: u64,
+}
+
+/// Reads rows with carries.
+///
+/// # Errors
+///
+/// [`DatabaseError`] if they are not what was asked for.
+pub fn carried(rows: &[Row]) -> Result<Vec<Carried<'_>>, DatabaseError> {
+    let read = |row| {
+        Ok(Carried {
+            carry: column(row, "carry", Value::as_str)?,
+            entries: column(row, "entries", Value::as_u64)?,
+        })
+    };
+    rows.iter().map(read).collect()
 }

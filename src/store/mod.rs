@@ -32,7 +32,8 @@ pub use archive::{
     documents_of, end_archive_turn, place_of, remove, removed, scan, scanned, take_archive_turn,
 };
 pub use compaction::{
-    Carried, EntriesScanned, EntryDocument, carries, compact, entries_scanned, entry_documents, scan_entries,
+    Carried, EntriesScanned, EntryDocument, carried, carries, compact, entries_of, entries_scanned,
+    entry_documents, scan_entries,
 };
 pub use creations::{
     CreationRow, Details, NewCreation, active_of_user, balance, balances, create, creation, creation_of,

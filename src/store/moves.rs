@@ -732,8 +732,11 @@ pub const REMOVED_IN: usize = 3;
 /// Lets the first users of the move go, while it is in `state`: with their balances, if those are `removed`. The last result but one
 /// has a row for each.
 pub fn release_users(id: &str, state: &str, limit: u32, removed: bool) -> Vec<Statement> {
-    let texts: &[&'static str] =
-        if removed { &[REMOVE_BALANCES, REMOVE_ARCHIVED, REMOVE_COMPACTED_USERS, REMOVE_USERS] } else { &[REMOVE_USERS] };
+    let texts: &[&'static str] = if removed {
+        &[REMOVE_BALANCES, REMOVE_ARCHIVED, REMOVE_COMPACTED_USERS, REMOVE_USERS]
+    } else {
+        &[REMOVE_USERS]
+    };
     unlocked(id, state, texts.iter().map(|text| Statement::new(text, [id.into(), limit.into()])))
 }
 

@@ -32,11 +32,7 @@ const BEFORE_OCTOBER: Compaction<'_> = Compaction {
     max_queries: 1_000,
 };
 
-fn run(
-    database: &impl Database,
-    bucket: &Bucket,
-    compaction: Compaction<'_>,
-) -> Result<Compacted, Stopped> {
+fn run(database: &impl Database, bucket: &Bucket, compaction: Compaction<'_>) -> Result<Compacted, Stopped> {
     static ID: AtomicU64 = AtomicU64::new(0);
     let new_id = || Ok::<_, String>(format!("{:08}", ID.fetch_add(1, Ordering::Relaxed)));
     wait(compact(database, bucket, compaction, new_id, now()))
@@ -51,7 +47,8 @@ fn over(database: &Sqlite, id: &str, created_at: u64, columns: Value) {
 
 /// One that failed half an hour later, and was refunded then.
 fn failed(database: &Sqlite, id: &str, created_at: u64, finished_at: u64, columns: Value) {
-    let mut row = json!({ "status": "pending", "created_at": created_at, "finished_at": null, "result_url": null });
+    let mut row =
+        json!({ "status": "pending", "created_at": created_at, "finished_at": null, "result_url": null });
     row.as_object_mut().unwrap().extend(columns.as_object().unwrap().clone());
     done(database, id, row);
     database.write(&format!(
@@ -91,7 +88,11 @@ fn everything(database: &Sqlite) -> Vec<(String, Vec<Value>)> {
     let tables =
         database.read("SELECT name FROM sqlite_schema WHERE type = 'table' AND name GLOB 'stale_drafts_*'");
     let name = |row: &Value| row[0].as_str().unwrap().to_owned();
-    tables.iter().map(name).map(|name| (name.clone(), database.read(&format!("SELECT * FROM {name}")))).collect()
+    tables
+        .iter()
+        .map(name)
+        .map(|name| (name.clone(), database.read(&format!("SELECT * FROM {name}"))))
+        .collect()
 }
 
 fn key(line: &Value) -> String {
@@ -126,7 +127,8 @@ fn what_is_archived_becomes_one_entry_for_a_user_and_month() {
     );
     assert_eq!(balances(&database), before);
     assert_eq!((compacted.entries, compacted.carries, compacted.objects, compacted.next), (8, 4, 2, None));
-    let dated = database.read("SELECT DISTINCT created_at FROM stale_drafts_ledger WHERE type = 'carry' ORDER BY 1");
+    let dated =
+        database.read("SELECT DISTINCT created_at FROM stale_drafts_ledger WHERE type = 'carry' ORDER BY 1");
     assert_eq!(dated, [json!([AUGUST]), json!([SEPTEMBER])]);
     // Each entry is in the archive as it was.
     let lines = exported(&bucket);
@@ -202,7 +204,8 @@ fn what_is_in_a_sum_can_t_be_charged_refunded_or_made_again() {
             )));
         }
         for user_id in ["anna", "ben"] {
-            let again = store::create(NewCreation { id, user_id, kind: "image", prompt: "a fox", tokens: 5 }, now());
+            let again =
+                store::create(NewCreation { id, user_id, kind: "image", prompt: "a fox", tokens: 5 }, now());
             let error = database.transaction(&again).unwrap_err();
             assert!(error.is_constraint(), "{error}");
         }
@@ -213,13 +216,19 @@ fn what_is_in_a_sum_can_t_be_charged_refunded_or_made_again() {
                     "INSERT {or} INTO stale_drafts_creations (id, user_id, kind, prompt, status, tokens, settled_elsewhere, balance_elsewhere)
                      SELECT '{id}', 'anna', 'image', '', {columns}"
                 ));
-                assert_eq!(database.read(&format!("SELECT 1 FROM stale_drafts_creations WHERE id = '{id}'")), [] as [Value; 0]);
+                assert_eq!(
+                    database.read(&format!("SELECT 1 FROM stale_drafts_creations WHERE id = '{id}'")),
+                    [] as [Value; 0]
+                );
             }
         }
     }
     // The same bytes as another text are another id.
     for id in [UUID.to_uppercase(), UUID.replace('-', ""), format!("{UUID} ")] {
-        let new = store::create(NewCreation { id: &id, user_id: "anna", kind: "image", prompt: "", tokens: 1 }, now());
+        let new = store::create(
+            NewCreation { id: &id, user_id: "anna", kind: "image", prompt: "", tokens: 1 },
+            now(),
+        );
         database.all(&new);
     }
     hold(&database);
@@ -241,16 +250,26 @@ fn only_the_one_way_in_changes_a_sum() {
         ("another user's", august(json!(["charge:b1"]))),
         ("another month's", august(json!(["refund:a3"]))),
         ("another key", insert("carry:anna:2023-09", "anna", AUGUST, &json!(["charge:a1"]))),
-        ("not the beginning of the month", insert("carry:anna:2023-08", "anna", AUGUST + 1, &json!(["charge:a1"]))),
+        (
+            "not the beginning of the month",
+            insert("carry:anna:2023-08", "anna", AUGUST + 1, &json!(["charge:a1"])),
+        ),
         ("an entry is removed", "DELETE FROM stale_drafts_ledger WHERE entry_key = 'charge:a1'".to_owned()),
-        ("an entry is changed", "UPDATE stale_drafts_ledger SET tokens = -6 WHERE entry_key = 'charge:a1'".to_owned()),
+        (
+            "an entry is changed",
+            "UPDATE stale_drafts_ledger SET tokens = -6 WHERE entry_key = 'charge:a1'".to_owned(),
+        ),
         (
             "a sum of nothing",
-            format!("INSERT INTO stale_drafts_ledger (entry_key, user_id, type, tokens, created_at, entries) VALUES ('carry:anna:2023-08', 'anna', 'carry', 5, {AUGUST}, 1)"),
+            format!(
+                "INSERT INTO stale_drafts_ledger (entry_key, user_id, type, tokens, created_at, entries) VALUES ('carry:anna:2023-08', 'anna', 'carry', 5, {AUGUST}, 1)"
+            ),
         ),
         (
             "a grant with the key of a sum",
-            format!("INSERT INTO stale_drafts_ledger (entry_key, user_id, type, tokens, created_at) VALUES ('carry:anna:2023-08', 'anna', 'grant', 5, {AUGUST})"),
+            format!(
+                "INSERT INTO stale_drafts_ledger (entry_key, user_id, type, tokens, created_at) VALUES ('carry:anna:2023-08', 'anna', 'grant', 5, {AUGUST})"
+            ),
         ),
     ] {
         let stands = everything(&database);
@@ -334,9 +353,13 @@ fn whoever_dies_at_any_call_and_whoever_acts_in_between_the_sums_are_right() {
             run(database, &Bucket::default(), BEFORE_OCTOBER).unwrap();
         }
     };
-    for (what, other) in
-        [("grant", grants), ("refund", creates_and_fails), ("repeat", repeats), ("archive", archives), ("compact", compacts)]
-    {
+    for (what, other) in [
+        ("grant", grants),
+        ("refund", creates_and_fails),
+        ("repeat", repeats),
+        ("archive", archives),
+        ("compact", compacts),
+    ] {
         for after in [false, true] {
             for fails_at in 0.. {
                 let (database, bucket) = filled();
@@ -352,9 +375,14 @@ fn whoever_dies_at_any_call_and_whoever_acts_in_between_the_sums_are_right() {
                      WHERE l.creation_id IS NOT NULL AND c.id IS NULL AND l.creation_id <> 'refunded later' AND l.created_at < {OCTOBER}"
                 ));
                 assert_eq!(old, [] as [Value; 0], "{what}, {after}, {fails_at}");
-                let sums = "SELECT entry_key, tokens FROM stale_drafts_ledger WHERE entry_key GLOB 'carry:ben:*'";
+                let sums =
+                    "SELECT entry_key, tokens FROM stale_drafts_ledger WHERE entry_key GLOB 'carry:ben:*'";
                 let sums = database.read(sums);
-                assert_eq!(sums, [json!(["carry:ben:2023-08", -5]), json!(["carry:ben:2023-09", 0])], "{what}");
+                assert_eq!(
+                    sums,
+                    [json!(["carry:ben:2023-08", -5]), json!(["carry:ben:2023-09", 0])],
+                    "{what}"
+                );
                 if !died {
                     break;
                 }
@@ -388,7 +416,8 @@ fn a_run_is_bounded_and_goes_on_by_its_key() {
     let mut calls = 0;
     let (mut entries, mut carries) = (0, 0);
     loop {
-        let compacted = run(&database, &bucket, Compaction { after: &after, max_objects: 1, ..BEFORE_OCTOBER }).unwrap();
+        let compacted =
+            run(&database, &bucket, Compaction { after: &after, max_objects: 1, ..BEFORE_OCTOBER }).unwrap();
         hold(&database);
         assert!(compacted.objects <= 1 && compacted.entries <= 500);
         (calls, entries, carries) = (calls + 1, entries + compacted.entries, carries + compacted.carries);
@@ -411,7 +440,10 @@ fn explain_knows_where_a_compacted_creation_is_and_the_check_of_the_ledger_holds
     for (id, before) in ["a3", UUID].into_iter().zip(before) {
         let after = place(id);
         assert_eq!(after.ledger_prefix.as_deref(), Some("ledger/2023-08/"), "{id}");
-        assert_eq!((after.prefix, after.objects, after.user_id), (before.prefix, before.objects, before.user_id));
+        assert_eq!(
+            (after.prefix, after.objects, after.user_id),
+            (before.prefix, before.objects, before.user_id)
+        );
     }
     let differs = || store::observed(database.all(&store::observe(now()))).unwrap().evidence.differs;
     assert_eq!(differs(), [""; 0]);

@@ -85,7 +85,8 @@ fn filled() -> Sqlite {
     for id in ids {
         add(&database, id, json!({ "status": "failed" }));
     }
-    let entries: Vec<_> = ids[1..].iter().flat_map(|id| [format!("charge:{id}"), format!("refund:{id}")]).collect();
+    let entries: Vec<_> =
+        ids[1..].iter().flat_map(|id| [format!("charge:{id}"), format!("refund:{id}")]).collect();
     database.write(&format!(
         "INSERT INTO stale_drafts_archiving VALUES (1, 'o', '[]'); DELETE FROM stale_drafts_creations WHERE id IN (SELECT value FROM json_each('{}'));
          DELETE FROM stale_drafts_archiving;

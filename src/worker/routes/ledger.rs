@@ -95,8 +95,11 @@ pub(in crate::worker) async fn compact_ledger(
         None => (0, String::new()),
         Some(Cursor { shard, after }) => {
             let at = shards.iter().position(|candidate| candidate.name == shard);
-            let unknown =
-                || Problem::bad_request(format!("the `cursor` names `{shard}`, which is no shard: begin anew, without one"));
+            let unknown = || {
+                Problem::bad_request(format!(
+                    "the `cursor` names `{shard}`, which is no shard: begin anew, without one"
+                ))
+            };
             (at.ok_or_else(unknown)?, after)
         }
     };

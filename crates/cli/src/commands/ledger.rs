@@ -15,7 +15,8 @@ pub fn run(api: &Api, command: &Ledger, json: bool) -> Result<Code, Error> {
     }
     if !compact.yes {
         if !std::io::stdin().is_terminal() {
-            let message = "this can't be undone, and there is nobody to ask: pass --yes to do it, or --dry-run to look";
+            let message =
+                "this can't be undone, and there is nobody to ask: pass --yes to do it, or --dry-run to look";
             return Err(Error::new(Code::InvalidInput, message));
         }
         let would = all(api, compact, true)?;
@@ -40,7 +41,10 @@ fn all(api: &Api, Compact { before, .. }: &Compact, dry_run: bool) -> Result<Val
             *sum = u64::saturating_add(*sum, number(&answer, key));
         }
         failed.extend(
-            list(&answer, "shards").iter().filter(|shard| shard.get("error").is_some_and(Value::is_string)).cloned(),
+            list(&answer, "shards")
+                .iter()
+                .filter(|shard| shard.get("error").is_some_and(Value::is_string))
+                .cloned(),
         );
         cursor = answer.get("cursor").cloned().unwrap_or(Value::Null);
         if cursor.is_null() {
@@ -87,11 +91,18 @@ fn finish(sum: &Value, dry_run: bool, json: bool) -> Result<Code, Error> {
         say(format!("{}.", summary(sum)));
         if !dry_run {
             let objects = count(number(sum, "objects"), "object");
-            note(format!("One by one they are in the archive: {objects} with {} bytes.", number(sum, "bytes")));
+            note(format!(
+                "One by one they are in the archive: {objects} with {} bytes.",
+                number(sum, "bytes")
+            ));
         }
     }
     for shard in failed {
-        note(format!("{} does not answer: {}. Run it again later.", text(shard, "shard"), text(shard, "error")));
+        note(format!(
+            "{} does not answer: {}. Run it again later.",
+            text(shard, "shard"),
+            text(shard, "error")
+        ));
     }
     Ok(if failed.is_empty() { Code::Done } else { Code::PartlyDone })
 }
