@@ -19,7 +19,7 @@ const OCTOBER: u64 = 1_696_118_400_000;
 const DAY: u64 = 86_400_000;
 const UUID: &str = "0196f0f4-9a3c-8582-b2c4-5b1f0c6f7a90";
 
-const BEFORE_OCTOBER: Compaction<'_> = Compaction {
+pub const BEFORE_OCTOBER: Compaction<'_> = Compaction {
     before: match stale_drafts::rules::Timestamp::from_millis(1_696_118_400_000) {
         Some(instant) => instant,
         None => panic!(),
@@ -32,7 +32,11 @@ const BEFORE_OCTOBER: Compaction<'_> = Compaction {
     max_queries: 1_000,
 };
 
-fn run(database: &impl Database, bucket: &Bucket, compaction: Compaction<'_>) -> Result<Compacted, Stopped> {
+pub fn run(
+    database: &impl Database,
+    bucket: &Bucket,
+    compaction: Compaction<'_>,
+) -> Result<Compacted, Stopped> {
     static ID: AtomicU64 = AtomicU64::new(0);
     let new_id = || Ok::<_, String>(format!("{:08}", ID.fetch_add(1, Ordering::Relaxed)));
     wait(compact(database, bucket, compaction, new_id, now()))

@@ -44,10 +44,14 @@ struct Month {
 impl<'de> Deserialize<'de> for Month {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         parsed(deserializer, "a month, such as `2026-01`", |text| {
-            let date = NaiveDate::parse_from_str(&format!("{text}-01"), "%Y-%m-%d").ok()?;
-            let begins = Timestamp::from_millis(date.and_time(NaiveTime::MIN).and_utc().timestamp_millis())?;
-            // Neither `2026-1` nor `+2026-01`.
-            (date.format("%Y-%m").to_string() == text).then(|| Month { text: text.to_owned(), begins })
+            let (year, month) = text.split_once('-')?;
+            let digits =
+                |part: &str, count| part.len() == count && part.bytes().all(|byte| byte.is_ascii_digit());
+            let written = digits(year, 4) && digits(month, 2);
+            let first =
+                NaiveDate::from_ymd_opt(year.parse().ok()?, month.parse().ok()?, 1).filter(|_| written)?;
+            let begins = Timestamp::from_millis(first.and_time(NaiveTime::MIN).and_utc().timestamp_millis())?;
+            Some(Month { text: text.to_owned(), begins })
         })
     }
 }
