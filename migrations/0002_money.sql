@@ -23,8 +23,6 @@ CREATE TABLE stale_drafts_ledger (
   sweep_id    TEXT,
   tokens      INTEGER NOT NULL CHECK (typeof(tokens) = 'integer' AND abs(tokens) BETWEEN (type <> 'carry') AND 9007199254740991),
   created_at  INTEGER NOT NULL CHECK (typeof(created_at) = 'integer'),
-  -- How many entries a carry stands for.
-  entries     INTEGER CHECK (typeof(entries) = iif(type = 'carry', 'integer', 'null')),
   -- An import follows the old system's balance, up and down: see docs/import.md.
   CHECK ((type IN ('charge', 'restore')) = (tokens < 0) OR type = 'grant' AND entry_key GLOB 'import*' OR type = 'carry'),
   CHECK ((type = 'grant' OR type = 'carry') = (creation_id IS NULL)),

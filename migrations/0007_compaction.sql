@@ -8,6 +8,14 @@ CREATE TABLE stale_drafts_compacted_users (
   user_id TEXT    NOT NULL UNIQUE
 );
 
+-- How many entries each carry stands for. A column of the ledger would be a byte of each entry, for whoever never has a carry, too.
+CREATE TABLE stale_drafts_carries (
+  user_id    TEXT    NOT NULL,
+  created_at INTEGER NOT NULL,                    -- that of the carry: when its month begins
+  entries    INTEGER NOT NULL CHECK (entries > 0),
+  PRIMARY KEY (user_id, created_at)
+) WITHOUT ROWID;
+
 -- The creations whose entries are in a carry. They are archived, and their keys are no longer in the ledger, so these rows keep them from
 -- being charged or refunded once more: no creation comes in with such an id. A UUID is its 16 bytes, any other id its text.
 CREATE TABLE stale_drafts_compacted_creations (
@@ -34,14 +42,16 @@ CREATE TRIGGER stale_drafts_compacting_insert AFTER INSERT ON stale_drafts_compa
   WHERE l.creation_id IS NULL OR l.user_id <> NEW.user_id
     OR strftime('%Y-%m', l.created_at / 1000, 'unixepoch') IS NOT strftime('%Y-%m', NEW.created_at / 1000, 'unixepoch')
     OR EXISTS (SELECT 1 FROM stale_drafts_creations AS c WHERE c.id = l.creation_id);
-  INSERT INTO stale_drafts_ledger (entry_key, user_id, type, tokens, created_at, entries)
-  SELECT NEW.carry, NEW.user_id, 'carry', 0, NEW.created_at, 0
+  INSERT INTO stale_drafts_ledger (entry_key, user_id, type, tokens, created_at)
+  SELECT NEW.carry, NEW.user_id, 'carry', 0, NEW.created_at
   WHERE NOT EXISTS (SELECT 1 FROM stale_drafts_ledger WHERE entry_key = NEW.carry);
   -- The key is in the ledger once, however often it is named.
   UPDATE stale_drafts_ledger SET
-    tokens = tokens + (SELECT ifnull(sum(l.tokens), 0) FROM stale_drafts_ledger AS l WHERE l.entry_key IN (SELECT value FROM json_each(NEW.entries))),
-    entries = entries + (SELECT count(*) FROM stale_drafts_ledger AS l WHERE l.entry_key IN (SELECT value FROM json_each(NEW.entries)))
+    tokens = tokens + (SELECT ifnull(sum(l.tokens), 0) FROM stale_drafts_ledger AS l WHERE l.entry_key IN (SELECT value FROM json_each(NEW.entries)))
   WHERE entry_key = NEW.carry;
+  INSERT INTO stale_drafts_carries (user_id, created_at, entries)
+  VALUES (NEW.user_id, NEW.created_at, (SELECT count(DISTINCT value) FROM json_each(NEW.entries)))
+  ON CONFLICT (user_id, created_at) DO UPDATE SET entries = entries + excluded.entries;
   INSERT INTO stale_drafts_compacted_users (user_id)
   SELECT NEW.user_id WHERE NOT EXISTS (SELECT 1 FROM stale_drafts_compacted_users WHERE user_id = NEW.user_id);
   INSERT INTO stale_drafts_compacted_creations (id, owner, hour)
@@ -58,7 +68,7 @@ END;
 
 -- A carry comes in empty, and gains what leaves the ledger; but a user who moves brings theirs.
 CREATE TRIGGER stale_drafts_ledger_carries_begin_empty BEFORE INSERT ON stale_drafts_ledger
-WHEN NEW.type = 'carry' AND (NEW.tokens <> 0 OR NEW.entries <> 0)
+WHEN NEW.type = 'carry' AND NEW.tokens <> 0
   AND NOT EXISTS (SELECT 1 FROM stale_drafts_carried WHERE user_id = NEW.user_id) BEGIN
   SELECT RAISE(ABORT, 'a carry is the sum of what leaves the ledger for it: insert the entries'' keys into stale_drafts_compacting');
 END;

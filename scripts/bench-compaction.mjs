@@ -12,7 +12,7 @@ const [creations = 100_000, users = 1_000, months = 12] = process.argv.slice(2).
 const MIGRATIONS = new URL("../migrations/", import.meta.url);
 const BEGIN = Date.UTC(2025, 0);
 const SPAN = Date.UTC(2025, months) - BEGIN;
-const TABLES = ["stale_drafts_ledger", "stale_drafts_compacted_creations", "stale_drafts_compacted_users"];
+const TABLES = ["stale_drafts_ledger", "stale_drafts_carries", "stale_drafts_compacted_creations", "stale_drafts_compacted_users"];
 
 /** A random hexadecimal text, the same in each run. */
 let seed = 1n;

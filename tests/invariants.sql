@@ -112,8 +112,13 @@ FROM stale_drafts_creations AS c JOIN stale_drafts_compacted_creations AS k ON k
 -- name: a carry stands for the entries of one month of a user, one to three for each creation
 SELECT user_id, creations, entries
 FROM (SELECT u.user_id, count(*) AS creations FROM stale_drafts_compacted_creations AS k JOIN stale_drafts_compacted_users AS u ON u.number = k.owner GROUP BY u.user_id)
-FULL JOIN (SELECT user_id, sum(entries) AS entries FROM stale_drafts_ledger WHERE type = 'carry' GROUP BY user_id) USING (user_id)
+FULL JOIN (SELECT user_id, sum(entries) AS entries FROM stale_drafts_carries GROUP BY user_id) USING (user_id)
 WHERE (entries BETWEEN creations AND 3 * creations) IS NOT 1 AND user_id NOT IN (SELECT user_id FROM stale_drafts_held);
+
+-- name: each carry says how many entries it stands for
+SELECT user_id, created_at, entry_key, entries
+FROM (SELECT * FROM stale_drafts_ledger WHERE type = 'carry') FULL JOIN stale_drafts_carries USING (user_id, created_at)
+WHERE (entry_key IS NULL OR entries IS NULL) AND user_id NOT IN (SELECT user_id FROM stale_drafts_held);
 
 -- name: the migrations are all applied
 SELECT count(*) AS applied, max(version) AS newest FROM stale_drafts_schema

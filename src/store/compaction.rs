@@ -116,7 +116,7 @@ const DOCUMENTS: &str = concat!(
 );
 
 /// Which of these carries there are already.
-const CARRIES: &str = "SELECT l.entry_key AS carry, l.entries FROM json_each(?1) AS j CROSS JOIN stale_drafts_ledger AS l ON l.entry_key = j.value";
+const CARRIES: &str = "SELECT l.entry_key AS carry, 0 AS entries FROM json_each(?1) AS j CROSS JOIN stale_drafts_ledger AS l ON l.entry_key = j.value";
 
 /// Sums up what is as it was written to the archive, to the letter: a trigger does the rest. A creation's charge comes first, as its hour
 /// is taken from that.

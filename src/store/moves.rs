@@ -128,7 +128,8 @@ const LEDGER: &str = concat!(
          ELSE ifnull((SELECT max(entry_key) FROM (
            SELECT entry_key FROM stale_drafts_ledger WHERE entry_key > ?2 ->> 0 ORDER BY entry_key LIMIT ?5)), x'') END AS until),
      listed AS MATERIALIZED (
-       SELECT l.entry_key AS entry_key, json_array(l.entry_key, l.user_id, l.type, l.creation_id, ", any!("l.sweep_id"), ", l.tokens, l.created_at, l.entries) AS row
+       SELECT l.entry_key AS entry_key, json_array(l.entry_key, l.user_id, l.type, l.creation_id, ", any!("l.sweep_id"), ", l.tokens, l.created_at,
+         iif(l.type = 'carry', (SELECT k.entries FROM stale_drafts_carries AS k WHERE k.user_id = l.user_id AND k.created_at = l.created_at), NULL)) AS row
        FROM stale_drafts_ledger AS l
        WHERE l.entry_key > ?2 ->> 0 AND l.entry_key <= (SELECT until FROM slice)
          AND EXISTS (SELECT 1 FROM stale_drafts_moving_users AS u WHERE u.user_id = l.user_id AND u.move_id = ?1)
@@ -303,12 +304,17 @@ const PUT_REJECTED: &str = concat!(
 
 #[rustfmt::skip]
 const PUT_LEDGER: &str = concat!(
-    "INSERT INTO stale_drafts_ledger (entry_key, user_id, type, creation_id, sweep_id, tokens, created_at, entries)
-     SELECT v ->> 0, v ->> 1, v ->> 2, v ->> 3, ", back!("v ->> 4"), ", v ->> 5, v ->> 6, v ->> 7
+    "INSERT INTO stale_drafts_ledger (entry_key, user_id, type, creation_id, sweep_id, tokens, created_at)
+     SELECT v ->> 0, v ->> 1, v ->> 2, v ->> 3, ", back!("v ->> 4"), ", v ->> 5, v ->> 6
      FROM (SELECT value AS v FROM json_each(?1))
      WHERE EXISTS (SELECT 1 FROM stale_drafts_carried WHERE user_id = v ->> 1)
        AND NOT EXISTS (SELECT 1 FROM stale_drafts_ledger WHERE entry_key = v ->> 0)"
 );
+
+const PUT_CARRIES: &str = "INSERT INTO stale_drafts_carries (user_id, created_at, entries)
+     SELECT v ->> 1, v ->> 6, v ->> 7 FROM (SELECT value AS v FROM json_each(?1))
+     WHERE v ->> 2 = 'carry' AND EXISTS (SELECT 1 FROM stale_drafts_carried WHERE user_id = v ->> 1)
+     ON CONFLICT (user_id, created_at) DO NOTHING";
 
 const PUT_COMPACTED_USERS: &str = "INSERT INTO stale_drafts_compacted_users (user_id)
      SELECT DISTINCT v ->> 1 FROM (SELECT value AS v FROM json_each(?1))
@@ -390,6 +396,7 @@ const REMOVE_BALANCES: &str =
     concat!("DELETE FROM stale_drafts_balances WHERE user_id IN ", removed_users!());
 const REMOVE_ARCHIVED: &str =
     concat!("DELETE FROM stale_drafts_archived_users WHERE user_id IN ", removed_users!());
+const REMOVE_CARRIES: &str = concat!("DELETE FROM stale_drafts_carries WHERE user_id IN ", removed_users!());
 const REMOVE_COMPACTED_USERS: &str =
     concat!("DELETE FROM stale_drafts_compacted_users WHERE user_id IN ", removed_users!());
 /// Lets users of a move go.
@@ -700,7 +707,7 @@ pub fn rows_of(rows: Vec<Row>) -> Result<Rows, DatabaseError> {
 /// Writes a page as it is, where the move is arriving and its user is of it. What is there already stays.
 pub fn put(id: &str, stage: Stage, rows: &str) -> Vec<Statement> {
     let texts: &[&'static str] = match stage {
-        Stage::Ledger => &[PUT_LEDGER],
+        Stage::Ledger => &[PUT_LEDGER, PUT_CARRIES],
         Stage::Compacted => &[PUT_COMPACTED_USERS, PUT_COMPACTED],
         Stage::Balances => &[PUT_BALANCES, PUT_ARCHIVED],
         _ => &[PUT_CREATIONS, PUT_ATTEMPTS, PUT_REJECTED],
@@ -733,7 +740,7 @@ pub const REMOVED_IN: usize = 3;
 /// has a row for each.
 pub fn release_users(id: &str, state: &str, limit: u32, removed: bool) -> Vec<Statement> {
     let texts: &[&'static str] = if removed {
-        &[REMOVE_BALANCES, REMOVE_ARCHIVED, REMOVE_COMPACTED_USERS, REMOVE_USERS]
+        &[REMOVE_BALANCES, REMOVE_ARCHIVED, REMOVE_CARRIES, REMOVE_COMPACTED_USERS, REMOVE_USERS]
     } else {
         &[REMOVE_USERS]
     };

@@ -46,6 +46,7 @@ fn everything(database: &Sqlite) -> Vec<Value> {
         "ledger",
         "balances",
         "archived_users",
+        "carries",
         "compacted_creations",
         "compacted_users",
     ] {
@@ -161,6 +162,7 @@ fn return_to(source: &Sqlite, target: &Sqlite) {
         "creations",
         "balances",
         "archived_users",
+        "carries",
         "compacted_creations",
         "compacted_users",
         "moving_users",
@@ -491,7 +493,7 @@ fn every_table_and_column_of_a_user_is_known_to_the_move() {
     // Events stay and are delivered; traces of starts stay for a day; the check of the ledger is the database's own.
     // Nobody ever sees a row of `compacting`.
     let stays = "stale_drafts_compacting stale_drafts_events stale_drafts_ledger_check stale_drafts_moving_users stale_drafts_repeated_starts";
-    let moves = "stale_drafts_archived_users stale_drafts_attempts stale_drafts_balances stale_drafts_compacted_users stale_drafts_creations stale_drafts_ledger stale_drafts_rejected";
+    let moves = "stale_drafts_archived_users stale_drafts_attempts stale_drafts_balances stale_drafts_carries stale_drafts_compacted_users stale_drafts_creations stale_drafts_ledger stale_drafts_rejected";
     let mut known: Vec<_> = stays.split(' ').chain(moves.split(' ')).collect();
     known.sort_unstable();
     assert_eq!(tables, [json!([known.join(" ")])]);
@@ -510,6 +512,7 @@ fn every_table_and_column_of_a_user_is_known_to_the_move() {
             "ledger",
             "balances",
             "archived_users",
+            "carries",
             "compacted_creations",
             "compacted_users"
         ]
@@ -521,9 +524,10 @@ fn every_table_and_column_of_a_user_is_known_to_the_move() {
             "creation_id attempt outcome worker fence started_at heartbeat_at finished_at error error_code stuck_status age_ms \
              max_age_ms rule sweep_id",
             "creation_id until reason",
-            "entry_key user_id type creation_id sweep_id tokens created_at entries",
+            "entry_key user_id type creation_id sweep_id tokens created_at",
             "user_id tokens",
             "user_id creations deleted tokens first_created_at last_created_at",
+            "user_id created_at entries",
             "id owner hour",
             // A number is the database's own.
             "number user_id",

@@ -455,7 +455,7 @@ fn settled(world: &World) -> Result<(), String> {
         }
     }
     let moved = world.has_moved();
-    for table in ["creations", "ledger", "balances", "compacted_users"] {
+    for table in ["creations", "ledger", "balances", "carries", "compacted_users"] {
         let sql = format!("SELECT DISTINCT user_id FROM stale_drafts_{table}");
         let wrong = |rows: Vec<Value>, here: bool| {
             rows.into_iter().find(|row| (moved && moves(row[0].as_str().unwrap())) != here)

@@ -34,7 +34,7 @@ const compact = async (world, body, token = CLEANUP_TOKEN) => {
   const response = await world.fetch("/api/ledger/compact", { method: "POST", body: JSON.stringify(body), headers: { Authorization: `Bearer ${token}` } });
   return { http: response.status, ...(await response.json()) };
 };
-const ledger = (world) => world.all("SELECT entry_key, tokens, entries FROM stale_drafts_ledger ORDER BY entry_key");
+const ledger = (world) => world.all("SELECT entry_key, tokens, entries FROM stale_drafts_ledger AS l LEFT JOIN stale_drafts_carries AS k ON l.type = 'carry' AND k.user_id = l.user_id AND k.created_at = l.created_at ORDER BY entry_key");
 const everything = async (world) => {
   const tables = await world.all("SELECT name FROM sqlite_schema WHERE type = 'table' AND name GLOB 'stale_drafts_*' ORDER BY name");
   return Promise.all(tables.map(async ({ name }) => [name, await world.all(`SELECT * FROM ${name}`)]));
