@@ -453,14 +453,14 @@ impl<S: Database, T: Database> Run<'_, S, T> {
         let mut stored = row.place.clone();
         while self.may_go_on() {
             let after = match place.stage {
-                Stage::Ledger => {
-                    let mut results = side.run(&[store::next_entries(&place.after, slice)]).await?;
+                stage @ (Stage::Ledger | Stage::Compacted) => {
+                    let mut results = side.run(&[store::next_entries(stage, &place.after, slice)]).await?;
                     let end = side
                         .read(&mut results, Ok)?
                         .first()
                         .and_then(|row| row.get("place")?.as_str().map(str::to_owned));
                     if let Some(end) = &end {
-                        side.run(&store::remove_entries(id, state, &place.after, end)).await?;
+                        side.run(&store::remove_entries(id, state, stage, &place.after, end)).await?;
                     }
                     end
                 }
@@ -480,7 +480,8 @@ impl<S: Database, T: Database> Run<'_, S, T> {
             };
             let next = match (after, place.stage) {
                 (Some(after), _) => Place { after, ..place.clone() },
-                (None, Stage::Ledger) => Place::beginning(Stage::Creations),
+                (None, Stage::Ledger) => Place::beginning(Stage::Compacted),
+                (None, Stage::Compacted) => Place::beginning(Stage::Creations),
                 (None, _) => Place::beginning(Stage::Balances),
             };
             if next != place {

@@ -5,6 +5,7 @@
 
 mod alerts;
 mod archive;
+mod compaction;
 mod creations;
 #[cfg(feature = "worker")]
 mod d1;
@@ -30,6 +31,10 @@ pub use alerts::{Alert, record_alerts};
 pub use archive::{
     ArchivePlace, ArchivedOfUser, Scanned, archive_turn, archived, archived_of, archived_of_user, documents,
     documents_of, end_archive_turn, place_of, remove, removed, scan, scanned, take_archive_turn,
+};
+pub use compaction::{
+    Carried, EntriesScanned, EntryDocument, carried, carries, compact, entries_of, entries_scanned,
+    entry_documents, scan_entries,
 };
 pub use creations::{
     CreationRow, Details, NewCreation, active_of_user, balance, balances, create, creation, creation_of,
@@ -65,7 +70,7 @@ pub use sweep::{
 pub use typed::typed_rows;
 
 /// The schema that the statements are written for: the newest of `migrations/`.
-pub const SCHEMA_VERSION: i64 = 6;
+pub const SCHEMA_VERSION: i64 = 7;
 
 /// One SQL statement with its parameters, `?1` first.
 #[derive(Clone, Debug, PartialEq, Eq)]

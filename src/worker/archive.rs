@@ -22,7 +22,23 @@ const OBJECTS: u32 = 20;
 const QUERIES: u64 = 150;
 const QUERIES_LEFT: u64 = 10;
 
-struct Bucket(worker::Bucket);
+/// The bucket.
+pub(super) struct Bucket(worker::Bucket);
+
+/// The bucket, if it is bound.
+pub(super) fn bucket(env: &worker::Env) -> Option<Bucket> {
+    env.bucket(ARCHIVE).ok().map(Bucket)
+}
+
+/// What is asked for without the bucket writes nothing.
+impl Archive for Option<Bucket> {
+    async fn put(&self, key: &str, content: String) -> Result<(), String> {
+        match self {
+            Some(bucket) => bucket.put(key, content).await,
+            None => Err(String::from(NO_BUCKET_FOR_THE_LEDGER)),
+        }
+    }
+}
 
 impl Archive for Bucket {
     async fn put(&self, key: &str, content: String) -> Result<(), String> {
@@ -43,9 +59,8 @@ impl Archive for Bucket {
 pub(super) async fn run(context: &Context) {
     let Some(keep_days) = context.config.keep.creations else { return };
     // `/readyz` says so, too.
-    let bucket = match context.env.bucket(ARCHIVE) {
-        Ok(bucket) => Bucket(bucket),
-        Err(_) => return console_error!("{}", log::failed_archive(NO_BUCKET)),
+    let Some(bucket) = bucket(&context.env) else {
+        return console_error!("{}", log::failed_archive(NO_BUCKET));
     };
     let mut shards = context.shards();
     // Another one is the first each minute: what the first ones need may be all that there is.
@@ -85,6 +100,9 @@ const OBJECTS_NAMED: usize = 20;
 /// What is wrong where `keep_days.creations` has nowhere to put them.
 pub(super) const NO_BUCKET: &str =
     "`keep_days.creations` needs the binding `ARCHIVE`: expected one in `[[r2_buckets]]`";
+
+/// The same of a compaction of the ledger.
+pub(super) const NO_BUCKET_FOR_THE_LEDGER: &str = "the entries that are summed up go to the archive first, so this needs the binding `ARCHIVE`: expected one in `[[r2_buckets]]`";
 
 /// What is known here of a creation that is archived: the answer of `GET /api/creations/{id}`.
 #[derive(Clone, Debug, Serialize)]
@@ -159,10 +177,16 @@ pub(super) async fn complete(
 }
 
 fn message(place: &ArchivePlace) -> String {
-    match place.objects.as_slice() {
+    let archived = match place.objects.as_slice() {
         [] => format!("It is archived, under `{}`.", place.prefix),
         [object] => format!("It is archived, in `{object}`."),
         objects => format!("It is archived, in one of {} objects under `{}`.", objects.len(), place.prefix),
+    };
+    match &place.ledger_prefix {
+        None => archived,
+        Some(prefix) => format!(
+            "{archived} The ledger has its entries in the sum of a month; one by one they are in an object under `{prefix}`."
+        ),
     }
 }
 

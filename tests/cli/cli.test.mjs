@@ -308,6 +308,32 @@ test("an archived creation is explained by its ledger and its place, and a list 
   }
 });
 
+test("old entries of the ledger are summed up if somebody says yes, and explained as a part of a sum", async () => {
+  const own = await start({ config: { keep_days: { creations: 30 } }, r2Buckets: ["ARCHIVE"] });
+  try {
+    await own.grant("ada", 100);
+    await own.create({ id: "old", status: "processing", created_at: NOW - 60 * 24 * HOUR }, { id: "older", status: "processing", created_at: NOW - 61 * 24 * HOUR });
+    await own.all("UPDATE stale_drafts_creations SET status = 'draft', finished_at = created_at + 1000");
+    await own.cron();
+    const env = { MARK_STALE_DRAFTS_URL: `http://localhost:${(await own.url()).port}` };
+    const ask = (...args) => finish(COMMAND, ["ledger", "compact", "--before", ...args], { env });
+    const sums = async () => (await own.one("SELECT count(*) AS n FROM stale_drafts_ledger WHERE type = 'carry'")).n;
+    assert.deepEqual(await ask("2023-11"), { out: "", err: "error: this can't be undone, and there is nobody to ask: pass --yes to do it, or --dry-run to look\n", code: 2 });
+    assert.deepEqual(await ask("2023-11", "--yes"), { out: "", err: "error: `before` is `2023-11`: expected a month that began at least 31 days ago\n", code: 2 });
+    assert.deepEqual(await ask("2023-10", "--dry-run"), { out: "2 entries of months before 2023-10 would become a part of the sums of their months, with 1 new sum.\n", err: "", code: 0 });
+    const asked = await onTerminal(["ledger", "compact", "--before", "2023-10"], "n\n", env);
+    assert.match(asked.plain, /2 entries of months before 2023-10 would become .* This can't be undone\.[^]*\[y\/N\]/);
+    assert.deepEqual([asked.code, await sums()], [0, 0]);
+    const { out, err, code } = await ask("2023-10", "--yes");
+    assert.deepEqual([out, code, await sums()], ["2 entries of months before 2023-10 became a part of the sums of their months, with 1 new sum.\n", 0, 1]);
+    assert.match(err, /^One by one they are in the archive: 1 object with \d+ bytes\.\n$/);
+    assert.deepEqual(JSON.parse((await ask("2023-10", "--yes", "--json")).out), { before: "2023-10", dry_run: false, entries: 0, carries: 0, objects: 0, bytes: 0, failed: [] });
+    assert.match((await finish(COMMAND, ["explain", "old"], { env })).out, /The ledger has its entries in the sum of a month; one by one they are in an object under `ledger\/2023-09\/`\./);
+  } finally {
+    await own.stop();
+  }
+});
+
 /** A creation whose sweep came before its result; gives its id. */
 async function late(tokens = 30) {
   const { id } = await world.report("", { user_id: "ada", kind: "video", prompt: "a fox", tokens });

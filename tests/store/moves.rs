@@ -44,7 +44,17 @@ fn refusal(result: Result<Progress, MoveError>) -> String {
 /// Every column of every row of a table that is a user's, as SQL writes it.
 fn everything(database: &Sqlite) -> Vec<Value> {
     let mut all = Vec::new();
-    for table in ["creations", "attempts", "rejected", "ledger", "balances", "archived_users"] {
+    for table in [
+        "creations",
+        "attempts",
+        "rejected",
+        "ledger",
+        "balances",
+        "archived_users",
+        "carries",
+        "compacted_creations",
+        "compacted_users",
+    ] {
         let columns = database.read(&format!("SELECT name FROM pragma_table_xinfo('stale_drafts_{table}')"));
         let quoted: Vec<_> =
             columns.iter().map(|row| format!("quote({})", row[0].as_str().unwrap())).collect();
@@ -77,12 +87,20 @@ fn filled() -> Sqlite {
            ('late', 2, 'retried', CAST(x'610062' AS TEXT), 'soon')",
     );
     // What is archived is in the ledger and in the sums. Of one who has nothing else, too.
-    add(&database, "archived", json!({ "status": "failed" }));
-    database.write(
-        "INSERT INTO stale_drafts_archiving VALUES (1, 'o', '[\"archived\"]'); DELETE FROM stale_drafts_creations WHERE id = 'archived';
+    let ids = ["archived", "compacted", "0196f0f4-9a3c-8582-b2c4-5b1f0c6f7a90", "r1", "t2"];
+    for id in ids {
+        add(&database, id, json!({ "status": "failed" }));
+    }
+    let entries: Vec<_> =
+        ids[1..].iter().flat_map(|id| [format!("charge:{id}"), format!("refund:{id}")]).collect();
+    database.write(&format!(
+        "INSERT INTO stale_drafts_archiving VALUES (1, 'o', '[]'); DELETE FROM stale_drafts_creations WHERE id IN (SELECT value FROM json_each('{}'));
          DELETE FROM stale_drafts_archiving;
-         INSERT INTO stale_drafts_archived_users VALUES ('anna', 1, 0, 0, 7, NULL), ('dora', 3, 1, 0, NULL, NULL)",
-    );
+         INSERT INTO stale_drafts_archived_users VALUES ('anna', 5, 0, 0, 7, NULL), ('dora', 3, 1, 0, NULL, NULL);
+         INSERT INTO stale_drafts_compacting VALUES ('carry:anna:2023-11', 'anna', 1698796800000, '{}')",
+        json!(ids),
+        json!(entries)
+    ));
     let garbage = [
         "'soon'",
         "1.5",
@@ -149,6 +167,9 @@ fn return_to(source: &Sqlite, target: &Sqlite) {
         "creations",
         "balances",
         "archived_users",
+        "carries",
+        "compacted_creations",
+        "compacted_users",
         "moving_users",
         "moves",
         "closed_buckets",
@@ -383,10 +404,10 @@ fn what_can_not_move_is_refused_with_what_would_be_right() {
     );
 
     let (source, target) = sides();
-    target.write("DELETE FROM stale_drafts_schema WHERE version = 6");
+    target.write("DELETE FROM stale_drafts_schema WHERE version = 7");
     assert_eq!(
         begin(&source, &target),
-        "the schema of `DB_2` is version 5: expected 6, apply the migrations"
+        "the schema of `DB_2` is version 6: expected 7, apply the migrations"
     );
 
     // Whoever has rows in the target would lose them in a cancellation.
@@ -487,8 +508,9 @@ fn every_table_and_column_of_a_user_is_known_to_the_move() {
          WHERE t.type = 'table' AND c.name IN ('user_id', 'creation_id') ORDER BY t.name)",
     );
     // Events stay and are delivered; traces of starts stay for a day; the check of the ledger is the database's own.
-    let stays = "stale_drafts_events stale_drafts_ledger_check stale_drafts_moving_users stale_drafts_repeated_starts";
-    let moves = "stale_drafts_archived_users stale_drafts_attempts stale_drafts_balances stale_drafts_creations stale_drafts_ledger stale_drafts_rejected";
+    // Nobody ever sees a row of `compacting`.
+    let stays = "stale_drafts_compacting stale_drafts_events stale_drafts_ledger_check stale_drafts_moving_users stale_drafts_repeated_starts";
+    let moves = "stale_drafts_archived_users stale_drafts_attempts stale_drafts_balances stale_drafts_carries stale_drafts_compacted_users stale_drafts_creations stale_drafts_ledger stale_drafts_rejected";
     let mut known: Vec<_> = stays.split(' ').chain(moves.split(' ')).collect();
     known.sort_unstable();
     assert_eq!(tables, [json!([known.join(" ")])]);
@@ -500,7 +522,18 @@ fn every_table_and_column_of_a_user_is_known_to_the_move() {
         database.read(&sql)[0][0].as_str().unwrap().to_owned()
     };
     assert_eq!(
-        ["creations", "attempts", "rejected", "ledger", "balances", "archived_users"].map(columns),
+        [
+            "creations",
+            "attempts",
+            "rejected",
+            "ledger",
+            "balances",
+            "archived_users",
+            "carries",
+            "compacted_creations",
+            "compacted_users"
+        ]
+        .map(columns),
         [
             "id user_id kind prompt status attempt tokens created_at queued_at started_at heartbeat_at finished_at error error_code \
              worker fence progress result_url late_result_url late_at restored_at settled_elsewhere balance_elsewhere deleted_at event \
@@ -511,6 +544,10 @@ fn every_table_and_column_of_a_user_is_known_to_the_move() {
             "entry_key user_id type creation_id sweep_id tokens created_at",
             "user_id tokens",
             "user_id creations deleted tokens first_created_at last_created_at",
+            "user_id created_at entries",
+            "id owner hour",
+            // A number is the database's own.
+            "number user_id",
         ]
     );
 }
@@ -593,16 +630,31 @@ struct Counted<'a> {
 
 impl Database for Counted<'_> {
     async fn run(&self, batch: &[Statement]) -> Result<Vec<Vec<Row>>, DatabaseError> {
-        for Statement { params, .. } in batch.iter().filter(|statement| statement.sql.contains("AS until")) {
+        for Statement { sql, params } in batch.iter().filter(|statement| statement.sql.contains("AS until")) {
             let [_, Param::Text(after), _, _, slice, until] = params.as_slice() else { panic!("{params:?}") };
             assert_eq!(*slice, Param::Null);
             let until = match until {
-                Param::Text(until) => format!("'{until}'"),
-                _ => String::from("x''"),
+                Param::Text(until) => Some(until.as_str()),
+                _ => None,
             };
-            let sql = format!(
-                "SELECT count(*) FROM stale_drafts_ledger WHERE entry_key > '{after}' ->> 0 AND entry_key <= {until}"
-            );
+            let after: [String; 1] = serde_json::from_str(after).unwrap();
+            let sql = if sql.contains("stale_drafts_ledger") {
+                let until = until.map_or(String::from("x''"), |until| format!("'{until}'"));
+                format!(
+                    "SELECT count(*) FROM stale_drafts_ledger WHERE entry_key > '{}' AND entry_key <= {until}",
+                    after[0]
+                )
+            } else {
+                let id = |text: &str| match text.split_at(1) {
+                    ("t", hex) => format!("CAST(x'{hex}' AS TEXT)"),
+                    (_, hex) => format!("x'{hex}'"),
+                };
+                let until = until.map_or(format!("x'{}'", "ff".repeat(17)), id);
+                let after = id(&after[0]);
+                format!(
+                    "SELECT count(*) FROM stale_drafts_compacted_creations WHERE id > {after} AND id <= {until}"
+                )
+            };
             self.most.set(self.most.get().max(self.sqlite.read(&sql)[0][0].as_u64().unwrap()));
         }
         self.sqlite.run(batch).await
@@ -615,6 +667,18 @@ impl Database for Counted<'_> {
 
 #[test]
 fn a_target_with_a_large_ledger_is_compared_slice_by_slice() {
+    let compacted = |database: &Sqlite, owner: (u32, &str), prefixes: &[&str], n: u32| {
+        let (number, user) = owner;
+        database.write(&format!("INSERT INTO stale_drafts_compacted_users VALUES ({number}, '{user}')"));
+        for prefix in prefixes {
+            database.write(&format!(
+                "INSERT INTO stale_drafts_compacted_creations (id, owner, hour)
+                 WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < {n})
+                 SELECT {prefix}printf('%04d', n){}, {number}, 0 FROM n",
+                if prefix.starts_with("unhex") { ")" } else { "" }
+            ));
+        }
+    };
     let bounds =
         Bounds { queries: 60, page: PageSize { rows: 10, bytes: 1_000_000, slice: 20 }, ..Bounds::default() };
     // Others have many entries in the target: before all that moves, between, and behind.
@@ -623,6 +687,17 @@ fn a_target_with_a_large_ledger_is_compared_slice_by_slice() {
         for number in 0..30 {
             add(&source, &format!("m{number}"), json!({}));
         }
+        // Ids that are bytes come after all texts.
+        compacted(&source, (8, "anna"), &["'m' || ", "unhex('8800' || "], 15);
+        let others = [
+            "'a' || ",
+            "'m0007x' || ",
+            "'x' || ",
+            "unhex('00' || ",
+            "unhex('88000007' || ",
+            "unhex('ff' || ",
+        ];
+        compacted(&target, (7, "eve"), &others, entries);
         for prefix in ["a", "charge:m1", "charge:m2x", "grant:x", "z"] {
             target.write(&format!(
                 "INSERT INTO stale_drafts_ledger (entry_key, user_id, type, tokens, created_at)
@@ -651,17 +726,27 @@ fn a_target_with_a_large_ledger_is_compared_slice_by_slice() {
         assert!(progress.unwrap().done);
         assert!(most <= 20 && steps >= least, "{entries}: {most} at once, {steps} steps");
         target.write("DELETE FROM stale_drafts_moving_users; DROP TRIGGER stale_drafts_ledger_is_append_only_delete; DELETE FROM stale_drafts_ledger WHERE user_id = 'eve';
-          DELETE FROM stale_drafts_balances WHERE user_id = 'eve'");
+          DELETE FROM stale_drafts_balances WHERE user_id = 'eve';
+          DELETE FROM stale_drafts_compacted_creations WHERE owner = 7; DELETE FROM stale_drafts_compacted_users WHERE user_id = 'eve'");
         assert_eq!(everything(&target), before);
+    }
+    let copied = |source: &Sqlite, target: &Sqlite| {
+        while source.read("SELECT state FROM stale_drafts_moves") != [json!(["copied"])] {
+            let few = Bounds { queries: 15, ..bounds };
+            wait(step(source, target, MOVE, Goal::Moved, now(), few)).unwrap();
+        }
+    };
+    for id in ["'0'", "'m0007x0499x'", "'n'", "x'00'", "x'88000008ff'", "x'ff9999'"] {
+        let (source, target) = filled(500);
+        copied(&source, &target);
+        target.write(&format!("INSERT INTO stale_drafts_compacted_creations VALUES ({id}, 8, 0)"));
+        let refused = refusal(go_on(&source, &target).0);
+        assert!(refused.starts_with("the compacted creations of move `m1` differ"), "{id}: {refused}");
     }
     // An entry too many is found wherever it stands.
     for key in ["0", "a-0007x", "charge:m15x", "charge:m2x-0499x", "grant:y", "zz"] {
         let (source, target) = filled(500);
-        let reached = |state: &str| source.read("SELECT state FROM stale_drafts_moves") == [json!([state])];
-        while !reached("copied") {
-            let few = Bounds { queries: 15, ..bounds };
-            wait(step(&source, &target, MOVE, Goal::Moved, now(), few)).unwrap();
-        }
+        copied(&source, &target);
         target.write(&format!(
             "UPDATE stale_drafts_moves SET writing = 1;
              INSERT INTO stale_drafts_ledger (entry_key, user_id, type, tokens, created_at) VALUES ('{key}', 'anna', 'grant', 1, 1);

@@ -94,6 +94,46 @@ class Alive(TypedDict):
     version: str
 
 
+class ShardCompaction(TypedDict):
+    """What was summed up in one database."""
+
+    # Its binding.
+    shard: str
+    # Entries that left the ledger, or would.
+    entries: int
+    # Entries that came in for them: one for each user and month that had none.
+    carries: int
+    # Objects that were written.
+    objects: int
+    # Their bytes.
+    bytes: int
+    # Why it stopped there: what is left is summed up the next time.
+    error: str | None
+
+
+class Compaction(TypedDict):
+    """What was summed up, or would be."""
+
+    # Epoch ms.
+    now: int
+    before: str
+    dry_run: bool
+    # Entries that left the ledger, or would.
+    entries: int
+    # Entries that came in for them: one for each user and month that had none.
+    carries: int
+    # Objects that were written.
+    objects: int
+    # Their bytes.
+    bytes: int
+    # Whether it goes on.
+    more: bool
+    # What to send as `cursor` for that; null at the end.
+    cursor: str | None
+    # Of each database that was asked.
+    shards: list[ShardCompaction]
+
+
 class Completed(TypedDict):
     id: str
     status: Literal["draft"]
@@ -455,11 +495,17 @@ class Explanation(TypedDict):
     max_attempts: int
 
 
-class ArchivedExplanationArchived(TypedDict):
+class _ArchivedExplanationArchivedRequired(TypedDict):
     # What the keys of the objects of its hour begin with.
     prefix: str
     # The keys of those that may hold it.
     objects: list[str]
+
+
+class ArchivedExplanationArchived(_ArchivedExplanationArchivedRequired, total=False):
+    # If the ledger has its entries in the sum of a month: what the keys of the objects that have them one
+    # by one begin with.
+    ledger_prefix: str
 
 
 class _ArchivedExplanationRequired(TypedDict):
@@ -470,6 +516,7 @@ class _ArchivedExplanationRequired(TypedDict):
     # Where the rest is, in words.
     message: str
     archived: ArchivedExplanationArchived
+    # Empty if its entries are in the sum of a month.
     ledger: list[LedgerEntry]
 
 
@@ -561,6 +608,18 @@ class MoveProgress(TypedDict):
     waits_until: int | None
     source: Union[Move, None]
     target: Union[Move, None]
+
+
+class _NewCompactionRequired(TypedDict):
+    # Entries of months before this one, in UTC. It began at least 31 days ago.
+    before: str
+
+
+class NewCompaction(_NewCompactionRequired, total=False):
+    # Only counts, and writes nothing.
+    dry_run: bool
+    # The `cursor` of the answer before.
+    cursor: str
 
 
 class _NewMoveRequired(TypedDict):

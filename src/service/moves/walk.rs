@@ -10,7 +10,7 @@ pub(super) enum Task {
     Verify,
 }
 
-/// How far the target's ledger has no more than a slice of entries from here on.
+/// How far the target has no more than a slice of rows of this stage from here on.
 enum Reach {
     Unknown,
     To(String),
@@ -48,6 +48,7 @@ impl Walk {
             (Some(after), _) => self.place.after = after,
             (None, Some(stage)) => {
                 self.place.stage = stage;
+                self.reach = Reach::Unknown;
                 stage.beginning().clone_into(&mut self.place.after);
             }
             (None, None) => self.ended = true,
@@ -116,18 +117,19 @@ impl<S: Database, T: Database> Run<'_, S, T> {
         self.save(&walk).await
     }
 
-    /// Finds how far the ledgers can be compared at once: no further than a slice of the target's, whosever its entries are. A target
-    /// may have many times as many as the source.
+    /// Finds how far the ledgers, or what is compacted, can be compared at once: no further than a slice of the target's, whosever its
+    /// rows are. A target may have many times as many as the source.
     async fn reach(&self, walk: &mut Walk) -> Result<(), MoveError> {
         let behind = match &walk.reach {
             Reach::Unknown => true,
             Reach::End => false,
-            Reach::To(end) => key(&walk.place.after).is_none_or(|after| after >= *end),
+            Reach::To(end) => key(&walk.place.after).is_none_or(|after| after == *end),
         };
-        if walk.place.stage != Stage::Ledger || !behind {
+        let stage = walk.place.stage;
+        if !stage.is_sliced() || !behind {
             return Ok(());
         }
-        let next = store::next_entries(&walk.place.after, self.bounds.page.slice);
+        let next = store::next_entries(stage, &walk.place.after, self.bounds.page.slice);
         let mut results = self.target.run(&[next]).await?;
         let rows = self.target.read(&mut results, Ok)?;
         let end = rows.first().and_then(|row| key(row.get("place")?.as_str()?));
@@ -137,7 +139,7 @@ impl<S: Database, T: Database> Run<'_, S, T> {
 
     /// Compares a page of the source with what the target has there.
     async fn compare(&self, stage: Stage, after: &str, page: &store::Rows) -> Result<(), MoveError> {
-        let until = page.place.as_deref().filter(|_| stage == Stage::Ledger).and_then(key);
+        let until = page.place.as_deref().filter(|_| stage.is_sliced()).and_then(key);
         let theirs = store::same_page(self.planned.id, stage, after, until.as_deref(), self.bounds.page);
         let mut results = self.target.run(&[theirs]).await?;
         let theirs = self.target.read(&mut results, store::rows_of)?;
@@ -201,6 +203,7 @@ impl<S: Database, T: Database> Run<'_, S, T> {
         };
         let what = match stage {
             Stage::Ledger => "the ledger",
+            Stage::Compacted => "the compacted creations",
             Stage::Balances => "the balances",
             _ => "the creations",
         };
