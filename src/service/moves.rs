@@ -14,7 +14,8 @@
 //! | `trimmed` | `open` | for a while no sweep decides on these users: reports that were refused come again |
 //! | `trimmed` | `settled` | done |
 //!
-//! Before `moved` it can be cancelled: the target is emptied of what arrived, and the source goes on. What is not a user's stays in the
+//! Before `moved` it can be cancelled: the target is emptied of what arrived, and the source goes on. For a while no sweep decides on
+//! these users either. What is not a user's stays in the
 //! source: the rows of sweeps, roll-ups, alerts, the audit, the objects of the archive, and events that have still to be delivered.
 
 mod walk;
@@ -380,7 +381,13 @@ impl<S: Database, T: Database> Run<'_, S, T> {
         let Move { id, buckets, source, target } = self.planned;
         self.look_for_obstacles(&self.source).await?;
         self.look_for_obstacles(&self.target).await?;
-        self.target.run(&store::begin_move(id, "target", buckets, source, "arriving", self.now)).await?;
+        let mut batch = store::begin_move(id, "target", buckets, source, "arriving", self.now).to_vec();
+        batch.push(store::move_by_id(id));
+        let mut results = self.target.run(&batch).await?;
+        if self.target.read(&mut results, store::move_of)?.is_none() {
+            // Another mover was faster: the next look at the obstacles says which.
+            return Ok(Flow::GoesOn);
+        }
         self.source.run(&store::begin_move(id, "source", buckets, target, "paused", self.now)).await?;
         Ok(Flow::GoesOn)
     }
@@ -549,15 +556,11 @@ impl<S: Database, T: Database> Run<'_, S, T> {
         Ok(Flow::GoesOn)
     }
 
+    /// It takes writes again. Its users are still of the move: cron lets them go once their workers have had time to report again.
     async fn release_source(&self) -> Result<Flow, MoveError> {
         let id = self.planned.id;
-        while self.may_go_on() {
-            if !self.release(&self.source, "cancelling", false).await? {
-                let cancelled = store::turn_move(id, "cancelling", "cancelled", None, self.now);
-                self.source.run(&[cancelled, store::open_buckets(id, "cancelled")]).await?;
-                break;
-            }
-        }
+        let cancelled = store::turn_move(id, "cancelling", "cancelled", None, self.now);
+        self.source.run(&[cancelled, store::open_buckets(id, "cancelled")]).await?;
         Ok(Flow::GoesOn)
     }
 }

@@ -45,7 +45,8 @@ pub use d1::D1;
 pub use dashboard::{ActiveBand, Audited, Dashboard, Rates, Rolled, dashboard};
 pub use grants::{Grant, GrantRow, grant, granted};
 pub use monitor::{
-    Observed, audit, causes, checked, close_breaker, hold, observe, observed, release, take_turn, trim, turn,
+    Observed, audit, causes, checked, close_breaker, hold, observe, observed, release, settle_moves,
+    take_turn, trim, turn,
 };
 pub use moves::{
     Buckets, MoveRow, Obstacles, PageSize, Place, REMOVED_IN, Rows, Stage, UserRows, advance, begin_move,

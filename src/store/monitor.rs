@@ -62,7 +62,9 @@ const OBSERVE: &str = concat!(
        (SELECT count(*) FROM (SELECT 1 FROM stale_drafts_events WHERE state = 'dead' LIMIT 100)) AS dead_letters,
        (SELECT json_array(identity, json(differs)) FROM stale_drafts_ledger_check) AS ledger_check, ",
     suspended!(),
-    " AS suspended, ",
+    " AS suspended,
+       EXISTS (SELECT 1 FROM stale_drafts_moving_users)
+       OR EXISTS (SELECT 1 FROM stale_drafts_moves INDEXED BY stale_drafts_moves_open WHERE state = 'open') AS settles, ",
     not_over!(),
     " AS moves"
 );
@@ -165,9 +167,15 @@ const TRIM_ALERTS: &str = "WITH RECURSIVE codes (code) AS MATERIALIZED (
        SELECT a.code, a.since FROM codes CROSS JOIN stale_drafts_alerts AS a ON a.code = codes.code AND a.since < ?1
        WHERE a.resolved_at < ?1 LIMIT ?2)";
 
-const SETTLE: &str = "DELETE FROM stale_drafts_moving_users WHERE user_id IN (
+/// Lets users go who have arrived, or have stayed since their move was cancelled.
+const SETTLE_USERS: &str = "DELETE FROM stale_drafts_moving_users WHERE user_id IN (
        SELECT u.user_id FROM stale_drafts_moves AS m CROSS JOIN stale_drafts_moving_users AS u INDEXED BY stale_drafts_moving_users_of_move
-       ON u.move_id = m.id WHERE m.role = 'target' AND m.state = 'open' AND m.changed_at <= ?1 LIMIT ?2)";
+       ON u.move_id = m.id WHERE (m.state = 'open' OR m.state = 'cancelled') AND m.changed_at <= ?1 LIMIT ?2)";
+/// Ends the moves that have none of them any more, so that their buckets may move again.
+const SETTLE_MOVES: &str =
+    "UPDATE stale_drafts_moves SET state = 'settled', place = '', changed_at = ?2, stepped_at = ?2
+     WHERE state = 'open' AND changed_at <= ?1
+       AND NOT EXISTS (SELECT 1 FROM stale_drafts_moving_users AS u WHERE u.move_id = stale_drafts_moves.id)";
 
 /// Takes the turn to look at `now`, unless somebody has looked within the last `interval_ms`: a row for [`turn`], or none.
 pub fn take_turn(now: Timestamp, interval_ms: u32) -> Statement {
@@ -221,6 +229,8 @@ pub struct Observed {
     pub firing: Vec<Alert>,
     /// When the next event is due.
     pub next_event_at: Option<Timestamp>,
+    /// Whether [`settle_moves`] may have something to do.
+    pub settles: bool,
 }
 
 #[derive(Deserialize)]
@@ -248,6 +258,7 @@ struct ObservedRow {
     ledger_check: (String, Vec<String>),
     #[serde(deserialize_with = "json_text")]
     moves: Vec<OpenMoveRow>,
+    settles: u8,
 }
 
 #[derive(Deserialize)]
@@ -335,6 +346,7 @@ pub fn observed(results: Vec<Vec<Row>>) -> Result<Observed, DatabaseError> {
         checked: checked.unwrap_or_default(),
         firing: typed_rows(alerts)?,
         next_event_at: row.next_event_at,
+        settles: row.settles != 0,
     })
 }
 
@@ -362,6 +374,7 @@ impl Observed {
                 (Some(one), Some(other)) => Some(one.min(other)),
                 (one, other) => one.or(other),
             },
+            settles: self.settles || other.settles,
         }
     }
 
@@ -425,9 +438,7 @@ pub fn audit(id: &str, actor: &str, action: &str, detail: &str, now: Timestamp) 
 
 /// Removes what is older than the instants given, at most 500 rows of each: sweeps, dead letters, roll-ups and alerts. The ledger is
 /// never trimmed.
-///
-/// Users who have arrived from another database before `arrived` are from now on like any other, whether or not anybody has finished the move.
-pub fn trim(sweeps: Timestamp, events: Timestamp, rollups: Timestamp, arrived: Timestamp) -> [Statement; 5] {
+pub fn trim(sweeps: Timestamp, events: Timestamp, rollups: Timestamp) -> [Statement; 4] {
     // A UUIDv7 begins with its time.
     let millis = sweeps.as_millis();
     let oldest = format!("{:08x}-{:04x}", millis >> 16, millis & 0xffff);
@@ -436,6 +447,14 @@ pub fn trim(sweeps: Timestamp, events: Timestamp, rollups: Timestamp, arrived: T
         Statement::new(TRIM_EVENTS, [events.into(), TRIMMED.into()]),
         Statement::new(TRIM_ROLLUPS, [rollups.into(), TRIMMED.into()]),
         Statement::new(TRIM_ALERTS, [rollups.into(), TRIMMED.into()]),
-        Statement::new(SETTLE, [arrived.into(), SETTLED.into()]),
+    ]
+}
+
+/// Users who have arrived from another database before `arrived`, or whose move was cancelled before that, are from now on like any other,
+/// whether or not anybody has finished the move. Where that was the last of them, the buckets may move again.
+pub fn settle_moves(arrived: Timestamp, now: Timestamp) -> [Statement; 2] {
+    [
+        Statement::new(SETTLE_USERS, [arrived.into(), SETTLED.into()]),
+        Statement::new(SETTLE_MOVES, [arrived.into(), now.into()]),
     ]
 }

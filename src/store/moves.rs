@@ -261,14 +261,15 @@ const ADVANCE: &str = "UPDATE stale_drafts_moves SET place = ?4, stepped_at = ?5
 const UNLOCK: &str = "UPDATE stale_drafts_moves SET writing = 1 WHERE id = ?1 AND state = ?2";
 const LOCK: &str = "UPDATE stale_drafts_moves SET writing = 0 WHERE id = ?1 AND writing = 1";
 
-/// Enters users of a move in the state ?3. In the target only those who have nothing there: a cancellation removes what they have.
+/// Enters users of a move in the state ?3, also those whom one that was cancelled has still. In the target only those who have nothing there: a cancellation removes what they have.
 const ENTER_USERS: &str = "INSERT INTO stale_drafts_moving_users (user_id, move_id)
      SELECT j.value, ?1 FROM json_each(?2) AS j
      WHERE EXISTS (SELECT 1 FROM stale_drafts_moves WHERE id = ?1 AND state = ?3)
        AND (?3 <> 'arriving' OR NOT EXISTS (SELECT 1 FROM stale_drafts_balances WHERE user_id = j.value)
          AND NOT EXISTS (SELECT 1 FROM stale_drafts_archived_users WHERE user_id = j.value)
          AND NOT EXISTS (SELECT 1 FROM stale_drafts_creations INDEXED BY stale_drafts_creations_of_user WHERE user_id = j.value))
-     ON CONFLICT (user_id) DO NOTHING";
+     ON CONFLICT (user_id) DO UPDATE SET move_id = excluded.move_id
+     WHERE EXISTS (SELECT 1 FROM stale_drafts_moves WHERE id = stale_drafts_moving_users.move_id AND state = 'cancelled')";
 
 /// The first user of a list who is not of the move.
 const NOT_ENTERED: &str = "SELECT j.value AS user_id FROM json_each(?2) AS j

@@ -45,7 +45,7 @@ async fn place<'a>(
 ) -> Result<Option<(usize, Shard<'a, D1>)>, Problem> {
     let owners = run_each(shards, &[store::owner(id)]).await;
     let mut known: Vec<(usize, String)> = Vec::new();
-    let mut silent: Option<DatabaseError> = None;
+    let mut silent: Vec<(usize, DatabaseError)> = Vec::new();
     for (at, owner) in owners.into_iter().enumerate() {
         match owner {
             Ok(rows) => {
@@ -53,15 +53,24 @@ async fn place<'a>(
                 let owner = row.and_then(|row| Some(row.get("user_id")?.as_str()?.to_owned()));
                 known.extend(owner.map(|owner| (at, owner)));
             }
-            Err(error) => silent = Some(error),
+            Err(error) => silent.push((at, error)),
         }
     }
-    let at = match (known.as_slice(), silent) {
-        // It may be where no answer came from.
-        ([], Some(error)) => return Err(error.into()),
-        ([], None) => return Ok(None),
-        ([(at, _)], _) => *at,
-        ([(_, owner), others @ ..], _) if others.iter().all(|(_, other)| other == owner) => {
+    let at = match known.as_slice() {
+        [] => match silent.pop() {
+            // It may be where no answer came from.
+            Some((_, error)) => return Err(error.into()),
+            None => return Ok(None),
+        },
+        [(at, owner)] => {
+            // A copy that is on its way to here may be removed again, if the one that counts does not answer.
+            let home = context.shard_of(owner).0;
+            match silent.into_iter().find(|(silent, _)| *silent == home) {
+                Some((_, error)) => return Err(error.into()),
+                None => *at,
+            }
+        }
+        [(_, owner), others @ ..] if others.iter().all(|(_, other)| other == owner) => {
             context.shard_of(owner).0
         }
         _ => {
