@@ -517,6 +517,25 @@ test("something else at the address is named, and no token follows a redirect", 
   server.close();
 });
 
+test("a request of a move is repeated if its connection breaks", async () => {
+  const bodies = [];
+  const server = createServer(async (request, response) => {
+    let body = "";
+    for await (const part of request) body += part;
+    bodies.push(body);
+    if (bodies.length == 2) return request.socket.destroy();
+    const side = { state: "moved", users: 1, creations: 2 };
+    response.writeHead(200, { "Content-Type": "application/json" }).end(JSON.stringify({ done: bodies.length > 2, waits_until: null, source: side, target: side }));
+  });
+  await new Promise((done) => server.listen(0, "localhost", done));
+  const moved = await run("shards", "move", "--from", "DB", "--to", "DB_2", "--buckets", "0-63", "--url", `http://localhost:${server.address().port}`);
+  assert.equal(moved.code, 0, moved.err);
+  assert.match(moved.err, /It is asked again in 1 s\./);
+  assert.deepEqual(bodies, [bodies[0], bodies[0], bodies[0]]);
+  server.closeAllConnections();
+  server.close();
+});
+
 test("the token comes from a file, stdin, or the configuration file", async () => {
   const none = { MARK_STALE_DRAFTS_TOKEN: "", MARK_STALE_DRAFTS_URL: "" };
   const missing = await finish(COMMAND, ["sweeps"], { env: none });

@@ -45,7 +45,8 @@ fn what_is_observed() {
         NOW - 7
     ));
     database.one(store::hold("paused", Some("ops"), "", at(NOW - 5)));
-    let Observed { evidence, checked, firing, next_event_at } = seen(&database);
+    let Observed { evidence, checked, firing, next_event_at, settles } = seen(&database);
+    assert!(!settles);
     assert_eq!((evidence.finished, evidence.failed, evidence.timed_out), (6, 5, 1));
     assert_eq!(evidence.top_error, Some((String::from("broken"), 3)));
     assert_eq!((evidence.last_good_sweep, evidence.last_run), (Some(at(NOW - 9)), Some(at(NOW - 9))));
@@ -409,7 +410,8 @@ fn users_who_have_arrived_are_swept_after_a_while_whoever_finishes_the_move() {
            ('back', 'source', 30, 39, 'A', 'cancelled', 1, 5, 5), ('out', 'source', 20, 29, 'A', 'moved', 1, 5, 5);
          INSERT INTO stale_drafts_moving_users (user_id, move_id) VALUES ('anna', 'in'), ('ben', 'out'), ('cleo', 'back')",
     );
-    let users = |database: &Sqlite| database.read("SELECT user_id FROM stale_drafts_moving_users");
+    let users =
+        |database: &Sqlite| database.read("SELECT user_id FROM stale_drafts_moving_users ORDER BY user_id");
     let states = |database: &Sqlite| database.read("SELECT state FROM stale_drafts_moves ORDER BY id");
     let settle = |arrived| store::settle_moves(at(arrived), at(9));
     assert!(seen(&database).settles);

@@ -330,6 +330,62 @@ fn a_mover_that_slept_while_another_one_moved_the_buckets_away_begins_nothing() 
     assert_eq!(target.read("SELECT state FROM stale_drafts_moves WHERE id = 'next'"), [json!(["paused"])]);
 }
 
+/// Another mover enters its own move right before the first one does.
+struct Overtaken<'a> {
+    sqlite: &'a Sqlite,
+    done: Cell<bool>,
+}
+
+impl Database for Overtaken<'_> {
+    async fn run(&self, batch: &[Statement]) -> Result<Vec<Vec<Row>>, DatabaseError> {
+        let begins = batch.iter().any(|statement| statement.sql.contains("INSERT INTO stale_drafts_moves"));
+        if begins && !self.done.replace(true) {
+            self.sqlite.all(&store::begin_move("first", "target", ALL, "DB_1", "arriving", now()));
+        }
+        self.sqlite.run(batch).await
+    }
+
+    fn cost(&self) -> Cost {
+        Cost::default()
+    }
+}
+
+#[test]
+fn of_two_who_begin_at_once_one_begins_on_both_sides() {
+    let (source, target) = (filled(), Sqlite::new());
+    let overtaken = Overtaken { sqlite: &target, done: Cell::new(false) };
+    let refused = refusal(wait(step(&source, &overtaken, MOVE, Goal::Moved, now(), Bounds::default())));
+    assert_eq!(
+        refused,
+        "move `first` in `DB_2` is about some of the buckets 0-4095, and is not done: end it first, or cancel it"
+    );
+    assert_eq!(source.read("SELECT id FROM stale_drafts_moves"), Vec::<Value>::new());
+    finish([&source, &target], Move { id: "first", ..MOVE });
+}
+
+#[test]
+fn after_a_cancelled_move_no_sweep_decides_until_workers_had_time_to_report_again() {
+    let (source, target) = (filled(), Sqlite::new());
+    let moving = || source.read("SELECT DISTINCT move_id FROM stale_drafts_moving_users");
+    for id in ["m1", "m2"] {
+        let planned = Move { id, ..MOVE };
+        let few =
+            Bounds { queries: 40, page: PageSize { rows: 5, bytes: 2_000, slice: 9 }, ..Bounds::default() };
+        assert!(!wait(step(&source, &target, planned, Goal::Moved, now(), few)).unwrap().done);
+        assert!(go([&source, &target], planned, Goal::Cancelled, now()).unwrap().done);
+        // The next move takes them over from the one before.
+        assert_eq!(moving(), [json!([id])]);
+        // Everybody else may write.
+        assert!(accepts(&source, "anna"));
+        source.write("UPDATE stale_drafts_creations SET prompt = 'x' WHERE user_id = 'anna'");
+    }
+    source.all(&store::settle_moves(at(NOW - 1), now()));
+    assert_eq!(moving(), [json!(["m2"])]);
+    source.all(&store::settle_moves(now(), now()));
+    assert_eq!(moving(), Vec::<Value>::new());
+    finish([&source, &target], Move { id: "m3", ..MOVE });
+}
+
 #[test]
 fn what_is_cancelled_is_as_before() {
     let (source, target) = (filled(), Sqlite::new());
