@@ -30,8 +30,7 @@ pub fn text(health: &Health, data: &Dashboard, unreachable: &[Unreachable]) -> S
     let lag = "stale_drafts_time_to_failure_seconds";
     family(&mut text, lag, "histogram", "From the deadline of a stale creation to its failure.");
     let mut sum = 0_u64;
-    let bands = if unreachable.is_empty() { 0..=LAGS.len() } else { 1..=0 };
-    for at in bands {
+    for at in (0..=LAGS.len()).filter(|_| unreachable.is_empty()) {
         let here = totals.iter().filter_map(|row| row.lags.get(at));
         sum = here.fold(sum, |sum, count| sum.saturating_add(*count));
         let limit = LAGS.get(at).map_or(String::from("+Inf"), |limit| format!("{}.0", limit / 1_000));

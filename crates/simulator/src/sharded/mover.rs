@@ -142,7 +142,7 @@ pub async fn finish(link: Link) {
     let Some(places) = world.places() else { return };
     for _ in 0..REQUESTS {
         let Some((id, moving, states)) = places.unfinished().into_iter().next() else {
-            settle(&link, &places).await;
+            settle(&link, places).await;
             world.check(places.at_rest(&world));
             return;
         };
