@@ -445,6 +445,13 @@ fn settled(world: &World) -> Result<(), String> {
         return Err(broken.clone());
     }
     for database in [&world.source, &world.target] {
+        // Whom a cancelled move has kept from sweeps for a while, cron lets go.
+        let stays = "SELECT user_id FROM stale_drafts_moving_users WHERE move_id NOT IN
+          (SELECT id FROM stale_drafts_moves WHERE role = 'source' AND state = 'cancelled')";
+        if let Some(row) = database.read(stays).first() {
+            return Err(format!("a user of a move that was not cancelled remains: {row}"));
+        }
+        database.all(&store::settle_moves(at(NOW + 60 * 24 * HOUR), now()));
         for (what, sql) in [
             ("a moving user", "SELECT user_id FROM stale_drafts_moving_users"),
             ("a lock", "SELECT id FROM stale_drafts_moves WHERE writing <> 0"),
