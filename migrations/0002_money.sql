@@ -10,33 +10,37 @@ CREATE TABLE stale_drafts_balances (
     CONSTRAINT balance_too_large CHECK (tokens <= 9007199254740991)   -- the error names it: it is permanent
 ) WITHOUT ROWID;
 
--- Every movement of tokens, for ever: rows are added, never changed or removed, but by a move of their user to another shard, which
--- takes all that is the user's as it is. The triggers below leave that alone: 0005_shards.sql. The key is unique per creation
+-- Every movement of tokens, for ever: rows are added, never changed or removed. There are two exceptions. A move of a user to another
+-- shard takes all that is theirs as it is, and the triggers below leave that alone: 0005_shards.sql. And an operator may have old
+-- entries of archived creations summed up, one `carry` for a user's month: 0007_compaction.sql. The key is unique per creation
 -- and type, so a creation is charged once, refunded once and, if it is restored, charged once more, whoever writes.
 CREATE TABLE stale_drafts_ledger (
   entry_key   TEXT    NOT NULL PRIMARY KEY CHECK (typeof(entry_key) = 'text' AND length(entry_key) <= 300 AND instr(entry_key, char(0)) = 0),
   user_id     TEXT    NOT NULL CHECK (typeof(user_id) = 'text' AND length(CAST(user_id AS BLOB)) BETWEEN 1 AND 200
     AND instr(user_id, char(0)) = 0 AND user_id NOT GLOB '*[' || char(1) || '-' || char(31) || char(127) || '-' || char(159) || ']*'),
-  type        TEXT    NOT NULL CHECK (type = 'grant' OR type = 'charge' OR type = 'refund' OR type = 'restore'),
+  type        TEXT    NOT NULL CHECK (type = 'grant' OR type = 'charge' OR type = 'refund' OR type = 'restore' OR type = 'carry'),
   creation_id TEXT,                           -- no foreign key: what is archived is no longer here, see 0006_archive.sql
   sweep_id    TEXT,
-  tokens      INTEGER NOT NULL CHECK (typeof(tokens) = 'integer' AND abs(tokens) BETWEEN 1 AND 9007199254740991),
+  tokens      INTEGER NOT NULL CHECK (typeof(tokens) = 'integer' AND abs(tokens) BETWEEN (type <> 'carry') AND 9007199254740991),
   created_at  INTEGER NOT NULL CHECK (typeof(created_at) = 'integer'),
   -- An import follows the old system's balance, up and down: see docs/import.md.
-  CHECK ((type IN ('charge', 'restore')) = (tokens < 0) OR type = 'grant' AND entry_key GLOB 'import*'),
-  CHECK ((type = 'grant') = (creation_id IS NULL)),
-  CHECK (type = 'grant' OR entry_key = type || ':' || creation_id),
+  CHECK ((type IN ('charge', 'restore')) = (tokens < 0) OR type = 'grant' AND entry_key GLOB 'import*' OR type = 'carry'),
+  CHECK ((type = 'grant' OR type = 'carry') = (creation_id IS NULL)),
+  CHECK (type = 'grant' OR type = 'carry' OR entry_key = type || ':' || creation_id),
+  CHECK ((type = 'carry') = (entry_key GLOB 'carry:*')),
   CHECK (sweep_id IS NULL OR type = 'refund')
 ) WITHOUT ROWID;
 
 -- What a user was granted: with the user's creations, by which their entries are found, it makes the sum of their ledger.
 CREATE INDEX stale_drafts_ledger_grants ON stale_drafts_ledger (user_id) WHERE type = 'grant';
 
-CREATE TRIGGER stale_drafts_ledger_is_append_only_update BEFORE UPDATE ON stale_drafts_ledger BEGIN
+CREATE TRIGGER stale_drafts_ledger_is_append_only_update BEFORE UPDATE ON stale_drafts_ledger
+WHEN OLD.type <> 'carry' OR NOT EXISTS (SELECT 1 FROM stale_drafts_compacting WHERE carry = OLD.entry_key) BEGIN
   SELECT RAISE(ABORT, 'the ledger is append-only: add an entry instead of changing one');
 END;
 CREATE TRIGGER stale_drafts_ledger_is_append_only_delete BEFORE DELETE ON stale_drafts_ledger
-WHEN NOT EXISTS (SELECT 1 FROM stale_drafts_carried WHERE user_id = OLD.user_id) BEGIN
+WHEN NOT EXISTS (SELECT 1 FROM stale_drafts_carried WHERE user_id = OLD.user_id)
+  AND (OLD.creation_id IS NULL OR NOT EXISTS (SELECT 1 FROM stale_drafts_compacting WHERE user_id = OLD.user_id)) BEGIN
   SELECT RAISE(ABORT, 'the ledger is append-only: add an entry instead of removing one');
 END;
 -- A REPLACE removes rows without the trigger above, and the conflict policy of a statement holds inside the triggers that it

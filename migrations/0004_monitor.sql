@@ -78,11 +78,13 @@ CREATE TABLE stale_drafts_audit (
 
 -- The incremental check of the ledger against the balances. One row.
 CREATE TABLE stale_drafts_ledger_check (
-  one     INTEGER NOT NULL PRIMARY KEY CHECK (one = 1),
-  user_id TEXT    NOT NULL,                    -- the last user that was checked
-  differs TEXT    NOT NULL DEFAULT '[]'        -- users whose balance is not the sum of their ledger
+  one      INTEGER NOT NULL PRIMARY KEY CHECK (one = 1),
+  user_id  TEXT    NOT NULL,                   -- the last user that was checked
+  differs  TEXT    NOT NULL DEFAULT '[]',      -- users whose balance is not the sum of their ledger
+  -- What tells this database from every other, so that two bindings of one are noticed. It stands where the monitor reads anyway.
+  identity TEXT    NOT NULL DEFAULT ''
 ) WITHOUT ROWID;
-INSERT INTO stale_drafts_ledger_check (one, user_id) VALUES (1, '');
+INSERT INTO stale_drafts_ledger_check (one, user_id, identity) VALUES (1, '', hex(randomblob(16)));
 
 -- When the monitor last looked and last removed old rows, whichever isolate did: one of them is enough. One row.
 CREATE TABLE stale_drafts_monitor (

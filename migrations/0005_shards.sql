@@ -19,13 +19,20 @@ CREATE TABLE stale_drafts_moves (
   place        TEXT    NOT NULL DEFAULT '',   -- where the mover goes on, as JSON
   started_at   INTEGER NOT NULL CHECK (typeof(started_at) = 'integer'),
   changed_at   INTEGER NOT NULL CHECK (typeof(changed_at) = 'integer'),   -- when it came into its state
+  stepped_at   INTEGER NOT NULL CHECK (typeof(stepped_at) = 'integer'),   -- when it last went on: to a state, or to a place
   -- What was verified; NULL before that.
   users        INTEGER,
   creations    INTEGER,
-  entries      INTEGER                        -- of the ledger
+  entries      INTEGER,                       -- of the ledger
+  -- A target that is open is left to the source, which says `moved` until it is trimmed.
+  is_over      INTEGER GENERATED ALWAYS AS (state IN ('trimmed', 'settled', 'cancelled', 'open')) VIRTUAL
 ) WITHOUT ROWID;
+-- By it the monitor finds those that are not over, and reads no row where there are none.
+CREATE INDEX stale_drafts_moves_by_is_over ON stale_drafts_moves (is_over);
+-- And those that cron settles.
+CREATE INDEX stale_drafts_moves_open ON stale_drafts_moves (changed_at) WHERE state = 'open';
 
--- Whom a move is about, until it is done. Nothing of theirs is written meanwhile, but by the mover; and no sweep decides on them, so
+-- Whom a move is about, until it is done, and for a while after it was cancelled. Nothing of theirs is written meanwhile, but by the mover; and no sweep decides on them, so
 -- that nothing fails for a silence that the move has caused.
 CREATE TABLE stale_drafts_moving_users (
   user_id TEXT NOT NULL PRIMARY KEY,
@@ -33,10 +40,11 @@ CREATE TABLE stale_drafts_moving_users (
 ) WITHOUT ROWID;
 CREATE UNIQUE INDEX stale_drafts_moving_users_of_move ON stale_drafts_moving_users (move_id, user_id);
 
--- Whose writes are refused, and whose the mover is writing as they are. Of what has arrived and is open, neither holds.
+-- Whose writes are refused, and whose the mover is writing as they are. Of what has arrived and is open, and of
+-- what has stayed since its move was cancelled, neither holds: only sweeps wait until workers have had time to report again.
 CREATE VIEW stale_drafts_held (user_id) AS
   SELECT u.user_id FROM stale_drafts_moving_users AS u CROSS JOIN stale_drafts_moves AS m ON m.id = u.move_id
-  WHERE m.state <> 'open' AND m.writing = 0;
+  WHERE m.state <> 'open' AND m.state <> 'cancelled' AND m.writing = 0;
 CREATE VIEW stale_drafts_carried (user_id) AS
   SELECT u.user_id FROM stale_drafts_moving_users AS u CROSS JOIN stale_drafts_moves AS m ON m.id = u.move_id
   WHERE m.writing = 1;

@@ -11,8 +11,8 @@
 
 use stale_drafts::rules::{
     ARCHIVE_EXPECTED_WITHIN_MS, CircuitBreaker, DOMINANT_PERCENT, Evidence, FEW, Finding, GENERATION_TIMEOUT,
-    ONE_TIMEOUT_MS, ONE_WINDOW_MS, REDELIVERED_AFTER_MS, SILENT_AFTER_MS, START_EXPECTED_WITHIN_MS, SetAside,
-    Severity, Suspension, Thresholds, Timestamp, alerts, diagnose,
+    MOVE_EXPECTED_WITHIN_MS, ONE_TIMEOUT_MS, ONE_WINDOW_MS, OpenMove, REDELIVERED_AFTER_MS, SILENT_AFTER_MS,
+    START_EXPECTED_WITHIN_MS, SetAside, Severity, Suspension, Thresholds, Timestamp, alerts, diagnose,
 };
 
 const MINUTE: u64 = 60_000;
@@ -65,7 +65,7 @@ fn the_bounds_are_what_the_documentation_says() {
     assert_eq!([SILENT_AFTER_MS, START_EXPECTED_WITHIN_MS, ONE_WINDOW_MS], [300_000, 600_000, 120_000]);
     assert_eq!([ONE_TIMEOUT_MS, REDELIVERED_AFTER_MS], [120_000, 60_000]);
     assert_eq!([FEW, DOMINANT_PERCENT], [5, 80]);
-    assert_eq!(ARCHIVE_EXPECTED_WITHIN_MS, 2 * HOUR);
+    assert_eq!([ARCHIVE_EXPECTED_WITHIN_MS, MOVE_EXPECTED_WITHIN_MS], [2 * HOUR, 15 * MINUTE]);
     let Thresholds { overdue_ms, stale_percent, error_percent, outbox_ms } = Thresholds::default();
     assert_eq!([overdue_ms, stale_percent, error_percent, outbox_ms], [180_000, 20, 80, 900_000]);
 }
@@ -467,4 +467,77 @@ fn an_archive_is_expected_to_run_where_it_is_configured() {
     let never = Evidence { archives: true, archive_ended_at: None, ..healthy() };
     assert_eq!(diagnosed(never.clone()), ["archive_stuck: no run has ended well yet"]);
     assert_eq!(diagnosed(Evidence { archives: false, ..never }), [""; 0]);
+}
+
+/// A move from `A` to `B` as one of them has it, which last went on so long ago.
+fn of_move(id: &str, shard: &str, state: &str, silent: u64) -> OpenMove {
+    OpenMove {
+        id: id.to_owned(),
+        shard: shard.to_owned(),
+        is_source: shard == "A",
+        other: String::from(if shard == "A" { "B" } else { "A" }),
+        first_bucket: 1_024,
+        last_bucket: 2_047,
+        state: state.to_owned(),
+        stepped_at: ago(silent),
+    }
+}
+
+#[test]
+fn a_move_is_unfinished_once_neither_side_has_gone_on_for_more_than_15_minutes() {
+    let long = 15 * MINUTE + 1;
+    let found = |moves: &[OpenMove]| {
+        let evidence = Evidence { moves: moves.to_vec(), ..healthy() };
+        assert_eq!(all(&evidence), alerts(&evidence, &Thresholds::default(), now()));
+        all(&evidence)
+    };
+    let both = |source: (&str, u64), target: (&str, u64)| {
+        found(&[of_move("m", "B", target.0, target.1), of_move("m", "A", source.0, source.1)])
+    };
+    assert_eq!(both(("paused", 15 * MINUTE), ("arriving", HOUR)), []);
+    assert_eq!(both(("cancelling", HOUR), ("cancelling", 15 * MINUTE)), []);
+    let [stuck] = &both(("copied", long), ("arriving", HOUR))[..] else { panic!() };
+    assert_eq!((stuck.code, stuck.severity), ("move_unfinished", Severity::Critical));
+    assert_eq!(stuck.cause, "a move of users to another database is not finished, and they can't write");
+    assert_eq!(
+        stuck.evidence,
+        "that of the buckets 1024-2047 from `A` to `B` is `copied` in `A`, and has not gone on for 15 minutes"
+    );
+    // What to do is a command that can be pasted.
+    let command =
+        |verb: &str| format!("`mark-stale-drafts shards {verb} --from A --to B --buckets 1024-2047`");
+    let remedy =
+        |source: &str, target: &str| both((source, long), (target, long)).remove(0).remedy.into_owned();
+    let go_on =
+        format!("go on with {}, or undo it with `shards cancel` and the same options", command("move"));
+    for state in ["paused", "copied", "verified"] {
+        assert_eq!(remedy(state, "arriving"), go_on);
+    }
+    let configure = "give these buckets to `B` in the configuration, deploy it, and then: ";
+    assert_eq!(remedy("moved", "arriving"), format!("{configure}{}", command("finish")));
+    assert_eq!(remedy("cancelling", "cancelling"), format!("go on with {}", command("cancel")));
+    // The target is open: nobody waits, and only room is lost.
+    let [trims] = &found(&[of_move("m", "A", "moved", HOUR)])[..] else { panic!() };
+    assert_eq!(trims.severity, Severity::Warning);
+    assert_eq!(trims.remedy, format!("remove what has moved away: {}", command("finish")));
+    // The mover died between its first two writes.
+    let [begun] = &found(&[of_move("m", "B", "arriving", HOUR)])[..] else { panic!() };
+    assert_eq!((begun.severity, begun.remedy.as_ref()), (Severity::Warning, go_on.as_str()));
+    assert_eq!(begun.cause, "a move of users to another database has begun on one side only");
+}
+
+#[test]
+fn of_several_moves_the_one_that_holds_users_for_longest_is_said() {
+    let moves = vec![
+        of_move("trims", "A", "moved", 5 * HOUR),
+        of_move("new", "A", "paused", MINUTE),
+        of_move("one", "A", "verified", HOUR),
+        of_move("other", "A", "copied", 2 * HOUR),
+    ];
+    let evidence = Evidence { moves, ..healthy() };
+    let text = "move_unfinished: that of the buckets 1024-2047 from `A` to `B` is `copied` in `A`, and has not gone on for 2.0 hours; nor are 2 more";
+    assert_eq!(diagnosed(evidence.clone()), [text]);
+    // Where one of the two does not answer, that is why.
+    let unreachable = vec![(String::from("B"), String::from("gone"))];
+    assert_eq!(codes(Evidence { unreachable, ..evidence }), ["database_unreachable"]);
 }

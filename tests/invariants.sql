@@ -82,7 +82,7 @@ WHERE deleted_at IS NOT NULL AND (prompt <> '' OR result_url IS NOT NULL OR late
 -- name: what is archived of a user is what the ledger has of creations that are not here
 SELECT user_id, sum, tokens
 FROM (SELECT l.user_id, sum(l.tokens) AS sum FROM stale_drafts_ledger AS l LEFT JOIN stale_drafts_creations AS c ON c.id = l.creation_id
-  WHERE l.creation_id IS NOT NULL AND c.id IS NULL GROUP BY l.user_id)
+  WHERE l.type <> 'grant' AND c.id IS NULL GROUP BY l.user_id)
 FULL JOIN stale_drafts_archived_users USING (user_id)
 WHERE coalesce(sum, 0) <> coalesce(tokens, 0) AND user_id NOT IN (SELECT user_id FROM stale_drafts_held);
 
@@ -95,7 +95,30 @@ SELECT * FROM (SELECT
 WHERE (creations, tokens) <> (of_users, tokens_of_users) AND NOT EXISTS (SELECT 1 FROM stale_drafts_moves);
 
 -- name: nothing is being removed outside a transaction
-SELECT * FROM stale_drafts_archiving;
+SELECT object FROM stale_drafts_archiving UNION ALL SELECT carry FROM stale_drafts_compacting;
+
+-- name: an entry is in the ledger or in a carry, and not in both
+SELECT l.entry_key
+FROM stale_drafts_ledger AS l JOIN stale_drafts_compacted_creations AS k ON k.id = iif(length(l.creation_id) = 36 AND length(replace(l.creation_id, '-', '')) = 32 AND l.creation_id = lower(l.creation_id)
+      AND substr(l.creation_id, 9, 1) || substr(l.creation_id, 14, 1) || substr(l.creation_id, 19, 1) || substr(l.creation_id, 24, 1) = '----',
+      ifnull(unhex(replace(l.creation_id, '-', '')), l.creation_id), l.creation_id);
+
+-- name: what is in a carry is archived
+SELECT c.id
+FROM stale_drafts_creations AS c JOIN stale_drafts_compacted_creations AS k ON k.id = iif(length(c.id) = 36 AND length(replace(c.id, '-', '')) = 32 AND c.id = lower(c.id)
+      AND substr(c.id, 9, 1) || substr(c.id, 14, 1) || substr(c.id, 19, 1) || substr(c.id, 24, 1) = '----',
+      ifnull(unhex(replace(c.id, '-', '')), c.id), c.id);
+
+-- name: a carry stands for the entries of one month of a user, one to three for each creation
+SELECT user_id, creations, entries
+FROM (SELECT u.user_id, count(*) AS creations FROM stale_drafts_compacted_creations AS k JOIN stale_drafts_compacted_users AS u ON u.number = k.owner GROUP BY u.user_id)
+FULL JOIN (SELECT user_id, sum(entries) AS entries FROM stale_drafts_carries GROUP BY user_id) USING (user_id)
+WHERE (entries BETWEEN creations AND 3 * creations) IS NOT 1 AND user_id NOT IN (SELECT user_id FROM stale_drafts_held);
+
+-- name: each carry says how many entries it stands for
+SELECT user_id, created_at, entry_key, entries
+FROM (SELECT * FROM stale_drafts_ledger WHERE type = 'carry') FULL JOIN stale_drafts_carries USING (user_id, created_at)
+WHERE (entry_key IS NULL OR entries IS NULL) AND user_id NOT IN (SELECT user_id FROM stale_drafts_held);
 
 -- name: the migrations are all applied
 SELECT count(*) AS applied, max(version) AS newest FROM stale_drafts_schema

@@ -135,7 +135,7 @@ fn results(value: &Value, policy: &Policy) {
         Err(_) => Health::default(),
     };
     let Ok(data) = Dashboard::read(list) else { return };
-    scraped(&metrics::text(&health, &data));
+    scraped(&metrics::text(&health, &data, &[]));
     for hours in [24, 720] {
         let view = DashboardView {
             now: now(),
@@ -146,6 +146,7 @@ fn results(value: &Value, policy: &Policy) {
             policy,
             health: &health,
             data: &data,
+            unreachable: &[],
         };
         assert!(dashboard_page(&view).ends_with("</html>"));
     }

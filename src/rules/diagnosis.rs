@@ -1,5 +1,8 @@
+use std::borrow::Cow;
+
 use super::breaker::Suspension;
 use super::evidence::{Evidence, SetAside, Thresholds};
+use super::open_move;
 use super::text::Age;
 use super::time::Timestamp;
 
@@ -52,7 +55,7 @@ pub struct Finding {
     /// What shows it.
     pub evidence: String,
     /// What to do about it.
-    pub remedy: &'static str,
+    pub remedy: Cow<'static, str>,
 }
 
 /// What is wrong at the instant `now`, the critical ones first. Each code is an alert: it fires when it is first found, and is
@@ -62,6 +65,8 @@ pub struct Finding {
 /// |---|---|
 /// | `cron_not_running` | cron has neither swept well nor been held for longer than it may, and sweeping is not suspended |
 /// | `database_unreachable` | one of several databases does not answer |
+/// | `database_shared` | two of several databases are one and the same, or one is a copy of the other |
+/// | `move_unfinished` | a move of users to another database has not gone on for [`MOVE_EXPECTED_WITHIN_MS`](super::MOVE_EXPECTED_WITHIN_MS) |
 /// | `sweep_failing` | the same, but sweeps run, and the newest one stopped early |
 /// | `creations_overdue` | a creation is stale for longer than [`Thresholds::overdue_ms`], and cron has swept since and left it |
 /// | `creations_rejected` | sweeps have set creations aside, since the database rejected what they wrote |
@@ -150,6 +155,8 @@ fn has(findings: &[Finding], code: &str) -> bool {
 fn alerting(evidence: &Evidence, thresholds: &Thresholds, now: Timestamp) -> Vec<Finding> {
     let found = [
         unreachable(evidence),
+        shared(evidence),
+        open_move::unfinished(evidence, now),
         cron(evidence, now),
         overdue(evidence, now),
         rejected(evidence, now),
@@ -176,7 +183,7 @@ fn schema(evidence: &Evidence) -> Option<Finding> {
         severity: Severity::Critical,
         cause: String::from("the Worker expects another schema of the database"),
         evidence: format!("the schema is version {schema_version}: expected {expected_schema_version}"),
-        remedy: "apply the migrations",
+        remedy: "apply the migrations".into(),
     })
 }
 
@@ -196,13 +203,30 @@ fn unreachable(evidence: &Evidence) -> Option<Finding> {
         severity: Severity::Critical,
         cause: String::from("a database does not answer: its users wait, and the other shards go on"),
         evidence: format!("`{first}` does not answer: {error}{others}"),
-        remedy: "look at the platform's status and at the binding; its creations are swept once it answers",
+        remedy: "look at the platform's status and at the binding; its creations are swept once it answers"
+            .into(),
+    })
+}
+
+fn shared(evidence: &Evidence) -> Option<Finding> {
+    let mut pairs = evidence.databases.iter().enumerate().filter_map(|(at, (name, identity))| {
+        let before = evidence.databases.iter().take(at).find(|(_, other)| other == identity)?;
+        Some((&before.0, name))
+    });
+    let (one, other) = pairs.next()?;
+    Some(Finding {
+        code: "database_shared",
+        severity: Severity::Critical,
+        cause: String::from("two shards are one database: it is swept and counted twice"),
+        evidence: format!("`{one}` and `{other}` are one and the same, or one is a copy of the other"),
+        remedy: "give each shard a database of its own in `d1_databases`, filled by migrations only".into(),
     })
 }
 
 fn cron(evidence: &Evidence, now: Timestamp) -> Option<Finding> {
     let age = cron_is_late(evidence, now)?;
-    let not_running = || Finding {
+    let not_running = || {
+        Finding {
         code: "cron_not_running",
         severity: Severity::Critical,
         cause: String::from("the cron trigger is not sweeping"),
@@ -214,7 +238,8 @@ fn cron(evidence: &Evidence, now: Timestamp) -> Option<Finding> {
             (u64::MAX, of) => format!("there was never a good sweep{of}{}", waiting_stale(evidence)),
             (age, of) => format!("its last good sweep{of} was {} ago{}", Age(age), waiting_stale(evidence)),
         },
-        remedy: "check the cron trigger in the configuration and in the platform's events; sweep by hand meanwhile",
+        remedy: "check the cron trigger in the configuration and in the platform's events; sweep by hand meanwhile".into(),
+    }
     };
     Some(failing_sweep(evidence, now).unwrap_or_else(not_running))
 }
@@ -237,7 +262,7 @@ fn failing_sweep(evidence: &Evidence, now: Timestamp) -> Option<Finding> {
         severity: Severity::Critical,
         cause: String::from("the newest sweep stopped early"),
         evidence: format!("its error: {error}"),
-        remedy: "nothing is lost: the next sweep carries on; if it fails too, act on the error",
+        remedy: "nothing is lost: the next sweep carries on; if it fails too, act on the error".into(),
     })
 }
 
@@ -258,7 +283,8 @@ fn no_worker(evidence: &Evidence, now: Timestamp) -> Option<Finding> {
             });
             format!("{} {wait}, the longest for {}; {started}", evidence.waiting, Age(waited))
         },
-        remedy: "start the workers; if they run, check that the queue's broker does, and that they reach it",
+        remedy: "start the workers; if they run, check that the queue's broker does, and that they reach it"
+            .into(),
     })
 }
 
@@ -274,7 +300,7 @@ fn dead_worker(evidence: &Evidence, now: Timestamp) -> Option<Finding> {
             evidence.silent,
             Age(latest.millis_since(earliest))
         ),
-        remedy: "restart the worker and look at its last log lines; the creations are failed and refunded at their limit",
+        remedy: "restart the worker and look at its last log lines; the creations are failed and refunded at their limit".into(),
     })
 }
 
@@ -295,7 +321,7 @@ fn one_error(evidence: &Evidence, percent: u64) -> Option<Finding> {
         severity: Severity::Warning,
         cause: format!("{cause}: `{code}`"),
         evidence: format!("{count} of {} failures in the last hour have this code", evidence.failed),
-        remedy,
+        remedy: remedy.into(),
     })
 }
 
@@ -311,7 +337,7 @@ fn one_kind(evidence: &Evidence) -> Option<Finding> {
             "{failed} of {finished} of this kind failed in the last hour, and {} of {others} others",
             evidence.failed.saturating_sub(*failed)
         ),
-        remedy: "check the worker and the provider of this kind",
+        remedy: "check the worker and the provider of this kind".into(),
     })
 }
 
@@ -332,7 +358,8 @@ fn redelivered(evidence: &Evidence) -> Option<Finding> {
             "{count} attempts were started twice within a day, {} apart; the last was that of `{newest}`",
             Age(least)
         ),
-        remedy: "set the broker's `visibility_timeout` above the longest that a task takes, with its retries",
+        remedy: "set the broker's `visibility_timeout` above the longest that a task takes, with its retries"
+            .into(),
     })
 }
 
@@ -345,7 +372,8 @@ fn unreadable(evidence: &Evidence) -> Option<Finding> {
             "{} active with times that are missing, malformed, in seconds or in the future",
             are(evidence.unreadable)
         ),
-        remedy: "list them with a dry run, and correct what writes them; they are never failed by guesswork",
+        remedy: "list them with a dry run, and correct what writes them; they are never failed by guesswork"
+            .into(),
     })
 }
 
@@ -368,7 +396,7 @@ fn overdue(evidence: &Evidence, now: Timestamp) -> Option<Finding> {
         severity: Severity::Critical,
         cause: String::from("stale creations are not failed in time"),
         evidence: format!("`{id}` has been stale for {}, and no sweep has failed it", Age(*by_ms)),
-        remedy: "check the newest sweeps and their errors; sweep by hand meanwhile",
+        remedy: "check the newest sweeps and their errors; sweep by hand meanwhile".into(),
     })
 }
 
@@ -388,7 +416,7 @@ fn rejected(evidence: &Evidence, now: Timestamp) -> Option<Finding> {
         severity: Severity::Critical,
         cause: String::from("the database rejects that some stale creations are failed"),
         evidence: format!("`{id}`: {reason}; a sweep tries it again {again}{others}"),
-        remedy: "remove what rejects it, such as a trigger or a constraint of yours",
+        remedy: "remove what rejects it, such as a trigger or a constraint of yours".into(),
     })
 }
 
@@ -401,14 +429,14 @@ fn suspended(evidence: &Evidence) -> Option<Finding> {
                 "a sweep would have failed abnormally many creations, and the circuit breaker stopped it",
             ),
             evidence: detail.clone(),
-            remedy: "find the cause: a clock, the policy, the provider; if they are really stale, preview and apply a plan",
+            remedy: "find the cause: a clock, the policy, the provider; if they are really stale, preview and apply a plan".into(),
         },
         Suspension::Paused { actor, .. } => Finding {
             code: "sweeping_paused",
             severity: Severity::Warning,
             cause: String::from("sweeping is paused"),
             evidence: format!("`{actor}` paused it"),
-            remedy: "resume it on the dashboard",
+            remedy: "resume it on the dashboard".into(),
         },
     })
 }
@@ -425,7 +453,7 @@ fn ledger(evidence: &Evidence) -> Option<Finding> {
         } else {
             format!("that of `{first}` and {others} more")
         },
-        remedy: "find what writes balances without the ledger, and correct them by the ledger",
+        remedy: "find what writes balances without the ledger, and correct them by the ledger".into(),
     })
 }
 
@@ -437,7 +465,8 @@ fn many_stale(evidence: &Evidence, thresholds: &Thresholds) -> Option<Finding> {
         severity: Severity::Critical,
         cause: String::from("many creations time out"),
         evidence: format!("{timed_out} of the newest {finished} that ended within the last hour"),
-        remedy: "check the workers and the provider: the dashboard shows which kinds, and by which limits",
+        remedy: "check the workers and the provider: the dashboard shows which kinds, and by which limits"
+            .into(),
     })
 }
 
@@ -448,7 +477,7 @@ fn outbox(evidence: &Evidence, thresholds: &Thresholds, now: Timestamp) -> Optio
         severity: Severity::Critical,
         cause: String::from("events are not delivered"),
         evidence: format!("the deliveries of one have failed for {}", Age(failing)),
-        remedy: "check the queue and the webhook: `events --due` names the error",
+        remedy: "check the queue and the webhook: `events --due` names the error".into(),
     })
 }
 
@@ -461,7 +490,7 @@ fn dead_letters(evidence: &Evidence) -> Option<Finding> {
             1 => String::from("1 event could not be delivered"),
             count => format!("{count} events could not be delivered"),
         },
-        remedy: "see `events`, remove the cause, and `replay` them",
+        remedy: "see `events`, remove the cause, and `replay` them".into(),
     })
 }
 
@@ -476,6 +505,7 @@ fn archive(evidence: &Evidence, now: Timestamp) -> Option<Finding> {
             || String::from("no run has ended well yet"),
             |since| format!("the last run that ended well was {} ago", Age(since)),
         ),
-        remedy: "check the R2 bucket with the binding `ARCHIVE`: `archive_failed` in the log names the error",
+        remedy: "check the R2 bucket with the binding `ARCHIVE`: `archive_failed` in the log names the error"
+            .into(),
     })
 }

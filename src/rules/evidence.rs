@@ -1,6 +1,7 @@
 use super::breaker::Suspension;
 #[cfg(doc)]
 use super::diagnosis::SILENT_AFTER_MS;
+use super::open_move::OpenMove;
 use super::time::Timestamp;
 
 /// What the database says about generation. The monitor reads the first part, which takes a few rows whatever the table's size; a
@@ -42,6 +43,10 @@ pub struct Evidence {
     pub events_failing_since: Option<Timestamp>,
     /// Events that could not be delivered.
     pub dead_letters: u64,
+    /// The databases that answer, each with what tells it from all others.
+    pub databases: Vec<(String, String)>,
+    /// Moves of buckets between databases that are not over, as each of the two has them.
+    pub moves: Vec<OpenMove>,
 
     /// Creations that wait for a worker.
     pub waiting: u64,
@@ -128,6 +133,8 @@ impl Evidence {
             differs: [self.differs, other.differs].concat(),
             events_failing_since: earliest(self.events_failing_since, other.events_failing_since),
             dead_letters: sum(self.dead_letters, other.dead_letters),
+            databases: [self.databases, other.databases].concat(),
+            moves: [self.moves, other.moves].concat(),
             waiting: sum(self.waiting, other.waiting),
             waiting_since: earliest(self.waiting_since, other.waiting_since),
             last_start: self.last_start.max(other.last_start),

@@ -12,6 +12,7 @@ mod diagnosis;
 mod draft;
 mod evidence;
 mod limit;
+mod open_move;
 mod plan;
 mod policy;
 mod setting;
@@ -30,6 +31,7 @@ pub use diagnosis::{
 pub use draft::{Draft, Field, Phase, REDELIVERED_AFTER_MS, Signs, Unreadable};
 pub use evidence::{Evidence, SetAside, Thresholds};
 pub use limit::{Attempts, InvalidMaxAge, Limit, MaxAge, Preset};
+pub use open_move::{MOVE_EXPECTED_WITHIN_MS, OpenMove};
 pub use plan::{Candidate, Decision, Decisions, Planned, SkipReason, decide, recheck};
 pub use policy::{KindPolicy, Policy, Rule};
 #[cfg(feature = "browser-policy")]

@@ -231,9 +231,12 @@ fn objects<'a>(documents: &'a [&'a str]) -> impl Iterator<Item = &'a [&'a str]> 
 
 /// The key of an object: the same content has the same, and other content another.
 fn key(hour: &str, shard: &str, content: &str) -> String {
-    let hash = Sha256::digest(content);
-    let hash: String = hash.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
-    format!("creations/{hour}/{shard}/{hash}.ndjson")
+    format!("creations/{hour}/{shard}/{}.ndjson", hash(content))
+}
+
+/// The first half of the SHA-256 of the content.
+pub(super) fn hash(content: &str) -> String {
+    Sha256::digest(content).iter().take(16).map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn text(error: DatabaseError) -> String {

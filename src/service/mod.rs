@@ -1,9 +1,11 @@
 //! What the product does, over any database: every shell calls these functions, and so do the tests.
 
 pub mod archive;
+pub mod compaction;
 pub mod creations;
 pub mod monitor;
 pub mod moves;
 pub mod outbox;
 pub mod shards;
 pub mod sweep;
+pub mod together;

@@ -1,7 +1,7 @@
 //! The monitor: evaluates the health rules, and fires or resolves alerts. It also checks the ledger and removes old rows.
 
 use super::moves::GRACE_MS;
-use super::shards::{Shard, each, side_by_side};
+use super::shards::{Shard, Unreachable, each, part, side_by_side};
 use crate::config::Keep;
 use crate::rules::{
     Evidence, Finding, Policy, Suspension, Thresholds, Timestamp, alerts, decide, diagnose as causes_of,
@@ -11,6 +11,8 @@ use crate::store::{self, Alert, CandidateRow, Database, DatabaseError, Observed}
 /// How often it looks beside requests, whichever of the Worker's isolates does.
 pub const INTERVAL_MS: u32 = 60_000;
 const DAY_MS: u64 = 86_400_000;
+/// In so many databases are moves settled in one run. Moves are between two, and what is too much waits for a minute.
+const SETTLED_AT_ONCE: u32 = 8;
 
 /// The settings, from the configuration.
 #[derive(Clone, Copy, Debug)]
@@ -144,31 +146,12 @@ fn together<D>(
     shards: &[Shard<'_, D>],
     observed: Vec<Result<Observed, DatabaseError>>,
 ) -> Result<Observed, DatabaseError> {
-    let mut all: Option<Observed> = None;
-    let mut unreachable = Vec::new();
-    let mut first_error = None;
-    for (shard, observed) in shards.iter().zip(observed) {
-        match observed {
-            Ok(observed) => {
-                all = Some(match all.take() {
-                    None => observed,
-                    Some(all) => all.and(observed),
-                });
-            }
-            Err(error) => {
-                unreachable.push((shard.name.to_owned(), error.to_string()));
-                first_error.get_or_insert(error);
-            }
-        }
-    }
-    match (all, first_error) {
-        (Some(mut all), _) => {
-            all.evidence.unreachable = unreachable;
-            Ok(all)
-        }
-        (None, Some(error)) => Err(error),
-        (None, None) => Err(DatabaseError::new("there is no database")),
-    }
+    let (there, unreachable) = part(shards, observed)?;
+    let all = there.into_iter().map(|(_, observed)| observed).reduce(Observed::and);
+    let mut all = all.ok_or_else(|| DatabaseError::new("there is no database"))?;
+    let named = |Unreachable { shard, error }| (shard, error);
+    all.evidence.unreachable = unreachable.into_iter().map(named).collect();
+    Ok(all)
 }
 
 fn overdue(
@@ -231,7 +214,7 @@ pub async fn run<D: Database>(
     let mut changes = Changes { fired: fired.iter().copied().cloned().collect(), ..Changes::default() };
     let minute = usize::try_from(now.as_millis().checked_div(INTERVAL_MS.into()).unwrap_or(0)).unwrap_or(0);
     let turn = minute.checked_rem(shards.len()).unwrap_or(0);
-    let mut writes = Vec::new();
+    let (mut writes, mut settled) = (Vec::new(), 0_u32);
     for (at, (shard, observed)) in shards.iter().zip(observed).enumerate() {
         // One that does not answer is written to when it does.
         let Ok(observed) = observed else { continue };
@@ -249,8 +232,11 @@ pub async fn run<D: Database>(
         if trims && shards.len() == 1 || shards.len() > 1 && at == turn {
             let before = |days: u32| now.saturating_sub(u64::from(days).saturating_mul(DAY_MS));
             let Keep { sweeps, events, rollups, creations: _ } = settings.keep;
-            let arrived = now.saturating_sub(GRACE_MS);
-            batch.extend(store::trim(before(sweeps), before(events), before(rollups), arrived));
+            batch.extend(store::trim(before(sweeps), before(events), before(rollups)));
+        }
+        if observed.settles && settled < SETTLED_AT_ONCE {
+            batch.extend(store::settle_moves(now.saturating_sub(GRACE_MS), now));
+            settled = settled.saturating_add(1);
         }
         changes.resolved.extend(resolved.into_iter().map(str::to_owned));
         writes.push((*shard, batch));

@@ -14,12 +14,17 @@
 //! | `trimmed` | `open` | for a while no sweep decides on these users: reports that were refused come again |
 //! | `trimmed` | `settled` | done |
 //!
-//! Before `moved` it can be cancelled: the target is emptied of what arrived, and the source goes on. What is not a user's stays in the
+//! Before `moved` it can be cancelled: the target is emptied of what arrived, and the source goes on. For a while no sweep decides on
+//! these users either. What is not a user's stays in the
 //! source: the rows of sweeps, roll-ups, alerts, the audit, the objects of the archive, and events that have still to be delivered.
+
+mod walk;
 
 use std::cell::Cell;
 use std::fmt;
 
+use self::walk::Task;
+use super::shards::Shard;
 use crate::rules::{Bucket, Timestamp};
 use crate::store::{
     self, Buckets, Database, DatabaseError, MoveRow, PageSize, Place, REMOVED_IN, Row, SCHEMA_VERSION, Stage,
@@ -180,26 +185,40 @@ fn is_reached(goal: Goal, source: Option<&MoveRow>, target: Option<&MoveRow>) ->
 /// So many of a database's newest moves are looked at, to find one again.
 const NEWEST: u32 = 100;
 
-/// The id of the newest move of exactly these buckets from `source` to the database called `target` that can still go towards `goal`, if
-/// there is one: who starts it again need not know its id.
+/// The id of the newest move of exactly these buckets from `source` to `target` that can still go towards `goal`, if there is one: who
+/// starts it again need not know its id. It begins in the target, and may have come no further.
 ///
 /// # Errors
 ///
-/// [`DatabaseError`] if the source does not answer.
-pub async fn under_way(
-    source: &impl Database,
+/// [`DatabaseError`] if one of them does not answer.
+pub async fn under_way<S: Database, T: Database>(
+    source: &Shard<'_, S>,
+    target: &Shard<'_, T>,
     buckets: Buckets,
-    target: &str,
     goal: Goal,
 ) -> Result<Option<String>, DatabaseError> {
-    let results = source.run(&[store::moves(NEWEST)]).await?;
+    // One that is over is begun anew: the buckets may have come back.
+    let over: &[&str] = if goal == Goal::Done { &["cancelled"] } else { &["cancelled", "trimmed"] };
+    match newest(source.database, "source", target.name, buckets, over).await? {
+        Some(id) => Ok(Some(id)),
+        None => {
+            newest(target.database, "target", source.name, buckets, &["cancelled", "open", "settled"]).await
+        }
+    }
+}
+
+async fn newest(
+    database: &impl Database,
+    role: &str,
+    other: &str,
+    buckets: Buckets,
+    over: &[&str],
+) -> Result<Option<String>, DatabaseError> {
+    let results = database.run(&[store::moves(NEWEST)]).await?;
     let rows: Vec<MoveRow> = store::typed_rows(results.into_iter().next().unwrap_or_default())?;
     let found = rows.into_iter().find(|row| {
-        let same =
-            (row.first_bucket, row.last_bucket) == (buckets.first, buckets.last) && row.other == target;
-        // One that is over is begun anew: the buckets may have come back.
-        let goes_on = row.state != "cancelled" && (goal == Goal::Done || row.state != "trimmed");
-        row.role == "source" && same && goes_on
+        let same = (row.first_bucket, row.last_bucket) == (buckets.first, buckets.last);
+        row.role == role && same && row.other == other && !over.contains(&row.state.as_str())
     });
     Ok(found.map(|row| row.id))
 }
@@ -332,8 +351,8 @@ impl<S: Database, T: Database> Run<'_, S, T> {
                 "move `{id}` was cancelled: cancel it again until it is done, and begin another one"
             )),
             (Goal::Moved, "none", ..) => self.begin().await,
-            (Goal::Moved, "paused", Some(source), "arriving", _) => self.copy(source).await,
-            (Goal::Moved, "copied", Some(source), "arriving", _) => self.verify(source).await,
+            (Goal::Moved, "paused", Some(source), "arriving", _) => self.walk(Task::Copy, source).await,
+            (Goal::Moved, "copied", Some(source), "arriving", _) => self.walk(Task::Verify, source).await,
             (Goal::Moved, "verified", _, "arriving", _) => {
                 self.source.run(&[store::turn_move(id, "verified", "moved", None, self.now)]).await?;
                 Ok(Flow::GoesOn)
@@ -362,7 +381,13 @@ impl<S: Database, T: Database> Run<'_, S, T> {
         let Move { id, buckets, source, target } = self.planned;
         self.look_for_obstacles(&self.source).await?;
         self.look_for_obstacles(&self.target).await?;
-        self.target.run(&store::begin_move(id, "target", buckets, source, "arriving", self.now)).await?;
+        let mut batch = store::begin_move(id, "target", buckets, source, "arriving", self.now).to_vec();
+        batch.push(store::move_by_id(id));
+        let mut results = self.target.run(&batch).await?;
+        if self.target.read(&mut results, store::move_of)?.is_none() {
+            // Another mover was faster: the next look at the obstacles says which.
+            return Ok(Flow::GoesOn);
+        }
         self.source.run(&store::begin_move(id, "source", buckets, target, "paused", self.now)).await?;
         Ok(Flow::GoesOn)
     }
@@ -404,34 +429,6 @@ impl<S: Database, T: Database> Run<'_, S, T> {
         users.iter().map(String::as_str).filter(in_buckets).collect()
     }
 
-    /// Finds the users, and copies what is theirs, page by page: read, write, and only then go on.
-    async fn copy(&self, row: &MoveRow) -> Result<Flow, MoveError> {
-        let id = self.planned.id;
-        let mut walk = Walk::new(self.source.place(row, Stage::Users)?, row);
-        while self.may_go_on() {
-            if matches!(walk.place.stage, Stage::Users | Stage::Owners) {
-                let Some(page) = self.next_users(&mut walk).await? else { return Ok(Flow::GoesOn) };
-                let mine = self.mine(&page.users);
-                if !mine.is_empty() {
-                    self.enter(&mine).await?;
-                }
-                walk.after(page.place, 0);
-            } else {
-                let Some(page) = self.next_page(&mut walk).await? else { return Ok(Flow::GoesOn) };
-                if page.n > 0 {
-                    self.target.run(&store::put(id, walk.place.stage, &page.rows)).await?;
-                }
-                walk.after(page.place, page.n);
-            }
-            if walk.ended {
-                let turn = store::turn_move(id, "paused", "copied", Some(&walk.stored), self.now);
-                self.source.run(&[turn]).await?;
-                return Ok(Flow::GoesOn);
-            }
-        }
-        self.save(&walk).await
-    }
-
     /// Enters users on both sides, the target first. Whoever has rows there already would be emptied by a cancellation.
     async fn enter(&self, users: &[&str]) -> Result<(), MoveError> {
         let Move { id, source, target, .. } = self.planned;
@@ -449,103 +446,6 @@ impl<S: Database, T: Database> Run<'_, S, T> {
         Ok(())
     }
 
-    /// Looks for users once more, and then compares every row of both sides.
-    async fn verify(&self, row: &MoveRow) -> Result<Flow, MoveError> {
-        let id = self.planned.id;
-        let mut walk = Walk::new(self.source.place(row, Stage::Users)?, row);
-        while self.may_go_on() {
-            if matches!(walk.place.stage, Stage::Users | Stage::Owners) {
-                let Some(page) = self.next_users(&mut walk).await? else { return Ok(Flow::GoesOn) };
-                let mine = self.mine(&page.users);
-                let unknown = if mine.is_empty() {
-                    Vec::new()
-                } else {
-                    self.source.run(&[store::not_entered(id, &mine)]).await?.pop().unwrap_or_default()
-                };
-                if !unknown.is_empty() {
-                    return self.copy_again(&walk).await;
-                }
-                walk.after(page.place, 0);
-            } else {
-                let (stage, after) = (walk.place.stage, walk.place.after.clone());
-                let Some(page) = self.next_page(&mut walk).await? else { return Ok(Flow::GoesOn) };
-                let until =
-                    (stage == Stage::Ledger).then(|| page.place.as_deref().map_or(Some(String::new()), key));
-                let until = until.flatten();
-                let theirs = store::page_of_move(id, stage, &after, until.as_deref(), self.bounds.page);
-                let mut results = self.target.run(&[theirs]).await?;
-                let theirs = self.target.read(&mut results, store::rows_of)?;
-                if theirs.rows != page.rows {
-                    return refused(self.difference(stage, &page.rows, &theirs.rows));
-                }
-                walk.after(page.place, page.n);
-            }
-            if walk.ended {
-                self.source.run(&[store::verified(id, &walk.stored, &walk.place, self.now)]).await?;
-                return Ok(Flow::GoesOn);
-            }
-        }
-        self.save(&walk).await
-    }
-
-    /// There is a user who came in past the fences, by an app's own hand, before the mover could know them.
-    async fn copy_again(&self, walk: &Walk) -> Result<Flow, MoveError> {
-        let place = Place { pass: walk.place.pass.saturating_add(1), ..Place::beginning(Stage::Users) };
-        let again = store::copy_again(self.planned.id, &walk.stored, &place.text(), self.now);
-        self.source.run(&[again]).await?;
-        Ok(Flow::GoesOn)
-    }
-
-    /// Notes how far the walk has come, and reads the next users. `None`: another mover was faster.
-    async fn next_users(&self, walk: &mut Walk) -> Result<Option<store::UserRows>, MoveError> {
-        let next = store::next_users(walk.place.stage, &walk.place.after, self.bounds.users);
-        let Some(mut results) = self.note_and(walk, next).await? else { return Ok(None) };
-        self.source.read(&mut results, store::users_of).map(Some)
-    }
-
-    /// The same for a page of rows.
-    async fn next_page(&self, walk: &mut Walk) -> Result<Option<store::Rows>, MoveError> {
-        let Place { stage, after, .. } = &walk.place;
-        let next = store::page_of_move(self.planned.id, *stage, after, None, self.bounds.page);
-        let Some(mut results) = self.note_and(walk, next).await? else { return Ok(None) };
-        self.source.read(&mut results, store::rows_of).map(Some)
-    }
-
-    async fn note_and(&self, walk: &mut Walk, next: Statement) -> Result<Option<Vec<Vec<Row>>>, MoveError> {
-        let Some(text) = walk.unsaved() else { return self.source.run(&[next]).await.map(Some) };
-        let advance = store::advance(self.planned.id, &walk.state, &walk.stored, &text);
-        let results = self.source.run(&[advance, next]).await?;
-        walk.stored = text;
-        Ok((!results.first().is_none_or(Vec::is_empty)).then_some(results))
-    }
-
-    async fn save(&self, walk: &Walk) -> Result<Flow, MoveError> {
-        if let Some(text) = walk.unsaved() {
-            self.source.run(&[store::advance(self.planned.id, &walk.state, &walk.stored, &text)]).await?;
-        }
-        Ok(Flow::GoesOn)
-    }
-
-    fn difference(&self, stage: Stage, source: &str, target: &str) -> String {
-        let Move { source: source_binding, target: target_binding, id, .. } = self.planned;
-        let parse = |text: &str| serde_json::from_str::<Vec<serde_json::Value>>(text).unwrap_or_default();
-        let (source, target) = (parse(source), parse(target));
-        let at = source.iter().zip(&target).take_while(|(source, target)| source == target).count();
-        let name = |rows: &[serde_json::Value]| {
-            rows.get(at).and_then(|row| row.get(0)).map_or_else(|| "none".to_owned(), |id| format!("`{id}`"))
-        };
-        let what = match stage {
-            Stage::Ledger => "the ledger",
-            Stage::Balances => "the balances",
-            _ => "the creations",
-        };
-        format!(
-            "{what} of move `{id}` differ: the first row is {} in `{source_binding}` and {} in `{target_binding}`; cancel the move, and look what has written there",
-            name(&source),
-            name(&target)
-        )
-    }
-
     /// Removes all that the move's users have in one of the databases.
     async fn empty<D: Database>(
         &self,
@@ -560,14 +460,14 @@ impl<S: Database, T: Database> Run<'_, S, T> {
         let mut stored = row.place.clone();
         while self.may_go_on() {
             let after = match place.stage {
-                Stage::Ledger => {
-                    let mut results = side.run(&[store::next_entries(&place.after, slice)]).await?;
+                stage @ (Stage::Ledger | Stage::Compacted) => {
+                    let mut results = side.run(&[store::next_entries(stage, &place.after, slice)]).await?;
                     let end = side
                         .read(&mut results, Ok)?
                         .first()
                         .and_then(|row| row.get("place")?.as_str().map(str::to_owned));
                     if let Some(end) = &end {
-                        side.run(&store::remove_entries(id, state, &place.after, end)).await?;
+                        side.run(&store::remove_entries(id, state, stage, &place.after, end)).await?;
                     }
                     end
                 }
@@ -587,12 +487,13 @@ impl<S: Database, T: Database> Run<'_, S, T> {
             };
             let next = match (after, place.stage) {
                 (Some(after), _) => Place { after, ..place.clone() },
-                (None, Stage::Ledger) => Place::beginning(Stage::Creations),
+                (None, Stage::Ledger) => Place::beginning(Stage::Compacted),
+                (None, Stage::Compacted) => Place::beginning(Stage::Creations),
                 (None, _) => Place::beginning(Stage::Balances),
             };
             if next != place {
                 let text = next.text();
-                let advanced = side.run(&[store::advance(id, state, &stored, &text)]).await?;
+                let advanced = side.run(&[store::advance(id, state, &stored, &text, self.now)]).await?;
                 if advanced.first().is_none_or(Vec::is_empty) {
                     return Ok(Flow::GoesOn);
                 }
@@ -655,61 +556,13 @@ impl<S: Database, T: Database> Run<'_, S, T> {
         Ok(Flow::GoesOn)
     }
 
+    /// It takes writes again. Its users are still of the move: cron lets them go once their workers have had time to report again.
     async fn release_source(&self) -> Result<Flow, MoveError> {
         let id = self.planned.id;
-        while self.may_go_on() {
-            if !self.release(&self.source, "cancelling", false).await? {
-                let cancelled = store::turn_move(id, "cancelling", "cancelled", None, self.now);
-                self.source.run(&[cancelled, store::open_buckets(id, "cancelled")]).await?;
-                break;
-            }
-        }
+        let cancelled = store::turn_move(id, "cancelling", "cancelled", None, self.now);
+        self.source.run(&[cancelled, store::open_buckets(id, "cancelled")]).await?;
         Ok(Flow::GoesOn)
     }
-}
-
-/// A walk over pages. It has come as far as `place`, and the database knows of it as far as `stored`.
-struct Walk {
-    place: Place,
-    stored: String,
-    state: String,
-    ended: bool,
-}
-
-impl Walk {
-    fn new(place: Place, row: &MoveRow) -> Self {
-        Walk { place, stored: row.place.clone(), state: row.state.clone(), ended: false }
-    }
-
-    /// Goes on after a page of `n` rows: to the next one, or to the next stage.
-    fn after(&mut self, place: Option<String>, n: u64) {
-        match self.place.stage {
-            Stage::Creations => self.place.creations = self.place.creations.saturating_add(n),
-            Stage::Ledger => self.place.entries = self.place.entries.saturating_add(n),
-            _ => {}
-        }
-        match (place, self.place.stage.next()) {
-            (Some(after), _) => self.place.after = after,
-            (None, Some(stage)) => {
-                self.place.stage = stage;
-                stage.beginning().clone_into(&mut self.place.after);
-            }
-            (None, None) => self.ended = true,
-        }
-    }
-
-    /// The place, where the database does not know of it yet.
-    fn unsaved(&self) -> Option<String> {
-        let text = self.place.text();
-        (text != self.stored && !(self.stored.is_empty() && self.place == Place::beginning(Stage::Users)))
-            .then_some(text)
-    }
-}
-
-/// The key in the place `["key"]`.
-fn key(place: &str) -> Option<String> {
-    let keys: Vec<String> = serde_json::from_str(place).ok()?;
-    keys.into_iter().next()
 }
 
 fn quoted(row: &Row) -> String {

@@ -6,9 +6,10 @@ use std::pin::Pin;
 
 use futures_util::stream::{self, StreamExt as _};
 
-use super::sweep::{Run, ShardOutcome, SweepError, SweepOutcome, SweepRequest};
-use crate::rules::{CircuitBreaker, Planned, SkipReason, Suspension};
-use crate::store::{self, Cost, Database, DatabaseError, Row, Statement};
+use super::sweep::{Run, Source, SweepError, SweepOutcome, SweepRequest};
+use super::together::{Judged, Numbers, judge};
+use crate::rules::{Planned, SkipReason, Suspension};
+use crate::store::{Cost, Database, DatabaseError, Row, Statement};
 
 /// So many are asked at the same time: a Worker has six connections.
 pub const SIDE_BY_SIDE: usize = 6;
@@ -53,6 +54,44 @@ pub async fn run_each<D: Database>(
     each(shards, |Shard { database, .. }| database.run(batch)).await
 }
 
+/// One of several databases that does not answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unreachable {
+    /// Its binding.
+    pub shard: String,
+    /// Why, in the database's words.
+    pub error: String,
+}
+
+/// What those say that answer, each with its database.
+pub type Answers<'a, D, T> = Vec<(Shard<'a, D>, T)>;
+
+/// Parts those that answer from those that don't. For what is shown only: what decides or writes needs them all.
+///
+/// # Errors
+///
+/// The first error if none answers.
+pub fn part<'a, D, T>(
+    shards: &[Shard<'a, D>],
+    answers: impl IntoIterator<Item = Result<T, DatabaseError>>,
+) -> Result<(Answers<'a, D, T>, Vec<Unreachable>), DatabaseError> {
+    let (mut there, mut unreachable) = (Vec::new(), Vec::new());
+    let mut first_error = None;
+    for (shard, answer) in shards.iter().zip(answers) {
+        match answer {
+            Ok(answer) => there.push((*shard, answer)),
+            Err(error) => {
+                unreachable.push(Unreachable { shard: shard.name.to_owned(), error: error.to_string() });
+                first_error.get_or_insert(error);
+            }
+        }
+    }
+    match first_error.filter(|_| there.is_empty()) {
+        Some(error) => Err(error),
+        None => Ok((there, unreachable)),
+    }
+}
+
 /// The results of futures in their order, six of which are at work at a time: a slow one holds up none behind it.
 pub(super) async fn side_by_side<T, F: Future<Output = T>>(futures: impl Iterator<Item = F>) -> Vec<T> {
     let futures: Vec<_> = futures.collect();
@@ -72,6 +111,27 @@ async fn all(futures: Vec<Noted<'_>>) {
     stream::iter(futures).buffer_unordered(SIDE_BY_SIDE).collect().await
 }
 
+/// What a sweep did on one of several databases.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ShardOutcome {
+    /// The database's binding.
+    pub shard: String,
+    /// How many were failed.
+    pub failed: u32,
+    /// How many were put back.
+    pub retried: u32,
+    /// What was refunded.
+    pub refunded_tokens: u64,
+    /// Whether stale creations remain.
+    pub more: bool,
+    /// What suspended it there.
+    pub suspended: Option<Suspension>,
+    /// Why it stopped early, or was not reached at all.
+    pub error: Option<String>,
+    /// What the circuit breaker has counted on all the others, if it has: for who sweeps this one later.
+    pub others: Option<Numbers>,
+}
+
 /// Sweeps several databases as one: see [`super::sweep::mark_stale_creations_as_failed`]. On each of them it is a sweep with a row of its
 /// own, all under the same id; [`SweepOutcome::shards`] says what became of each.
 ///
@@ -88,14 +148,28 @@ pub async fn mark_stale_creations_as_failed<D: Database>(
     request: SweepRequest<'_>,
     limit_of_all: Option<u32>,
 ) -> Result<SweepOutcome, Box<SweepError>> {
-    let results = match request.planned {
-        Some(planned) => apply(shards, request, planned).await,
-        None => sweep(shards, request, limit_of_all).await,
+    sweep_beside(shards, request, limit_of_all, Numbers::default()).await
+}
+
+/// The same where somebody else sweeps `others`: the circuit breaker judges their numbers too.
+///
+/// # Errors
+///
+/// [`SweepError`] if no database could be swept.
+pub async fn sweep_beside<D: Database>(
+    shards: &[Shard<'_, D>],
+    request: SweepRequest<'_>,
+    limit_of_all: Option<u32>,
+    others: Numbers,
+) -> Result<SweepOutcome, Box<SweepError>> {
+    let (results, numbers) = match request.planned {
+        Some(planned) => (apply(shards, request, planned).await, None),
+        None => sweep(shards, request, limit_of_all, others).await,
     };
     match <[Swept; 1]>::try_from(results) {
         // The only one: it is no part of anything.
         Ok([only]) => only,
-        Err(results) => merge(shards, request, results),
+        Err(results) => merge(shards, request, results, numbers.as_deref()),
     }
 }
 
@@ -118,27 +192,29 @@ async fn sweep<D: Database>(
     shards: &[Shard<'_, D>],
     request: SweepRequest<'_>,
     limit_of_all: Option<u32>,
-) -> Vec<Swept> {
+    others: Numbers,
+) -> (Vec<Swept>, Option<Vec<Numbers>>) {
     let found = each(shards, |Shard { database, .. }| async move {
         let run = Run::new(database, request);
         let found = run.look().await;
         (run, found)
     })
     .await;
-    let mut stale: Vec<(u64, Option<u64>)> = Vec::new();
-    let mut there = Vec::new();
-    for (shard, (_, found)) in shards.iter().zip(&found) {
-        if let Ok(found) = found {
-            stale.push(found.stale_of_active());
-            there.push(*shard);
+    let stale: Vec<_> =
+        found.iter().map(|(_, found)| found.as_ref().ok().map(|found| found.stale())).collect();
+    let silent = stale.iter().filter(|stale| stale.is_none()).count();
+    let judged = match request.breaker.filter(|_| request.user_id.is_none()) {
+        // Those that do not answer now are swept by a message each.
+        Some(breaker) => {
+            let unknown = if request.source == Source::Cron { silent.min(1) } else { 0 };
+            judge(shards, breaker, &stale, others, unknown).await
         }
-    }
-    let together = together(&there, request, &stale).await;
-    let together = together.as_ref();
+        None => Judged::default(),
+    };
+    let together = judged.suspension.as_ref();
     let mut left = limit_of_all;
     let runs = found.into_iter().map(|(mut run, found)| {
-        let stale =
-            found.as_ref().map_or(0, |found| u32::try_from(found.stale_of_active().0).unwrap_or(u32::MAX));
+        let stale = found.as_ref().map_or(0, |found| u32::try_from(found.stale()).unwrap_or(u32::MAX));
         let limit = left.map_or(request.limit, |left| left.min(request.limit));
         left = left.map(|left| left.saturating_sub(stale.min(limit)));
         async move {
@@ -149,39 +225,8 @@ async fn sweep<D: Database>(
             run.finish(result).await
         }
     });
-    side_by_side(runs.collect::<Vec<_>>().into_iter()).await
-}
-
-/// Whether so many are stale on all of them that every sweep is suspended.
-async fn together<D: Database>(
-    shards: &[Shard<'_, D>],
-    request: SweepRequest<'_>,
-    stale: &[(u64, Option<u64>)],
-) -> Option<Suspension> {
-    let breaker = request.breaker.filter(|_| request.user_id.is_none())?;
-    // How many are too many at once is a matter of one database: over many of them, as many are stale on a good day.
-    let breaker = CircuitBreaker { creations: u32::MAX, ..breaker };
-    // What is stale on one only, that one has judged.
-    if stale.iter().filter(|(stale, _)| *stale > 0).count() < 2 {
-        return None;
-    }
-    let sum = stale.iter().fold(0, |sum: u64, (stale, _)| sum.saturating_add(*stale));
-    // Of so many active ones, it would be a share that is not abnormal: no more are counted.
-    let enough = sum.saturating_mul(100).checked_div(breaker.percent.into()).unwrap_or(u64::MAX);
-    breaker.check(sum, 0)?;
-    let mut active = 0_u64;
-    for Shard { database, .. } in shards {
-        let left = enough.saturating_sub(active).saturating_add(1);
-        // Those of a database that does not answer now are not counted, nor is anything written there.
-        let results = database.run(&[store::active_up_to(left)]).await.unwrap_or_default();
-        let row = results.first().and_then(|rows| rows.first());
-        let counted = row.and_then(|row| row.get("active")).and_then(serde_json::Value::as_u64);
-        active = active.saturating_add(counted.unwrap_or(0));
-        if active > enough {
-            break;
-        }
-    }
-    breaker.check(sum, active)
+    let swept = side_by_side(runs.collect::<Vec<_>>().into_iter()).await;
+    (swept, judged.each)
 }
 
 /// One outcome of all. A shard that failed is an item of it.
@@ -189,11 +234,12 @@ fn merge<D>(
     shards: &[Shard<'_, D>],
     request: SweepRequest<'_>,
     results: Vec<Swept>,
+    numbers: Option<&[Numbers]>,
 ) -> Result<SweepOutcome, Box<SweepError>> {
     let mut all = SweepOutcome::default();
     let mut first_error: Option<DatabaseError> = None;
     let mut swept = false;
-    for (shard, result) in shards.iter().zip(results) {
+    for (at, (shard, result)) in shards.iter().zip(results).enumerate() {
         let (outcome, error) = match result {
             Ok(outcome) => (outcome, None),
             Err(stopped) => (stopped.outcome, Some(stopped.error)),
@@ -207,6 +253,7 @@ fn merge<D>(
             more: outcome.more,
             suspended: outcome.suspended.clone(),
             error: error.as_ref().map(ToString::to_string),
+            others: numbers.map(|numbers| Numbers::of_others(numbers, at)),
         });
         first_error = first_error.or(error);
         add(&mut all, outcome);

@@ -5,6 +5,7 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
+use super::shards::ShardOutcome;
 use crate::rules::{
     Action, Active, CircuitBreaker, Decision, Decisions, Planned, Policy, Rule, SkipReason, Staleness,
     Suspension, Timestamp, Unreadable, decide, recheck,
@@ -140,25 +141,6 @@ pub struct SweepOutcome {
     pub cost: Cost,
     /// What it did on each database, where there are several.
     pub shards: Vec<ShardOutcome>,
-}
-
-/// What a sweep did on one of several databases.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ShardOutcome {
-    /// The database's binding.
-    pub shard: String,
-    /// How many were failed.
-    pub failed: u32,
-    /// How many were put back.
-    pub retried: u32,
-    /// What was refunded.
-    pub refunded_tokens: u64,
-    /// Whether stale creations remain.
-    pub more: bool,
-    /// What suspended it there.
-    pub suspended: Option<Suspension>,
-    /// Why it stopped early, or was not reached at all.
-    pub error: Option<String>,
 }
 
 /// A creation that was marked failed, or put back for another attempt.
@@ -599,10 +581,9 @@ pub(super) struct Found {
 }
 
 impl Found {
-    /// How many are stale of how many that are active, for a circuit breaker that judges several databases together; `None` where so few
-    /// are stale that the active ones were not counted.
-    pub(super) fn stale_of_active(&self) -> (u64, Option<u64>) {
-        (count(self.rows.len()).into(), self.active)
+    /// How many are stale.
+    pub(super) fn stale(&self) -> u64 {
+        count(self.rows.len()).into()
     }
 }
 

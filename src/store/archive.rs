@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::compaction::compacted_id;
 use super::rows::unsigned;
 use super::typed::{json_text, only, typed};
 use super::{DatabaseError, Param, Row, Statement, json};
@@ -183,15 +184,23 @@ const REMOVE: &str = "DELETE FROM stale_drafts_creations
      WHERE id IN (SELECT value FROM stale_drafts_archiving CROSS JOIN json_each(ids))";
 const END: &str = "DELETE FROM stale_drafts_archiving RETURNING json_array_length(ids) AS archived";
 
-/// What is known of a creation that is not here: what the ledger keeps of it, and the objects that may hold it. ?2 is the time in its
-/// id, for one that cost nothing.
-const ARCHIVED: &str = "WITH charge AS (SELECT ifnull((SELECT created_at FROM stale_drafts_ledger WHERE entry_key = 'charge:' || ?1), ?2) AS at),
+/// What is known of a creation that is not here: what the ledger keeps of it, or that this is in the sum of a month, and the objects
+/// that may hold it. ?2 is the time in its id, for one that cost nothing.
+const ARCHIVED: &str = concat!(
+    "WITH compacted AS (SELECT k.hour, u.user_id FROM stale_drafts_compacted_creations AS k
+       CROSS JOIN stale_drafts_compacted_users AS u ON u.number = k.owner WHERE k.id = ",
+    compacted_id!("?1"),
+    "),
+     charge AS (SELECT coalesce((SELECT created_at FROM stale_drafts_ledger WHERE entry_key = 'charge:' || ?1),
+       (SELECT hour * 3600000 FROM compacted), ?2) AS at),
      place AS (SELECT 'creations/' || strftime('%Y-%m-%d/%H/', at / 1000, 'unixepoch') AS prefix FROM charge
        WHERE at BETWEEN 1000000000000 AND 253402300799999)
      SELECT prefix, (SELECT json_group_array(object) FROM (SELECT object FROM stale_drafts_archives
          WHERE object >= prefix AND object < rtrim(prefix, '/') || '0' AND ?1 BETWEEN first_id AND last_id ORDER BY object LIMIT 20)) AS objects,
-       (SELECT user_id FROM stale_drafts_ledger WHERE entry_key = 'charge:' || ?1) AS user_id
-     FROM place";
+       ifnull((SELECT user_id FROM stale_drafts_ledger WHERE entry_key = 'charge:' || ?1), (SELECT user_id FROM compacted)) AS user_id,
+       (SELECT strftime('ledger/%Y-%m/', hour * 3600, 'unixepoch') FROM compacted) AS ledger_prefix
+     FROM place"
+);
 
 const ARCHIVED_OF_USER: &str = "SELECT creations - deleted AS creations, first_created_at, last_created_at
      FROM stale_drafts_archived_users WHERE user_id = ?1 AND creations > deleted";
@@ -211,7 +220,7 @@ pub fn archive_turn(rows: &[Row]) -> Result<Option<i64>, DatabaseError> {
 }
 
 /// A column of a row.
-fn column<'a, T>(
+pub(super) fn column<'a, T>(
     row: &'a Row,
     name: &str,
     read: impl Fn(&'a Value) -> Option<T>,
@@ -314,6 +323,9 @@ pub struct ArchivePlace {
     /// The keys of those that may hold it, at most 20.
     #[serde(deserialize_with = "json_text")]
     pub objects: Vec<String>,
+    /// What the keys of the objects with its entries begin with, if they are in the sums of months: see docs/retention.md.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ledger_prefix: Option<String>,
     /// Its owner, if it was charged.
     #[serde(skip_serializing)]
     pub user_id: Option<String>,

@@ -5,6 +5,7 @@
 
 mod alerts;
 mod archive;
+mod compaction;
 mod creations;
 #[cfg(feature = "worker")]
 mod d1;
@@ -13,6 +14,7 @@ mod grants;
 mod monitor;
 mod moves;
 mod of_user;
+mod open_moves;
 mod operators;
 mod outbox;
 mod retry;
@@ -30,6 +32,10 @@ pub use archive::{
     ArchivePlace, ArchivedOfUser, Scanned, archive_turn, archived, archived_of, archived_of_user, documents,
     documents_of, end_archive_turn, place_of, remove, removed, scan, scanned, take_archive_turn,
 };
+pub use compaction::{
+    Carried, EntriesScanned, EntryDocument, carried, carries, compact, entries_of, entries_scanned,
+    entry_documents, scan_entries,
+};
 pub use creations::{
     CreationRow, Details, NewCreation, active_of_user, balance, balances, create, creation, creation_of,
     page, page_of_all, report, started_again,
@@ -39,15 +45,17 @@ pub use d1::D1;
 pub use dashboard::{ActiveBand, Audited, Dashboard, Rates, Rolled, dashboard};
 pub use grants::{Grant, GrantRow, grant, granted};
 pub use monitor::{
-    Observed, audit, causes, checked, close_breaker, hold, observe, observed, release, take_turn, trim, turn,
+    Observed, audit, causes, checked, close_breaker, hold, observe, observed, release, settle_moves,
+    take_turn, trim, turn,
 };
 pub use moves::{
     Buckets, MoveRow, Obstacles, PageSize, Place, REMOVED_IN, Rows, Stage, UserRows, advance, begin_move,
     copy_again, enter_users, move_by_id, move_of, moves, never_begin_move, next_entries, next_users,
     not_entered, obstacles, obstacles_of, open_buckets, page_of_move, put, release_users, remove_creations,
-    remove_entries, rows_of, turn_move, users_of, verified,
+    remove_entries, rows_of, same_page, turn_move, users_of, verified,
 };
 pub use of_user::OfUser;
+pub use open_moves::{open_moves, open_moves_of};
 pub use operators::{active_up_to, by_id, count, explain, owner, sweeps};
 pub use outbox::{Destination, Event, Settlement, claim, claimed, destination_names, events, replay, settle};
 pub use retry::{PAUSES_MS, Retry};
@@ -63,7 +71,7 @@ pub use sweep::{
 pub use typed::typed_rows;
 
 /// The schema that the statements are written for: the newest of `migrations/`.
-pub const SCHEMA_VERSION: i64 = 6;
+pub const SCHEMA_VERSION: i64 = 7;
 
 /// One SQL statement with its parameters, `?1` first.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -5,6 +5,7 @@ use serde::Deserialize;
 
 use super::alerts::{Alert, firing};
 use super::creations::DAY_MS;
+use super::open_moves::{OpenMoveRow, not_over, open_move};
 use super::sweep::{held, newest_by_cron, suspended};
 use super::typed::{instant_if_any, json_text, json_text_if_any, only, typed, typed_rows};
 use super::{DatabaseError, Param, Row, Statement, json, rows};
@@ -59,9 +60,13 @@ const OBSERVE: &str = concat!(
        (SELECT failing_since FROM stale_drafts_events INDEXED BY stale_drafts_events_failing
         WHERE state = 'due' AND failing_since IS NOT NULL ORDER BY failing_since LIMIT 1) AS events_failing_since,
        (SELECT count(*) FROM (SELECT 1 FROM stale_drafts_events WHERE state = 'dead' LIMIT 100)) AS dead_letters,
-       (SELECT differs FROM stale_drafts_ledger_check) AS differs, ",
+       (SELECT json_array(identity, json(differs)) FROM stale_drafts_ledger_check) AS ledger_check, ",
     suspended!(),
-    " AS suspended"
+    " AS suspended,
+       EXISTS (SELECT 1 FROM stale_drafts_moving_users)
+       OR EXISTS (SELECT 1 FROM stale_drafts_moves INDEXED BY stale_drafts_moves_open WHERE state = 'open') AS settles, ",
+    not_over!(),
+    " AS moves"
 );
 
 /// One row of numbers; [`Evidence`] says what they mean. What is set aside waits for no worker; where nothing is, as normally, no id
@@ -162,9 +167,15 @@ const TRIM_ALERTS: &str = "WITH RECURSIVE codes (code) AS MATERIALIZED (
        SELECT a.code, a.since FROM codes CROSS JOIN stale_drafts_alerts AS a ON a.code = codes.code AND a.since < ?1
        WHERE a.resolved_at < ?1 LIMIT ?2)";
 
-const SETTLE: &str = "DELETE FROM stale_drafts_moving_users WHERE user_id IN (
+/// Lets users go who have arrived, or have stayed since their move was cancelled.
+const SETTLE_USERS: &str = "DELETE FROM stale_drafts_moving_users WHERE user_id IN (
        SELECT u.user_id FROM stale_drafts_moves AS m CROSS JOIN stale_drafts_moving_users AS u INDEXED BY stale_drafts_moving_users_of_move
-       ON u.move_id = m.id WHERE m.role = 'target' AND m.state = 'open' AND m.changed_at <= ?1 LIMIT ?2)";
+       ON u.move_id = m.id WHERE (m.state = 'open' OR m.state = 'cancelled') AND m.changed_at <= ?1 LIMIT ?2)";
+/// Ends the moves that have none of them any more, so that their buckets may move again.
+const SETTLE_MOVES: &str =
+    "UPDATE stale_drafts_moves SET state = 'settled', place = '', changed_at = ?2, stepped_at = ?2
+     WHERE state = 'open' AND changed_at <= ?1
+       AND NOT EXISTS (SELECT 1 FROM stale_drafts_moving_users AS u WHERE u.move_id = stale_drafts_moves.id)";
 
 /// Takes the turn to look at `now`, unless somebody has looked within the last `interval_ms`: a row for [`turn`], or none.
 pub fn take_turn(now: Timestamp, interval_ms: u32) -> Statement {
@@ -218,6 +229,8 @@ pub struct Observed {
     pub firing: Vec<Alert>,
     /// When the next event is due.
     pub next_event_at: Option<Timestamp>,
+    /// Whether [`settle_moves`] may have something to do.
+    pub settles: bool,
 }
 
 #[derive(Deserialize)]
@@ -242,7 +255,10 @@ struct ObservedRow {
     events_failing_since: Option<Timestamp>,
     dead_letters: u64,
     #[serde(deserialize_with = "json_text")]
-    differs: Vec<String>,
+    ledger_check: (String, Vec<String>),
+    #[serde(deserialize_with = "json_text")]
+    moves: Vec<OpenMoveRow>,
+    settles: u8,
 }
 
 #[derive(Deserialize)]
@@ -293,7 +309,7 @@ pub fn observed(results: Vec<Vec<Row>>) -> Result<Observed, DatabaseError> {
     let [row, balance, alerts] = results;
     let suspended = rows::suspended(&row);
     let row: ObservedRow = only(row)?;
-    let mut differs = row.differs;
+    let (identity, mut differs) = row.ledger_check;
     let balance: Option<BalanceRow> = balance.into_iter().next().map(typed).transpose()?;
     let checked = balance.map(|balance| {
         differs.retain(|other| *other != balance.user_id);
@@ -319,6 +335,8 @@ pub fn observed(results: Vec<Vec<Row>>) -> Result<Observed, DatabaseError> {
         dead_letters: row.dead_letters,
         differs,
         suspended,
+        moves: row.moves.into_iter().map(open_move).collect(),
+        databases: vec![(String::new(), identity)],
         schema_version: super::SCHEMA_VERSION,
         expected_schema_version: super::SCHEMA_VERSION,
         ..Evidence::default()
@@ -328,6 +346,7 @@ pub fn observed(results: Vec<Vec<Row>>) -> Result<Observed, DatabaseError> {
         checked: checked.unwrap_or_default(),
         firing: typed_rows(alerts)?,
         next_event_at: row.next_event_at,
+        settles: row.settles != 0,
     })
 }
 
@@ -336,6 +355,8 @@ impl Observed {
     pub fn name(&mut self, shard: &str) {
         let of = |detail: &mut String| *detail = format!("`{shard}`: {detail}");
         self.evidence.behind = Some(shard.to_owned());
+        self.evidence.moves.iter_mut().for_each(|row| shard.clone_into(&mut row.shard));
+        self.evidence.databases.iter_mut().for_each(|(name, _)| shard.clone_into(name));
         self.evidence.newest_sweep_error.iter_mut().for_each(of);
         if let Some(Suspension::BreakerOpen { detail }) = &mut self.evidence.suspended {
             of(detail);
@@ -353,6 +374,7 @@ impl Observed {
                 (Some(one), Some(other)) => Some(one.min(other)),
                 (one, other) => one.or(other),
             },
+            settles: self.settles || other.settles,
         }
     }
 
@@ -416,9 +438,7 @@ pub fn audit(id: &str, actor: &str, action: &str, detail: &str, now: Timestamp) 
 
 /// Removes what is older than the instants given, at most 500 rows of each: sweeps, dead letters, roll-ups and alerts. The ledger is
 /// never trimmed.
-///
-/// Users who have arrived from another database before `arrived` are from now on like any other, whether or not anybody has finished the move.
-pub fn trim(sweeps: Timestamp, events: Timestamp, rollups: Timestamp, arrived: Timestamp) -> [Statement; 5] {
+pub fn trim(sweeps: Timestamp, events: Timestamp, rollups: Timestamp) -> [Statement; 4] {
     // A UUIDv7 begins with its time.
     let millis = sweeps.as_millis();
     let oldest = format!("{:08x}-{:04x}", millis >> 16, millis & 0xffff);
@@ -427,6 +447,14 @@ pub fn trim(sweeps: Timestamp, events: Timestamp, rollups: Timestamp, arrived: T
         Statement::new(TRIM_EVENTS, [events.into(), TRIMMED.into()]),
         Statement::new(TRIM_ROLLUPS, [rollups.into(), TRIMMED.into()]),
         Statement::new(TRIM_ALERTS, [rollups.into(), TRIMMED.into()]),
-        Statement::new(SETTLE, [arrived.into(), SETTLED.into()]),
+    ]
+}
+
+/// Users who have arrived from another database before `arrived`, or whose move was cancelled before that, are from now on like any other,
+/// whether or not anybody has finished the move. Where that was the last of them, the buckets may move again.
+pub fn settle_moves(arrived: Timestamp, now: Timestamp) -> [Statement; 2] {
+    [
+        Statement::new(SETTLE_USERS, [arrived.into(), SETTLED.into()]),
+        Statement::new(SETTLE_MOVES, [arrived.into(), now.into()]),
     ]
 }

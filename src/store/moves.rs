@@ -80,6 +80,13 @@ macro_rules! before {
     };
 }
 
+/// What comes after the id of every compacted creation.
+macro_rules! last_id {
+    () => {
+        "unhex('ffffffffffffffffffffffffffffffffff')"
+    };
+}
+
 /// The rows of `page` as one text.
 macro_rules! rows {
     () => {
@@ -118,17 +125,18 @@ const CREATIONS: &str = concat!(
      SELECT ", rows!(), ", (SELECT place FROM page LIMIT 1 OFFSET (SELECT count(*) - 1 FROM page)) AS place FROM page"
 );
 
-/// A page of the ledger of a move's users, after the key ?2, among the next ?5 entries of anybody; or up to the key ?6, where `''`
-/// is the end. No index finds an entry by its user. Where rows are left out, it goes on after the last one that is here; else after
-/// all that was looked at.
+/// A page of the ledger of a move's users, after the key ?2 and up to the key ?6, or to the end; among the next ?5 entries of anybody,
+/// or all of them. No index finds an entry by its user. Where rows are left out, it goes on after the last one that is here; else
+/// after all that was looked at.
 #[rustfmt::skip]
 const LEDGER: &str = concat!(
     "WITH slice AS MATERIALIZED (
-       SELECT CASE WHEN ?6 = '' THEN x'' WHEN ?6 IS NOT NULL THEN ?6
-         ELSE ifnull((SELECT max(entry_key) FROM (
-           SELECT entry_key FROM stale_drafts_ledger WHERE entry_key > ?2 ->> 0 ORDER BY entry_key LIMIT ?5)), x'') END AS until),
+       SELECT ifnull(CASE WHEN ?5 IS NOT NULL THEN (SELECT entry_key FROM stale_drafts_ledger
+         WHERE entry_key > ?2 ->> 0 AND entry_key <= ifnull(?6, x'') ORDER BY entry_key LIMIT 1 OFFSET CAST(?5 AS INTEGER) - 1) END,
+         ifnull(?6, x'')) AS until),
      listed AS MATERIALIZED (
-       SELECT l.entry_key AS entry_key, json_array(l.entry_key, l.user_id, l.type, l.creation_id, ", any!("l.sweep_id"), ", l.tokens, l.created_at) AS row
+       SELECT l.entry_key AS entry_key, json_array(l.entry_key, l.user_id, l.type, l.creation_id, ", any!("l.sweep_id"), ", l.tokens, l.created_at,
+         iif(l.type = 'carry', (SELECT k.entries FROM stale_drafts_carries AS k WHERE k.user_id = l.user_id AND k.created_at = l.created_at), NULL)) AS row
        FROM stale_drafts_ledger AS l
        WHERE l.entry_key > ?2 ->> 0 AND l.entry_key <= (SELECT until FROM slice)
          AND EXISTS (SELECT 1 FROM stale_drafts_moving_users AS u WHERE u.user_id = l.user_id AND u.move_id = ?1)
@@ -138,6 +146,28 @@ const LEDGER: &str = concat!(
      SELECT ", rows!(), ",
        CASE WHEN count(*) = ?3 OR count(*) < (SELECT count(*) FROM listed) THEN json_array(max(entry_key))
          ELSE (SELECT iif(typeof(until) = 'text', json_array(until), NULL) FROM slice) END AS place
+     FROM page"
+);
+
+/// A page of what is compacted of a move's users, by the same rule: after the id ?2 and up to the id ?6, among the next ?5 of anybody. An
+/// id is a text or its 16 bytes, which come after all texts.
+#[rustfmt::skip]
+const COMPACTED: &str = concat!(
+    "WITH slice AS MATERIALIZED (
+       SELECT ifnull(CASE WHEN ?5 IS NOT NULL THEN (SELECT id FROM stale_drafts_compacted_creations
+         WHERE id > ", back!("(?2 ->> 0)"), " AND id <= ifnull(", back!("?6"), ", ", last_id!(), ") ORDER BY id LIMIT 1 OFFSET CAST(?5 AS INTEGER) - 1) END,
+         ", back!("?6"), ") AS until),
+     listed AS MATERIALIZED (
+       SELECT k.id AS id, json_array(", any!("k.id"), ", o.user_id, k.hour) AS row
+       FROM stale_drafts_compacted_creations AS k CROSS JOIN stale_drafts_compacted_users AS o ON o.number = k.owner
+       WHERE k.id > ", back!("(?2 ->> 0)"), " AND k.id <= (SELECT ifnull(until, ", last_id!(), ") FROM slice)
+         AND EXISTS (SELECT 1 FROM stale_drafts_moving_users AS u WHERE u.user_id = o.user_id AND u.move_id = ?1)
+       ORDER BY k.id LIMIT ?3),
+     measured AS MATERIALIZED (SELECT id, row, ", before!("length(CAST(row AS BLOB))"), " FROM listed),
+     page AS MATERIALIZED (SELECT id, row FROM measured WHERE before < ?4)
+     SELECT ", rows!(), ",
+       CASE WHEN count(*) = ?3 OR count(*) < (SELECT count(*) FROM listed) THEN (SELECT json_array(", any!("id"), ") FROM (SELECT max(id) AS id FROM page))
+         ELSE (SELECT iif(until IS NOT NULL, json_array(", any!("until"), "), NULL) FROM slice) END AS place
      FROM page"
 );
 
@@ -173,7 +203,7 @@ const OWNERS: &str = "WITH RECURSIVE owners (user_id) AS (
 /// What [`MoveRow`] is read of.
 macro_rules! move_columns {
     () => {
-        "id, role, first_bucket, last_bucket, other, state, place, started_at, changed_at, users, creations, entries"
+        "id, role, first_bucket, last_bucket, other, state, place, started_at, changed_at, stepped_at, users, creations, entries"
     };
 }
 
@@ -192,8 +222,8 @@ const OBSTACLES: &str = "SELECT
 
 /// Enters a move, unless it is there or another one is about one of its buckets; in the source also, unless one of them has moved away.
 const BEGIN: &str =
-    "INSERT INTO stale_drafts_moves (id, role, first_bucket, last_bucket, other, state, started_at, changed_at)
-     SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7 WHERE ?6 = 'cancelled' OR NOT EXISTS (
+    "INSERT INTO stale_drafts_moves (id, role, first_bucket, last_bucket, other, state, started_at, changed_at, stepped_at)
+     SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7, ?7 WHERE ?6 = 'cancelled' OR NOT EXISTS (
        SELECT 1 FROM stale_drafts_moves WHERE id <> ?1 AND first_bucket <= ?4 AND last_bucket >= ?3
          AND state NOT IN ('trimmed', 'settled', 'cancelled'))
        AND (?2 = 'target' OR NOT EXISTS (SELECT 1 FROM stale_drafts_closed_buckets WHERE bucket BETWEEN ?3 AND ?4))
@@ -211,34 +241,35 @@ const OPEN: &str = "DELETE FROM stale_drafts_closed_buckets WHERE bucket BETWEEN
        AND (SELECT last_bucket FROM stale_drafts_moves WHERE id = ?1 AND state = ?2)";
 
 /// From the state ?2 to the state ?3, where the mover goes on at the beginning; if ?5 is given, only from that place.
-const TURN: &str = "UPDATE stale_drafts_moves SET state = ?3, place = '', changed_at = ?4
+const TURN: &str = "UPDATE stale_drafts_moves SET state = ?3, place = '', changed_at = ?4, stepped_at = ?4
      WHERE id = ?1 AND state = ?2 AND (?5 IS NULL OR place = ?5) RETURNING state";
 
 /// The same at the end of a verification, with what was verified.
-const VERIFIED: &str = "UPDATE stale_drafts_moves SET state = 'verified', place = '', changed_at = ?3, creations = ?4, entries = ?5,
+const VERIFIED: &str = "UPDATE stale_drafts_moves SET state = 'verified', place = '', changed_at = ?3, stepped_at = ?3, creations = ?4, entries = ?5,
        users = (SELECT count(*) FROM stale_drafts_moving_users WHERE move_id = ?1)
      WHERE id = ?1 AND state = 'copied' AND place = ?2 RETURNING state";
 
 /// Back from the verification, since there are users who have not been copied.
-const AGAIN: &str = "UPDATE stale_drafts_moves SET state = 'paused', place = ?3, changed_at = ?4
+const AGAIN: &str =
+    "UPDATE stale_drafts_moves SET state = 'paused', place = ?3, changed_at = ?4, stepped_at = ?4
      WHERE id = ?1 AND state = 'copied' AND place = ?2 RETURNING state";
 
 /// The mover goes on at the place ?4, if no other one has gone on before it.
-const ADVANCE: &str =
-    "UPDATE stale_drafts_moves SET place = ?4 WHERE id = ?1 AND state = ?2 AND place = ?3 RETURNING state";
+const ADVANCE: &str = "UPDATE stale_drafts_moves SET place = ?4, stepped_at = ?5 WHERE id = ?1 AND state = ?2 AND place = ?3 RETURNING state";
 
 /// Begins what only the mover may write, within a transaction and in the state ?2; and ends it.
 const UNLOCK: &str = "UPDATE stale_drafts_moves SET writing = 1 WHERE id = ?1 AND state = ?2";
 const LOCK: &str = "UPDATE stale_drafts_moves SET writing = 0 WHERE id = ?1 AND writing = 1";
 
-/// Enters users of a move in the state ?3. In the target only those who have nothing there: a cancellation removes what they have.
+/// Enters users of a move in the state ?3, also those whom one that was cancelled has still. In the target only those who have nothing there: a cancellation removes what they have.
 const ENTER_USERS: &str = "INSERT INTO stale_drafts_moving_users (user_id, move_id)
      SELECT j.value, ?1 FROM json_each(?2) AS j
      WHERE EXISTS (SELECT 1 FROM stale_drafts_moves WHERE id = ?1 AND state = ?3)
        AND (?3 <> 'arriving' OR NOT EXISTS (SELECT 1 FROM stale_drafts_balances WHERE user_id = j.value)
          AND NOT EXISTS (SELECT 1 FROM stale_drafts_archived_users WHERE user_id = j.value)
          AND NOT EXISTS (SELECT 1 FROM stale_drafts_creations INDEXED BY stale_drafts_creations_of_user WHERE user_id = j.value))
-     ON CONFLICT (user_id) DO NOTHING";
+     ON CONFLICT (user_id) DO UPDATE SET move_id = excluded.move_id
+     WHERE EXISTS (SELECT 1 FROM stale_drafts_moves WHERE id = stale_drafts_moving_users.move_id AND state = 'cancelled')";
 
 /// The first user of a list who is not of the move.
 const NOT_ENTERED: &str = "SELECT j.value AS user_id FROM json_each(?2) AS j
@@ -289,6 +320,25 @@ const PUT_LEDGER: &str = concat!(
        AND NOT EXISTS (SELECT 1 FROM stale_drafts_ledger WHERE entry_key = v ->> 0)"
 );
 
+const PUT_CARRIES: &str = "INSERT INTO stale_drafts_carries (user_id, created_at, entries)
+     SELECT v ->> 1, v ->> 6, v ->> 7 FROM (SELECT value AS v FROM json_each(?1))
+     WHERE v ->> 2 = 'carry' AND EXISTS (SELECT 1 FROM stale_drafts_carried WHERE user_id = v ->> 1)
+     ON CONFLICT (user_id, created_at) DO NOTHING";
+
+const PUT_COMPACTED_USERS: &str = "INSERT INTO stale_drafts_compacted_users (user_id)
+     SELECT DISTINCT v ->> 1 FROM (SELECT value AS v FROM json_each(?1))
+     WHERE EXISTS (SELECT 1 FROM stale_drafts_carried WHERE user_id = v ->> 1)
+     ON CONFLICT (user_id) DO NOTHING";
+
+#[rustfmt::skip]
+const PUT_COMPACTED: &str = concat!(
+    "INSERT INTO stale_drafts_compacted_creations (id, owner, hour)
+     SELECT ", back!("(v ->> 0)"), ", u.number, v ->> 2
+     FROM (SELECT value AS v FROM json_each(?1)) CROSS JOIN stale_drafts_compacted_users AS u ON u.user_id = v ->> 1
+     WHERE EXISTS (SELECT 1 FROM stale_drafts_carried AS c WHERE c.user_id = v ->> 1)
+     ON CONFLICT (id) DO NOTHING"
+);
+
 const PUT_BALANCES: &str = "INSERT INTO stale_drafts_balances (user_id, tokens)
      SELECT v ->> 0, v ->> 1 FROM (SELECT value AS v FROM json_each(?1))
      WHERE v ->> 1 IS NOT NULL AND EXISTS (SELECT 1 FROM stale_drafts_carried WHERE user_id = v ->> 0)
@@ -311,6 +361,21 @@ const NEXT_ENTRIES: &str =
 const REMOVE_ENTRIES: &str = "DELETE FROM stale_drafts_ledger
      WHERE entry_key > ?1 ->> 0 AND entry_key <= ?2 ->> 0
        AND EXISTS (SELECT 1 FROM stale_drafts_carried AS c WHERE c.user_id = stale_drafts_ledger.user_id)";
+
+/// The same of what is compacted.
+#[rustfmt::skip]
+const NEXT_COMPACTED: &str = concat!(
+    "SELECT (SELECT iif(id IS NULL, NULL, json_array(", any!("id"), ")) FROM (SELECT max(id) AS id FROM (
+       SELECT id FROM stale_drafts_compacted_creations WHERE id > ", back!("(?1 ->> 0)"), " ORDER BY id LIMIT ?2))) AS place"
+);
+
+#[rustfmt::skip]
+const REMOVE_COMPACTED: &str = concat!(
+    "DELETE FROM stale_drafts_compacted_creations
+     WHERE id > ", back!("(?1 ->> 0)"), " AND id <= ", back!("(?2 ->> 0)"), "
+       AND EXISTS (SELECT 1 FROM stale_drafts_compacted_users AS o CROSS JOIN stale_drafts_carried AS c ON c.user_id = o.user_id
+         WHERE o.number = stale_drafts_compacted_creations.owner)"
+);
 
 /// The first ?2 creations of a move's users that the mover may remove.
 macro_rules! removed {
@@ -340,6 +405,9 @@ const REMOVE_BALANCES: &str =
     concat!("DELETE FROM stale_drafts_balances WHERE user_id IN ", removed_users!());
 const REMOVE_ARCHIVED: &str =
     concat!("DELETE FROM stale_drafts_archived_users WHERE user_id IN ", removed_users!());
+const REMOVE_CARRIES: &str = concat!("DELETE FROM stale_drafts_carries WHERE user_id IN ", removed_users!());
+const REMOVE_COMPACTED_USERS: &str =
+    concat!("DELETE FROM stale_drafts_compacted_users WHERE user_id IN ", removed_users!());
 /// Lets users of a move go.
 const REMOVE_USERS: &str = concat!(
     "DELETE FROM stale_drafts_moving_users WHERE user_id IN ",
@@ -370,6 +438,8 @@ pub struct MoveRow {
     pub started_at: u64,
     /// When it came into its state.
     pub changed_at: u64,
+    /// When it last went on: to a state, or to a place.
+    pub stepped_at: u64,
     /// How many users were verified.
     pub users: Option<u64>,
     /// How many of their creations.
@@ -391,6 +461,8 @@ pub enum Stage {
     Creations,
     /// their ledger,
     Ledger,
+    /// what of it is compacted,
+    Compacted,
     /// and their balances.
     Balances,
 }
@@ -402,15 +474,23 @@ impl Stage {
             Stage::Users => Some(Stage::Owners),
             Stage::Owners => Some(Stage::Creations),
             Stage::Creations => Some(Stage::Ledger),
-            Stage::Ledger => Some(Stage::Balances),
+            Stage::Ledger => Some(Stage::Compacted),
+            Stage::Compacted => Some(Stage::Balances),
             Stage::Balances => None,
         }
+    }
+
+    /// Whether no index finds its rows by their user: it is walked over slice by slice, whosever they are.
+    pub const fn is_sliced(self) -> bool {
+        matches!(self, Stage::Ledger | Stage::Compacted)
     }
 
     /// The place before its first row.
     pub const fn beginning(self) -> &'static str {
         match self {
             Stage::Creations => r#"["",-1,""]"#,
+            // The text that comes before every other: ids that are bytes come after them.
+            Stage::Compacted => r#"["t"]"#,
             _ => r#"[""]"#,
         }
     }
@@ -497,7 +577,7 @@ pub struct PageSize {
     pub rows: u32,
     /// Bytes, of which the last row may be beyond.
     pub bytes: u32,
-    /// Entries of the ledger that are looked at, whosever they are.
+    /// Entries of the ledger, or of what is compacted, that are looked at, whosever they are.
     pub slice: u32,
 }
 
@@ -579,8 +659,8 @@ pub fn open_buckets(id: &str, state: &str) -> Statement {
 }
 
 /// Goes on from one place to another: a row, unless another mover has gone on meanwhile.
-pub fn advance(id: &str, state: &str, from: &str, to: &str) -> Statement {
-    Statement::new(ADVANCE, [id.into(), state.into(), from.into(), to.into()])
+pub fn advance(id: &str, state: &str, from: &str, to: &str, now: Timestamp) -> Statement {
+    Statement::new(ADVANCE, [id.into(), state.into(), from.into(), to.into(), now.into()])
 }
 
 /// Ends a verification: a row if this did it.
@@ -618,13 +698,23 @@ pub fn not_entered(id: &str, users: &[&str]) -> Statement {
     Statement::new(NOT_ENTERED, [id.into(), Param::Text(super::json(users))])
 }
 
-/// A page of what the move's users have: a row for [`rows_of`]. Of the ledger it may be up to an entry.
+/// A page of what the move's users have: a row for [`rows_of`]. Of the ledger, and of what is compacted, no more than a slice is looked
+/// at, and nothing beyond `until`.
 pub fn page_of_move(id: &str, stage: Stage, after: &str, until: Option<&str>, size: PageSize) -> Statement {
-    let PageSize { rows, bytes, slice } = size;
+    page(id, stage, after, until, size, size.slice.into())
+}
+
+/// The same page as the other database has it: of what is sliced, all up to where that one ends, whosever the rows are.
+pub fn same_page(id: &str, stage: Stage, after: &str, until: Option<&str>, size: PageSize) -> Statement {
+    page(id, stage, after, until, size, Param::Null)
+}
+
+fn page(id: &str, stage: Stage, after: &str, until: Option<&str>, size: PageSize, slice: Param) -> Statement {
+    let PageSize { rows, bytes, .. } = size;
     match stage {
-        Stage::Ledger => Statement::new(
-            LEDGER,
-            [id.into(), after.into(), rows.into(), bytes.into(), slice.into(), until.into()],
+        Stage::Ledger | Stage::Compacted => Statement::new(
+            if stage == Stage::Ledger { LEDGER } else { COMPACTED },
+            [id.into(), after.into(), rows.into(), bytes.into(), slice, until.into()],
         ),
         Stage::Balances => Statement::new(BALANCES, [id.into(), after.into(), rows.into()]),
         _ => Statement::new(CREATIONS, [id.into(), after.into(), rows.into(), bytes.into()]),
@@ -643,21 +733,24 @@ pub fn rows_of(rows: Vec<Row>) -> Result<Rows, DatabaseError> {
 /// Writes a page as it is, where the move is arriving and its user is of it. What is there already stays.
 pub fn put(id: &str, stage: Stage, rows: &str) -> Vec<Statement> {
     let texts: &[&'static str] = match stage {
-        Stage::Ledger => &[PUT_LEDGER],
+        Stage::Ledger => &[PUT_LEDGER, PUT_CARRIES],
+        Stage::Compacted => &[PUT_COMPACTED_USERS, PUT_COMPACTED],
         Stage::Balances => &[PUT_BALANCES, PUT_ARCHIVED],
         _ => &[PUT_CREATIONS, PUT_ATTEMPTS, PUT_REJECTED],
     };
     unlocked(id, "arriving", texts.iter().map(|text| Statement::new(text, [rows.into()])))
 }
 
-/// Where the next entries of the ledger end: a row with `place`.
-pub fn next_entries(after: &str, slice: u32) -> Statement {
-    Statement::new(NEXT_ENTRIES, [after.into(), slice.into()])
+/// Where the next rows of the ledger, or of what is compacted, end: a row with `place`.
+pub fn next_entries(stage: Stage, after: &str, slice: u32) -> Statement {
+    let text = if stage == Stage::Compacted { NEXT_COMPACTED } else { NEXT_ENTRIES };
+    Statement::new(text, [after.into(), slice.into()])
 }
 
-/// Removes the entries from one place to another that are of the move's users, while it is in `state`.
-pub fn remove_entries(id: &str, state: &str, after: &str, until: &str) -> Vec<Statement> {
-    unlocked(id, state, [Statement::new(REMOVE_ENTRIES, [after.into(), until.into()])])
+/// Removes those from one place to another that are of the move's users, while it is in `state`.
+pub fn remove_entries(id: &str, state: &str, stage: Stage, after: &str, until: &str) -> Vec<Statement> {
+    let text = if stage == Stage::Compacted { REMOVE_COMPACTED } else { REMOVE_ENTRIES };
+    unlocked(id, state, [Statement::new(text, [after.into(), until.into()])])
 }
 
 /// Removes the first creations of the move's users, while it is in `state`: [`REMOVED_IN`] is the result that has a row for each.
@@ -672,8 +765,11 @@ pub const REMOVED_IN: usize = 3;
 /// Lets the first users of the move go, while it is in `state`: with their balances, if those are `removed`. The last result but one
 /// has a row for each.
 pub fn release_users(id: &str, state: &str, limit: u32, removed: bool) -> Vec<Statement> {
-    let texts: &[&'static str] =
-        if removed { &[REMOVE_BALANCES, REMOVE_ARCHIVED, REMOVE_USERS] } else { &[REMOVE_USERS] };
+    let texts: &[&'static str] = if removed {
+        &[REMOVE_BALANCES, REMOVE_ARCHIVED, REMOVE_CARRIES, REMOVE_COMPACTED_USERS, REMOVE_USERS]
+    } else {
+        &[REMOVE_USERS]
+    };
     unlocked(id, state, texts.iter().map(|text| Statement::new(text, [id.into(), limit.into()])))
 }
 

@@ -1,13 +1,15 @@
 //! The archive: an R2 bucket, and where in it creations are that are no longer here.
 
 use serde::Serialize;
+use serde_json::Value;
 use worker::{HttpMetadata, console_error, console_log};
 
 use super::app::Context;
 use super::log;
+use super::problem::named;
 use crate::rules::Timestamp;
 use crate::service::archive::{self, Archive, Retention};
-use crate::service::shards::Shard;
+use crate::service::shards::{Shard, part, run_each};
 use crate::store::{self, ArchivePlace, ArchivedOfUser, D1, Database as _, DatabaseError, LedgerRow, Row};
 
 const MINUTE_MS: u64 = 60_000;
@@ -20,7 +22,23 @@ const OBJECTS: u32 = 20;
 const QUERIES: u64 = 150;
 const QUERIES_LEFT: u64 = 10;
 
-struct Bucket(worker::Bucket);
+/// The bucket.
+pub(super) struct Bucket(worker::Bucket);
+
+/// The bucket, if it is bound.
+pub(super) fn bucket(env: &worker::Env) -> Option<Bucket> {
+    env.bucket(ARCHIVE).ok().map(Bucket)
+}
+
+/// What is asked for without the bucket writes nothing.
+impl Archive for Option<Bucket> {
+    async fn put(&self, key: &str, content: String) -> Result<(), String> {
+        match self {
+            Some(bucket) => bucket.put(key, content).await,
+            None => Err(String::from(NO_BUCKET_FOR_THE_LEDGER)),
+        }
+    }
+}
 
 impl Archive for Bucket {
     async fn put(&self, key: &str, content: String) -> Result<(), String> {
@@ -41,9 +59,8 @@ impl Archive for Bucket {
 pub(super) async fn run(context: &Context) {
     let Some(keep_days) = context.config.keep.creations else { return };
     // `/readyz` says so, too.
-    let bucket = match context.env.bucket(ARCHIVE) {
-        Ok(bucket) => Bucket(bucket),
-        Err(_) => return console_error!("{}", log::failed_archive(NO_BUCKET)),
+    let Some(bucket) = bucket(&context.env) else {
+        return console_error!("{}", log::failed_archive(NO_BUCKET));
     };
     let mut shards = context.shards();
     // Another one is the first each minute: what the first ones need may be all that there is.
@@ -77,9 +94,15 @@ pub(super) async fn run(context: &Context) {
     }
 }
 
+/// So many objects are named that may hold a creation.
+const OBJECTS_NAMED: usize = 20;
+
 /// What is wrong where `keep_days.creations` has nowhere to put them.
 pub(super) const NO_BUCKET: &str =
     "`keep_days.creations` needs the binding `ARCHIVE`: expected one in `[[r2_buckets]]`";
+
+/// The same of a compaction of the ledger.
+pub(super) const NO_BUCKET_FOR_THE_LEDGER: &str = "the entries that are summed up go to the archive first, so this needs the binding `ARCHIVE`: expected one in `[[r2_buckets]]`";
 
 /// What is known here of a creation that is archived: the answer of `GET /api/creations/{id}`.
 #[derive(Clone, Debug, Serialize)]
@@ -91,6 +114,9 @@ pub struct ArchivedExplanation {
     pub message: String,
     archived: ArchivePlace,
     ledger: Vec<LedgerRow>,
+    /// Of several databases, those that do not answer: what they have archived is not among the objects.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    unreachable: Vec<Value>,
 }
 
 /// What became of a creation that is not here.
@@ -120,6 +146,7 @@ pub(super) async fn find(
             message: message(&place),
             archived: place,
             ledger: store::typed_rows(ledger)?,
+            unreachable: Vec::new(),
         })),
         None if place.objects.is_empty() => Absent::Unknown(nothing),
         // One that cost nothing has left no trace but the time in its id.
@@ -127,11 +154,39 @@ pub(super) async fn find(
     })
 }
 
+/// Adds what the other databases have archived: who has moved left it there, and only the ledger came along.
+pub(super) async fn complete(
+    explanation: &mut ArchivedExplanation,
+    shards: &[Shard<'_, D1>],
+) -> Result<(), DatabaseError> {
+    if shards.len() == 1 {
+        return Ok(());
+    }
+    let ArchivedExplanation { id, archived, ledger, .. } = explanation;
+    let charged_at = ledger.iter().find(|entry| entry.kind == "charge").map(|entry| entry.created_at);
+    let created_at = charged_at.and_then(Timestamp::from_millis).or_else(|| time_of(id));
+    let answers = run_each(shards, &[store::archived(id, created_at)]).await.into_iter();
+    let places = answers.map(|answer| store::place_of(answer?.into_iter().next().unwrap_or_default()));
+    let (there, unreachable) = part(shards, places)?;
+    archived.objects =
+        there.into_iter().filter_map(|(_, place)| place).flat_map(|place| place.objects).collect();
+    archived.objects.truncate(OBJECTS_NAMED);
+    explanation.message = message(archived);
+    explanation.unreachable = named(&unreachable);
+    Ok(())
+}
+
 fn message(place: &ArchivePlace) -> String {
-    match place.objects.as_slice() {
+    let archived = match place.objects.as_slice() {
         [] => format!("It is archived, under `{}`.", place.prefix),
         [object] => format!("It is archived, in `{object}`."),
         objects => format!("It is archived, in one of {} objects under `{}`.", objects.len(), place.prefix),
+    };
+    match &place.ledger_prefix {
+        None => archived,
+        Some(prefix) => format!(
+            "{archived} The ledger has its entries in the sum of a month; one by one they are in an object under `{prefix}`."
+        ),
     }
 }
 

@@ -4,10 +4,13 @@ use std::fmt::Write as _;
 
 use crate::rules::{LAGS, Suspension};
 use crate::service::monitor::Health;
+use crate::service::shards::Unreachable;
 use crate::store::{Dashboard, Rolled};
 
-/// All of them. Counters are over all time; gauges of creations look at as many rows as the dashboard does.
-pub fn text(health: &Health, data: &Dashboard) -> String {
+/// All of them. Counters are over all time; gauges of creations look at as many rows as the dashboard does. While a database is missing,
+/// there are no counters: who collects them would take a smaller number for a new beginning, and count it all once more.
+pub fn text(health: &Health, data: &Dashboard, unreachable: &[Unreachable]) -> String {
+    let totals = if unreachable.is_empty() { data.totals.as_slice() } else { &[] };
     let mut text = String::new();
     let swept = "stale_drafts_swept_creations";
     family(
@@ -16,19 +19,19 @@ pub fn text(health: &Health, data: &Dashboard) -> String {
         "counter",
         "Stale creations that sweeps failed or put back for another attempt.",
     );
-    for row in &data.totals {
+    for row in totals {
         sample(&mut text, &format!("{swept}_total"), &labels(row), row.creations);
     }
     let refunded = "stale_drafts_refunded_tokens";
     family(&mut text, refunded, "counter", "Tokens that sweeps refunded.");
-    for row in data.totals.iter().filter(|row| row.outcome == "failed") {
+    for row in totals.iter().filter(|row| row.outcome == "failed") {
         sample(&mut text, &format!("{refunded}_total"), &labels(row), row.tokens);
     }
     let lag = "stale_drafts_time_to_failure_seconds";
     family(&mut text, lag, "histogram", "From the deadline of a stale creation to its failure.");
     let mut sum = 0_u64;
-    for at in 0..=LAGS.len() {
-        let here = data.totals.iter().filter_map(|row| row.lags.get(at));
+    for at in (0..=LAGS.len()).filter(|_| unreachable.is_empty()) {
+        let here = totals.iter().filter_map(|row| row.lags.get(at));
         sum = here.fold(sum, |sum, count| sum.saturating_add(*count));
         let limit = LAGS.get(at).map_or(String::from("+Inf"), |limit| format!("{}.0", limit / 1_000));
         sample(&mut text, &format!("{lag}_bucket"), &[("le", &limit)], sum);
@@ -57,6 +60,11 @@ pub fn text(health: &Health, data: &Dashboard) -> String {
     family(&mut text, firing, "gauge", "1 for each alert that is firing.");
     for finding in &health.findings {
         sample(&mut text, firing, &[("code", finding.code), ("severity", finding.severity.as_str())], 1);
+    }
+    let silent = "stale_drafts_database_unreachable";
+    family(&mut text, silent, "gauge", "1 for each of several databases that does not answer.");
+    for Unreachable { shard, .. } in unreachable {
+        sample(&mut text, silent, &[("shard", shard)], 1);
     }
     let suspended = "stale_drafts_sweeping_suspended";
     family(&mut text, suspended, "gauge", "1 if sweeps are held back, by an operator or by the breaker.");

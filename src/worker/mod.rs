@@ -8,6 +8,7 @@ pub mod archive;
 mod caller;
 mod cors;
 mod courier;
+mod cron;
 mod cross_site;
 pub mod draft;
 pub mod explanation;
@@ -142,9 +143,9 @@ async fn whole(response: Response) -> worker::Result<worker::Response> {
 
 /// Sweeps one of several databases, as a message of the queue `SWEEPS` says.
 #[wasm_bindgen(js_name = sweepShard, wasm_bindgen_futures = worker::wasm_bindgen_futures)]
-pub async fn sweep_shard(shard: String, env: Env) -> Result<(), JsError> {
+pub async fn sweep_shard(message: String, env: Env) -> Result<(), JsError> {
     let context = Context::new(&env).map_err(|error| JsError::new(&error))?;
-    let swept = sweeping::by_message(&context, &shard).await;
+    let swept = cron::by_message(&context, &message).await;
     courier::deliver(&context, CRON_MS).await;
     swept.map_err(|error| JsError::new(&error))
 }
@@ -156,7 +157,7 @@ pub async fn scheduled(_event: ScheduledEvent, env: Env, _context: ScheduleConte
         console_error!("{}", log::failed_sweep("", Source::Cron, &error));
         JsError::new(&error)
     })?;
-    let swept = sweeping::cron(&context).await;
+    let swept = cron::sweep(&context).await;
     monitor::run(&context, Occasion::Cron { swept: matches!(swept, Ok(true)) }).await;
     archive::run(&context).await;
     // Whatever became of the sweep: what is due is due.

@@ -8,7 +8,7 @@ use super::app::Context;
 use super::{courier, log};
 use crate::rules::Timestamp;
 use crate::service::monitor::{self, Health, INTERVAL_MS, Occasion, Settings};
-use crate::service::shards::{Shard, run_each};
+use crate::service::shards::{Shard, Unreachable, part, run_each};
 use crate::store::{self, D1, Dashboard, DatabaseError};
 
 const MINUTE_MS: u64 = 60_000;
@@ -29,33 +29,32 @@ pub(super) fn settings(context: &Context) -> Settings<'_> {
     }
 }
 
+/// What is read for the dashboard and the metrics.
+pub(super) struct View {
+    pub(super) health: Health,
+    pub(super) data: Dashboard,
+    /// Of several databases, those whose part of `data` is missing.
+    pub(super) unreachable: Vec<Unreachable>,
+}
+
 /// What the dashboard shows from `since` on, and the metrics.
 pub(super) async fn read(
     context: &Context,
     shards: &[Shard<'_, D1>],
     since: Timestamp,
-) -> Result<(Health, Dashboard), DatabaseError> {
+) -> Result<View, DatabaseError> {
     let batch = store::dashboard(&context.config.policy, context.now, since);
-    let results = run_each(shards, &batch).await;
-    let mut all: Option<Dashboard> = None;
-    for (shard, result) in shards.iter().zip(results) {
-        match result.and_then(Dashboard::read) {
-            Ok(mut dashboard) => {
-                if shards.len() > 1 {
-                    dashboard.name(shard.name);
-                }
-                all = Some(match all.take() {
-                    None => dashboard,
-                    Some(all) => all.and(dashboard),
-                });
-            }
-            Err(error) if shards.len() == 1 => return Err(error),
-            // The monitor says which does not answer.
-            Err(_) => {}
+    let answers = run_each(shards, &batch).await.into_iter().map(|answer| answer.and_then(Dashboard::read));
+    let (there, unreachable) = part(shards, answers)?;
+    let named = |(shard, mut dashboard): (Shard<'_, D1>, Dashboard)| {
+        if shards.len() > 1 {
+            dashboard.name(shard.name);
         }
-    }
+        dashboard
+    };
+    let data = there.into_iter().map(named).reduce(Dashboard::and).unwrap_or_default();
     let health = monitor::look(shards, &settings(context), context.now).await?;
-    Ok((health, all.unwrap_or_default()))
+    Ok(View { health, data, unreachable })
 }
 
 /// Runs the monitor and writes its log.

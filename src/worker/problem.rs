@@ -4,11 +4,12 @@ use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, LOCATION, RETRY_AFTE
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 use worker::{console_error, console_log};
 
 use super::log;
+use crate::service::shards::Unreachable;
 use crate::store::DatabaseError;
 
 /// The code of what is to be repeated until a move of buckets is done.
@@ -156,6 +157,22 @@ pub(super) fn json(status: StatusCode, body: &impl Serialize) -> Response {
             StatusCode::INTERNAL_SERVER_ERROR.into_response()
         }
     }
+}
+
+/// JSON of what those databases say that answer. Where one does not, `unreachable` names it, and its rows are missing.
+pub(super) fn partial(mut body: Value, unreachable: &[Unreachable]) -> Response {
+    for Unreachable { shard, error } in unreachable {
+        console_error!("{}", log::failed_read(&format!("`{shard}`: {error}")));
+    }
+    if let (Value::Object(body), false) = (&mut body, unreachable.is_empty()) {
+        body.insert(String::from("unreachable"), named(unreachable).into());
+    }
+    json(StatusCode::OK, &body)
+}
+
+/// Those that do not answer, as JSON.
+pub(super) fn named(unreachable: &[Unreachable]) -> Vec<Value> {
+    unreachable.iter().map(|Unreachable { shard, error }| json!({ "shard": shard, "error": error })).collect()
 }
 
 /// JSON with the server's `now` and an ETag, which is of what does not change with every question; 304 if the caller has it.

@@ -45,7 +45,7 @@ async fn place<'a>(
 ) -> Result<Option<(usize, Shard<'a, D1>)>, Problem> {
     let owners = run_each(shards, &[store::owner(id)]).await;
     let mut known: Vec<(usize, String)> = Vec::new();
-    let mut silent: Option<DatabaseError> = None;
+    let mut silent: Vec<(usize, DatabaseError)> = Vec::new();
     for (at, owner) in owners.into_iter().enumerate() {
         match owner {
             Ok(rows) => {
@@ -53,15 +53,24 @@ async fn place<'a>(
                 let owner = row.and_then(|row| Some(row.get("user_id")?.as_str()?.to_owned()));
                 known.extend(owner.map(|owner| (at, owner)));
             }
-            Err(error) => silent = Some(error),
+            Err(error) => silent.push((at, error)),
         }
     }
-    let at = match (known.as_slice(), silent) {
-        // It may be where no answer came from.
-        ([], Some(error)) => return Err(error.into()),
-        ([], None) => return Ok(None),
-        ([(at, _)], _) => *at,
-        ([(_, owner), others @ ..], _) if others.iter().all(|(_, other)| other == owner) => {
+    let at = match known.as_slice() {
+        [] => match silent.pop() {
+            // It may be where no answer came from.
+            Some((_, error)) => return Err(error.into()),
+            None => return Ok(None),
+        },
+        [(at, owner)] => {
+            // A copy that is on its way to here may be removed again, if the one that counts does not answer.
+            let home = context.shard_of(owner).0;
+            match silent.into_iter().find(|(silent, _)| *silent == home) {
+                Some((_, error)) => return Err(error.into()),
+                None => *at,
+            }
+        }
+        [(_, owner), others @ ..] if others.iter().all(|(_, other)| other == owner) => {
             context.shard_of(owner).0
         }
         _ => {
@@ -102,17 +111,34 @@ pub(super) async fn explanation(
             }
         })
     };
-    if let Some(known) = find(context, id, user_id, &ask).await? {
-        return Ok(known);
+    let known = match find(context, id, user_id, &ask).await? {
+        // What is archived is not among the creations, by which an id that an app chose is found.
+        None if user_id.is_none() => anywhere(context, &ask).await?,
+        known => known,
+    };
+    match known {
+        None => Err(Problem::not_found(unknown.take())),
+        Some(Known::Archived(mut archived)) => {
+            archive::complete(&mut archived, &context.shards()).await?;
+            Ok(Known::Archived(archived))
+        }
+        Some(here) => Ok(here),
     }
-    // What is archived is not among the creations, by which an id that an app chose is found.
+}
+
+/// Asks one after the other. It may be where no answer comes from.
+async fn anywhere<T>(
+    context: &Context,
+    ask: impl AsyncFn(usize, &D1) -> Result<Option<T>, Problem>,
+) -> Result<Option<T>, Problem> {
     let shards = context.shards();
-    if shards.len() > 1 && user_id.is_none() {
-        for (at, shard) in shards.iter().enumerate() {
-            if let Some(known) = ask(at, shard.database).await? {
-                return Ok(known);
-            }
+    let mut silent = None;
+    for (at, shard) in shards.iter().enumerate().filter(|_| shards.len() > 1) {
+        match ask(at, shard.database).await {
+            Ok(None) => {}
+            Err(problem) => silent = Some(problem),
+            found => return found,
         }
     }
-    Err(Problem::not_found(unknown.take()))
+    silent.map_or(Ok(None), Err)
 }

@@ -5,7 +5,8 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use crate::rules::{GENERATION_TIMEOUT, Staleness, Timestamp};
-use crate::service::sweep::{ShardOutcome, SweepOutcome, SweptCreation};
+use crate::service::shards::ShardOutcome;
+use crate::service::sweep::{SweepOutcome, SweptCreation};
 use crate::store::Cost;
 
 /// What a sweep did: the answer of `POST /api/generate/cleanup-stale`. `marked_as_failed` and `retried` count what was done; in a
@@ -126,6 +127,13 @@ impl<'a> SweepJson<'a> {
                 .collect(),
             creations: outcome.failed.iter().chain(&outcome.retried).map(CreationJson::new).collect(),
         }
+    }
+}
+
+impl SweepJson<'_> {
+    /// Of several databases, those that were reached in part or not at all, each with the error.
+    pub fn unreached(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.shards.iter().filter_map(|shard| Some((shard.shard, shard.error?)))
     }
 }
 

@@ -308,6 +308,32 @@ test("an archived creation is explained by its ledger and its place, and a list 
   }
 });
 
+test("old entries of the ledger are summed up if somebody says yes, and explained as a part of a sum", async () => {
+  const own = await start({ config: { keep_days: { creations: 30 } }, r2Buckets: ["ARCHIVE"] });
+  try {
+    await own.grant("ada", 100);
+    await own.create({ id: "old", status: "processing", created_at: NOW - 60 * 24 * HOUR }, { id: "older", status: "processing", created_at: NOW - 61 * 24 * HOUR });
+    await own.all("UPDATE stale_drafts_creations SET status = 'draft', finished_at = created_at + 1000");
+    await own.cron();
+    const env = { MARK_STALE_DRAFTS_URL: `http://localhost:${(await own.url()).port}` };
+    const ask = (...args) => finish(COMMAND, ["ledger", "compact", "--before", ...args], { env });
+    const sums = async () => (await own.one("SELECT count(*) AS n FROM stale_drafts_ledger WHERE type = 'carry'")).n;
+    assert.deepEqual(await ask("2023-11"), { out: "", err: "error: this can't be undone, and there is nobody to ask: pass --yes to do it, or --dry-run to look\n", code: 2 });
+    assert.deepEqual(await ask("2023-11", "--yes"), { out: "", err: "error: `before` is `2023-11`: expected a month that began at least 31 days ago\n", code: 2 });
+    assert.deepEqual(await ask("2023-10", "--dry-run"), { out: "2 entries of months before 2023-10 would become a part of the sums of their months, with 1 new sum.\n", err: "", code: 0 });
+    const asked = await onTerminal(["ledger", "compact", "--before", "2023-10"], "n\n", env);
+    assert.match(asked.plain, /2 entries of months before 2023-10 would become .* This can't be undone\.[^]*\[y\/N\]/);
+    assert.deepEqual([asked.code, await sums()], [0, 0]);
+    const { out, err, code } = await ask("2023-10", "--yes");
+    assert.deepEqual([out, code, await sums()], ["2 entries of months before 2023-10 became a part of the sums of their months, with 1 new sum.\n", 0, 1]);
+    assert.match(err, /^One by one they are in the archive: 1 object with \d+ bytes\.\n$/);
+    assert.deepEqual(JSON.parse((await ask("2023-10", "--yes", "--json")).out), { before: "2023-10", dry_run: false, entries: 0, carries: 0, objects: 0, bytes: 0, failed: [] });
+    assert.match((await finish(COMMAND, ["explain", "old"], { env })).out, /The ledger has its entries in the sum of a month; one by one they are in an object under `ledger\/2023-09\/`\./);
+  } finally {
+    await own.stop();
+  }
+});
+
 /** A creation whose sweep came before its result; gives its id. */
 async function late(tokens = 30) {
   const { id } = await world.report("", { user_id: "ada", kind: "video", prompt: "a fox", tokens });
@@ -491,6 +517,25 @@ test("something else at the address is named, and no token follows a redirect", 
   server.close();
 });
 
+test("a request of a move is repeated if its connection breaks", async () => {
+  const bodies = [];
+  const server = createServer(async (request, response) => {
+    let body = "";
+    for await (const part of request) body += part;
+    bodies.push(body);
+    if (bodies.length == 2) return request.socket.destroy();
+    const side = { state: "moved", users: 1, creations: 2 };
+    response.writeHead(200, { "Content-Type": "application/json" }).end(JSON.stringify({ done: bodies.length > 2, waits_until: null, source: side, target: side }));
+  });
+  await new Promise((done) => server.listen(0, "localhost", done));
+  const moved = await run("shards", "move", "--from", "DB", "--to", "DB_2", "--buckets", "0-63", "--url", `http://localhost:${server.address().port}`);
+  assert.equal(moved.code, 0, moved.err);
+  assert.match(moved.err, /It is asked again in 1 s\./);
+  assert.deepEqual(bodies, [bodies[0], bodies[0], bodies[0]]);
+  server.closeAllConnections();
+  server.close();
+});
+
 test("the token comes from a file, stdin, or the configuration file", async () => {
   const none = { MARK_STALE_DRAFTS_TOKEN: "", MARK_STALE_DRAFTS_URL: "" };
   const missing = await finish(COMMAND, ["sweeps"], { env: none });
@@ -547,4 +592,30 @@ test("plans that are a week old are forgotten", async () => {
   await world.create(stale("b"));
   await run("--dry-run");
   assert.ok(!readdirSync(folder).includes(file));
+});
+
+test("where one of several databases does not answer, it shows what the others have, says who is missing, and ends with 7", async () => {
+  const shards = await start({ shards: 2 });
+  try {
+    const env = { MARK_STALE_DRAFTS_URL: `http://localhost:${(await shards.url()).port}` };
+    for (const [at, database] of shards.databases.entries()) {
+      await database.prepare("INSERT INTO stale_drafts_creations (id, user_id, kind, prompt, status, tokens, created_at) VALUES (?1, 'u', 'image', 'a fox', 'pending', 0, ?2)").bind(`c${at}`, NOW).run();
+    }
+    await shards.cron();
+    const missing = "incomplete: DB_1 does not answer, and what it has is missing here: D1_ERROR: DB_1 is gone\n";
+    const again = "Once it answers, list from the beginning again: a cursor does not go back to what was missing.\n";
+    for (const [args, lines, err] of [["count", 1, "1 creation active, worth 0 tokens.\n" + missing], ["sweeps", 1, missing + again], ["events", 0, missing + again]]) {
+      await shards.order({});
+      assert.equal((await finish(COMMAND, [args], { env })).code, 0, args);
+      await shards.order({ dead: ["DB_1"] });
+      const shown = await finish(COMMAND, [args], { env });
+      assert.deepEqual([shown.code, shown.out.split("\n").length - 1, shown.err], [7, lines, err], args);
+      const json = await finish(COMMAND, [args, "--json"], { env });
+      assert.deepEqual([json.code, JSON.parse(json.out).unreachable.map(({ shard }) => shard), json.err], [7, ["DB_1"], missing + (args === "count" ? "" : again)], args);
+    }
+    await shards.order({ dead: ["DB_0", "DB_1"] });
+    assert.equal((await finish(COMMAND, ["count"], { env })).code, 1);
+  } finally {
+    await shards.stop();
+  }
 });

@@ -3,9 +3,10 @@
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::{Just, Strategy, any, prop_assert, prop_assert_eq, prop_oneof, proptest};
+use proptest::sample::select;
 use stale_drafts::rules::{
-    CircuitBreaker, Evidence, Finding, SetAside, Severity, Suspension, Thresholds, Timestamp, alerts,
-    diagnose,
+    CircuitBreaker, Evidence, Finding, OpenMove, SetAside, Severity, Suspension, Thresholds, Timestamp,
+    alerts, diagnose,
 };
 
 use crate::generate::{now, passes};
@@ -46,7 +47,9 @@ fn evidence() -> impl Strategy<Value = Evidence> {
             until,
         }));
     let overdue = option::of((".*", any::<u64>()));
-    let several = (option::of(".*"), vec((".*", ".*"), 0..3), any::<bool>(), at());
+    let databases = vec(("[A-C]", "[a-c]"), 0..3);
+    let several =
+        (option::of(".*"), vec((".*", ".*"), 0..3), any::<bool>(), at(), vec(open_move(), 0..4), databases);
     let monitored = (overdue, set_aside, vec(".*", 0..3), at(), number(), option::of(suspended()), several);
     (creations, found, tops, sweeps, schema, monitored).prop_map(
         |(
@@ -63,7 +66,7 @@ fn evidence() -> impl Strategy<Value = Evidence> {
             let last_run = last_good_sweep.max(held);
             let (overdue, set_aside, differs, events_failing_since, dead_letters, suspended, several) =
                 monitored;
-            let (behind, unreachable, archives, archive_ended_at) = several;
+            let (behind, unreachable, archives, archive_ended_at, moves, databases) = several;
             Evidence {
                 last_good_sweep,
                 last_run,
@@ -82,6 +85,8 @@ fn evidence() -> impl Strategy<Value = Evidence> {
                 differs,
                 events_failing_since,
                 dead_letters,
+                moves,
+                databases,
                 waiting,
                 waiting_since,
                 last_start,
@@ -98,6 +103,22 @@ fn evidence() -> impl Strategy<Value = Evidence> {
                 schema_version,
                 expected_schema_version: expected,
             }
+        },
+    )
+}
+
+fn open_move() -> impl Strategy<Value = OpenMove> {
+    let states = ["paused", "copied", "verified", "moved", "arriving", "cancelling"];
+    ("[ab]", "[AB]", any::<bool>(), "[AB]", 0..=4_095_u32, select(states.to_vec()), now()).prop_map(
+        |(id, shard, is_source, other, bucket, state, stepped_at)| OpenMove {
+            id,
+            shard,
+            is_source,
+            other,
+            first_bucket: bucket,
+            last_bucket: bucket,
+            state: state.to_owned(),
+            stepped_at,
         },
     )
 }
@@ -120,8 +141,10 @@ fn thresholds() -> impl Strategy<Value = Thresholds> {
     )
 }
 
-const ALERTS: [&str; 12] = [
+const ALERTS: [&str; 14] = [
     "database_unreachable",
+    "database_shared",
+    "move_unfinished",
     "cron_not_running",
     "sweep_failing",
     "creations_overdue",

@@ -23,9 +23,9 @@ const INVARIANTS: &str = include_str!("../invariants.sql");
 
 /// A bucket in memory, which may refuse what it is given.
 #[derive(Default)]
-struct Bucket {
-    objects: RefCell<BTreeMap<String, String>>,
-    refuses: Cell<bool>,
+pub struct Bucket {
+    pub objects: RefCell<BTreeMap<String, String>>,
+    pub refuses: Cell<bool>,
 }
 
 impl Archive for Bucket {
@@ -40,7 +40,7 @@ impl Archive for Bucket {
 }
 
 impl Bucket {
-    fn lines(&self) -> Vec<(String, Value)> {
+    pub fn lines(&self) -> Vec<(String, Value)> {
         let objects = self.objects.borrow();
         let lines = objects.iter().flat_map(|(key, content)| content.lines().map(move |line| (key, line)));
         lines.map(|(key, line)| (key.clone(), serde_json::from_str(line).unwrap())).collect()
@@ -94,11 +94,11 @@ fn retention() -> Retention<'static> {
     Retention { keep_days: KEEP, shard: "DB", max_objects: 20, max_queries: 1_000 }
 }
 
-fn run(database: &impl Database, bucket: &Bucket, now: Timestamp) -> Result<Option<Archived>, Stopped> {
+pub fn run(database: &impl Database, bucket: &Bucket, now: Timestamp) -> Result<Option<Archived>, Stopped> {
     wait(archive(database, bucket, retention(), now))
 }
 
-fn hold(database: &Sqlite) {
+pub fn hold(database: &Sqlite) {
     for query in INVARIANTS.split("-- name: ").skip(1) {
         assert_eq!(database.read(query.split_once('\n').unwrap().1), [] as [Value; 0], "{query}");
     }
@@ -110,7 +110,7 @@ fn ids(database: &Sqlite) -> Vec<String> {
 }
 
 /// One that ended a minute before the day that is kept.
-fn done(database: &Sqlite, id: &str, columns: Value) {
+pub fn done(database: &Sqlite, id: &str, columns: Value) {
     let mut row = json!({ "status": "draft", "created_at": BEFORE - HOUR, "finished_at": BEFORE - 1, "result_url": "https://r.example/1" });
     row.as_object_mut().unwrap().extend(columns.as_object().unwrap().clone());
     add(database, id, row);

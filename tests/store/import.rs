@@ -2,9 +2,12 @@
 
 use serde_json::{Value, json};
 
+use crate::archive::{Bucket, run as archive};
+use crate::compaction::{BEFORE_OCTOBER, run as compact};
 use crate::sqlite::{Sqlite, wait};
 use crate::{HOUR, NOW, at};
 use stale_drafts::rules::Policy;
+use stale_drafts::service::compaction::Compaction;
 use stale_drafts::service::sweep::{Source, SweepRequest, mark_stale_creations_as_failed};
 
 const DOCUMENT: &str = include_str!("../../docs/import.md");
@@ -360,5 +363,34 @@ fn whoever_fails_a_creation_by_hand_refunds_it_and_only_a_sweep_may_name_itself(
     // promise no more, and the check of the ledger finds who does it all the same.
     for document in [include_str!("../../README.md"), include_str!("../../ARCHITECTURE.md")] {
         assert!(document.contains("sweep_id"), "only a sweep may set it");
+    }
+}
+
+#[test]
+fn what_was_charged_here_and_is_in_a_sum_does_not_come_in_again() {
+    let database = old_system();
+    import(&database);
+    // It failed here, and was refunded. Two months later all of it is archived and summed up.
+    database.write(&format!(
+        "UPDATE stale_drafts_creations SET status = 'failed', finished_at = {}, error = 'e', error_code = 'broken' WHERE id = 'pending'",
+        NOW + 1
+    ));
+    let bucket = Bucket::default();
+    archive(&database, &bucket, at(NOW + 60 * 24 * HOUR)).unwrap().unwrap();
+    let december = at(1_701_388_800_000);
+    let compacted = compact(&database, &bucket, Compaction { before: december, ..BEFORE_OCTOBER }).unwrap();
+    assert_eq!(compacted.entries, 2);
+    invariants_hold(&database);
+    let (balances, ledger) = (database.read(BALANCES), database.read("SELECT * FROM stale_drafts_ledger"));
+    // The old system still has it as pending; or has failed it since.
+    for status in ["pending", "failed"] {
+        database.write(&format!(
+            "UPDATE stale_drafts_import_creations SET status = '{status}' WHERE id = 'pending'"
+        ));
+        database.write("BEGIN");
+        assert!(!database.takes(block("import")), "{status}");
+        database.write("ROLLBACK");
+        assert_eq!(database.read(BALANCES), balances);
+        assert_eq!(database.read("SELECT * FROM stale_drafts_ledger"), ledger);
     }
 }

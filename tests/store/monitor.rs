@@ -45,7 +45,8 @@ fn what_is_observed() {
         NOW - 7
     ));
     database.one(store::hold("paused", Some("ops"), "", at(NOW - 5)));
-    let Observed { evidence, checked, firing, next_event_at } = seen(&database);
+    let Observed { evidence, checked, firing, next_event_at, settles } = seen(&database);
+    assert!(!settles);
     assert_eq!((evidence.finished, evidence.failed, evidence.timed_out), (6, 5, 1));
     assert_eq!(evidence.top_error, Some((String::from("broken"), 3)));
     assert_eq!((evidence.last_good_sweep, evidence.last_run), (Some(at(NOW - 9)), Some(at(NOW - 9))));
@@ -125,7 +126,7 @@ fn finding(code: &'static str) -> Finding {
         severity: Severity::Critical,
         cause: String::from("a cause"),
         evidence: String::from("it shows"),
-        remedy: "do this",
+        remedy: "do this".into(),
     }
 }
 
@@ -191,7 +192,7 @@ fn what_is_older_than_its_instant_is_trimmed() {
          FROM (VALUES (0), ({HOUR}), (2 * {HOUR}));
          INSERT INTO stale_drafts_alerts VALUES ('a', 1, 2 * {HOUR} - 1, '', '', '', ''), ('b', 1, 2 * {HOUR}, '', '', '', ''), ('c', 1, NULL, '', '', '', '')"
     ));
-    database.all(&store::trim(now(), at(2), at(2 * HOUR), now()));
+    database.all(&store::trim(now(), at(2), at(2 * HOUR)));
     assert_eq!(database.read("SELECT id FROM stale_drafts_sweeps"), [json!(["018bcfe5-6800-7000"])]);
     assert_eq!(
         database.read("SELECT id FROM stale_drafts_events ORDER BY id"),
@@ -209,7 +210,7 @@ fn at_most_500_rows_are_trimmed_at_once() {
         "WITH RECURSIVE n (n) AS (VALUES (1) UNION ALL SELECT n + 1 FROM n WHERE n < 501)
          INSERT INTO stale_drafts_sweeps (id, source, started_at) SELECT printf('00%03d', n), 'cron', 1 FROM n",
     );
-    database.all(&store::trim(now(), now(), now(), now()));
+    database.all(&store::trim(now(), now(), now()));
     assert_eq!(database.read("SELECT id FROM stale_drafts_sweeps"), [json!(["00501"])]);
 }
 
@@ -404,15 +405,26 @@ fn the_error_of_the_newest_sweep_is_said_unless_it_was_held() {
 fn users_who_have_arrived_are_swept_after_a_while_whoever_finishes_the_move() {
     let database = database();
     database.write(
-        "INSERT INTO stale_drafts_moves (id, role, first_bucket, last_bucket, other, state, started_at, changed_at)
-         VALUES ('in', 'target', 0, 9, 'A', 'open', 1, 5), ('out', 'source', 20, 29, 'A', 'moved', 1, 5);
-         INSERT INTO stale_drafts_moving_users (user_id, move_id) VALUES ('anna', 'in'), ('ben', 'out')",
+        "INSERT INTO stale_drafts_moves (id, role, first_bucket, last_bucket, other, state, started_at, changed_at, stepped_at)
+         VALUES ('in', 'target', 0, 9, 'A', 'open', 1, 5, 5), ('empty', 'target', 10, 19, 'A', 'open', 1, 5, 5),
+           ('back', 'source', 30, 39, 'A', 'cancelled', 1, 5, 5), ('out', 'source', 20, 29, 'A', 'moved', 1, 5, 5);
+         INSERT INTO stale_drafts_moving_users (user_id, move_id) VALUES ('anna', 'in'), ('ben', 'out'), ('cleo', 'back')",
     );
-    let users = |database: &Sqlite| database.read("SELECT user_id FROM stale_drafts_moving_users");
-    let trim = |arrived| store::trim(at(0), at(0), at(0), at(arrived));
-    database.all(&trim(4));
-    assert_eq!(users(&database), [json!(["anna"]), json!(["ben"])]);
+    let users =
+        |database: &Sqlite| database.read("SELECT user_id FROM stale_drafts_moving_users ORDER BY user_id");
+    let states = |database: &Sqlite| database.read("SELECT state FROM stale_drafts_moves ORDER BY id");
+    let settle = |arrived| store::settle_moves(at(arrived), at(9));
+    assert!(seen(&database).settles);
+    database.all(&settle(4));
+    assert_eq!(users(&database), [json!(["anna"]), json!(["ben"]), json!(["cleo"])]);
     // Who has left waits for what is to be trimmed.
-    database.all(&trim(5));
+    database.all(&settle(5));
     assert_eq!(users(&database), [json!(["ben"])]);
+    // Then the buckets that have arrived may move again.
+    assert_eq!(
+        states(&database),
+        [json!(["cancelled"]), json!(["settled"]), json!(["settled"]), json!(["moved"])]
+    );
+    database.write("DELETE FROM stale_drafts_moving_users");
+    assert!(!seen(&database).settles);
 }

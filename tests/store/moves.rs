@@ -1,9 +1,14 @@
 //! What a move takes along, whom it holds meanwhile, and when it can't begin.
 
+use std::cell::Cell;
+
 use serde_json::{Value, json};
 use stale_drafts::rules::{Bucket, CircuitBreaker, Policy, Timestamp};
-use stale_drafts::service::moves::{Bounds, Goal, Move, MoveError, Progress, step};
-use stale_drafts::store::{self, Buckets, Filter, PageSize, Window};
+use stale_drafts::service::moves::{Bounds, Goal, Move, MoveError, Progress, step, under_way};
+use stale_drafts::service::shards::Shard;
+use stale_drafts::store::{
+    self, Buckets, Cost, Database, DatabaseError, Filter, PageSize, Param, Row, Statement, Window,
+};
 
 use crate::sqlite::{Sqlite, wait};
 use crate::{HOUR, MINUTE, NOW, add, at, database, now};
@@ -39,7 +44,17 @@ fn refusal(result: Result<Progress, MoveError>) -> String {
 /// Every column of every row of a table that is a user's, as SQL writes it.
 fn everything(database: &Sqlite) -> Vec<Value> {
     let mut all = Vec::new();
-    for table in ["creations", "attempts", "rejected", "ledger", "balances", "archived_users"] {
+    for table in [
+        "creations",
+        "attempts",
+        "rejected",
+        "ledger",
+        "balances",
+        "archived_users",
+        "carries",
+        "compacted_creations",
+        "compacted_users",
+    ] {
         let columns = database.read(&format!("SELECT name FROM pragma_table_xinfo('stale_drafts_{table}')"));
         let quoted: Vec<_> =
             columns.iter().map(|row| format!("quote({})", row[0].as_str().unwrap())).collect();
@@ -72,12 +87,20 @@ fn filled() -> Sqlite {
            ('late', 2, 'retried', CAST(x'610062' AS TEXT), 'soon')",
     );
     // What is archived is in the ledger and in the sums. Of one who has nothing else, too.
-    add(&database, "archived", json!({ "status": "failed" }));
-    database.write(
-        "INSERT INTO stale_drafts_archiving VALUES (1, 'o', '[\"archived\"]'); DELETE FROM stale_drafts_creations WHERE id = 'archived';
+    let ids = ["archived", "compacted", "0196f0f4-9a3c-8582-b2c4-5b1f0c6f7a90", "r1", "t2"];
+    for id in ids {
+        add(&database, id, json!({ "status": "failed" }));
+    }
+    let entries: Vec<_> =
+        ids[1..].iter().flat_map(|id| [format!("charge:{id}"), format!("refund:{id}")]).collect();
+    database.write(&format!(
+        "INSERT INTO stale_drafts_archiving VALUES (1, 'o', '[]'); DELETE FROM stale_drafts_creations WHERE id IN (SELECT value FROM json_each('{}'));
          DELETE FROM stale_drafts_archiving;
-         INSERT INTO stale_drafts_archived_users VALUES ('anna', 1, 0, 0, 7, NULL), ('dora', 3, 1, 0, NULL, NULL)",
-    );
+         INSERT INTO stale_drafts_archived_users VALUES ('anna', 5, 0, 0, 7, NULL), ('dora', 3, 1, 0, NULL, NULL);
+         INSERT INTO stale_drafts_compacting VALUES ('carry:anna:2023-11', 'anna', 1698796800000, '{}')",
+        json!(ids),
+        json!(entries)
+    ));
     let garbage = [
         "'soon'",
         "1.5",
@@ -144,6 +167,9 @@ fn return_to(source: &Sqlite, target: &Sqlite) {
         "creations",
         "balances",
         "archived_users",
+        "carries",
+        "compacted_creations",
+        "compacted_users",
         "moving_users",
         "moves",
         "closed_buckets",
@@ -304,6 +330,62 @@ fn a_mover_that_slept_while_another_one_moved_the_buckets_away_begins_nothing() 
     assert_eq!(target.read("SELECT state FROM stale_drafts_moves WHERE id = 'next'"), [json!(["paused"])]);
 }
 
+/// Another mover enters its own move right before the first one does.
+struct Overtaken<'a> {
+    sqlite: &'a Sqlite,
+    done: Cell<bool>,
+}
+
+impl Database for Overtaken<'_> {
+    async fn run(&self, batch: &[Statement]) -> Result<Vec<Vec<Row>>, DatabaseError> {
+        let begins = batch.iter().any(|statement| statement.sql.contains("INSERT INTO stale_drafts_moves"));
+        if begins && !self.done.replace(true) {
+            self.sqlite.all(&store::begin_move("first", "target", ALL, "DB_1", "arriving", now()));
+        }
+        self.sqlite.run(batch).await
+    }
+
+    fn cost(&self) -> Cost {
+        Cost::default()
+    }
+}
+
+#[test]
+fn of_two_who_begin_at_once_one_begins_on_both_sides() {
+    let (source, target) = (filled(), Sqlite::new());
+    let overtaken = Overtaken { sqlite: &target, done: Cell::new(false) };
+    let refused = refusal(wait(step(&source, &overtaken, MOVE, Goal::Moved, now(), Bounds::default())));
+    assert_eq!(
+        refused,
+        "move `first` in `DB_2` is about some of the buckets 0-4095, and is not done: end it first, or cancel it"
+    );
+    assert_eq!(source.read("SELECT id FROM stale_drafts_moves"), Vec::<Value>::new());
+    finish([&source, &target], Move { id: "first", ..MOVE });
+}
+
+#[test]
+fn after_a_cancelled_move_no_sweep_decides_until_workers_had_time_to_report_again() {
+    let (source, target) = (filled(), Sqlite::new());
+    let moving = || source.read("SELECT DISTINCT move_id FROM stale_drafts_moving_users");
+    for id in ["m1", "m2"] {
+        let planned = Move { id, ..MOVE };
+        let few =
+            Bounds { queries: 40, page: PageSize { rows: 5, bytes: 2_000, slice: 9 }, ..Bounds::default() };
+        assert!(!wait(step(&source, &target, planned, Goal::Moved, now(), few)).unwrap().done);
+        assert!(go([&source, &target], planned, Goal::Cancelled, now()).unwrap().done);
+        // The next move takes them over from the one before.
+        assert_eq!(moving(), [json!([id])]);
+        // Everybody else may write.
+        assert!(accepts(&source, "anna"));
+        source.write("UPDATE stale_drafts_creations SET prompt = 'x' WHERE user_id = 'anna'");
+    }
+    source.all(&store::settle_moves(at(NOW - 1), now()));
+    assert_eq!(moving(), [json!(["m2"])]);
+    source.all(&store::settle_moves(now(), now()));
+    assert_eq!(moving(), Vec::<Value>::new());
+    finish([&source, &target], Move { id: "m3", ..MOVE });
+}
+
 #[test]
 fn what_is_cancelled_is_as_before() {
     let (source, target) = (filled(), Sqlite::new());
@@ -378,10 +460,10 @@ fn what_can_not_move_is_refused_with_what_would_be_right() {
     );
 
     let (source, target) = sides();
-    target.write("DELETE FROM stale_drafts_schema WHERE version = 6");
+    target.write("DELETE FROM stale_drafts_schema WHERE version = 7");
     assert_eq!(
         begin(&source, &target),
-        "the schema of `DB_2` is version 5: expected 6, apply the migrations"
+        "the schema of `DB_2` is version 6: expected 7, apply the migrations"
     );
 
     // Whoever has rows in the target would lose them in a cancellation.
@@ -482,8 +564,9 @@ fn every_table_and_column_of_a_user_is_known_to_the_move() {
          WHERE t.type = 'table' AND c.name IN ('user_id', 'creation_id') ORDER BY t.name)",
     );
     // Events stay and are delivered; traces of starts stay for a day; the check of the ledger is the database's own.
-    let stays = "stale_drafts_events stale_drafts_ledger_check stale_drafts_moving_users stale_drafts_repeated_starts";
-    let moves = "stale_drafts_archived_users stale_drafts_attempts stale_drafts_balances stale_drafts_creations stale_drafts_ledger stale_drafts_rejected";
+    // Nobody ever sees a row of `compacting`.
+    let stays = "stale_drafts_compacting stale_drafts_events stale_drafts_ledger_check stale_drafts_moving_users stale_drafts_repeated_starts";
+    let moves = "stale_drafts_archived_users stale_drafts_attempts stale_drafts_balances stale_drafts_carries stale_drafts_compacted_users stale_drafts_creations stale_drafts_ledger stale_drafts_rejected";
     let mut known: Vec<_> = stays.split(' ').chain(moves.split(' ')).collect();
     known.sort_unstable();
     assert_eq!(tables, [json!([known.join(" ")])]);
@@ -495,7 +578,18 @@ fn every_table_and_column_of_a_user_is_known_to_the_move() {
         database.read(&sql)[0][0].as_str().unwrap().to_owned()
     };
     assert_eq!(
-        ["creations", "attempts", "rejected", "ledger", "balances", "archived_users"].map(columns),
+        [
+            "creations",
+            "attempts",
+            "rejected",
+            "ledger",
+            "balances",
+            "archived_users",
+            "carries",
+            "compacted_creations",
+            "compacted_users"
+        ]
+        .map(columns),
         [
             "id user_id kind prompt status attempt tokens created_at queued_at started_at heartbeat_at finished_at error error_code \
              worker fence progress result_url late_result_url late_at restored_at settled_elsewhere balance_elsewhere deleted_at event \
@@ -506,6 +600,219 @@ fn every_table_and_column_of_a_user_is_known_to_the_move() {
             "entry_key user_id type creation_id sweep_id tokens created_at",
             "user_id tokens",
             "user_id creations deleted tokens first_created_at last_created_at",
+            "user_id created_at entries",
+            "id owner hour",
+            // A number is the database's own.
+            "number user_id",
         ]
     );
+}
+
+/// What the monitor sees of the moves of a database.
+fn seen(database: &Sqlite) -> Vec<(String, u64)> {
+    let results = wait(database.run(&store::observe(now()))).unwrap();
+    let moves = store::observed(results).unwrap().evidence.moves;
+    let rows = wait(database.run(&[store::open_moves()])).unwrap().remove(0);
+    assert_eq!(store::open_moves_of(rows, "").unwrap(), moves);
+    moves.into_iter().map(|row| (row.state, row.stepped_at.as_millis())).collect()
+}
+
+#[test]
+fn the_monitor_sees_how_far_a_move_is_and_when_it_last_went_on() {
+    let (source, target) = (database(), Sqlite::new());
+    for number in 0..20 {
+        add(&source, &format!("c{number}"), json!({}));
+    }
+    let few = |minute: u64| {
+        let bounds = Bounds {
+            queries: 30,
+            users: 1,
+            page: PageSize { rows: 2, bytes: 300, slice: 2 },
+            ..Bounds::default()
+        };
+        let then = at(NOW + minute * MINUTE);
+        wait(step(&source, &target, MOVE, Goal::Moved, then, bounds)).unwrap()
+    };
+    assert_eq!((seen(&source), seen(&target)), (vec![], vec![]));
+    few(0);
+    assert_eq!(seen(&source), [(String::from("paused"), NOW)]);
+    // It is in the same state, and goes on.
+    few(1);
+    let said =
+        |row: &Progress| row.source.as_ref().map(|row| (row.state.clone(), row.changed_at, row.stepped_at));
+    let progress = few(2);
+    assert_eq!(said(&progress).unwrap(), (String::from("paused"), NOW, NOW + 2 * MINUTE));
+    assert_eq!(seen(&source), [(String::from("paused"), NOW + 2 * MINUTE)]);
+    assert_eq!(seen(&target), [(String::from("arriving"), NOW)]);
+    reach([&source, &target], MOVE, Goal::Moved);
+    assert_eq!(seen(&source), [(String::from("moved"), NOW + HOUR)]);
+    // The target is open, and left to the source.
+    assert!(!go([&source, &target], MOVE, Goal::Done, at(NOW + HOUR)).unwrap().done);
+    assert_eq!((seen(&source), seen(&target)), (vec![], vec![]));
+    // It costs the monitor no row where no move is open.
+    let plan = source.read(&format!("EXPLAIN QUERY PLAN {}", store::open_moves().sql));
+    assert!(
+        plan.iter()
+            .any(|row| row[3].as_str().unwrap().contains("INDEX stale_drafts_moves_by_is_over (is_over=?)")),
+        "{plan:?}"
+    );
+}
+
+#[test]
+fn a_mover_that_died_between_its_first_two_writes_finds_its_move_again() {
+    let (source, target) = (filled(), Sqlite::new());
+    let before = everything(&source);
+    let sides = || (Shard { name: "DB_1", database: &source }, Shard { name: "DB_2", database: &target });
+    let found = |goal| wait(under_way(&sides().0, &sides().1, ALL, goal)).unwrap();
+    assert_eq!(found(Goal::Moved), None);
+    target.all(&store::begin_move("m1", "target", ALL, "DB_1", "arriving", now()));
+    // Under another id it could neither go on nor end.
+    let other = Move { id: "m9", ..MOVE };
+    assert!(refusal(go([&source, &target], other, Goal::Moved, now())).contains("`m1`"));
+    for goal in [Goal::Moved, Goal::Done, Goal::Cancelled] {
+        assert_eq!(found(goal).as_deref(), Some("m1"), "{goal:?}");
+    }
+    reach([&source, &target], MOVE, Goal::Cancelled);
+    assert_eq!(found(Goal::Moved), None);
+    finish([&source, &target], other);
+    assert_eq!((everything(&target), found(Goal::Moved)), (before, None));
+}
+
+/// A target that says how many entries of its ledger a statement may look at, whosever they are.
+struct Counted<'a> {
+    sqlite: &'a Sqlite,
+    most: Cell<u64>,
+}
+
+impl Database for Counted<'_> {
+    async fn run(&self, batch: &[Statement]) -> Result<Vec<Vec<Row>>, DatabaseError> {
+        for Statement { sql, params } in batch.iter().filter(|statement| statement.sql.contains("AS until")) {
+            let [_, Param::Text(after), _, _, slice, until] = params.as_slice() else { panic!("{params:?}") };
+            assert_eq!(*slice, Param::Null);
+            let until = match until {
+                Param::Text(until) => Some(until.as_str()),
+                _ => None,
+            };
+            let after: [String; 1] = serde_json::from_str(after).unwrap();
+            let sql = if sql.contains("stale_drafts_ledger") {
+                let until = until.map_or(String::from("x''"), |until| format!("'{until}'"));
+                format!(
+                    "SELECT count(*) FROM stale_drafts_ledger WHERE entry_key > '{}' AND entry_key <= {until}",
+                    after[0]
+                )
+            } else {
+                let id = |text: &str| match text.split_at(1) {
+                    ("t", hex) => format!("CAST(x'{hex}' AS TEXT)"),
+                    (_, hex) => format!("x'{hex}'"),
+                };
+                let until = until.map_or(format!("x'{}'", "ff".repeat(17)), id);
+                let after = id(&after[0]);
+                format!(
+                    "SELECT count(*) FROM stale_drafts_compacted_creations WHERE id > {after} AND id <= {until}"
+                )
+            };
+            self.most.set(self.most.get().max(self.sqlite.read(&sql)[0][0].as_u64().unwrap()));
+        }
+        self.sqlite.run(batch).await
+    }
+
+    fn cost(&self) -> Cost {
+        Cost::default()
+    }
+}
+
+#[test]
+fn a_target_with_a_large_ledger_is_compared_slice_by_slice() {
+    let compacted = |database: &Sqlite, owner: (u32, &str), prefixes: &[&str], n: u32| {
+        let (number, user) = owner;
+        database.write(&format!("INSERT INTO stale_drafts_compacted_users VALUES ({number}, '{user}')"));
+        for prefix in prefixes {
+            database.write(&format!(
+                "INSERT INTO stale_drafts_compacted_creations (id, owner, hour)
+                 WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < {n})
+                 SELECT {prefix}printf('%04d', n){}, {number}, 0 FROM n",
+                if prefix.starts_with("unhex") { ")" } else { "" }
+            ));
+        }
+    };
+    let bounds =
+        Bounds { queries: 60, page: PageSize { rows: 10, bytes: 1_000_000, slice: 20 }, ..Bounds::default() };
+    // Others have many entries in the target: before all that moves, between, and behind.
+    let filled = |entries: u32| {
+        let (source, target) = (database(), Sqlite::new());
+        for number in 0..30 {
+            add(&source, &format!("m{number}"), json!({}));
+        }
+        // Ids that are bytes come after all texts.
+        compacted(&source, (8, "anna"), &["'m' || ", "unhex('8800' || "], 15);
+        let others = [
+            "'a' || ",
+            "'m0007x' || ",
+            "'x' || ",
+            "unhex('00' || ",
+            "unhex('88000007' || ",
+            "unhex('ff' || ",
+        ];
+        compacted(&target, (7, "eve"), &others, entries);
+        for prefix in ["a", "charge:m1", "charge:m2x", "grant:x", "z"] {
+            target.write(&format!(
+                "INSERT INTO stale_drafts_ledger (entry_key, user_id, type, tokens, created_at)
+                 WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < {entries})
+                 SELECT '{prefix}' || '-' || printf('%04d', n), 'eve', 'grant', 1, 1 FROM n"
+            ));
+        }
+        (source, target)
+    };
+    let go_on = |source: &Sqlite, target: &Sqlite| {
+        let target = Counted { sqlite: target, most: Cell::new(0) };
+        let mut steps = 0;
+        loop {
+            steps += 1;
+            let progress = wait(step(source, &target, MOVE, Goal::Moved, now(), bounds));
+            if !matches!(&progress, Ok(progress) if !progress.done) {
+                return (progress, steps, target.most.get());
+            }
+            assert!(steps < 200);
+        }
+    };
+    for (entries, least) in [(1, 1), (20, 1), (500, 6)] {
+        let (source, target) = filled(entries);
+        let before = everything(&source);
+        let (progress, steps, most) = go_on(&source, &target);
+        assert!(progress.unwrap().done);
+        assert!(most <= 20 && steps >= least, "{entries}: {most} at once, {steps} steps");
+        target.write("DELETE FROM stale_drafts_moving_users; DROP TRIGGER stale_drafts_ledger_is_append_only_delete; DELETE FROM stale_drafts_ledger WHERE user_id = 'eve';
+          DELETE FROM stale_drafts_balances WHERE user_id = 'eve';
+          DELETE FROM stale_drafts_compacted_creations WHERE owner = 7; DELETE FROM stale_drafts_compacted_users WHERE user_id = 'eve'");
+        assert_eq!(everything(&target), before);
+    }
+    let copied = |source: &Sqlite, target: &Sqlite| {
+        while source.read("SELECT state FROM stale_drafts_moves") != [json!(["copied"])] {
+            let few = Bounds { queries: 15, ..bounds };
+            wait(step(source, target, MOVE, Goal::Moved, now(), few)).unwrap();
+        }
+    };
+    for id in ["'0'", "'m0007x0499x'", "'n'", "x'00'", "x'88000008ff'", "x'ff9999'"] {
+        let (source, target) = filled(500);
+        copied(&source, &target);
+        target.write(&format!("INSERT INTO stale_drafts_compacted_creations VALUES ({id}, 8, 0)"));
+        let refused = refusal(go_on(&source, &target).0);
+        assert!(refused.starts_with("the compacted creations of move `m1` differ"), "{id}: {refused}");
+    }
+    // An entry too many is found wherever it stands.
+    for key in ["0", "a-0007x", "charge:m15x", "charge:m2x-0499x", "grant:y", "zz"] {
+        let (source, target) = filled(500);
+        copied(&source, &target);
+        target.write(&format!(
+            "UPDATE stale_drafts_moves SET writing = 1;
+             INSERT INTO stale_drafts_ledger (entry_key, user_id, type, tokens, created_at) VALUES ('{key}', 'anna', 'grant', 1, 1);
+             UPDATE stale_drafts_moves SET writing = 0"
+        ));
+        let refused = refusal(go_on(&source, &target).0);
+        assert!(
+            refused.starts_with("the ledger of move `m1` differs")
+                || refused.starts_with("the ledger of move `m1` differ"),
+            "{key}: {refused}"
+        );
+    }
 }

@@ -134,7 +134,7 @@ fn the_newest_alerts_of_all_codes_are_shown() {
     database.write(
         "UPDATE stale_drafts_alerts SET resolved_at = since + 1; UPDATE stale_drafts_alerts SET resolved_at = NULL WHERE since = 7",
     );
-    database.all(&store::trim(at(0), at(0), at(50), at(0)));
+    database.all(&store::trim(at(0), at(0), at(50)));
     assert_eq!(shown(), [60, 59, 58, 57, 56, 55, 54, 53, 52, 51, 50, 49, 7]);
 }
 

@@ -124,8 +124,11 @@ fn stands(database: &Sqlite) -> Vec<Value> {
         "SELECT name FROM sqlite_schema WHERE type = 'table' AND name LIKE 'stale_drafts_%' ORDER BY name",
     );
     let rows = |name: &Value| {
-        let columns =
-            database.read(&format!("SELECT name FROM pragma_table_info('{}')", name[0].as_str().unwrap()));
+        // What tells one database from another is random.
+        let columns = database.read(&format!(
+            "SELECT name FROM pragma_table_info('{}') WHERE name <> 'identity'",
+            name[0].as_str().unwrap()
+        ));
         let columns: Vec<_> = columns.iter().map(|column| column[0].as_str().unwrap()).collect();
         json!([
             name,

@@ -6,8 +6,9 @@ use serde_json::json;
 use stale_drafts::config::Keep;
 use stale_drafts::rules::{CircuitBreaker, Planned, Policy, SkipReason, Thresholds};
 use stale_drafts::service::monitor::{self, Occasion, Settings};
-use stale_drafts::service::shards::{Shard, mark_stale_creations_as_failed};
+use stale_drafts::service::shards::{Shard, mark_stale_creations_as_failed, sweep_beside};
 use stale_drafts::service::sweep::{Notify, Source, SweepOutcome, SweepRequest};
+use stale_drafts::service::together::{Numbers, look};
 use stale_drafts::store::{Cost, Database, DatabaseError, Filter, Row, Statement};
 
 use crate::sqlite::{Sqlite, wait};
@@ -149,6 +150,103 @@ fn the_circuit_breaker_judges_all_of_them_together() {
     let databases = three([4, 1, 1], [0, 30, 0]);
     assert_eq!(sweep(&databases).failed.len(), 2);
     assert_eq!(failed(&databases), [0, 1, 1]);
+}
+
+fn beside(database: &Shaky, others: Numbers, dry_run: bool) -> SweepOutcome {
+    let policy = policy(&[(&["max_age_hours"], 1.0)]);
+    let request = SweepRequest { dry_run, ..request(&policy, None) };
+    wait(sweep_beside(&[Shard { name: "A", database }], request, None, others)).unwrap()
+}
+
+#[test]
+fn one_that_is_swept_alone_is_judged_with_the_numbers_of_the_others() {
+    let held = |others: Numbers| {
+        let [database, _, _] = three([3, 0, 0], [1, 0, 0]);
+        let outcome = beside(&database, others, false);
+        let held = number(&database, "SELECT count(*) FROM stale_drafts_controls") == 1;
+        assert_eq!((outcome.suspended.is_some(), outcome.failed.len()), (held, if held { 0 } else { 3 }));
+        held
+    };
+    // 3 are too few for a share; 4 of 8 are no more than half; 4 of 7 are.
+    assert!(!held(Numbers::default()));
+    assert!(!held(Numbers { stale: 1, active: 4 }));
+    assert!(held(Numbers { stale: 1, active: 3 }));
+    // What is stale here only was judged here.
+    assert!(!held(Numbers { stale: 0, active: 0 }));
+}
+
+#[test]
+fn who_sweeps_one_that_did_not_answer_is_told_what_the_others_had() {
+    let databases = three([2, 1, 0], [3, 0, 4]);
+    let others = |databases: &[Shaky; 3]| {
+        sweep(databases).shards.into_iter().map(|shard| shard.others).collect::<Vec<_>>()
+    };
+    databases[1].away.set(true);
+    let numbers = |stale, active| Some(Numbers { stale, active });
+    assert_eq!(others(&databases), [numbers(0, 4), numbers(2, 9), numbers(2, 5)]);
+    // They were swept meanwhile. What all of them answer to, one invocation judges.
+    databases[1].away.set(false);
+    assert_eq!(others(&databases), [None, None, None]);
+}
+
+#[test]
+fn however_few_are_counted_the_verdict_is_that_of_all() {
+    let policy = policy(&[(&["max_age_hours"], 1.0)]);
+    let breaker = CircuitBreaker { creations: 10, percent: 50, at_least: 4 };
+    let mut seed = 7_u32;
+    let mut dice = |below: u32| {
+        seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (seed >> 16) % below
+    };
+    let mut seen = [0, 0];
+    for _ in 0..60 {
+        let stale = [0, 1, 2].map(|_| dice(6));
+        let fresh = [0, 1, 2].map(|_| [0, dice(6), dice(60)][dice(3) as usize]);
+        let databases = three(stale, fresh);
+        let numbers = wait(look(&shards(&databases), request(&policy, None), 1)).unwrap();
+        let sum = |each: [u32; 3]| u64::from(each.iter().sum::<u32>());
+        let several = stale.iter().filter(|stale| **stale > 0).count() > 1;
+        let all =
+            CircuitBreaker { creations: u32::MAX, ..breaker }.check(sum(stale), sum(stale) + sum(fresh));
+        for at in 0..3 {
+            let own = breaker.check(stale[at].into(), u64::from(stale[at] + fresh[at])).is_some();
+            let together = several && stale[at] > 0 && all.is_some();
+            let outcome = beside(&databases[at], Numbers::of_others(&numbers, at), true);
+            assert_eq!(
+                outcome.suspended.is_some(),
+                own || together,
+                "{at}: {stale:?} stale, {fresh:?} fresh: {numbers:?}"
+            );
+            seen[usize::from(!own && together)] += 1;
+        }
+    }
+    assert!(seen[0] > 20 && seen[1] > 20, "{seen:?}");
+}
+
+#[test]
+fn two_bindings_of_one_database_are_noticed() {
+    let [one, other, _] = three([0, 0, 0], [0, 0, 0]);
+    let (policy, thresholds) = (Policy::default(), Thresholds::default());
+    let settings = Settings {
+        policy: &policy,
+        thresholds: &thresholds,
+        max_ms_since_sweep: u64::MAX,
+        keep: Keep::default(),
+        destinations: 0,
+    };
+    let found = |databases: [&Shaky; 2]| {
+        let shards =
+            [Shard { name: "A", database: databases[0] }, Shard { name: "B", database: databases[1] }];
+        let health = wait(monitor::look(&shards, &settings, now())).unwrap();
+        health
+            .findings
+            .into_iter()
+            .map(|finding| format!("{}: {}", finding.code, finding.evidence))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(found([&one, &other]), [""; 0]);
+    let text = "database_shared: `A` and `B` are one and the same, or one is a copy of the other";
+    assert_eq!(found([&one, &one]), [text]);
 }
 
 #[test]

@@ -218,6 +218,73 @@ test("the circuit breaker judges them together, and each by itself", async () =>
   assert.deepEqual(await column("SELECT count(*) FROM stale_drafts_controls"), [0, 1, 0, 0]);
 });
 
+const together = { circuit_breaker: { creations: 1_000, percent: 50, at_least: 4 } };
+/** Waits until a query gives this of each database. */
+async function until(sql, expected) {
+  for (let tries = 0; tries < 500 && JSON.stringify(await column(sql)) !== JSON.stringify(expected); tries += 1) await new Promise((done) => setTimeout(done, 20));
+  assert.deepEqual(await column(sql), expected);
+}
+const FAILED = "SELECT count(*) FROM stale_drafts_creations WHERE status = 'failed'";
+const HELD = "SELECT count(*) FROM stale_drafts_controls";
+
+test("one that is dead keeps the circuit breaker open on no other", async () => {
+  await restart({ config: together });
+  const ids = await oneEach();
+  assert.equal(await world.cron(), "exception");
+  assert.deepEqual([await column(FAILED), await column(HELD)], [[0, 0, 0, 0], [1, 1, 1, 1]]);
+  // Where nothing is stale any more, a sweep does not even ask what suspends it.
+  await world.databases[3].prepare("UPDATE stale_drafts_creations SET status = 'failed', finished_at = ?1 WHERE id = ?2").bind(NOW, ids[3]).run();
+  await world.order({ dead: ["DB_1"] });
+  assert.equal(await world.cron(), "exception");
+  assert.deepEqual([await column(FAILED), await column(HELD)], [[1, 0, 1, 1], [0, 1, 0, 0]]);
+  await world.order({ now: NOW + MINUTE });
+  assert.equal(await world.cron(), "ok");
+  assert.deepEqual([await column(FAILED), await column(HELD)], [[1, 1, 1, 1], [0, 0, 0, 0]]);
+});
+
+test("where each is a message, the circuit breaker judges them together", async () => {
+  await restart({ queues: ["SWEEPS"], config: { ...together, queries_per_run: 55 } });
+  await oneEach();
+  assert.equal(await world.cron(), "ok");
+  await until(HELD, [1, 1, 1, 1]);
+  assert.deepEqual(await column(FAILED), [0, 0, 0, 0]);
+  for (let count = 0; count < 5; count += 1) assert.equal((await create(USERS[0])).http, 201);
+  await world.order({ now: NOW + MINUTE });
+  assert.equal(await world.cron(), "ok");
+  await until(FAILED, [1, 1, 1, 1]);
+  await until(HELD, [0, 0, 0, 0]);
+});
+
+test("without a queue, those whose turn it is are judged with the others", async () => {
+  await restart({ config: { ...together, queries_per_run: 55 } });
+  await oneEach();
+  assert.equal(await world.cron(), "exception");
+  assert.deepEqual([await column(FAILED), (await column(HELD)).toSorted()], [[0, 0, 0, 0], [0, 1, 1, 1]]);
+  for (let count = 0; count < 5; count += 1) assert.equal((await create(USERS[0])).http, 201);
+  for (const minute of [1, 2]) {
+    await world.order({ now: NOW + minute * MINUTE });
+    assert.equal(await world.cron(), "ok");
+  }
+  assert.deepEqual([await column(FAILED), await column(HELD)], [[1, 1, 1, 1], [0, 0, 0, 0]]);
+});
+
+test("one that is handed over is judged with what the others had", async () => {
+  await restart({ queues: ["SWEEPS"], config: together });
+  await oneEach();
+  await world.order({ dead: ["DB_2"] });
+  // Three are not enough for a share, and are swept.
+  assert.equal(await world.cron(), "ok");
+  assert.deepEqual(await column(FAILED), [1, 1, 0, 1]);
+  await world.order({});
+  // With the fourth they would have been: all that were active.
+  await until(HELD, [0, 0, 1, 0]);
+  assert.deepEqual(await column(FAILED), [1, 1, 0, 1]);
+  // The next cron finds it alone.
+  await world.order({ now: NOW + MINUTE });
+  assert.equal(await world.cron(), "ok");
+  assert.deepEqual([await column(FAILED), await column(HELD)], [[1, 1, 1, 1], [0, 0, 0, 0]]);
+});
+
 test("an operator pauses all of them", async () => {
   await oneEach();
   const headers = { Authorization: `Bearer ${CLEANUP_TOKEN}` };

@@ -55,6 +55,18 @@ async function startedTwice(world, videos) {
 const pause = (world) => world.all("INSERT INTO stale_drafts_controls (name, since, actor, detail) VALUES ('paused', ?, 'anna', 'by an operator')", T0);
 /** An app whose own trigger rejects that one of its creations fails. */
 const REJECTS = "CREATE TRIGGER own BEFORE UPDATE OF status ON stale_drafts_creations WHEN NEW.status = 'failed' AND NEW.id = 'rejected' BEGIN SELECT RAISE(ABORT, 'the app says no'); END";
+/** Two databases, and a mover that has gone so far with the buckets of the first, at the beginning. */
+const SHARDS = { shards: 2 };
+async function moveTo(world, state) {
+  await world.cron();
+  // What it writes to the source is refused, after the target has taken it.
+  if (state === "begun") await world.databases[0].prepare("CREATE TRIGGER no_moves BEFORE INSERT ON stale_drafts_moves BEGIN SELECT RAISE(ABORT, 'no'); END").run();
+  else await world.order(state === "copied" ? { now: T0, failBefore: /SET state = 'verified'/ } : { now: T0 });
+  const body = JSON.stringify({ source: "DB_0", target: "DB_1", buckets: "0-7" });
+  const { status } = await world.fetch("/api/shards/moves", { method: "POST", body, headers: { Authorization: `Bearer ${CLEANUP_TOKEN}` } });
+  assert.equal(status, state === "moved" ? 200 : 503);
+  await world.order({ now: T0 });
+}
 const LIMITS = { policy: { max_age_hours: 1, heartbeat_minutes: 30, kinds: { video: { max_age_hours: 6 } } } };
 const WEBHOOK = { config: { webhook_url: "https://app.test/hook" }, bindings: { WEBHOOK_SECRET: "whsec_bm90LXVzZWQtYW55d2hlcmUtZWxzZS13ZWJob29rLXNlY3JldA==" } };
 
@@ -359,6 +371,58 @@ const SITUATIONS = [
     },
     ready: [],
     found: ["creations_rejected"],
+  },
+  ...["copied", "moved"].map((state) => ({
+    name: `buckets are ${state} to another database, and nobody has gone on for 20 minutes`,
+    options: SHARDS,
+    set: async (world) => {
+      await moveTo(world, state);
+      await cronEachMinute(world, 1, 20);
+    },
+    ready: ["moves"],
+    found: ["move_unfinished"],
+  })),
+  {
+    name: "buckets are moved, and their configuration has ten minutes to come",
+    options: SHARDS,
+    set: async (world) => {
+      await moveTo(world, "moved");
+      await cronEachMinute(world, 1, 10);
+    },
+  },
+  {
+    name: "what has moved away is not trimmed for 20 minutes",
+    options: SHARDS,
+    set: async (world) => {
+      await moveTo(world, "moved");
+      await world.databases[1].prepare("UPDATE stale_drafts_moves SET state = 'open'").run();
+      await cronEachMinute(world, 1, 20);
+    },
+    ready: [],
+    found: ["move_unfinished"],
+  },
+  {
+    name: "a mover died when only one of the two databases knew of it, 20 minutes ago",
+    options: SHARDS,
+    set: async (world) => {
+      await moveTo(world, "begun");
+      await cronEachMinute(world, 1, 20);
+    },
+    ready: [],
+    found: ["move_unfinished"],
+  },
+  {
+    name: "buckets move to a database that has not answered for 20 minutes",
+    options: SHARDS,
+    set: async (world) => {
+      await moveTo(world, "copied");
+      for (let minute = 1; minute <= 20; minute += 1) {
+        await world.order({ now: T0 + minute * MINUTE, dead: ["DB_1"] });
+        await world.cron();
+      }
+    },
+    ready: ["schema", "sweep"],
+    found: ["database_unreachable"],
   },
   ...[1, 2, 3, 4, 5].map((applied) => ({
     name: `${applied} of 6 migrations are applied`,

@@ -6,6 +6,10 @@ use ureq::{Agent, Body};
 
 use crate::exit::{Code, Error};
 use crate::format::one_line;
+use crate::output::note;
+
+/// How long it is waited before a request is repeated, each time, in seconds.
+const PAUSES: [u64; 4] = [1, 2, 4, 8];
 
 /// The Worker's API.
 pub struct Api {
@@ -46,6 +50,20 @@ impl Api {
     /// Sends a POST.
     pub fn post(&self, path: &str, body: &Value) -> Result<Value, Error> {
         self.send(path, &[], &body.to_string())
+    }
+
+    /// The same where the request may be repeated: it is, if the connection breaks, or the Worker is away for some seconds.
+    pub fn post_again(&self, path: &str, body: &Value) -> Result<Value, Error> {
+        for pause in PAUSES {
+            match self.post(path, body) {
+                Err(Error { code: Code::Unreachable, message }) => {
+                    note(format!("{message} It is asked again in {pause} s."));
+                    std::thread::sleep(Duration::from_secs(pause));
+                }
+                answer => return answer,
+            }
+        }
+        self.post(path, body)
     }
 
     fn send(&self, path: &str, query: &[(&str, &str)], body: &str) -> Result<Value, Error> {

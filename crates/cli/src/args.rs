@@ -161,6 +161,9 @@ pub enum Command {
         #[command(subcommand)]
         command: Option<Shards>,
     },
+    /// Sum up old entries of the ledger.
+    #[command(subcommand)]
+    Ledger(Ledger),
     /// Name likely root causes, with their evidence.
     Doctor,
     /// Bring in users and creations of another system.
@@ -182,6 +185,27 @@ pub enum Command {
     },
     /// Print the manual page.
     Man,
+}
+
+/// What to do with the ledger.
+#[derive(Debug, Subcommand)]
+pub enum Ledger {
+    /// Make one entry of a user's months before this one, of creations that are archived. Each balance stays the sum. It can't be undone.
+    Compact(Compact),
+}
+
+/// Which entries become sums.
+#[derive(Debug, Args)]
+pub struct Compact {
+    /// Entries of months before this one, such as `2026-01`. It must have begun at least 31 days ago.
+    #[arg(long, value_name = "MONTH")]
+    pub before: String,
+    /// Only say how many there are, and write nothing.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Don't ask for confirmation.
+    #[arg(long, short)]
+    pub yes: bool,
 }
 
 /// What to do with the databases.

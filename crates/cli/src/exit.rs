@@ -17,7 +17,7 @@ pub enum Code {
     Unreachable = 5,
     /// Some of the work was done.
     PartlyDone = 6,
-    /// `doctor` found something critical, or `shards` a database that does not answer.
+    /// `doctor` found something critical, or a database does not answer, and what it has is missing.
     Unhealthy = 7,
     /// `import verify` found a difference.
     Differs = 8,

@@ -91,6 +91,7 @@ fn run(arguments: &Arguments) -> Result<Code, Error> {
         Some(Command::Replay { ids, .. }) => commands::events::replay(&api, ids, json),
         Some(Command::Sweeps { page }) => commands::sweeps::run(&api, page, json),
         Some(Command::Shards { command }) => commands::shards::run(&api, command.as_ref(), json),
+        Some(Command::Ledger(command)) => commands::ledger::run(&api, command, json),
         Some(Command::Doctor) => commands::doctor::run(&api, json),
         Some(Command::Completions { .. } | Command::Man | Command::Token { .. } | Command::Import(_)) => {
             Ok(Code::Done)

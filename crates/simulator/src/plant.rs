@@ -107,7 +107,7 @@ impl Plant {
                 "WHEN false BEGIN",
             )],
             Plant::RefundKeyedOnTheSweep => &[
-                ("CHECK (type = 'grant' OR entry_key = type || ':' || creation_id),", ""),
+                ("CHECK (type = 'grant' OR type = 'carry' OR entry_key = type || ':' || creation_id),", ""),
                 (
                     "WHEN NEW.status = 'failed' AND OLD.status <> 'failed' AND",
                     "WHEN NEW.status = 'failed' AND",
@@ -131,6 +131,14 @@ impl Plant {
                    UPDATE stale_drafts_moves SET writing = 1 WHERE id = NEW.id;
                    DELETE FROM stale_drafts_ledger WHERE user_id IN (SELECT user_id FROM stale_drafts_moving_users WHERE move_id = NEW.id);
                    UPDATE stale_drafts_moves SET writing = 0 WHERE id = NEW.id;
+                 END;
+                 CREATE VIEW stale_drafts_held (user_id) AS",
+            )],
+            // Where a move was cancelled, too.
+            Plant::NoGrace => &[(
+                "CREATE VIEW stale_drafts_held (user_id) AS",
+                "CREATE TRIGGER planted AFTER UPDATE OF state ON stale_drafts_moves WHEN NEW.state = 'cancelled' BEGIN
+                   DELETE FROM stale_drafts_moving_users WHERE move_id = NEW.id;
                  END;
                  CREATE VIEW stale_drafts_held (user_id) AS",
             )],

@@ -428,8 +428,6 @@ pub struct Link {
     own: Cell<u64>,
     /// The configuration of the invocation, where there are several databases.
     known: RefCell<Option<Known>>,
-    /// Whether one of them answered nothing: then what another one has of a creation may be an old copy.
-    deaf: Cell<bool>,
     /// What stood in each of them then.
     began: RefCell<Vec<Rc<Image>>>,
     retries: Vec<Retry>,
@@ -454,7 +452,6 @@ impl Link {
             since: Cell::new(None),
             own: Cell::new(0),
             known: RefCell::default(),
-            deaf: Cell::new(false),
             began: RefCell::default(),
             retries: world.databases.iter().map(|_| Retry::default()).collect(),
         }
@@ -486,11 +483,11 @@ impl Link {
         began.is_empty() || began.iter().any(|image| image.creations.contains_key(creation_id))
     }
 
-    /// Whether its configuration is older than what has moved, or something has moved since it began, or it could not ask them all.
+    /// Whether its configuration is older than what has moved, or something has moved since it began.
     pub fn is_behind(&self, user_id: &str) -> bool {
         let known = self.known.borrow();
         let (Some(places), Some(known)) = (self.world.places(), known.as_ref()) else { return false };
-        self.deaf.get() || places.is_behind(known, user_id)
+        places.is_behind(known, user_id)
     }
 
     fn name(&self) -> String {
@@ -511,7 +508,6 @@ impl Link {
     pub fn begin(&self, call: Call) {
         *self.call.borrow_mut() = Rc::new(call);
         *self.known.borrow_mut() = self.world.places().map(|places| places.known_to(self.host));
-        self.deaf.set(false);
         if self.world.places.is_some() {
             *self.began.borrow_mut() = self.world.images.borrow().clone();
         }
@@ -591,7 +587,6 @@ impl Link {
         }
         if world.places().is_some_and(|places| places.is_silent(shard)) {
             self.faulted.set(true);
-            self.deaf.set(true);
             world.reach("calls of a database that answers nothing", 1);
             return Err(DatabaseError::new("D1_ERROR: D1 DB storage operation exceeded timeout."));
         }

@@ -46,7 +46,7 @@ const PLANTS: [(&str, u64, &[&str]); 33] = [
     ("trim-too-early", 100, &[MOVE]),
     ("no-bucket-gate", 500, &[MOVE, MOVE_ENDS, PLACE]),
     ("no-user-fence", 200, &[MOVE, MOVE_ENDS, PLACE]),
-    ("no-grace", 2_000, &[SILENCE]),
+    ("no-grace", 8_500, &[SILENCE]),
     ("sweeps-of-movers", 200, &[SILENCE, MOVE, MOVE_ENDS, PLACE]),
 ];
 

@@ -15,7 +15,7 @@ const ask = (env, ctx) => (request, caller) => new Core(ctx, env).fetchTrusted(r
 async function sweepShards(batch, core, env) {
   await Promise.all(batch.messages.map(async (message) => {
     try {
-      await core.sweepShard(String(message.body?.shard), env);
+      await core.sweepShard(JSON.stringify(message.body ?? null), env);
       message.ack();
     } catch {
       message.retry();

@@ -193,6 +193,17 @@ class StaleDrafts:
         body = {"source": source, "target": target, "buckets": buckets, "goal": goal}
         return cast(types.MoveProgress, self._post("/api/shards/moves", body))
 
+    def compact_ledger(
+        self, *, before: str, dry_run: bool = False, cursor: str | None = None
+    ) -> types.Compaction:
+        """Sums up what the ledger has of archived creations, of months before `before`, such as `"2026-01"`.
+
+        One request does a part: while its answer has a `cursor`, call again with it. It can't be undone. docs/retention.md says what
+        becomes a sum, and what stays.
+        """
+        body = {"before": before, "dry_run": dry_run} | query({"cursor": cursor})
+        return cast(types.Compaction, self._post("/api/ledger/compact", body))
+
     def alive(self) -> types.Alive:
         """Whether the Worker runs. Needs no credential."""
         return cast(types.Alive, self._get("/healthz"))

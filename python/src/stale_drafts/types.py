@@ -94,6 +94,46 @@ class Alive(TypedDict):
     version: str
 
 
+class ShardCompaction(TypedDict):
+    """What was summed up in one database."""
+
+    # Its binding.
+    shard: str
+    # Entries that left the ledger, or would.
+    entries: int
+    # Entries that came in for them: one for each user and month that had none.
+    carries: int
+    # Objects that were written.
+    objects: int
+    # Their bytes.
+    bytes: int
+    # Why it stopped there: what is left is summed up the next time.
+    error: str | None
+
+
+class Compaction(TypedDict):
+    """What was summed up, or would be."""
+
+    # Epoch ms.
+    now: int
+    before: str
+    dry_run: bool
+    # Entries that left the ledger, or would.
+    entries: int
+    # Entries that came in for them: one for each user and month that had none.
+    carries: int
+    # Objects that were written.
+    objects: int
+    # Their bytes.
+    bytes: int
+    # Whether it goes on.
+    more: bool
+    # What to send as `cursor` for that; null at the end.
+    cursor: str | None
+    # Of each database that was asked.
+    shards: list[ShardCompaction]
+
+
 class Completed(TypedDict):
     id: str
     status: Literal["draft"]
@@ -135,12 +175,26 @@ class CountsCount(TypedDict):
     tokens: int
 
 
-class Counts(TypedDict):
+class Unreachable(TypedDict):
+    """One of several databases that does not answer."""
+
+    # Its binding.
+    shard: str
+    # Why.
+    error: str
+
+
+class _CountsRequired(TypedDict):
     # Epoch ms.
     now: int
     # Ascending.
     bands_ms: list[int]
     counts: list[CountsCount]
+
+
+class Counts(_CountsRequired, total=False):
+    # Only there where one of several databases does not answer: the counts are without what it has.
+    unreachable: list[Unreachable]
 
 
 class Created(TypedDict):
@@ -243,7 +297,7 @@ class Deleted(TypedDict):
 
 
 class Finding(TypedDict):
-    code: Literal["schema_not_current", "database_unreachable", "cron_not_running", "sweep_failing", "no_worker_running", "worker_died", "one_error_dominates", "one_kind_dominates", "tasks_redelivered", "unreadable_times", "creations_overdue", "creations_rejected", "circuit_breaker_open", "sweeping_paused", "ledger_differs", "many_stale", "outbox_stuck", "dead_letters", "archive_stuck"]
+    code: Literal["schema_not_current", "database_unreachable", "database_shared", "move_unfinished", "cron_not_running", "sweep_failing", "no_worker_running", "worker_died", "one_error_dominates", "one_kind_dominates", "tasks_redelivered", "unreadable_times", "creations_overdue", "creations_rejected", "circuit_breaker_open", "sweeping_paused", "ledger_differs", "many_stale", "outbox_stuck", "dead_letters", "archive_stuck"]
     severity: Literal["critical", "warning"]
     cause: str
     evidence: str
@@ -312,12 +366,18 @@ class OpenEvent(_OpenEventRequired, total=False):
     creation_id: str | None
 
 
-class Events(TypedDict):
+class _EventsRequired(TypedDict):
     # Epoch ms.
     now: int
     events: list[OpenEvent]
     # For the next page.
     next_cursor: str | None
+
+
+class Events(_EventsRequired, total=False):
+    # Only there where one of several databases does not answer: the page is without what it has, and no
+    # later page goes back to that. List from the beginning again once it answers.
+    unreachable: list[Unreachable]
 
 
 class LedgerEntry(TypedDict):
@@ -435,16 +495,20 @@ class Explanation(TypedDict):
     max_attempts: int
 
 
-class ArchivedExplanationArchived(TypedDict):
+class _ArchivedExplanationArchivedRequired(TypedDict):
     # What the keys of the objects of its hour begin with.
     prefix: str
     # The keys of those that may hold it.
     objects: list[str]
 
 
-class ArchivedExplanation(TypedDict):
-    """What is known here of a creation that is archived."""
+class ArchivedExplanationArchived(_ArchivedExplanationArchivedRequired, total=False):
+    # If the ledger has its entries in the sum of a month: what the keys of the objects that have them one
+    # by one begin with.
+    ledger_prefix: str
 
+
+class _ArchivedExplanationRequired(TypedDict):
     # Epoch ms.
     now: int
     id: str
@@ -452,7 +516,16 @@ class ArchivedExplanation(TypedDict):
     # Where the rest is, in words.
     message: str
     archived: ArchivedExplanationArchived
+    # Empty if its entries are in the sum of a month.
     ledger: list[LedgerEntry]
+
+
+class ArchivedExplanation(_ArchivedExplanationRequired, total=False):
+    """What is known here of a creation that is archived."""
+
+    # Only there where one of several databases does not answer: what it has archived is not among the
+    # objects.
+    unreachable: list[Unreachable]
 
 
 Explained = Union[Explanation, ArchivedExplanation]
@@ -516,6 +589,8 @@ class Move(TypedDict):
     started_at: int
     # Epoch ms: when it came into its state.
     changed_at: int
+    # Epoch ms: when it last went on, to a state or within one.
+    stepped_at: int
     # Once it is verified.
     users: int | None
     creations: int | None
@@ -533,6 +608,18 @@ class MoveProgress(TypedDict):
     waits_until: int | None
     source: Union[Move, None]
     target: Union[Move, None]
+
+
+class _NewCompactionRequired(TypedDict):
+    # Entries of months before this one, in UTC. It began at least 31 days ago.
+    before: str
+
+
+class NewCompaction(_NewCompactionRequired, total=False):
+    # Only counts, and writes nothing.
+    dry_run: bool
+    # The `cursor` of the answer before.
+    cursor: str
 
 
 class _NewMoveRequired(TypedDict):
@@ -742,13 +829,19 @@ class SweepReport(_SweepReportRequired, total=False):
     shards: list[ShardSwept]
 
 
-class Sweeps(TypedDict):
+class _SweepsRequired(TypedDict):
     # Epoch ms.
     now: int
     # The newest first.
     sweeps: list[Sweep]
     # For the next page.
     next_cursor: str | None
+
+
+class Sweeps(_SweepsRequired, total=False):
+    # Only there where one of several databases does not answer: the page is without what it has, and no
+    # later page goes back to that. List from the beginning again once it answers.
+    unreachable: list[Unreachable]
 
 
 class Unauthorized(TypedDict):

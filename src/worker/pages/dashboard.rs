@@ -5,6 +5,7 @@ use super::charts::{actives, breakdown, lags, over_time, span_word};
 use super::layout::{count, creation_link, dashboard_layout, form, minute, prose, table};
 use crate::rules::{Age, Policy, Severity, Suspension, Timestamp, Verdict, badge, classify};
 use crate::service::monitor::Health;
+use crate::service::shards::Unreachable;
 use crate::store::{Alert, Audited, CandidateRow, Dashboard, Rates, Rolled, Row, SetAsideRow};
 
 /// What the dashboard is made from.
@@ -26,6 +27,8 @@ pub struct DashboardView<'a> {
     pub health: &'a Health,
     /// What has been read.
     pub data: &'a Dashboard,
+    /// Of several databases, those whose part of it is missing.
+    pub unreachable: &'a [Unreachable],
 }
 
 /// The dashboard as a page. Complete without JavaScript.
@@ -49,6 +52,11 @@ pub fn dashboard_page(view: &DashboardView<'_>) -> String {
         }
         main .dashboard data-now=(view.now.as_millis()) {
             @if !view.notice.is_empty() { p .notice role="status" { "Done: " (view.notice) "." } }
+            @for Unreachable { shard, error } in view.unreachable {
+                p .incomplete role="alert" {
+                    strong { code { (shard) } " does not answer: what is below is without it." } " " (capitalized(error)) "."
+                }
+            }
             (health_section(view))
             (stale_tiles(view))
             (generation_tiles(view))
@@ -89,7 +97,7 @@ fn health_section(view: &DashboardView<'_>) -> Markup {
                             span .muted { ", first seen " (Age(view.now.as_millis().saturating_sub(alert.since))) " ago" }
                         }
                         p { (prose(&capitalized(&finding.evidence))) "." }
-                        p .muted { "→ " (prose(&capitalized(finding.remedy))) ". " code { (finding.code) } }
+                        p .muted { "→ " (prose(&capitalized(&finding.remedy))) ". " code { (finding.code) } }
                     }
                 }
             }

@@ -23,6 +23,9 @@ pub fn preview_page(plan: &SweepJson<'_>, csrf: &str) -> String {
                     strong { (plan.marked_as_failed) } " would be failed and refunded, "
                     strong { (plan.retried) } " would be retried. Nothing has been changed."
                 }
+                @for (shard, error) in plan.unreached() {
+                    p .error { code { (shard) } " was not reached, and the plan is without it: " (error) "." }
+                }
                 @if let Some(suspended) = &plan.suspended { p .error { (prose(suspended)) "." } }
                 @if plan.creations.is_empty() { p .muted { "Nothing is stale." } }
                 @else {

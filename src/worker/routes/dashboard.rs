@@ -19,6 +19,8 @@ use crate::worker::app::{App, Context};
 use crate::worker::caller::{Denial, Needed, Read, Sweep, allowed};
 use crate::worker::cross_site::Credentials;
 use crate::worker::extract::{Form, MAX_PLAN, Path, pairs};
+use crate::worker::log;
+use crate::worker::monitor::{self, View};
 use crate::worker::pages::{
     DashboardView, dashboard_page, explanation_page, message_page, operator_sign_in, preview_page,
 };
@@ -27,7 +29,6 @@ use crate::worker::problem::{Problem, html, see_other};
 use crate::worker::shards::{self, Known};
 use crate::worker::sweep_json::SweepJson;
 use crate::worker::sweeping::{self, Stopped, SweepOptions};
-use crate::worker::{log, monitor};
 
 /// The cookie with an operator's credential: for this page only, and never for another site's request.
 const COOKIE: &str = "operator";
@@ -174,7 +175,7 @@ pub(in crate::worker) async fn page(app: App, operator: AtDashboard<Read>, uri: 
     let since = app.now.saturating_sub(u64::from(hours).saturating_mul(HOUR_MS));
     // Who has just done something sees it.
     let shards = if done.is_empty() { app.replicas() } else { app.shards() };
-    let (health, data) = monitor::read(&app, &shards, since).await?;
+    let View { health, data, unreachable } = monitor::read(&app, &shards, since).await?;
     let view = DashboardView {
         now: app.now,
         hours,
@@ -184,6 +185,7 @@ pub(in crate::worker) async fn page(app: App, operator: AtDashboard<Read>, uri: 
         policy: &app.config.policy,
         health: &health,
         data: &data,
+        unreachable: &unreachable,
     };
     Ok(html(StatusCode::OK, dashboard_page(&view)))
 }
@@ -272,7 +274,9 @@ pub(in crate::worker) async fn apply(app: App, OwnForm { operator, plan }: OwnFo
     };
     let (_, outcome) = sweeping::run(&app, options).await.map_err(Problem::from)?;
     let (failed, retried) = (outcome.failed.len(), outcome.retried.len());
-    Ok(see_other(&format!("/dashboard?done={failed}+failed,+{retried}+retried")))
+    let unreached = outcome.shards.iter().filter(|shard| shard.error.is_some());
+    let unreached: String = unreached.map(|shard| format!(";+{}+was+not+reached", shard.shard)).collect();
+    Ok(see_other(&format!("/dashboard?done={failed}+failed,+{retried}+retried{unreached}")))
 }
 
 /// `POST /dashboard/pause`: no sweep runs until an operator resumes, but for confirmed plans.

@@ -6,12 +6,12 @@ use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 
 use crate::read::{Text, whole};
-use crate::service::shards::run_each;
+use crate::service::shards::{part, run_each};
 use crate::store;
 use crate::worker::app::App;
 use crate::worker::caller::{Operator, Read, Sweep};
 use crate::worker::extract::{Json, Nothing, Query};
-use crate::worker::problem::{Answer, Problem, json};
+use crate::worker::problem::{Answer, Problem, json, partial};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -62,11 +62,8 @@ pub(in crate::worker) async fn list(
     let Place(due_at, id) = cursor.unwrap_or(Place(-1, String::new()));
     let statement = [store::events(state, (due_at, &id), limit.saturating_add(1))];
     let shards = app.replicas();
-    let answers = run_each(&shards, &statement).await;
-    let mut rows = Vec::new();
-    for answer in answers {
-        rows.extend(answer?.into_iter().flatten());
-    }
+    let (there, unreachable) = part(&shards, run_each(&shards, &statement).await)?;
+    let mut rows: Vec<_> = there.into_iter().flat_map(|(_, results)| results.into_iter().flatten()).collect();
     if shards.len() > 1 {
         let place = |row: &store::Row| {
             (row.get("due_at").and_then(Value::as_i64), row.get("id").map(Value::to_string))
@@ -84,8 +81,8 @@ pub(in crate::worker) async fn list(
         let destinations = row.get("destinations").and_then(Value::as_u64).unwrap_or(0);
         row.insert(String::from("destinations"), store::destination_names(destinations).into());
     }
-    let now = app.now.as_millis();
-    Ok(json(StatusCode::OK, &json!({ "now": now, "events": rows, "next_cursor": next_cursor })))
+    let body = json!({ "now": app.now.as_millis(), "events": rows, "next_cursor": next_cursor });
+    Ok(partial(body, &unreachable))
 }
 
 /// The body of `POST /api/events/replay`.

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use worker::{Env, console_error};
 
 use crate::config::Config;
-use crate::rules::Suspension;
+use crate::rules::{Evidence, Finding, Severity, Suspension, alerts};
 use crate::service::shards::run_each;
 use crate::store::{self, DatabaseError, Row, SCHEMA_VERSION};
 use crate::worker::app::{Context, Invocation, config};
@@ -29,20 +29,21 @@ pub(in crate::worker) async fn alive() -> Response {
 pub(in crate::worker) async fn ready(Invocation { env, .. }: Invocation) -> Response {
     let configuration = config(&env).map_err(|error| error.to_string());
     let configuration = configuration.and_then(|config| bindings(&env).and_then(|()| archive(&env, &config)));
-    let (secrets, schema, sweep) = match Context::new(&env) {
+    let (secrets, schema, sweep, moves) = match Context::new(&env) {
         Ok(context) => {
             let (schema, sweep) = databases(&context).await;
-            (caller::secrets_are_fit(&context), schema, sweep)
+            (caller::secrets_are_fit(&context), schema, sweep, moves(&context).await)
         }
-        Err(error) => (Ok(()), Err(error.clone()), Err(error)),
+        Err(error) => (Ok(()), Err(error.clone()), Err(error), None),
     };
     let ok = |check: Check| check.map(|()| "ok");
-    let checks = [
+    let mut checks = vec![
         ("configuration", ok(configuration)),
         ("secrets", ok(secrets)),
         ("schema", ok(schema)),
         ("sweep", sweep),
     ];
+    checks.extend(moves.map(|moves| ("moves", ok(moves))));
     let ready = checks.iter().all(|(_, check)| check.is_ok());
     let text = |check: Result<&str, String>| check.map_or_else(Value::from, Value::from);
     let checks: Map<_, _> = checks.into_iter().map(|(name, check)| (name.to_owned(), text(check))).collect();
@@ -64,6 +65,32 @@ async fn databases(context: &Context) -> (Check, Result<&'static str, String>) {
         sweep = both(sweep, own_sweep.map_err(of), |one, other| if one == "ok" { other } else { one });
     }
     (schema, sweep)
+}
+
+/// Whether a move of users between several databases goes on, or else holds none of them. What does not answer is not moved.
+async fn moves(context: &Context) -> Option<Check> {
+    let shards = context.shards();
+    if shards.len() == 1 {
+        return None;
+    }
+    let answers = run_each(&shards, &[store::open_moves()]).await;
+    let mut evidence = Evidence { max_ms_since_sweep: u64::MAX, ..Evidence::default() };
+    for (shard, answer) in shards.iter().zip(answers) {
+        let read = |results: Vec<Vec<Row>>| {
+            store::open_moves_of(results.into_iter().next().unwrap_or_default(), shard.name)
+        };
+        match answer.and_then(read) {
+            Ok(moves) => evidence.moves.extend(moves),
+            Err(error) => evidence.unreachable.push((shard.name.to_owned(), error.to_string())),
+        }
+    }
+    let findings = alerts(&evidence, &context.config.alerts, context.now);
+    let held =
+        |finding: &Finding| finding.code == "move_unfinished" && finding.severity == Severity::Critical;
+    Some(match findings.into_iter().find(held) {
+        None => Ok(()),
+        Some(finding) => Err(format!("{}: {}", finding.cause, finding.evidence)),
+    })
 }
 
 /// What is wrong of either, or what is right of both.

@@ -7,6 +7,7 @@ pub(super) mod drafts;
 pub mod events;
 pub mod grants;
 pub(super) mod health;
+pub mod ledger;
 pub(super) mod policy;
 pub(super) mod questions;
 pub(super) mod shards;
@@ -43,6 +44,7 @@ pub(super) fn router() -> Router {
         .route("/api/events/replay", post(events::replay))
         .route("/api/counts", get(questions::counts))
         .route("/api/doctor", get(questions::doctor))
+        .route("/api/ledger/compact", post(ledger::compact_ledger))
         .route("/api/shards", get(shards::list))
         .route("/api/shards/moves", post(shards::advance))
         .route("/metrics", get(questions::metrics))

@@ -10,15 +10,16 @@ use serde_json::{Value, json};
 
 use crate::rules::{Active, Limit, Policy, Severity};
 use crate::service::monitor::diagnose;
-use crate::service::shards::run_each;
+use crate::service::shards::{part, run_each};
 use crate::service::sweep::Source;
 use crate::store::{self, DatabaseError, Row};
 use crate::worker::app::App;
 use crate::worker::caller::{Operator, Read};
 use crate::worker::extract::{Nothing, Query};
-use crate::worker::problem::{Answer, Problem, json};
+use crate::worker::metrics;
+use crate::worker::monitor::{self, View};
+use crate::worker::problem::{Answer, Problem, json, partial};
 use crate::worker::sweeping::{self, Stopped, SweepOptions};
-use crate::worker::{metrics, monitor};
 
 const MINUTE_MS: u64 = 60_000;
 
@@ -120,15 +121,12 @@ pub(in crate::worker) async fn counts(
 ) -> Answer {
     let statement = [store::count(app.now, &bands)];
     let shards = app.replicas();
-    let answers = run_each(&shards, &statement).await;
-    let mut rows = Vec::new();
-    for answer in answers {
-        rows.extend(answer?.into_iter().flatten());
-    }
-    let counts: Vec<_> = rows.iter().map(|row| Count::new(row, &bands, &app.config.policy)).collect();
+    let (there, unreachable) = part(&shards, run_each(&shards, &statement).await)?;
+    let rows = there.iter().flat_map(|(_, results)| results.iter().flatten());
+    let counts: Vec<_> = rows.map(|row| Count::new(row, &bands, &app.config.policy)).collect();
     let counts = if shards.len() > 1 { Count::sums(counts) } else { counts };
-    let now = app.now.as_millis();
-    Ok(json(StatusCode::OK, &json!({ "now": now, "bands_ms": bands, "counts": counts })))
+    let body = json!({ "now": app.now.as_millis(), "bands_ms": bands, "counts": counts });
+    Ok(partial(body, &unreachable))
 }
 
 /// `GET /api/doctor`: likely root causes, with their evidence. It is healthy if nothing is critical.
@@ -165,7 +163,7 @@ pub(in crate::worker) async fn doctor(
 /// `GET /metrics`: for machines, as OpenMetrics has it.
 #[worker::send]
 pub(in crate::worker) async fn metrics(app: App, _: Operator<Read>) -> Answer {
-    let (health, data) = monitor::read(&app, &app.replicas(), app.now).await?;
+    let View { health, data, unreachable } = monitor::read(&app, &app.replicas(), app.now).await?;
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    Ok(([(CONTENT_TYPE, kind)], metrics::text(&health, &data)).into_response())
+    Ok(([(CONTENT_TYPE, kind)], metrics::text(&health, &data, &unreachable)).into_response())
 }

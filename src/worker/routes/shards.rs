@@ -138,14 +138,15 @@ pub(in crate::worker) async fn advance(
         GoalWord::Done => Goal::Done,
         GoalWord::Cancelled => Goal::Cancelled,
     };
-    // Whose buckets they are is the configuration's to say: of the source until they have moved, of the target afterwards.
+    // Whose buckets they are is the configuration's to say: of the source until they have moved, of the target afterwards. What began in
+    // the target alone may be cancelled also when another move has taken them elsewhere.
     let owner = if goal == Goal::Done { target.name } else { source.name };
     let of = |bucket: Bucket| {
         app.config.shards.iter().find(|shard| shard.has(bucket)).map(|shard| shard.binding.as_str())
     };
     let foreign =
         (first.number()..=last.number()).filter_map(Bucket::new).find(|bucket| of(*bucket) != Some(owner));
-    if let Some(bucket) = foreign {
+    if let Some(bucket) = foreign.filter(|_| goal != Goal::Cancelled) {
         let (number, has) = (bucket.number(), of(bucket).unwrap_or_default());
         let message = if goal == Goal::Done {
             format!(
@@ -159,7 +160,7 @@ pub(in crate::worker) async fn advance(
         return Err(Problem::new(StatusCode::CONFLICT, message));
     }
     let buckets = Buckets { first: first.number().into(), last: last.number().into() };
-    let under_way = moves::under_way(source.database, buckets, target.name, goal).await?;
+    let under_way = moves::under_way(&source, &target, buckets, goal).await?;
     let id = match under_way {
         Some(id) => id,
         None if goal == Goal::Moved => {

@@ -8,15 +8,16 @@ use serde_json::json;
 use crate::config;
 use crate::read::whole;
 use crate::rules::{Active, MaxAge, Policy};
-use crate::service::shards::run_each;
+use crate::service::shards::{part, run_each};
 use crate::service::sweep::Source;
+use crate::service::together::Numbers;
 use crate::store::{self, Filter};
 use crate::worker::app::App;
 use crate::worker::caller::{Operator, Read, Sweep};
 use crate::worker::explanation::SweepAudit;
 use crate::worker::extract::{Body, Query};
 use crate::worker::plan::Plan;
-use crate::worker::problem::{Answer, Problem, json};
+use crate::worker::problem::{Answer, Problem, json, partial};
 use crate::worker::sweep_json::SweepJson;
 use crate::worker::sweeping::{self, SweepOptions};
 
@@ -139,6 +140,7 @@ pub(in crate::worker) async fn cleanup_stale(
         dry_run: query.dry_run(),
         limit: query.limit().unwrap_or(app.config.rows_per_sweep),
         only: None,
+        others: Numbers::default(),
         // What a dry run shows is a plan, and carried out as one.
         limit_of_all: query.limit().or_else(|| query.dry_run().then_some(app.config.rows_per_sweep)),
     };
@@ -191,10 +193,10 @@ pub(in crate::worker) async fn list(
     let before = cursor.as_ref().map(|id| id.0.as_str());
     let statement = [store::sweeps(before, limit.saturating_add(1))];
     let shards = app.replicas();
-    let answers = run_each(&shards, &statement).await;
+    let (there, unreachable) = part(&shards, run_each(&shards, &statement).await)?;
     let mut sweeps = Vec::new();
-    for (shard, answer) in shards.iter().zip(answers) {
-        let mut own = SweepAudit::read(answer?.into_iter().next().unwrap_or_default())?;
+    for (shard, results) in there {
+        let mut own = SweepAudit::read(results.into_iter().next().unwrap_or_default())?;
         if shards.len() > 1 {
             own.iter_mut().for_each(|sweep| sweep.shard = Some(shard.name.to_owned()));
         }
@@ -209,6 +211,6 @@ pub(in crate::worker) async fn list(
         sweeps.retain(|sweep| sweep.id() >= last.as_str());
     }
     let next_cursor = last.filter(|_| more);
-    let now = app.now.as_millis();
-    Ok(json(StatusCode::OK, &json!({ "now": now, "sweeps": sweeps, "next_cursor": next_cursor })))
+    let body = json!({ "now": app.now.as_millis(), "sweeps": sweeps, "next_cursor": next_cursor });
+    Ok(partial(body, &unreachable))
 }

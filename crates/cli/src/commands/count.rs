@@ -1,5 +1,6 @@
 use serde_json::Value;
 
+use super::completeness;
 use crate::api::Api;
 use crate::exit::{Code, Error};
 use crate::format::sum;
@@ -11,7 +12,7 @@ pub fn run(api: &Api, bands: Option<&str>, json: bool) -> Result<Code, Error> {
     let answer = api.get("/api/counts", &query)?;
     if json {
         output::json(&answer);
-        return Ok(Code::Done);
+        return Ok(completeness(&answer));
     }
     let counts = list(&answer, "counts");
     let lines: Vec<_> = counts
@@ -34,7 +35,7 @@ pub fn run(api: &Api, bands: Option<&str>, json: bool) -> Result<Code, Error> {
         output::count(sum(counts, "creations"), "creation"),
         output::count(sum(counts, "tokens"), "token")
     ));
-    Ok(Code::Done)
+    Ok(completeness(&answer))
 }
 
 /// The ages that a row counts: `0s to 30m`, `over 24h`.

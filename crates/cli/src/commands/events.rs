@@ -1,6 +1,6 @@
 use serde_json::{Value, json};
 
-use super::{next_page, page_query};
+use super::{completeness, next_page, page_query};
 use crate::api::Api;
 use crate::args::Page;
 use crate::exit::{Code, Error};
@@ -14,7 +14,7 @@ pub fn list(api: &Api, due: bool, page: &Page, json: bool) -> Result<Code, Error
     let answer = api.get("/api/events", &query)?;
     if json {
         output::json(&answer);
-        return Ok(Code::Done);
+        return Ok(completeness(&answer));
     }
     let events = output::list(&answer, "events");
     let destinations = |row: &Value| {
@@ -35,11 +35,12 @@ pub fn list(api: &Api, due: bool, page: &Page, json: bool) -> Result<Code, Error
         })
         .collect();
     output::table(&["event", "destinations", "created", "tries", "due"], &[3], &lines);
-    if events.is_empty() {
+    let whole = completeness(&answer);
+    if events.is_empty() && whole == Code::Done {
         note(if due { "No events are due." } else { "There are no dead letters." });
     }
     next_page(&answer);
-    Ok(Code::Done)
+    Ok(whole)
 }
 
 /// `replay`: makes dead letters due again; all of them if there are no ids.

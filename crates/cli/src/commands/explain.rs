@@ -1,6 +1,6 @@
 use serde_json::Value;
 
-use super::sweeps;
+use super::{completeness, sweeps};
 use crate::api::{Api, segment};
 use crate::exit::{Code, Error};
 use crate::output::{self, BOLD, Line, limit, list, say, styled, text, time};
@@ -10,7 +10,7 @@ pub fn run(api: &Api, id: &str, json: bool) -> Result<Code, Error> {
     let answer = api.get(&format!("/api/creations/{}", segment(id)), &[])?;
     if json {
         output::json(&answer);
-        return Ok(Code::Done);
+        return Ok(completeness(&answer));
     }
     if answer.get("archived").is_some() {
         return archived(&answer);
@@ -91,7 +91,7 @@ fn archived(answer: &Value) -> Result<Code, Error> {
         }
     }
     ledger(answer);
-    Ok(Code::Done)
+    Ok(completeness(answer))
 }
 
 fn fact(name: &str, value: &str) {

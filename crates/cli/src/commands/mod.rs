@@ -6,6 +6,7 @@ pub mod doctor;
 pub mod events;
 pub mod explain;
 pub mod import;
+pub mod ledger;
 pub mod list;
 pub mod restore;
 pub mod shards;
@@ -16,12 +17,34 @@ pub mod token;
 use serde_json::Value;
 
 use crate::args::Page;
-use crate::output::{self, note};
+use crate::exit::Code;
+use crate::output::{self, WARNING, note, styled, text};
 
 /// Adds a page's parameters to a query.
 fn page_query<'a>(query: &mut Vec<(&'a str, &'a str)>, limit: &'a str, page: &'a Page) {
     query.push(("limit", limit));
     query.extend(page.cursor.as_deref().map(|cursor| ("cursor", cursor)));
+}
+
+/// Says which of several databases an answer is without, and how the command ends by that.
+fn completeness(answer: &Value) -> Code {
+    let unreachable = output::list(answer, "unreachable");
+    for shard in unreachable {
+        let (label, name) = (styled(WARNING, "incomplete:"), text(shard, "shard"));
+        note(format!(
+            "{label} {name} does not answer, and what it has is missing here: {}",
+            text(shard, "error")
+        ));
+    }
+    if unreachable.is_empty() {
+        return Code::Done;
+    }
+    if answer.get("next_cursor").is_some() {
+        note(
+            "Once it answers, list from the beginning again: a cursor does not go back to what was missing.",
+        );
+    }
+    Code::Unhealthy
 }
 
 /// Says how to get the next page, if there is one.

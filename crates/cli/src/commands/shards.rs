@@ -21,7 +21,7 @@ fn advance(api: &Api, buckets: &Buckets, goal: &str, json: bool) -> Result<Code,
     let body = json!({ "source": from, "target": to, "buckets": buckets, "goal": goal });
     let mut state = String::new();
     loop {
-        let answer = api.post("/api/shards/moves", &body)?;
+        let answer = api.post_again("/api/shards/moves", &body)?;
         let source = answer.get("source").unwrap_or(&Value::Null);
         let target = answer.get("target").unwrap_or(&Value::Null);
         let now = format!("{from}: {}; {to}: {}", text(source, "state"), text(target, "state"));

@@ -1,6 +1,6 @@
 use serde_json::Value;
 
-use super::{next_page, page_query};
+use super::{completeness, next_page, page_query};
 use crate::api::Api;
 use crate::args::Page;
 use crate::exit::{Code, Error};
@@ -14,11 +14,11 @@ pub fn run(api: &Api, page: &Page, json: bool) -> Result<Code, Error> {
     let answer = api.get("/api/sweeps", &query)?;
     if json {
         output::json(&answer);
-        return Ok(Code::Done);
+        return Ok(completeness(&answer));
     }
     table(list(&answer, "sweeps"));
     next_page(&answer);
-    Ok(Code::Done)
+    Ok(completeness(&answer))
 }
 
 const HEADS: [&str; 9] = ["started", "by", "seen", "failed", "retry", "raced", "reject", "tokens", "took"];

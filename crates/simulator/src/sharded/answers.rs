@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use stale_drafts::service::sweep::{ShardOutcome, SweepError, SweepOutcome, SweptCreation};
+use stale_drafts::service::shards::ShardOutcome;
+use stale_drafts::service::sweep::{SweepError, SweepOutcome, SweptCreation};
 
 use super::binding;
 use crate::call::SweepCall;

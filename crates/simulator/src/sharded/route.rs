@@ -44,7 +44,7 @@ pub async fn find<T>(
 async fn place(link: &Link, id: &str) -> Result<Option<usize>, ReportError> {
     let (names, sides) = all(link, |shard| link.beside(shard));
     let owners = run_each(&named(&names, &sides), &[store::owner(id)]).await;
-    let (mut known, mut silent) = (Vec::new(), None);
+    let (mut known, mut silent) = (Vec::new(), Vec::new());
     for (at, owner) in owners.into_iter().enumerate() {
         match owner {
             Ok(rows) => {
@@ -52,14 +52,17 @@ async fn place(link: &Link, id: &str) -> Result<Option<usize>, ReportError> {
                 let owner = row.and_then(|row| Some(row.get("user_id")?.as_str()?.to_owned()));
                 known.extend(owner.map(|owner| (at, owner)));
             }
-            Err(error) => silent = Some(error),
+            Err(error) => silent.push((at, error)),
         }
     }
-    match (known.as_slice(), silent) {
-        ([], Some(error)) => Err(error.into()),
-        ([], None) => Ok(None),
-        ([(at, _)], _) => Ok(Some(*at)),
-        ([(_, owner), ..], _) => Ok(Some(place_of(link, owner))),
+    match known.as_slice() {
+        [] => silent.pop().map_or(Ok(None), |(_, error)| Err(error.into())),
+        [(at, owner)] => {
+            let home = place_of(link, owner);
+            let error = silent.into_iter().find(|(silent, _)| *silent == home);
+            error.map_or(Ok(Some(*at)), |(_, error)| Err(error.into()))
+        }
+        [(_, owner), ..] => Ok(Some(place_of(link, owner))),
     }
 }
 
