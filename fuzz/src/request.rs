@@ -200,11 +200,16 @@ fn judged(report: &Report<'_>) {
                 attempt: 2,
                 worker,
                 fence,
+                kind: "video",
+                tokens: 10,
+                tokens_used: None,
+                retried: &[],
                 error_code: None,
                 result_url: None,
                 late: false,
                 restored: false,
                 deleted: false,
+                elsewhere: None,
             };
             let (to, carries) = match *report {
                 Report::Start { .. } => (Status::Processing, None),

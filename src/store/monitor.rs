@@ -123,7 +123,7 @@ const CAUSES: &str = "WITH
 /// was added up then. Of one who is on the way to another shard not all is here: a move compares all of it itself.
 const NEXT_BALANCE: &str = "WITH next AS (SELECT user_id, tokens FROM stale_drafts_balances
        WHERE user_id > (SELECT user_id FROM stale_drafts_ledger_check) ORDER BY user_id LIMIT 1),
-     own AS MATERIALIZED (SELECT c.id FROM next CROSS JOIN stale_drafts_creations AS c INDEXED BY stale_drafts_creations_of_user
+     own AS MATERIALIZED (SELECT c.id, c.charge FROM next CROSS JOIN stale_drafts_creations AS c INDEXED BY stale_drafts_creations_of_user
        ON c.user_id = next.user_id LIMIT ?1)
      SELECT user_id, tokens, (SELECT count(*) FROM own) AS creations,
        iif(EXISTS (SELECT 1 FROM stale_drafts_moving_users AS m WHERE m.user_id = next.user_id), tokens,
@@ -131,6 +131,8 @@ const NEXT_BALANCE: &str = "WITH next AS (SELECT user_id, tokens FROM stale_draf
         WHERE l.type = 'grant' AND l.user_id = next.user_id)
        + (SELECT coalesce(sum(l.tokens), 0) FROM own CROSS JOIN stale_drafts_ledger AS l
           ON l.entry_key IN ('charge:' || own.id, 'refund:' || own.id, 'restore:' || own.id))
+       + (SELECT coalesce(sum(l.tokens), 0) FROM own CROSS JOIN stale_drafts_ledger AS l INDEXED BY stale_drafts_ledger_retries
+          ON l.creation_id = own.id AND l.entry_key <> l.type || ':' || l.creation_id WHERE own.charge > 1)
        + ifnull((SELECT tokens FROM stale_drafts_archived_users AS a WHERE a.user_id = next.user_id), 0)) AS ledger
      FROM next";
 

@@ -18,6 +18,7 @@ mod as_d1;
 mod grants;
 mod import;
 mod lists;
+mod money;
 mod monitor;
 mod moves;
 mod moving;

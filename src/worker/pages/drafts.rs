@@ -1,6 +1,6 @@
 use maud::{Markup, html};
 
-use super::layout::{layout, prose, rfc3339, tokens};
+use super::layout::{encode, layout, prose, rfc3339, tokens};
 use crate::rules::Unreadable;
 use crate::worker::draft::{DraftView, DraftsView};
 
@@ -77,6 +77,33 @@ fn card(draft: &DraftView) -> Markup {
                 @else if draft.verdict == "stale" && draft.status == "failed" && draft.tokens > 0 { "Refund of " (tokens(draft.tokens)) " on its way" }
                 @else if draft.tokens > 0 { (tokens(draft.tokens)) }
                 @else { "Free" }
+            }
+            @if draft.can_retry || draft.can_cancel { (buttons(draft)) }
+        }
+    }
+}
+
+/// What its owner may do. Each form names the attempt that it is about: sent twice, it does nothing twice.
+fn buttons(draft: &DraftView) -> Markup {
+    let path = |what: &str| format!("/drafts/{}/{what}", encode(&draft.id));
+    let label = |what: &str| format!("{what}: {}", draft.prompt.chars().take(80).collect::<String>());
+    html! {
+        div .actions {
+            @if draft.can_retry {
+                form method="post" action=(path("retry")) {
+                    input type="hidden" name="attempt" value=(draft.attempt);
+                    button .button .quiet aria-label=(label("Try again")) {
+                        @if draft.tokens > 0 { "Try again for " (tokens(draft.tokens)) } @else { "Try again" }
+                    }
+                }
+            }
+            @if draft.can_cancel {
+                form method="post" action=(path("cancel")) {
+                    input type="hidden" name="attempt" value=(draft.attempt);
+                    button .button .quiet aria-label=(label("Cancel")) {
+                        @if draft.refund_if_cancelled < draft.tokens { "Cancel without a refund" } @else { "Cancel" }
+                    }
+                }
             }
         }
     }
