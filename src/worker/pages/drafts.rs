@@ -86,22 +86,25 @@ fn card(draft: &DraftView) -> Markup {
 /// What its owner may do. Each form names the attempt that it is about: sent twice, it does nothing twice.
 fn buttons(draft: &DraftView) -> Markup {
     let path = |what: &str| format!("/drafts/{}/{what}", encode(&draft.id));
-    let label = |what: &str| format!("{what}: {}", draft.prompt.chars().take(80).collect::<String>());
+    // What it is about, for those who don't see the card around it.
+    let about = html! { span .unseen { ": " (draft.prompt.chars().take(80).collect::<String>()) } };
     html! {
         div .actions {
             @if draft.can_retry {
                 form method="post" action=(path("retry")) {
                     input type="hidden" name="attempt" value=(draft.attempt);
-                    button .button .quiet aria-label=(label("Try again")) {
+                    button .button .quiet {
                         @if draft.tokens > 0 { "Try again for " (tokens(draft.tokens)) } @else { "Try again" }
+                        (about)
                     }
                 }
             }
             @if draft.can_cancel {
                 form method="post" action=(path("cancel")) {
                     input type="hidden" name="attempt" value=(draft.attempt);
-                    button .button .quiet aria-label=(label("Cancel")) {
+                    button .button .quiet {
                         @if draft.refund_if_cancelled < draft.tokens { "Cancel without a refund" } @else { "Cancel" }
+                        (about)
                     }
                 }
             }

@@ -8,6 +8,7 @@ pub mod explain;
 pub mod import;
 pub mod list;
 pub mod restore;
+pub mod retry;
 pub mod shards;
 pub mod sweep;
 pub mod sweeps;
