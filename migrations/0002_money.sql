@@ -128,7 +128,7 @@ WHEN NEW.status = 'failed' AND OLD.status <> 'failed' AND NEW.tokens > 0 AND NEW
 END;
 -- A failed creation that somebody retries is charged anew; a balance that does not cover it refuses.
 CREATE TRIGGER stale_drafts_creations_are_charged_for_a_retry AFTER UPDATE OF status ON stale_drafts_creations
-WHEN OLD.status = 'failed' AND NEW.status = 'pending' AND NEW.tokens > 0 BEGIN
+WHEN OLD.status = 'failed' AND NEW.status = 'pending' AND NEW.charge <> OLD.charge AND NEW.tokens > 0 BEGIN
   INSERT INTO stale_drafts_ledger (entry_key, user_id, type, creation_id, tokens, created_at)
   VALUES ('charge' || NEW.charge || ':' || NEW.id, NEW.user_id, 'charge', NEW.id, -NEW.tokens,
           iif(typeof(NEW.queued_at) = 'integer' AND NEW.queued_at BETWEEN 1000000000000 AND 8640000000000000,

@@ -17,13 +17,13 @@ afterEach(async () => {
 
 const URL = "https://cdn.example/fox.mp4";
 const balance = async () => (await world.one("SELECT tokens FROM stale_drafts_balances WHERE user_id = 'ada'")).tokens;
-const ledger = async (id) => (await world.all("SELECT entry_key, tokens FROM stale_drafts_ledger WHERE creation_id = ? ORDER BY entry_key", id)).map(({ entry_key, tokens }) => [entry_key.split(":")[0], tokens]);
+const ledger = async (id) => (await world.all("SELECT entry_key, tokens FROM stale_drafts_ledger WHERE creation_id = ? ORDER BY type, created_at, length(entry_key)", id)).map(({ entry_key, tokens }) => [entry_key.split(":")[0], tokens]);
 const post = async (path, body, headers) => {
   const response = await world.fetch(path, { method: "POST", body: JSON.stringify(body), headers });
   return { http: response.status, ...(await response.json()) };
 };
 const operator = (id, what, body = {}, credential = CLEANUP_TOKEN) => post(`/api/creations/${id}/${what}`, body, { Authorization: `Bearer ${credential}` });
-const owner = (id, what, body = {}, user = "ada") => post(`/api/drafts/${id}/${what}`, body, { Authorization: `Bearer ${token({ sub: user })}` });
+const owner = (id, what, body = {}, user = "ada") => post(`/api/drafts/${id}/${what}`, body, { Authorization: `Bearer ${token({ sub: user, exp: NOW / 1_000 + 24 * 3_600 })}` });
 const waiting = async (kind = "image") => (await world.report("", { user_id: "ada", kind, prompt: "a fox", tokens: 30 })).id;
 const begun = async (kind) => {
   const id = await waiting(kind);
@@ -91,7 +91,7 @@ test("whoever has failed is tried again, once for each attempt, for its price", 
 
 test("a retry that the balance does not cover changes nothing, and says by how much", async () => {
   const { id } = await failed();
-  await world.report("", { user_id: "ada", kind: "image", prompt: "", tokens: 980 });
+  await world.report("", { user_id: "ada", kind: "image", prompt: "a hen", tokens: 980 });
   for (const ask of [operator, owner]) {
     const poor = await ask(id, "retry", { attempt: 1 });
     assert.deepEqual([poor.http, poor.code, poor.balance, poor.tokens], [402, "insufficient_tokens", 20, 30]);
@@ -173,7 +173,7 @@ test("the app hears of a cancellation and of a retry, and the workers of the new
   await owner(id, "retry", { attempt: 1 });
   let heard = [];
   for (let tries = 0; tries < 200 && heard.length < 3; tries += 1) {
-    const told = (await world.received()).filter(([, { type }]) => type !== "creation.created");
+    const told = (await world.received()).filter(([, { type }]) => type === "creation.failed" || type === "creation.retried");
     heard = told.map(([queue, { type, data }]) => [queue, type, data.attempt, data.error_code, data.refunded_tokens, data.charged_tokens]);
     await new Promise((next) => setTimeout(next, 50));
   }
