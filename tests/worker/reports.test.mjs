@@ -198,6 +198,7 @@ test("a report whose fence is not the present one changes nothing", async () => 
 });
 
 test("the statements' conditions are the rules', on every status", async () => {
+  await world.database.exec("INSERT INTO stale_drafts_ledger (entry_key, user_id, type, tokens, created_at) VALUES ('grant:more', 'ada', 'grant', 1000, 0)");
   const reach = {
     pending: async () => ({ id: (await world.report("", NEW)).id, fence: "1.none" }),
     processing: begun,
