@@ -10,8 +10,8 @@
 )]
 
 use stale_drafts::rules::{
-    Action, CANCELLED, Candidate, Decision, Draft, Elsewhere, IllegalTransition, Judgement, Planned, Policy, Refusal, Report,
-    Setting, SkipReason, Snapshot, Status, Time, Timestamp, Unreadable, recheck,
+    Action, CANCELLED, Candidate, Decision, Draft, Elsewhere, IllegalTransition, Judgement, Planned, Policy,
+    Refusal, Report, Setting, SkipReason, Snapshot, Status, Time, Timestamp, Unreadable, recheck,
 };
 
 use Judgement::{Accept, Refuse, Repeat};
@@ -204,10 +204,9 @@ fn a_retry() {
     assert_eq!(retry.judge(&Snapshot { deleted: true, ..failed }), Refuse(Refusal::Deleted));
     // A late result that is kept stays so.
     assert_eq!(retry.judge(&Snapshot { late: true, ..failed }), Accept);
-    for (elsewhere, refusal) in [
-        (Elsewhere::Settled, Refusal::SettledElsewhere),
-        (Elsewhere::Balance, Refusal::BalanceElsewhere),
-    ] {
+    for (elsewhere, refusal) in
+        [(Elsewhere::Settled, Refusal::SettledElsewhere), (Elsewhere::Balance, Refusal::BalanceElsewhere)]
+    {
         let failed = Snapshot { elsewhere: Some(elsewhere), ..failed };
         assert_eq!(retry.judge(&failed), Refuse(refusal));
     }

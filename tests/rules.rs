@@ -15,9 +15,9 @@ mod common;
 use common::{NOW, policy, time};
 use serde_json::Value;
 use stale_drafts::rules::{
-    Action, Active, Age, Ago, Bucket, Cancellation, Candidate, Draft, Field, LAGS, Limit, MarkedMessage, MaxAge, Phase,
-    Policy, RetriedMessage, Rule, Setting, Sink, Status, SweepMessage, Time, Timestamp, Unreadable, Verdict,
-    Words, badge, classify, decide,
+    Action, Active, Age, Ago, Bucket, Cancellation, Candidate, Draft, Field, LAGS, Limit, MarkedMessage,
+    MaxAge, Phase, Policy, RetriedMessage, Rule, Setting, Sink, Status, SweepMessage, Time, Timestamp,
+    Unreadable, Verdict, Words, badge, classify, decide,
 };
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test;

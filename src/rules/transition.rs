@@ -171,7 +171,8 @@ impl Report<'_> {
                 (Ok(()), Status::Processing) => Judgement::Accept,
                 (Ok(()), _) => snapshot.over(),
             },
-            Report::Complete { fence, result_url: url, tokens_used } => match (snapshot.check(fence), status) {
+            Report::Complete { fence, result_url: url, tokens_used } => match (snapshot.check(fence), status)
+            {
                 (Err(refusal), _) => Judgement::Refuse(refusal),
                 (Ok(()), Status::Processing) => snapshot.uses(tokens_used),
                 (Ok(()), Status::Draft | Status::Published)

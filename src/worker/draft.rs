@@ -10,8 +10,8 @@ use serde_json::Value;
 
 use crate::read::Address;
 use crate::rules::{
-    Action, Ago, Cancellation, GENERATION_TIMEOUT, Judgement, Policy, Report, Status, Timestamp, Verdict, badge,
-    classify,
+    Action, Ago, Cancellation, GENERATION_TIMEOUT, Judgement, Policy, Report, Status, Timestamp, Verdict,
+    badge, classify,
 };
 use crate::store::{self, DatabaseError, Page, PageRow, Row};
 use crate::worker::archive::ArchivedView;

@@ -52,8 +52,21 @@ fn value() -> impl Strategy<Value = Value> {
         0.0..3e9_f64,
         select(vec![0.0, -0.0, f64::NAN, f64::INFINITY, f64::NEG_INFINITY, f64::MIN_POSITIVE, 2.4e9, 1.3e-7]),
     ];
-    let words =
-        || select(vec!["never", "development", "budget", "production", "true", "false", "", "1", "Never", "keep", "refund"]);
+    let words = || {
+        select(vec![
+            "never",
+            "development",
+            "budget",
+            "production",
+            "true",
+            "false",
+            "",
+            "1",
+            "Never",
+            "keep",
+            "refund",
+        ])
+    };
     proptest::prop_oneof![
         number.prop_map(Value::Number),
         words().prop_map(|word| Value::Text(word.to_owned())),

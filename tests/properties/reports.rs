@@ -58,7 +58,8 @@ fn reports() -> Vec<Report<'static>> {
     for word in WORDS {
         for tokens_used in USED {
             reports.extend(FENCES.map(|fence| Report::Complete { fence, result_url: word, tokens_used }));
-            let failures = or_none(&FENCES).map(|fence| Report::Fail { fence, error_code: word, tokens_used });
+            let failures =
+                or_none(&FENCES).map(|fence| Report::Fail { fence, error_code: word, tokens_used });
             reports.extend(failures);
         }
     }
@@ -110,9 +111,7 @@ fn after<'a>(standing: &Snapshot<'a>, report: &Report<'a>) -> Snapshot<'a> {
             retried: [&[1], &[2], &[3]][attempt as usize - 1],
             ..standing
         },
-        Report::Cancel { .. } => {
-            Snapshot { status: Status::Failed, error_code: Some(CANCELLED), ..standing }
-        }
+        Report::Cancel { .. } => Snapshot { status: Status::Failed, error_code: Some(CANCELLED), ..standing },
         Report::Publish => Snapshot { status: Status::Published, ..standing },
         Report::Delete => Snapshot { deleted: true, ..standing },
         Report::Restore => Snapshot { status: Status::Draft, restored: true, ..standing },

@@ -19,8 +19,7 @@ fn hold(database: &Sqlite) {
 
 /// Reports of `c` at `now`, whoever asks.
 fn report(database: &Sqlite, report: Report<'_>) -> Result<CreationRow, ReportError> {
-    let details =
-        Details { random: "abc", error: "it broke", keep: true, notify: 3, ..Details::default() };
+    let details = Details { random: "abc", error: "it broke", keep: true, notify: 3, ..Details::default() };
     let result = wait(creations::report(database, "c", report, details, now()));
     hold(database);
     result
@@ -64,9 +63,8 @@ fn balance(database: &Sqlite) -> u64 {
 fn ledger(database: &Sqlite) -> Vec<(String, i64)> {
     let [_, ledger, ..] = store::explain("c");
     let rows = database.one(ledger);
-    let entry = |row: store::Row| {
-        (row["entry_key"].as_str().unwrap().to_owned(), row["tokens"].as_i64().unwrap())
-    };
+    let entry =
+        |row: store::Row| (row["entry_key"].as_str().unwrap().to_owned(), row["tokens"].as_i64().unwrap());
     rows.into_iter().map(entry).collect()
 }
 
@@ -98,7 +96,9 @@ fn sweep(database: &Sqlite, policy: &Policy, millis: u64) {
 
 #[test]
 fn a_result_that_used_less_gives_the_rest_back_once() {
-    for (tokens_used, back, kept) in [(Some(7), 3_u64, 993), (Some(0), 10, 1_000), (Some(10), 0, 990), (None, 0, 990)] {
+    for (tokens_used, back, kept) in
+        [(Some(7), 3_u64, 993), (Some(0), 10, 1_000), (Some(10), 0, 990), (None, 0, 990)]
+    {
         let database = begun();
         for _ in 0..2 {
             let row = report(&database, complete("1.abc", tokens_used)).unwrap();
@@ -126,7 +126,10 @@ fn more_than_was_charged_is_refused_and_changes_nothing() {
     let more = Refusal::MoreThanCharged { tokens_used: 11, tokens: 10 };
     assert_eq!(refused(&database, complete("1.abc", Some(11))), more);
     assert_eq!(refused(&database, fail("1.abc", Some(11))), more);
-    assert_eq!(database.read("SELECT status, tokens_used FROM stale_drafts_creations"), [json!(["processing", null])]);
+    assert_eq!(
+        database.read("SELECT status, tokens_used FROM stale_drafts_creations"),
+        [json!(["processing", null])]
+    );
     report(&database, complete("1.abc", Some(1))).unwrap();
     assert_eq!(balance(&database), 999);
 }
@@ -159,7 +162,10 @@ fn a_restore_takes_what_went_back_and_no_more() {
             assert_eq!(row.refunded(), 0);
         }
         assert_eq!(balance(&database), 990);
-        assert_eq!(database.read("SELECT status, tokens_used FROM stale_drafts_creations"), [json!(["draft", null])]);
+        assert_eq!(
+            database.read("SELECT status, tokens_used FROM stale_drafts_creations"),
+            [json!(["draft", null])]
+        );
         let recorded = database.read("SELECT outcome, tokens_used FROM stale_drafts_attempts");
         assert_eq!(recorded, [json!(["restored", tokens_used])]);
     }
@@ -175,11 +181,16 @@ fn nobody_says_afterwards_or_before_what_was_used() {
     }
     report(&database, Report::Delete).unwrap_err();
     // A refund of another amount, of another charge, or a second one.
-    for (key, tokens) in [("refund:c", 3), ("refund2:c", 3), ("refund02:c", 3), ("refund1:c", 3), ("refund2:c", 10)] {
-        assert!(!database.takes(&format!(
-            "INSERT INTO stale_drafts_ledger (entry_key, user_id, type, creation_id, tokens, created_at)
+    for (key, tokens) in
+        [("refund:c", 3), ("refund2:c", 3), ("refund02:c", 3), ("refund1:c", 3), ("refund2:c", 10)]
+    {
+        assert!(
+            !database.takes(&format!(
+                "INSERT INTO stale_drafts_ledger (entry_key, user_id, type, creation_id, tokens, created_at)
              VALUES ('{key}', 'anna', 'refund', 'c', {tokens}, 0)"
-        )), "{key}");
+            )),
+            "{key}"
+        );
     }
     // Nor can more be said than was charged, or of what is charged elsewhere.
     let used = |columns: Value| {
@@ -270,7 +281,10 @@ fn a_retry_that_the_balance_does_not_cover_changes_nothing() {
         other => panic!("{other:?}"),
     }
     assert_eq!(database.read("SELECT count(*) FROM stale_drafts_attempts"), [json!([0])]);
-    assert_eq!(database.read("SELECT status, charge FROM stale_drafts_creations WHERE id = 'c'"), [json!(["failed", 1])]);
+    assert_eq!(
+        database.read("SELECT status, charge FROM stale_drafts_creations WHERE id = 'c'"),
+        [json!(["failed", 1])]
+    );
 }
 
 #[test]
@@ -321,7 +335,8 @@ fn nobody_retries_by_hand_past_the_triggers() {
         assert!(!database.takes(&format!("UPDATE stale_drafts_creations SET {change}")), "{change}");
     }
     // By hand it is charged all the same.
-    database.write("UPDATE stale_drafts_creations SET status = 'pending', attempt = 2, fence = NULL, charge = 2");
+    database
+        .write("UPDATE stale_drafts_creations SET status = 'pending', attempt = 2, fence = NULL, charge = 2");
     assert_eq!(balance(&database), 990);
 }
 
@@ -361,7 +376,8 @@ fn a_swept_creation_can_be_retried_and_swept_again() {
     // Both sweeps are told of, and the roll-ups count both.
     let [_, _, sweeps, ..] = store::explain("c");
     assert_eq!(database.one(sweeps).len(), 2);
-    let rolled = database.read("SELECT creations, tokens FROM stale_drafts_rollups WHERE hour = 0 ORDER BY stuck_status");
+    let rolled = database
+        .read("SELECT creations, tokens FROM stale_drafts_rollups WHERE hour = 0 ORDER BY stuck_status");
     assert_eq!(rolled, [json!([1, 10]), json!([1, 10])]);
 }
 
@@ -384,7 +400,9 @@ fn what_is_cancelled_goes_back_by_the_policy() {
         }
         assert_eq!(balance(&database), 1_000);
         assert_eq!(
-            database.read("SELECT id, body ->> '$.data.error_code', body ->> '$.data.error' FROM stale_drafts_events"),
+            database.read(
+                "SELECT id, body ->> '$.data.error_code', body ->> '$.data.error' FROM stale_drafts_events"
+            ),
             [json!(["failed:c:1", CANCELLED, CANCELLED_TEXT])]
         );
         let database = begun();
@@ -445,7 +463,14 @@ fn what_moved_on_meanwhile_is_left_alone() {
             for begin in [begun, failed] {
                 let database = begin();
                 database.write("UPDATE stale_drafts_creations SET late_at = 1, late_result_url = 'https://r/2' WHERE status = 'failed'");
-                let details = Details { random: "abc", error: "it broke", user_id: "anna", keep: true, notify: 3, ..Details::default() };
+                let details = Details {
+                    random: "abc",
+                    error: "it broke",
+                    user_id: "anna",
+                    keep: true,
+                    notify: 3,
+                    ..Details::default()
+                };
                 let mut before: Option<(Report<'_>, bool, u64)> = None;
                 // Each of them twice: the second time is answered as the first, and nothing more is charged or goes back.
                 for act in [first, first, second, second] {

@@ -149,7 +149,9 @@ impl World {
                 let report = match self.dice.below(9) {
                     0 | 1 => Report::Start { worker: "w" },
                     2 => Report::Heartbeat { fence },
-                    3 => Report::Complete { fence, result_url: "https://cdn.example/1", tokens_used: Some(0) },
+                    3 => {
+                        Report::Complete { fence, result_url: "https://cdn.example/1", tokens_used: Some(0) }
+                    }
                     4 => Report::Fail { fence: Some(fence), error_code: "broken", tokens_used: None },
                     5 => Report::Cancel { attempt: None, policy: &policy },
                     6 | 7 => Report::Retry { attempt: u32::try_from(row[2].as_u64().unwrap()).unwrap() },

@@ -107,7 +107,8 @@ fn a_creation_goes_its_way_by_reports() {
             [json!(["processing", "w", NOW + 1])]
         );
     }
-    let row = report(&database, Report::Complete { fence: "1.abc", result_url: "https://r/1", tokens_used: None });
+    let row =
+        report(&database, Report::Complete { fence: "1.abc", result_url: "https://r/1", tokens_used: None });
     assert_eq!((row.finished_at, row.result_url.as_deref()), (Some(NOW), Some("https://r/1")));
     assert_eq!((row.worker.as_deref(), row.fence.as_deref()), (Some("w"), Some("1.abc")));
     let done = json!(["draft", 1, "w", "1.abc", NOW, NOW + 1, 40, NOW, null, null, "https://r/1"]);
@@ -214,7 +215,23 @@ fn what_is_no_start_that_comes_once_more_leaves_no_trace() {
 fn a_start_that_comes_once_more_is_not_answered_where_its_trace_is_lost() {
     let stands = |started_at: u64| {
         let creation = json!(["c", "anna", "image", "processing", 1, 5, NOW, started_at, null, null, null]);
-        let cell = json!([creation, "w", "1.abc", "a fox", null, null, null, null, null, null, null, [], null, null]).to_string();
+        let cell = json!([
+            creation,
+            "w",
+            "1.abc",
+            "a fox",
+            null,
+            null,
+            null,
+            null,
+            null,
+            null,
+            null,
+            [],
+            null,
+            null
+        ])
+        .to_string();
         Ok(vec![vec![], vec![row(json!({ "creation": cell }))]])
     };
     let lost = || Err(DatabaseError::new("the connection was lost"));
@@ -475,7 +492,9 @@ fn scripted<const N: usize>(answers: [Result<Vec<Vec<Row>>, DatabaseError>; N]) 
 fn an_answer_that_can_not_be_is_an_error_and_no_success() {
     let stands = |status: &str| {
         let creation = json!(["c", "anna", "image", status, 1, 5, NOW, null, null, null, null]);
-        let cell = json!([creation, null, null, "a fox", null, null, null, null, null, null, null, [], null, null]).to_string();
+        let cell =
+            json!([creation, null, null, "a fox", null, null, null, null, null, null, null, [], null, null])
+                .to_string();
         Ok(vec![vec![], vec![row(json!({ "creation": cell }))]])
     };
     let text = |error| match error {
@@ -517,7 +536,11 @@ fn what_the_app_itself_rejects_is_refused_for_good_with_its_reason() {
         other => panic!("{other:?}"),
     };
     rejected(refused(&database, Report::Start { worker: "w" }, details()));
-    rejected(refused(&database, Report::Fail { fence: None, error_code: "broken", tokens_used: None }, details()));
+    rejected(refused(
+        &database,
+        Report::Fail { fence: None, error_code: "broken", tokens_used: None },
+        details(),
+    ));
     rejected(wait(creations::create(&database, NewCreation { id: "d", ..new(7) }, now())).unwrap_err());
     let grant = store::Grant { key: "order-17", user_id: "anna", tokens: 1 };
     rejected(wait(creations::grant(&database, grant, now())).unwrap_err());

@@ -263,8 +263,16 @@ fn a_report_whose_answer_is_lost_is_answered_as_if_it_had_been_heard() {
             json!([made.creation.status, begun, alive, ended])
         }
     };
-    loses_nothing(|_| {}, "", life(|fence| Report::Complete { fence, result_url: "https://r/1", tokens_used: None }));
-    loses_nothing(|_| {}, "", life(|fence| Report::Fail { fence: Some(fence), error_code: "broken", tokens_used: None }));
+    loses_nothing(
+        |_| {},
+        "",
+        life(|fence| Report::Complete { fence, result_url: "https://r/1", tokens_used: None }),
+    );
+    loses_nothing(
+        |_| {},
+        "",
+        life(|fence| Report::Fail { fence: Some(fence), error_code: "broken", tokens_used: None }),
+    );
 
     let draft = |database: &Sqlite| add(database, "c", json!({ "status": "draft", "finished_at": NOW }));
     loses_nothing(draft, "", |database| report(database, "", Report::Publish));
@@ -277,7 +285,11 @@ fn a_report_whose_answer_is_lost_is_answered_as_if_it_had_been_heard() {
         );
     };
     loses_nothing(late, "", |database| {
-        let kept = report(database, "", Report::Complete { fence: "1.abc", result_url: "https://r/1", tokens_used: None });
+        let kept = report(
+            database,
+            "",
+            Report::Complete { fence: "1.abc", result_url: "https://r/1", tokens_used: None },
+        );
         json!([kept, report(database, "", Report::Restore)])
     });
 }

@@ -265,6 +265,11 @@ fn samples() -> Vec<Statement> {
     list.extend(store::retry(start, &[], count, 0));
     list.push(store::set_aside(&[], now, 0));
     list.extend(store::report("c", &Report::Heartbeat { fence: "" }, &details, now));
-    list.extend(store::report("c", &Report::Complete { fence: "", result_url: "", tokens_used: None }, &details, now));
+    list.extend(store::report(
+        "c",
+        &Report::Complete { fence: "", result_url: "", tokens_used: None },
+        &details,
+        now,
+    ));
     list
 }

@@ -8,7 +8,7 @@ use sha2::{Digest as _, Sha256};
 use worker::console_log;
 
 use crate::read::{Address, Name, Text, Whole, whole};
-use crate::rules::{CANCELLED, GENERATION_TIMEOUT, Limit, Phase, Policy, Report, Status, Timestamp};
+use crate::rules::{CANCELLED, GENERATION_TIMEOUT, Limit, Phase, Report, Status, Timestamp};
 use crate::service::creations;
 use crate::store::{self, Database as _, Details, MAX_TOKENS, NewCreation, Page};
 use crate::worker::app::{App, creation_id};
@@ -17,6 +17,7 @@ use crate::worker::draft::{Cursor, Listing};
 use crate::worker::extract::{Json, Nothing, Path, Query};
 use crate::worker::problem::{Answer, json};
 use crate::worker::reporting::{carry_out, idempotency_key, problem};
+use crate::worker::retry_cancel::{CancelBody, RetryBody, cancelled, retried};
 use crate::worker::shards::{self, Known};
 use crate::worker::{courier, log};
 
@@ -431,65 +432,6 @@ pub(in crate::worker) async fn restore(
     Ok(json(StatusCode::OK, &answer))
 }
 
-/// The body of a retry.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct RetryBody {
-    attempt: Whole<1, 0xffff_ffff>,
-}
-
-impl RetryBody {
-    /// As the rules take it.
-    pub fn report(&self) -> Report<'static> {
-        Report::Retry { attempt: self.attempt.get_u32() }
-    }
-}
-
-/// The body of a cancellation.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct CancelBody {
-    attempt: Option<Whole<1, 0xffff_ffff>>,
-}
-
-impl CancelBody {
-    /// As the rules take it.
-    pub fn report<'a>(&self, policy: &'a Policy) -> Report<'a> {
-        Report::Cancel { attempt: self.attempt.map(Whole::get_u32), policy }
-    }
-}
-
-/// Has a failed creation generated once more; `owner` is whose it must be, if it is not anybody's.
-pub(super) async fn carry_out_retry(app: &App, id: &str, at: Option<&str>, owner: &str, body: &RetryBody) -> Answer {
-    let report = body.report();
-    // The event is the workers' too: it is their offer.
-    let details = Details { user_id: owner, notify: courier::destinations(app).retry, ..Details::default() };
-    let row = carry_out(app, id, at, report, details).await?;
-    let answer = json!({
-        "id": row.creation.id,
-        // What came of this retry, whatever has become of it since.
-        "status": Status::Pending.as_str(),
-        "attempt": body.attempt.get_u32().saturating_add(1),
-        "charged_tokens": row.creation.tokens,
-    });
-    Ok(json(StatusCode::OK, &answer))
-}
-
-/// Ends what nobody wants any more.
-pub(super) async fn carry_out_cancel(app: &App, id: &str, at: Option<&str>, owner: &str, body: &CancelBody) -> Answer {
-    let details = Details { user_id: owner, notify: courier::destinations(app).app, ..Details::default() };
-    let row = carry_out(app, id, at, body.report(&app.config.policy), details).await?;
-    let answer = json!({
-        "id": row.creation.id,
-        "status": Status::Failed.as_str(),
-        "attempt": row.creation.attempt,
-        "finished_at": row.finished_at,
-        "tokens_used": row.used(),
-        "refunded_tokens": row.refunded(),
-    });
-    Ok(json(StatusCode::OK, &answer))
-}
-
 /// `POST /api/creations/{id}/retry`: a failed creation gets another attempt, and its owner is charged again.
 #[worker::send]
 pub(in crate::worker) async fn retry(
@@ -499,7 +441,7 @@ pub(in crate::worker) async fn retry(
     Query(OwnerQuery { user_id }): Query<OwnerQuery>,
     Json(body): Json<RetryBody>,
 ) -> Answer {
-    let answer = carry_out_retry(&app, &id, user_id.as_ref().map(Name::as_str), "", &body).await?;
+    let answer = retried(&app, &id, user_id.as_ref().map(Name::as_str), "", &body).await?;
     console_log!("{}", log::retried(&id, &operator.name));
     Ok(answer)
 }
@@ -513,7 +455,7 @@ pub(in crate::worker) async fn cancel(
     Query(OwnerQuery { user_id }): Query<OwnerQuery>,
     Json(body): Json<CancelBody>,
 ) -> Answer {
-    let answer = carry_out_cancel(&app, &id, user_id.as_ref().map(Name::as_str), "", &body).await?;
+    let answer = cancelled(&app, &id, user_id.as_ref().map(Name::as_str), "", &body).await?;
     console_log!("{}", log::cancelled(&id, &operator.name));
     Ok(answer)
 }

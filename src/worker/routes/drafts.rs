@@ -16,7 +16,7 @@ use crate::worker::log;
 use crate::worker::pages::{drafts_page, message_page};
 use crate::worker::problem::{Answer, Problem, html, json, see_other, tagged};
 use crate::worker::reporting::carry_out;
-use crate::worker::routes::creations::{CancelBody, RetryBody, carry_out_cancel, carry_out_retry};
+use crate::worker::retry_cancel::{CancelBody, RetryBody, cancelled, retried};
 use crate::worker::sweeping::{self, SweepOptions};
 
 /// Which page of the list.
@@ -241,7 +241,7 @@ pub(in crate::worker) async fn retry(
     Query(Nothing {}): Query<Nothing>,
     Json(body): Json<RetryBody>,
 ) -> Answer {
-    carry_out_retry(&app, &id, Some(&user_id), &user_id, &body).await
+    retried(&app, &id, Some(&user_id), &user_id, &body).await
 }
 
 /// `POST /api/drafts/{id}/cancel`
@@ -253,7 +253,7 @@ pub(in crate::worker) async fn cancel(
     Query(Nothing {}): Query<Nothing>,
     Json(body): Json<CancelBody>,
 ) -> Answer {
-    carry_out_cancel(&app, &id, Some(&user_id), &user_id, &body).await
+    cancelled(&app, &id, Some(&user_id), &user_id, &body).await
 }
 
 /// `POST /drafts/{id}/retry`: a button of the page. No other site's page can press it: see `cross_site`.
@@ -264,7 +264,7 @@ pub(in crate::worker) async fn retry_on_page(
     Path(id): Path,
     Form(body): Form<RetryBody>,
 ) -> Answer {
-    Ok(pressed(carry_out_retry(&app, &id, Some(&user_id), &user_id, &body).await))
+    Ok(pressed(retried(&app, &id, Some(&user_id), &user_id, &body).await))
 }
 
 /// `POST /drafts/{id}/cancel`: the same for a cancellation.
@@ -275,7 +275,7 @@ pub(in crate::worker) async fn cancel_on_page(
     Path(id): Path,
     Form(body): Form<CancelBody>,
 ) -> Answer {
-    Ok(pressed(carry_out_cancel(&app, &id, Some(&user_id), &user_id, &body).await))
+    Ok(pressed(cancelled(&app, &id, Some(&user_id), &user_id, &body).await))
 }
 
 /// Back to the list; or what is in the way, in words.
