@@ -106,7 +106,7 @@ fn a_result_that_used_less_gives_the_rest_back_once() {
             assert_eq!((row.used(), row.refunded()), (tokens_used.unwrap_or(10), back));
             assert_eq!(balance(&database), kept);
         }
-        let refund = (back > 0).then(|| ("refund:c", back as i64));
+        let refund = (back > 0).then_some(("refund:c", back as i64));
         let expected: Vec<_> = [("charge:c", -10)].into_iter().chain(refund).collect();
         assert_eq!(ledger(&database), entries(&expected));
         // What its list shows.

@@ -130,17 +130,18 @@ def generate(drafts: StaleDrafts, creation_id: str, render: Callable[[Job], str]
                 # Report a result even if the attempt has ended: then it is kept.
                 drafts.complete(job.id, job.fence, render(job), tokens_used=job.tokens_used)
                 return True
-            except (Stopped, Conflict, Unavailable):
+            except (Stopped, Unavailable):
                 raise
             except Exception as error:
+                # A wrong `tokens_used` is an error like any other, and nothing is late.
+                wrong = isinstance(error, Conflict) and error.code == "more_than_charged"
+                if isinstance(error, Conflict) and not wrong:
+                    raise
                 if not isinstance(error, GenerationError):
                     log.exception("creation %s: it could not be generated", creation_id)
-                drafts.fail(job.id, job.fence, *failure(error), tokens_used=job.tokens_used)
+                drafts.fail(job.id, job.fence, *failure(error), tokens_used=None if wrong else job.tokens_used)
     except Stopped:
         log.warning("creation %s: stopped: the attempt has ended", creation_id)
     except Conflict as conflict:
-        # `tokens_used` is wrong, and not late: nobody would see it.
-        if conflict.code == "more_than_charged":
-            raise
         log.warning("creation %s: %s", creation_id, conflict)
     return False
