@@ -342,7 +342,7 @@ test("restore charges for a late result and gives it to its owner, or says why n
 });
 
 test("retry gives failed creations another attempt and charges for it, and names those that it can't", async () => {
-  await world.create({ id: "one", created_at: NOW - 3 * HOUR }, { id: "two", created_at: NOW - 3 * HOUR }, { id: "fresh" });
+  await world.create({ id: "one", created_at: NOW - 3 * HOUR }, { id: "two", created_at: NOW - 3 * HOUR }, { id: "fresh", created_at: NOW });
   await world.cron();
   assert.match((await run("explain", "one")).out, /it can be tried again: mark-stale-drafts retry one\n/);
   const { code, out, err } = await run("retry", "one", "fresh", "two", "nobody");
