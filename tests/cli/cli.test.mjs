@@ -351,7 +351,7 @@ test("retry gives failed creations another attempt and charges for it, and names
     "`one` waits for attempt 2; 10 tokens charged.",
     "error: `fresh`: it is still being generated: wait until it is finished or failed",
     "`two` waits for attempt 2; 10 tokens charged.",
-    "error: `nobody`: there is no such creation",
+    "error: `nobody`: there is no creation `nobody`",
   ]);
   assert.equal((await world.one("SELECT tokens FROM stale_drafts_balances WHERE user_id = 'ada'")).tokens, 9_970);
   assert.match((await run("explain", "one")).out, /1\tfailed\t2023-11-14 22:13:20Z\t-\tmax_age_hours\tGeneration timeout: Task stuck in pending status for 3\.0 hours\n/);
