@@ -116,11 +116,11 @@ impl Value {
             ("never", Value::Never),
             ("refund", Value::Cancellation(Cancellation::Refund)),
             ("keep", Value::Cancellation(Cancellation::Keep)),
-            ("development", Value::Preset(Preset::Development)),
-            ("budget", Value::Preset(Preset::Budget)),
-            ("production", Value::Preset(Preset::Production)),
         ];
-        known.into_iter().find(|(text, _)| is(text)).map_or(Value::Other, |(_, value)| value)
+        match known.into_iter().find(|(text, _)| is(text)) {
+            Some((_, value)) => value,
+            None => Preset::of(is).map_or(Value::Other, Value::Preset),
+        }
     }
 }
 

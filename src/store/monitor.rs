@@ -64,7 +64,7 @@ const OBSERVE: &str = concat!(
     " AS suspended"
 );
 
-/// One row of numbers; [`Evidence`] says what they mean. What is set aside waits for no worker; where nothing is, as normally, no id
+/// One row of numbers; [`Evidence`] says what they mean. What was cancelled has not failed by itself. What is set aside waits for no worker; where nothing is, as normally, no id
 /// is read to know that. A start that comes once more and ends in a failure at once was sent in the stead of a run that Celery ended.
 const CAUSES: &str = "WITH
      pending AS MATERIALIZED (
@@ -89,7 +89,8 @@ const CAUSES: &str = "WITH
      recent AS MATERIALIZED (
        SELECT status, kind, started_at, finished_at, error_code, sweep_id FROM stale_drafts_creations ORDER BY rowid DESC LIMIT ?5),
      finished AS MATERIALIZED (
-       SELECT status, kind, error_code, sweep_id FROM recent WHERE typeof(finished_at) = 'integer' AND finished_at BETWEEN ?1 - ?3 AND ?1),
+       SELECT status, kind, error_code, sweep_id FROM recent
+       WHERE typeof(finished_at) = 'integer' AND finished_at BETWEEN ?1 - ?3 AND ?1 AND error_code IS NOT 'cancelled'),
      errors AS (SELECT error_code, count(*) AS n FROM finished WHERE status = 'failed' AND error_code IS NOT NULL
        GROUP BY error_code ORDER BY n DESC LIMIT 1),
      kinds AS (SELECT kind, sum(status = 'failed') AS failed, count(*) AS n FROM finished
