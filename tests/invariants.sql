@@ -32,13 +32,13 @@ WITH charges AS (
   FROM stale_drafts_creations AS c JOIN stale_drafts_attempts AS a ON a.creation_id = c.id
   WHERE a.outcome = 'failed' AND c.user_id NOT IN (SELECT user_id FROM stale_drafts_held))
 SELECT id, charge, charges.tokens, unused, l.tokens AS refunded
-FROM charges LEFT JOIN stale_drafts_ledger AS l ON l.entry_key = iif(charge = 1, 'refund:', 'refund' || charge || ':') || id
+FROM charges LEFT JOIN stale_drafts_ledger AS l ON l.creation_id = id AND l.type = 'refund' AND max(1, CAST(substr(l.entry_key, 7) AS INTEGER)) = charge
 WHERE l.tokens IS NOT nullif(unused, 0);
 
 -- name: what was restored was charged again, once, with what had gone back
 SELECT c.id, c.restored_at, r.tokens AS refunded, l.tokens AS charged
 FROM stale_drafts_creations AS c LEFT JOIN stale_drafts_ledger AS l ON l.creation_id = c.id AND l.type = 'restore'
-LEFT JOIN stale_drafts_ledger AS r ON r.entry_key = iif(c.charge = 1, 'refund:', 'refund' || c.charge || ':') || c.id
+LEFT JOIN stale_drafts_ledger AS r ON r.creation_id = c.id AND r.type = 'refund' AND max(1, CAST(substr(r.entry_key, 7) AS INTEGER)) = c.charge
 WHERE l.tokens IS NOT iif(c.restored_at IS NOT NULL, iif(c.settled_elsewhere = 1, nullif(-c.tokens, 0), -r.tokens), NULL) AND c.user_id NOT IN (SELECT user_id FROM stale_drafts_held);
 
 -- name: no type of entry is twice in the ledger for one charge of a creation
