@@ -40,6 +40,27 @@ impl CancelBody {
     }
 }
 
+/// What a button of the page sends.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PressedForm {
+    /// The creation.
+    pub id: String,
+    attempt: Whole<1, 0xffff_ffff>,
+}
+
+impl PressedForm {
+    /// As a retry.
+    pub fn retry(&self) -> RetryBody {
+        RetryBody { attempt: self.attempt }
+    }
+
+    /// As a cancellation.
+    pub fn cancel(&self) -> CancelBody {
+        CancelBody { attempt: Some(self.attempt) }
+    }
+}
+
 /// Has a failed creation generated once more; `owner` is whose it must be, if it is not anybody's.
 pub(super) async fn retried(app: &App, id: &str, at: Option<&str>, owner: &str, body: &RetryBody) -> Answer {
     let report = body.report();

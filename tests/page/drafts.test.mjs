@@ -316,10 +316,7 @@ for (const [name, options] of [["by the keyboard, with its script", {}], ["witho
     const attempt = Number(await waiting.getAttribute("data-attempt"));
     const card = page.locator(`[data-id="${id}"]`);
     const press = async (words) => {
-      // Its name says what it is about.
-      const button = card.getByRole("button", { name: words });
-      assert.match(await button.textContent(), /: \S/);
-      await button.focus();
+      await card.getByRole("button", { name: words }).focus();
       await Promise.all([page.waitForEvent("load"), page.keyboard.press("Enter")]);
       assert.ok(page.url().endsWith("/drafts"));
     };
@@ -330,7 +327,6 @@ for (const [name, options] of [["by the keyboard, with its script", {}], ["witho
     assert.deepEqual([await card.getAttribute("data-status"), await card.locator(".note").innerText()], ["pending", `Attempt ${attempt + 1}`]);
     assert.equal(await balance(), before);
     if (options.viewport) {
-      // What only a screen reader hears takes no place.
       assert.equal(await page.evaluate(() => document.documentElement.scrollWidth), 360);
       await shot(page, "drafts-buttons");
     }

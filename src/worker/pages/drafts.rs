@@ -1,6 +1,6 @@
 use maud::{Markup, html};
 
-use super::layout::{encode, layout, prose, rfc3339, tokens};
+use super::layout::{layout, prose, rfc3339, tokens};
 use crate::rules::Unreadable;
 use crate::worker::draft::{DraftView, DraftsView};
 
@@ -85,26 +85,25 @@ fn card(draft: &DraftView) -> Markup {
 
 /// What its owner may do. Each form names the attempt that it is about: sent twice, it does nothing twice.
 fn buttons(draft: &DraftView) -> Markup {
-    let path = |what: &str| format!("/drafts/{}/{what}", encode(&draft.id));
-    // What it is about, for those who don't see the card around it.
-    let about = html! { span .unseen { ": " (draft.prompt.chars().take(80).collect::<String>()) } };
+    let about = html! {
+        input type="hidden" name="id" value=(draft.id);
+        input type="hidden" name="attempt" value=(draft.attempt);
+    };
     html! {
         div .actions {
             @if draft.can_retry {
-                form method="post" action=(path("retry")) {
-                    input type="hidden" name="attempt" value=(draft.attempt);
+                form method="post" action="/drafts/retry" {
+                    (about)
                     button .button .quiet {
                         @if draft.tokens > 0 { "Try again for " (tokens(draft.tokens)) } @else { "Try again" }
-                        (about)
                     }
                 }
             }
             @if draft.can_cancel {
-                form method="post" action=(path("cancel")) {
-                    input type="hidden" name="attempt" value=(draft.attempt);
+                form method="post" action="/drafts/cancel" {
+                    (about)
                     button .button .quiet {
                         @if draft.refund_if_cancelled < draft.tokens { "Cancel without a refund" } @else { "Cancel" }
-                        (about)
                     }
                 }
             }

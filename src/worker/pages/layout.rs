@@ -107,7 +107,7 @@ pub(super) fn creation_link(id: &str) -> Markup {
 }
 
 /// An id as a part of a path.
-pub(super) fn encode(id: &str) -> String {
+fn encode(id: &str) -> String {
     let part = |byte: u8| match byte {
         b'-' | b'_' | b'.' => char::from(byte).to_string(),
         byte if byte.is_ascii_alphanumeric() => char::from(byte).to_string(),

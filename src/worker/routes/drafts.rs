@@ -16,7 +16,7 @@ use crate::worker::log;
 use crate::worker::pages::{drafts_page, message_page};
 use crate::worker::problem::{Answer, Problem, html, json, see_other, tagged};
 use crate::worker::reporting::carry_out;
-use crate::worker::retry_cancel::{CancelBody, RetryBody, cancelled, retried};
+use crate::worker::retry_cancel::{CancelBody, PressedForm, RetryBody, cancelled, retried};
 use crate::worker::sweeping::{self, SweepOptions};
 
 /// Which page of the list.
@@ -256,26 +256,24 @@ pub(in crate::worker) async fn cancel(
     cancelled(&app, &id, Some(&user_id), &user_id, &body).await
 }
 
-/// `POST /drafts/{id}/retry`: a button of the page. No other site's page can press it: see `cross_site`.
+/// `POST /drafts/retry`: a button of the page. No other site's page can press it: see `cross_site`.
 #[worker::send]
 pub(in crate::worker) async fn retry_on_page(
     app: App,
     User(user_id): User,
-    Path(id): Path,
-    Form(body): Form<RetryBody>,
+    Form(form): Form<PressedForm>,
 ) -> Answer {
-    Ok(pressed(retried(&app, &id, Some(&user_id), &user_id, &body).await))
+    Ok(pressed(retried(&app, &form.id, Some(&user_id), &user_id, &form.retry()).await))
 }
 
-/// `POST /drafts/{id}/cancel`: the same for a cancellation.
+/// `POST /drafts/cancel`: the same for a cancellation.
 #[worker::send]
 pub(in crate::worker) async fn cancel_on_page(
     app: App,
     User(user_id): User,
-    Path(id): Path,
-    Form(body): Form<CancelBody>,
+    Form(form): Form<PressedForm>,
 ) -> Answer {
-    Ok(pressed(cancelled(&app, &id, Some(&user_id), &user_id, &body).await))
+    Ok(pressed(cancelled(&app, &form.id, Some(&user_id), &user_id, &form.cancel()).await))
 }
 
 /// Back to the list; or what is in the way, in words.
