@@ -54,6 +54,10 @@ CREATE TABLE stale_drafts_creations (
   status       TEXT    NOT NULL CHECK (status = 'pending' OR status = 'processing' OR status = 'draft' OR status = 'published' OR status = 'failed'),
   attempt      INTEGER NOT NULL DEFAULT 1 CHECK (typeof(attempt) = 'integer' AND attempt BETWEEN 1 AND 4294967295),
   tokens       INTEGER NOT NULL CHECK (typeof(tokens) = 'integer' AND tokens BETWEEN 0 AND 9007199254740991),
+  -- Which charge of its owner this is: a retry by hand is the next one. And what of it was used up; NULL: nothing if it failed, else
+  -- all. What was not used went back: tokens = used + refunded, for each charge.
+  charge       INTEGER NOT NULL DEFAULT 1 CHECK (typeof(charge) = 'integer' AND charge BETWEEN 1 AND attempt),
+  tokens_used  INTEGER CHECK (typeof(tokens_used) IN ('integer', 'null') AND tokens_used BETWEEN 0 AND tokens),
   created_at   INTEGER,
   queued_at    INTEGER,                       -- when it was put back to pending for another attempt
   started_at   INTEGER,
@@ -143,6 +147,8 @@ CREATE TABLE stale_drafts_creations (
   -- Only a sweep says so, but for what another system has timed out.
   CHECK (settled_elsewhere = 1 OR (error_code IS 'generation_timeout') = (sweep_id IS NOT NULL)),
   CHECK (settled_elsewhere = 0 OR sweep_id IS NULL),
+  -- Nothing is used up of what is not over, nor by halves of what is charged elsewhere; what was restored is wholly used.
+  CHECK (tokens_used IS NULL OR status NOT IN ('pending', 'processing') AND restored_at IS NULL AND settled_elsewhere = 0 AND balance_elsewhere = 0),
   CHECK (sweep_id IS NULL OR (error IS NOT NULL AND stuck_status IS NOT NULL AND rule IS NOT NULL AND age_ms > max_age_ms))
 );
 
@@ -175,12 +181,12 @@ WHEN NEW.status <> OLD.status OR NEW.attempt <> OLD.attempt BEGIN
   DELETE FROM stale_drafts_rejected WHERE creation_id = NEW.id;
 END;
 
--- What became of attempts that are over and were not the last word: those that a sweep put back to pending, and the
--- failure that a restore undid. The present attempt stands in `creations`.
+-- What became of attempts that are over and were not the last word: those that a sweep put back to pending, the failure that a
+-- restore undid, and those that failed before somebody retried by hand. The present attempt stands in `creations`.
 CREATE TABLE stale_drafts_attempts (
   creation_id  TEXT    NOT NULL REFERENCES stale_drafts_creations (id),
   attempt      INTEGER NOT NULL,
-  outcome      TEXT    NOT NULL CHECK (outcome IN ('retried', 'restored')),
+  outcome      TEXT    NOT NULL CHECK (outcome IN ('retried', 'restored', 'failed')),
   worker       TEXT,
   fence        TEXT,
   started_at   INTEGER,
@@ -193,19 +199,22 @@ CREATE TABLE stale_drafts_attempts (
   max_age_ms   INTEGER,
   rule         TEXT,
   sweep_id     TEXT,
+  tokens_used  INTEGER CHECK (typeof(tokens_used) IN ('integer', 'null')),  -- as in `creations`
   PRIMARY KEY (creation_id, attempt)
 ) WITHOUT ROWID;
 
 -- A trigger that runs before an update makes SQLite look the row up twice, so these run after it: an abort undoes it.
 -- The status machine of `Status::next` (src/rules/status.rs): a late result can't overwrite a failure, whoever writes.
--- The two ways back are a sweep's: to pending with the next attempt; and an operator's: a failed creation whose late
--- result is restored.
+-- The three ways back are a sweep's: to pending with the next attempt; a retry by hand: the same of a failed creation, charged anew;
+-- and an operator's: a failed creation whose late result is restored.
 CREATE TRIGGER stale_drafts_creations_status_machine AFTER UPDATE OF status ON stale_drafts_creations
 WHEN NEW.status <> OLD.status AND NOT (
   (OLD.status = 'pending' AND NEW.status IN ('processing', 'failed'))
   OR (OLD.status = 'processing' AND NEW.status IN ('draft', 'failed'))
   OR (OLD.status = 'draft' AND NEW.status = 'published')
   OR (OLD.status = 'processing' AND NEW.status = 'pending' AND NEW.attempt = OLD.attempt + 1)
+  OR (OLD.status = 'failed' AND NEW.status = 'pending' AND NEW.attempt = OLD.attempt + 1 AND NEW.charge = OLD.charge + 1
+      AND OLD.deleted_at IS NULL AND NEW.settled_elsewhere = 0 AND NEW.balance_elsewhere = 0)
   OR (OLD.status = 'failed' AND NEW.status = 'draft' AND OLD.restored_at IS NULL AND NEW.restored_at IS NOT NULL
       AND OLD.late_result_url IS NOT NULL AND NEW.result_url IS OLD.late_result_url)
 ) BEGIN
@@ -222,4 +231,16 @@ CREATE TRIGGER stale_drafts_creations_keep_their_price AFTER UPDATE OF id, user_
 WHEN NEW.id <> OLD.id OR NEW.user_id <> OLD.user_id OR NEW.tokens <> OLD.tokens OR NEW.settled_elsewhere <> OLD.settled_elsewhere
   OR NEW.balance_elsewhere <> OLD.balance_elsewhere BEGIN
   SELECT RAISE(ABORT, 'id, user_id, tokens, settled_elsewhere and balance_elsewhere of a creation can''t change: the ledger refers to them');
+END;
+-- Its owner is charged again only by a retry by hand.
+CREATE TRIGGER stale_drafts_creations_are_charged_by_retries AFTER UPDATE OF charge ON stale_drafts_creations
+WHEN NEW.charge <> OLD.charge
+  AND NOT (NEW.charge = OLD.charge + 1 AND OLD.status = 'failed' AND NEW.status = 'pending' AND NEW.attempt = OLD.attempt + 1) BEGIN
+  SELECT RAISE(ABORT, 'illegal charge: expected the next one, as a failed creation goes back to pending');
+END;
+-- What was used up is said as it ends, once, and by nobody later: the rest is refunded in that moment.
+CREATE TRIGGER stale_drafts_creations_say_what_was_used AFTER UPDATE OF tokens_used ON stale_drafts_creations
+WHEN NEW.tokens_used IS NOT OLD.tokens_used AND NOT (OLD.status <> NEW.status
+  AND (OLD.status IN ('pending', 'processing') OR OLD.status = 'failed' AND NEW.tokens_used IS NULL)) BEGIN
+  SELECT RAISE(ABORT, 'tokens_used of a creation is set as it ends: what was not used has been refunded');
 END;

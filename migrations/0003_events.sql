@@ -20,7 +20,7 @@ CREATE TABLE stale_drafts_events (
 -- The oldest one that fails, for the monitor. An event that is delivered at the first try never writes it.
 CREATE INDEX stale_drafts_events_failing ON stale_drafts_events (failing_since) WHERE state = 'due' AND failing_since IS NOT NULL;
 
--- A statement that sets `event` and `event_destinations` emits it. `retried` is about the attempt that was stale. The error is cut
+-- A statement that sets `event` and `event_destinations` emits it. `retried` is about the attempt that was stale, or had failed. The error is cut
 -- here: a traceback of 20,000 bytes in each event would be more than a queue takes at once, and the creation has the whole.
 CREATE TRIGGER stale_drafts_creations_emit AFTER UPDATE OF event ON stale_drafts_creations WHEN NEW.event_destinations > 0 BEGIN
   INSERT INTO stale_drafts_events (id, due_at, destinations, created_at, creation_id, body)
@@ -30,7 +30,8 @@ CREATE TRIGGER stale_drafts_creations_emit AFTER UPDATE OF event ON stale_drafts
     'created_at', at,
     'data', json_object('creation_id', NEW.id, 'user_id', NEW.user_id, 'kind', NEW.kind, 'status', NEW.status,
       'attempt', NEW.attempt, 'tokens', NEW.tokens,
-      'refunded_tokens', iif(NEW.status = 'failed', NEW.tokens, 0),
+      'refunded_tokens', iif(NEW.status = 'failed', NEW.tokens - ifnull(NEW.tokens_used, 0), 0),
+      'charged_tokens', CASE WHEN NEW.event = 'restored' THEN OLD.tokens - ifnull(OLD.tokens_used, 0) WHEN NEW.charge > OLD.charge THEN NEW.tokens ELSE 0 END,
       'error', iif(length(NEW.error) > 1000, substr(NEW.error, 1, 999) || '…', NEW.error),
       'error_code', NEW.error_code, 'sweep_id', NEW.sweep_id, 'result_url', NEW.result_url))
   FROM (SELECT CASE NEW.event WHEN 'failed' THEN NEW.finished_at WHEN 'retried' THEN NEW.queued_at

@@ -12,25 +12,39 @@ FROM (SELECT user_id, sum(tokens) AS sum FROM stale_drafts_ledger GROUP BY user_
 FULL JOIN stale_drafts_balances USING (user_id)
 WHERE sum IS NOT tokens AND user_id NOT IN (SELECT user_id FROM stale_drafts_held);
 
--- name: every creation that costs something was charged, once, here or elsewhere: there, it is noted with the refund
-SELECT c.id, c.tokens, l.tokens AS charged
-FROM stale_drafts_creations AS c LEFT JOIN stale_drafts_ledger AS l ON l.creation_id = c.id AND l.type = 'charge'
-WHERE l.tokens IS NOT iif(c.settled_elsewhere = 0 AND (c.balance_elsewhere = 0 OR c.status = 'failed' OR c.restored_at IS NOT NULL), nullif(-c.tokens, 0), NULL) AND c.user_id NOT IN (SELECT user_id FROM stale_drafts_held);
+-- name: every creation that costs something was charged, once and by each retry, here or elsewhere: there, it is noted with the refund
+SELECT c.id, c.tokens, c.charges, coalesce(sum(-l.tokens), 0) AS charged, count(l.entry_key) AS entries
+FROM (SELECT *, iif(settled_elsewhere = 0 AND (balance_elsewhere = 0 OR status = 'failed' OR restored_at IS NOT NULL), charge, 0) AS charges
+  FROM stale_drafts_creations WHERE user_id NOT IN (SELECT user_id FROM stale_drafts_held)) AS c
+LEFT JOIN stale_drafts_ledger AS l ON l.creation_id = c.id AND l.type = 'charge'
+GROUP BY c.id HAVING (charged, entries) <> (c.tokens * c.charges, iif(c.tokens > 0, c.charges, 0));
 
--- name: what failed or was restored was refunded, once and in full, and nothing else
-SELECT c.id, c.status, c.tokens, l.tokens AS refunded
-FROM stale_drafts_creations AS c LEFT JOIN stale_drafts_ledger AS l ON l.creation_id = c.id AND l.type = 'refund'
-WHERE l.tokens IS NOT iif(c.settled_elsewhere = 0 AND (c.status = 'failed' OR c.restored_at IS NOT NULL), nullif(c.tokens, 0), NULL) AND c.user_id NOT IN (SELECT user_id FROM stale_drafts_held);
+-- name: of each charge, what was not used was refunded, once, and nothing else
+WITH charges AS (
+  SELECT id, tokens, charge, CASE
+      WHEN settled_elsewhere = 1 OR status IN ('pending', 'processing') THEN 0
+      WHEN restored_at IS NOT NULL THEN tokens - ifnull((SELECT tokens_used FROM stale_drafts_attempts AS a
+        WHERE a.creation_id = c.id AND a.outcome = 'restored'), 0)
+      ELSE tokens - ifnull(tokens_used, iif(status = 'failed', 0, tokens)) END AS unused
+  FROM stale_drafts_creations AS c WHERE user_id NOT IN (SELECT user_id FROM stale_drafts_held)
+  UNION ALL
+  SELECT c.id, c.tokens, row_number() OVER (PARTITION BY c.id ORDER BY a.attempt), c.tokens - ifnull(a.tokens_used, 0)
+  FROM stale_drafts_creations AS c JOIN stale_drafts_attempts AS a ON a.creation_id = c.id
+  WHERE a.outcome = 'failed' AND c.user_id NOT IN (SELECT user_id FROM stale_drafts_held))
+SELECT id, charge, charges.tokens, unused, l.tokens AS refunded
+FROM charges LEFT JOIN stale_drafts_ledger AS l ON l.creation_id = id AND l.type = 'refund' AND max(1, CAST(substr(l.entry_key, 7) AS INTEGER)) = charge
+WHERE l.tokens IS NOT nullif(unused, 0);
 
--- name: what was restored was charged again, once
-SELECT c.id, c.restored_at, l.tokens AS charged
+-- name: what was restored was charged again, once, with what had gone back
+SELECT c.id, c.restored_at, r.tokens AS refunded, l.tokens AS charged
 FROM stale_drafts_creations AS c LEFT JOIN stale_drafts_ledger AS l ON l.creation_id = c.id AND l.type = 'restore'
-WHERE l.tokens IS NOT iif(c.restored_at IS NOT NULL, nullif(-c.tokens, 0), NULL) AND c.user_id NOT IN (SELECT user_id FROM stale_drafts_held);
+LEFT JOIN stale_drafts_ledger AS r ON r.creation_id = c.id AND r.type = 'refund' AND max(1, CAST(substr(r.entry_key, 7) AS INTEGER)) = c.charge
+WHERE l.tokens IS NOT iif(c.restored_at IS NOT NULL, iif(c.settled_elsewhere = 1, nullif(-c.tokens, 0), -r.tokens), NULL) AND c.user_id NOT IN (SELECT user_id FROM stale_drafts_held);
 
--- name: no type of entry is twice in the ledger for one creation
-SELECT creation_id, type, count(*) AS entries
-FROM stale_drafts_ledger WHERE creation_id IS NOT NULL
-GROUP BY creation_id, type HAVING entries > 1;
+-- name: no type of entry is twice in the ledger for one charge of a creation
+SELECT l.creation_id, l.type, count(*) AS entries, max(c.charge) AS charges
+FROM stale_drafts_ledger AS l LEFT JOIN stale_drafts_creations AS c ON c.id = l.creation_id WHERE l.creation_id IS NOT NULL
+GROUP BY l.creation_id, l.type HAVING entries > charges OR entries > count(DISTINCT CAST(substr(l.entry_key, length(l.type) + 1) AS INTEGER));
 
 -- name: a time-out names a sweep that has a row, unless that is trimmed
 SELECT c.id, c.sweep_id
@@ -43,7 +57,7 @@ FROM stale_drafts_sweeps AS s LEFT JOIN (
   SELECT sweep_id, tokens FROM stale_drafts_creations WHERE sweep_id IS NOT NULL
   UNION ALL
   SELECT a.sweep_id, c.tokens FROM stale_drafts_attempts AS a JOIN stale_drafts_creations AS c ON c.id = a.creation_id
-  WHERE a.outcome = 'restored' AND a.sweep_id IS NOT NULL) AS f ON f.sweep_id = s.id
+  WHERE a.outcome <> 'retried' AND a.sweep_id IS NOT NULL) AS f ON f.sweep_id = s.id
 GROUP BY s.id HAVING (s.failed <> really_failed OR s.refunded_tokens <> really_refunded) AND NOT EXISTS (SELECT 1 FROM stale_drafts_moves);
 
 -- name: each sweep counts what it put back
@@ -58,7 +72,7 @@ SELECT * FROM (
     (SELECT coalesce(sum(creations), 0) FROM stale_drafts_rollups WHERE hour = 0 AND outcome = 'retried') AS retried,
     (SELECT coalesce(sum(lag_0 + lag_1 + lag_2 + lag_3 + lag_4 + lag_5), 0) FROM stale_drafts_rollups WHERE hour = 0) AS lags,
     (SELECT count(*) FROM stale_drafts_creations WHERE sweep_id IS NOT NULL)
-      + (SELECT count(*) FROM stale_drafts_attempts WHERE outcome = 'restored' AND sweep_id IS NOT NULL)
+      + (SELECT count(*) FROM stale_drafts_attempts WHERE outcome <> 'retried' AND sweep_id IS NOT NULL)
       + (SELECT coalesce(sum(failed), 0) FROM stale_drafts_archives) AS really_failed,
     (SELECT count(*) FROM stale_drafts_attempts WHERE outcome = 'retried')
       + (SELECT coalesce(sum(retried), 0) FROM stale_drafts_archives) AS really_retried)
@@ -66,7 +80,7 @@ WHERE (failed, retried, lags) <> (really_failed, really_retried, really_failed +
 
 -- name: each attempt before the present one is recorded, once
 SELECT c.id, c.attempt, count(a.attempt) AS recorded
-FROM stale_drafts_creations AS c LEFT JOIN stale_drafts_attempts AS a ON a.creation_id = c.id AND a.outcome = 'retried'
+FROM stale_drafts_creations AS c LEFT JOIN stale_drafts_attempts AS a ON a.creation_id = c.id AND a.outcome <> 'restored'
 WHERE (c.attempt > 1 OR a.attempt IS NOT NULL) AND c.user_id NOT IN (SELECT user_id FROM stale_drafts_held)
 GROUP BY c.id HAVING recorded <> c.attempt - 1 OR max(a.attempt) <> c.attempt - 1;
 
@@ -74,6 +88,12 @@ GROUP BY c.id HAVING recorded <> c.attempt - 1 OR max(a.attempt) <> c.attempt - 
 SELECT r.creation_id, c.status
 FROM stale_drafts_rejected AS r LEFT JOIN stale_drafts_creations AS c ON c.id = r.creation_id
 WHERE (c.status IS NULL OR c.status NOT IN ('pending', 'processing')) AND ifnull(c.user_id, '') NOT IN (SELECT user_id FROM stale_drafts_held);
+
+-- name: each retry by hand is the next charge, and each charge but the first is by one
+SELECT c.id, c.charge, count(a.attempt) AS failed
+FROM stale_drafts_creations AS c LEFT JOIN stale_drafts_attempts AS a ON a.creation_id = c.id AND a.outcome = 'failed'
+WHERE c.user_id NOT IN (SELECT user_id FROM stale_drafts_held)
+GROUP BY c.id HAVING failed <> c.charge - 1;
 
 -- name: what was deleted is gone
 SELECT id FROM stale_drafts_creations

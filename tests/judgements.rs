@@ -10,8 +10,8 @@
 )]
 
 use stale_drafts::rules::{
-    Action, Candidate, Decision, Draft, IllegalTransition, Judgement, Planned, Policy, Refusal, Report,
-    Setting, SkipReason, Snapshot, Status, Time, Timestamp, Unreadable, recheck,
+    Action, CANCELLED, Candidate, Decision, Draft, Elsewhere, IllegalTransition, Judgement, Planned, Policy,
+    Refusal, Report, Setting, SkipReason, Snapshot, Status, Time, Timestamp, Unreadable, recheck,
 };
 
 use Judgement::{Accept, Refuse, Repeat};
@@ -24,11 +24,16 @@ fn begun(status: Status) -> Snapshot<'static> {
         attempt: 2,
         worker: Some("w"),
         fence: Some("2.abc"),
+        kind: "video",
+        tokens: 10,
+        tokens_used: None,
+        retried: &[],
         error_code: None,
         result_url: None,
         late: false,
         restored: false,
         deleted: false,
+        elsewhere: None,
     }
 }
 
@@ -66,7 +71,7 @@ fn a_heartbeat() {
 
 #[test]
 fn a_result() {
-    let complete = Report::Complete { fence: "2.abc", result_url: "https://r/1" };
+    let complete = Report::Complete { fence: "2.abc", result_url: "https://r/1", tokens_used: None };
     let over = Refuse(Refusal::Over);
     let to = |from| illegal(from, Drafted);
     let refused = [to(Pending), Accept, to(Drafted), to(Published), over];
@@ -80,7 +85,7 @@ fn a_result() {
 
 #[test]
 fn a_failure_by_a_worker() {
-    let fail = Report::Fail { fence: Some("2.abc"), error_code: "broken" };
+    let fail = Report::Fail { fence: Some("2.abc"), error_code: "broken", tokens_used: None };
     let to = |from| illegal(from, Failed);
     let with = |code| Snapshot { error_code: code, ..begun(Pending) };
     assert_eq!(
@@ -95,7 +100,7 @@ fn a_failure_by_a_worker() {
 
 #[test]
 fn a_failure_before_a_worker_has_begun() {
-    let fail = Report::Fail { fence: None, error_code: "broken" };
+    let fail = Report::Fail { fence: None, error_code: "broken", tokens_used: None };
     let to = |from| illegal(from, Failed);
     let missing = Refuse(Refusal::FenceMissing);
     let with = |code| Snapshot { error_code: code, ..waiting() };
@@ -116,8 +121,8 @@ fn a_fence() {
         assert_eq!(with(wrong), Refuse(Refusal::WrongFence), "{wrong}");
     }
     for report in [
-        Report::Complete { fence: "1.abc", result_url: "" },
-        Report::Fail { fence: Some("1.abc"), error_code: "" },
+        Report::Complete { fence: "1.abc", result_url: "", tokens_used: None },
+        Report::Fail { fence: Some("1.abc"), error_code: "", tokens_used: None },
     ] {
         assert_eq!(on_each(report, begun(Pending)), [Refuse(Refusal::Over); 5]);
     }
@@ -152,6 +157,92 @@ fn a_restore() {
 }
 
 #[test]
+fn what_was_used() {
+    let complete = |tokens_used| Report::Complete { fence: "2.abc", result_url: "https://r/1", tokens_used };
+    let fail = |tokens_used| Report::Fail { fence: Some("2.abc"), error_code: "broken", tokens_used };
+    let done = |tokens_used| Snapshot { result_url: Some("https://r/1"), tokens_used, ..begun(Drafted) };
+    let failed = |tokens_used| Snapshot { error_code: Some("broken"), tokens_used, ..begun(Failed) };
+    for used in [Some(0), Some(10), None] {
+        assert_eq!(complete(used).judge(&begun(Processing)), Accept);
+        assert_eq!(fail(used).judge(&begun(Processing)), Accept);
+        // The same again is answered as it was; another number is another report.
+        assert_eq!(complete(used).judge(&done(used)), Repeat);
+        assert_eq!(complete(Some(7)).judge(&done(used)), illegal(Drafted, Drafted));
+        assert_eq!(fail(used).judge(&failed(used)), Repeat);
+        assert_eq!(fail(Some(7)).judge(&failed(used)), Refuse(Refusal::Over));
+    }
+    // Where nothing was said, a result has used all, and a failure nothing.
+    assert_eq!(complete(Some(10)).judge(&done(None)), Repeat);
+    assert_eq!(complete(None).judge(&done(Some(10))), Repeat);
+    assert_eq!(fail(Some(0)).judge(&failed(None)), Repeat);
+    assert_eq!((done(None).used(), failed(None).used(), failed(Some(4)).used()), (10, 0, 4));
+
+    let more = Refuse(Refusal::MoreThanCharged { tokens_used: 11, tokens: 10 });
+    assert_eq!(complete(Some(11)).judge(&begun(Processing)), more);
+    assert_eq!(fail(Some(11)).judge(&begun(Processing)), more);
+    let waiting_fail = Report::Fail { fence: None, error_code: "broken", tokens_used: Some(11) };
+    assert_eq!(waiting_fail.judge(&waiting()), more);
+    let of_app = Snapshot { elsewhere: Some(Elsewhere::Balance), ..begun(Processing) };
+    assert_eq!(complete(Some(7)).judge(&of_app), Refuse(Refusal::BalanceElsewhere));
+    assert_eq!(complete(None).judge(&of_app), Accept);
+}
+
+#[test]
+fn a_retry() {
+    let retry = Report::Retry { attempt: 2 };
+    let active = Refuse(Refusal::Active);
+    let [drafted, published] = [Drafted, Published].map(|from| illegal(from, Pending));
+    assert_eq!(on_each(retry, begun(Pending)), [active, active, drafted, published, Accept]);
+    // One that is repeated is the same one, whatever has become of it since.
+    let retried = Snapshot { attempt: 4, retried: &[2, 3], ..begun(Pending) };
+    assert_eq!(on_each(retry, retried), [Repeat; 5]);
+    assert_eq!(on_each(retry, Snapshot { deleted: true, ..retried }), [Repeat; 5]);
+    let other = |attempt, present| Refuse(Refusal::OtherAttempt { attempt, present });
+    assert_eq!(on_each(Report::Retry { attempt: 1 }, retried), [other(1, 4); 5]);
+    assert_eq!(on_each(Report::Retry { attempt: 5 }, retried), [other(5, 4); 5]);
+    let failed = begun(Failed);
+    assert_eq!(retry.judge(&Snapshot { deleted: true, ..failed }), Refuse(Refusal::Deleted));
+    // A late result that is kept stays so.
+    assert_eq!(retry.judge(&Snapshot { late: true, ..failed }), Accept);
+    for (elsewhere, refusal) in
+        [(Elsewhere::Settled, Refusal::SettledElsewhere), (Elsewhere::Balance, Refusal::BalanceElsewhere)]
+    {
+        let failed = Snapshot { elsewhere: Some(elsewhere), ..failed };
+        assert_eq!(retry.judge(&failed), Refuse(refusal));
+    }
+}
+
+#[test]
+fn a_cancellation() {
+    let says = |word| Policy::from_settings([(["kinds", "video", "cancel"], Setting::Text(word))]).unwrap();
+    let to = |from| illegal(from, Failed);
+    for (policy, begun_one) in [
+        (Policy::default(), Accept),
+        (says("refund"), Accept),
+        (says("keep"), Accept),
+        (says("never"), Refuse(Refusal::NotCancellable)),
+    ] {
+        let cancel = |attempt| Report::Cancel { attempt, policy: &policy };
+        let expected = [Accept, begun_one, to(Drafted), to(Published), to(Failed)];
+        assert_eq!(on_each(cancel(None), begun(Pending)), expected);
+        assert_eq!(on_each(cancel(Some(2)), begun(Pending)), expected);
+        let other = Refuse(Refusal::OtherAttempt { attempt: 1, present: 2 });
+        assert_eq!(on_each(cancel(Some(1)), begun(Pending)), [other; 5]);
+        let cancelled = Snapshot { error_code: Some(CANCELLED), ..begun(Failed) };
+        assert_eq!(cancel(None).judge(&cancelled), Repeat);
+        let of_app = Snapshot { elsewhere: Some(Elsewhere::Balance), ..begun(Processing) };
+        assert_eq!(cancel(None).judge(&of_app), Refuse(Refusal::BalanceElsewhere));
+        // Its worker is told.
+        let told = Refuse(Refusal::Cancelled);
+        assert_eq!(Report::Heartbeat { fence: "2.abc" }.judge(&cancelled), told);
+        let complete = Report::Complete { fence: "2.abc", result_url: "https://r/1", tokens_used: None };
+        assert_eq!(complete.judge(&cancelled), told);
+        let fail = Report::Fail { fence: Some("2.abc"), error_code: "broken", tokens_used: None };
+        assert_eq!(fail.judge(&cancelled), told);
+    }
+}
+
+#[test]
 fn a_refusal_has_a_code_and_words() {
     let illegal = Refusal::Illegal(IllegalTransition { from: Failed, to: Drafted });
     for (refusal, code, words) in [
@@ -171,6 +262,32 @@ fn a_refusal_has_a_code_and_words() {
         (Refusal::Active, "active", "it is still being generated: wait until it is finished or failed"),
         (Refusal::NothingKept, "nothing_kept", "no result has come in too late: there is nothing to restore"),
         (Refusal::Deleted, "deleted", "its owner has deleted it"),
+        (Refusal::Cancelled, "cancelled", "it was cancelled: the attempt of this fence is over"),
+        (
+            Refusal::NotCancellable,
+            "not_cancellable",
+            "a worker has begun, and the policy has `cancel = \"never\"`: wait until it is finished or failed",
+        ),
+        (
+            Refusal::MoreThanCharged { tokens_used: 11, tokens: 10 },
+            "more_than_charged",
+            "`tokens_used` is `11`: expected at most 10, which were charged",
+        ),
+        (
+            Refusal::OtherAttempt { attempt: 1, present: 2 },
+            "other_attempt",
+            "`attempt` is `1`: expected 2, the present one",
+        ),
+        (
+            Refusal::SettledElsewhere,
+            "settled_elsewhere",
+            "another system has charged and settled it: make a new creation in its place",
+        ),
+        (
+            Refusal::BalanceElsewhere,
+            "balance_elsewhere",
+            "the app keeps its owner's balance itself: it is done in the app's own row, see docs/attach.md",
+        ),
     ] {
         assert_eq!((refusal.code(), refusal.to_string().as_str()), (code, words));
     }

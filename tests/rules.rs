@@ -15,9 +15,9 @@ mod common;
 use common::{NOW, policy, time};
 use serde_json::Value;
 use stale_drafts::rules::{
-    Action, Active, Age, Ago, Bucket, Candidate, Draft, Field, LAGS, Limit, MarkedMessage, MaxAge, Phase,
-    Policy, RetriedMessage, Rule, Setting, Sink, Status, SweepMessage, Time, Timestamp, Unreadable, Verdict,
-    Words, badge, classify, decide,
+    Action, Active, Age, Ago, Bucket, Cancellation, Candidate, Draft, Field, LAGS, Limit, MarkedMessage,
+    MaxAge, Phase, Policy, RetriedMessage, Rule, Setting, Sink, Status, SweepMessage, Time, Timestamp,
+    Unreadable, Verdict, Words, badge, classify, decide,
 };
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test;
@@ -310,6 +310,14 @@ fn a_policy_says_what_it_holds() {
     assert_eq!(longest(kinds(serde_json::json!(1))), hours(6.0));
     assert_eq!(longest(kinds(serde_json::json!("never"))), Limit::Never);
     assert_eq!(longest(serde_json::json!({ "kinds": { "video": { "total_hours": 1 } } })), Limit::Never);
+    let cancels = |value, kind| of(value).cancellation(kind);
+    assert_eq!(cancels(serde_json::json!({}), "video"), Cancellation::Refund);
+    let both = || serde_json::json!({ "cancel": "keep", "kinds": { "video": { "cancel": "never" }, "film": { "pending": 1 } } });
+    assert_eq!(cancels(both(), "video"), Cancellation::Never);
+    assert_eq!((cancels(both(), "film"), cancels(both(), "image")), (Cancellation::Keep, Cancellation::Keep));
+    for says in [Cancellation::Refund, Cancellation::Keep, Cancellation::Never] {
+        assert_eq!(cancels(serde_json::json!({ "cancel": says.as_str() }), ""), says);
+    }
     let keeps = |value| of(value).keeps_late_results();
     assert!(keeps(serde_json::json!({})) && keeps(serde_json::json!({ "keep_late_results": true })));
     assert!(!keeps(serde_json::json!({ "keep_late_results": false })));

@@ -35,6 +35,8 @@ main.addEventListener("verdict", ({ target, detail }) => {
   target.classList.add(detail.status);
   // A time that was in the future is one now: what the card says of it is over.
   if (before === "unreadable") card.querySelector(".error")?.remove();
+  // It is over, or begins anew: there is nothing to cancel.
+  card.querySelector(".actions")?.remove();
   if (detail.status !== "failed") return;
   const error = document.createElement("p");
   error.className = "error";

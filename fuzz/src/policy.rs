@@ -119,6 +119,8 @@ fn policy(policy: &Policy, table: &Map<String, Value>) {
         assert_eq!(policy.total(kind).0, total);
         let attempts = own.get("attempts").or(table.get("attempts")).and_then(Value::as_f64).unwrap_or(1.0);
         assert_eq!(f64::from(policy.attempts(kind).get()), attempts);
+        let cancel = own.get("cancel").or(table.get("cancel")).and_then(Value::as_str).unwrap_or("refund");
+        assert_eq!(policy.cancellation(kind).as_str(), cancel);
         judged(policy, kind);
     }
     assert_eq!(policy.keeps_late_results(), table.get("keep_late_results") != Some(&Value::Bool(false)));

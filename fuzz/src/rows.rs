@@ -93,9 +93,9 @@ fn reported(row: &CreationRow) {
     let reports = [
         Report::Start { worker: "task-1" },
         Report::Heartbeat { fence },
-        Report::Complete { fence, result_url: "https://app.example/1" },
-        Report::Fail { fence: None, error_code: "out_of_memory" },
-        Report::Fail { fence: Some(fence), error_code: "out_of_memory" },
+        Report::Complete { fence, result_url: "https://app.example/1", tokens_used: None },
+        Report::Fail { fence: None, error_code: "out_of_memory", tokens_used: None },
+        Report::Fail { fence: Some(fence), error_code: "out_of_memory", tokens_used: None },
         Report::Publish,
         Report::Delete,
         Report::Restore,

@@ -53,7 +53,7 @@ export const createClient = ({ baseUrl = "/stale-drafts", token, fetch: send = (
   };
 
   /** Sends a request; gives the answer's headers and its JSON, which is `undefined` for 304. */
-  const request = async (path, { method, signal, headers = {} } = {}) => {
+  const request = async (path, { method, signal, headers = {}, given } = {}) => {
     const url = `${base}/api/drafts${path}`;
     const credential = typeof token == "function" ? await token() : token;
     if (credential) headers = { ...headers, Authorization: `Bearer ${credential}` };
@@ -61,7 +61,7 @@ export const createClient = ({ baseUrl = "/stale-drafts", token, fetch: send = (
     let response;
     let body;
     try {
-      response = await send(url, { method, signal, headers, cache: "no-store" });
+      response = await send(url, { method, signal, headers, cache: "no-store", body: given && JSON.stringify(given) });
       const received_at = performance.now();
       if (response.status == 304) return { headers: response.headers };
       body = await response.text();
@@ -79,7 +79,7 @@ export const createClient = ({ baseUrl = "/stale-drafts", token, fetch: send = (
     throw new StaleDraftsError(response.status, own ? body : unexpected, { retry_after_ms: retryAfter(response, range(clock).latest) });
   };
 
-  const ofDraft = async (id, path, method) => (await request(`/${encodeURIComponent(id)}${path}`, { method })).body;
+  const ofDraft = async (id, path, method, given) => (await request(`/${encodeURIComponent(id)}${path}`, { method, given })).body;
 
   return {
     get clock() {
@@ -92,6 +92,10 @@ export const createClient = ({ baseUrl = "/stale-drafts", token, fetch: send = (
     },
 
     publish: (id) => ofDraft(id, "/publish", "POST"),
+
+    retry: (id, attempt) => ofDraft(id, "/retry", "POST", { attempt }),
+
+    cancel: (id, attempt) => ofDraft(id, "/cancel", "POST", { attempt }),
 
     remove: (id) => ofDraft(id, "", "DELETE"),
 

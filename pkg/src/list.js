@@ -28,6 +28,8 @@ export const draftsList = (client, { initial, policy, limit }) => {
     next_cursor: list?.next_cursor ?? null,
     refresh,
     publish,
+    retry,
+    cancel,
     remove,
   });
 
@@ -129,6 +131,15 @@ export const draftsList = (client, { initial, policy, limit }) => {
     settle(id);
     return answer;
   };
+
+  /** What changes more than a row's status: the list is asked for again. That it has happened does not depend on that. */
+  const anew = async (answer) => {
+    const said = await answer;
+    await refresh().catch(() => {});
+    return said;
+  };
+  const retry = (id, attempt) => anew(client.retry(id, attempt));
+  const cancel = (id, attempt) => anew(client.cancel(id, attempt));
 
   let shown = snapshot();
   const first = shown;

@@ -1,4 +1,4 @@
-import type { ActiveDraft, Deleted, Draft, Drafts, Published } from "./api.js";
+import type { ActiveDraft, Cancelled, Deleted, Draft, Drafts, Published, Retried } from "./api.js";
 import type { Clock, Options } from "./index.js";
 import { StaleDraftsError } from "./error.js";
 
@@ -82,6 +82,15 @@ export interface Client {
 
   /** Publishes a draft. A draft that is none is a conflict: 409. */
   publish(id: string): Promise<Published>;
+
+  /**
+   * Has a draft that has failed generated once more, for its price. `attempt` is the draft's: the same one is retried once, however
+   * often it is asked. A balance that does not cover it: 402.
+   */
+  retry(id: string, attempt: number): Promise<Retried>;
+
+  /** Ends a draft that is not finished; with an `attempt`, only that one. What goes back, the policy's `cancel` says. */
+  cancel(id: string, attempt?: number): Promise<Cancelled>;
 
   /** Deletes a draft, or one that has failed or is published. */
   remove(id: string): Promise<Deleted>;

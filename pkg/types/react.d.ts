@@ -1,5 +1,5 @@
 import type { HTMLAttributes, ReactElement } from "react";
-import type { Draft as Row, Drafts, Deleted, Published } from "./api.js";
+import type { Cancelled, Draft as Row, Drafts, Deleted, Published, Retried } from "./api.js";
 import type { Client } from "./client.js";
 import type { Clock, Draft, Options, Time, Verdict } from "./index.js";
 
@@ -45,10 +45,14 @@ export interface DraftsState {
   readonly error: unknown;
   /** For the next page: `client.list({ cursor })`. */
   readonly next_cursor: string | null;
-  /** Fetches the list again: when a draft has been created, for instance. These three are rejected with what goes wrong, which is no part of the state. */
+  /** Fetches the list again: when a draft has been created, for instance. These are rejected with what goes wrong, which is no part of the state. */
   readonly refresh: () => Promise<void>;
   /** Publishes a draft. */
   readonly publish: (id: string) => Promise<Published>;
+  /** Has a draft that has failed tried again, for its price: `attempt` is the draft's. */
+  readonly retry: (id: string, attempt: number) => Promise<Retried>;
+  /** Ends a draft that is not finished. */
+  readonly cancel: (id: string, attempt?: number) => Promise<Cancelled>;
   /** Deletes a draft. */
   readonly remove: (id: string) => Promise<Deleted>;
 }

@@ -1,4 +1,4 @@
-import type { Complete, Completed, Config, Created, Deleted, Diagnosis, Drafts, Explained, Fail, Failed, Granted, Health, Heartbeat, HeartbeatNoted, NewCreation, NewGrant, Published, Restored, Start, Started, SweepReport } from "./api.js";
+import type { Cancel, Cancelled, Complete, Completed, Config, Created, Deleted, Diagnosis, Drafts, Explained, Fail, Failed, Granted, Health, Heartbeat, HeartbeatNoted, NewCreation, NewGrant, Published, Restored, Retried, Retry, Start, Started, SweepReport } from "./api.js";
 import { StaleDraftsError } from "./error.js";
 
 export * from "./api.js";
@@ -42,6 +42,10 @@ export interface StaleDraftsService {
   remove(user_id: string, id: string): Promise<Deleted>;
   /** Accepts a result that came too late, and charges again. */
   restore(id: string): Promise<Restored>;
+  /** Has a failed creation generated once more, and charges again: once for each `attempt`. With a `user_id`, only that user's. */
+  retry(id: string, retry: Retry & { user_id?: string }): Promise<Retried>;
+  /** Ends what is not finished. What goes back, the policy's `cancel` says. With a `user_id`, only that user's. */
+  cancel(id: string, cancel?: Cancel & { user_id?: string }): Promise<Cancelled>;
   /** Gives a user tokens, once for each `idempotency_key`. */
   grant(grant: NewGrant & { idempotency_key: string }): Promise<Granted>;
   /** All about one creation; of one that is archived, where it is: then `archived` is in it. */

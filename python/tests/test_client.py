@@ -91,6 +91,31 @@ def test_whatever_is_said_of_a_failure_is_stored_and_refunded(world: World, said
     assert (draft["error"], draft["error_code"], world.balance(ada)) == (stored, "c" * 200, 10)
 
 
+def test_what_was_used_and_what_is_tried_again_or_cancelled(world: World) -> None:
+    ada = world.user(30)
+    owner = world.client(owner_token(ada, world.secret))
+    made = world.create(ada)
+    fence = world.reporter.start(made, "worker-1")["fence"]
+    with pytest.raises(Conflict) as more:
+        world.reporter.complete(made, fence, "https://cdn.example/fox.png", tokens_used=11)
+    assert more.value.code == "more_than_charged"
+    failed = world.reporter.fail(made, fence, "provider", "502", tokens_used=4)
+    assert (failed["tokens_used"], failed["refunded_tokens"], world.balance(ada)) == (4, 6, 26)
+    with pytest.raises(Conflict) as other:
+        world.operator.retry(made, 2)
+    assert other.value.code == "other_attempt"
+    retried = world.operator.retry(made, 1)
+    assert (retried["attempt"], retried["charged_tokens"], world.balance(ada)) == (2, 10, 16)
+    assert owner.retry_draft(made, 1) == retried
+    assert world.reporter.cancel(made, attempt=2)["refunded_tokens"] == 10
+    owner.retry_draft(made, 2)
+    assert owner.cancel_draft(made)["attempt"] == 3
+    owner.retry_draft(made, 3)
+    fence = world.reporter.start(made, "worker-2")["fence"]
+    done = world.reporter.complete(made, fence, "https://cdn.example/fox.png", tokens_used=7)
+    assert (done["refunded_tokens"], world.balance(ada)) == (3, 19)
+
+
 def test_what_is_stale_is_failed_and_its_late_result_restored(world: World) -> None:
     ada = world.user(30)
     silent, waiting = world.create(ada), world.create(ada)

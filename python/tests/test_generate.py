@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import cast
 
 import pytest
@@ -84,3 +85,55 @@ def test_a_late_result_is_handed_in_and_kept(world: World) -> None:
         world.reporter.start(made, "another")
     assert world.operator.restore(made)["status"] == "draft"
     assert world.balance(ada) == 0
+
+
+@pytest.mark.parametrize(("used", "left"), [(None, 0), (7, 3), (0, 10)])
+def test_what_was_not_used_goes_back(world: World, used: int | None, left: int) -> None:
+    ada = world.user(10)
+    made = world.create(ada)
+
+    def render(job: Job) -> str:
+        job.tokens_used = used
+        return URL
+
+    assert generate(world.reporter, made, render) is True
+    assert world.balance(ada) == left
+
+
+def test_what_a_failure_has_used_is_kept(world: World) -> None:
+    ada = world.user(10)
+    made = world.create(ada)
+
+    def render(job: Job) -> str:
+        job.tokens_used = 4
+        raise GenerationError("provider_rejected", "The prompt was rejected")
+
+    assert generate(world.reporter, made, render) is False
+    assert (status_of(world, made)[0], world.balance(ada)) == ("failed", 6)
+
+
+def test_more_than_was_charged_is_an_error_of_the_worker(world: World) -> None:
+    ada = world.user(10)
+    made = world.create(ada)
+
+    def render(job: Job) -> str:
+        job.tokens_used = 11
+        return URL
+
+    assert generate(world.reporter, made, render) is False
+    assert (status_of(world, made), world.balance(ada)) == (("failed", "The worker ran into an error."), 10)
+
+
+def test_a_cancelled_one_is_stopped_by_its_next_heartbeat(world: World) -> None:
+    ada = world.user(10)
+    made = world.create(ada)
+
+    def render(job: Job) -> str:
+        assert world.reporter.cancel(made)["refunded_tokens"] == 10
+        for percent in range(1, 100):
+            job.progress(percent)
+            time.sleep(0.5)
+        pytest.fail("it went on")
+
+    assert generate(world.reporter, made, render) is False
+    assert (status_of(world, made), world.balance(ada)) == (("failed", "Cancelled before it was finished"), 10)

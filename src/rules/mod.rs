@@ -8,6 +8,7 @@
 
 mod breaker;
 mod bucket;
+mod cancellation;
 mod diagnosis;
 mod draft;
 mod evidence;
@@ -24,6 +25,7 @@ mod verdict;
 
 pub use breaker::{CircuitBreaker, Suspension};
 pub use bucket::{BUCKETS, Bucket};
+pub use cancellation::{CANCELLED, CANCELLED_TEXT, Cancellation};
 pub use diagnosis::{
     ARCHIVE_EXPECTED_WITHIN_MS, DOMINANT_PERCENT, FEW, Finding, NOT_QUEUED, ONE_TIMEOUT_MS, ONE_WINDOW_MS,
     SILENT_AFTER_MS, START_EXPECTED_WITHIN_MS, Severity, alerts, diagnose,
@@ -43,5 +45,5 @@ pub use text::{
     Words, badge,
 };
 pub use time::{Time, Timestamp};
-pub use transition::{Judgement, Refusal, Report, Snapshot};
+pub use transition::{Elsewhere, Judgement, Refusal, Report, Snapshot};
 pub use verdict::{Action, Applied, LAGS, Staleness, Verdict, applied, classify, classify_by};

@@ -1,3 +1,4 @@
+use super::cancellation::Cancellation;
 use super::draft::Phase;
 use super::limit::{Attempts, Limit, MaxAge, Preset};
 use super::setting::{Entry, Key, PolicyError, Says, Setting, SettingError};
@@ -70,6 +71,7 @@ impl Policy {
     /// | `heartbeat_minutes` | minutes, or `"never"`: between two heartbeats |
     /// | `total_hours` | hours, or `"never"`: from a worker's beginning |
     /// | `attempts` | a whole number from 1 to 100; 1 if left out |
+    /// | `cancel` | `"refund"`, the default, `"keep"` or `"never"`: see [`Cancellation`] |
     /// | `keep_late_results` | `true`, the default, or `false` |
     /// | `kinds.<kind>.` | all of them but `preset` and `keep_late_results` |
     ///
@@ -159,6 +161,11 @@ impl Policy {
         self.of(kind).attempts()
     }
 
+    /// What cancelling creations of `kind` does while a worker is at them.
+    pub fn cancellation(&self, kind: &str) -> Cancellation {
+        self.of(kind).cancellation()
+    }
+
     /// Whether a result that comes too late is kept, for an operator to restore.
     pub fn keeps_late_results(&self) -> bool {
         self.every.keep_late_results.unwrap_or(true)
@@ -233,6 +240,11 @@ impl KindPolicy {
     pub fn attempts(&self) -> Attempts {
         self.own.attempts.or(self.every.attempts).unwrap_or(Attempts::ONE)
     }
+
+    /// What cancelling one does while a worker is at it.
+    pub fn cancellation(&self) -> Cancellation {
+        self.own.cancel.or(self.every.cancel).unwrap_or_default()
+    }
 }
 
 /// The entries for every kind, or those of one kind.
@@ -245,6 +257,7 @@ struct Table {
     heartbeat: Option<Limit>,
     total: Option<Limit>,
     attempts: Option<Attempts>,
+    cancel: Option<Cancellation>,
     keep_late_results: Option<bool>,
 }
 
@@ -257,6 +270,7 @@ impl Table {
         heartbeat: None,
         total: None,
         attempts: None,
+        cancel: None,
         keep_late_results: None,
     };
 
@@ -271,6 +285,7 @@ impl Table {
             Says::Heartbeat(limit) => self.heartbeat = Some(limit),
             Says::Total(limit) => self.total = Some(limit),
             Says::Attempts(attempts) => self.attempts = Some(attempts),
+            Says::Cancel(cancellation) => self.cancel = Some(cancellation),
             Says::KeepLateResults(keep) => self.keep_late_results = Some(keep),
         }
         Ok(())

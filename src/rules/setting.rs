@@ -1,5 +1,6 @@
 use std::fmt;
 
+use super::cancellation::Cancellation;
 use super::limit::{Attempts, Limit, MaxAge, Preset};
 
 /// One value of a policy, as its configuration gives it.
@@ -65,6 +66,7 @@ pub(crate) enum Key {
     TotalHours,
     Attempts,
     KeepLateResults,
+    Cancel,
     Kinds,
     /// The empty text, which names no kind.
     Empty,
@@ -84,6 +86,7 @@ impl Key {
             ("total_hours", Key::TotalHours),
             ("attempts", Key::Attempts),
             ("keep_late_results", Key::KeepLateResults),
+            ("cancel", Key::Cancel),
             ("kinds", Key::Kinds),
             ("", Key::Empty),
         ];
@@ -99,6 +102,8 @@ pub(crate) enum Value {
     /// `"never"`
     Never,
     Preset(Preset),
+    /// `"refund"` or `"keep"`
+    Cancellation(Cancellation),
     Bool(bool),
     /// Anything else.
     Other,
@@ -107,7 +112,15 @@ pub(crate) enum Value {
 impl Value {
     /// The value whose text `is` this.
     pub(crate) fn of(is: impl Fn(&str) -> bool) -> Self {
-        if is("never") { Value::Never } else { Preset::of(is).map_or(Value::Other, Value::Preset) }
+        let known = [
+            ("never", Value::Never),
+            ("refund", Value::Cancellation(Cancellation::Refund)),
+            ("keep", Value::Cancellation(Cancellation::Keep)),
+        ];
+        match known.into_iter().find(|(text, _)| is(text)) {
+            Some((_, value)) => value,
+            None => Preset::of(is).map_or(Value::Other, Value::Preset),
+        }
     }
 }
 
@@ -130,6 +143,7 @@ pub(crate) enum Says {
     Total(Limit),
     Attempts(Attempts),
     KeepLateResults(bool),
+    Cancel(Cancellation),
 }
 
 impl Entry {
@@ -148,6 +162,7 @@ impl Entry {
             Key::TotalHours => Says::Total(hours(value)?),
             Key::HeartbeatMinutes => Says::Heartbeat(minutes(value)?),
             Key::Attempts => Says::Attempts(attempts(value)?),
+            Key::Cancel => Says::Cancel(cancellation(value)?),
             Key::Preset if !of_kind => Says::Preset(preset(value)?),
             Key::KeepLateResults if !of_kind => Says::KeepLateResults(flag(value)?),
             _ if of_kind => return Err(SettingError::UnknownKindKey),
@@ -187,6 +202,14 @@ const fn preset(value: Value) -> Result<Preset, SettingError> {
     }
 }
 
+const fn cancellation(value: Value) -> Result<Cancellation, SettingError> {
+    match value {
+        Value::Never => Ok(Cancellation::Never),
+        Value::Cancellation(cancellation) => Ok(cancellation),
+        _ => Err(SettingError::NoCancellation),
+    }
+}
+
 const fn flag(value: Value) -> Result<bool, SettingError> {
     match value {
         Value::Bool(flag) => Ok(flag),
@@ -203,6 +226,7 @@ pub(crate) enum SettingError {
     NoMinutes,
     NoAttempts,
     NoFlag,
+    NoCancellation,
     NoPreset,
     /// `preset` and `max_age_hours` are both given.
     TwoBases,
@@ -226,6 +250,9 @@ impl SettingError {
             }
             SettingError::NoAttempts => "`{key}` is `{value}`: expected a whole number from 1 to 100",
             SettingError::NoFlag => "`{key}` is `{value}`: expected `true` or `false`",
+            SettingError::NoCancellation => {
+                "`{key}` is `{value}`: expected `\"refund\"`, `\"keep\"` or `\"never\"`"
+            }
             SettingError::NoPreset => {
                 "`{key}` is `{value}`: expected `\"development\"` (10 minutes), `\"budget\"` (30 minutes) or \
                  `\"production\"` (1 hour)"
@@ -236,11 +263,11 @@ impl SettingError {
             }
             SettingError::UnknownKey => {
                 "unknown key `{key}`: expected `preset`, `max_age_hours`, `pending`, `processing`, `heartbeat_minutes`, \
-                 `total_hours`, `attempts`, `keep_late_results` or `kinds.<kind>`"
+                 `total_hours`, `attempts`, `cancel`, `keep_late_results` or `kinds.<kind>`"
             }
             SettingError::UnknownKindKey => {
                 "unknown key `{key}`: expected `max_age_hours`, `pending`, `processing`, `heartbeat_minutes`, \
-                 `total_hours` or `attempts`"
+                 `total_hours`, `attempts` or `cancel`"
             }
         }
     }

@@ -12,8 +12,9 @@ use std::str::FromStr;
 /// Every other change is illegal: [`Status::transition`] answers it with [`IllegalTransition`], and a
 /// trigger in the database refuses it, whoever writes. Staying in a status is not a transition.
 ///
-/// Two ways lead back, and neither is a transition that somebody can report: a sweep that puts a stale creation back to
-/// `pending` begins its next attempt ([`Action::Retry`](super::Action::Retry)), and an operator who restores a `failed` one
+/// Three ways lead back, and none is in that picture: a sweep that puts a stale creation back to `pending` begins its next attempt
+/// ([`Action::Retry`](super::Action::Retry)); so does whoever retries a `failed` one, and its owner is charged again
+/// ([`Report::Retry`](super::Report::Retry)); and an operator who restores a `failed` one
 /// whose result came too late makes it a `draft`, and charges for it again ([`Report::Restore`](super::Report::Restore)).
 ///
 /// ```

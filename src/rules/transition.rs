@@ -1,5 +1,7 @@
 use std::fmt;
 
+use super::cancellation::{CANCELLED, Cancellation};
+use super::policy::Policy;
 use super::status::{IllegalTransition, Status};
 
 /// A creation as the database has it now, as far as a report depends on it.
@@ -13,6 +15,14 @@ pub struct Snapshot<'a> {
     pub worker: Option<&'a str>,
     /// What the reports of the present attempt carry; `None` before it has begun.
     pub fence: Option<&'a str>,
+    /// Its kind.
+    pub kind: &'a str,
+    /// What its owner was charged.
+    pub tokens: u64,
+    /// What of that is used up, where something was said: see [`Snapshot::used`].
+    pub tokens_used: Option<u64>,
+    /// The attempts that have failed, and that somebody has retried.
+    pub retried: &'a [u32],
     /// Why it failed.
     pub error_code: Option<&'a str>,
     /// Where its result is.
@@ -23,6 +33,17 @@ pub struct Snapshot<'a> {
     pub restored: bool,
     /// Whether its owner has deleted it.
     pub deleted: bool,
+    /// Who else has charged for it; `None` if it was charged here.
+    pub elsewhere: Option<Elsewhere>,
+}
+
+/// Where a creation's money is, if it is not in the ledger here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Elsewhere {
+    /// It was over before it came in, and another system has settled it.
+    Settled,
+    /// The app keeps its owner's balance itself.
+    Balance,
 }
 
 /// What somebody reports about a creation.
@@ -47,6 +68,8 @@ pub enum Report<'a> {
         fence: &'a str,
         /// Where the result is.
         result_url: &'a str,
+        /// What of the charge was used; all of it if it is `None`. The rest goes back.
+        tokens_used: Option<u64>,
     },
     /// It can't be generated. Without a fence only before a worker has begun.
     Fail {
@@ -54,6 +77,8 @@ pub enum Report<'a> {
         fence: Option<&'a str>,
         /// Why, as a stable code.
         error_code: &'a str,
+        /// What of the charge was used all the same; nothing if it is `None`. The rest goes back.
+        tokens_used: Option<u64>,
     },
     /// Its owner publishes it.
     Publish,
@@ -61,6 +86,18 @@ pub enum Report<'a> {
     Delete,
     /// An operator restores the result that came too late: the failure and its refund are undone.
     Restore,
+    /// Somebody has a failed creation generated once more, and its owner is charged again.
+    Retry {
+        /// The attempt that has failed. So a retry that is repeated is the same one.
+        attempt: u32,
+    },
+    /// Somebody does not want it any more.
+    Cancel {
+        /// The attempt that is meant; whichever there is if it is `None`.
+        attempt: Option<u32>,
+        /// Says what becomes of the tokens once a worker has begun.
+        policy: &'a Policy,
+    },
 }
 
 /// What becomes of a report.
@@ -93,6 +130,28 @@ pub enum Refusal {
     NothingKept,
     /// Its owner has deleted it.
     Deleted,
+    /// It was cancelled.
+    Cancelled,
+    /// Once a worker has begun, the policy lets nobody cancel it.
+    NotCancellable,
+    /// More is said to be used than was charged.
+    MoreThanCharged {
+        /// What is said.
+        tokens_used: u64,
+        /// What was charged.
+        tokens: u64,
+    },
+    /// It is about another attempt than the present one.
+    OtherAttempt {
+        /// The one that it is about.
+        attempt: u32,
+        /// The present one.
+        present: u32,
+    },
+    /// Another system has settled it.
+    SettledElsewhere,
+    /// The app keeps its owner's balance itself.
+    BalanceElsewhere,
 }
 
 impl Report<'_> {
@@ -110,32 +169,37 @@ impl Report<'_> {
             Report::Heartbeat { fence } => match (snapshot.check(fence), status) {
                 (Err(refusal), _) => Judgement::Refuse(refusal),
                 (Ok(()), Status::Processing) => Judgement::Accept,
-                (Ok(()), _) => Judgement::Refuse(Refusal::Over),
+                (Ok(()), _) => snapshot.over(),
             },
-            Report::Complete { fence, result_url: url } => match (snapshot.check(fence), status) {
+            Report::Complete { fence, result_url: url, tokens_used } => match (snapshot.check(fence), status)
+            {
                 (Err(refusal), _) => Judgement::Refuse(refusal),
-                (Ok(()), Status::Processing) => Judgement::Accept,
+                (Ok(()), Status::Processing) => snapshot.uses(tokens_used),
                 (Ok(()), Status::Draft | Status::Published)
-                    if result_url == Some(url) && !snapshot.restored =>
+                    if result_url == Some(url)
+                        && !snapshot.restored
+                        && tokens_used.unwrap_or(snapshot.tokens) == snapshot.used() =>
                 {
                     Judgement::Repeat
                 }
-                (Ok(()), Status::Failed) => Judgement::Refuse(Refusal::Over),
+                (Ok(()), Status::Failed) => snapshot.over(),
                 (Ok(()), _) => snapshot.illegal(Status::Draft),
             },
-            Report::Fail { fence: None, error_code: code } => match (status, snapshot.fence) {
-                (Status::Pending, _) => Judgement::Accept,
-                (Status::Failed, None) if error_code == Some(code) => Judgement::Repeat,
+            Report::Fail { fence: None, error_code: code, tokens_used } => match (status, snapshot.fence) {
+                (Status::Pending, _) => snapshot.uses(tokens_used),
+                (Status::Failed, None) if snapshot.failed_by(code, tokens_used) => Judgement::Repeat,
                 (Status::Processing, _) => Judgement::Refuse(Refusal::FenceMissing),
                 _ => snapshot.illegal(Status::Failed),
             },
-            Report::Fail { fence: Some(fence), error_code: code } => match (snapshot.check(fence), status) {
-                (Err(refusal), _) => Judgement::Refuse(refusal),
-                (Ok(()), Status::Processing) => Judgement::Accept,
-                (Ok(()), Status::Failed) if error_code == Some(code) => Judgement::Repeat,
-                (Ok(()), Status::Failed) => Judgement::Refuse(Refusal::Over),
-                (Ok(()), _) => snapshot.illegal(Status::Failed),
-            },
+            Report::Fail { fence: Some(fence), error_code: code, tokens_used } => {
+                match (snapshot.check(fence), status) {
+                    (Err(refusal), _) => Judgement::Refuse(refusal),
+                    (Ok(()), Status::Processing) => snapshot.uses(tokens_used),
+                    (Ok(()), Status::Failed) if snapshot.failed_by(code, tokens_used) => Judgement::Repeat,
+                    (Ok(()), Status::Failed) => snapshot.over(),
+                    (Ok(()), _) => snapshot.illegal(Status::Failed),
+                }
+            }
             Report::Publish => match status {
                 _ if snapshot.deleted => Judgement::Refuse(Refusal::Deleted),
                 Status::Draft => Judgement::Accept,
@@ -155,11 +219,67 @@ impl Report<'_> {
                 Status::Failed => Judgement::Refuse(Refusal::NothingKept),
                 _ => snapshot.illegal(Status::Draft),
             },
+            Report::Retry { attempt } => match status {
+                _ if snapshot.retried.contains(&attempt) => Judgement::Repeat,
+                _ if snapshot.attempt != attempt => snapshot.another(attempt),
+                _ if snapshot.deleted => Judgement::Refuse(Refusal::Deleted),
+                Status::Pending | Status::Processing => Judgement::Refuse(Refusal::Active),
+                Status::Draft | Status::Published => snapshot.illegal(Status::Pending),
+                Status::Failed => match snapshot.elsewhere {
+                    Some(Elsewhere::Settled) => Judgement::Refuse(Refusal::SettledElsewhere),
+                    Some(Elsewhere::Balance) => Judgement::Refuse(Refusal::BalanceElsewhere),
+                    None => Judgement::Accept,
+                },
+            },
+            Report::Cancel { attempt, policy } => match status {
+                _ if attempt.is_some_and(|attempt| attempt != snapshot.attempt) => {
+                    snapshot.another(attempt.unwrap_or_default())
+                }
+                Status::Failed if error_code == Some(CANCELLED) => Judgement::Repeat,
+                Status::Draft | Status::Published | Status::Failed => snapshot.illegal(Status::Failed),
+                _ if snapshot.elsewhere.is_some() => Judgement::Refuse(Refusal::BalanceElsewhere),
+                Status::Pending => Judgement::Accept,
+                Status::Processing => match policy.cancellation(snapshot.kind) {
+                    Cancellation::Refund | Cancellation::Keep => Judgement::Accept,
+                    Cancellation::Never => Judgement::Refuse(Refusal::NotCancellable),
+                },
+            },
         }
     }
 }
 
 impl Snapshot<'_> {
+    /// What of the charge is used up. Where nothing was said: nothing if it failed, else all. The rest has gone back.
+    pub fn used(&self) -> u64 {
+        self.tokens_used.unwrap_or(if self.status == Status::Failed { 0 } else { self.tokens })
+    }
+
+    /// Accepts what is said to be used, if it was charged here.
+    const fn uses(&self, tokens_used: Option<u64>) -> Judgement {
+        match tokens_used {
+            Some(tokens_used) if tokens_used > self.tokens => {
+                Judgement::Refuse(Refusal::MoreThanCharged { tokens_used, tokens: self.tokens })
+            }
+            Some(_) if self.elsewhere.is_some() => Judgement::Refuse(Refusal::BalanceElsewhere),
+            _ => Judgement::Accept,
+        }
+    }
+
+    /// Whether it has failed by this report.
+    fn failed_by(&self, error_code: &str, tokens_used: Option<u64>) -> bool {
+        self.error_code == Some(error_code) && tokens_used.unwrap_or(0) == self.used()
+    }
+
+    /// The refusal of what a worker reports of an attempt that is over.
+    fn over(&self) -> Judgement {
+        let cancelled = self.status == Status::Failed && self.error_code == Some(CANCELLED);
+        Judgement::Refuse(if cancelled { Refusal::Cancelled } else { Refusal::Over })
+    }
+
+    const fn another(&self, attempt: u32) -> Judgement {
+        Judgement::Refuse(Refusal::OtherAttempt { attempt, present: self.attempt })
+    }
+
     fn illegal(&self, to: Status) -> Judgement {
         Judgement::Refuse(Refusal::Illegal(IllegalTransition { from: self.status, to }))
     }
@@ -187,6 +307,12 @@ impl Refusal {
             Refusal::Active => "active",
             Refusal::NothingKept => "nothing_kept",
             Refusal::Deleted => "deleted",
+            Refusal::Cancelled => "cancelled",
+            Refusal::NotCancellable => "not_cancellable",
+            Refusal::MoreThanCharged { .. } => "more_than_charged",
+            Refusal::OtherAttempt { .. } => "other_attempt",
+            Refusal::SettledElsewhere => "settled_elsewhere",
+            Refusal::BalanceElsewhere => "balance_elsewhere",
         }
     }
 }
@@ -204,6 +330,22 @@ impl fmt::Display for Refusal {
             Refusal::Active => "it is still being generated: wait until it is finished or failed",
             Refusal::NothingKept => "no result has come in too late: there is nothing to restore",
             Refusal::Deleted => "its owner has deleted it",
+            Refusal::Cancelled => "it was cancelled: the attempt of this fence is over",
+            Refusal::NotCancellable => {
+                "a worker has begun, and the policy has `cancel = \"never\"`: wait until it is finished or failed"
+            }
+            Refusal::MoreThanCharged { tokens_used, tokens } => {
+                return write!(f, "`tokens_used` is `{tokens_used}`: expected at most {tokens}, which were charged");
+            }
+            Refusal::OtherAttempt { attempt, present } => {
+                return write!(f, "`attempt` is `{attempt}`: expected {present}, the present one");
+            }
+            Refusal::SettledElsewhere => {
+                "another system has charged and settled it: make a new creation in its place"
+            }
+            Refusal::BalanceElsewhere => {
+                "the app keeps its owner's balance itself: it is done in the app's own row, see docs/attach.md"
+            }
         })
     }
 }

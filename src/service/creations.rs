@@ -94,13 +94,20 @@ pub async fn report(
         Err(error) => {
             let results = database.run(&[store::creation(id)]).await?;
             let row = results.first().map(|rows| store::creation_of(rows)).transpose()?.flatten();
-            let Some(creation) = row.map(|row| row.creation) else { return Err(ReportError::NotFound) };
-            return Err(charging(database, error, &creation.user_id, creation.tokens).await);
+            let Some(row) = row else { return Err(ReportError::NotFound) };
+            // A restore takes what went back; a retry all of it.
+            let due = if matches!(report, Report::Restore) { row.refunded() } else { row.creation.tokens };
+            return Err(charging(database, error, &row.creation.user_id, due).await);
         }
     };
     let mut row = last_row(&results)?;
     // What is somebody else's is not there.
-    if matches!(report, Report::Publish | Report::Delete) && row.creation.user_id != details.user_id {
+    let owned = match report {
+        Report::Publish | Report::Delete => true,
+        Report::Retry { .. } | Report::Cancel { .. } => !details.user_id.is_empty(),
+        _ => false,
+    };
+    if owned && row.creation.user_id != details.user_id {
         return Err(ReportError::NotFound);
     }
     let mut judgement = judge(&report, &row)?;

@@ -51,7 +51,9 @@ macro_rules! over {
 /// What the ledger has of `c`.
 macro_rules! entries {
     () => {
-        "stale_drafts_ledger WHERE entry_key IN ('charge:' || c.id, 'refund:' || c.id, 'restore:' || c.id)"
+        "(SELECT * FROM stale_drafts_ledger WHERE entry_key IN ('charge:' || c.id, 'refund:' || c.id, 'restore:' || c.id)
+           UNION ALL SELECT * FROM stale_drafts_ledger INDEXED BY stale_drafts_ledger_retries
+           WHERE c.charge > 1 AND creation_id = c.id AND entry_key <> type || ':' || creation_id)"
     };
 }
 
@@ -95,11 +97,12 @@ macro_rules! document {
            'heartbeat_at', c.heartbeat_at, 'finished_at', c.finished_at, 'error', c.error, 'error_code', c.error_code)),
          json_object('worker', c.worker, 'fence', c.fence, 'progress', c.progress, 'result_url', c.result_url,
            'late_result_url', c.late_result_url, 'late_at', c.late_at, 'restored_at', c.restored_at, 'deleted_at', c.deleted_at,
+           'charge', nullif(c.charge, 1), 'tokens_used', c.tokens_used,
            'settled_elsewhere', nullif(c.settled_elsewhere, 0), 'balance_elsewhere', nullif(c.balance_elsewhere, 0))),
          json_object('stuck_status', c.stuck_status, 'age_ms', c.age_ms, 'max_age_ms', c.max_age_ms, 'rule', c.rule, 'sweep_id', c.sweep_id,
            'event', c.event, 'event_destinations', nullif(c.event_destinations, 0),
            'attempts', json(iif(c.attempt = 1 AND c.restored_at IS NULL, NULL, (SELECT json_group_array(json(json_patch('{}', json_object(
-             'attempt', attempt, 'outcome', outcome, 'worker', worker, 'fence', fence, 'started_at', started_at,
+             'attempt', attempt, 'outcome', outcome, 'tokens_used', tokens_used, 'worker', worker, 'fence', fence, 'started_at', started_at,
              'heartbeat_at', heartbeat_at, 'finished_at', finished_at, 'error', error, 'error_code', error_code,
              'stuck_status', stuck_status, 'age_ms', age_ms, 'max_age_ms', max_age_ms, 'rule', rule, 'sweep_id', sweep_id))))
              FROM (SELECT * FROM stale_drafts_attempts WHERE creation_id = c.id ORDER BY attempt)))),
@@ -155,7 +158,7 @@ const ADD_OBJECT: &str = concat!(
        (object, first_id, last_id, creations, failed, retried, tokens, first_created_at, last_created_at, archived_at)
      SELECT object, min(c.id), max(c.id), count(*),
        sum((c.sweep_id IS NOT NULL) + (SELECT count(*) FROM stale_drafts_attempts
-         WHERE creation_id = c.id AND outcome = 'restored' AND sweep_id IS NOT NULL)),
+         WHERE creation_id = c.id AND outcome <> 'retried' AND sweep_id IS NOT NULL)),
        sum((SELECT count(*) FROM stale_drafts_attempts WHERE creation_id = c.id AND outcome = 'retried')), ",
     sums!(),
     ", ?1 FROM ",

@@ -5,10 +5,10 @@
 
 use serde::Deserialize;
 
-use super::rows::{cell, unsigned};
+use super::rows::{cell, elsewhere, unsigned};
 use super::sweep::{active, candidate};
-use super::{CandidateRow, DatabaseError, Page, Param, Row, Statement};
-use crate::rules::{Report, Snapshot, Status, Timestamp};
+use super::{CandidateRow, DatabaseError, Page, Param, Row, Statement, json};
+use crate::rules::{CANCELLED, CANCELLED_TEXT, Elsewhere, Policy, Report, Snapshot, Status, Timestamp};
 
 /// How long the trace of a start that came once more is kept.
 pub(super) const DAY_MS: u64 = 86_400_000;
@@ -33,8 +33,10 @@ const FORGET_STARTS: &str = "DELETE FROM stale_drafts_repeated_starts WHERE at <
 const HEARTBEAT: &str = "UPDATE stale_drafts_creations SET heartbeat_at = ?2, progress = ifnull(?4, progress)
      WHERE id = ?1 AND status = 'processing' AND fence = ?3";
 
-const COMPLETE: &str = "UPDATE stale_drafts_creations SET status = 'draft', finished_at = ?2, result_url = ?4
-     WHERE id = ?1 AND status = 'processing' AND fence = ?3";
+/// The trigger `stale_drafts_creations_are_refunded_in_part` gives back what was not used.
+const COMPLETE: &str =
+    "UPDATE stale_drafts_creations SET status = 'draft', finished_at = ?2, result_url = ?4, tokens_used = ?5
+     WHERE id = ?1 AND status = 'processing' AND fence = ?3 AND (?5 IS NULL OR ?5 <= tokens AND balance_elsewhere = 0)";
 
 /// A result that comes too late is kept, the first of them: of the attempt that failed, or of one before.
 const KEEP: &str = "UPDATE stale_drafts_creations SET late_result_url = ?4, late_at = ?2
@@ -45,8 +47,57 @@ const KEEP: &str = "UPDATE stale_drafts_creations SET late_result_url = ?4, late
 
 const FAIL: &str =
     "UPDATE stale_drafts_creations SET status = 'failed', finished_at = ?2, error_code = ?4, error = ?5,
-       event = 'failed', event_destinations = ?6
-     WHERE id = ?1 AND ((status = 'processing' AND fence = ?3) OR (status = 'pending' AND ?3 IS NULL))";
+       event = 'failed', event_destinations = ?6, tokens_used = ?7
+     WHERE id = ?1 AND ((status = 'processing' AND fence = ?3) OR (status = 'pending' AND ?3 IS NULL))
+       AND (?7 IS NULL OR ?7 <= tokens AND balance_elsewhere = 0)";
+
+/// What a policy says in ?8 about cancelling such a creation: see [`cancellations`].
+macro_rules! cancellation {
+    () => {
+        "ifnull((SELECT value ->> 1 FROM json_each(?8, '$.kinds') WHERE value ->> 0 = kind), ?8 ->> '$.others')"
+    };
+}
+
+/// Ends what nobody wants any more; ?6 is its owner, or `''` for anybody.
+const CANCEL: &str = concat!(
+    "UPDATE stale_drafts_creations SET status = 'failed', finished_at = ?2, error_code = ?3, error = ?4,
+       event = 'failed', event_destinations = ?5,
+       tokens_used = iif(status = 'processing' AND ",
+    cancellation!(),
+    " = 'keep', tokens, NULL)
+     WHERE id = ?1 AND (?6 = '' OR user_id = ?6) AND (?7 IS NULL OR attempt = ?7) AND balance_elsewhere = 0
+       AND (status = 'pending' OR status = 'processing' AND ",
+    cancellation!(),
+    " <> 'never')"
+);
+
+/// Whether the attempt ?3 has failed and may be retried, by its owner ?4, or by anybody if that is `''`.
+macro_rules! retriable {
+    () => {
+        "id = ?1 AND status = 'failed' AND attempt = ?3 AND deleted_at IS NULL AND settled_elsewhere = 0 AND balance_elsewhere = 0
+       AND (?4 = '' OR user_id = ?4)"
+    };
+}
+
+/// The failure that somebody is about to retry.
+const RECORD_RETRIED: &str = concat!(
+    "INSERT INTO stale_drafts_attempts (creation_id, attempt, outcome, tokens_used, worker, fence, started_at, heartbeat_at,
+       finished_at, error, error_code, stuck_status, age_ms, max_age_ms, rule, sweep_id)
+     SELECT id, attempt, 'failed', tokens_used, worker, fence, started_at, heartbeat_at, ifnull(finished_at, ?2), error, error_code,
+       stuck_status, age_ms, max_age_ms, rule, sweep_id
+     FROM stale_drafts_creations WHERE ",
+    retriable!()
+);
+
+/// The trigger `stale_drafts_creations_are_charged_for_a_retry` charges.
+const RETRY: &str = concat!(
+    "UPDATE stale_drafts_creations SET status = 'pending', attempt = attempt + 1, charge = charge + 1, tokens_used = NULL,
+       queued_at = ?2, started_at = NULL, heartbeat_at = NULL, finished_at = NULL, worker = NULL, fence = NULL, progress = NULL,
+       error = NULL, error_code = NULL, stuck_status = NULL, age_ms = NULL, max_age_ms = NULL, rule = NULL, sweep_id = NULL,
+       event = 'retried', event_destinations = ?5
+     WHERE ",
+    retriable!()
+);
 
 const PUBLISH: &str = "UPDATE stale_drafts_creations SET status = 'published'
      WHERE id = ?1 AND status = 'draft' AND deleted_at IS NULL AND user_id = ?2";
@@ -58,23 +109,28 @@ const DELETE: &str =
      WHERE id = ?1 AND status IN ('draft', 'published', 'failed') AND deleted_at IS NULL AND user_id = ?2";
 
 /// The failure that a restore is about to undo.
-const RECORD_FAILURE: &str = "INSERT INTO stale_drafts_attempts (creation_id, attempt, outcome, worker, fence, started_at, heartbeat_at,
-       finished_at, error, error_code, stuck_status, age_ms, max_age_ms, rule, sweep_id)
-     SELECT id, attempt, 'restored', worker, fence, started_at, heartbeat_at, ifnull(finished_at, ?2), error, error_code,
+const RECORD_FAILURE: &str = "INSERT INTO stale_drafts_attempts (creation_id, attempt, outcome, tokens_used, worker, fence, started_at,
+       heartbeat_at, finished_at, error, error_code, stuck_status, age_ms, max_age_ms, rule, sweep_id)
+     SELECT id, attempt, 'restored', tokens_used, worker, fence, started_at, heartbeat_at, ifnull(finished_at, ?2), error, error_code,
        stuck_status, age_ms, max_age_ms, rule, sweep_id
      FROM stale_drafts_creations WHERE id = ?1 AND status = 'failed' AND late_at IS NOT NULL AND deleted_at IS NULL";
 
 /// The trigger `stale_drafts_creations_are_charged_again` charges.
 const RESTORE: &str = "UPDATE stale_drafts_creations SET status = 'draft', result_url = late_result_url, finished_at = late_at,
-       restored_at = ?2, error = NULL, error_code = NULL, stuck_status = NULL, age_ms = NULL, max_age_ms = NULL,
+       restored_at = ?2, tokens_used = NULL, error = NULL, error_code = NULL, stuck_status = NULL, age_ms = NULL, max_age_ms = NULL,
        rule = NULL, sweep_id = NULL, event = 'restored', event_destinations = ?3
      WHERE id = ?1 AND status = 'failed' AND late_at IS NOT NULL AND deleted_at IS NULL";
 
 #[rustfmt::skip]
 const CREATION: &str = concat!(
     "SELECT json_array(", candidate!(), ", worker, fence, prompt, error_code, result_url, late_at, restored_at, deleted_at,
-       CASE typeof(finished_at) WHEN 'integer' THEN finished_at END) AS creation
-     FROM stale_drafts_creations WHERE id = ?1"
+       CASE typeof(finished_at) WHEN 'integer' THEN finished_at END, tokens_used,
+       json(iif(charge = 1, '[]', (SELECT json_group_array(attempt) FROM stale_drafts_attempts
+         WHERE creation_id = ?1 AND outcome = 'failed'))),
+       CASE WHEN restored_at IS NOT NULL THEN (SELECT -tokens FROM stale_drafts_ledger
+         WHERE entry_key = iif(c.charge = 1, 'restore:', 'restore' || c.charge || ':') || ?1) END,
+       CASE WHEN settled_elsewhere = 1 THEN 'settled' WHEN balance_elsewhere = 1 THEN 'balance' END) AS creation
+     FROM stale_drafts_creations AS c WHERE id = ?1"
 );
 
 /// What is asked for.
@@ -109,11 +165,11 @@ pub struct Details<'a> {
     pub progress: Option<u32>,
     /// Why it failed, in words.
     pub error: &'a str,
-    /// Whose it must be, for what owners report.
+    /// Whose it must be, for what owners report; for a retry or a cancellation anybody's if it is empty.
     pub user_id: &'a str,
     /// Whether a result that comes too late is kept.
     pub keep: bool,
-    /// Where the event of a failure or a restore goes: see `stale_drafts_events.destinations`.
+    /// Where the event of a failure, a restore or a retry goes: see `stale_drafts_events.destinations`.
     pub notify: u32,
 }
 
@@ -127,13 +183,15 @@ pub fn report(id: &str, report: &Report<'_>, details: &Details<'_>, now: Timesta
             let progress = progress.map_or(Param::Null, Param::from);
             vec![Statement::new(HEARTBEAT, [id_, now_, fence.into(), progress])]
         }
-        Report::Complete { fence, result_url } => {
+        Report::Complete { fence, result_url, tokens_used } => {
             let params = [id_, now_, fence.into(), result_url.into()];
             let late = keep.then(|| Statement::new(KEEP, params.clone()));
+            let params: Vec<_> = params.into_iter().chain([used(tokens_used)]).collect();
             [Statement::new(COMPLETE, params)].into_iter().chain(late).collect()
         }
-        Report::Fail { fence, error_code } => {
-            let params = [id_, now_, fence.into(), error_code.into(), error.into(), notify.into()];
+        Report::Fail { fence, error_code, tokens_used } => {
+            let used = used(tokens_used);
+            let params = [id_, now_, fence.into(), error_code.into(), error.into(), notify.into(), used];
             vec![Statement::new(FAIL, params)]
         }
         Report::Publish => vec![Statement::new(PUBLISH, [id_, user_id.into()])],
@@ -142,9 +200,34 @@ pub fn report(id: &str, report: &Report<'_>, details: &Details<'_>, now: Timesta
             Statement::new(RECORD_FAILURE, [id_.clone(), now_.clone()]),
             Statement::new(RESTORE, [id_, now_, notify.into()]),
         ],
+        Report::Retry { attempt } => {
+            let params = [id_, now_, attempt.into(), user_id.into()];
+            let retried: Vec<_> = params.iter().cloned().chain([notify.into()]).collect();
+            vec![Statement::new(RECORD_RETRIED, params), Statement::new(RETRY, retried)]
+        }
+        Report::Cancel { attempt, policy } => {
+            let (code, text): (Param, Param) = (CANCELLED.into(), CANCELLED_TEXT.into());
+            let attempt = attempt.map_or(Param::Null, Param::from);
+            let says = Param::Text(cancellations(policy));
+            vec![Statement::new(
+                CANCEL,
+                [id_, now_, code, text, notify.into(), user_id.into(), attempt, says],
+            )]
+        }
     };
     batch.push(creation(id));
     batch
+}
+
+fn used(tokens_used: Option<u64>) -> Param {
+    tokens_used.map_or(Param::Null, |tokens| Param::Integer(i64::try_from(tokens).unwrap_or(i64::MAX)))
+}
+
+/// What a policy says about cancelling: `{"kinds": [[kind, word], …], "others": word}`.
+fn cancellations(policy: &Policy) -> String {
+    let of = |kind: &str| policy.cancellation(kind).as_str();
+    let kinds: Vec<_> = policy.kinds().map(|kind| (kind, of(kind))).collect();
+    json(&serde_json::json!({ "kinds": kinds, "others": of("") }))
 }
 
 /// Notes that the attempt with this fence is started once more, so long after its start, and forgets what is older than a day.
@@ -188,9 +271,28 @@ pub struct CreationRow {
     /// When it was finished.
     #[serde(deserialize_with = "unsigned")]
     pub finished_at: Option<u64>,
+    /// What of the charge is used up, where something was said.
+    pub tokens_used: Option<u64>,
+    /// The attempts that failed and were retried by hand.
+    pub retried: Vec<u32>,
+    /// What a restore has charged again.
+    pub charged_again: Option<u64>,
+    /// Where its money is, if it is not here.
+    #[serde(deserialize_with = "elsewhere")]
+    pub elsewhere: Option<Elsewhere>,
 }
 
 impl CreationRow {
+    /// What of the charge is used up, or was in the attempt that is over.
+    pub fn used(&self) -> u64 {
+        self.snapshot().map_or(0, |snapshot| snapshot.used())
+    }
+
+    /// What of the charge has gone back with that.
+    pub fn refunded(&self) -> u64 {
+        self.creation.tokens.saturating_sub(self.used())
+    }
+
     /// The same as the rules take it; `None` if its status is none.
     pub fn snapshot(&self) -> Option<Snapshot<'_>> {
         Some(Snapshot {
@@ -198,11 +300,16 @@ impl CreationRow {
             attempt: self.creation.attempt,
             worker: self.worker.as_deref(),
             fence: self.fence.as_deref(),
+            kind: &self.creation.kind,
+            tokens: self.creation.tokens,
+            tokens_used: self.tokens_used,
+            retried: &self.retried,
             error_code: self.error_code.as_deref(),
             result_url: self.result_url.as_deref(),
             late: self.late_at.is_some(),
             restored: self.restored_at.is_some(),
             deleted: self.deleted_at.is_some(),
+            elsewhere: self.elsewhere,
         })
     }
 }
@@ -236,16 +343,18 @@ macro_rules! listed {
             candidate!(),
             ", prompt, error, error_code,
          CASE typeof(finished_at) WHEN 'integer' THEN finished_at END, listed_at, refunded_tokens,
-         result_url, late_at, restored_at, deleted_at, rule)"
+         result_url, late_at, restored_at, deleted_at, rule,
+         CASE WHEN settled_elsewhere = 1 THEN 'settled' WHEN balance_elsewhere = 1 THEN 'balance' END)"
         )
     };
 }
 
-/// What went back for a creation; a restore takes it again. What failed in another system was refunded there.
+/// What went back of a creation's present charge; a restore takes it again. What failed in another system was refunded there.
 macro_rules! refunded {
     () => {
         "CASE WHEN c.settled_elsewhere = 0
-         THEN (SELECT tokens FROM stale_drafts_ledger WHERE entry_key = 'refund:' || c.id AND c.restored_at IS NULL)
+         THEN (SELECT tokens FROM stale_drafts_ledger
+           WHERE entry_key = iif(c.charge = 1, 'refund:', 'refund' || c.charge || ':') || c.id AND c.restored_at IS NULL)
          WHEN c.status = 'failed' THEN c.tokens END AS refunded_tokens"
     };
 }

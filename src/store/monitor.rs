@@ -69,7 +69,7 @@ const OBSERVE: &str = concat!(
     " AS moves"
 );
 
-/// One row of numbers; [`Evidence`] says what they mean. What is set aside waits for no worker; where nothing is, as normally, no id
+/// One row of numbers; [`Evidence`] says what they mean. What was cancelled has not failed by itself. What is set aside waits for no worker; where nothing is, as normally, no id
 /// is read to know that. A start that comes once more and ends in a failure at once was sent in the stead of a run that Celery ended.
 const CAUSES: &str = "WITH
      pending AS MATERIALIZED (
@@ -94,7 +94,8 @@ const CAUSES: &str = "WITH
      recent AS MATERIALIZED (
        SELECT status, kind, started_at, finished_at, error_code, sweep_id FROM stale_drafts_creations ORDER BY rowid DESC LIMIT ?5),
      finished AS MATERIALIZED (
-       SELECT status, kind, error_code, sweep_id FROM recent WHERE typeof(finished_at) = 'integer' AND finished_at BETWEEN ?1 - ?3 AND ?1),
+       SELECT status, kind, error_code, sweep_id FROM recent
+       WHERE typeof(finished_at) = 'integer' AND finished_at BETWEEN ?1 - ?3 AND ?1 AND error_code IS NOT 'cancelled'),
      errors AS (SELECT error_code, count(*) AS n FROM finished WHERE status = 'failed' AND error_code IS NOT NULL
        GROUP BY error_code ORDER BY n DESC LIMIT 1),
      kinds AS (SELECT kind, sum(status = 'failed') AS failed, count(*) AS n FROM finished
@@ -128,7 +129,7 @@ const CAUSES: &str = "WITH
 /// was added up then. Of one who is on the way to another shard not all is here: a move compares all of it itself.
 const NEXT_BALANCE: &str = "WITH next AS (SELECT user_id, tokens FROM stale_drafts_balances
        WHERE user_id > (SELECT user_id FROM stale_drafts_ledger_check) ORDER BY user_id LIMIT 1),
-     own AS MATERIALIZED (SELECT c.id FROM next CROSS JOIN stale_drafts_creations AS c INDEXED BY stale_drafts_creations_of_user
+     own AS MATERIALIZED (SELECT c.id, c.charge FROM next CROSS JOIN stale_drafts_creations AS c INDEXED BY stale_drafts_creations_of_user
        ON c.user_id = next.user_id LIMIT ?1)
      SELECT user_id, tokens, (SELECT count(*) FROM own) AS creations,
        iif(EXISTS (SELECT 1 FROM stale_drafts_moving_users AS m WHERE m.user_id = next.user_id), tokens,
@@ -136,6 +137,8 @@ const NEXT_BALANCE: &str = "WITH next AS (SELECT user_id, tokens FROM stale_draf
         WHERE l.type = 'grant' AND l.user_id = next.user_id)
        + (SELECT coalesce(sum(l.tokens), 0) FROM own CROSS JOIN stale_drafts_ledger AS l
           ON l.entry_key IN ('charge:' || own.id, 'refund:' || own.id, 'restore:' || own.id))
+       + (SELECT coalesce(sum(l.tokens), 0) FROM own CROSS JOIN stale_drafts_ledger AS l INDEXED BY stale_drafts_ledger_retries
+          ON l.creation_id = own.id AND l.entry_key <> l.type || ':' || l.creation_id WHERE own.charge > 1)
        + ifnull((SELECT tokens FROM stale_drafts_archived_users AS a WHERE a.user_id = next.user_id), 0)) AS ledger
      FROM next";
 

@@ -66,9 +66,10 @@ macro_rules! creation {
          c.event, ", any!("c.event_destinations"), ", json_array(c.stuck_status, ", any!("c.age_ms"), ", ", any!("c.max_age_ms"), ", c.rule, c.sweep_id),
          json((SELECT json_group_array(json_array(", any!("a.attempt"), ", a.outcome, ", any!("a.worker"), ", ", any!("a.fence"), ",
             ", any!("a.started_at"), ", ", any!("a.heartbeat_at"), ", ", any!("a.finished_at"), ", ", any!("a.error"), ", ", any!("a.error_code"), ",
-            ", any!("a.stuck_status"), ", ", any!("a.age_ms"), ", ", any!("a.max_age_ms"), ", ", any!("a.rule"), ", ", any!("a.sweep_id"), "))
+            ", any!("a.stuck_status"), ", ", any!("a.age_ms"), ", ", any!("a.max_age_ms"), ", ", any!("a.rule"), ", ", any!("a.sweep_id"), ", a.tokens_used))
           FROM stale_drafts_attempts AS a WHERE a.creation_id = c.id)),
-         json((SELECT json_array(r.until, ", any!("r.reason"), ") FROM stale_drafts_rejected AS r WHERE r.creation_id = c.id)))"
+         json((SELECT json_array(r.until, ", any!("r.reason"), ") FROM stale_drafts_rejected AS r WHERE r.creation_id = c.id)),
+         json_array(c.charge, c.tokens_used))"
         )
     };
 }
@@ -279,11 +280,11 @@ const NOT_ENTERED: &str = "SELECT j.value AS user_id FROM json_each(?2) AS j
 const PUT_CREATIONS: &str = concat!(
     "INSERT INTO stale_drafts_creations (id, user_id, kind, prompt, status, attempt, tokens, created_at, queued_at, started_at, heartbeat_at,
        finished_at, error, error_code, worker, fence, progress, result_url, late_result_url, late_at, restored_at, settled_elsewhere,
-       balance_elsewhere, deleted_at, event, event_destinations, stuck_status, age_ms, max_age_ms, rule, sweep_id)
+       balance_elsewhere, deleted_at, event, event_destinations, stuck_status, age_ms, max_age_ms, rule, sweep_id, charge, tokens_used)
      SELECT v ->> 0, v ->> 1, v ->> 2, v ->> 3, v ->> 4, v ->> 5, v ->> 6, ", back!("v ->> 7"), ", ", back!("v ->> 8"), ", ", back!("v ->> 9"), ",
        ", back!("v ->> 10"), ", ", back!("v ->> 11"), ", v ->> 12, v ->> 13, v ->> 14, v ->> 15, ", back!("v ->> 16"), ", v ->> 17, v ->> 18, v ->> 19,
        v ->> 20, v ->> 21, v ->> 22, v ->> 23, v ->> 24, ", back!("v ->> 25"), ", v ->> '$[26][0]',
-       ", back!("v ->> '$[26][1]'"), ", ", back!("v ->> '$[26][2]'"), ", v ->> '$[26][3]', v ->> '$[26][4]'
+       ", back!("v ->> '$[26][1]'"), ", ", back!("v ->> '$[26][2]'"), ", v ->> '$[26][3]', v ->> '$[26][4]', v ->> '$[29][0]', v ->> '$[29][1]'
      FROM (SELECT value AS v FROM json_each(?1))
      WHERE EXISTS (SELECT 1 FROM stale_drafts_carried WHERE user_id = v ->> 1)
      ON CONFLICT (id) DO NOTHING"
@@ -292,10 +293,10 @@ const PUT_CREATIONS: &str = concat!(
 #[rustfmt::skip]
 const PUT_ATTEMPTS: &str = concat!(
     "INSERT INTO stale_drafts_attempts (creation_id, attempt, outcome, worker, fence, started_at, heartbeat_at, finished_at, error, error_code,
-       stuck_status, age_ms, max_age_ms, rule, sweep_id)
+       stuck_status, age_ms, max_age_ms, rule, sweep_id, tokens_used)
      SELECT id, ", back!("v ->> 0"), ", v ->> 1, ", back!("v ->> 2"), ", ", back!("v ->> 3"), ", ", back!("v ->> 4"), ", ", back!("v ->> 5"), ",
        ", back!("v ->> 6"), ", ", back!("v ->> 7"), ", ", back!("v ->> 8"), ", ", back!("v ->> 9"), ", ", back!("v ->> 10"), ", ", back!("v ->> 11"), ",
-       ", back!("v ->> 12"), ", ", back!("v ->> 13"), "
+       ", back!("v ->> 12"), ", ", back!("v ->> 13"), ", v ->> 14
      FROM (SELECT c.value ->> 0 AS id, c.value ->> 1 AS owner, a.value AS v
        FROM json_each(?1) AS c CROSS JOIN json_each(c.value, '$[27]') AS a)
      WHERE EXISTS (SELECT 1 FROM stale_drafts_carried WHERE stale_drafts_carried.user_id = owner)

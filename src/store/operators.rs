@@ -57,7 +57,9 @@ const ONE: &str = concat!(
 );
 
 const LEDGER_OF: &str = "SELECT entry_key, type, tokens, created_at, sweep_id FROM stale_drafts_ledger
-     WHERE entry_key IN ('charge:' || ?1, 'refund:' || ?1, 'restore:' || ?1) ORDER BY created_at, entry_key";
+     WHERE entry_key IN ('charge:' || ?1, 'refund:' || ?1, 'restore:' || ?1)
+     UNION ALL SELECT entry_key, type, tokens, created_at, sweep_id FROM stale_drafts_ledger INDEXED BY stale_drafts_ledger_retries
+     WHERE creation_id = ?1 AND entry_key <> type || ':' || creation_id ORDER BY created_at, entry_key";
 
 const SWEEPS_OF: &str = concat!(
     "SELECT ",
@@ -68,7 +70,7 @@ const SWEEPS_OF: &str = concat!(
 );
 
 const ATTEMPTS_OF: &str =
-    "SELECT attempt, outcome, worker, started_at, heartbeat_at, finished_at, stuck_status, age_ms, max_age_ms, rule,
+    "SELECT attempt, outcome, tokens_used, worker, started_at, heartbeat_at, finished_at, stuck_status, age_ms, max_age_ms, rule,
        error, error_code, sweep_id
      FROM stale_drafts_attempts WHERE creation_id = ?1 ORDER BY attempt";
 

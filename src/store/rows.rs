@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{DatabaseError, Row};
-use crate::rules::{Candidate, Decision, Draft, Suspension, Time, Timestamp};
+use crate::rules::{Candidate, Decision, Draft, Elsewhere, Snapshot, Suspension, Time, Timestamp};
 
 /// A creation as a sweep reads it: the fields are in the order of the macro `candidate!`.
 #[derive(Clone, Debug, Deserialize)]
@@ -90,6 +90,31 @@ pub struct PageRow {
     pub deleted_at: Option<i64>,
     /// The entry of the policy by which a sweep failed it.
     pub rule: Option<String>,
+    /// Where its money is, if it is not here.
+    #[serde(deserialize_with = "elsewhere")]
+    pub elsewhere: Option<Elsewhere>,
+}
+
+impl PageRow {
+    /// The row as the rules judge what its owner may do, who knows of no fence; `None` if its status is none.
+    pub fn snapshot(&self) -> Option<Snapshot<'_>> {
+        Some(Snapshot {
+            status: self.creation.draft().status?,
+            attempt: self.creation.attempt,
+            worker: None,
+            fence: None,
+            kind: &self.creation.kind,
+            tokens: self.creation.tokens,
+            tokens_used: None,
+            retried: &[],
+            error_code: self.error_code.as_deref(),
+            result_url: self.result_url.as_deref(),
+            late: self.late_at.is_some(),
+            restored: self.restored_at.is_some(),
+            deleted: self.deleted_at.is_some(),
+            elsewhere: self.elsewhere,
+        })
+    }
 }
 
 /// A decision about one creation, as the writes of a sweep take it.
@@ -228,8 +253,11 @@ pub struct LedgerRow {
 pub struct AttemptRow {
     /// Its number, from 1.
     pub attempt: u32,
-    /// `retried` or `restored`.
+    /// `retried`, `restored` or `failed`.
     pub outcome: String,
+    /// What of the charge it had used up, where something was said.
+    #[serde(deserialize_with = "nullable")]
+    pub tokens_used: Option<u64>,
     /// Who began it.
     #[serde(deserialize_with = "nullable")]
     pub worker: Option<String>,
@@ -348,6 +376,15 @@ fn millis<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::
 /// The same where nothing below zero is expected.
 pub(super) fn unsigned<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
     Value::deserialize(deserializer).map(|value| value.as_u64())
+}
+
+/// Where the money of a creation is, if it is not here.
+pub(super) fn elsewhere<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Elsewhere>, D::Error> {
+    Ok(match Option::<String>::deserialize(deserializer)?.as_deref() {
+        None => None,
+        Some("balance") => Some(Elsewhere::Balance),
+        Some(_) => Some(Elsewhere::Settled),
+    })
 }
 
 fn flag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {

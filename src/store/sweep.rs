@@ -245,8 +245,9 @@ const COUNT_FAILED: &str =
        examined, rejected, unreadable, more, finished_at, counted)
      VALUES (?1, ?2, ?3, ?4, ?5, changes(), ?7 - changes(),
        CASE WHEN changes() = ?7 THEN ?8 ELSE (
-         SELECT coalesce(sum(l.tokens), 0) FROM json_each(?6) AS j
-         CROSS JOIN stale_drafts_ledger AS l ON l.entry_key = 'refund:' || (j.value ->> 'id') WHERE l.sweep_id = ?1) END,
+         SELECT coalesce(sum(c.tokens), 0) FROM json_each(?6) AS j
+         CROSS JOIN stale_drafts_creations AS c INDEXED BY sqlite_autoindex_stale_drafts_creations_1
+         ON c.id = j.value ->> 'id' WHERE +c.sweep_id = ?1) END,
        ?9, ?10, ?11, ?12, CASE WHEN ?13 THEN max(?5, CAST(unixepoch('subsec') * 1000 AS INTEGER)) END,
        CASE WHEN changes() = ?7 THEN ?14 ELSE (
          SELECT json_group_array(json_array('failed', c.kind, c.stuck_status, c.rule, 1, c.tokens,

@@ -9,7 +9,10 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
 use crate::read::Address;
-use crate::rules::{Action, Ago, GENERATION_TIMEOUT, Policy, Status, Timestamp, Verdict, badge, classify};
+use crate::rules::{
+    Action, Ago, Cancellation, GENERATION_TIMEOUT, Judgement, Policy, Report, Status, Timestamp, Verdict,
+    badge, classify,
+};
 use crate::store::{self, DatabaseError, Page, PageRow, Row};
 use crate::worker::archive::ArchivedView;
 
@@ -69,6 +72,13 @@ pub struct DraftView {
     pub restored_at: Option<i64>,
     /// When its owner deleted it, in epoch milliseconds.
     pub deleted_at: Option<i64>,
+    /// Whether it may be tried again now, for its price.
+    pub can_retry: bool,
+    /// Whether it may be cancelled now.
+    pub can_cancel: bool,
+    /// What goes back if it is cancelled now.
+    #[serde(skip_serializing)]
+    pub refund_if_cancelled: u64,
 }
 
 impl DraftView {
@@ -77,7 +87,9 @@ impl DraftView {
         let verdict = classify(&row.creation.draft(), now, policy);
         let stored_status = row.creation.status.clone();
         let (name, error, error_code, status, deadline) = match verdict {
-            Verdict::Settled(_) => ("settled", row.error, row.error_code, stored_status.clone(), None),
+            Verdict::Settled(_) => {
+                ("settled", row.error.clone(), row.error_code.clone(), stored_status.clone(), None)
+            }
             Verdict::Fresh { deadline, .. } => ("fresh", None, None, stored_status.clone(), deadline),
             Verdict::Stale(staleness) => (
                 "stale",
@@ -100,7 +112,20 @@ impl DraftView {
             ),
         };
         let created_at = row.creation.created_at.instant();
+        let retry = Report::Retry { attempt: row.creation.attempt };
+        let cancel = Report::Cancel { attempt: None, policy };
+        let accepts = |report: Report<'_>| {
+            row.snapshot().is_some_and(|snapshot| report.judge(&snapshot) == Judgement::Accept)
+        };
+        let can_retry = accepts(retry);
+        // A stale one is about to fail by itself.
+        let can_cancel = name != "stale" && accepts(cancel);
+        let keeps = stored_status == Status::Processing.as_str()
+            && policy.cancellation(&row.creation.kind) == Cancellation::Keep;
         DraftView {
+            can_retry,
+            can_cancel,
+            refund_if_cancelled: if keeps { 0 } else { row.creation.tokens },
             kind: row.creation.kind,
             prompt: row.prompt,
             status,

@@ -105,6 +105,18 @@ pub fn restored(creation_id: &str, actor: &str) -> String {
     line("info", "creation_restored", "Restored a result that came too late, and charged for it", fields)
 }
 
+/// A failed creation that somebody had tried again.
+pub fn retried(creation_id: &str, actor: &str) -> String {
+    let fields = json!({ "creation_id": creation_id, "actor": actor });
+    line("info", "creation_retried", "Retried a failed creation, and charged for it", fields)
+}
+
+/// A creation that the app cancelled.
+pub fn cancelled(creation_id: &str, actor: &str) -> String {
+    let fields = json!({ "creation_id": creation_id, "actor": actor });
+    line("info", "creation_cancelled", "Cancelled a creation", fields)
+}
+
 /// An alert that fires.
 pub fn alert_fired(finding: &Finding) -> String {
     let Finding { code, severity, evidence, remedy, .. } = finding;

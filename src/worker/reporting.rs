@@ -36,7 +36,8 @@ pub(super) fn problem(error: ReportError, keep: bool) -> Problem {
     match error {
         ReportError::NotFound => Problem::not_found("there is no such creation"),
         ReportError::Refused { refusal, row } => {
-            let kept = keep && refusal == Refusal::Over && row.late_at.is_some();
+            let over = matches!(refusal, Refusal::Over | Refusal::Cancelled);
+            let kept = keep && over && row.late_at.is_some();
             let next = row.creation.draft().status.map(Status::next).unwrap_or_default();
             Problem::new(StatusCode::CONFLICT, refusal.to_string())
                 .with("code", refusal.code())

@@ -367,6 +367,26 @@ test("restore charges for a late result and gives it to its owner, or says why n
   assert.deepEqual(await world.wrongBalances(), []);
 });
 
+test("retry gives failed creations another attempt and charges for it, and names those that it can't", async () => {
+  await world.create({ id: "one", created_at: NOW - 3 * HOUR }, { id: "two", created_at: NOW - 3 * HOUR }, { id: "fresh", created_at: NOW });
+  await world.cron();
+  assert.match((await run("explain", "one")).out, /it can be tried again: mark-stale-drafts retry one\n/);
+  const { code, out, err } = await run("retry", "one", "fresh", "two", "nobody");
+  assert.deepEqual([code, out], [6, "one\ntwo\n"]);
+  assert.deepEqual(err.trim().split("\n"), [
+    "`one` waits for attempt 2; 10 tokens charged.",
+    "error: `fresh`: it is still being generated: wait until it is finished or failed",
+    "`two` waits for attempt 2; 10 tokens charged.",
+    "error: `nobody`: there is no creation `nobody`",
+  ]);
+  assert.equal((await world.one("SELECT tokens FROM stale_drafts_balances WHERE user_id = 'ada'")).tokens, 9_970);
+  assert.match((await run("explain", "one")).out, /1\tfailed\t2023-11-14 22:13:20Z\t-\tmax_age_hours\tGeneration timeout: Task stuck in pending status for 3\.0 hours\n/);
+  // What was done already is not done again.
+  const again = await run("retry", "one");
+  assert.deepEqual([again.code, again.out], [1, ""]);
+  assert.deepEqual(await world.wrongBalances(), []);
+});
+
 test("dead letters are listed, and replayed", async () => {
   const own = await start({ config: { webhook_url: "http://127.0.0.1:1/hook", max_deliveries: 1 }, bindings: { WEBHOOK_SECRET: `whsec_${Buffer.alloc(32, 7).toString("base64")}` } });
   await own.grant("ada", 1_000);

@@ -92,6 +92,19 @@ test("a draft is published, and removed", async () => {
   assert.deepEqual((await made.list()).drafts, []);
 });
 
+test("a draft is cancelled, and tried again", async () => {
+  await mine({ id: "odd/id 2", created_at: NOW });
+  const { client: made } = client();
+  const [waits] = (await made.list()).drafts;
+  assert.deepEqual([waits.can_cancel, waits.can_retry], [true, false]);
+  const { refunded_tokens, attempt } = await made.cancel(waits.id, waits.attempt);
+  assert.deepEqual([refunded_tokens, attempt, await world.status(waits.id)], [10, 1, "failed"]);
+  const [failed] = (await made.list()).drafts;
+  assert.deepEqual([failed.error_code, failed.can_cancel, failed.can_retry], ["cancelled", false, true]);
+  assert.deepEqual(await made.retry(failed.id, failed.attempt), { id: failed.id, status: "pending", attempt: 2, charged_tokens: 10 });
+  assert.equal((await made.cancel(failed.id)).attempt, 2);
+});
+
 /** What a promise is rejected with, which has to be an error of the client. */
 async function error(promise) {
   const problem = await promise.then(() => assert.fail("it went through"), (problem) => problem);

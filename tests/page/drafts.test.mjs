@@ -307,6 +307,35 @@ test("it is complete with JavaScript off", async () => {
   await close();
 });
 
+for (const [name, options] of [["by the keyboard, with its script", {}], ["without JavaScript, on a phone", { javaScriptEnabled: false, viewport: { width: 360, height: 740 } }]]) {
+  test(`its owner cancels a draft, and has it tried again, ${name}`, async () => {
+    const { page, problems, close } = await signIn("daniela", options);
+    const balance = async () => Number((await page.locator("#balance").innerText()).replace(/\D/g, ""));
+    const waiting = page.locator(".card").filter({ has: page.getByRole("button", { name: /^Cancel/ }) }).first();
+    const [id, price, before] = [await waiting.getAttribute("data-id"), Number(await waiting.getAttribute("data-tokens")), await balance()];
+    const attempt = Number(await waiting.getAttribute("data-attempt"));
+    const card = page.locator(`[data-id="${id}"]`);
+    const press = async (words) => {
+      await card.getByRole("button", { name: words }).focus();
+      await Promise.all([page.waitForEvent("load"), page.keyboard.press("Enter")]);
+      assert.ok(page.url().endsWith("/drafts"));
+    };
+    await press(/^Cancel/);
+    assert.deepEqual([await card.getAttribute("data-status"), await card.locator(".error").innerText()], ["failed", "Cancelled before it was finished"]);
+    assert.equal(await balance(), before + price);
+    await press(/^Try again for /);
+    assert.deepEqual([await card.getAttribute("data-status"), await card.locator(".note").innerText()], ["pending", `Attempt ${attempt + 1}`]);
+    assert.equal(await balance(), before);
+    if (options.viewport) {
+      assert.equal(await page.evaluate(() => document.documentElement.scrollWidth), 360);
+      await shot(page, "drafts-buttons");
+    }
+    assert.deepEqual(problems, []);
+    assert.deepEqual(await world.wrongBalances(), []);
+    await close();
+  });
+}
+
 test("whoever is not signed in sees no draft", async () => {
   const context = await browser.newContext();
   const page = await context.newPage();

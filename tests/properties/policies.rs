@@ -8,7 +8,7 @@ use stale_drafts::rules::{
 
 use crate::generate::{KINDS, Own, Scene, Settings, Term, now, scene, sketch, terms};
 
-const KEYS: [&str; 12] = [
+const KEYS: [&str; 13] = [
     "max_age_hours",
     "preset",
     "pending",
@@ -17,6 +17,7 @@ const KEYS: [&str; 12] = [
     "total_hours",
     "attempts",
     "keep_late_results",
+    "cancel",
     "kinds",
     "video",
     "",
@@ -51,8 +52,21 @@ fn value() -> impl Strategy<Value = Value> {
         0.0..3e9_f64,
         select(vec![0.0, -0.0, f64::NAN, f64::INFINITY, f64::NEG_INFINITY, f64::MIN_POSITIVE, 2.4e9, 1.3e-7]),
     ];
-    let words =
-        || select(vec!["never", "development", "budget", "production", "true", "false", "", "1", "Never"]);
+    let words = || {
+        select(vec![
+            "never",
+            "development",
+            "budget",
+            "production",
+            "true",
+            "false",
+            "",
+            "1",
+            "Never",
+            "keep",
+            "refund",
+        ])
+    };
     proptest::prop_oneof![
         number.prop_map(Value::Number),
         words().prop_map(|word| Value::Text(word.to_owned())),

@@ -1,9 +1,12 @@
 //! What becomes of a report: on every state that can be told apart, possible or not.
 
-use stale_drafts::rules::{Judgement, Refusal, Report, Snapshot, Status};
+use stale_drafts::rules::{CANCELLED, Judgement, Limit, Policy, Refusal, Report, Snapshot, Status};
 
 const FENCES: [&str; 7] = ["1.a", "2.a", "2.b", "3.a", "", "x.y", "99999999999.a"];
 const WORDS: [&str; 2] = ["a", "b"];
+/// What is said to be used of 10 tokens: nothing is said, a part, and more than there is.
+const USED: [Option<u64>; 3] = [None, Some(3), Some(11)];
+static POLICY: Policy = Policy::uniform(Limit::Never);
 
 fn or_none(words: &'static [&'static str]) -> impl Iterator<Item = Option<&'static str>> + Clone {
     words.iter().copied().map(Some).chain([None])
@@ -27,11 +30,16 @@ fn standings() -> impl Iterator<Item = Snapshot<'static>> {
                                 attempt,
                                 worker,
                                 fence,
+                                kind: "video",
+                                tokens: 10,
+                                tokens_used: None,
+                                retried: &[],
                                 error_code,
                                 result_url,
                                 late,
                                 restored,
                                 deleted,
+                                elsewhere: None,
                             })
                         })
                     })
@@ -43,11 +51,17 @@ fn standings() -> impl Iterator<Item = Snapshot<'static>> {
 
 fn reports() -> Vec<Report<'static>> {
     let mut reports = vec![Report::Publish, Report::Delete, Report::Restore];
+    reports.extend([1, 2, 3].map(|attempt| Report::Retry { attempt }));
+    reports.extend([None, Some(2)].map(|attempt| Report::Cancel { attempt, policy: &POLICY }));
     reports.extend(WORDS.map(|worker| Report::Start { worker }));
     reports.extend(FENCES.map(|fence| Report::Heartbeat { fence }));
     for word in WORDS {
-        reports.extend(FENCES.map(|fence| Report::Complete { fence, result_url: word }));
-        reports.extend(or_none(&FENCES).map(|fence| Report::Fail { fence, error_code: word }));
+        for tokens_used in USED {
+            reports.extend(FENCES.map(|fence| Report::Complete { fence, result_url: word, tokens_used }));
+            let failures =
+                or_none(&FENCES).map(|fence| Report::Fail { fence, error_code: word, tokens_used });
+            reports.extend(failures);
+        }
     }
     reports
 }
@@ -82,12 +96,22 @@ fn after<'a>(standing: &Snapshot<'a>, report: &Report<'a>) -> Snapshot<'a> {
             Snapshot { status: Status::Processing, worker: Some(worker), fence: Some("2.a"), ..standing }
         }
         Report::Heartbeat { .. } => standing,
-        Report::Complete { result_url, .. } => {
-            Snapshot { status: Status::Draft, result_url: Some(result_url), ..standing }
+        Report::Complete { result_url, tokens_used, .. } => {
+            Snapshot { status: Status::Draft, result_url: Some(result_url), tokens_used, ..standing }
         }
-        Report::Fail { error_code, .. } => {
-            Snapshot { status: Status::Failed, error_code: Some(error_code), ..standing }
+        Report::Fail { error_code, tokens_used, .. } => {
+            Snapshot { status: Status::Failed, error_code: Some(error_code), tokens_used, ..standing }
         }
+        Report::Retry { attempt } => Snapshot {
+            status: Status::Pending,
+            attempt: attempt + 1,
+            worker: None,
+            fence: None,
+            error_code: None,
+            retried: [&[1], &[2], &[3]][attempt as usize - 1],
+            ..standing
+        },
+        Report::Cancel { .. } => Snapshot { status: Status::Failed, error_code: Some(CANCELLED), ..standing },
         Report::Publish => Snapshot { status: Status::Published, ..standing },
         Report::Delete => Snapshot { deleted: true, ..standing },
         Report::Restore => Snapshot { status: Status::Draft, restored: true, ..standing },
@@ -116,7 +140,7 @@ fn every_report_has_an_answer() {
             );
         }
     });
-    assert_eq!(count, 1_088_640);
+    assert_eq!(count, 2_773_440);
 }
 
 #[test]
@@ -130,6 +154,7 @@ fn what_is_accepted_is_a_legal_transition() {
             Report::Heartbeat { .. } => standing.status == Status::Processing,
             Report::Delete => standing.status.active().is_none(),
             Report::Restore => standing.status == Status::Failed && standing.late,
+            Report::Retry { attempt } => standing.status == Status::Failed && standing.attempt == *attempt,
             _ => standing.status.transition(next.status).is_ok(),
         };
         assert!(legal, "{report:?} of {standing:?}");
@@ -165,6 +190,16 @@ fn a_report_that_took_effect_may_be_repeated() {
             let heartbeat = matches!(report, Report::Heartbeat { .. });
             let expected = if heartbeat { Judgement::Accept } else { Judgement::Repeat };
             assert_eq!(repeated, expected, "{report:?} of {standing:?}");
+        }
+    });
+}
+
+#[test]
+fn no_more_is_used_than_was_charged() {
+    judged(|standing, report, judgement| {
+        if judgement == Judgement::Accept {
+            let after = after(standing, report);
+            assert!(after.used() <= after.tokens, "{report:?} of {standing:?}");
         }
     });
 }

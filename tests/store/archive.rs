@@ -531,10 +531,25 @@ fn whatever_happens_no_creation_and_no_token_is_lost() {
                         fences.insert(id.clone(), row.fence.unwrap_or_default());
                     }
                 }
-                5 | 6 => drop(report(Report::Complete { fence: &fence, result_url: "https://r.example/1" })),
-                7 => drop(report(Report::Fail { fence: Some(&fence), error_code: "broken" })),
+                5 | 6 => {
+                    let tokens_used = Some(random.below(9)).filter(|used| *used < 6);
+                    let result_url = "https://r.example/1";
+                    drop(report(Report::Complete { fence: &fence, result_url, tokens_used }));
+                }
+                7 => {
+                    let tokens_used = Some(random.below(9)).filter(|used| *used < 3);
+                    drop(report(Report::Fail { fence: Some(&fence), error_code: "broken", tokens_used }));
+                }
                 8 => drop(report(if random.below(2) == 0 { Report::Publish } else { Report::Delete })),
-                9 => drop(report(Report::Restore)),
+                9 => drop(report(match random.below(4) {
+                    0 => Report::Cancel { attempt: None, policy: &policy },
+                    1 => Report::Restore,
+                    _ => {
+                        let attempt = format!("SELECT attempt FROM stale_drafts_creations WHERE id = '{id}'");
+                        let attempt = database.read(&attempt).first().and_then(|row| row[0].as_u64());
+                        Report::Retry { attempt: u32::try_from(attempt.unwrap_or(1)).unwrap() }
+                    }
+                })),
                 10 => {
                     sweep(
                         &database,

@@ -58,7 +58,7 @@ fn rich() -> Sqlite {
 #[test]
 fn a_failure_whose_refund_a_balance_can_not_take_is_refused_for_good() {
     let database = rich();
-    let fail = Report::Fail { fence: None, error_code: "broken" };
+    let fail = Report::Fail { fence: None, error_code: "broken", tokens_used: None };
     let refused = wait(report(&database, "c", fail, Details::default(), now()));
     assert!(matches!(refused, Err(ReportError::BalanceTooLarge)));
     assert_eq!(database.read("SELECT status FROM stale_drafts_creations"), [json!(["pending"])]);

@@ -19,6 +19,7 @@ mod compaction;
 mod grants;
 mod import;
 mod lists;
+mod money;
 mod monitor;
 mod moves;
 mod moving;

@@ -591,11 +591,11 @@ fn every_table_and_column_of_a_user_is_known_to_the_move() {
         ]
         .map(columns),
         [
-            "id user_id kind prompt status attempt tokens created_at queued_at started_at heartbeat_at finished_at error error_code \
+            "id user_id kind prompt status attempt tokens charge tokens_used created_at queued_at started_at heartbeat_at finished_at error error_code \
              worker fence progress result_url late_result_url late_at restored_at settled_elsewhere balance_elsewhere deleted_at event \
              event_destinations stuck_status age_ms max_age_ms rule sweep_id",
             "creation_id attempt outcome worker fence started_at heartbeat_at finished_at error error_code stuck_status age_ms \
-             max_age_ms rule sweep_id",
+             max_age_ms rule sweep_id tokens_used",
             "creation_id until reason",
             "entry_key user_id type creation_id sweep_id tokens created_at",
             "user_id tokens",

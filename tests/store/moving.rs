@@ -134,7 +134,7 @@ impl World {
             }
             _ => {
                 let ids = database.read(&format!(
-                    "SELECT id, ifnull(fence, '') FROM stale_drafts_creations WHERE user_id = '{user}' AND status IN ('pending', 'processing', 'failed')"
+                    "SELECT id, ifnull(fence, ''), attempt FROM stale_drafts_creations WHERE user_id = '{user}' AND status IN ('pending', 'processing', 'failed')"
                 ));
                 if ids.is_empty() {
                     return;
@@ -149,11 +149,16 @@ impl World {
                     notify: 2,
                     ..Details::default()
                 };
-                let report = match self.dice.below(6) {
+                let policy = Policy::default();
+                let report = match self.dice.below(9) {
                     0 | 1 => Report::Start { worker: "w" },
                     2 => Report::Heartbeat { fence },
-                    3 => Report::Complete { fence, result_url: "https://cdn.example/1" },
-                    4 => Report::Fail { fence: Some(fence), error_code: "broken" },
+                    3 => {
+                        Report::Complete { fence, result_url: "https://cdn.example/1", tokens_used: Some(0) }
+                    }
+                    4 => Report::Fail { fence: Some(fence), error_code: "broken", tokens_used: None },
+                    5 => Report::Cancel { attempt: None, policy: &policy },
+                    6 | 7 => Report::Retry { attempt: u32::try_from(row[2].as_u64().unwrap()).unwrap() },
                     _ => Report::Restore,
                 };
                 // Reports of one creation don't name the user: no bucket is asked for.
@@ -206,7 +211,7 @@ impl World {
             let stands = has.read(&format!(
                 "SELECT {charged} AND type = 'grant'), {charged}),
                    ifnull((SELECT tokens FROM stale_drafts_balances WHERE user_id = u.user_id), 0),
-                   (SELECT -coalesce(sum(tokens), 0) FROM stale_drafts_creations WHERE user_id = u.user_id AND status <> 'failed'),
+                   (SELECT -coalesce(sum(ifnull(tokens_used, iif(status = 'failed', 0, tokens))), 0) FROM stale_drafts_creations WHERE user_id = u.user_id),
                    (SELECT json_group_array(id) FROM stale_drafts_creations WHERE user_id = u.user_id),
                    ifnull((SELECT creations FROM stale_drafts_archived_users WHERE user_id = u.user_id), 0),
                    ifnull((SELECT tokens FROM stale_drafts_archived_users WHERE user_id = u.user_id), 0)
@@ -255,7 +260,7 @@ impl World {
             let swept = database.read(
                 "SELECT user_id, id FROM stale_drafts_creations WHERE sweep_id IS NOT NULL UNION ALL
                  SELECT user_id, id FROM stale_drafts_creations JOIN stale_drafts_attempts AS a ON a.creation_id = id
-                 WHERE a.outcome = 'restored' AND a.sweep_id IS NOT NULL",
+                 WHERE a.outcome <> 'retried' AND a.sweep_id IS NOT NULL",
             );
             i64::try_from(swept.iter().filter(|row| has(row[0].as_str().unwrap())).count()).unwrap()
         };

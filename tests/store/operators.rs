@@ -297,6 +297,11 @@ fn few_failures_are_not_worth_naming() {
     for at in 0..4 {
         add(&database, &format!("f{at}"), ended.clone());
     }
+    // What somebody cancelled says nothing about a provider.
+    for at in 0..9 {
+        let cancelled = json!({ "status": "failed", "error_code": "cancelled", "finished_at": NOW, "created_at": LONG_AGO });
+        add(&database, &format!("c{at}"), cancelled);
+    }
     let found = evidence(&database);
     assert_eq!((found.failed, found.top_error, found.top_kind), (4, None, None));
     add(&database, "f5", ended);

@@ -93,9 +93,9 @@ fn a_creation_goes_its_way_by_reports() {
     );
     for stranger in [
         Report::Heartbeat { fence: "1.xyz" },
-        Report::Complete { fence: "1.xyz", result_url: "https://r/1" },
-        Report::Fail { fence: Some("1.xyz"), error_code: "broken" },
-        Report::Fail { fence: None, error_code: "broken" },
+        Report::Complete { fence: "1.xyz", result_url: "https://r/1", tokens_used: None },
+        Report::Fail { fence: Some("1.xyz"), error_code: "broken", tokens_used: None },
+        Report::Fail { fence: None, error_code: "broken", tokens_used: None },
         Report::Start { worker: "another" },
         Report::Publish,
         Report::Delete,
@@ -107,7 +107,8 @@ fn a_creation_goes_its_way_by_reports() {
             [json!(["processing", "w", NOW + 1])]
         );
     }
-    let row = report(&database, Report::Complete { fence: "1.abc", result_url: "https://r/1" });
+    let row =
+        report(&database, Report::Complete { fence: "1.abc", result_url: "https://r/1", tokens_used: None });
     assert_eq!((row.finished_at, row.result_url.as_deref()), (Some(NOW), Some("https://r/1")));
     assert_eq!((row.worker.as_deref(), row.fence.as_deref()), (Some("w"), Some("1.abc")));
     let done = json!(["draft", 1, "w", "1.abc", NOW, NOW + 1, 40, NOW, null, null, "https://r/1"]);
@@ -197,7 +198,7 @@ fn what_is_no_start_that_comes_once_more_leaves_no_trace() {
     send(Report::Heartbeat { fence: "1.abc" }).unwrap();
     assert_eq!(traces(&database), 0);
     // Nobody is at it any more.
-    send(Report::Complete { fence: "1.abc", result_url: "https://r/1" }).unwrap();
+    send(Report::Complete { fence: "1.abc", result_url: "https://r/1", tokens_used: None }).unwrap();
     send(Report::Start { worker: "w" }).unwrap();
     assert_eq!(traces(&database), 0);
     // It has moved on since that was decided.
@@ -214,7 +215,23 @@ fn what_is_no_start_that_comes_once_more_leaves_no_trace() {
 fn a_start_that_comes_once_more_is_not_answered_where_its_trace_is_lost() {
     let stands = |started_at: u64| {
         let creation = json!(["c", "anna", "image", "processing", 1, 5, NOW, started_at, null, null, null]);
-        let cell = json!([creation, "w", "1.abc", "a fox", null, null, null, null, null, null]).to_string();
+        let cell = json!([
+            creation,
+            "w",
+            "1.abc",
+            "a fox",
+            null,
+            null,
+            null,
+            null,
+            null,
+            null,
+            null,
+            [],
+            null,
+            null
+        ])
+        .to_string();
         Ok(vec![vec![], vec![row(json!({ "creation": cell }))]])
     };
     let lost = || Err(DatabaseError::new("the connection was lost"));
@@ -232,7 +249,7 @@ fn a_failure_is_refunded_and_told() {
     for (status, fence) in [("pending", None), ("processing", Some("1.abc"))] {
         let database = database();
         add(&database, "c", json!({ "status": status, "fence": fence }));
-        let row = report(&database, Report::Fail { fence, error_code: "broken" });
+        let row = report(&database, Report::Fail { fence, error_code: "broken", tokens_used: None });
         assert_eq!((row.error_code.as_deref(), row.finished_at), (Some("broken"), Some(NOW)));
         let failed = json!(["failed", NOW, "it broke", "broken"]);
         assert_eq!(
@@ -259,7 +276,7 @@ fn a_result_that_comes_too_late_is_kept_and_can_be_restored() {
         "age_ms": 2 * HOUR, "max_age_ms": HOUR, "rule": "processing", "sweep_id": "s",
     });
     add(&database, "c", failed);
-    let late = |fence, result_url| Report::Complete { fence, result_url };
+    let late = |fence, result_url| Report::Complete { fence, result_url, tokens_used: None };
     let forget = Details { keep: false, ..details() };
     database.all(&store::report("c", &late("2.abc", "https://r/0"), &forget, now()));
     assert_eq!(report(&database, late("2.xyz", "https://r/0")).late_at, None);
@@ -295,6 +312,7 @@ fn a_result_that_comes_too_late_is_kept_and_can_be_restored() {
             HOUR,
             "processing",
             "s",
+            null,
         ])]
     );
     assert_eq!(
@@ -314,9 +332,9 @@ fn a_late_result_of_an_attempt_before_is_kept_too() {
     database.write(&format!(
         "INSERT INTO stale_drafts_attempts (creation_id, attempt, outcome, fence, finished_at) VALUES ('c', 1, 'retried', '1.abc', {NOW})"
     ));
-    report(&database, Report::Complete { fence: "2.abc", result_url: "https://r/2" });
+    report(&database, Report::Complete { fence: "2.abc", result_url: "https://r/2", tokens_used: None });
     assert_eq!(database.read("SELECT late_result_url FROM stale_drafts_creations"), [json!([null])]);
-    report(&database, Report::Complete { fence: "1.abc", result_url: "https://r/1" });
+    report(&database, Report::Complete { fence: "1.abc", result_url: "https://r/1", tokens_used: None });
     let kept = json!(["pending", "https://r/1", NOW]);
     assert_eq!(database.read("SELECT status, late_result_url, late_at FROM stale_drafts_creations"), [kept]);
 }
@@ -474,7 +492,9 @@ fn scripted<const N: usize>(answers: [Result<Vec<Vec<Row>>, DatabaseError>; N]) 
 fn an_answer_that_can_not_be_is_an_error_and_no_success() {
     let stands = |status: &str| {
         let creation = json!(["c", "anna", "image", status, 1, 5, NOW, null, null, null, null]);
-        let cell = json!([creation, null, null, "a fox", null, null, null, null, null, null]).to_string();
+        let cell =
+            json!([creation, null, null, "a fox", null, null, null, null, null, null, null, [], null, null])
+                .to_string();
         Ok(vec![vec![], vec![row(json!({ "creation": cell }))]])
     };
     let text = |error| match error {
@@ -516,7 +536,11 @@ fn what_the_app_itself_rejects_is_refused_for_good_with_its_reason() {
         other => panic!("{other:?}"),
     };
     rejected(refused(&database, Report::Start { worker: "w" }, details()));
-    rejected(refused(&database, Report::Fail { fence: None, error_code: "broken" }, details()));
+    rejected(refused(
+        &database,
+        Report::Fail { fence: None, error_code: "broken", tokens_used: None },
+        details(),
+    ));
     rejected(wait(creations::create(&database, NewCreation { id: "d", ..new(7) }, now())).unwrap_err());
     let grant = store::Grant { key: "order-17", user_id: "anna", tokens: 1 };
     rejected(wait(creations::grant(&database, grant, now())).unwrap_err());

@@ -266,8 +266,16 @@ fn a_report_whose_answer_is_lost_is_answered_as_if_it_had_been_heard() {
             json!([made.creation.status, begun, alive, ended])
         }
     };
-    loses_nothing(|_| {}, "", life(|fence| Report::Complete { fence, result_url: "https://r/1" }));
-    loses_nothing(|_| {}, "", life(|fence| Report::Fail { fence: Some(fence), error_code: "broken" }));
+    loses_nothing(
+        |_| {},
+        "",
+        life(|fence| Report::Complete { fence, result_url: "https://r/1", tokens_used: None }),
+    );
+    loses_nothing(
+        |_| {},
+        "",
+        life(|fence| Report::Fail { fence: Some(fence), error_code: "broken", tokens_used: None }),
+    );
 
     let draft = |database: &Sqlite| add(database, "c", json!({ "status": "draft", "finished_at": NOW }));
     loses_nothing(draft, "", |database| report(database, "", Report::Publish));
@@ -280,7 +288,11 @@ fn a_report_whose_answer_is_lost_is_answered_as_if_it_had_been_heard() {
         );
     };
     loses_nothing(late, "", |database| {
-        let kept = report(database, "", Report::Complete { fence: "1.abc", result_url: "https://r/1" });
+        let kept = report(
+            database,
+            "",
+            Report::Complete { fence: "1.abc", result_url: "https://r/1", tokens_used: None },
+        );
         json!([kept, report(database, "", Report::Restore)])
     });
 }

@@ -574,6 +574,7 @@ fn a_plan_is_put_back_recorded_told_and_counted_in_one_transaction() {
             HOUR,
             "max_age_hours",
             ID,
+            null,
         ])]
     );
     let events = database.read("SELECT id, destinations FROM stale_drafts_events");

@@ -55,12 +55,12 @@ test("nobody spends more than there is", async () => {
 test("only what failed is refunded, to its owner, with its price", async () => {
   await world.create({ id: "a", tokens: 30 });
   const refund = (user, tokens) => `INSERT INTO stale_drafts_ledger (entry_key, user_id, type, creation_id, tokens, created_at) VALUES ('refund:a', '${user}', 'refund', 'a', ${tokens}, 0)`;
-  await refuses(refund("ada", 30), /only a failed creation is refunded/);
-  await refuses(refund("bo", 30), /only a failed creation is refunded/);
-  await refuses(refund("ada", 31), /only a failed creation is refunded/);
+  await refuses(refund("ada", 30), /only a creation that is over is refunded/);
+  await refuses(refund("bo", 30), /only a creation that is over is refunded/);
+  await refuses(refund("ada", 31), /only a creation that is over is refunded/);
   await world.all("DROP TRIGGER stale_drafts_creations_are_refunded");
   await world.all("UPDATE stale_drafts_creations SET status = 'failed', error = 'e', error_code = 'c', finished_at = 1 WHERE id = 'a'");
-  for (const [user, tokens] of [["bo", 30], ["ada", 31], ["ada", 29]]) await refuses(refund(user, tokens), /only a failed creation is refunded/);
+  for (const [user, tokens] of [["bo", 30], ["ada", 31], ["ada", 29]]) await refuses(refund(user, tokens), /only a creation that is over is refunded/);
   assert.equal(await balance(), 970);
   await world.all(refund("ada", 30));
   assert.equal(await balance(), 1_000);

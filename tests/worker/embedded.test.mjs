@@ -113,9 +113,10 @@ test("a page below the base path links and loads below it, and so do its cookies
   await stuck("ada");
   const page = await (await fetch("/stale-drafts/drafts", { headers: cookie("ada") })).text();
   assert.match(page, /Failed/);
-  const links = [...page.matchAll(/(?:href|src|action)="([^"]*)"/g)].map(([, link]) => link).filter((link) => link.startsWith("/"));
-  assert.ok(links.length >= 2 && links.every((link) => link.startsWith("/stale-drafts/")), links.join(" "));
-  for (const link of links) assert.equal((await fetch(link)).status, 200, link);
+  const found = [...page.matchAll(/(href|src|action)="([^"]*)"/g)].filter(([, , link]) => link.startsWith("/"));
+  assert.ok(found.length >= 2 && found.every(([, , link]) => link.startsWith("/stale-drafts/")), found.join(" "));
+  // Where a button leads, a link does not.
+  for (const [, name, link] of found) assert.equal((await fetch(link)).status, name === "action" ? 405 : 200, link);
   const style = await fetch("/stale-drafts/drafts.css");
   assert.equal(style.headers.get("Content-Type"), "text/css; charset=utf-8");
   assert.equal((await fetch("/stale-drafts/drafts.css", { headers: { "If-None-Match": style.headers.get("ETag") } })).status, 304);
@@ -151,6 +152,17 @@ test("functions do what the routes do, with the app as the caller", async () => 
   const other = await done("create", { user_id: "bo", kind: "image", prompt: "a cat", tokens: 10 });
   const failed = await done("fail", other.id, { error_code: "nsfw", error: "no" });
   assert.equal(failed.refunded_tokens, 10);
+  // As the app itself, and on behalf of a user.
+  const again = { id: other.id, status: "pending", attempt: 2, charged_tokens: 10 };
+  assert.deepEqual(await done("retry", other.id, { attempt: 1 }), again);
+  assert.deepEqual(await done("retry", other.id, { attempt: 1, user_id: "bo" }), again);
+  assert.equal((await call("cancel", other.id, { user_id: "cy" })).status, 404);
+  assert.equal((await done("cancel", other.id, { user_id: "bo" })).refunded_tokens, 10);
+  assert.equal((await done("cancel", other.id)).attempt, 2);
+  await done("retry", other.id, { attempt: 2 });
+  const third = await done("start", other.id, { worker: "w2" });
+  const part = await done("complete", other.id, { fence: third.fence, result_url: "https://files.example/cat.png", tokens_used: 4 });
+  assert.deepEqual([part.tokens_used, part.refunded_tokens], [4, 6]);
   assert.equal(typeof (await done("doctor")).now, "number");
 });
 
@@ -194,6 +206,7 @@ test("errors have the API's code, status and message", async () => {
     [["list", "bo", { limit: 0 }], 400, "invalid_request", /^`limit` is `0`/],
     [["explain", "not/there ?#%"], 404, "not_found", /`not\/there \?#%`/],
     [["publish", "somebody-else", "none"], 404, "not_found", /no such creation/],
+    [["retry", "none", {}], 400, "invalid_request", /^`attempt` is missing/],
     [["markStaleCreationsAsFailed", { max_age_hours: -1 }], 400, "invalid_request", /^`max_age_hours` is `-1`/],
   ];
   for (const [args, status, code, message] of errors) {

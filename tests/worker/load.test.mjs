@@ -111,12 +111,12 @@ test("a broken invariant is found while it runs", async () => {
     assert.deepEqual(await broken("UPDATE stale_drafts_balances SET tokens = tokens + 1"), ["every balance is the sum of its ledger"]);
     await world.database.prepare("UPDATE stale_drafts_balances SET tokens = tokens - 1").run();
     await world.database.prepare("DROP TRIGGER stale_drafts_creations_are_refunded").run();
-    assert.deepEqual(await broken("UPDATE stale_drafts_creations SET status = 'failed' WHERE id = 'b'"), ["what failed or was restored was refunded, once and in full, and nothing else"]);
+    assert.deepEqual(await broken("UPDATE stale_drafts_creations SET status = 'failed' WHERE id = 'b'"), ["of each charge, what was not used was refunded, once, and nothing else"]);
     await world.database.prepare("DROP TRIGGER stale_drafts_ledger_refunds_failures").run();
     await world.database.prepare("INSERT INTO stale_drafts_ledger (entry_key, user_id, type, creation_id, tokens, created_at) VALUES ('refund:b', 'ada', 'refund', 'b', 10, 0)").run();
     assert.deepEqual(await look(batch), []);
     await world.database.prepare("DROP TRIGGER stale_drafts_ledger_is_append_only_update").run();
-    assert.ok((await broken("UPDATE stale_drafts_ledger SET tokens = 9 WHERE entry_key = 'refund:b'")).includes("what failed or was restored was refunded, once and in full, and nothing else"));
+    assert.ok((await broken("UPDATE stale_drafts_ledger SET tokens = 9 WHERE entry_key = 'refund:b'")).includes("of each charge, what was not used was refunded, once, and nothing else"));
   } finally {
     await world.stop();
   }

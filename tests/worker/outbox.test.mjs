@@ -65,7 +65,7 @@ test("a failure is told as Standard Webhooks has it, and then is gone from the o
   assert.deepEqual(JSON.parse(body), {
     id: "failed:a:1", type: "creation.failed", created_at: NOW,
     data: {
-      creation_id: "a", user_id: "ada", kind: "video", status: "failed", attempt: 1, tokens: 30, refunded_tokens: 30,
+      creation_id: "a", user_id: "ada", kind: "video", status: "failed", attempt: 1, tokens: 30, refunded_tokens: 30, charged_tokens: 0,
       error: "Generation timeout: Task stuck in pending status for 2.0 hours", error_code: "generation_timeout", sweep_id, result_url: null,
     },
   });

@@ -24,6 +24,8 @@ const WRITERS = {
   fail: ({ id, fence }) => post(`/api/creations/${id}/fail`, WORKER_TOKEN, { fence, error_code: "provider_error", error: "502" }),
   start: ({ id }) => post(`/api/creations/${id}/start`, WORKER_TOKEN, { worker: "another" }),
   restore: ({ id }) => post(`/api/creations/${id}/restore`, CLEANUP_TOKEN),
+  retry: ({ id }) => post(`/api/creations/${id}/retry`, CLEANUP_TOKEN, { attempt: 1 }),
+  cancel: ({ id }) => post(`/api/creations/${id}/cancel`, WORKER_TOKEN, {}),
 };
 
 /** Where a creation can be when the two meet. */
@@ -53,25 +55,27 @@ const interleavings = (a, b) => (a === 0 || b === 0 ? ["A".repeat(a) + "B".repea
 
 async function check(id, label) {
   assert.deepEqual(await world.wrongBalances(), [], label);
-  const creation = await world.one("SELECT status, attempt, error, error_code, sweep_id, result_url, late_result_url, restored_at FROM stale_drafts_creations WHERE id = ?", id);
+  const creation = await world.one("SELECT status, attempt, charge, error, error_code, sweep_id, result_url, late_result_url, restored_at FROM stale_drafts_creations WHERE id = ?", id);
   const ledger = (await world.all("SELECT type, tokens FROM stale_drafts_ledger WHERE creation_id = ? ORDER BY created_at, entry_key", id)).map(({ type }) => type).sort().join();
   const attempts = await world.all("SELECT attempt, outcome FROM stale_drafts_attempts WHERE creation_id = ? ORDER BY attempt", id);
-  const { status, restored_at } = creation;
-  // Refunded if and only if it failed; never twice; charged again only by a restore.
-  const expected = restored_at !== null ? "charge,refund,restore" : status === "failed" ? "charge,refund" : "charge";
+  const { status, charge, restored_at } = creation;
+  // Each charge is refunded if and only if it failed; never twice. Charged again only by a retry, or a restore.
+  const times = (type, count) => Array(count).fill(type);
+  const expected = [...times("charge", charge), ...times("refund", charge - 1 + (status === "failed" || restored_at !== null)), ...times("restore", Number(restored_at !== null))].join();
   assert.equal(ledger, expected, `${label}: ${JSON.stringify(creation)}`);
+  assert.equal(attempts.filter(({ outcome }) => outcome === "failed").length, charge - 1, label);
   assert.equal(status === "failed", creation.error_code !== null, label);
   assert.equal(status === "draft", creation.result_url !== null, label);
   assert.equal(creation.error_code === "generation_timeout", creation.sweep_id !== null, label);
   // Each attempt before this one ended once.
-  assert.deepEqual(attempts.filter(({ outcome }) => outcome === "retried").map(({ attempt }) => attempt), Array.from({ length: creation.attempt - 1 }, (_, n) => n + 1), label);
+  assert.deepEqual(attempts.filter(({ outcome }) => outcome !== "restored").map(({ attempt }) => attempt), Array.from({ length: creation.attempt - 1 }, (_, n) => n + 1), label);
 }
 
 const names = Object.keys(WRITERS);
 const pairs = names.flatMap((one, at) => names.slice(at).map((other) => [one, other]));
 // A sweep makes two calls, select and write, and a third that notes what it cost, in which nobody else has a share; a report one.
 // Beside an answer the monitor may begin: it does not touch creations.
-const calls = { sweep: 2, complete: 1, heartbeat: 1, fail: 1, start: 1, restore: 1 };
+const calls = { sweep: 2, complete: 1, heartbeat: 1, fail: 1, start: 1, restore: 1, retry: 1, cancel: 1 };
 
 for (const [scene, how] of Object.entries(SCENES)) {
   test(`${scene}: every pair of writers, in every order`, async () => {

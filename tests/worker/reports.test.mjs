@@ -55,7 +55,7 @@ test("a creation's whole life, each step answered with what a worker needs", asy
   const [draft] = (await (await world.as("ada", "/api/drafts")).json()).drafts;
   assert.deepEqual([draft.status, draft.progress, draft.heartbeat_at], ["processing", 40, NOW + 5_000]);
 
-  assert.deepEqual(await world.report(`/${id}/complete`, { fence, result_url: URL }), { http: 200, id, status: "draft", attempt: 1, finished_at: NOW + 5_000 });
+  assert.deepEqual(await world.report(`/${id}/complete`, { fence, result_url: URL }), { http: 200, id, status: "draft", attempt: 1, finished_at: NOW + 5_000, tokens_used: 30, refunded_tokens: 0 });
   assert.deepEqual(await own("POST", `/api/drafts/${id}/publish`), { http: 200, id, status: "published", attempt: 1 });
   assert.equal((await row(id)).result_url, URL);
   await sound();
@@ -198,6 +198,7 @@ test("a report whose fence is not the present one changes nothing", async () => 
 });
 
 test("the statements' conditions are the rules', on every status", async () => {
+  await world.database.exec("INSERT INTO stale_drafts_ledger (entry_key, user_id, type, tokens, created_at) VALUES ('grant:more', 'ada', 'grant', 1000, 0)");
   const reach = {
     pending: async () => ({ id: (await world.report("", NEW)).id, fence: "1.none" }),
     processing: begun,
@@ -226,10 +227,13 @@ test("the statements' conditions are the rules', on every status", async () => {
     publish: ({ id }) => own("POST", `/api/drafts/${id}/publish`),
     delete: ({ id }) => own("DELETE", `/api/drafts/${id}`),
     restore: ({ id }) => restore(id),
+    retry: ({ id }) => operator(`/api/creations/${id}/retry`, { attempt: 1 }),
+    end: ({ id }) => world.report(`/${id}/cancel`, {}),
   };
   const legal = {
     start: ["pending"], heartbeat: ["processing"], complete: ["processing"], fail: ["processing"], cancel: ["pending"],
     publish: ["draft", "published"], delete: ["draft", "published", "failed"], restore: [],
+    retry: ["failed"], end: ["pending", "processing"],
   };
   for (const [name, report] of Object.entries(reports)) {
     for (const [status, there] of Object.entries(reach)) {

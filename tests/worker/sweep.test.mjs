@@ -36,7 +36,7 @@ test("marks what is stale failed, refunds it, and leaves everything else alone",
     id: "stale-pending", user_id: "ada", kind: "image", prompt: "a fox", status: "failed", attempt: 1, tokens: 7,
     created_at: NOW - 65_520_000, listed_at: NOW - 65_520_000, finished_at: NOW,
     error: "Generation timeout: Task stuck in pending status for 18.2 hours", error_code: "generation_timeout",
-    stuck_status: "pending", age_ms: 65_520_000, max_age_ms: HOUR, rule: "max_age_hours", sweep_id, event: "failed", event_destinations: 0, settled_elsewhere: 0, balance_elsewhere: 0,
+    stuck_status: "pending", age_ms: 65_520_000, max_age_ms: HOUR, rule: "max_age_hours", sweep_id, event: "failed", event_destinations: 0, settled_elsewhere: 0, balance_elsewhere: 0, charge: 1,
   });
   const refunds = await world.all("SELECT entry_key, user_id, tokens, sweep_id, created_at FROM stale_drafts_ledger WHERE type = 'refund' ORDER BY entry_key");
   assert.deepEqual(refunds.map((row) => ({ ...row })), [

@@ -134,6 +134,12 @@ pub enum Command {
         /// The creation's id.
         id: String,
     },
+    /// Try failed creations again: each waits for a worker once more, and its owner is charged again.
+    Retry {
+        /// The creations' ids.
+        #[arg(value_name = "ID", required = true)]
+        ids: Vec<String>,
+    },
     /// List dead letters: events that could not be delivered to the rest of the app.
     Events {
         /// List the events that are still being tried instead.

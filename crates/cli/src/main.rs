@@ -87,6 +87,7 @@ fn run(arguments: &Arguments) -> Result<Code, Error> {
         }
         Some(Command::Explain { id }) => commands::explain::run(&api, id, json),
         Some(Command::Restore { id }) => commands::restore::run(&api, id, json),
+        Some(Command::Retry { ids }) => commands::retry::run(&api, ids, json),
         Some(Command::Events { due, page }) => commands::events::list(&api, *due, page, json),
         Some(Command::Replay { ids, .. }) => commands::events::replay(&api, ids, json),
         Some(Command::Sweeps { page }) => commands::sweeps::run(&api, page, json),

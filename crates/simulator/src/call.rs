@@ -117,8 +117,12 @@ impl Reported {
         match self {
             Reported::Start { worker } => Report::Start { worker },
             Reported::Heartbeat { fence } => Report::Heartbeat { fence },
-            Reported::Complete { fence, result_url } => Report::Complete { fence, result_url },
-            Reported::Fail { fence } => Report::Fail { fence: fence.as_deref(), error_code: ERROR_CODE },
+            Reported::Complete { fence, result_url } => {
+                Report::Complete { fence, result_url, tokens_used: None }
+            }
+            Reported::Fail { fence } => {
+                Report::Fail { fence: fence.as_deref(), error_code: ERROR_CODE, tokens_used: None }
+            }
             Reported::Publish => Report::Publish,
             Reported::Delete => Report::Delete,
             Reported::Restore => Report::Restore,

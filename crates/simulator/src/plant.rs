@@ -103,17 +103,19 @@ impl Plant {
         match self {
             Plant::NoStatusGuard | Plant::LateResultWins => &[NO_MACHINE],
             Plant::LedgerInSecondTransaction => &[(
-                "WHEN NEW.status = 'failed' AND OLD.status <> 'failed' AND NEW.tokens > 0 AND NEW.balance_elsewhere = 0 BEGIN",
+                "WHEN NEW.status = 'failed' AND OLD.status <> 'failed' AND NEW.tokens > ifnull(NEW.tokens_used, 0) AND NEW.balance_elsewhere = 0 BEGIN",
                 "WHEN false BEGIN",
             )],
             Plant::RefundKeyedOnTheSweep => &[
-                ("CHECK (type = 'grant' OR type = 'carry' OR entry_key = type || ':' || creation_id),", ""),
+                ("CHECK (type = 'grant' OR type = 'carry' OR entry_key = type || ':' || creation_id", "CHECK (true"),
+                ("WHEN NEW.type = 'charge' OR settled_elsewhere = 1 THEN tokens", "WHEN true THEN tokens"),
+                ("AND NEW.entry_key = iif(charge = 1, 'refund:', 'refund' || charge || ':') || id\n", "\n"),
                 (
                     "WHEN NEW.status = 'failed' AND OLD.status <> 'failed' AND",
                     "WHEN NEW.status = 'failed' AND",
                 ),
                 (
-                    "VALUES ('refund:' || NEW.id, NEW.user_id, 'refund', NEW.id, NEW.sweep_id,",
+                    "VALUES (iif(NEW.charge = 1, 'refund:', 'refund' || NEW.charge || ':') || NEW.id, NEW.user_id, 'refund', NEW.id, NEW.sweep_id,",
                     "VALUES ('refund:' || NEW.id || ':' || ifnull(NEW.sweep_id, ''), NEW.user_id, 'refund', NEW.id, NEW.sweep_id,",
                 ),
             ],
@@ -227,8 +229,8 @@ impl Plant {
             Plant::NoFence => &[(" AND status = 'processing' AND fence = ?3", " AND status = 'processing'")],
             Plant::CountsThePlan => &[("?5, changes(), ?7 - changes(),", "?5, ?7, ?7 - changes(),")],
             Plant::LateResultWins => &[(
-                "finished_at = ?2, result_url = ?4\n     WHERE id = ?1 AND status = 'processing' AND fence = ?3",
-                "finished_at = ?2, result_url = ?4\n     WHERE id = ?1 AND status IN ('processing', 'failed') AND fence = ?3",
+                "result_url = ?4, tokens_used = ?5\n     WHERE id = ?1 AND status = 'processing' AND fence = ?3",
+                "result_url = ?4, tokens_used = ?5\n     WHERE id = ?1 AND status IN ('processing', 'failed') AND fence = ?3",
             )],
             Plant::CopyLosesEntries => &[LOSES],
             Plant::MoveWithoutVerifying => &[
@@ -330,6 +332,11 @@ fn samples() -> Vec<Statement> {
     list.push(store::page_of_move("m", Stage::Creations, "", None, page));
     list.push(store::turn_move("m", "", "", None, now));
     list.extend(store::report("c", &Report::Heartbeat { fence: "" }, &details, now));
-    list.extend(store::report("c", &Report::Complete { fence: "", result_url: "" }, &details, now));
+    list.extend(store::report(
+        "c",
+        &Report::Complete { fence: "", result_url: "", tokens_used: None },
+        &details,
+        now,
+    ));
     list
 }

@@ -14,6 +14,9 @@ const ROUTES = {
   markStaleCreationsAsFailed: (options = {}) => ({ method: "POST", path: "/api/generate/cleanup-stale", query: options }),
   list: (user_id, page = {}) => ({ path: "/api/drafts", query: page, user: { user_id } }),
   publish: (user_id, id) => ({ ...post(draft(id, "/publish")), user: { user_id } }),
+  // On behalf of a user, or as the app itself.
+  retry: (id, { user_id, ...attempt }) => (user_id === undefined ? post(creation(id, "/retry"), attempt) : { ...post(draft(id, "/retry"), attempt), user: { user_id } }),
+  cancel: (id, { user_id, ...attempt } = {}) => (user_id === undefined ? post(creation(id, "/cancel"), attempt) : { ...post(draft(id, "/cancel"), attempt), user: { user_id } }),
   remove: (user_id, id) => ({ method: "DELETE", path: draft(id), user: { user_id } }),
   create: (creation) => once("/api/creations", creation),
   start: (id, report) => post(creation(id, "/start"), report),

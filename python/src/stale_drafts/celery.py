@@ -89,7 +89,7 @@ class GenerationTask(Task):
         try:
             result_url = result_url or self._generate(job, args, kwargs)
             # Report a result even if the attempt has ended: then it is kept.
-            drafts.complete(job.id, job.fence, result_url)
+            drafts.complete(job.id, job.fence, result_url, tokens_used=job.tokens_used)
         except Stopped:
             log.warning("creation %s: stopped", job.id)
             raise Ignore() from None
@@ -127,7 +127,7 @@ class GenerationTask(Task):
 
     def _fail(self, job: Job, error: Exception) -> None:
         try:
-            self._client().fail(job.id, job.fence, *failure(error))
+            self._client().fail(job.id, job.fence, *failure(error), tokens_used=job.tokens_used)
         except StaleDraftsError as problem:
             log.warning("creation %s: could not be failed: %s", job.id, problem)
 

@@ -80,22 +80,43 @@ class StaleDrafts:
         body = {"fence": fence} if progress is None else {"fence": fence, "progress": progress}
         return cast(types.HeartbeatNoted, self._post(_report(creation_id, "heartbeat", user_id), body, patience=patience))
 
-    def complete(self, creation_id: str, fence: str, result_url: str, *, user_id: str | None = None) -> types.Completed:
-        """Reports the result. If it is late, raises `Conflict`, whose `kept` says whether the result was kept."""
-        body = {"fence": fence, "result_url": result_url}
+    def complete(
+        self, creation_id: str, fence: str, result_url: str, *, tokens_used: int | None = None, user_id: str | None = None
+    ) -> types.Completed:
+        """Reports the result. If it is late, raises `Conflict`, whose `kept` says whether the result was kept.
+
+        `tokens_used` is what it really cost, at most what was charged: the rest goes back to the owner. None stands for all.
+        """
+        body: dict[str, object] = {"fence": fence, "result_url": result_url} | _used(tokens_used)
         return cast(types.Completed, self._post(_report(creation_id, "complete", user_id), body))
 
     def fail(
-        self, creation_id: str, fence: str | None, error_code: str, error: object, *, user_id: str | None = None
+        self,
+        creation_id: str,
+        fence: str | None,
+        error_code: str,
+        error: object,
+        *,
+        tokens_used: int | None = None,
+        user_id: str | None = None,
     ) -> types.Failed:
         """Reports a failure, which refunds the owner. `fence` is None if no worker has started.
 
-        Whatever `error` is, it is reported: a long text is cut to 20,000 characters.
+        Whatever `error` is, it is reported: a long text is cut to 20,000 characters. `tokens_used` is what was used all the same, and
+        does not go back.
         """
-        body: dict[str, object] = {"error_code": cut(error_code, MAX_CODE), "error": cut(error, MAX_TEXT)}
+        body: dict[str, object] = {"error_code": cut(error_code, MAX_CODE), "error": cut(error, MAX_TEXT)} | _used(tokens_used)
         if fence is not None:
             body["fence"] = fence
         return cast(types.Failed, self._post(_report(creation_id, "fail", user_id), body))
+
+    def cancel(self, creation_id: str, *, attempt: int | None = None, user_id: str | None = None) -> types.Cancelled:
+        """Ends what nobody wants any more. What waits is refunded; what a worker is at by the policy's `cancel`.
+
+        The worker learns it from its next heartbeat. With an `attempt`, only that one is cancelled. Raises `Conflict` if it is over,
+        or may not be cancelled.
+        """
+        return cast(types.Cancelled, self._post(_report(creation_id, "cancel", user_id), _attempt(attempt)))
 
     def policy(self) -> types.Policy:
         """What creations are judged by, and `max_run_ms`: how long an attempt may take at the longest, None for no limit."""
@@ -154,6 +175,13 @@ class StaleDrafts:
     def restore(self, creation_id: str, *, user_id: str | None = None) -> types.Restored:
         """Makes a draft of a result that came too late, and charges its owner again. Raises `InsufficientTokens`."""
         return cast(types.Restored, self._post(_report(creation_id, "restore", user_id)))
+
+    def retry(self, creation_id: str, attempt: int, *, user_id: str | None = None) -> types.Retried:
+        """Has a failed creation generated once more, and charges its owner again. `attempt` is the one that has failed.
+
+        The same attempt is retried once, however often it is sent. Raises `InsufficientTokens`, and `Conflict` if it has not failed.
+        """
+        return cast(types.Retried, self._post(_report(creation_id, "retry", user_id), _attempt(attempt)))
 
     def grant(self, *, user_id: str, tokens: int, key: str) -> types.Granted:
         """Grants tokens to a user. The same `key` grants once, however often it is sent: give the id of the payment."""
@@ -231,6 +259,14 @@ class StaleDrafts:
         """Publishes a draft of the owner."""
         return cast(types.Published, self._post(f"{_draft(creation_id)}/publish"))
 
+    def retry_draft(self, creation_id: str, attempt: int) -> types.Retried:
+        """Has a failed creation of the owner generated once more, for its price: see `retry`."""
+        return cast(types.Retried, self._post(f"{_draft(creation_id)}/retry", _attempt(attempt)))
+
+    def cancel_draft(self, creation_id: str, *, attempt: int | None = None) -> types.Cancelled:
+        """Ends a creation of the owner that is not finished: see `cancel`."""
+        return cast(types.Cancelled, self._post(f"{_draft(creation_id)}/cancel", _attempt(attempt)))
+
     def delete_draft(self, creation_id: str) -> types.Deleted:
         """Deletes a creation of the owner: its prompt and result go, its entries in the ledger stay."""
         return cast(types.Deleted, self._ask("DELETE", _draft(creation_id)))
@@ -271,6 +307,14 @@ def _segment(creation_id: str) -> str:
     if creation_id in ("", ".", ".."):
         raise ValueError(f"`{creation_id}` is no id of a creation")
     return quote(creation_id, safe="")
+
+
+def _attempt(attempt: int | None) -> dict[str, object]:
+    return {} if attempt is None else {"attempt": attempt}
+
+
+def _used(tokens_used: int | None) -> dict[str, object]:
+    return {} if tokens_used is None else {"tokens_used": tokens_used}
 
 
 def _key(key: str) -> dict[str, str]:

@@ -38,7 +38,7 @@ class GenerationError(Exception):
 
 
 class Stopped(Exception):
-    """The attempt is over: the creation timed out and was refunded, or its owner has it already. Don't catch it."""
+    """The attempt is over: the creation timed out or was cancelled, or its owner has it already. Don't catch it."""
 
 
 class Job:
@@ -52,6 +52,8 @@ class Job:
         """Untrusted text."""
         self.attempt = started["attempt"]
         self.fence = started["fence"]
+        self.tokens_used: int | None = None
+        """What it has really cost, of the tokens that were charged: set it before you return or raise, and the rest goes back."""
         self.stopped = False
         """Whether the attempt has ended, so that there is no point in continuing."""
         self._drafts = drafts
@@ -126,14 +128,18 @@ def generate(drafts: StaleDrafts, creation_id: str, render: Callable[[Job], str]
                 raise Stopped()
             try:
                 # Report a result even if the attempt has ended: then it is kept.
-                drafts.complete(job.id, job.fence, render(job))
+                drafts.complete(job.id, job.fence, render(job), tokens_used=job.tokens_used)
                 return True
-            except (Stopped, Conflict, Unavailable):
+            except (Stopped, Unavailable):
                 raise
             except Exception as error:
+                # A wrong `tokens_used` is an error like any other, and nothing is late.
+                wrong = isinstance(error, Conflict) and error.code == "more_than_charged"
+                if isinstance(error, Conflict) and not wrong:
+                    raise
                 if not isinstance(error, GenerationError):
                     log.exception("creation %s: it could not be generated", creation_id)
-                drafts.fail(job.id, job.fence, *failure(error))
+                drafts.fail(job.id, job.fence, *failure(error), tokens_used=None if wrong else job.tokens_used)
     except Stopped:
         log.warning("creation %s: stopped: the attempt has ended", creation_id)
     except Conflict as conflict:

@@ -53,6 +53,9 @@ class KindLimits(TypedDict, total=False):
     total_hours: Hours
     # How often it is tried before it fails; by default 1.
     attempts: int
+    # What cancelling does once a worker has begun: all tokens go back, they are used up, or it is
+    # refused.
+    cancel: Literal["refund", "keep", "never"]
 
 
 class PolicySettings(TypedDict, total=False):
@@ -76,6 +79,9 @@ class PolicySettings(TypedDict, total=False):
     keep_late_results: bool
     # For one kind; comes before the others.
     kinds: dict[str, KindLimits]
+    # What cancelling does once a worker has begun: all tokens go back, they are used up, or it is
+    # refused.
+    cancel: Literal["refund", "keep", "never"]
 
 
 class ActiveDrafts(TypedDict):
@@ -92,6 +98,19 @@ class ActiveDrafts(TypedDict):
 class Alive(TypedDict):
     status: Literal["ok"]
     version: str
+
+
+class Cancelled(TypedDict):
+    id: str
+    status: Literal["failed"]
+    # The attempt.
+    attempt: int
+    # Epoch ms.
+    finished_at: int
+    # What of the charge is used up.
+    tokens_used: int
+    # What went back.
+    refunded_tokens: int
 
 
 class ShardCompaction(TypedDict):
@@ -141,6 +160,10 @@ class Completed(TypedDict):
     attempt: int
     # Epoch ms.
     finished_at: int
+    # What of the charge is used up.
+    tokens_used: int
+    # What went back.
+    refunded_tokens: int
 
 
 Status = Literal["pending", "processing", "draft", "published", "failed"]
@@ -148,7 +171,7 @@ Status = Literal["pending", "processing", "draft", "published", "failed"]
 
 class Conflict(TypedDict):
     error: str
-    code: Literal["illegal_transition", "taken", "attempt_over", "wrong_fence", "fence_missing", "active", "nothing_kept", "deleted"]
+    code: Literal["illegal_transition", "taken", "attempt_over", "wrong_fence", "fence_missing", "active", "nothing_kept", "deleted", "cancelled", "not_cancellable", "more_than_charged", "other_attempt", "settled_elsewhere", "balance_elsewhere"]
     status: Status
     # The present attempt.
     attempt: int
@@ -226,7 +249,7 @@ class Draft(TypedDict):
     attempt: int
     # What it was charged.
     tokens: int
-    # What the ledger says was refunded.
+    # What the ledger says was refunded of the present charge.
     refunded_tokens: int
     # Epoch ms; null if missing or malformed.
     created_at: int | None
@@ -255,6 +278,10 @@ class Draft(TypedDict):
     restored_at: int | None
     # When its owner deleted it, epoch ms.
     deleted_at: int | None
+    # Whether it may be tried again now, for its price.
+    can_retry: bool
+    # Whether it may be cancelled now.
+    can_cancel: bool
 
 
 # A creation as operators see it: what its owner sees.
@@ -334,7 +361,7 @@ class Drafts(TypedDict):
 
 
 # What is wrong, as a stable code.
-ErrorCode = Literal["invalid_request", "unauthorized", "insufficient_tokens", "forbidden", "not_found", "method_not_allowed", "conflict", "illegal_transition", "taken", "attempt_over", "wrong_fence", "fence_missing", "active", "nothing_kept", "deleted", "balance_too_large", "payload_too_large", "uri_too_long", "idempotency_key_reused", "too_many_requests", "misconfigured", "moving", "unavailable"]
+ErrorCode = Literal["invalid_request", "unauthorized", "insufficient_tokens", "forbidden", "not_found", "method_not_allowed", "conflict", "illegal_transition", "taken", "attempt_over", "wrong_fence", "fence_missing", "active", "nothing_kept", "deleted", "balance_too_large", "payload_too_large", "uri_too_long", "idempotency_key_reused", "too_many_requests", "misconfigured", "moving", "unavailable", "cancelled", "not_cancellable", "more_than_charged", "other_attempt", "settled_elsewhere", "balance_elsewhere"]
 
 
 class ErrorBody(TypedDict):
@@ -441,8 +468,9 @@ class Attempt(TypedDict):
     """An attempt that is over and was not the last word."""
 
     attempt: int
-    # Put back to pending; or a failure that a restore undid.
-    outcome: Literal["retried", "restored"]
+    # Put back to pending by a sweep; a failure that a restore undid; or one that somebody had tried
+    # again.
+    outcome: Literal["retried", "restored", "failed"]
     # Who began it.
     worker: str | None
     # Epoch ms.
@@ -465,6 +493,8 @@ class Attempt(TypedDict):
     error_code: str | None
     # The sweep that found it.
     sweep_id: str | None
+    # What of its charge was used up; null: nothing was said.
+    tokens_used: int | None
 
 
 class ExplanationSetAside(TypedDict):
@@ -538,6 +568,8 @@ class Failed(TypedDict):
     attempt: int
     # Epoch ms.
     finished_at: int
+    # What of the charge is used up.
+    tokens_used: int
     # What went back.
     refunded_tokens: int
 
@@ -673,6 +705,15 @@ class Restored(TypedDict):
     # What was charged again.
     charged_tokens: int
     result_url: str
+
+
+class Retried(TypedDict):
+    id: str
+    status: Literal["pending"]
+    # The new attempt.
+    attempt: int
+    # What its owner was charged for it.
+    charged_tokens: int
 
 
 class LastSweep(TypedDict):
@@ -868,10 +909,12 @@ class CreationEventData(TypedDict):
     sweep_id: str | None
     # Where the result is.
     result_url: str | None
+    # What was charged again: for a restored result, or a retry by hand.
+    charged_tokens: int
 
 
 class CreationEvent(TypedDict):
-    """A failure, a further attempt, or a restored result."""
+    """A failure or cancellation, a further attempt, or a restored result."""
 
     # `<what>:<creation>:<attempt>`, the same at every try.
     id: str

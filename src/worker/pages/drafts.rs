@@ -78,6 +78,35 @@ fn card(draft: &DraftView) -> Markup {
                 @else if draft.tokens > 0 { (tokens(draft.tokens)) }
                 @else { "Free" }
             }
+            @if draft.can_retry || draft.can_cancel { (buttons(draft)) }
+        }
+    }
+}
+
+/// What its owner may do. Each form names the attempt that it is about: sent twice, it does nothing twice.
+fn buttons(draft: &DraftView) -> Markup {
+    let about = html! {
+        input type="hidden" name="id" value=(draft.id);
+        input type="hidden" name="attempt" value=(draft.attempt);
+    };
+    html! {
+        div .actions {
+            @if draft.can_retry {
+                form method="post" action="/drafts/retry" {
+                    (about)
+                    button .button .quiet {
+                        @if draft.tokens > 0 { "Try again for " (tokens(draft.tokens)) } @else { "Try again" }
+                    }
+                }
+            }
+            @if draft.can_cancel {
+                form method="post" action="/drafts/cancel" {
+                    (about)
+                    button .button .quiet {
+                        @if draft.refund_if_cancelled < draft.tokens { "Cancel without a refund" } @else { "Cancel" }
+                    }
+                }
+            }
         }
     }
 }

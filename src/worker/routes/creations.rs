@@ -8,7 +8,7 @@ use sha2::{Digest as _, Sha256};
 use worker::console_log;
 
 use crate::read::{Address, Name, Text, Whole, whole};
-use crate::rules::{GENERATION_TIMEOUT, Limit, Phase, Report, Status, Timestamp};
+use crate::rules::{CANCELLED, GENERATION_TIMEOUT, Limit, Phase, Report, Status, Timestamp};
 use crate::service::creations;
 use crate::store::{self, Database as _, Details, MAX_TOKENS, NewCreation, Page};
 use crate::worker::app::{App, creation_id};
@@ -17,6 +17,7 @@ use crate::worker::draft::{Cursor, Listing};
 use crate::worker::extract::{Json, Nothing, Path, Query};
 use crate::worker::problem::{Answer, json};
 use crate::worker::reporting::{carry_out, idempotency_key, problem};
+use crate::worker::retry_cancel::{CancelBody, RetryBody, cancelled, retried};
 use crate::worker::shards::{self, Known};
 use crate::worker::{courier, log};
 
@@ -285,6 +286,7 @@ pub struct CompleteBody {
     fence: Text<MAX_NAME>,
     #[serde(deserialize_with = "address")]
     result_url: Text<MAX_URL>,
+    tokens_used: Option<Whole<0, MAX_TOKENS>>,
 }
 
 fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Text<MAX_URL>, D::Error> {
@@ -300,7 +302,11 @@ fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Text<MAX_URL>, 
 impl CompleteBody {
     /// As the rules take it.
     pub fn report(&self) -> Report<'_> {
-        Report::Complete { fence: self.fence.as_str(), result_url: self.result_url.as_str() }
+        Report::Complete {
+            fence: self.fence.as_str(),
+            result_url: self.result_url.as_str(),
+            tokens_used: self.tokens_used.map(Whole::get),
+        }
     }
 }
 
@@ -320,6 +326,8 @@ pub(in crate::worker) async fn complete(
         "status": Status::Draft.as_str(),
         "attempt": row.creation.attempt,
         "finished_at": row.finished_at,
+        "tokens_used": row.used(),
+        "refunded_tokens": row.refunded(),
     });
     Ok(json(StatusCode::OK, &answer))
 }
@@ -333,6 +341,7 @@ pub struct FailBody {
     error_code: Option<String>,
     #[serde(default, deserialize_with = "said::<MAX_TEXT, _>")]
     error: Option<String>,
+    tokens_used: Option<Whole<0, MAX_TOKENS>>,
 }
 
 /// What a worker says of a failure, cut to `MAX` characters; `None` if it is nothing. If a long or an empty text were refused, the
@@ -347,21 +356,28 @@ fn said<'de, const MAX: usize, D: Deserializer<'de>>(deserializer: D) -> Result<
 const NO_REASON: &str = "The worker gave no reason.";
 const NO_CODE: &str = "unknown";
 
-/// Whoever reads the sweep's code can rely on who wrote it.
+/// Whoever reads the code of a sweep or of a cancellation can rely on who wrote it.
 fn own_code<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
     let code = said::<MAX_NAME, _>(deserializer)?;
-    if code.as_deref() == Some(GENERATION_TIMEOUT) {
-        let expected = "a code of your own, for this one is the sweep's";
-        return Err(D::Error::invalid_value(Unexpected::Str(GENERATION_TIMEOUT), &expected));
+    let others = [
+        (GENERATION_TIMEOUT, "a code of your own, for this one is the sweep's"),
+        (CANCELLED, "a code of your own, for this one is that of a cancellation"),
+    ];
+    match others.into_iter().find(|(other, _)| code.as_deref() == Some(*other)) {
+        Some((other, expected)) => Err(D::Error::invalid_value(Unexpected::Str(other), &expected)),
+        None => Ok(code),
     }
-    Ok(code)
 }
 
 impl FailBody {
     /// As the rules take it.
     pub fn report(&self) -> Report<'_> {
         let error_code = self.error_code.as_deref().unwrap_or(NO_CODE);
-        Report::Fail { fence: self.fence.as_ref().map(Text::as_str), error_code }
+        Report::Fail {
+            fence: self.fence.as_ref().map(Text::as_str),
+            error_code,
+            tokens_used: self.tokens_used.map(Whole::get),
+        }
     }
 
     /// What the owner reads.
@@ -387,7 +403,8 @@ pub(in crate::worker) async fn fail(
         "status": Status::Failed.as_str(),
         "attempt": row.creation.attempt,
         "finished_at": row.finished_at,
-        "refunded_tokens": row.creation.tokens,
+        "tokens_used": row.used(),
+        "refunded_tokens": row.refunded(),
     });
     Ok(json(StatusCode::OK, &answer))
 }
@@ -409,8 +426,36 @@ pub(in crate::worker) async fn restore(
         "status": Status::Draft.as_str(),
         "attempt": row.creation.attempt,
         "restored_at": row.restored_at,
-        "charged_tokens": row.creation.tokens,
+        "charged_tokens": row.charged_again.unwrap_or(0),
         "result_url": row.result_url,
     });
     Ok(json(StatusCode::OK, &answer))
+}
+
+/// `POST /api/creations/{id}/retry`: a failed creation gets another attempt, and its owner is charged again.
+#[worker::send]
+pub(in crate::worker) async fn retry(
+    app: App,
+    operator: Operator<Sweep>,
+    Path(id): Path,
+    Query(OwnerQuery { user_id }): Query<OwnerQuery>,
+    Json(body): Json<RetryBody>,
+) -> Answer {
+    let answer = retried(&app, &id, user_id.as_ref().map(Name::as_str), "", &body).await?;
+    console_log!("{}", log::retried(&id, &operator.name));
+    Ok(answer)
+}
+
+/// `POST /api/creations/{id}/cancel`: nobody wants it any more.
+#[worker::send]
+pub(in crate::worker) async fn cancel(
+    app: App,
+    operator: Operator<caller::Report>,
+    Path(id): Path,
+    Query(OwnerQuery { user_id }): Query<OwnerQuery>,
+    Json(body): Json<CancelBody>,
+) -> Answer {
+    let answer = cancelled(&app, &id, user_id.as_ref().map(Name::as_str), "", &body).await?;
+    console_log!("{}", log::cancelled(&id, &operator.name));
+    Ok(answer)
 }

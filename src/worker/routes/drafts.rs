@@ -1,4 +1,5 @@
 use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use worker::console_error;
@@ -10,11 +11,12 @@ use crate::store::{self, CandidateRow, Database as _, DatabaseError, Details, Pa
 use crate::worker::app::{App, Context};
 use crate::worker::caller::{Owner, User};
 use crate::worker::draft::{Cursor, DraftsView, Listing};
-use crate::worker::extract::{Json, Nothing, Path, Query, pairs};
+use crate::worker::extract::{Form, Json, Nothing, Path, Query, pairs};
 use crate::worker::log;
 use crate::worker::pages::{drafts_page, message_page};
-use crate::worker::problem::{Answer, Problem, html, json, tagged};
+use crate::worker::problem::{Answer, Problem, html, json, see_other, tagged};
 use crate::worker::reporting::carry_out;
+use crate::worker::retry_cancel::{CancelBody, PressedForm, RetryBody, cancelled, retried};
 use crate::worker::sweeping::{self, SweepOptions};
 
 /// Which page of the list.
@@ -228,4 +230,65 @@ pub(in crate::worker) async fn delete(
     let deleted =
         Deleted { id: &row.creation.id, status, attempt: row.creation.attempt, deleted_at: row.deleted_at };
     Ok(json(StatusCode::OK, &deleted))
+}
+
+/// `POST /api/drafts/{id}/retry`
+#[worker::send]
+pub(in crate::worker) async fn retry(
+    app: App,
+    Owner(user_id): Owner,
+    Path(id): Path,
+    Query(Nothing {}): Query<Nothing>,
+    Json(body): Json<RetryBody>,
+) -> Answer {
+    retried(&app, &id, Some(&user_id), &user_id, &body).await
+}
+
+/// `POST /api/drafts/{id}/cancel`
+#[worker::send]
+pub(in crate::worker) async fn cancel(
+    app: App,
+    Owner(user_id): Owner,
+    Path(id): Path,
+    Query(Nothing {}): Query<Nothing>,
+    Json(body): Json<CancelBody>,
+) -> Answer {
+    cancelled(&app, &id, Some(&user_id), &user_id, &body).await
+}
+
+/// `POST /drafts/retry`: a button of the page. No other site's page can press it: see `cross_site`.
+#[worker::send]
+pub(in crate::worker) async fn retry_on_page(
+    app: App,
+    User(user_id): User,
+    Form(form): Form<PressedForm>,
+) -> Answer {
+    Ok(pressed(retried(&app, &form.id, Some(&user_id), &user_id, &form.retry()).await))
+}
+
+/// `POST /drafts/cancel`: the same for a cancellation.
+#[worker::send]
+pub(in crate::worker) async fn cancel_on_page(
+    app: App,
+    User(user_id): User,
+    Form(form): Form<PressedForm>,
+) -> Answer {
+    Ok(pressed(cancelled(&app, &form.id, Some(&user_id), &user_id, &form.cancel()).await))
+}
+
+/// Back to the list; or what is in the way, in words.
+fn pressed(answer: Answer) -> Response {
+    match answer {
+        Ok(_) => see_other("/drafts"),
+        Err(problem) => {
+            let message = match problem.status() {
+                StatusCode::PAYMENT_REQUIRED => "Your balance does not cover it: nothing was charged.",
+                StatusCode::CONFLICT => "It has moved on meanwhile: nothing was changed.",
+                StatusCode::NOT_FOUND => "There is no such draft.",
+                _ => "It can't be done right now: try again in a minute. Doing it twice does no harm.",
+            };
+            let back = Some(("/drafts", "Back to the drafts"));
+            html(problem.status(), message_page("Nothing was changed", message, back))
+        }
+    }
 }

@@ -55,6 +55,9 @@ pub fn run(api: &Api, id: &str, json: bool) -> Result<Code, Error> {
     if text(creation, "stored_status") == "failed" && creation.get("late_at").is_some_and(Value::is_number) {
         fact("", &format!("a late result is kept: mark-stale-drafts restore {}", text(creation, "id")));
     }
+    if creation.get("can_retry").is_some_and(|can| can == true) {
+        fact("", &format!("it can be tried again: mark-stale-drafts retry {}", text(creation, "id")));
+    }
     if let Some(set_aside) = answer.get("set_aside").filter(|set_aside| set_aside.is_object()) {
         fact(
             "Set aside",

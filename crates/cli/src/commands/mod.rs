@@ -9,6 +9,7 @@ pub mod import;
 pub mod ledger;
 pub mod list;
 pub mod restore;
+pub mod retry;
 pub mod shards;
 pub mod sweep;
 pub mod sweeps;
