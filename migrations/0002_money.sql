@@ -29,8 +29,9 @@ CREATE TABLE stale_drafts_ledger (
   CHECK (sweep_id IS NULL OR type = 'refund')
 ) WITHOUT ROWID;
 
--- What a user was granted: with the user's creations, by which their entries are found, it makes the sum of their ledger.
-CREATE INDEX stale_drafts_ledger_grants ON stale_drafts_ledger (user_id) WHERE type = 'grant';
+-- What a user was granted, in order: with the user's creations, by which their entries are found, it makes the user's whole ledger. An
+-- index of all entries by user would make the ledger, which stays for ever, larger by two thirds, and each entry a row written more.
+CREATE INDEX stale_drafts_ledger_grants ON stale_drafts_ledger (user_id, created_at) WHERE type = 'grant';
 
 CREATE TRIGGER stale_drafts_ledger_is_append_only_update BEFORE UPDATE ON stale_drafts_ledger BEGIN
   SELECT RAISE(ABORT, 'the ledger is append-only: add an entry instead of changing one');

@@ -10,6 +10,7 @@ mod breaker;
 mod bucket;
 mod diagnosis;
 mod draft;
+mod entry;
 mod evidence;
 mod limit;
 mod plan;
@@ -28,6 +29,7 @@ pub use diagnosis::{
     SILENT_AFTER_MS, START_EXPECTED_WITHIN_MS, Severity, alerts, diagnose,
 };
 pub use draft::{Draft, Field, Phase, REDELIVERED_AFTER_MS, Signs, Unreadable};
+pub use entry::Movement;
 pub use evidence::{Evidence, SetAside, Thresholds};
 pub use limit::{Attempts, InvalidMaxAge, Limit, MaxAge, Preset};
 pub use plan::{Candidate, Decision, Decisions, Planned, SkipReason, decide, recheck};

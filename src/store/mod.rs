@@ -10,6 +10,7 @@ mod creations;
 mod d1;
 mod dashboard;
 mod grants;
+mod ledger;
 mod monitor;
 mod moves;
 mod of_user;
@@ -38,6 +39,9 @@ pub use creations::{
 pub use d1::D1;
 pub use dashboard::{ActiveBand, Audited, Dashboard, Rates, Rolled, dashboard};
 pub use grants::{Grant, GrantRow, grant, granted};
+pub use ledger::{
+    ArchivedMoney, LedgerPart, LedgerPlace, archived_money, archived_money_of, ledger_page, ledger_parts,
+};
 pub use monitor::{
     Observed, audit, causes, checked, close_breaker, hold, observe, observed, release, take_turn, trim, turn,
 };

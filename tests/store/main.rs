@@ -17,6 +17,7 @@ mod archive;
 mod as_d1;
 mod grants;
 mod import;
+mod ledger;
 mod lists;
 mod monitor;
 mod moves;

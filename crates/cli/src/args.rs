@@ -124,6 +124,14 @@ pub enum Command {
         #[command(flatten)]
         page: Page,
     },
+    /// Show where a user's tokens went: each charge and refund, and why.
+    Ledger {
+        /// The user.
+        #[arg(long, value_name = "ID")]
+        user: String,
+        #[command(flatten)]
+        page: Page,
+    },
     /// Show everything about one creation: verdict, rule, deadline, attempts, ledger, sweeps, events.
     Explain {
         /// The creation's id.

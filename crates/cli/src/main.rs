@@ -85,6 +85,7 @@ fn run(arguments: &Arguments) -> Result<Code, Error> {
         Some(Command::List { user, status, page }) => {
             commands::list::run(&api, user, status.as_deref(), page, json)
         }
+        Some(Command::Ledger { user, page }) => commands::ledger::run(&api, user, page, json),
         Some(Command::Explain { id }) => commands::explain::run(&api, id, json),
         Some(Command::Restore { id }) => commands::restore::run(&api, id, json),
         Some(Command::Events { due, page }) => commands::events::list(&api, *due, page, json),

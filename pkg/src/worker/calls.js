@@ -13,6 +13,8 @@ const once = (path, { idempotency_key, ...body }) => ({ ...post(path, body), ide
 const ROUTES = {
   markStaleCreationsAsFailed: (options = {}) => ({ method: "POST", path: "/api/generate/cleanup-stale", query: options }),
   list: (user_id, page = {}) => ({ path: "/api/drafts", query: page, user: { user_id } }),
+  balance: (user_id) => ({ path: "/api/balance", user: { user_id } }),
+  ledger: (user_id, page = {}) => ({ path: "/api/ledger", query: page, user: { user_id } }),
   publish: (user_id, id) => ({ ...post(draft(id, "/publish")), user: { user_id } }),
   remove: (user_id, id) => ({ method: "DELETE", path: draft(id), user: { user_id } }),
   create: (creation) => once("/api/creations", creation),

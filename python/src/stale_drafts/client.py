@@ -159,6 +159,16 @@ class StaleDrafts:
         """Grants tokens to a user. The same `key` grants once, however often it is sent: give the id of the payment."""
         return cast(types.Granted, self._post("/api/grants", {"user_id": user_id, "tokens": tokens}, headers=_key(key)))
 
+    def balance(self, *, user_id: str | None = None) -> types.Balance:
+        """The owner's balance, swept first, with the owner's token; a user's with `user_id`, for an operator."""
+        return cast(types.Balance, self._get("/api/balance", query({"user_id": user_id})))
+
+    def ledger(
+        self, *, user_id: str | None = None, limit: int | None = None, cursor: str | None = None
+    ) -> types.Ledger:
+        """A page of where the owner's tokens went, in words; of a user's with `user_id`, for an operator."""
+        return cast(types.Ledger, self._get("/api/ledger", query({"user_id": user_id, "limit": limit, "cursor": cursor})))
+
     def counts(self, *, bands: Iterable[int] | None = None) -> types.Counts:
         """Active creations by status, kind and age. `bands` are ages in minutes, such as `[30, 60, 1440]`."""
         asked = query({"bands": None if bands is None else ",".join(map(str, bands))})

@@ -94,6 +94,16 @@ class Alive(TypedDict):
     version: str
 
 
+class Balance(TypedDict):
+    # The server's clock, epoch ms.
+    now: int
+    user_id: str
+    # Tokens.
+    balance: int
+    # Whether the sweep before it went through; null with `user_id`.
+    swept: bool | None
+
+
 class Completed(TypedDict):
     id: str
     status: Literal["draft"]
@@ -500,6 +510,67 @@ class InsufficientTokens(TypedDict):
     # What it would cost.
     tokens: int
     code: Literal["insufficient_tokens"]
+
+
+class LedgerItem(TypedDict):
+    """An entry of a user's ledger, with its reason in words."""
+
+    # What names it for ever.
+    entry_key: str
+    # `grant`, `charge`, `refund`, `restore`, or one that a later version adds.
+    type: str
+    # Below zero if the owner paid.
+    tokens: int
+    # Epoch ms.
+    created_at: int
+    # The creation that it is about.
+    creation_id: str | None
+    # Its kind.
+    kind: str | None
+    # What was asked for, cut to 200 characters; empty if its owner has deleted it.
+    prompt: str | None
+    # Whether its owner has deleted it.
+    deleted: bool
+    # The sweep that refunded.
+    sweep_id: str | None
+    # Why, in words.
+    message: str
+    # The same as a stable code.
+    message_code: Literal["charged", "refunded", "refunded_without_reason", "restored", "granted", "imported", "paid_elsewhere", "carried", "other"]
+    # What the message says beside its code: `error`, `key`, `month` or `type`.
+    message_params: dict[str, str]
+
+
+class ArchivedMoney(TypedDict):
+    """What of a user's money is archived, with its creations."""
+
+    # With those that the user had deleted.
+    creations: int
+    # The sum of their entries; below zero if the user paid.
+    tokens: int
+    # Of the oldest, epoch ms; null if it can't be read.
+    first_created_at: int | None
+    # Of the newest.
+    last_created_at: int | None
+    # The same in words.
+    message: str
+
+
+class Ledger(TypedDict):
+    # The server's clock, epoch ms.
+    now: int
+    user_id: str
+    # Tokens.
+    balance: int
+    # By creation, the newest first. There may be fewer than asked for, or none, before the end: creations
+    # that were free have no entry.
+    entries: list[LedgerItem]
+    # For the next page; null at the end.
+    next_cursor: str | None
+    # Whether the sweep before it went through; null with `user_id`.
+    swept: bool | None
+    # At the end: what is archived, and no longer among the entries.
+    archived: Union[ArchivedMoney, None]
 
 
 class Move(TypedDict):

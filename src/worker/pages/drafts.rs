@@ -14,6 +14,7 @@ pub fn drafts_page(view: &DraftsView, policy: &str, first_page: bool, demo: bool
                 div { dt { "Signed in as" } dd #user { (view.user_id) } }
                 div { dt { "Balance" } dd #balance { (tokens(view.balance)) } }
             }
+            a .quiet href="/drafts/tokens" { "Where your tokens went" }
             @if demo { a .quiet href="/demo" { "Switch user" } }
         }
         p #news .unseen role="status" {}

@@ -5,7 +5,6 @@ use worker::console_error;
 
 use crate::read::{self, whole};
 use crate::rules::{Report, Status, Time, Timestamp};
-use crate::service::sweep::Source;
 use crate::store::{self, CandidateRow, Database as _, DatabaseError, Details, Page};
 use crate::worker::app::{App, Context};
 use crate::worker::caller::{Owner, User};
@@ -15,7 +14,7 @@ use crate::worker::log;
 use crate::worker::pages::{drafts_page, message_page};
 use crate::worker::problem::{Answer, Problem, html, json, tagged};
 use crate::worker::reporting::carry_out;
-use crate::worker::sweeping::{self, SweepOptions};
+use crate::worker::sweeping;
 
 /// Which page of the list.
 #[derive(Deserialize)]
@@ -95,12 +94,7 @@ async fn swept_list(
     user_id: String,
     query: ListQuery,
 ) -> Result<DraftsView, DatabaseError> {
-    let options = SweepOptions {
-        actor: Some(&user_id),
-        user_id: Some(&user_id),
-        ..SweepOptions::new(context, Source::Page)
-    };
-    let swept = sweeping::run(context, options).await.map(|(_, outcome)| outcome.failed.len());
+    let swept = sweeping::by_page(context, &user_id).await;
     let limit = query.limit.map_or(context.config.page_size, |limit| limit.0);
     let after = query.cursor.map_or_else(Page::first, |cursor| cursor.0);
     let page = store::page(&user_id, &after, limit.saturating_add(1));

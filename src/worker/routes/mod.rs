@@ -7,6 +7,7 @@ pub(super) mod drafts;
 pub mod events;
 pub mod grants;
 pub(super) mod health;
+pub(super) mod ledger;
 pub(super) mod policy;
 pub(super) mod questions;
 pub(super) mod shards;
@@ -24,6 +25,7 @@ pub(super) fn router() -> Router {
     Router::new()
         .route("/", get(async || see_other("/drafts")))
         .route("/drafts", get(drafts::page))
+        .route("/drafts/tokens", get(ledger::page))
         .route("/api/drafts", get(drafts::list))
         .route("/api/drafts/active", get(drafts::active))
         .route("/api/drafts/{id}", delete(drafts::delete))
@@ -36,6 +38,8 @@ pub(super) fn router() -> Router {
         .route("/api/creations/{id}/fail", post(creations::fail))
         .route("/api/creations/{id}/restore", post(creations::restore))
         .route("/api/policy", get(policy::show))
+        .route("/api/balance", get(ledger::balance))
+        .route("/api/ledger", get(ledger::list))
         .route("/api/grants", post(grants::create))
         .route("/api/generate/cleanup-stale", post(sweeps::cleanup_stale))
         .route("/api/sweeps", get(sweeps::list))

@@ -6,6 +6,7 @@ pub mod doctor;
 pub mod events;
 pub mod explain;
 pub mod import;
+pub mod ledger;
 pub mod list;
 pub mod restore;
 pub mod shards;

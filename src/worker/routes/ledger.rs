@@ -1,0 +1,117 @@
+//! An owner's money: the balance, and where each token went.
+
+use axum::http::{StatusCode, Uri};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::read::{self, Name, whole};
+use crate::store::{self, Database as _, LedgerPlace};
+use crate::worker::app::{App, Context};
+use crate::worker::caller::{User, Whose};
+use crate::worker::extract::{Query, pairs};
+use crate::worker::ledger::{LedgerCursor, LedgerView};
+use crate::worker::pages::{ledger_page, message_page};
+use crate::worker::problem::{Answer, Problem, html, json};
+use crate::worker::sweeping;
+
+/// `user_id` is read by [`Whose`].
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(in crate::worker) struct BalanceQuery {
+    #[serde(rename = "user_id")]
+    _user_id: Option<Name>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(in crate::worker) struct LedgerQuery {
+    #[serde(rename = "user_id")]
+    _user_id: Option<Name>,
+    limit: Option<Limit>,
+    cursor: Option<LedgerCursor>,
+}
+
+#[derive(Deserialize)]
+struct Limit(#[serde(deserialize_with = "whole::<1, 100, _>")] u32);
+
+#[derive(Serialize)]
+struct Balance {
+    now: u64,
+    user_id: String,
+    balance: u64,
+    swept: Option<bool>,
+}
+
+/// Sweeps the owner's creations, so that what is due comes back first. An operator asks for what is there.
+async fn swept(context: &Context, whose: &Whose) -> Option<bool> {
+    match whose {
+        Whose::Own(user_id) => Some(sweeping::by_page(context, user_id).await.is_ok()),
+        Whose::Asked(_) => None,
+    }
+}
+
+/// `GET /api/balance`: the caller's balance, or with `user_id` a user's, for an operator.
+#[worker::send]
+pub(in crate::worker) async fn balance(app: App, whose: Whose, Query(_): Query<BalanceQuery>) -> Answer {
+    let swept = swept(&app, &whose).await;
+    let user_id = whose.into_user();
+    let results = app.database_of(&user_id).run(&[store::balance(&user_id)]).await?;
+    let row = results.first().and_then(|rows| rows.first());
+    let balance = row.and_then(|row| row.get("tokens")).and_then(Value::as_u64).unwrap_or(0);
+    Ok(json(StatusCode::OK, &Balance { now: app.now.as_millis(), user_id, balance, swept }))
+}
+
+/// `GET /api/ledger`: the caller's ledger, or with `user_id` a user's, for an operator.
+#[worker::send]
+pub(in crate::worker) async fn list(app: App, whose: Whose, Query(query): Query<LedgerQuery>) -> Answer {
+    Ok(json(StatusCode::OK, &view(&app, whose, query).await?))
+}
+
+async fn view(context: &Context, whose: Whose, query: LedgerQuery) -> Result<LedgerView, Problem> {
+    let swept = swept(context, &whose).await;
+    let user_id = whose.into_user();
+    let limit = query.limit.map_or(context.config.page_size, |limit| limit.0);
+    let after = query.cursor.map_or_else(LedgerPlace::first, |cursor| cursor.0);
+    let page = store::ledger_page(&user_id, &after, limit.saturating_add(1));
+    let batch = [store::balance(&user_id), page, store::archived_money(&user_id)];
+    let results = context.database_of(&user_id).run(&batch).await?;
+    Ok(LedgerView::read(&results, limit, user_id, context.now, swept)?)
+}
+
+/// `GET /drafts/tokens`: the same for the caller, as a page.
+#[worker::send]
+pub(in crate::worker) async fn page(app: App, user: Result<User, Problem>, uri: Uri) -> Answer {
+    let user_id = match user {
+        Ok(User(user_id)) => user_id,
+        Err(problem) => {
+            let (title, message) =
+                ("Sign in to see your tokens", "You are signed out, or your session has ended.");
+            let demo = app.demo && problem.status() == StatusCode::UNAUTHORIZED;
+            let next = demo.then_some(("/demo", "Sign in as a demo user"));
+            return Ok(html(problem.status(), message_page(title, message, next)));
+        }
+    };
+    // Links to a page gather parameters of other people's.
+    let own = |pairs: Vec<(String, String)>| {
+        read::query(pairs.into_iter().filter(|(key, _)| ["cursor", "limit"].contains(&key.as_str())))
+    };
+    let query: LedgerQuery = match pairs(&uri).and_then(|pairs| Ok(own(pairs)?)) {
+        Ok(query) => query,
+        Err(problem) => {
+            let next = Some(("/drafts/tokens", "Back to the tokens"));
+            let page = message_page("There is no such page", problem.message(), next);
+            return Ok(html(StatusCode::BAD_REQUEST, page));
+        }
+    };
+    let first_page = query.cursor.is_none();
+    Ok(match view(&app, Whose::Own(user_id), query).await {
+        Ok(view) => html(StatusCode::OK, ledger_page(&view, first_page)),
+        Err(_) => {
+            let message = "Your tokens can't be shown right now. Nothing is lost; try again in a minute.";
+            html(
+                StatusCode::SERVICE_UNAVAILABLE,
+                message_page("Tokens", message, Some(("/drafts/tokens", "Try again"))),
+            )
+        }
+    })
+}
