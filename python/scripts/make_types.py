@@ -21,7 +21,7 @@ from typing import Literal, TypedDict, Union
 '''
 
 # What a client sends as arguments, and what a deployment is configured with.
-LEFT_OUT = {"Complete", "Config", "Fail", "Heartbeat", "NewCreation", "NewGrant", "Plan", "Replay", "Start"}
+LEFT_OUT = {"Complete", "Config", "Fail", "Heartbeat", "NewCreation", "NewExtension", "NewGrant", "NewKindExtension", "Plan", "Replay", "Start"}
 SCALARS = {"string": "str", "integer": "int", "number": "float", "boolean": "bool", "null": "None"}
 
 

@@ -9,6 +9,7 @@ mod creations;
 #[cfg(feature = "worker")]
 mod d1;
 mod dashboard;
+mod extensions;
 mod grants;
 mod ledger;
 mod monitor;
@@ -38,6 +39,10 @@ pub use creations::{
 #[cfg(feature = "worker")]
 pub use d1::D1;
 pub use dashboard::{ActiveBand, Audited, Dashboard, Rates, Rolled, dashboard};
+pub use extensions::{
+    Extension, ExtensionRow, GivenRow, KindExtended, end_extension, extend, extend_kind, extensions, extensions_of,
+    kind_extended,
+};
 pub use grants::{Grant, GrantRow, grant, granted};
 pub use ledger::{
     ArchivedMoney, LedgerPart, LedgerPlace, archived_money, archived_money_of, ledger_page, ledger_parts,
@@ -67,7 +72,7 @@ pub use sweep::{
 pub use typed::typed_rows;
 
 /// The schema that the statements are written for: the newest of `migrations/`.
-pub const SCHEMA_VERSION: i64 = 6;
+pub const SCHEMA_VERSION: i64 = 7;
 
 /// One SQL statement with its parameters, `?1` first.
 #[derive(Clone, Debug, PartialEq, Eq)]

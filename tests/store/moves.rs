@@ -100,8 +100,8 @@ fn filled() -> Sqlite {
     ];
     for (n, value) in garbage.iter().enumerate() {
         database.write(&format!(
-            "INSERT INTO stale_drafts_creations (id, user_id, kind, prompt, status, tokens, created_at, queued_at, started_at, heartbeat_at, finished_at, age_ms)
-             VALUES ('garbage {n}', 'anna', '', '', 'pending', {n}, {value}, {value}, {value}, {value}, {value}, {value})"
+            "INSERT INTO stale_drafts_creations (id, user_id, kind, prompt, status, tokens, created_at, queued_at, started_at, heartbeat_at, extended_until, finished_at, age_ms)
+             VALUES ('garbage {n}', 'anna', '', '', 'pending', {n}, {value}, {value}, {value}, {value}, {value}, {value}, {value})"
         ));
     }
     database.write(&format!("INSERT INTO stale_drafts_rejected VALUES ('garbage 1', {NOW}, x'00'), ('garbage 2', 7, 'by a \"trigger\"')"));
@@ -366,10 +366,10 @@ fn what_can_not_move_is_refused_with_what_would_be_right() {
     );
 
     let (source, target) = sides();
-    target.write("DELETE FROM stale_drafts_schema WHERE version = 6");
+    target.write("DELETE FROM stale_drafts_schema WHERE version = 7");
     assert_eq!(
         begin(&source, &target),
-        "the schema of `DB_2` is version 5: expected 6, apply the migrations"
+        "the schema of `DB_2` is version 6: expected 7, apply the migrations"
     );
 
     // Whoever has rows in the target would lose them in a cancellation.
@@ -485,7 +485,7 @@ fn every_table_and_column_of_a_user_is_known_to_the_move() {
     assert_eq!(
         ["creations", "attempts", "rejected", "ledger", "balances", "archived_users"].map(columns),
         [
-            "id user_id kind prompt status attempt tokens created_at queued_at started_at heartbeat_at finished_at error error_code \
+            "id user_id kind prompt status attempt tokens created_at queued_at started_at heartbeat_at extended_until finished_at error error_code \
              worker fence progress result_url late_result_url late_at restored_at settled_elsewhere balance_elsewhere deleted_at event \
              event_destinations stuck_status age_ms max_age_ms rule sweep_id",
             "creation_id attempt outcome worker fence started_at heartbeat_at finished_at error error_code stuck_status age_ms \

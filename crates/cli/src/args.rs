@@ -137,6 +137,13 @@ pub enum Command {
         /// The creation's id.
         id: String,
     },
+    /// Give a creation more time, or all of a kind, until an end.
+    Extend(Extend),
+    /// List what kinds have more time, or end it.
+    Extensions {
+        #[command(subcommand)]
+        command: Option<Extensions>,
+    },
     /// Restore a result that arrived after the refund: the creation becomes a draft and is charged again.
     Restore {
         /// The creation's id.
@@ -190,6 +197,37 @@ pub enum Command {
     },
     /// Print the manual page.
     Man,
+}
+
+/// Whom to give more time, until when, and why.
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("whom").args(["id", "kind"]).required(true), group = clap::ArgGroup::new("end").args(["minutes", "until"]).required(true))]
+pub struct Extend {
+    /// The creation's id.
+    pub id: Option<String>,
+    /// All of this kind: what is active, and what is made until the end.
+    #[arg(long)]
+    pub kind: Option<String>,
+    /// So many minutes from now, up to 30 days.
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=43_200))]
+    pub minutes: Option<u32>,
+    /// Until then: the next `04:00` on this machine's clock, `04:00Z` in UTC, or an instant with its zone.
+    #[arg(long, value_name = "TIME")]
+    pub until: Option<String>,
+    /// Why, for the audit.
+    #[arg(long, value_name = "TEXT")]
+    pub reason: String,
+}
+
+/// What to do with the time that kinds have.
+#[derive(Debug, Subcommand)]
+pub enum Extensions {
+    /// Take back what a kind has: the policy's limits hold again.
+    End {
+        /// The kind.
+        #[arg(long)]
+        kind: String,
+    },
 }
 
 /// What to do with the databases.

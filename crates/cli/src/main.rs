@@ -11,6 +11,7 @@ mod exit;
 mod format;
 mod output;
 mod saved_plans;
+mod until;
 
 use std::io::ErrorKind::BrokenPipe;
 use std::process::ExitCode;
@@ -87,6 +88,8 @@ fn run(arguments: &Arguments) -> Result<Code, Error> {
         }
         Some(Command::Ledger { user, page }) => commands::ledger::run(&api, user, page, json),
         Some(Command::Explain { id }) => commands::explain::run(&api, id, json),
+        Some(Command::Extend(extend)) => commands::extend::run(&api, extend, json),
+        Some(Command::Extensions { command }) => commands::extend::extensions(&api, command.as_ref(), json),
         Some(Command::Restore { id }) => commands::restore::run(&api, id, json),
         Some(Command::Events { due, page }) => commands::events::list(&api, *due, page, json),
         Some(Command::Replay { ids, .. }) => commands::events::replay(&api, ids, json),

@@ -155,6 +155,32 @@ class StaleDrafts:
         """Makes a draft of a result that came too late, and charges its owner again. Raises `InsufficientTokens`."""
         return cast(types.Restored, self._post(_report(creation_id, "restore", user_id)))
 
+    def extend(
+        self,
+        creation_id: str,
+        *,
+        reason: str,
+        minutes: int | None = None,
+        until: int | None = None,
+        user_id: str | None = None,
+    ) -> types.Extended:
+        """Gives a creation more time: it is not stale before. Either `minutes`, or `until` in milliseconds since the epoch."""
+        return cast(types.Extended, self._post(_report(creation_id, "extend", user_id), _end(reason, minutes, until)))
+
+    def extend_kind(
+        self, *, kind: str, reason: str, minutes: int | None = None, until: int | None = None
+    ) -> types.KindExtended:
+        """Gives all of a kind more time. While the answer has `more`, repeat it with its `until`."""
+        return cast(types.KindExtended, self._post("/api/extensions", {"kind": kind, **_end(reason, minutes, until)}))
+
+    def end_extension(self, *, kind: str) -> types.ExtensionEnded:
+        """Ends the time that a kind has. While the answer has `more`, repeat it."""
+        return cast(types.ExtensionEnded, self._ask("DELETE", "/api/extensions", params=query({"kind": kind})))
+
+    def extensions(self) -> types.Extensions:
+        """What kinds have more time, until when, by whom and why."""
+        return cast(types.Extensions, self._get("/api/extensions"))
+
     def grant(self, *, user_id: str, tokens: int, key: str) -> types.Granted:
         """Grants tokens to a user. The same `key` grants once, however often it is sent: give the id of the payment."""
         return cast(types.Granted, self._post("/api/grants", {"user_id": user_id, "tokens": tokens}, headers=_key(key)))
@@ -259,6 +285,11 @@ def _report(creation_id: str, what: str, user_id: str | None) -> str:
     owner = "" if user_id is None else f"?user_id={quote(user_id, safe='')}"
     return f"{_creation(creation_id)}/{what}{owner}"
 
+
+
+def _end(reason: str, minutes: int | None, until: int | None) -> dict[str, object]:
+    given = {"reason": reason, "minutes": minutes, "until": until}
+    return {key: value for key, value in given.items() if value is not None}
 
 
 def _draft(creation_id: str) -> str:

@@ -22,6 +22,8 @@ class ActiveDraft(TypedDict):
     started_at: int | None
     # Epoch ms.
     heartbeat_at: int | None
+    # Until when an operator has given it more time, epoch ms: it is not stale before.
+    extended_until: int | None
     # Percent.
     progress: int | None
 
@@ -118,7 +120,7 @@ Status = Literal["pending", "processing", "draft", "published", "failed"]
 
 class Conflict(TypedDict):
     error: str
-    code: Literal["illegal_transition", "taken", "attempt_over", "wrong_fence", "fence_missing", "active", "nothing_kept", "deleted"]
+    code: Literal["illegal_transition", "taken", "attempt_over", "wrong_fence", "fence_missing", "active", "not_active", "nothing_kept", "deleted"]
     status: Status
     # The present attempt.
     attempt: int
@@ -190,6 +192,8 @@ class Draft(TypedDict):
     started_at: int | None
     # Epoch ms.
     heartbeat_at: int | None
+    # Until when an operator has given it more time, epoch ms: it is not stale before.
+    extended_until: int | None
     # Epoch ms.
     finished_at: int | None
     # The last instant at which it is not stale, epoch ms.
@@ -290,7 +294,7 @@ class Drafts(TypedDict):
 
 
 # What is wrong, as a stable code.
-ErrorCode = Literal["invalid_request", "unauthorized", "insufficient_tokens", "forbidden", "not_found", "method_not_allowed", "conflict", "illegal_transition", "taken", "attempt_over", "wrong_fence", "fence_missing", "active", "nothing_kept", "deleted", "balance_too_large", "payload_too_large", "uri_too_long", "idempotency_key_reused", "too_many_requests", "misconfigured", "moving", "unavailable"]
+ErrorCode = Literal["invalid_request", "unauthorized", "insufficient_tokens", "forbidden", "not_found", "method_not_allowed", "conflict", "illegal_transition", "taken", "attempt_over", "wrong_fence", "fence_missing", "active", "not_active", "nothing_kept", "deleted", "balance_too_large", "payload_too_large", "uri_too_long", "idempotency_key_reused", "too_many_requests", "misconfigured", "moving", "unavailable"]
 
 
 class ErrorBody(TypedDict):
@@ -417,6 +421,26 @@ class Attempt(TypedDict):
     sweep_id: str | None
 
 
+class GivenExtension(TypedDict):
+    """More time that a creation was given."""
+
+    scope: Literal["creation", "kind"]
+    # The creation's id, or its kind.
+    name: str
+    # Its end, epoch ms.
+    until: int
+    # When it was given, epoch ms.
+    since: int
+    # By whom.
+    actor: str
+    # Why.
+    reason: str
+    # When somebody ended it before its end.
+    ended_at: int | None
+    # Who did.
+    ended_by: str | None
+
+
 class ExplanationSetAside(TypedDict):
     creation_id: str
     # When a sweep tries again: epoch ms.
@@ -439,6 +463,8 @@ class Explanation(TypedDict):
     attempts: list[Attempt]
     # What has not been delivered of it.
     events: list[OpenEvent]
+    # Who has given it more time, the newest first.
+    extensions: list[GivenExtension]
     # That sweeps leave it aside, since the database rejected what they wrote of it.
     set_aside: Union[ExplanationSetAside, None]
     # How many the policy gives.
@@ -466,6 +492,75 @@ class ArchivedExplanation(TypedDict):
 
 
 Explained = Union[Explanation, ArchivedExplanation]
+
+
+class Extended(TypedDict):
+    id: str
+    status: Literal["pending", "processing"]
+    # The attempt that has more time; another one begins without.
+    attempt: int
+    # Epoch ms; later than asked for, if it was so before.
+    extended_until: int
+    # The last instant at which it is not stale, epoch ms; null for `never`, and where its times can't be
+    # read.
+    deadline: int | None
+
+
+class ShardReached(TypedDict):
+    shard: str
+    # How many were changed.
+    creations: int
+    more: bool
+    # Why it was not done: repeat the request.
+    error: str | None
+
+
+class ExtensionEnded(TypedDict):
+    kind: str
+    # Epoch ms.
+    ended_at: int
+    # How many creations had more time.
+    released: int
+    # Whether something is left, or a database has not answered: repeat the request.
+    more: bool
+    # Of several databases, each; empty of one.
+    shards: list[ShardReached]
+
+
+class Extension(TypedDict):
+    """More time of a kind."""
+
+    kind: str
+    # Its end, epoch ms.
+    until: int
+    # When it was given, epoch ms.
+    since: int
+    # By whom.
+    actor: str
+    # Why.
+    reason: str
+    # When somebody ended it before its end.
+    ended_at: int | None
+    # Who did.
+    ended_by: str | None
+    # Whether it holds now.
+    runs: bool
+    # The databases that don't have it, of several: give it again.
+    missing: list[str]
+
+
+class SilentShard(TypedDict):
+    shard: str
+    error: str
+
+
+class Extensions(TypedDict):
+    # Epoch ms.
+    now: int
+    # At most 100 of each database, the latest end first.
+    extensions: list[Extension]
+    # The databases that did not answer, of several.
+    silent: list[SilentShard]
 
 
 class Failed(TypedDict):
@@ -510,6 +605,18 @@ class InsufficientTokens(TypedDict):
     # What it would cost.
     tokens: int
     code: Literal["insufficient_tokens"]
+
+
+class KindExtended(TypedDict):
+    kind: str
+    # Epoch ms.
+    until: int
+    # How many creations have more time now.
+    extended: int
+    # Whether something is left, or a database has not answered: repeat the request with this `until`.
+    more: bool
+    # Of several databases, each; empty of one.
+    shards: list[ShardReached]
 
 
 class LedgerItem(TypedDict):

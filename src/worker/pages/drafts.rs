@@ -1,6 +1,6 @@
 use maud::{Markup, html};
 
-use super::layout::{layout, prose, rfc3339, tokens};
+use super::layout::{layout, minute, prose, rfc3339, tokens};
 use crate::rules::Unreadable;
 use crate::worker::draft::{DraftView, DraftsView};
 
@@ -97,6 +97,10 @@ fn note(draft: &DraftView) -> Option<String> {
         ("pending", _) if draft.verdict == "stale" => {
             Some(String::from("Its worker shows no sign of life: it is tried again."))
         }
+        ("pending" | "processing", _) if draft.is_put_off() => {
+            let until = draft.extended_until.map(minute).unwrap_or_default();
+            Some(format!("It takes longer than usual: it has time until {until} UTC."))
+        }
         ("pending" | "processing", attempt) if attempt > 1 => Some(format!("Attempt {attempt}")),
         _ => None,
     }
@@ -114,7 +118,7 @@ fn badge(draft: &DraftView, look: &str) -> Markup {
     html! {
         stale-badge .badge .(look) status=(draft.status) kind=(draft.kind) attempt=(draft.attempt)
             created-at=[draft.created_at] queued-at=[draft.queued_at] started-at=[draft.started_at]
-            heartbeat-at=[draft.heartbeat_at] { (words) }
+            heartbeat-at=[draft.heartbeat_at] extended-until=[draft.extended_until] { (words) }
     }
 }
 

@@ -139,6 +139,7 @@ struct ActiveDraft {
     queued_at: Option<u64>,
     started_at: Option<u64>,
     heartbeat_at: Option<u64>,
+    extended_until: Option<u64>,
     progress: Option<u64>,
 }
 
@@ -154,6 +155,7 @@ impl ActiveDraft {
             queued_at: millis(row.queued_at),
             started_at: millis(row.started_at),
             heartbeat_at: millis(row.heartbeat_at),
+            extended_until: millis(row.extended_until),
             progress: row.progress,
         }
     }

@@ -5,6 +5,7 @@ pub(super) mod dashboard;
 pub(super) mod demo;
 pub(super) mod drafts;
 pub mod events;
+pub mod extensions;
 pub mod grants;
 pub(super) mod health;
 pub(super) mod ledger;
@@ -37,6 +38,11 @@ pub(super) fn router() -> Router {
         .route("/api/creations/{id}/complete", post(creations::complete))
         .route("/api/creations/{id}/fail", post(creations::fail))
         .route("/api/creations/{id}/restore", post(creations::restore))
+        .route("/api/creations/{id}/extend", post(extensions::extend))
+        .route(
+            "/api/extensions",
+            get(extensions::list).post(extensions::extend_kind).delete(extensions::end_extension),
+        )
         .route("/api/policy", get(policy::show))
         .route("/api/balance", get(ledger::balance))
         .route("/api/ledger", get(ledger::list))

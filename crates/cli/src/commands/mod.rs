@@ -5,6 +5,7 @@ pub mod count;
 pub mod doctor;
 pub mod events;
 pub mod explain;
+pub mod extend;
 pub mod import;
 pub mod ledger;
 pub mod list;
