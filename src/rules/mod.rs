@@ -31,9 +31,9 @@ pub use diagnosis::{
 pub use draft::{Draft, Field, Phase, REDELIVERED_AFTER_MS, Signs, Unreadable};
 pub use entry::Movement;
 pub use evidence::{Evidence, SetAside, Thresholds};
-pub use limit::{Attempts, InvalidMaxAge, Limit, MaxAge, Preset};
+pub use limit::{Attempts, InvalidMaxAge, Limit, MaxActive, MaxAge, Preset};
 pub use plan::{Candidate, Decision, Decisions, Planned, SkipReason, decide, recheck};
-pub use policy::{KindPolicy, Policy, Rule};
+pub use policy::{ActiveLimits, KindPolicy, Policy, Rule};
 #[cfg(feature = "browser-policy")]
 pub(crate) use setting::{Entry, Key, SettingError, Value};
 pub use setting::{PolicyError, Setting};

@@ -1,5 +1,5 @@
 use super::draft::Phase;
-use super::limit::{Attempts, Limit, MaxAge, Preset};
+use super::limit::{Attempts, Limit, MaxActive, MaxAge, Preset};
 use super::setting::{Entry, Key, PolicyError, Says, Setting, SettingError};
 use super::status::Active;
 
@@ -70,8 +70,9 @@ impl Policy {
     /// | `heartbeat_minutes` | minutes, or `"never"`: between two heartbeats |
     /// | `total_hours` | hours, or `"never"`: from a worker's beginning |
     /// | `attempts` | a whole number from 1 to 100; 1 if left out |
+    /// | `max_active` | a whole number from 1 to 10,000: how many of one owner's creations may be active, of all kinds |
     /// | `keep_late_results` | `true`, the default, or `false` |
-    /// | `kinds.<kind>.` | all of them but `preset` and `keep_late_results` |
+    /// | `kinds.<kind>.` | all of them but `preset` and `keep_late_results`; `max_active` is how many of this kind, beside that of all |
     ///
     /// # Errors
     ///
@@ -159,6 +160,12 @@ impl Policy {
         self.of(kind).attempts()
     }
 
+    /// How many of an owner's creations may be active when one of `kind` is made.
+    pub fn max_active(&self, kind: &str) -> ActiveLimits {
+        let KindPolicy { every, own, .. } = self.of(kind);
+        ActiveLimits { of_all: every.max_active, of_kind: own.max_active }
+    }
+
     /// Whether a result that comes too late is kept, for an operator to restore.
     pub fn keeps_late_results(&self) -> bool {
         self.every.keep_late_results.unwrap_or(true)
@@ -178,6 +185,15 @@ impl Policy {
     pub fn with_max_age(&self, max_age: MaxAge) -> Self {
         Policy { asked: Some(max_age), ..self.clone() }
     }
+}
+
+/// How many creations of one owner may be active, the one that is made among them. Both limits hold.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ActiveLimits {
+    /// Of all kinds.
+    pub of_all: Option<MaxActive>,
+    /// Of the kind.
+    pub of_kind: Option<MaxActive>,
 }
 
 /// What a policy says of one kind of creation: which of its entries apply.
@@ -245,6 +261,7 @@ struct Table {
     heartbeat: Option<Limit>,
     total: Option<Limit>,
     attempts: Option<Attempts>,
+    max_active: Option<MaxActive>,
     keep_late_results: Option<bool>,
 }
 
@@ -257,6 +274,7 @@ impl Table {
         heartbeat: None,
         total: None,
         attempts: None,
+        max_active: None,
         keep_late_results: None,
     };
 
@@ -271,6 +289,7 @@ impl Table {
             Says::Heartbeat(limit) => self.heartbeat = Some(limit),
             Says::Total(limit) => self.total = Some(limit),
             Says::Attempts(attempts) => self.attempts = Some(attempts),
+            Says::MaxActive(max_active) => self.max_active = Some(max_active),
             Says::KeepLateResults(keep) => self.keep_late_results = Some(keep),
         }
         Ok(())

@@ -1,6 +1,6 @@
 use std::fmt;
 
-use super::limit::{Attempts, Limit, MaxAge, Preset};
+use super::limit::{Attempts, Limit, MaxActive, MaxAge, Preset};
 
 /// One value of a policy, as its configuration gives it.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -64,6 +64,7 @@ pub(crate) enum Key {
     HeartbeatMinutes,
     TotalHours,
     Attempts,
+    MaxActive,
     KeepLateResults,
     Kinds,
     /// The empty text, which names no kind.
@@ -83,6 +84,7 @@ impl Key {
             ("heartbeat_minutes", Key::HeartbeatMinutes),
             ("total_hours", Key::TotalHours),
             ("attempts", Key::Attempts),
+            ("max_active", Key::MaxActive),
             ("keep_late_results", Key::KeepLateResults),
             ("kinds", Key::Kinds),
             ("", Key::Empty),
@@ -129,6 +131,7 @@ pub(crate) enum Says {
     Heartbeat(Limit),
     Total(Limit),
     Attempts(Attempts),
+    MaxActive(MaxActive),
     KeepLateResults(bool),
 }
 
@@ -148,6 +151,7 @@ impl Entry {
             Key::TotalHours => Says::Total(hours(value)?),
             Key::HeartbeatMinutes => Says::Heartbeat(minutes(value)?),
             Key::Attempts => Says::Attempts(attempts(value)?),
+            Key::MaxActive => Says::MaxActive(max_active(value)?),
             Key::Preset if !of_kind => Says::Preset(preset(value)?),
             Key::KeepLateResults if !of_kind => Says::KeepLateResults(flag(value)?),
             _ if of_kind => return Err(SettingError::UnknownKindKey),
@@ -180,6 +184,13 @@ fn attempts(value: Value) -> Result<Attempts, SettingError> {
     }
 }
 
+fn max_active(value: Value) -> Result<MaxActive, SettingError> {
+    match value {
+        Value::Number(number) => MaxActive::checked(number).ok_or(SettingError::NoMaxActive),
+        _ => Err(SettingError::NoMaxActive),
+    }
+}
+
 const fn preset(value: Value) -> Result<Preset, SettingError> {
     match value {
         Value::Preset(preset) => Ok(preset),
@@ -202,6 +213,7 @@ pub(crate) enum SettingError {
     /// Neither minutes nor `"never"`.
     NoMinutes,
     NoAttempts,
+    NoMaxActive,
     NoFlag,
     NoPreset,
     /// `preset` and `max_age_hours` are both given.
@@ -225,6 +237,7 @@ impl SettingError {
                 "`{key}` is `{value}`: expected minutes above 0, such as `2` or `0.5`, or `\"never\"`"
             }
             SettingError::NoAttempts => "`{key}` is `{value}`: expected a whole number from 1 to 100",
+            SettingError::NoMaxActive => "`{key}` is `{value}`: expected a whole number from 1 to 10000",
             SettingError::NoFlag => "`{key}` is `{value}`: expected `true` or `false`",
             SettingError::NoPreset => {
                 "`{key}` is `{value}`: expected `\"development\"` (10 minutes), `\"budget\"` (30 minutes) or \
@@ -236,11 +249,11 @@ impl SettingError {
             }
             SettingError::UnknownKey => {
                 "unknown key `{key}`: expected `preset`, `max_age_hours`, `pending`, `processing`, `heartbeat_minutes`, \
-                 `total_hours`, `attempts`, `keep_late_results` or `kinds.<kind>`"
+                 `total_hours`, `attempts`, `max_active`, `keep_late_results` or `kinds.<kind>`"
             }
             SettingError::UnknownKindKey => {
                 "unknown key `{key}`: expected `max_age_hours`, `pending`, `processing`, `heartbeat_minutes`, \
-                 `total_hours` or `attempts`"
+                 `total_hours`, `attempts` or `max_active`"
             }
         }
     }

@@ -33,15 +33,15 @@ pub use archive::{
     documents_of, end_archive_turn, place_of, remove, removed, scan, scanned, take_archive_turn,
 };
 pub use creations::{
-    CreationRow, Details, NewCreation, active_of_user, balance, balances, create, creation, creation_of,
-    page, page_of_all, report, started_again,
+    ActiveRow, CreationRow, Details, NewCreation, active_instead, active_of_user, balance, balances, create,
+    create_within, creation, creation_of, page, page_of_all, report, started_again,
 };
 #[cfg(feature = "worker")]
 pub use d1::D1;
 pub use dashboard::{ActiveBand, Audited, Dashboard, Rates, Rolled, dashboard};
 pub use extensions::{
-    Extension, ExtensionRow, GivenRow, KindExtended, end_extension, extend, extend_kind, extensions, extensions_of,
-    kind_extended,
+    Extension, ExtensionRow, GivenRow, KindExtended, end_extension, extend, extend_kind, extensions,
+    extensions_of, kind_extended,
 };
 pub use grants::{Grant, GrantRow, grant, granted};
 pub use ledger::{

@@ -8,7 +8,7 @@ use stale_drafts::rules::{
 
 use crate::generate::{KINDS, Own, Scene, Settings, Term, now, scene, sketch, terms};
 
-const KEYS: [&str; 12] = [
+const KEYS: [&str; 13] = [
     "max_age_hours",
     "preset",
     "pending",
@@ -16,6 +16,7 @@ const KEYS: [&str; 12] = [
     "heartbeat_minutes",
     "total_hours",
     "attempts",
+    "max_active",
     "keep_late_results",
     "kinds",
     "video",

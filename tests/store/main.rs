@@ -20,6 +20,7 @@ mod grants;
 mod import;
 mod ledger;
 mod lists;
+mod max_active;
 mod monitor;
 mod moves;
 mod moving;

@@ -57,7 +57,7 @@ class StaleDrafts:
         """Makes a creation and charges its owner. Returns it; the other methods take its `id`.
 
         The same `key` of the same user makes one creation, however often it is sent: give the id of the order or of the
-        form. Without one, each call makes one. Raises `InsufficientTokens`.
+        form. Without one, each call makes one. Raises `InsufficientTokens` and `TooManyActive`.
         """
         body = {"user_id": user_id, "kind": kind, "prompt": prompt, "tokens": tokens}
         return cast(types.Created, self._post("/api/creations", body, headers=_key(key or str(uuid.uuid4()))))

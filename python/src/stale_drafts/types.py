@@ -55,6 +55,8 @@ class KindLimits(TypedDict, total=False):
     total_hours: Hours
     # How often it is tried before it fails; by default 1.
     attempts: int
+    # How many of this kind of one owner may be active, beside the limit of all kinds.
+    max_active: int
 
 
 class PolicySettings(TypedDict, total=False):
@@ -74,6 +76,8 @@ class PolicySettings(TypedDict, total=False):
     total_hours: Hours
     # How often it is tried before it fails; by default 1.
     attempts: int
+    # How many creations of one owner may be active, of all kinds; no limit if left out.
+    max_active: int
     # Whether to keep a result that arrives after the refund, for an operator to restore.
     keep_late_results: bool
     # For one kind; comes before the others.
@@ -294,7 +298,7 @@ class Drafts(TypedDict):
 
 
 # What is wrong, as a stable code.
-ErrorCode = Literal["invalid_request", "unauthorized", "insufficient_tokens", "forbidden", "not_found", "method_not_allowed", "conflict", "illegal_transition", "taken", "attempt_over", "wrong_fence", "fence_missing", "active", "not_active", "nothing_kept", "deleted", "balance_too_large", "payload_too_large", "uri_too_long", "idempotency_key_reused", "too_many_requests", "misconfigured", "moving", "unavailable"]
+ErrorCode = Literal["invalid_request", "unauthorized", "insufficient_tokens", "forbidden", "not_found", "method_not_allowed", "conflict", "illegal_transition", "taken", "attempt_over", "wrong_fence", "fence_missing", "active", "not_active", "nothing_kept", "deleted", "balance_too_large", "payload_too_large", "uri_too_long", "idempotency_key_reused", "too_many_requests", "too_many_active", "misconfigured", "moving", "unavailable"]
 
 
 class ErrorBody(TypedDict):
@@ -927,6 +931,23 @@ class Sweeps(TypedDict):
     sweeps: list[Sweep]
     # For the next page.
     next_cursor: str | None
+
+
+class ActiveCreation(TypedDict):
+    id: str
+    kind: str
+    status: Literal["pending", "processing"]
+
+
+class TooManyActive(TypedDict):
+    error: str
+    code: Literal["too_many_active"]
+    # So many may be active.
+    limit: int
+    # The kind whose limit it is; null for that of all kinds.
+    kind: str | None
+    # What is active, at most 100, the oldest first.
+    active: list[ActiveCreation]
 
 
 class Unauthorized(TypedDict):

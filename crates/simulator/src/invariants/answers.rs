@@ -64,6 +64,8 @@ pub fn report(
             _ => wrong("it was answered that the balance is too large"),
         },
         Err(ReportError::Different) => wrong("it was answered that it is another one"),
+        // There is no limit on them.
+        Err(ReportError::TooManyActive { .. }) => wrong("it was answered that too many are active"),
         // There is one database.
         Err(ReportError::Moving) => wrong("it was answered that its owner is moving"),
     }
