@@ -62,6 +62,7 @@ CREATE TABLE stale_drafts_creations (
   queued_at    INTEGER,                       -- when it was put back to pending for another attempt
   started_at   INTEGER,
   heartbeat_at INTEGER,
+  extended_until INTEGER,                     -- an operator has given this attempt more time: it is not stale before, whatever its limit
   finished_at  INTEGER,
   error        TEXT CHECK (typeof(error) IN ('text', 'null') AND length(error) <= 20000 AND instr(error, char(0)) = 0),
   error_code   TEXT CHECK (typeof(error_code) IN ('text', 'null') AND length(error_code) <= 200 AND instr(error_code, char(0)) = 0),
@@ -102,6 +103,8 @@ CREATE TABLE stale_drafts_creations (
         AND (typeof(created_at) <> 'integer' OR created_at NOT BETWEEN 1000000000000 AND 8640000000000000) THEN NULL
       WHEN heartbeat_at IS NOT NULL
         AND (typeof(heartbeat_at) <> 'integer' OR heartbeat_at NOT BETWEEN 1000000000000 AND 8640000000000000) THEN NULL
+      WHEN extended_until IS NOT NULL
+        AND (typeof(extended_until) <> 'integer' OR extended_until NOT BETWEEN 1000000000000 AND 8640000000000000) THEN NULL
       WHEN status = 'pending' AND queued_at IS NOT NULL
         AND (typeof(queued_at) <> 'integer' OR queued_at NOT BETWEEN 1000000000000 AND 8640000000000000) THEN NULL
       WHEN status = 'pending' THEN max(
@@ -223,8 +226,8 @@ END;
 -- Attempts go up by one, and each begins as pending: what was reported for the last one is no longer of it.
 CREATE TRIGGER stale_drafts_creations_attempts_go_up AFTER UPDATE OF attempt ON stale_drafts_creations
 WHEN NEW.attempt <> OLD.attempt
-  AND NOT (NEW.attempt = OLD.attempt + 1 AND NEW.status = 'pending' AND NEW.fence IS NULL) BEGIN
-  SELECT RAISE(ABORT, 'illegal attempt: expected the next one, in status pending and without a fence');
+  AND NOT (NEW.attempt = OLD.attempt + 1 AND NEW.status = 'pending' AND NEW.fence IS NULL AND NEW.extended_until IS NULL) BEGIN
+  SELECT RAISE(ABORT, 'illegal attempt: expected the next one, in status pending, without a fence and without extended_until');
 END;
 -- What was charged can't be changed afterwards: the refund is the same number.
 CREATE TRIGGER stale_drafts_creations_keep_their_price AFTER UPDATE OF id, user_id, tokens, settled_elsewhere, balance_elsewhere ON stale_drafts_creations

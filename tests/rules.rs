@@ -45,6 +45,7 @@ fn verdicts() {
             queued_at: time(&case["queued"]),
             started_at: time(&case["started"]),
             heartbeat_at: time(&case["heartbeat"]),
+            extended_until: time(&case["extended"]),
         };
         let verdict = classify(&draft, now(), &policy);
         assert_eq!(badge(&verdict), case["badge"], "{name}");
@@ -55,7 +56,7 @@ fn verdicts() {
                 assert_eq!(limit, (None, None), "{name}");
                 ("settled", None)
             }
-            Verdict::Fresh { status, deadline, limit: of_status, rule } => {
+            Verdict::Fresh { status, deadline, limit: of_status, rule, extended_until } => {
                 assert_eq!(Some(status.status()), draft.status, "{name}");
                 assert_eq!(deadline.is_none(), of_status == Limit::Never, "{name}");
                 let max_age_ms = match of_status {
@@ -63,6 +64,8 @@ fn verdicts() {
                     Limit::Never => None,
                 };
                 assert_eq!(limit, (max_age_ms, Some(rule)), "{name}");
+                assert_eq!(extended_until.is_some(), case["put_off"] == true, "{name}");
+                assert!(extended_until.is_none() || extended_until == deadline, "{name}");
                 ("fresh", Some(deadline))
             }
             Verdict::Stale(staleness) => {
@@ -355,6 +358,15 @@ fn a_failure_is_in_the_band_of_its_lag() {
         assert_eq!((lag(limit), lag(limit + 1)), (band, band + 1), "{limit}");
     }
     assert_eq!(lag(1), 0);
+    // It is counted from the deadline that it really had.
+    let put_off = Draft {
+        status: Some(Status::Pending),
+        created_at: time(&Value::from(36_000_000)),
+        extended_until: time(&Value::from(60_001)),
+        ..Draft::default()
+    };
+    let decided = decide([Candidate { id: "c", draft: put_off }], now(), &Policy::default());
+    assert_eq!((decided.fail[0].staleness.age_ms, decided.fail[0].staleness.lag()), (36_000_000, 1));
 }
 
 #[cfg_attr(not(target_arch = "wasm32"), test)]

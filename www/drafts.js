@@ -97,12 +97,16 @@ function differs(list) {
 }
 
 /** Gives a draft's card what its worker has reported; whether that is all that there is to show. */
-function follows({ id, status, verdict, progress, heartbeat_at }) {
+function follows({ id, status, verdict, progress, heartbeat_at, extended_until }) {
   const card = main.querySelector(`[data-id="${CSS.escape(id)}"]`);
   if (!card) return true;
   // A sign of life keeps the badge from turning at the deadline that it was rendered with. It also makes a draft readable
   // whose times were too far ahead.
-  if (heartbeat_at !== null) card.querySelector("stale-badge")?.setAttribute("heartbeat-at", heartbeat_at);
+  const badge = card.querySelector("stale-badge");
+  if (heartbeat_at !== null) badge?.setAttribute("heartbeat-at", heartbeat_at);
+  // An operator has given it more time, or has ended that.
+  if (extended_until !== null) badge?.setAttribute("extended-until", extended_until);
+  else badge?.removeAttribute("extended-until");
   // A stale one turns by itself, if it has not.
   if (card.dataset.status === "unreadable" || verdict === "stale") return true;
   const bar = card.querySelector("progress");

@@ -98,7 +98,7 @@ fn escape(text: &str) -> String {
 fn page(told: &Told, status: &str) -> Vec<Row> {
     let Told { owner, id, kind, error, url, prompt } = told;
     let created_at = NOW_MS - 1_800_000;
-    let creation = json!([id, owner, kind, status, 1, 7, created_at, created_at, null, null, 40]);
+    let creation = json!([id, owner, kind, status, 1, 7, created_at, created_at, null, null, 40, null]);
     let page = json!([creation, prompt, error, "code", null, created_at, 7, url, null, null, null, null, null]);
     vec![Row::from_iter([(String::from("page"), Value::from(page.to_string()))])]
 }
@@ -138,7 +138,7 @@ fn drafts(told: &Told, status: &str, first: bool) -> String {
 
 fn explained(told: &Told, status: &str) -> String {
     let events = vec![Row::from_iter([(String::from("last_error"), Value::from(told.error.as_str()))])];
-    let results = vec![page(told, status), vec![], vec![], vec![], events, vec![]];
+    let results = vec![page(told, status), vec![], vec![], vec![], events, vec![], vec![]];
     let read = Explanation::read(results, now(), &Policy::default()).expect("it is a row");
     explanation_page(&read.expect("it is there"))
 }

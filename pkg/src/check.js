@@ -16,7 +16,8 @@ const AGE = 6;
 const MAX_AGE = 7;
 const LIMIT = 8;
 const CHANGES_AT = 9;
-const answer = /* @__PURE__ */ new Float64Array(/* @__PURE__ */ rules.memory.buffer, /* @__PURE__ */ rules.answer(), 10);
+const EXTENDED_UNTIL = 10;
+const answer = /* @__PURE__ */ new Float64Array(/* @__PURE__ */ rules.memory.buffer, /* @__PURE__ */ rules.answer(), 11);
 const split = (length) => text.read(length).split("\n");
 const names = /* @__PURE__ */ split(/* @__PURE__ */ rules.names());
 
@@ -55,7 +56,7 @@ export const range = (now) => {
 export const checkIn = (draft, policy, { earliest, latest }) => {
   const by = policy?.call ? policy(draft.kind) : policy;
   setLimits(by);
-  rules.check(names.indexOf(draft.status), millis(draft.created_at), millis(draft.queued_at), millis(draft.started_at), millis(draft.heartbeat_at), Number(draft.attempt), earliest, latest);
+  rules.check(names.indexOf(draft.status), millis(draft.created_at), millis(draft.queued_at), millis(draft.started_at), millis(draft.heartbeat_at), millis(draft.extended_until), Number(draft.attempt), earliest, latest);
   const verdict = names[answer[VERDICT]];
   const settled = verdict == "settled";
   return {
@@ -69,6 +70,7 @@ export const checkIn = (draft, policy, { earliest, latest }) => {
     max_age_ms: orNull(answer[MAX_AGE]),
     rule: by?.names?.[answer[LIMIT]] ?? null,
     changes_at: orNull(answer[CHANGES_AT]),
+    extended_until: orNull(answer[EXTENDED_UNTIL]),
   };
 };
 

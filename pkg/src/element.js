@@ -29,7 +29,7 @@ export class StaleBadge extends Base {
   #policy;
   #last;
 
-  static observedAttributes = ["status", "kind", "attempt", "created-at", "queued-at", "started-at", "heartbeat-at", "max-age-hours", "now"];
+  static observedAttributes = ["status", "kind", "attempt", "created-at", "queued-at", "started-at", "heartbeat-at", "extended-until", "max-age-hours", "now"];
 
   /** What `now` is measured by: a clock of `serverClock()`. Without one, the attribute `now`, from when it was first seen. */
   get clock() {
@@ -64,6 +64,7 @@ export class StaleBadge extends Base {
       queued_at: time("queued-at"),
       started_at: time("started-at"),
       heartbeat_at: time("heartbeat-at"),
+      extended_until: time("extended-until"),
     };
     return check(draft, { now: this.#running(), policy });
   }

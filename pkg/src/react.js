@@ -10,10 +10,10 @@ import { repeat } from "./repeat.js";
 import { millis } from "./time.js";
 
 /** Everything that is shown; the age goes on all the time, and shows in the error. */
-const same = (a, b) => a && ["verdict", "status", "error", "error_code", "deadline", "max_age_ms", "rule", "changes_at"].every((key) => a[key] === b[key]);
+const same = (a, b) => a && ["verdict", "status", "error", "error_code", "deadline", "max_age_ms", "rule", "changes_at", "extended_until"].every((key) => a[key] === b[key]);
 
 export function useVerdict(draft, { now, policy, clock } = {}) {
-  const { status, kind, attempt, created_at, queued_at, started_at, heartbeat_at, error, error_code } = draft;
+  const { status, kind, attempt, created_at, queued_at, started_at, heartbeat_at, extended_until, error, error_code } = draft;
   const cache = useRef(null);
   const at = (moment) => {
     const result = check(draft, { now: moment, policy });
@@ -33,7 +33,7 @@ export function useVerdict(draft, { now, policy, clock } = {}) {
       return () => stop.abort();
     },
     // The draft by what is in it, so that a new object with the same values does not subscribe anew.
-    [status, kind, attempt, ...[created_at, queued_at, started_at, heartbeat_at].map(millis), error, error_code, policy, clock, now?.now ?? millis(now)],
+    [status, kind, attempt, ...[created_at, queued_at, started_at, heartbeat_at, extended_until].map(millis), error, error_code, policy, clock, now?.now ?? millis(now)],
   );
   return useSyncExternalStore(subscribe, () => at(running()), () => at(now));
 }

@@ -1,7 +1,7 @@
 import type { Clock, Options, Verdict } from "./index.js";
 
 /**
- * `<stale-badge status kind attempt created-at queued-at started-at heartbeat-at max-age-hours now>`: a badge that turns into
+ * `<stale-badge status kind attempt created-at queued-at started-at heartbeat-at extended-until max-age-hours now>`: a badge that turns into
  * `❌ Failed` by itself. What the server rendered inside it stays as it is while it agrees. Fires `verdict`, with the verdict as its
  * `detail`. CSS: `--stale-badge-color`, `--stale-badge-background`, `--stale-badge-padding`, `--stale-badge-radius`,
  * `::part(badge)`, `[data-verdict]`.

@@ -27,6 +27,8 @@ export interface Draft {
   readonly started_at?: Time;
   /** When a worker last said that it is alive. */
   readonly heartbeat_at?: Time;
+  /** Until when an operator has given it more time: it is not stale before. */
+  readonly extended_until?: Time;
   /** Why it failed, if it has; passed on. */
   readonly error?: string | null;
   /** The same as a stable code; passed on. */
@@ -55,6 +57,8 @@ export interface Verdict {
   readonly rule: string | null;
   /** When the verdict changes by itself, in epoch ms: the draft goes stale, or is no longer in the future; `null` if it never does. */
   readonly changes_at: number | null;
+  /** The deadline, where an operator has put it off beyond the policy's; otherwise `null`. */
+  readonly extended_until: number | null;
 }
 
 /** A policy that has been understood: what {@link policy} gives. It answers with the limits of a kind, in ms, and the number of attempts; and with the entry that each limit comes from. */

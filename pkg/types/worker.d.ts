@@ -1,4 +1,4 @@
-import type { Cancel, Cancelled, Complete, Completed, Config, Created, Deleted, Diagnosis, Drafts, Explained, Fail, Failed, Granted, Health, Heartbeat, HeartbeatNoted, NewCreation, NewGrant, Published, Restored, Retried, Retry, Start, Started, SweepReport } from "./api.js";
+import type { Balance, Cancel, Cancelled, Complete, Completed, Config, Created, Deleted, Diagnosis, Drafts, Explained, Fail, Failed, Granted, Health, Heartbeat, HeartbeatNoted, Ledger, NewCreation, NewGrant, Published, Restored, Retried, Retry, Start, Started, SweepReport } from "./api.js";
 import { StaleDraftsError } from "./error.js";
 
 export * from "./api.js";
@@ -26,6 +26,10 @@ export interface StaleDraftsService {
   markStaleCreationsAsFailed(options?: { max_age_hours?: number; user_id?: string; kind?: string; status?: "pending" | "processing"; dry_run?: boolean; limit?: number }): Promise<SweepReport>;
   /** A user's drafts, the newest first, swept before. `limit`: 1 to 100. */
   list(user_id: string, page?: { limit?: number; cursor?: string | null }): Promise<Drafts>;
+  /** A user's balance, swept before. */
+  balance(user_id: string): Promise<Balance>;
+  /** Where a user's tokens went, in words, swept before. `limit`: 1 to 100 creations. */
+  ledger(user_id: string, page?: { limit?: number; cursor?: string | null }): Promise<Ledger>;
   /** Makes a creation and charges its owner; with the same `idempotency_key`, once. */
   create(creation: NewCreation & { idempotency_key?: string }): Promise<Created>;
   /** A worker begins. */

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 from collections.abc import Callable
 from email.utils import formatdate
@@ -20,6 +21,7 @@ from stale_drafts import (
     Refused,
     StaleDrafts,
     StaleDraftsError,
+    TooManyActive,
     Unauthorized,
     Unavailable,
 )
@@ -109,6 +111,17 @@ def test_an_error_is_not_repeated_and_says_what_the_answer_says(script: Serve, s
         assert error.kept
     again = pickle.loads(pickle.dumps(error))
     assert (type(again), str(again), again.status, again.body) == (kind, str(error), status, error.body)
+
+
+def test_too_many_active_is_not_repeated_and_says_what_is_active(script: Serve) -> None:
+    active = [{"id": "c1", "kind": "video", "status": "pending"}]
+    body = {"error": "no", "code": "too_many_active", "limit": 1, "kind": None, "active": active}
+    server = script((429, {}, json.dumps(body)))
+    with pytest.raises(TooManyActive) as caught:
+        client(server).create(user_id="ada", kind="video", prompt="a fox", tokens=1)
+    assert (caught.value.active, caught.value.status, len(server.asked)) == (active, 429, 1)
+    again = pickle.loads(pickle.dumps(caught.value))
+    assert (type(again), again.active) == (TooManyActive, active)
 
 
 @pytest.mark.parametrize("answer", [(200, {}, "<html>"), (200, {}, "[]"), (302, {"Location": "/login"}, ""), (404, {}, "nothing here")])

@@ -2,7 +2,7 @@
 //!
 //! ```js
 //! rules.hours(0.5);                                            // or limits(…), or another way to say when it is stale
-//! rules.check(status, created_at, queued_at, started_at, heartbeat_at, attempt, earliest, latest);
+//! rules.check(status, created_at, queued_at, started_at, heartbeat_at, extended_until, attempt, earliest, latest);
 //! const [verdict, status, badge] = answer;                       // the fields of an answer, where rules.answer() says
 //! names[badge]                                                   // the lines that rules.names() has written
 //! ```
@@ -42,17 +42,32 @@ struct Answer {
     limit: i32,
     /// The first instant at which it is something else by itself: stale, or no longer in the future; NaN where there is none.
     changes_at: f64,
+    /// The deadline, where an operator has put it off; NaN otherwise.
+    extended_until: f64,
 }
 
-const FIELDS: usize = 10;
+const FIELDS: usize = 11;
 
 impl Answer {
     fn fields(self) -> [f64; FIELDS] {
         let Answer { verdict, status, badge, error, error_code, .. } = self;
-        let Answer { deadline, age_ms, max_age_ms, limit, changes_at, .. } = self;
+        let Answer { deadline, age_ms, max_age_ms, limit, changes_at, extended_until, .. } = self;
         let [verdict, status, badge, error_code, limit] =
             [verdict, status, badge, error_code, limit].map(f64::from);
-        [verdict, status, badge, error as f64, error_code, deadline, age_ms, max_age_ms, limit, changes_at]
+        let error = error as f64;
+        [
+            verdict,
+            status,
+            badge,
+            error,
+            error_code,
+            deadline,
+            age_ms,
+            max_age_ms,
+            limit,
+            changes_at,
+            extended_until,
+        ]
     }
 }
 
@@ -177,6 +192,7 @@ pub fn check(
     queued_at: f64,
     started_at: f64,
     heartbeat_at: f64,
+    extended_until: f64,
     attempt: f64,
     earliest: f64,
     latest: f64,
@@ -187,6 +203,7 @@ pub fn check(
         queued_at: time(queued_at),
         started_at: time(started_at),
         heartbeat_at: time(heartbeat_at),
+        extended_until: time(extended_until),
         attempt: if attempt >= 1.0 { attempt.min(u32::MAX.into()) as u64 as u32 } else { 1 },
         ..Draft::default()
     };
@@ -223,12 +240,16 @@ fn answer_at(earliest: Timestamp, verdict: Verdict, limit: i32) -> Answer {
         max_age_ms: f64::NAN,
         limit,
         changes_at: f64::NAN,
+        extended_until: f64::NAN,
     };
     match verdict {
         Verdict::Settled(status) => Answer { status: status as i32, ..none },
-        Verdict::Fresh { status, deadline, limit, .. } => fresh(status, deadline, millis(limit), none),
+        Verdict::Fresh { status, deadline, limit, extended_until, .. } => {
+            fresh(status, deadline, millis(limit), extended_until, none)
+        }
         Verdict::Stale(stale) if earliest <= stale.deadline() => {
-            fresh(stale.stuck_status, Some(stale.deadline()), stale.max_age_ms as f64, none)
+            let max_age_ms = stale.max_age_ms as f64;
+            fresh(stale.stuck_status, Some(stale.deadline()), max_age_ms, stale.put_off(), none)
         }
         Verdict::Stale(mut stale) => {
             stale.age_ms = earliest.millis_since(stale.since);
@@ -269,7 +290,13 @@ fn answer_at(earliest: Timestamp, verdict: Verdict, limit: i32) -> Answer {
     }
 }
 
-fn fresh(status: Active, deadline: Option<Timestamp>, max_age_ms: f64, none: Answer) -> Answer {
+fn fresh(
+    status: Active,
+    deadline: Option<Timestamp>,
+    max_age_ms: f64,
+    extended_until: Option<Timestamp>,
+    none: Answer,
+) -> Answer {
     let badge = match status {
         Active::Pending => Badge::Pending,
         Active::Processing => Badge::Processing,
@@ -281,6 +308,7 @@ fn fresh(status: Active, deadline: Option<Timestamp>, max_age_ms: f64, none: Ans
         deadline: deadline.map_or(f64::NAN, |at| at.as_millis() as f64),
         max_age_ms,
         changes_at: deadline.map_or(f64::NAN, |at| at.as_millis() as f64 + 1.0),
+        extended_until: extended_until.map_or(f64::NAN, |at| at.as_millis() as f64),
         ..none
     }
 }

@@ -21,6 +21,8 @@ pub struct Draft<'a> {
     pub started_at: Time,
     /// When a worker last said that it is alive.
     pub heartbeat_at: Time,
+    /// Until when an operator has given it more time: it is not stale before that, whatever its limit.
+    pub extended_until: Time,
 }
 
 impl Default for Draft<'_> {
@@ -34,6 +36,7 @@ impl Default for Draft<'_> {
             queued_at: Time::Missing,
             started_at: Time::Missing,
             heartbeat_at: Time::Missing,
+            extended_until: Time::Missing,
         }
     }
 }
@@ -99,7 +102,7 @@ impl Draft<'_> {
     ///
     /// # Errors
     ///
-    /// [`Unreadable`] if one of those times is malformed or implausible, or all are missing.
+    /// [`Unreadable`] if one of those times or `extended_until` is malformed or implausible, or all of those are missing.
     pub fn signs_of_life(&self, status: Active) -> Result<Signs, Unreadable> {
         let (field, entered_at) = match status {
             Active::Pending => (Field::QueuedAt, self.queued_at),
@@ -107,6 +110,8 @@ impl Draft<'_> {
         };
         let entered = later(later(None, Field::CreatedAt, self.created_at)?, field, entered_at)?;
         let last = later(entered, Field::HeartbeatAt, self.heartbeat_at)?.ok_or(Unreadable::Missing)?;
+        // It is no sign of life, but without it nobody knows whether this is stale.
+        later(None, Field::ExtendedUntil, self.extended_until)?;
         Ok(Signs { entered, last })
     }
 
@@ -201,6 +206,8 @@ pub enum Field {
     StartedAt,
     /// `heartbeat_at`
     HeartbeatAt,
+    /// `extended_until`
+    ExtendedUntil,
 }
 
 impl Field {
@@ -211,6 +218,7 @@ impl Field {
             Field::QueuedAt => "queued_at",
             Field::StartedAt => "started_at",
             Field::HeartbeatAt => "heartbeat_at",
+            Field::ExtendedUntil => "extended_until",
         }
     }
 }

@@ -141,6 +141,23 @@ impl Attempts {
     }
 }
 
+/// How many creations of one owner may be active at the same time: 1 to 10,000.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct MaxActive(u32);
+
+impl MaxActive {
+    /// So many; `None` if that is no whole number from 1 to 10,000.
+    pub fn checked(number: f64) -> Option<Self> {
+        // In range and whole, the cast is exact.
+        ((1.0..=10_000.0).contains(&number) && number == number.trunc()).then_some(MaxActive(number as u32))
+    }
+
+    /// The number.
+    pub const fn get(self) -> u32 {
+        self.0
+    }
+}
+
 /// Text that is no [`MaxAge`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InvalidMaxAge(String);

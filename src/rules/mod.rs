@@ -11,6 +11,7 @@ mod bucket;
 mod cancellation;
 mod diagnosis;
 mod draft;
+mod entry;
 mod evidence;
 mod limit;
 mod open_move;
@@ -31,11 +32,12 @@ pub use diagnosis::{
     SILENT_AFTER_MS, START_EXPECTED_WITHIN_MS, Severity, alerts, diagnose,
 };
 pub use draft::{Draft, Field, Phase, REDELIVERED_AFTER_MS, Signs, Unreadable};
+pub use entry::Movement;
 pub use evidence::{Evidence, SetAside, Thresholds};
-pub use limit::{Attempts, InvalidMaxAge, Limit, MaxAge, Preset};
 pub use open_move::{MOVE_EXPECTED_WITHIN_MS, OpenMove};
+pub use limit::{Attempts, InvalidMaxAge, Limit, MaxActive, MaxAge, Preset};
 pub use plan::{Candidate, Decision, Decisions, Planned, SkipReason, decide, recheck};
-pub use policy::{KindPolicy, Policy, Rule};
+pub use policy::{ActiveLimits, KindPolicy, Policy, Rule};
 #[cfg(feature = "browser-policy")]
 pub(crate) use setting::{Entry, Key, SettingError, Value};
 pub use setting::{PolicyError, Setting};

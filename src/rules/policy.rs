@@ -1,6 +1,6 @@
 use super::cancellation::Cancellation;
 use super::draft::Phase;
-use super::limit::{Attempts, Limit, MaxAge, Preset};
+use super::limit::{Attempts, Limit, MaxActive, MaxAge, Preset};
 use super::setting::{Entry, Key, PolicyError, Says, Setting, SettingError};
 use super::status::Active;
 
@@ -72,8 +72,9 @@ impl Policy {
     /// | `total_hours` | hours, or `"never"`: from a worker's beginning |
     /// | `attempts` | a whole number from 1 to 100; 1 if left out |
     /// | `cancel` | `"refund"`, the default, `"keep"` or `"never"`: see [`Cancellation`] |
+    /// | `max_active` | a whole number from 1 to 10,000: how many of one owner's creations may be active, of all kinds |
     /// | `keep_late_results` | `true`, the default, or `false` |
-    /// | `kinds.<kind>.` | all of them but `preset` and `keep_late_results` |
+    /// | `kinds.<kind>.` | all of them but `preset` and `keep_late_results`; `max_active` is how many of this kind, beside that of all |
     ///
     /// # Errors
     ///
@@ -166,6 +167,12 @@ impl Policy {
         self.of(kind).cancellation()
     }
 
+    /// How many of an owner's creations may be active when one of `kind` is made.
+    pub fn max_active(&self, kind: &str) -> ActiveLimits {
+        let KindPolicy { every, own, .. } = self.of(kind);
+        ActiveLimits { of_all: every.max_active, of_kind: own.max_active }
+    }
+
     /// Whether a result that comes too late is kept, for an operator to restore.
     pub fn keeps_late_results(&self) -> bool {
         self.every.keep_late_results.unwrap_or(true)
@@ -185,6 +192,15 @@ impl Policy {
     pub fn with_max_age(&self, max_age: MaxAge) -> Self {
         Policy { asked: Some(max_age), ..self.clone() }
     }
+}
+
+/// How many creations of one owner may be active, the one that is made among them. Both limits hold.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ActiveLimits {
+    /// Of all kinds.
+    pub of_all: Option<MaxActive>,
+    /// Of the kind.
+    pub of_kind: Option<MaxActive>,
 }
 
 /// What a policy says of one kind of creation: which of its entries apply.
@@ -258,6 +274,7 @@ struct Table {
     total: Option<Limit>,
     attempts: Option<Attempts>,
     cancel: Option<Cancellation>,
+    max_active: Option<MaxActive>,
     keep_late_results: Option<bool>,
 }
 
@@ -271,6 +288,7 @@ impl Table {
         total: None,
         attempts: None,
         cancel: None,
+        max_active: None,
         keep_late_results: None,
     };
 
@@ -286,6 +304,7 @@ impl Table {
             Says::Total(limit) => self.total = Some(limit),
             Says::Attempts(attempts) => self.attempts = Some(attempts),
             Says::Cancel(cancellation) => self.cancel = Some(cancellation),
+            Says::MaxActive(max_active) => self.max_active = Some(max_active),
             Says::KeepLateResults(keep) => self.keep_late_results = Some(keep),
         }
         Ok(())

@@ -1,7 +1,7 @@
 use std::fmt;
 
 use super::cancellation::Cancellation;
-use super::limit::{Attempts, Limit, MaxAge, Preset};
+use super::limit::{Attempts, Limit, MaxActive, MaxAge, Preset};
 
 /// One value of a policy, as its configuration gives it.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -65,6 +65,7 @@ pub(crate) enum Key {
     HeartbeatMinutes,
     TotalHours,
     Attempts,
+    MaxActive,
     KeepLateResults,
     Cancel,
     Kinds,
@@ -85,6 +86,7 @@ impl Key {
             ("heartbeat_minutes", Key::HeartbeatMinutes),
             ("total_hours", Key::TotalHours),
             ("attempts", Key::Attempts),
+            ("max_active", Key::MaxActive),
             ("keep_late_results", Key::KeepLateResults),
             ("cancel", Key::Cancel),
             ("kinds", Key::Kinds),
@@ -142,6 +144,7 @@ pub(crate) enum Says {
     Heartbeat(Limit),
     Total(Limit),
     Attempts(Attempts),
+    MaxActive(MaxActive),
     KeepLateResults(bool),
     Cancel(Cancellation),
 }
@@ -163,6 +166,7 @@ impl Entry {
             Key::HeartbeatMinutes => Says::Heartbeat(minutes(value)?),
             Key::Attempts => Says::Attempts(attempts(value)?),
             Key::Cancel => Says::Cancel(cancellation(value)?),
+            Key::MaxActive => Says::MaxActive(max_active(value)?),
             Key::Preset if !of_kind => Says::Preset(preset(value)?),
             Key::KeepLateResults if !of_kind => Says::KeepLateResults(flag(value)?),
             _ if of_kind => return Err(SettingError::UnknownKindKey),
@@ -192,6 +196,13 @@ fn attempts(value: Value) -> Result<Attempts, SettingError> {
     match value {
         Value::Number(number) => Attempts::checked(number).ok_or(SettingError::NoAttempts),
         _ => Err(SettingError::NoAttempts),
+    }
+}
+
+fn max_active(value: Value) -> Result<MaxActive, SettingError> {
+    match value {
+        Value::Number(number) => MaxActive::checked(number).ok_or(SettingError::NoMaxActive),
+        _ => Err(SettingError::NoMaxActive),
     }
 }
 
@@ -225,6 +236,7 @@ pub(crate) enum SettingError {
     /// Neither minutes nor `"never"`.
     NoMinutes,
     NoAttempts,
+    NoMaxActive,
     NoFlag,
     NoCancellation,
     NoPreset,
@@ -249,6 +261,7 @@ impl SettingError {
                 "`{key}` is `{value}`: expected minutes above 0, such as `2` or `0.5`, or `\"never\"`"
             }
             SettingError::NoAttempts => "`{key}` is `{value}`: expected a whole number from 1 to 100",
+            SettingError::NoMaxActive => "`{key}` is `{value}`: expected a whole number from 1 to 10000",
             SettingError::NoFlag => "`{key}` is `{value}`: expected `true` or `false`",
             SettingError::NoCancellation => {
                 "`{key}` is `{value}`: expected `\"refund\"`, `\"keep\"` or `\"never\"`"
@@ -263,11 +276,11 @@ impl SettingError {
             }
             SettingError::UnknownKey => {
                 "unknown key `{key}`: expected `preset`, `max_age_hours`, `pending`, `processing`, `heartbeat_minutes`, \
-                 `total_hours`, `attempts`, `cancel`, `keep_late_results` or `kinds.<kind>`"
+                 `total_hours`, `attempts`, `cancel`, `max_active`, `keep_late_results` or `kinds.<kind>`"
             }
             SettingError::UnknownKindKey => {
                 "unknown key `{key}`: expected `max_age_hours`, `pending`, `processing`, `heartbeat_minutes`, \
-                 `total_hours`, `attempts` or `cancel`"
+                 `total_hours`, `attempts`, `cancel` or `max_active`"
             }
         }
     }

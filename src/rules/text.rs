@@ -58,7 +58,7 @@ impl Sink for Formatted<'_, '_> {
     }
 }
 
-fn display(words: &impl Words, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+pub(super) fn display(words: &impl Words, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
     let mut to = Formatted { formatter, result: Ok(()) };
     words.write(&mut to);
     to.result

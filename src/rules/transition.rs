@@ -126,6 +126,8 @@ pub enum Refusal {
     FenceMissing,
     /// It is still being generated.
     Active,
+    /// It is not generated any more, so there is nothing to give more time to.
+    NotActive,
     /// No result has come too late.
     NothingKept,
     /// Its owner has deleted it.
@@ -305,6 +307,7 @@ impl Refusal {
             Refusal::WrongFence => "wrong_fence",
             Refusal::FenceMissing => "fence_missing",
             Refusal::Active => "active",
+            Refusal::NotActive => "not_active",
             Refusal::NothingKept => "nothing_kept",
             Refusal::Deleted => "deleted",
             Refusal::Cancelled => "cancelled",
@@ -328,6 +331,9 @@ impl fmt::Display for Refusal {
             }
             Refusal::FenceMissing => "a worker has begun: expected the fence that its start gave",
             Refusal::Active => "it is still being generated: wait until it is finished or failed",
+            Refusal::NotActive => {
+                "it is not generated any more: only what is `pending` or `processing` takes more time"
+            }
             Refusal::NothingKept => "no result has come in too late: there is nothing to restore",
             Refusal::Deleted => "its owner has deleted it",
             Refusal::Cancelled => "it was cancelled: the attempt of this fence is over",

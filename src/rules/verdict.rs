@@ -36,6 +36,8 @@ pub enum Verdict {
         limit: Limit,
         /// The entry of the policy that the limit comes from.
         rule: Rule,
+        /// The same instant as the deadline, where an operator has put it off: see [`Draft::extended_until`].
+        extended_until: Option<Timestamp>,
     },
     /// Active, and beyond its limit: to be given another attempt if one is left, or failed and refunded.
     Stale(Staleness),
@@ -83,6 +85,8 @@ pub struct Staleness {
     pub max_age_ms: u64,
     /// The entry of the policy that the limit comes from.
     pub rule: Rule,
+    /// Until when an operator had given it more time; it is over.
+    pub extended_until: Option<Timestamp>,
     /// Which attempt this is, from 1.
     pub attempt: u32,
     /// How many attempts the policy gives.
@@ -91,7 +95,16 @@ pub struct Staleness {
 
 impl Staleness {
     /// The last instant at which it was not stale.
-    pub const fn deadline(&self) -> Timestamp {
+    pub fn deadline(&self) -> Timestamp {
+        self.put_off().unwrap_or(self.by_policy())
+    }
+
+    /// The deadline that an operator had given, where it was later than the policy's.
+    pub fn put_off(&self) -> Option<Timestamp> {
+        self.extended_until.filter(|until| self.by_policy() < *until)
+    }
+
+    const fn by_policy(&self) -> Timestamp {
         self.since.saturating_add(self.max_age_ms)
     }
 
@@ -111,7 +124,7 @@ impl Staleness {
 
     /// The band of the time from the deadline to now, 0 to 5: see [`LAGS`].
     pub fn lag(&self) -> usize {
-        let late = self.age_ms.saturating_sub(self.max_age_ms);
+        let late = self.since.saturating_add(self.age_ms).millis_since(self.deadline());
         LAGS.iter().take_while(|limit| late > **limit).count()
     }
 }
@@ -191,6 +204,7 @@ impl Applied {
 ///    limit it is [`Verdict::Fresh`]. Which limit that is depends on what the creation is at: see [`Policy`].
 /// 4. Where the policy limits the total time, `processing` is stale too if `now − entered > limit`; the
 ///    earlier of the two deadlines counts. Where nothing but a heartbeat is known, there is no such limit.
+/// 5. Up to `extended_until`, that instant included, nothing is stale: the deadline is the later of the two.
 ///
 /// It is total: every input has a verdict, and nothing overflows or panics.
 pub fn classify(draft: &Draft<'_>, now: Timestamp, policy: &Policy) -> Verdict {
@@ -222,11 +236,14 @@ pub fn classify_by(
     };
     let Applied { limit, rule, since } = applied(active, signs);
     let max_age_ms = match limit {
-        Limit::Never => return Verdict::Fresh { status: active, deadline: None, limit, rule },
+        Limit::Never => {
+            return Verdict::Fresh { status: active, deadline: None, limit, rule, extended_until: None };
+        }
         Limit::After(max_age) => max_age.as_millis(),
     };
     let age_ms = now.millis_since(since);
-    if age_ms > max_age_ms {
+    let extended_until = draft.extended_until.instant();
+    if age_ms > max_age_ms && extended_until.is_none_or(|until| until < now) {
         Verdict::Stale(Staleness {
             stuck_status: active,
             phase: draft.phase(active),
@@ -236,10 +253,14 @@ pub fn classify_by(
             age_ms,
             max_age_ms,
             rule,
+            extended_until,
             attempt: draft.attempt,
             attempts,
         })
     } else {
-        Verdict::Fresh { status: active, deadline: Some(since.saturating_add(max_age_ms)), limit, rule }
+        let by_policy = since.saturating_add(max_age_ms);
+        let extended_until = extended_until.filter(|until| by_policy < *until);
+        let deadline = Some(extended_until.unwrap_or(by_policy));
+        Verdict::Fresh { status: active, deadline, limit, rule, extended_until }
     }
 }

@@ -4,9 +4,10 @@
 //! One transaction each: a guarded write, then a read of the row. The rules judge the row, so an answer is the
 //! same whether the report took effect now or did so before. A start that is noted as repeated takes a second one.
 
-use crate::rules::{Judgement, Refusal, Report, Timestamp};
+use crate::rules::{ActiveLimits, Judgement, MaxActive, Refusal, Report, Timestamp};
 use crate::store::{
-    self, CreationRow, Database, DatabaseError, Details, Grant, GrantRow, NewCreation, Row, Statement,
+    self, ActiveRow, CreationRow, Database, DatabaseError, Details, Grant, GrantRow, NewCreation, Row,
+    Statement,
 };
 
 /// Why a report did not take effect.
@@ -27,6 +28,15 @@ pub enum ReportError {
         balance: u64,
         /// What it would cost.
         tokens: u64,
+    },
+    /// As many of the owner's creations are active as may be.
+    TooManyActive {
+        /// So many may be.
+        limit: u32,
+        /// The kind whose limit it is; `None` for that of all kinds.
+        kind: Option<String>,
+        /// What is active, at most 100.
+        active: Vec<ActiveRow>,
     },
     /// There is a creation with this id, or a grant with this key, that is not the same.
     Different,
@@ -64,16 +74,56 @@ pub async fn create(
     new: NewCreation<'_>,
     now: Timestamp,
 ) -> Result<CreationRow, ReportError> {
-    let results = match database.run(&store::create(new, now)).await {
+    create_within(database, new, ActiveLimits::default(), now).await
+}
+
+/// The same, if no more of the owner's creations are active then than `limits` say. Without any it costs nothing more.
+///
+/// # Errors
+///
+/// As [`create`], and [`ReportError::TooManyActive`].
+pub async fn create_within(
+    database: &impl Database,
+    new: NewCreation<'_>,
+    limits: ActiveLimits,
+    now: Timestamp,
+) -> Result<CreationRow, ReportError> {
+    let batch = if limits == ActiveLimits::default() {
+        store::create(new, now).to_vec()
+    } else {
+        store::create_within(new, limits, now).to_vec()
+    };
+    let mut results = match database.run(&batch).await {
         Ok(results) => results,
         Err(error) => return Err(charging(database, error, new.user_id, new.tokens).await),
     };
-    let row = last_row(&results)?;
+    let row = match last_row(&results) {
+        Err(ReportError::NotFound) if results.len() == 3 => {
+            return Err(too_many(store::active_instead(results.swap_remove(1))?, new.kind, limits));
+        }
+        row => row?,
+    };
     let same = row.creation.user_id == new.user_id
         && row.creation.kind == new.kind
         && row.creation.tokens == new.tokens
         && (row.prompt == new.prompt || row.deleted_at.is_some());
     if same { Ok(row) } else { Err(ReportError::Different) }
+}
+
+/// Which limit keeps another one from being made.
+fn too_many(active: Vec<ActiveRow>, kind: &str, limits: ActiveLimits) -> ReportError {
+    let of_kind = limits.of_kind.map(MaxActive::get).filter(|limit| {
+        let there = active.iter().filter(|row| row.kind == kind).count();
+        u32::try_from(there).is_ok_and(|there| there >= *limit)
+    });
+    match (of_kind, limits.of_all) {
+        // Of more than are listed, that of all kinds is the one.
+        (None, Some(of_all)) => ReportError::TooManyActive { limit: of_all.get(), kind: None, active },
+        (limit, _) => {
+            let limit = limit.or(limits.of_kind.map(MaxActive::get)).unwrap_or(0);
+            ReportError::TooManyActive { limit, kind: Some(kind.to_owned()), active }
+        }
+    }
 }
 
 /// Carries out a report and answers with the creation after it.

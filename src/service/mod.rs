@@ -3,6 +3,7 @@
 pub mod archive;
 pub mod compaction;
 pub mod creations;
+pub mod extensions;
 pub mod monitor;
 pub mod moves;
 pub mod outbox;

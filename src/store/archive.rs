@@ -39,7 +39,7 @@ macro_rules! over {
            typeof(c.finished_at) = 'integer' AND c.finished_at >= 1000000000000 AND c.finished_at < ?1)
          AND max(ifnull(c.restored_at, 0), ifnull(c.late_at, 0), ifnull(c.deleted_at, 0)) < ?1
          AND NOT (c.status = 'failed' AND c.late_at IS NOT NULL)
-         AND typeof(c.created_at) <> 'blob' AND typeof(c.queued_at) <> 'blob' AND typeof(c.started_at) <> 'blob' AND typeof(c.heartbeat_at) <> 'blob'
+         AND typeof(c.created_at) <> 'blob' AND typeof(c.queued_at) <> 'blob' AND typeof(c.started_at) <> 'blob' AND typeof(c.heartbeat_at) <> 'blob' AND typeof(c.extended_until) <> 'blob'
          AND (c.balance_elsewhere = 0 OR c.status <> 'failed' AND c.restored_at IS NULL AND instr(c.id, '~') = 0)
          AND (c.sweep_id IS NULL OR NOT EXISTS (SELECT 1 FROM stale_drafts_sweeps WHERE id = c.sweep_id))
          AND (c.attempt = 1 AND c.restored_at IS NULL OR NOT EXISTS (SELECT 1 FROM stale_drafts_attempts AS a
@@ -99,7 +99,7 @@ macro_rules! document {
            'late_result_url', c.late_result_url, 'late_at', c.late_at, 'restored_at', c.restored_at, 'deleted_at', c.deleted_at,
            'charge', nullif(c.charge, 1), 'tokens_used', c.tokens_used,
            'settled_elsewhere', nullif(c.settled_elsewhere, 0), 'balance_elsewhere', nullif(c.balance_elsewhere, 0))),
-         json_object('stuck_status', c.stuck_status, 'age_ms', c.age_ms, 'max_age_ms', c.max_age_ms, 'rule', c.rule, 'sweep_id', c.sweep_id,
+         json_object('stuck_status', c.stuck_status, 'age_ms', c.age_ms, 'max_age_ms', c.max_age_ms, 'rule', c.rule, 'sweep_id', c.sweep_id, 'extended_until', c.extended_until,
            'event', c.event, 'event_destinations', nullif(c.event_destinations, 0),
            'attempts', json(iif(c.attempt = 1 AND c.restored_at IS NULL, NULL, (SELECT json_group_array(json(json_patch('{}', json_object(
              'attempt', attempt, 'outcome', outcome, 'tokens_used', tokens_used, 'worker', worker, 'fence', fence, 'started_at', started_at,

@@ -3,19 +3,43 @@
 //! Each report is one transaction: a guarded write, and then a read of the row. Where the write did not take effect, the
 //! row says why.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::rows::{cell, elsewhere, unsigned};
 use super::sweep::{active, candidate};
+use super::typed::typed_rows;
 use super::{CandidateRow, DatabaseError, Page, Param, Row, Statement, json};
-use crate::rules::{CANCELLED, CANCELLED_TEXT, Elsewhere, Policy, Report, Snapshot, Status, Timestamp};
+use crate::rules::{ActiveLimits, CANCELLED, CANCELLED_TEXT, Elsewhere, MaxActive, Policy, Report, Snapshot, Status, Timestamp};
 
 /// How long the trace of a start that came once more is kept.
 pub(super) const DAY_MS: u64 = 86_400_000;
+/// At most so many active creations are named where another one is too many.
+const ACTIVE_LISTED: u32 = 100;
 
 const CREATE: &str =
     "INSERT INTO stale_drafts_creations (id, user_id, kind, prompt, status, tokens, created_at)
      VALUES (?1, ?2, ?3, ?4, 'pending', ?5, ?6) ON CONFLICT (id) DO NOTHING";
+
+/// The same within limits: ?7 of all kinds, ?8 of this one; `NULL` is none. What is counted is counted in the statement that inserts, so two
+/// at once do not both pass.
+const CREATE_WITHIN: &str = concat!(
+    "INSERT INTO stale_drafts_creations (id, user_id, kind, prompt, status, tokens, created_at)
+     SELECT ?1, ?2, ?3, ?4, 'pending', ?5, ?6
+     WHERE (?7 IS NULL OR (SELECT count(*) FROM (SELECT 1 FROM stale_drafts_creations INDEXED BY stale_drafts_creations_active_of_user
+         WHERE ", active!(), " AND user_id = ?2 LIMIT ?7)) < ?7)
+       AND (?8 IS NULL OR (SELECT count(*) FROM (SELECT 1 FROM stale_drafts_creations INDEXED BY stale_drafts_creations_active_of_user
+         WHERE ", active!(), " AND user_id = ?2 AND kind = ?3 LIMIT ?8)) < ?8)
+     ON CONFLICT (id) DO NOTHING"
+);
+
+/// What is active of a user, the oldest rows first, if the creation ?1 is not there: that is why.
+const ACTIVE_INSTEAD: &str = concat!(
+    "SELECT id, kind, status FROM stale_drafts_creations INDEXED BY stale_drafts_creations_active_of_user
+     WHERE NOT EXISTS (SELECT 1 FROM stale_drafts_creations WHERE id = ?1)
+       AND ",
+    active!(),
+    " AND user_id = ?2 ORDER BY rowid LIMIT ?3"
+);
 
 const START: &str =
     "UPDATE stale_drafts_creations SET status = 'processing', started_at = ?2, heartbeat_at = NULL, progress = NULL, worker = ?3,
@@ -154,6 +178,37 @@ pub fn create(new: NewCreation<'_>, now: Timestamp) -> [Statement; 2] {
     let tokens = Param::Integer(i64::try_from(tokens).unwrap_or(i64::MAX));
     let params = [id.into(), user_id.into(), kind.into(), prompt.into(), tokens, now.into()];
     [Statement::new(CREATE, params), creation(id)]
+}
+
+/// The same within the limits of a policy. The last statement answers with what is active instead, where it is not made: rows for
+/// [`active_instead`].
+pub fn create_within(new: NewCreation<'_>, limits: ActiveLimits, now: Timestamp) -> [Statement; 3] {
+    let [mut create, read] = create(new, now);
+    let limit = |limit: Option<MaxActive>| limit.map_or(Param::Null, |limit| limit.get().into());
+    create.sql = CREATE_WITHIN;
+    create.params.extend([limit(limits.of_all), limit(limits.of_kind)]);
+    let instead = [new.id.into(), new.user_id.into(), ACTIVE_LISTED.into()];
+    [create, Statement::new(ACTIVE_INSTEAD, instead), read]
+}
+
+/// One of the creations that are active, where another one is too many.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct ActiveRow {
+    /// Its id.
+    pub id: String,
+    /// Its kind.
+    pub kind: String,
+    /// `pending` or `processing`.
+    pub status: String,
+}
+
+/// What is active, from the rows of the second statement of [`create_within`].
+///
+/// # Errors
+///
+/// [`DatabaseError`] if they are not of the shape that was asked for.
+pub fn active_instead(rows: Vec<Row>) -> Result<Vec<ActiveRow>, DatabaseError> {
+    typed_rows(rows)
 }
 
 /// What a report writes beside what the rules need of it.

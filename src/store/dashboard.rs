@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use super::sweep::{candidate, cutoff, cutoffs, pairs, sweep_columns};
 use super::typed::{json_text, only, typed_rows};
-use super::{Alert, CandidateRow, DatabaseError, Filter, Param, Row, SetAsideRow, Statement};
+use super::{Alert, CandidateRow, DatabaseError, ExtensionRow, Filter, Param, Row, SetAsideRow, Statement};
 use crate::rules::{Policy, Timestamp};
 
 /// At most so many active creations are counted.
@@ -84,7 +84,7 @@ const SET_ASIDE: &str =
 const AUDIT: &str = "SELECT at, actor, action, detail FROM stale_drafts_audit ORDER BY id DESC LIMIT ?1";
 
 /// What a dashboard shows beside what the monitor says, from `since` on: see [`Dashboard::read`].
-pub fn dashboard(policy: &Policy, now: Timestamp, since: Timestamp) -> [Statement; 9] {
+pub fn dashboard(policy: &Policy, now: Timestamp, since: Timestamp) -> [Statement; 10] {
     let cutoffs = Param::Text(cutoffs(policy, Filter::default(), now));
     let millis = |millis: u64| Param::Integer(i64::try_from(millis).unwrap_or(i64::MAX));
     let span = if now.millis_since(since) > BY_HOUR_UP_TO_MS { DAY_MS } else { HOUR_MS };
@@ -100,6 +100,7 @@ pub fn dashboard(policy: &Policy, now: Timestamp, since: Timestamp) -> [Statemen
         Statement::new(ALERTS, [LISTED.into()]),
         Statement::new(AUDIT, [LISTED.into()]),
         Statement::new(SET_ASIDE, [LISTED.into()]),
+        super::extensions(),
     ]
 }
 
@@ -124,6 +125,8 @@ pub struct Dashboard {
     pub audit: Vec<Audited>,
     /// Some of what sweeps have set aside, since the database rejected what they wrote.
     pub set_aside: Vec<SetAsideRow>,
+    /// What kinds were given more time, the latest end first.
+    pub extensions: Vec<ExtensionRow>,
 }
 
 /// What an operator did.
@@ -202,9 +205,9 @@ impl Dashboard {
     ///
     /// [`DatabaseError`] if they are not what was asked for.
     pub fn read(results: Vec<Vec<Row>>) -> Result<Self, DatabaseError> {
-        let wrong = |_| DatabaseError::new("expected nine results");
-        let [hours, totals, active, oldest, rates, sweeps, alerts, audit, set_aside]: [Vec<Row>; 9] =
-            results.try_into().map_err(wrong)?;
+        let wrong = |_| DatabaseError::new("expected ten results");
+        let [hours, totals, active, oldest, rates, sweeps, alerts, audit, set_aside, extensions]: [Vec<Row>;
+            10] = results.try_into().map_err(wrong)?;
         Ok(Dashboard {
             hours: typed_rows(hours)?,
             totals: typed_rows(totals)?,
@@ -215,6 +218,7 @@ impl Dashboard {
             alerts: typed_rows(alerts)?,
             audit: typed_rows(audit)?,
             set_aside: typed_rows(set_aside)?,
+            extensions: typed_rows(extensions)?,
         })
     }
 
@@ -252,6 +256,10 @@ impl Dashboard {
         // What an operator did to all of them stands in each.
         self.audit.dedup();
         merge(&mut self.set_aside, other.set_aside, |row| row.creation_id.clone());
+        // Each of them has those that reach all.
+        self.extensions.extend(other.extensions);
+        self.extensions.sort_by(|one, other| (other.until, &one.kind).cmp(&(one.until, &other.kind)));
+        self.extensions.dedup_by(|one, other| (&one.kind, one.until) == (&other.kind, other.until));
         self
     }
 }

@@ -10,7 +10,9 @@ mod creations;
 #[cfg(feature = "worker")]
 mod d1;
 mod dashboard;
+mod extensions;
 mod grants;
+mod ledger;
 mod monitor;
 mod moves;
 mod of_user;
@@ -37,13 +39,20 @@ pub use compaction::{
     entry_documents, scan_entries,
 };
 pub use creations::{
-    CreationRow, Details, NewCreation, active_of_user, balance, balances, create, creation, creation_of,
-    page, page_of_all, report, started_again,
+    ActiveRow, CreationRow, Details, NewCreation, active_instead, active_of_user, balance, balances, create,
+    create_within, creation, creation_of, page, page_of_all, report, started_again,
 };
 #[cfg(feature = "worker")]
 pub use d1::D1;
 pub use dashboard::{ActiveBand, Audited, Dashboard, Rates, Rolled, dashboard};
+pub use extensions::{
+    Extension, ExtensionRow, GivenRow, KindExtended, end_extension, extend, extend_kind, extensions,
+    extensions_of, kind_extended,
+};
 pub use grants::{Grant, GrantRow, grant, granted};
+pub use ledger::{
+    ArchivedMoney, LedgerPart, LedgerPlace, archived_money, archived_money_of, ledger_page, ledger_parts,
+};
 pub use monitor::{
     Observed, audit, causes, checked, close_breaker, hold, observe, observed, release, settle_moves,
     take_turn, trim, turn,

@@ -63,7 +63,7 @@ macro_rules! creation {
             "json_array(c.id, c.user_id, c.kind, c.prompt, c.status, c.attempt, c.tokens, ", any!("c.created_at"), ", ", any!("c.queued_at"), ",
          ", any!("c.started_at"), ", ", any!("c.heartbeat_at"), ", ", any!("c.finished_at"), ", c.error, c.error_code, c.worker, c.fence,
          ", any!("c.progress"), ", c.result_url, c.late_result_url, c.late_at, c.restored_at, c.settled_elsewhere, c.balance_elsewhere, c.deleted_at,
-         c.event, ", any!("c.event_destinations"), ", json_array(c.stuck_status, ", any!("c.age_ms"), ", ", any!("c.max_age_ms"), ", c.rule, c.sweep_id),
+         c.event, ", any!("c.event_destinations"), ", json_array(c.stuck_status, ", any!("c.age_ms"), ", ", any!("c.max_age_ms"), ", c.rule, c.sweep_id, ", any!("c.extended_until"), "),
          json((SELECT json_group_array(json_array(", any!("a.attempt"), ", a.outcome, ", any!("a.worker"), ", ", any!("a.fence"), ",
             ", any!("a.started_at"), ", ", any!("a.heartbeat_at"), ", ", any!("a.finished_at"), ", ", any!("a.error"), ", ", any!("a.error_code"), ",
             ", any!("a.stuck_status"), ", ", any!("a.age_ms"), ", ", any!("a.max_age_ms"), ", ", any!("a.rule"), ", ", any!("a.sweep_id"), ", a.tokens_used))
@@ -280,11 +280,11 @@ const NOT_ENTERED: &str = "SELECT j.value AS user_id FROM json_each(?2) AS j
 const PUT_CREATIONS: &str = concat!(
     "INSERT INTO stale_drafts_creations (id, user_id, kind, prompt, status, attempt, tokens, created_at, queued_at, started_at, heartbeat_at,
        finished_at, error, error_code, worker, fence, progress, result_url, late_result_url, late_at, restored_at, settled_elsewhere,
-       balance_elsewhere, deleted_at, event, event_destinations, stuck_status, age_ms, max_age_ms, rule, sweep_id, charge, tokens_used)
+       balance_elsewhere, deleted_at, event, event_destinations, stuck_status, age_ms, max_age_ms, rule, sweep_id, charge, tokens_used, extended_until)
      SELECT v ->> 0, v ->> 1, v ->> 2, v ->> 3, v ->> 4, v ->> 5, v ->> 6, ", back!("v ->> 7"), ", ", back!("v ->> 8"), ", ", back!("v ->> 9"), ",
        ", back!("v ->> 10"), ", ", back!("v ->> 11"), ", v ->> 12, v ->> 13, v ->> 14, v ->> 15, ", back!("v ->> 16"), ", v ->> 17, v ->> 18, v ->> 19,
        v ->> 20, v ->> 21, v ->> 22, v ->> 23, v ->> 24, ", back!("v ->> 25"), ", v ->> '$[26][0]',
-       ", back!("v ->> '$[26][1]'"), ", ", back!("v ->> '$[26][2]'"), ", v ->> '$[26][3]', v ->> '$[26][4]', v ->> '$[29][0]', v ->> '$[29][1]'
+       ", back!("v ->> '$[26][1]'"), ", ", back!("v ->> '$[26][2]'"), ", v ->> '$[26][3]', v ->> '$[26][4]', v ->> '$[29][0]', v ->> '$[29][1]', ", back!("v ->> '$[26][5]'"), "
      FROM (SELECT value AS v FROM json_each(?1))
      WHERE EXISTS (SELECT 1 FROM stale_drafts_carried WHERE user_id = v ->> 1)
      ON CONFLICT (id) DO NOTHING"

@@ -1,6 +1,7 @@
 //! What operators ask the database. Every statement here only reads, and is bounded.
 
 use super::creations::{listed, refunded};
+use super::extensions::OF_CREATION;
 use super::sweep::{active, candidate, sweep_columns};
 use super::{Param, Statement, json};
 use crate::rules::Timestamp;
@@ -112,7 +113,9 @@ pub fn sweeps(before: Option<&str>, limit: u32) -> Statement {
 
 /// All about one creation: its [`super::PageRow`] in `page`, the ledger's entries, the sweeps that touched it, the
 /// attempts that are over, and the events that have not been delivered, among the newest 1,000 that are due and the newest 1,000 that
-/// are dead: in a larger backlog an older one is not shown. At last, whether sweeps have set it aside: rows for [`super::SetAsideRow`].
-pub fn explain(id: &str) -> [Statement; 6] {
-    [ONE, LEDGER_OF, SWEEPS_OF, ATTEMPTS_OF, EVENTS_OF, SET_ASIDE].map(|sql| Statement::new(sql, [id.into()]))
+/// are dead: in a larger backlog an older one is not shown. At last, whether sweeps have set it aside: rows for [`super::SetAsideRow`]; and who
+/// has given it more time: rows for [`super::GivenRow`].
+pub fn explain(id: &str) -> [Statement; 7] {
+    [ONE, LEDGER_OF, SWEEPS_OF, ATTEMPTS_OF, EVENTS_OF, SET_ASIDE, OF_CREATION]
+        .map(|sql| Statement::new(sql, [id.into()]))
 }

@@ -41,6 +41,9 @@ pub struct CandidateRow {
     /// How far its worker says that it is, in percent.
     #[serde(deserialize_with = "unsigned")]
     pub progress: Option<u64>,
+    /// Until when an operator has given it more time.
+    #[serde(deserialize_with = "time")]
+    pub extended_until: Time,
 }
 
 impl CandidateRow {
@@ -54,6 +57,7 @@ impl CandidateRow {
             queued_at: self.queued_at,
             started_at: self.started_at,
             heartbeat_at: self.heartbeat_at,
+            extended_until: self.extended_until,
         }
     }
 
@@ -133,6 +137,8 @@ pub struct PlanRow<'a> {
     /// When it entered `processing`, in epoch milliseconds, where the limit on the total time is measured from: it may change
     /// without a later sign of life, too.
     pub processing_since: Option<u64>,
+    /// Until when an operator had given it more time: there may be more since.
+    pub extended_until: Option<u64>,
     /// Its kind: an app may correct it, and with it the limit.
     pub kind: &'a str,
     /// The error to store.
@@ -160,6 +166,7 @@ impl<'a> PlanRow<'a> {
             last_sign_of_life: staleness.last_sign_of_life.as_millis(),
             phase: staleness.phase.as_str(),
             processing_since: staleness.processing_since().map(Timestamp::as_millis),
+            extended_until: staleness.extended_until.map(Timestamp::as_millis),
             kind,
             error: staleness.error_text().to_string(),
             age_ms: staleness.age_ms,

@@ -19,7 +19,8 @@ macro_rules! candidate {
          CASE typeof(started_at) WHEN 'integer' THEN started_at WHEN 'null' THEN NULL ELSE 'malformed' END,
          CASE typeof(heartbeat_at) WHEN 'integer' THEN heartbeat_at WHEN 'null' THEN NULL ELSE 'malformed' END,
          CASE typeof(queued_at) WHEN 'integer' THEN queued_at WHEN 'null' THEN NULL ELSE 'malformed' END,
-         progress)"
+         progress,
+         CASE typeof(extended_until) WHEN 'integer' THEN extended_until WHEN 'null' THEN NULL ELSE 'malformed' END)"
     };
 }
 
@@ -82,6 +83,14 @@ macro_rules! stays {
     };
 }
 
+/// Whether an operator has given a creation no more time than until the instant `$now`: the rule of `Draft::extended_until`. It stands beside
+/// what an index finds by, so that what is put off is read, and no index is written for it.
+macro_rules! not_put_off {
+    ($creation:literal, $now:literal) => {
+        concat!("(", $creation, ".extended_until IS NULL OR ", $creation, ".extended_until < ", $now, ")")
+    };
+}
+
 /// The creations of a plan that still are what it was decided on. Each statement that carries a plan out joins with this, so
 /// the precondition stands inside every write. The unary `+` keeps SQLite on the primary key.
 macro_rules! as_planned {
@@ -92,13 +101,14 @@ macro_rules! as_planned {
          AND +c.last_sign_of_life = j.value ->> 'last_sign_of_life'
          AND +c.phase = j.value ->> 'phase'
          AND +c.processing_since IS j.value ->> 'processing_since'
+         AND +c.extended_until IS j.value ->> 'extended_until'
          AND +c.kind = j.value ->> 'kind'
          AND +c.tokens = j.value ->> 'tokens'
          AND NOT EXISTS (SELECT 1 FROM stale_drafts_moving_users WHERE user_id = c.user_id)"
     };
 }
 
-pub(super) use {active, candidate, cutoff, pairs, suspended};
+pub(super) use {active, candidate, cutoff, pairs, stays, suspended};
 
 /// Creations that are stale by the cutoffs in ?1, and active ones whose times can't be read: a last sign of life after ?2 is in
 /// the future.
@@ -127,18 +137,18 @@ const STALE: &str = concat!(
        SELECT c.*, 0 AS shows_life
        FROM pairs CROSS JOIN stale_drafts_creations AS c INDEXED BY stale_drafts_creations_active
        ON c.phase = pairs.phase AND c.kind = pairs.kind AND c.last_sign_of_life < ", cutoff!("pairs.phase", "pairs.kind"), "
-       WHERE NOT EXISTS (SELECT 1 FROM stale_drafts_rejected WHERE creation_id = c.id) AND ", stays!("c"), "
+       WHERE ", not_put_off!("c", "?7"), " AND NOT EXISTS (SELECT 1 FROM stale_drafts_rejected WHERE creation_id = c.id) AND ", stays!("c"), "
        UNION ALL
        SELECT c.*, 1 AS shows_life
        FROM totals CROSS JOIN stale_drafts_creations AS c INDEXED BY stale_drafts_creations_processing
        ON c.kind = totals.kind AND c.processing_since < ", cutoff!("'total'", "totals.kind"), "
          AND c.last_sign_of_life <= ?2 AND c.last_sign_of_life >= ", cutoff!("c.phase", "totals.kind"), "
-       WHERE NOT EXISTS (SELECT 1 FROM stale_drafts_rejected WHERE creation_id = c.id) AND ", stays!("c"), "
+       WHERE ", not_put_off!("c", "?7"), " AND NOT EXISTS (SELECT 1 FROM stale_drafts_rejected WHERE creation_id = c.id) AND ", stays!("c"), "
        UNION ALL
        SELECT c.*, c.last_sign_of_life >= ", cutoff!("c.phase", "c.kind"), " AS shows_life
        FROM stale_drafts_rejected AS r
        CROSS JOIN stale_drafts_creations AS c INDEXED BY sqlite_autoindex_stale_drafts_creations_1 ON c.id = r.creation_id
-       WHERE r.until <= ?7 AND c.last_sign_of_life <= ?2 AND ", stays!("c"), "
+       WHERE r.until <= ?7 AND c.last_sign_of_life <= ?2 AND ", not_put_off!("c", "?7"), " AND ", stays!("c"), "
          AND (c.last_sign_of_life < ", cutoff!("c.phase", "c.kind"), "
            OR c.processing_since < ", cutoff!("'total'", "c.kind"), ")
        LIMIT ?3),
@@ -161,6 +171,11 @@ const STALE: &str = concat!(
          ON c.phase = pairs.phase AND c.kind = pairs.kind
            AND c.last_sign_of_life >= ", cutoff!("pairs.phase", "pairs.kind"), "
          WHERE ", stays!("c"), "
+         UNION ALL
+         SELECT 1 FROM pairs CROSS JOIN stale_drafts_creations AS c INDEXED BY stale_drafts_creations_active
+         ON c.phase = pairs.phase AND c.kind = pairs.kind
+           AND c.last_sign_of_life < ", cutoff!("pairs.phase", "pairs.kind"), "
+         WHERE c.extended_until >= ?7 AND ", stays!("c"), "
          LIMIT (SELECT max(0, CAST(n * 100 / ?6 AS INTEGER) + 1 - n + show_life) FROM found))) END AS active
      FROM found"
 );
@@ -174,8 +189,9 @@ const STALE_OF_USER: &str = concat!(
        WHERE ", active!(), " AND user_id = ?5
          AND NOT EXISTS (SELECT 1 FROM stale_drafts_moving_users WHERE user_id = ?5)
          AND (last_sign_of_life IS NULL OR last_sign_of_life > ?2
-           OR last_sign_of_life < ", cutoff!("phase", "kind"), "
-           OR processing_since < ", cutoff!("'total'", "kind"), ")),
+           OR (last_sign_of_life < ", cutoff!("phase", "kind"), "
+             OR processing_since < ", cutoff!("'total'", "kind"), ")
+           AND ", not_put_off!("stale_drafts_creations", "?6"), ")),
      found AS MATERIALIZED (
        SELECT json_group_array(", candidate!(), ") AS candidates, count(*) AS n FROM (
          SELECT mine.* FROM mine LEFT JOIN stale_drafts_rejected AS r ON r.creation_id = mine.id
@@ -229,7 +245,7 @@ const RETRY: &str = concat!(
     "WITH j AS MATERIALIZED (SELECT value FROM json_each(?1))
      UPDATE stale_drafts_creations AS c INDEXED BY sqlite_autoindex_stale_drafts_creations_1
      SET status = 'pending', attempt = c.attempt + 1, queued_at = ?2, started_at = NULL, heartbeat_at = NULL,
-       worker = NULL, fence = NULL, progress = NULL,
+       worker = NULL, fence = NULL, progress = NULL, extended_until = NULL,
        event = 'retried', event_destinations = ?3
      FROM j WHERE ", as_planned!()
 );

@@ -10,6 +10,7 @@ use serde::Deserialize;
 
 use super::app::{App, Context};
 use super::cross_site::{Assertion, Credentials};
+use super::extract::pairs;
 use super::jwks;
 use super::problem::Problem;
 use crate::auth::{Algorithm, Issuer, Scope, Signed, TokenError, Unverified, claimed_issuer, find};
@@ -20,6 +21,23 @@ pub(super) struct User(pub(super) String);
 
 /// The same by the header only, and not by the cookie.
 pub(super) struct Owner(pub(super) String);
+
+/// Whose the answer is about: the caller's own, or of the user whom an operator names.
+pub(super) enum Whose {
+    /// The caller's own, as [`User`] has it.
+    Own(String),
+    /// That of the `user_id` in the query. It takes the scope [`Scope::Read`].
+    Asked(String),
+}
+
+impl Whose {
+    /// The user's id.
+    pub(super) fn into_user(self) -> String {
+        match self {
+            Whose::Own(user_id) | Whose::Asked(user_id) => user_id,
+        }
+    }
+}
 
 /// The operator, scheduler or worker, as the audit names them, whose credential allows `S`.
 pub(super) struct Operator<S> {
@@ -111,6 +129,28 @@ impl<S: Sync> FromRequestParts<S> for Owner {
         }
         let user = user(&app, Credentials::of(parts).token(None)).await;
         user.map(Owner).map_err(|reason| Problem::unauthorized(parts.uri.path(), &reason))
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Whose {
+    type Rejection = Problem;
+
+    #[worker::send]
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        #[derive(Deserialize)]
+        struct Asked {
+            user_id: Name,
+        }
+        // A query that can't be read is refused after the credential.
+        let mut asked = pairs(&parts.uri).unwrap_or_default();
+        asked.retain(|(key, _)| key == "user_id");
+        if asked.is_empty() {
+            let User(user_id) = User::from_request_parts(parts, state).await?;
+            return Ok(Whose::Own(user_id));
+        }
+        Operator::<Read>::from_request_parts(parts, state).await?;
+        let Asked { user_id } = read::query(asked)?;
+        Ok(Whose::Asked(user_id.into_string()))
     }
 }
 

@@ -58,6 +58,8 @@ pub struct DraftView {
     pub finished_at: Option<i64>,
     /// The last instant at which a fresh creation is not stale, in epoch milliseconds; `null` for `never`.
     pub deadline: Option<u64>,
+    /// Until when an operator has given it more time, in epoch milliseconds: it is not stale before. `null` where nobody has.
+    pub extended_until: Option<u64>,
     /// The limit of an active creation, in milliseconds; `null` for `never` and for one that is not active.
     pub max_age_ms: Option<u64>,
     /// Milliseconds since it was asked for.
@@ -143,6 +145,7 @@ impl DraftView {
             heartbeat_at: row.creation.heartbeat_at.instant().map(Timestamp::as_millis),
             finished_at: row.finished_at,
             deadline: deadline.map(Timestamp::as_millis),
+            extended_until: row.creation.extended_until.instant().map(Timestamp::as_millis),
             max_age_ms: verdict.max_age_ms(),
             age_ms: created_at
                 .filter(|created_at| *created_at <= now.latest_sign_of_life())
@@ -159,6 +162,11 @@ impl DraftView {
     /// Where a browser may go for the result.
     pub fn link(&self) -> Option<&str> {
         self.result_url.as_deref()
+    }
+
+    /// Whether an operator has put its deadline off.
+    pub fn is_put_off(&self) -> bool {
+        self.verdict == "fresh" && self.extended_until.is_some() && self.extended_until == self.deadline
     }
 
     /// How long ago it was asked for.

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::draft::DraftView;
 use crate::rules::{Policy, Timestamp, classify};
-use crate::store::{self, AttemptRow, DatabaseError, LedgerRow, Row, SetAsideRow, SweepRow};
+use crate::store::{self, AttemptRow, DatabaseError, GivenRow, LedgerRow, Row, SetAsideRow, SweepRow};
 
 /// All about one creation, for `GET /api/creations/{id}` and the dashboard: what it is, by which rule, and everything that
 /// touched it.
@@ -23,6 +23,8 @@ pub struct Explanation {
     sweeps: Vec<SweepAudit>,
     attempts: Vec<AttemptRow>,
     events: Vec<Row>,
+    /// Who has given it more time, the newest first.
+    pub extensions: Vec<GivenRow>,
     /// Whether sweeps leave it aside.
     pub set_aside: Option<SetAsideRow>,
 }
@@ -38,8 +40,8 @@ impl Explanation {
         now: Timestamp,
         policy: &Policy,
     ) -> Result<Option<Self>, DatabaseError> {
-        let [page, ledger, sweeps, attempts, events, set_aside]: [Vec<Row>; 6] =
-            results.try_into().map_err(|_| DatabaseError::new("expected six results"))?;
+        let [page, ledger, sweeps, attempts, events, set_aside, extensions]: [Vec<Row>; 7] =
+            results.try_into().map_err(|_| DatabaseError::new("expected seven results"))?;
         let Some(row) = store::page_rows(&page)?.into_iter().next() else { return Ok(None) };
         let draft = row.creation.draft();
         let active =
@@ -56,6 +58,7 @@ impl Explanation {
             sweeps: SweepAudit::read(sweeps)?,
             attempts: store::typed_rows(attempts)?,
             events,
+            extensions: store::typed_rows(extensions)?,
             set_aside: store::typed_rows(set_aside)?.into_iter().next(),
         }))
     }

@@ -14,6 +14,7 @@ pub mod draft;
 pub mod explanation;
 mod extract;
 mod jwks;
+pub mod ledger;
 pub mod log;
 pub mod metrics;
 mod monitor;

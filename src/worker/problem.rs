@@ -15,6 +15,9 @@ use crate::store::DatabaseError;
 /// The code of what is to be repeated until a move of buckets is done.
 const MOVING: &str = "moving";
 
+/// The code of what goes through when another creation of the same owner has ended, whenever that is.
+pub(super) const TOO_MANY_ACTIVE: &str = "too_many_active";
+
 /// What a route gives.
 pub(super) type Answer = Result<Response, Problem>;
 
@@ -110,13 +113,14 @@ impl IntoResponse for Problem {
             more.entry("code").or_insert_with(|| code(status).into());
         }
         let moving = more.get("code").is_some_and(|code| code == MOVING);
+        let waits = more.get("code").is_some_and(|code| code == TOO_MANY_ACTIVE);
         let mut response = json(status, &more);
         let headers = response.headers_mut();
         match status {
             StatusCode::UNAUTHORIZED => {
                 headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
             }
-            StatusCode::TOO_MANY_REQUESTS => {
+            StatusCode::TOO_MANY_REQUESTS if !waits => {
                 headers.insert(RETRY_AFTER, HeaderValue::from_static("60"));
             }
             StatusCode::SERVICE_UNAVAILABLE if moving => {

@@ -1,7 +1,7 @@
 use axum::http::{HeaderMap, StatusCode};
 
 use super::app::Context;
-use super::problem::Problem;
+use super::problem::{Problem, TOO_MANY_ACTIVE};
 use super::shards;
 use crate::rules::{Refusal, Report, Status};
 use crate::service::creations::{ReportError, report};
@@ -51,6 +51,17 @@ pub(super) fn problem(error: ReportError, keep: bool) -> Problem {
             Problem::new(StatusCode::PAYMENT_REQUIRED, message)
                 .with("balance", balance)
                 .with("tokens", tokens)
+        }
+        ReportError::TooManyActive { limit, kind, active } => {
+            let kinds = kind.as_ref().map_or(String::new(), |kind| format!(" of the kind `{kind}`"));
+            let message = format!(
+                "as many of the owner's creations{kinds} are active as may be, {limit}: wait until one of them has ended"
+            );
+            Problem::new(StatusCode::TOO_MANY_REQUESTS, message)
+                .with("code", TOO_MANY_ACTIVE)
+                .with("limit", limit)
+                .with("kind", kind)
+                .with("active", serde_json::to_value(active).unwrap_or_default())
         }
         ReportError::Different => Problem::new(
             StatusCode::UNPROCESSABLE_ENTITY,

@@ -62,6 +62,16 @@ impl From<Stopped> for Problem {
     }
 }
 
+/// Sweeps one user's creations as their owner looks at them. Gives how many were failed.
+pub(super) async fn by_page(context: &Context, user_id: &str) -> Result<usize, Stopped> {
+    let options = SweepOptions {
+        actor: Some(user_id),
+        user_id: Some(user_id),
+        ..SweepOptions::new(context, Source::Page)
+    };
+    run(context, options).await.map(|(_, outcome)| outcome.failed.len())
+}
+
 /// Sweeps and writes the log. Everything that sweeps comes through here.
 pub(super) async fn run(
     context: &Context,

@@ -31,6 +31,7 @@ fn meanwhile() -> impl Strategy<Value = Meanwhile> {
         "UPDATE stale_drafts_creations SET queued_at = ?2 WHERE id = ?1",
         "UPDATE stale_drafts_creations SET started_at = ?2 WHERE id = ?1",
         "UPDATE stale_drafts_creations SET heartbeat_at = ?2 WHERE id = ?1",
+        "UPDATE stale_drafts_creations SET extended_until = ?2 WHERE id = ?1",
     ];
     prop_oneof![
         6 => (select(columns), cell()).prop_map(|(sql, cell)| Meanwhile::Set(sql, cell)),
@@ -57,7 +58,7 @@ impl Meanwhile {
             Meanwhile::Fail => sqlite.write("UPDATE stale_drafts_creations SET status = 'failed' WHERE id = ?1", &[id]),
             Meanwhile::PutBack(cell) => sqlite.write(
                 "UPDATE stale_drafts_creations SET status = 'pending', attempt = attempt + 1, queued_at = ?2, started_at = NULL,
-                   heartbeat_at = NULL WHERE id = ?1",
+                   heartbeat_at = NULL, extended_until = NULL WHERE id = ?1",
                 &[id, &value(cell)],
             ),
         };
@@ -65,7 +66,8 @@ impl Meanwhile {
 }
 
 /// What the guard compares.
-type Basis<'a> = (Option<Status>, u32, Option<Timestamp>, Option<Phase>, Option<Timestamp>, &'a str);
+type Basis<'a> =
+    (Option<Status>, u32, Option<Timestamp>, Option<Phase>, Option<Timestamp>, Option<Timestamp>, &'a str);
 
 fn basis(row: &Creation) -> Basis<'_> {
     let draft = row.draft();
@@ -73,7 +75,15 @@ fn basis(row: &Creation) -> Basis<'_> {
     let signs = active.and_then(|status| draft.signs_of_life(status).ok());
     let last = signs.map(|signs| signs.last);
     let entered = signs.filter(|_| active == Some(Active::Processing)).and_then(|signs| signs.entered);
-    (draft.status, draft.attempt, last, active.map(|status| draft.phase(status)), entered, &row.kind)
+    (
+        draft.status,
+        draft.attempt,
+        last,
+        active.map(|status| draft.phase(status)),
+        entered,
+        draft.extended_until.instant(),
+        &row.kind,
+    )
 }
 
 /// Fails and puts back what was decided, if it still is what that was decided on.
@@ -175,7 +185,7 @@ fn a_beginning_that_was_corrected_meanwhile_is_one() {
         status: Status::Processing,
         attempt: 1,
         tokens: 2,
-        times: [hours_ago(9), Value::Null, hours_ago(8), hours_ago(1)],
+        times: [hours_ago(9), Value::Null, hours_ago(8), hours_ago(1), Value::Null],
     };
     let now = Timestamp::from_millis(NOON).unwrap();
     let table = Table { policy: terms.policy(), terms, now, rows: vec![row] };

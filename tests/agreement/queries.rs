@@ -74,7 +74,7 @@ proptest! {
             let signs = draft.signs_of_life(status);
             prop_assert_eq!(row.last_sign_of_life, signs.ok().map(|signs| millis(signs.last)));
             // No heartbeat, be it garbage, changes when it began.
-            let silent = stale_drafts::rules::Draft { heartbeat_at: Time::Missing, ..draft };
+            let silent = stale_drafts::rules::Draft { heartbeat_at: Time::Missing, extended_until: Time::Missing, ..draft };
             let entered = silent.signs_of_life(status).ok().and_then(|signs| signs.entered);
             let expected = entered.filter(|_| status == Active::Processing).map(millis);
             prop_assert_eq!(row.processing_since, expected);

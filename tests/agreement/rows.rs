@@ -16,8 +16,8 @@ pub struct Stored {
     pub status: Status,
     pub attempt: u32,
     pub tokens: u32,
-    /// `created_at`, `queued_at`, `started_at`, `heartbeat_at`
-    pub times: [Value; 4],
+    /// `created_at`, `queued_at`, `started_at`, `heartbeat_at`, `extended_until`
+    pub times: [Value; 5],
 }
 
 /// What a column of times may hold, before it is known what it is near to.
@@ -76,12 +76,25 @@ pub fn table() -> impl Strategy<Value = Table> {
         1 => select(vec!["\"\\\u{ad}", "Image", "zzz", "IMAGE ", "😀"]).prop_map(String::from),
     ];
     let attempt = prop_oneof![9 => 1..=4_u32, 1 => select(vec![99, 100, u32::MAX])];
-    let row = (select(vec!["ada", "bob"]), kind, status, attempt, 0..3_u32, [cell(), cell(), cell(), cell()]);
+    // More time is seldom given.
+    let more_time = prop_oneof![3 => Just(Cell::When(When::Missing)), 1 => cell()];
+    let row = (
+        select(vec!["ada", "bob"]),
+        kind,
+        status,
+        attempt,
+        0..3_u32,
+        [cell(), cell(), cell(), cell()],
+        more_time,
+    );
     (terms(), now(), vec(row, 0..64)).prop_map(|(terms, now, rows)| {
-        let store = |(user_id, kind, status, attempt, tokens, times): (_, String, _, _, _, [Cell; 4])| {
-            let times = times.map(|cell| cell.value(now, &terms, &kind));
-            Stored { user_id, kind, status, attempt, tokens, times }
-        };
+        let store =
+            |(user_id, kind, status, attempt, tokens, times, more): (_, String, _, _, _, [Cell; 4], Cell)| {
+                let [created, queued, started, heartbeat] = times;
+                let times =
+                    [created, queued, started, heartbeat, more].map(|cell| cell.value(now, &terms, &kind));
+                Stored { user_id, kind, status, attempt, tokens, times }
+            };
         let rows = rows.into_iter().map(store).collect();
         Table { policy: terms.policy(), terms, now, rows }
     })

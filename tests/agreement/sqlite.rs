@@ -18,8 +18,8 @@ pub struct Creation {
     pub status: String,
     pub attempt: u32,
     pub tokens: u64,
-    /// `created_at`, `queued_at`, `started_at`, `heartbeat_at`
-    pub times: [Time; 4],
+    /// `created_at`, `queued_at`, `started_at`, `heartbeat_at`, `extended_until`
+    pub times: [Time; 5],
     pub last_sign_of_life: Option<i64>,
     pub phase: Option<String>,
     pub processing_since: Option<i64>,
@@ -27,7 +27,7 @@ pub struct Creation {
 
 impl Creation {
     pub fn draft(&self) -> Draft<'_> {
-        let [created_at, queued_at, started_at, heartbeat_at] = self.times;
+        let [created_at, queued_at, started_at, heartbeat_at, extended_until] = self.times;
         Draft {
             status: self.status.parse().ok(),
             kind: &self.kind,
@@ -36,15 +36,16 @@ impl Creation {
             queued_at,
             started_at,
             heartbeat_at,
+            extended_until,
         }
     }
 }
 
 const INSERT: &str =
     "INSERT INTO stale_drafts_creations (id, user_id, kind, prompt, status, attempt, tokens, created_at, queued_at,
-    started_at, heartbeat_at) VALUES (?1, ?2, ?3, 'a fox', ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
+    started_at, heartbeat_at, extended_until) VALUES (?1, ?2, ?3, 'a fox', ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
 const CREATION: &str =
-    "SELECT id, user_id, kind, status, attempt, tokens, created_at, queued_at, started_at, heartbeat_at,
+    "SELECT id, user_id, kind, status, attempt, tokens, created_at, queued_at, started_at, heartbeat_at, extended_until,
     last_sign_of_life, phase, processing_since FROM stale_drafts_creations ORDER BY rowid";
 
 thread_local! {
@@ -69,10 +70,10 @@ pub fn with<T>(rows: &[Stored], test: impl FnOnce(&Sqlite) -> T) -> T {
         }
         let mut insert = sqlite.0.prepare_cached(INSERT).unwrap();
         for (row, at) in rows.iter().zip(0..) {
-            let [created, queued, started, heartbeat] = &row.times;
-            let params: [&dyn ToSql; 10] = [
+            let [created, queued, started, heartbeat, extended] = &row.times;
+            let params: [&dyn ToSql; 11] = [
                 &format!("c{at}"), &row.user_id, &row.kind, &row.status.as_str(), &row.attempt, &row.tokens, created,
-                queued, started, heartbeat,
+                queued, started, heartbeat, extended,
             ];
             insert.execute(params).unwrap();
         }
@@ -123,10 +124,10 @@ impl Sqlite {
                 status: row.get(3)?,
                 attempt: row.get(4)?,
                 tokens: row.get::<_, u32>(5)?.into(),
-                times: [time(6)?, time(7)?, time(8)?, time(9)?],
-                last_sign_of_life: row.get(10)?,
-                phase: row.get(11)?,
-                processing_since: row.get(12)?,
+                times: [time(6)?, time(7)?, time(8)?, time(9)?, time(10)?],
+                last_sign_of_life: row.get(11)?,
+                phase: row.get(12)?,
+                processing_since: row.get(13)?,
             })
         });
         rows.unwrap().map(Result::unwrap).collect()

@@ -639,3 +639,61 @@ test("where one of several databases does not answer, it shows what the others h
     await shards.stop();
   }
 });
+
+test("ledger shows where a user's tokens went, and goes on", async () => {
+  await world.create(stale("swept", { tokens: 7 }), { id: "made", kind: "video", created_at: NOW, tokens: 3 });
+  await world.cron();
+  const { out, err, code } = await run("ledger", "--user", "ada");
+  assert.equal(code, 0);
+  assert.deepEqual(out.trim().split("\n"), [
+    "2023-11-14 22:13Z\t-3\tvideo\tmade\tCharged when it was asked for",
+    "2023-11-14 22:13Z\t7\timage\tswept\tRefunded, since it failed: Generation timeout: Task stuck in pending status for 48.0 hours",
+    "2023-11-12 22:13Z\t-7\timage\tswept\tCharged when it was asked for",
+    "1970-01-01 00:00Z\t10000\t-\t-\tGranted: ada",
+  ]);
+  assert.equal(err, "The balance of `ada` is 9,997 tokens.\n");
+  const first = await run("ledger", "--user", "ada", "--limit", "1");
+  const [, cursor] = first.err.match(/There are more: --cursor (\S+)\n$/);
+  assert.match((await run("ledger", "--user", "ada", "--limit", "1", "--cursor", cursor)).out, /\trefund|\tswept\tRefunded/);
+  assert.equal(JSON.parse((await run("ledger", "--user", "ada", "--json")).out).entries.length, 4);
+});
+
+test("extend gives a creation or a kind more time, until an end that is printed both ways", async () => {
+  for (const table of ["extensions", "audit"]) await world.database.exec(`DELETE FROM stale_drafts_${table}`);
+  await world.create({ id: "slow" }, { id: "busy", kind: "video" });
+  const zoned = (...args) => finish(COMMAND, args, { env: { TZ: "Asia/Tokyo" } });
+  const one = await zoned("extend", "slow", "--minutes", "30", "--reason", "a slow day");
+  assert.deepEqual([one.code, one.out, one.err], [0, "2023-11-14 22:43:20Z\n", "`slow` is not stale before 2023-11-15 07:43 +09:00 (2023-11-14 22:43Z).\n"]);
+  const { out: explained } = await run("explain", "slow");
+  assert.match(explained, /More time {5}until 2023-11-14 22:43:20Z, by CLEANUP_TOKEN at 2023-11-14 22:13:20Z: a slow day\n/);
+  assert.match((await run("list", "--user", "ada")).out, /^slow\timage\tpending\tfresh\t.*\thas time until 2023-11-14 22:43Z$/m);
+
+  const kind = await zoned("extend", "--kind", "video", "--until", "2023-11-15T04:00:00Z", "--reason", "the provider is down");
+  assert.deepEqual([kind.code, kind.out], [0, "2023-11-15 04:00:00Z\n"]);
+  assert.equal(kind.err, "No `video` is stale before 2023-11-15 13:00 +09:00 (2023-11-15 04:00Z). 1 creation has more time now; what is made until then gets it too.\n");
+  await world.cron();
+  assert.deepEqual([await world.status("slow"), await world.status("busy")], ["pending", "pending"]);
+  assert.equal((await run("extensions")).out, "video\truns\t2023-11-15 04:00:00Z\t2023-11-14 22:13:20Z\tCLEANUP_TOKEN\tthe provider is down\t\t\n");
+  await world.order({ now: NOW + MINUTE });
+  const ended = await run("extensions", "end", "--kind", "video");
+  assert.deepEqual([ended.code, ended.out, ended.err], [0, "2023-11-14 22:14:20Z\n", "`video` has the policy's limits again; 1 active creation had more time.\n"]);
+  assert.match((await run("extensions")).out, /^video\tended\t.*\tended at 2023-11-14 22:14:20Z by CLEANUP_TOKEN\t\n$/);
+  await world.order({ now: NOW + MINUTE + 1 });
+  await world.cron();
+  assert.deepEqual([await world.status("slow"), await world.status("busy")], ["pending", "failed"]);
+});
+
+test("extend says what it needs, and what is no end", async () => {
+  const said = async (args, code, text) => {
+    const result = await run(...args);
+    assert.equal(result.code, code, result.err);
+    assert.match(result.err, text);
+  };
+  await said(["extend", "c", "--minutes", "5"], 2, /--reason/);
+  await said(["extend", "--minutes", "5", "--reason", "x"], 2, /<ID\|--kind <KIND>>/);
+  await said(["extend", "c", "--kind", "video", "--minutes", "5", "--reason", "x"], 2, /cannot be used with/);
+  await said(["extend", "c", "--reason", "x"], 2, /--minutes <NUMBER>\|--until <TIME>/);
+  await said(["extend", "c", "--until", "4 am", "--reason", "x"], 2, /^error: `4 am` is no end: expected a time of day such as `04:00` on this machine's clock or `04:00Z` in UTC/);
+  await said(["extend", "nobody", "--minutes", "5", "--reason", "x"], 2, /there is no such creation/);
+  await said(["extensions", "end", "--kind", "nothing"], 2, /`nothing` has no more time than its policy gives/);
+});

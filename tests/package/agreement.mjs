@@ -67,7 +67,7 @@ export function batch(seed, number) {
     return [written, millis];
   };
   const drafts = Array.from({ length: DRAFTS }, () => {
-    const times = { created_at: time(), queued_at: time(), started_at: time(), heartbeat_at: time() };
+    const times = { created_at: time(), queued_at: time(), started_at: time(), heartbeat_at: time(), extended_until: time() };
     const status = chance(0.8) ? pick(["pending", "processing", "processing"]) : pick(["draft", "published", "failed", "PENDING", "", "constructor", "attempts", undefined]);
     const kind = chance(0.9) ? pick(KINDS) : pick([undefined, null, "", "image.pending"]);
     const attempt = chance(0.9) ? pick([undefined, 1, 2, 3, 4]) : pick([0, 99, 100, 101, 4_294_967_295]);
@@ -108,8 +108,8 @@ export function answer({ check, checkAll, policy: understand }, { policy, plain,
   }
 }
 
-function row({ verdict, status, badge, error, error_code, deadline, age_ms, max_age_ms, rule }, plain) {
+function row({ verdict, status, badge, error, error_code, deadline, age_ms, max_age_ms, rule, extended_until }, plain) {
   const limited = verdict === "fresh" || verdict === "stale";
   const shown = [verdict, status ?? null, badge, error, error_code, deadline, age_ms];
-  return [...shown, limited ? (max_age_ms === Infinity ? "Infinity" : max_age_ms) : null, limited && !plain ? rule : null];
+  return [...shown, limited ? (max_age_ms === Infinity ? "Infinity" : max_age_ms) : null, limited && !plain ? rule : null, extended_until];
 }

@@ -27,7 +27,7 @@ const time = (value) => (typeof value === "number" ? NOW - value : value);
 for (const [name, { check, policy }] of Object.entries(flavours)) {
   test(`verdicts: ${name}`, () => {
     for (const entry of read("verdicts")) {
-      const draft = { status: entry.status, kind: entry.kind ?? "image", attempt: entry.attempt, created_at: time(entry.created), queued_at: time(entry.queued), started_at: time(entry.started), heartbeat_at: time(entry.heartbeat) };
+      const draft = { status: entry.status, kind: entry.kind ?? "image", attempt: entry.attempt, created_at: time(entry.created), queued_at: time(entry.queued), started_at: time(entry.started), heartbeat_at: time(entry.heartbeat), extended_until: time(entry.extended) };
       const result = check(draft, { now: NOW, policy: policy(entry.policy ?? {}) });
       assert.deepEqual([result.verdict, result.badge, result.error], [entry.verdict, entry.badge, entry.error ?? null], entry.name);
       if (entry.reason) assert.equal(result.error_code, entry.reason, entry.name);

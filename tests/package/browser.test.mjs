@@ -61,8 +61,8 @@ for (const [flavour, path] of [["esm", "/page.html"], ["js", "/strict.html"]]) {
     const results = await page.evaluate(async ({ flavour, cases, NOW }) => {
       const { check, policy } = await import(`/${flavour}/index.js`);
       const time = (value) => (typeof value === "number" ? NOW - value : value);
-      return cases.map(({ status, kind = "image", attempt, created, queued, started, heartbeat, policy: settings = {} }) => {
-        const { verdict, badge, error } = check({ status, kind, attempt, created_at: time(created), queued_at: time(queued), started_at: time(started), heartbeat_at: time(heartbeat) }, { now: NOW, policy: policy(settings) });
+      return cases.map(({ status, kind = "image", attempt, created, queued, started, heartbeat, extended, policy: settings = {} }) => {
+        const { verdict, badge, error } = check({ status, kind, attempt, created_at: time(created), queued_at: time(queued), started_at: time(started), heartbeat_at: time(heartbeat), extended_until: time(extended) }, { now: NOW, policy: policy(settings) });
         return [verdict, badge, error];
       });
     }, { flavour, cases, NOW });
@@ -84,8 +84,8 @@ for (const [name, lack] of Object.entries(LACKS)) {
       const { check, policy } = await import("/esm/index.js");
       await import("/esm/element.js");
       const time = (value) => (typeof value === "number" ? NOW - value : value);
-      const results = cases.map(({ status, kind = "image", attempt, created, queued, started, heartbeat, policy: settings = {} }) =>
-        check({ status, kind, attempt, created_at: time(created), queued_at: time(queued), started_at: time(started), heartbeat_at: time(heartbeat) }, { now: NOW, policy: policy(settings) }).badge);
+      const results = cases.map(({ status, kind = "image", attempt, created, queued, started, heartbeat, extended, policy: settings = {} }) =>
+        check({ status, kind, attempt, created_at: time(created), queued_at: time(queued), started_at: time(started), heartbeat_at: time(heartbeat), extended_until: time(extended) }, { now: NOW, policy: policy(settings) }).badge);
       document.querySelector("main").innerHTML = `<stale-badge status="pending" created-at="${NOW}">⏳ Pending</stale-badge>`;
       return [results, document.querySelector("stale-badge").textContent];
     }, { cases, NOW });

@@ -74,6 +74,7 @@ fn answer(draft: &Value, earliest: Timestamp, latest: Timestamp, policy: &Policy
         queued_at: time(&draft["queued_at"]),
         started_at: time(&draft["started_at"]),
         heartbeat_at: time(&draft["heartbeat_at"]),
+        extended_until: time(&draft["extended_until"]),
     };
     let verdict = match classify(&draft, latest, policy) {
         Verdict::Stale(stale) if earliest <= stale.deadline() => Verdict::Fresh {
@@ -81,6 +82,7 @@ fn answer(draft: &Value, earliest: Timestamp, latest: Timestamp, policy: &Policy
             deadline: Some(stale.deadline()),
             limit: MaxAge::from_millis(stale.max_age_ms).map_or(Limit::Never, Limit::After),
             rule: stale.rule,
+            extended_until: stale.put_off(),
         },
         Verdict::Stale(stale) => Verdict::Stale(stale_drafts::rules::Staleness {
             age_ms: earliest.millis_since(stale.since),
@@ -91,15 +93,38 @@ fn answer(draft: &Value, earliest: Timestamp, latest: Timestamp, policy: &Policy
     let badge = badge(&verdict);
     match verdict {
         Verdict::Settled(status) => {
-            json!(["settled", status.as_str(), badge, null, null, null, null, null, null])
+            json!(["settled", status.as_str(), badge, null, null, null, null, null, null, null])
         }
         Verdict::Unreadable(reason) => {
-            json!(["unreadable", status, badge, reason.to_string(), reason.code(), null, null, null, null])
+            json!([
+                "unreadable",
+                status,
+                badge,
+                reason.to_string(),
+                reason.code(),
+                null,
+                null,
+                null,
+                null,
+                null
+            ])
         }
-        Verdict::Fresh { status, deadline, limit, rule } => {
+        Verdict::Fresh { status, deadline, limit, rule, extended_until } => {
             let rule = rule.describe(status, draft.kind);
             let deadline = deadline.map(Timestamp::as_millis);
-            json!(["fresh", status.as_str(), badge, null, null, deadline, null, millis(limit), rule])
+            let extended = extended_until.map(Timestamp::as_millis);
+            json!([
+                "fresh",
+                status.as_str(),
+                badge,
+                null,
+                null,
+                deadline,
+                null,
+                millis(limit),
+                rule,
+                extended
+            ])
         }
         Verdict::Stale(stale) => {
             let status = if stale.action() == Action::Retry { Status::Pending } else { Status::Failed };
@@ -112,7 +137,8 @@ fn answer(draft: &Value, earliest: Timestamp, latest: Timestamp, policy: &Policy
                 stale.deadline().as_millis(),
                 stale.age_ms,
                 stale.max_age_ms,
-                stale.rule.describe(stale.stuck_status, draft.kind)
+                stale.rule.describe(stale.stuck_status, draft.kind),
+                null
             ])
         }
     }

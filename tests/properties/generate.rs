@@ -294,26 +294,31 @@ pub fn when() -> impl Strategy<Value = When> {
     ]
 }
 
+/// More time is seldom given.
+fn more_time() -> impl Strategy<Value = When> {
+    prop_oneof![3 => Just(When::Missing), 1 => when()]
+}
+
 /// A draft before its times are known.
 #[derive(Clone, Copy, Debug)]
 pub struct Sketch {
     pub status: Option<Status>,
     pub kind: &'static str,
     pub attempt: u32,
-    /// `created_at`, `queued_at`, `started_at`, `heartbeat_at`
-    pub times: [When; 4],
+    /// `created_at`, `queued_at`, `started_at`, `heartbeat_at`, `extended_until`
+    pub times: [When; 5],
 }
 
 impl Sketch {
     pub fn draft(&self, now: Timestamp, terms: &Terms) -> Draft<'static> {
-        let [created_at, queued_at, started_at, heartbeat_at] =
+        let [created_at, queued_at, started_at, heartbeat_at, extended_until] =
             self.times.map(|when| match when.millis(now, terms, self.kind) {
                 Some(Some(millis)) => Time::from_millis(millis),
                 Some(None) => Time::Missing,
                 None => Time::Malformed,
             });
         let Sketch { status, kind, attempt, .. } = *self;
-        Draft { status, kind, attempt, created_at, queued_at, started_at, heartbeat_at }
+        Draft { status, kind, attempt, created_at, queued_at, started_at, heartbeat_at, extended_until }
     }
 }
 
@@ -325,8 +330,12 @@ fn status() -> impl Strategy<Value = Option<Status>> {
 
 pub fn sketch() -> impl Strategy<Value = Sketch> {
     let attempt = prop_oneof![9 => 1..=4_u32, 1 => select(vec![0, 99, 100, 101, u32::MAX])];
-    (status(), select(KINDS.to_vec()), attempt, [when(), when(), when(), when()])
-        .prop_map(|(status, kind, attempt, times)| Sketch { status, kind, attempt, times })
+    (status(), select(KINDS.to_vec()), attempt, [when(), when(), when(), when()], more_time()).prop_map(
+        |(status, kind, attempt, [created, queued, started, heartbeat], extended)| {
+            let times = [created, queued, started, heartbeat, extended];
+            Sketch { status, kind, attempt, times }
+        },
+    )
 }
 
 /// A draft, an instant and a policy, near one another.

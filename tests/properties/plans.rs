@@ -30,6 +30,7 @@ fn apply<'a>(
                 queued_at: Time::At(now),
                 started_at: Time::Missing,
                 heartbeat_at: Time::Missing,
+                extended_until: Time::Missing,
                 ..*draft
             }
         } else {

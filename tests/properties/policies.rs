@@ -16,6 +16,7 @@ const KEYS: [&str; 13] = [
     "heartbeat_minutes",
     "total_hours",
     "attempts",
+    "max_active",
     "keep_late_results",
     "cancel",
     "kinds",

@@ -16,10 +16,13 @@ mod archive;
 #[path = "../../crates/simulator/src/as_d1.rs"]
 mod as_d1;
 mod compaction;
+mod extensions;
 mod grants;
 mod import;
+mod ledger;
 mod lists;
 mod money;
+mod max_active;
 mod monitor;
 mod moves;
 mod moving;

@@ -123,8 +123,8 @@ fn filled() -> Sqlite {
     ];
     for (n, value) in garbage.iter().enumerate() {
         database.write(&format!(
-            "INSERT INTO stale_drafts_creations (id, user_id, kind, prompt, status, tokens, created_at, queued_at, started_at, heartbeat_at, finished_at, age_ms)
-             VALUES ('garbage {n}', 'anna', '', '', 'pending', {n}, {value}, {value}, {value}, {value}, {value}, {value})"
+            "INSERT INTO stale_drafts_creations (id, user_id, kind, prompt, status, tokens, created_at, queued_at, started_at, heartbeat_at, extended_until, finished_at, age_ms)
+             VALUES ('garbage {n}', 'anna', '', '', 'pending', {n}, {value}, {value}, {value}, {value}, {value}, {value}, {value})"
         ));
     }
     database.write(&format!("INSERT INTO stale_drafts_rejected VALUES ('garbage 1', {NOW}, x'00'), ('garbage 2', 7, 'by a \"trigger\"')"));
@@ -591,7 +591,7 @@ fn every_table_and_column_of_a_user_is_known_to_the_move() {
         ]
         .map(columns),
         [
-            "id user_id kind prompt status attempt tokens charge tokens_used created_at queued_at started_at heartbeat_at finished_at error error_code \
+            "id user_id kind prompt status attempt tokens charge tokens_used created_at queued_at started_at heartbeat_at extended_until finished_at error error_code \
              worker fence progress result_url late_result_url late_at restored_at settled_elsewhere balance_elsewhere deleted_at event \
              event_destinations stuck_status age_ms max_age_ms rule sweep_id",
             "creation_id attempt outcome worker fence started_at heartbeat_at finished_at error error_code stuck_status age_ms \

@@ -82,7 +82,7 @@ fn everything_about_one_creation() {
          INSERT INTO stale_drafts_events (id, due_at, destinations, created_at, creation_id, body)
          VALUES ('e1', 1, 1, 1, 'c', '{}'), ('e2', 1, 1, 1, 'another', '{}')",
     );
-    let [page, ledger, sweeps, attempts, events, set_aside] =
+    let [page, ledger, sweeps, attempts, events, set_aside, extensions] =
         database.all(&store::explain("c")).try_into().unwrap();
     let page = store::page_rows(&page).unwrap();
     assert_eq!((page.len(), page[0].creation.id.as_str(), page[0].refunded_tokens), (1, "c", Some(5)));
@@ -95,6 +95,7 @@ fn everything_about_one_creation() {
     assert_eq!((attempt.attempt, times), (1, (None, Some(7), Some(9))));
     assert_eq!(column(&events, "id"), ["e1"]);
     assert_eq!(set_aside, []);
+    assert_eq!(extensions, []);
 }
 
 #[test]
@@ -388,7 +389,7 @@ fn a_dashboard_reads_everything() {
 #[test]
 fn a_dashboard_is_all_of_its_results_or_an_error() {
     let error = Dashboard::read(vec![Vec::new(); 7]).unwrap_err();
-    assert_eq!(error.to_string(), "expected nine results");
+    assert_eq!(error.to_string(), "expected ten results");
     // From the beginning on is all but what stands over all.
     let database = database();
     database

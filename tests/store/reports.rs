@@ -214,7 +214,7 @@ fn what_is_no_start_that_comes_once_more_leaves_no_trace() {
 #[test]
 fn a_start_that_comes_once_more_is_not_answered_where_its_trace_is_lost() {
     let stands = |started_at: u64| {
-        let creation = json!(["c", "anna", "image", "processing", 1, 5, NOW, started_at, null, null, null]);
+        let creation = json!(["c", "anna", "image", "processing", 1, 5, NOW, started_at, null, null, null, null]);
         let cell = json!([
             creation,
             "w",
@@ -491,7 +491,7 @@ fn scripted<const N: usize>(answers: [Result<Vec<Vec<Row>>, DatabaseError>; N]) 
 #[test]
 fn an_answer_that_can_not_be_is_an_error_and_no_success() {
     let stands = |status: &str| {
-        let creation = json!(["c", "anna", "image", status, 1, 5, NOW, null, null, null, null]);
+        let creation = json!(["c", "anna", "image", status, 1, 5, NOW, null, null, null, null, null]);
         let cell =
             json!([creation, null, null, "a fox", null, null, null, null, null, null, null, [], null, null])
                 .to_string();

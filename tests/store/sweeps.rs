@@ -259,13 +259,13 @@ fn a_candidate_is_read_as_it_stands() {
         "c",
         json!({
             "kind": "video", "status": "processing", "attempt": 3, "tokens": 7, "created_at": created,
-            "queued_at": queued, "started_at": started, "heartbeat_at": beat, "progress": 40,
+            "queued_at": queued, "started_at": started, "heartbeat_at": beat, "progress": 40, "extended_until": NOW + 9,
         }),
     );
     add(
         &database,
         "garbage",
-        json!({ "created_at": "soon", "started_at": 1.5, "heartbeat_at": null, "queued_at": -1 }),
+        json!({ "created_at": "soon", "started_at": 1.5, "heartbeat_at": null, "queued_at": -1, "extended_until": "later" }),
     );
     let rows = store::candidates(&database.one(store::by_id(&["c", "garbage"])), "candidates").unwrap();
     let [whole, garbage] = rows.as_slice() else { panic!("two were asked for") };
@@ -275,6 +275,8 @@ fn a_candidate_is_read_as_it_stands() {
     let times = [whole.created_at, whole.queued_at, whole.started_at, whole.heartbeat_at];
     assert_eq!(times, [created, queued, started, beat].map(time));
     assert_eq!((whole.progress, garbage.progress), (Some(40), None));
+    assert_eq!((whole.extended_until, garbage.extended_until), (time(NOW + 9), Time::Malformed));
+    assert_eq!(whole.draft().extended_until, time(NOW + 9));
     let times = [garbage.created_at, garbage.queued_at, garbage.started_at, garbage.heartbeat_at];
     assert_eq!(times, [Time::Malformed, Time::Malformed, Time::Malformed, Time::Missing]);
     let candidate = whole.candidate();
@@ -292,7 +294,7 @@ fn what_is_not_of_the_shape_is_an_error() {
         store::candidates(&rows, "candidates").map(|rows| rows.len()).map_err(|error| error.to_string())
     };
     assert_eq!(read(json!("[]")), Ok(0));
-    let whole = r#"["c","anna","image","pending",1,5,0,null,"malformed",null,40.5]"#;
+    let whole = r#"["c","anna","image","pending",1,5,0,null,"malformed",null,40.5,null]"#;
     assert_eq!(read(json!(format!("[{whole}]"))), Ok(1));
     for cell in
         [json!(null), json!("{"), json!("{}"), json!("[1]"), json!("[[]]"), json!(format!("[{whole},[]]"))]
@@ -417,6 +419,7 @@ fn planned(id: &str) -> PlanRow<'_> {
         phase: "pending",
         lag: 3,
         processing_since: None,
+        extended_until: None,
         kind: "image",
         tokens: 5,
     }

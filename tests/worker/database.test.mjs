@@ -136,8 +136,8 @@ test("its last sign of life and its list of stale creations are the rules' own, 
   for (const [policy, group] of groups) {
     world = await start({ config: { policy: JSON.parse(policy) } });
     await world.grant("ada", 100_000);
-    await world.create(...group.map(({ id, status, kind, attempt, created, queued, started, heartbeat }) => ({
-      id, status, kind: kind ?? "image", attempt: attempt ?? 1, created_at: time(created), queued_at: time(queued), started_at: time(started), heartbeat_at: time(heartbeat),
+    await world.create(...group.map(({ id, status, kind, attempt, created, queued, started, heartbeat, extended }) => ({
+      id, status, kind: kind ?? "image", attempt: attempt ?? 1, created_at: time(created), queued_at: time(queued), started_at: time(started), heartbeat_at: time(heartbeat), extended_until: time(extended),
     })));
 
     // Everybody's creations: the SQL finds exactly what the rules call stale or unreadable.

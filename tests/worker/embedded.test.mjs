@@ -115,8 +115,8 @@ test("a page below the base path links and loads below it, and so do its cookies
   assert.match(page, /Failed/);
   const found = [...page.matchAll(/(href|src|action)="([^"]*)"/g)].filter(([, , link]) => link.startsWith("/"));
   assert.ok(found.length >= 2 && found.every(([, , link]) => link.startsWith("/stale-drafts/")), found.join(" "));
-  // Where a button leads, a link does not.
-  for (const [, name, link] of found) assert.equal((await fetch(link)).status, name === "action" ? 405 : 200, link);
+  // As its owner follows them: one is a page of the owner's own. Where a button leads, a link does not.
+  for (const [, name, link] of found) assert.equal((await fetch(link, { headers: cookie("ada") })).status, name === "action" ? 405 : 200, link);
   const style = await fetch("/stale-drafts/drafts.css");
   assert.equal(style.headers.get("Content-Type"), "text/css; charset=utf-8");
   assert.equal((await fetch("/stale-drafts/drafts.css", { headers: { "If-None-Match": style.headers.get("ETag") } })).status, 304);
@@ -127,6 +127,14 @@ test("a page below the base path links and loads below it, and so do its cookies
   const dashboard = await fetch("/stale-drafts/dashboard", { headers: { Cookie: signedIn.headers.get("Set-Cookie").split(";")[0] } });
   assert.equal(dashboard.status, 200);
   assert.match(await dashboard.text(), /action="\/stale-drafts\/dashboard\/preview"/);
+});
+
+test("an owner's balance and ledger are functions too, and agree", async () => {
+  await done("grant", { user_id: "cleo", tokens: 100, idempotency_key: "cleo" });
+  await done("create", { user_id: "cleo", kind: "image", prompt: "a fox", tokens: 30 });
+  const { balance } = await done("balance", "cleo");
+  const { entries, swept } = await done("ledger", "cleo", { limit: 10 });
+  assert.deepEqual([balance, swept, entries.map(({ type, tokens }) => [type, tokens])], [70, true, [["charge", -30], ["grant", 100]]]);
 });
 
 test("a prompt that looks like a link stays as it is", async () => {

@@ -392,8 +392,8 @@ export async function start({ config = {}, bindings = {}, migrate = true, rateli
       database.prepare("INSERT INTO stale_drafts_ledger (entry_key, user_id, type, tokens, created_at) VALUES ('grant:' || ?1, ?1, 'grant', ?2, 0)").bind(user, tokens).run(),
     /** Inserts creations; what is left out has a default. */
     async create(...creations) {
-      const columns = ["id", "user_id", "kind", "prompt", "status", "attempt", "tokens", "created_at", "queued_at", "started_at", "heartbeat_at"];
-      const defaults = { user_id: "ada", kind: "image", prompt: "a fox", status: "pending", attempt: 1, tokens: 10, created_at: NOW - 2 * HOUR, queued_at: null, started_at: null, heartbeat_at: null };
+      const columns = ["id", "user_id", "kind", "prompt", "status", "attempt", "tokens", "created_at", "queued_at", "started_at", "heartbeat_at", "extended_until"];
+      const defaults = { user_id: "ada", kind: "image", prompt: "a fox", status: "pending", attempt: 1, tokens: 10, created_at: NOW - 2 * HOUR, queued_at: null, started_at: null, heartbeat_at: null, extended_until: null };
       const rows = creations.map((creation) => columns.map((column) => (column in creation ? creation[column] : defaults[column])));
       const list = columns.map((_, at) => `value ->> ${at}`).join(", ");
       for (let at = 0; at < rows.length; at += 1_000) {

@@ -404,7 +404,7 @@ test("a page that is open learns of changes at little cost", async () => {
   const tag = first.headers.get("ETag");
   assert.deepEqual(await first.json(), {
     now: NOW, user_id: "ada", balance: 970, policy: {},
-    drafts: [{ id, kind: "video", status: "processing", attempt: 1, created_at: NOW, queued_at: null, started_at: NOW, heartbeat_at: null, progress: null }],
+    drafts: [{ id, kind: "video", status: "processing", attempt: 1, created_at: NOW, queued_at: null, started_at: NOW, heartbeat_at: null, extended_until: null, progress: null }],
   });
   await world.order({ now: NOW + 1_000 });
   const same = await active(tag);

@@ -386,3 +386,25 @@ test("what ended long ago is archived on every one of sixteen", async () => {
   assert.deepEqual(await left(), Array(16).fill(0));
   assert.deepEqual(await column("SELECT sum(creations) FROM stale_drafts_archives"), Array(16).fill(3));
 });
+
+test("more time of a kind reaches every database; one that does not answer is named, and reached by the same request later", async () => {
+  await oneEach();
+  const ask = async (path, method = "GET", body) => {
+    const response = await world.fetch(path, { method, body: body && JSON.stringify(body), headers: { Authorization: `Bearer ${CLEANUP_TOKEN}` } });
+    return { http: response.status, ...(await response.json()) };
+  };
+  const given = { kind: "image", until: NOW + HOUR, reason: "the provider is down" };
+  await world.order({ dead: ["DB_2"] });
+  const first = await ask("/api/extensions", "POST", given);
+  assert.deepEqual([first.http, first.extended, first.more], [200, 3, true], JSON.stringify(first));
+  assert.deepEqual(first.shards.filter(({ error }) => error).map(({ shard }) => shard), ["DB_2"]);
+  await world.order({});
+  const { extensions: [row] } = await ask("/api/extensions");
+  assert.deepEqual([row.kind, row.runs, row.missing], ["image", true, ["DB_2"]]);
+  const again = await ask("/api/extensions", "POST", given);
+  assert.deepEqual([again.extended, again.more], [1, false]);
+  const swept = await (await world.cleanup()).json();
+  assert.equal(swept.marked_as_failed, 0);
+  const ended = await ask("/api/extensions?kind=image", "DELETE");
+  assert.deepEqual([ended.released, ended.more], [4, false]);
+});

@@ -66,6 +66,12 @@ impl Api {
         self.post(path, body)
     }
 
+    /// Sends a DELETE.
+    pub fn delete(&self, path: &str, query: &[(&str, &str)]) -> Result<Value, Error> {
+        let request = self.agent.delete(self.address(path)).query_pairs(query.iter().copied());
+        self.answer(path, request.header("Authorization", format!("Bearer {}", self.token)).call())
+    }
+
     fn send(&self, path: &str, query: &[(&str, &str)], body: &str) -> Result<Value, Error> {
         let request = self.agent.post(self.address(path)).query_pairs(query.iter().copied());
         let request = request.header("Authorization", format!("Bearer {}", self.token));

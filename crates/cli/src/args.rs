@@ -124,10 +124,28 @@ pub enum Command {
         #[command(flatten)]
         page: Page,
     },
+    /// Show where a user's tokens went: each charge and refund, and why. Or sum up old entries.
+    #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+    Ledger {
+        /// The user.
+        #[arg(long, value_name = "ID", required = true)]
+        user: Option<String>,
+        #[command(flatten)]
+        page: Page,
+        #[command(subcommand)]
+        command: Option<Ledger>,
+    },
     /// Show everything about one creation: verdict, rule, deadline, attempts, ledger, sweeps, events.
     Explain {
         /// The creation's id.
         id: String,
+    },
+    /// Give a creation more time, or all of a kind, until an end.
+    Extend(Extend),
+    /// List what kinds have more time, or end it.
+    Extensions {
+        #[command(subcommand)]
+        command: Option<Extensions>,
     },
     /// Restore a result that arrived after the refund: the creation becomes a draft and is charged again.
     Restore {
@@ -167,9 +185,6 @@ pub enum Command {
         #[command(subcommand)]
         command: Option<Shards>,
     },
-    /// Sum up old entries of the ledger.
-    #[command(subcommand)]
-    Ledger(Ledger),
     /// Name likely root causes, with their evidence.
     Doctor,
     /// Bring in users and creations of another system.
@@ -212,6 +227,37 @@ pub struct Compact {
     /// Don't ask for confirmation.
     #[arg(long, short)]
     pub yes: bool,
+}
+
+/// Whom to give more time, until when, and why.
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("whom").args(["id", "kind"]).required(true), group = clap::ArgGroup::new("end").args(["minutes", "until"]).required(true))]
+pub struct Extend {
+    /// The creation's id.
+    pub id: Option<String>,
+    /// All of this kind: what is active, and what is made until the end.
+    #[arg(long)]
+    pub kind: Option<String>,
+    /// So many minutes from now, up to 30 days.
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=43_200))]
+    pub minutes: Option<u32>,
+    /// Until then: the next `04:00` on this machine's clock, `04:00Z` in UTC, or an instant with its zone.
+    #[arg(long, value_name = "TIME")]
+    pub until: Option<String>,
+    /// Why, for the audit.
+    #[arg(long, value_name = "TEXT")]
+    pub reason: String,
+}
+
+/// What to do with the time that kinds have.
+#[derive(Debug, Subcommand)]
+pub enum Extensions {
+    /// Take back what a kind has: the policy's limits hold again.
+    End {
+        /// The kind.
+        #[arg(long)]
+        kind: String,
+    },
 }
 
 /// What to do with the databases.

@@ -11,6 +11,7 @@ mod exit;
 mod format;
 mod output;
 mod saved_plans;
+mod until;
 
 use std::io::ErrorKind::BrokenPipe;
 use std::process::ExitCode;
@@ -19,7 +20,7 @@ use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{Args as _, CommandFactory as _, FromArgMatches as _};
 
-use crate::args::{Arguments, Command, Sweep};
+use crate::args::{Arguments, Command, Ledger, Sweep};
 use crate::exit::{Code, Error};
 use crate::output::{ERROR, note, styled};
 
@@ -85,14 +86,21 @@ fn run(arguments: &Arguments) -> Result<Code, Error> {
         Some(Command::List { user, status, page }) => {
             commands::list::run(&api, user, status.as_deref(), page, json)
         }
+        Some(Command::Ledger { command: Some(Ledger::Compact(compact)), .. }) => {
+            commands::compact::run(&api, compact, json)
+        }
+        Some(Command::Ledger { user, page, .. }) => {
+            commands::ledger::run(&api, user.as_deref().unwrap_or_default(), page, json)
+        }
         Some(Command::Explain { id }) => commands::explain::run(&api, id, json),
+        Some(Command::Extend(extend)) => commands::extend::run(&api, extend, json),
+        Some(Command::Extensions { command }) => commands::extend::extensions(&api, command.as_ref(), json),
         Some(Command::Restore { id }) => commands::restore::run(&api, id, json),
         Some(Command::Retry { ids }) => commands::retry::run(&api, ids, json),
         Some(Command::Events { due, page }) => commands::events::list(&api, *due, page, json),
         Some(Command::Replay { ids, .. }) => commands::events::replay(&api, ids, json),
         Some(Command::Sweeps { page }) => commands::sweeps::run(&api, page, json),
         Some(Command::Shards { command }) => commands::shards::run(&api, command.as_ref(), json),
-        Some(Command::Ledger(command)) => commands::ledger::run(&api, command, json),
         Some(Command::Doctor) => commands::doctor::run(&api, json),
         Some(Command::Completions { .. } | Command::Man | Command::Token { .. } | Command::Import(_)) => {
             Ok(Code::Done)

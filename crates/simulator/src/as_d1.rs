@@ -14,6 +14,7 @@ pub const MIGRATIONS: [&str; 7] = [
     include_str!("../../../migrations/0005_shards.sql"),
     include_str!("../../../migrations/0006_archive.sql"),
     include_str!("../../../migrations/0007_compaction.sql"),
+    include_str!("../../../migrations/0008_extensions.sql"),
 ];
 
 /// Runs a statement, whose text `sql` may be another than its own: a planted bug may even have taken its last parameter away.

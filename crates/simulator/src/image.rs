@@ -64,6 +64,7 @@ pub struct Creation {
     pub sweep_id: Option<String>,
     pub last_sign_of_life: Option<i64>,
     pub balance_elsewhere: bool,
+    pub extended_until: Value,
 }
 
 impl Creation {
@@ -77,6 +78,7 @@ impl Creation {
             queued_at: time(&self.queued_at),
             started_at: time(&self.started_at),
             heartbeat_at: time(&self.heartbeat_at),
+            extended_until: time(&self.extended_until),
         }
     }
 
@@ -121,6 +123,7 @@ impl Creation {
             sweep_id: row.get(28)?,
             last_sign_of_life: row.get(29)?,
             balance_elsewhere: row.get(30)?,
+            extended_until: row.get(31)?,
         })
     }
 }

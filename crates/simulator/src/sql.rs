@@ -15,7 +15,7 @@ pub const ROLL_BACK: &str = "ROLLBACK TO run";
 pub const CREATIONS: &str = "SELECT id, user_id, kind, prompt, status, attempt, tokens, created_at, queued_at, started_at,
        heartbeat_at, finished_at, error, error_code, worker, fence, progress, result_url, late_result_url, late_at,
        restored_at, deleted_at, event, event_destinations, stuck_status, age_ms, max_age_ms, rule, sweep_id, last_sign_of_life,
-       balance_elsewhere
+       balance_elsewhere, extended_until
      FROM stale_drafts_creations";
 pub const LEDGER: &str =
     "SELECT entry_key, user_id, type, creation_id, sweep_id, tokens, created_at FROM stale_drafts_ledger";

@@ -13,6 +13,8 @@ const once = (path, { idempotency_key, ...body }) => ({ ...post(path, body), ide
 const ROUTES = {
   markStaleCreationsAsFailed: (options = {}) => ({ method: "POST", path: "/api/generate/cleanup-stale", query: options }),
   list: (user_id, page = {}) => ({ path: "/api/drafts", query: page, user: { user_id } }),
+  balance: (user_id) => ({ path: "/api/balance", user: { user_id } }),
+  ledger: (user_id, page = {}) => ({ path: "/api/ledger", query: page, user: { user_id } }),
   publish: (user_id, id) => ({ ...post(draft(id, "/publish")), user: { user_id } }),
   // On behalf of a user, or as the app itself.
   retry: (id, { user_id, ...attempt }) => (user_id === undefined ? post(creation(id, "/retry"), attempt) : { ...post(draft(id, "/retry"), attempt), user: { user_id } }),

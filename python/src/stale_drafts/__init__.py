@@ -10,6 +10,7 @@ from .errors import (
     NotFound,
     Refused,
     StaleDraftsError,
+    TooManyActive,
     Unauthorized,
     Unavailable,
 )
@@ -28,6 +29,7 @@ __all__ = [
     "StaleDrafts",
     "StaleDraftsError",
     "Stopped",
+    "TooManyActive",
     "Unauthorized",
     "Unavailable",
     "generate",

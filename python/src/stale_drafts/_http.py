@@ -12,7 +12,7 @@ from typing import Any
 import requests
 from requests.auth import AuthBase
 
-from .errors import StaleDraftsError, Unavailable, refused
+from .errors import StaleDraftsError, TooManyActive, Unavailable, refused
 
 
 class Bearer(AuthBase):
@@ -49,7 +49,9 @@ def ask(
     answers: frozenset[int] = frozenset(),
     **request: Any,
 ) -> requests.Response:
-    """Sends a request until it is answered by anything but 429 or 500 and above, or by one of `answers`."""
+    """Sends a request until it is answered by anything but 429 or 500 and above, or by one of `answers`.
+
+    A 429 that no wait ends, for the owner has too many active creations, is an answer."""
     deadline = time.monotonic() + patience
     for tries in itertools.count():
         # The wait doubles up to 10 seconds, and is random, so that a fleet does not return all at once.
@@ -68,6 +70,8 @@ def ask(
             if status in answers or (status != 429 and status < 500):
                 return response
             body = json_object(response) or {}
+            if body.get("code") == TooManyActive.CODE:
+                return response
             problem = f"{status}: {body.get('error') or response.text[:200]}"
             wait = max(wait, retry_after(response.headers.get("Retry-After", "")))
         if time.monotonic() + wait > deadline:

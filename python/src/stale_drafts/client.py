@@ -57,7 +57,7 @@ class StaleDrafts:
         """Makes a creation and charges its owner. Returns it; the other methods take its `id`.
 
         The same `key` of the same user makes one creation, however often it is sent: give the id of the order or of the
-        form. Without one, each call makes one. Raises `InsufficientTokens`.
+        form. Without one, each call makes one. Raises `InsufficientTokens` and `TooManyActive`.
         """
         body = {"user_id": user_id, "kind": kind, "prompt": prompt, "tokens": tokens}
         return cast(types.Created, self._post("/api/creations", body, headers=_key(key or str(uuid.uuid4()))))
@@ -183,9 +183,45 @@ class StaleDrafts:
         """
         return cast(types.Retried, self._post(_report(creation_id, "retry", user_id), _attempt(attempt)))
 
+    def extend(
+        self,
+        creation_id: str,
+        *,
+        reason: str,
+        minutes: int | None = None,
+        until: int | None = None,
+        user_id: str | None = None,
+    ) -> types.Extended:
+        """Gives a creation more time: it is not stale before. Either `minutes`, or `until` in milliseconds since the epoch."""
+        return cast(types.Extended, self._post(_report(creation_id, "extend", user_id), _end(reason, minutes, until)))
+
+    def extend_kind(
+        self, *, kind: str, reason: str, minutes: int | None = None, until: int | None = None
+    ) -> types.KindExtended:
+        """Gives all of a kind more time. While the answer has `more`, repeat it with its `until`."""
+        return cast(types.KindExtended, self._post("/api/extensions", {"kind": kind, **_end(reason, minutes, until)}))
+
+    def end_extension(self, *, kind: str) -> types.ExtensionEnded:
+        """Ends the time that a kind has. While the answer has `more`, repeat it."""
+        return cast(types.ExtensionEnded, self._ask("DELETE", "/api/extensions", params=query({"kind": kind})))
+
+    def extensions(self) -> types.Extensions:
+        """What kinds have more time, until when, by whom and why."""
+        return cast(types.Extensions, self._get("/api/extensions"))
+
     def grant(self, *, user_id: str, tokens: int, key: str) -> types.Granted:
         """Grants tokens to a user. The same `key` grants once, however often it is sent: give the id of the payment."""
         return cast(types.Granted, self._post("/api/grants", {"user_id": user_id, "tokens": tokens}, headers=_key(key)))
+
+    def balance(self, *, user_id: str | None = None) -> types.Balance:
+        """The owner's balance, swept first, with the owner's token; a user's with `user_id`, for an operator."""
+        return cast(types.Balance, self._get("/api/balance", query({"user_id": user_id})))
+
+    def ledger(
+        self, *, user_id: str | None = None, limit: int | None = None, cursor: str | None = None
+    ) -> types.Ledger:
+        """A page of where the owner's tokens went, in words; of a user's with `user_id`, for an operator."""
+        return cast(types.Ledger, self._get("/api/ledger", query({"user_id": user_id, "limit": limit, "cursor": cursor})))
 
     def counts(self, *, bands: Iterable[int] | None = None) -> types.Counts:
         """Active creations by status, kind and age. `bands` are ages in minutes, such as `[30, 60, 1440]`."""
@@ -296,6 +332,11 @@ def _report(creation_id: str, what: str, user_id: str | None) -> str:
     owner = "" if user_id is None else f"?user_id={quote(user_id, safe='')}"
     return f"{_creation(creation_id)}/{what}{owner}"
 
+
+
+def _end(reason: str, minutes: int | None, until: int | None) -> dict[str, object]:
+    given = {"reason": reason, "minutes": minutes, "until": until}
+    return {key: value for key, value in given.items() if value is not None}
 
 
 def _draft(creation_id: str) -> str:

@@ -82,6 +82,20 @@ class Conflict(Refused):
         return bool(self.body.get("kept", False))
 
 
+class TooManyActive(Refused):
+    """429: as many of the owner's creations are active as the policy's `max_active` allows. Nothing was made or charged.
+
+    It goes through when one of them has ended, which no wait can know: so it is not repeated.
+    """
+
+    CODE = "too_many_active"
+
+    @property
+    def active(self) -> list[dict[str, Any]]:
+        """What is active: `id`, `kind` and `status` of each, at most 100."""
+        return list(self.body.get("active", []))
+
+
 class KeyReused(Refused):
     """422: the idempotency key was used for something else."""
 
@@ -100,4 +114,5 @@ _KINDS: dict[int, type[Refused]] = {
 def refused(status: int, body: Mapping[str, Any]) -> Refused:
     """The error of an answer."""
     message = f"{body.get('error', 'no reason given')} ({status})"
-    return _KINDS.get(status, Refused)(message, status=status, body=body)
+    kind = TooManyActive if body.get("code") == TooManyActive.CODE else _KINDS.get(status, Refused)
+    return kind(message, status=status, body=body)

@@ -22,6 +22,8 @@ class ActiveDraft(TypedDict):
     started_at: int | None
     # Epoch ms.
     heartbeat_at: int | None
+    # Until when an operator has given it more time, epoch ms: it is not stale before.
+    extended_until: int | None
     # Percent.
     progress: int | None
 
@@ -53,6 +55,8 @@ class KindLimits(TypedDict, total=False):
     total_hours: Hours
     # How often it is tried before it fails; by default 1.
     attempts: int
+    # How many of this kind of one owner may be active, beside the limit of all kinds.
+    max_active: int
     # What cancelling does once a worker has begun: all tokens go back, they are used up, or it is
     # refused.
     cancel: Literal["refund", "keep", "never"]
@@ -75,6 +79,8 @@ class PolicySettings(TypedDict, total=False):
     total_hours: Hours
     # How often it is tried before it fails; by default 1.
     attempts: int
+    # How many creations of one owner may be active, of all kinds; no limit if left out.
+    max_active: int
     # Whether to keep a result that arrives after the refund, for an operator to restore.
     keep_late_results: bool
     # For one kind; comes before the others.
@@ -98,6 +104,16 @@ class ActiveDrafts(TypedDict):
 class Alive(TypedDict):
     status: Literal["ok"]
     version: str
+
+
+class Balance(TypedDict):
+    # The server's clock, epoch ms.
+    now: int
+    user_id: str
+    # Tokens.
+    balance: int
+    # Whether the sweep before it went through; null with `user_id`.
+    swept: bool | None
 
 
 class Cancelled(TypedDict):
@@ -171,7 +187,7 @@ Status = Literal["pending", "processing", "draft", "published", "failed"]
 
 class Conflict(TypedDict):
     error: str
-    code: Literal["illegal_transition", "taken", "attempt_over", "wrong_fence", "fence_missing", "active", "nothing_kept", "deleted", "cancelled", "not_cancellable", "more_than_charged", "other_attempt", "settled_elsewhere", "balance_elsewhere"]
+    code: Literal["illegal_transition", "taken", "attempt_over", "wrong_fence", "fence_missing", "active", "not_active", "nothing_kept", "deleted", "cancelled", "not_cancellable", "more_than_charged", "other_attempt", "settled_elsewhere", "balance_elsewhere"]
     status: Status
     # The present attempt.
     attempt: int
@@ -257,6 +273,8 @@ class Draft(TypedDict):
     started_at: int | None
     # Epoch ms.
     heartbeat_at: int | None
+    # Until when an operator has given it more time, epoch ms: it is not stale before.
+    extended_until: int | None
     # Epoch ms.
     finished_at: int | None
     # The last instant at which it is not stale, epoch ms.
@@ -361,7 +379,7 @@ class Drafts(TypedDict):
 
 
 # What is wrong, as a stable code.
-ErrorCode = Literal["invalid_request", "unauthorized", "insufficient_tokens", "forbidden", "not_found", "method_not_allowed", "conflict", "illegal_transition", "taken", "attempt_over", "wrong_fence", "fence_missing", "active", "nothing_kept", "deleted", "balance_too_large", "payload_too_large", "uri_too_long", "idempotency_key_reused", "too_many_requests", "misconfigured", "moving", "unavailable", "cancelled", "not_cancellable", "more_than_charged", "other_attempt", "settled_elsewhere", "balance_elsewhere"]
+ErrorCode = Literal["invalid_request", "unauthorized", "insufficient_tokens", "forbidden", "not_found", "method_not_allowed", "conflict", "illegal_transition", "taken", "attempt_over", "wrong_fence", "fence_missing", "active", "not_active", "nothing_kept", "deleted", "balance_too_large", "payload_too_large", "uri_too_long", "idempotency_key_reused", "too_many_requests", "too_many_active", "misconfigured", "moving", "unavailable", "cancelled", "not_cancellable", "more_than_charged", "other_attempt", "settled_elsewhere", "balance_elsewhere"]
 
 
 class ErrorBody(TypedDict):
@@ -497,6 +515,26 @@ class Attempt(TypedDict):
     tokens_used: int | None
 
 
+class GivenExtension(TypedDict):
+    """More time that a creation was given."""
+
+    scope: Literal["creation", "kind"]
+    # The creation's id, or its kind.
+    name: str
+    # Its end, epoch ms.
+    until: int
+    # When it was given, epoch ms.
+    since: int
+    # By whom.
+    actor: str
+    # Why.
+    reason: str
+    # When somebody ended it before its end.
+    ended_at: int | None
+    # Who did.
+    ended_by: str | None
+
+
 class ExplanationSetAside(TypedDict):
     creation_id: str
     # When a sweep tries again: epoch ms.
@@ -519,6 +557,8 @@ class Explanation(TypedDict):
     attempts: list[Attempt]
     # What has not been delivered of it.
     events: list[OpenEvent]
+    # Who has given it more time, the newest first.
+    extensions: list[GivenExtension]
     # That sweeps leave it aside, since the database rejected what they wrote of it.
     set_aside: Union[ExplanationSetAside, None]
     # How many the policy gives.
@@ -559,6 +599,75 @@ class ArchivedExplanation(_ArchivedExplanationRequired, total=False):
 
 
 Explained = Union[Explanation, ArchivedExplanation]
+
+
+class Extended(TypedDict):
+    id: str
+    status: Literal["pending", "processing"]
+    # The attempt that has more time; another one begins without.
+    attempt: int
+    # Epoch ms; later than asked for, if it was so before.
+    extended_until: int
+    # The last instant at which it is not stale, epoch ms; null for `never`, and where its times can't be
+    # read.
+    deadline: int | None
+
+
+class ShardReached(TypedDict):
+    shard: str
+    # How many were changed.
+    creations: int
+    more: bool
+    # Why it was not done: repeat the request.
+    error: str | None
+
+
+class ExtensionEnded(TypedDict):
+    kind: str
+    # Epoch ms.
+    ended_at: int
+    # How many creations had more time.
+    released: int
+    # Whether something is left, or a database has not answered: repeat the request.
+    more: bool
+    # Of several databases, each; empty of one.
+    shards: list[ShardReached]
+
+
+class Extension(TypedDict):
+    """More time of a kind."""
+
+    kind: str
+    # Its end, epoch ms.
+    until: int
+    # When it was given, epoch ms.
+    since: int
+    # By whom.
+    actor: str
+    # Why.
+    reason: str
+    # When somebody ended it before its end.
+    ended_at: int | None
+    # Who did.
+    ended_by: str | None
+    # Whether it holds now.
+    runs: bool
+    # The databases that don't have it, of several: give it again.
+    missing: list[str]
+
+
+class SilentShard(TypedDict):
+    shard: str
+    error: str
+
+
+class Extensions(TypedDict):
+    # Epoch ms.
+    now: int
+    # At most 100 of each database, the latest end first.
+    extensions: list[Extension]
+    # The databases that did not answer, of several.
+    silent: list[SilentShard]
 
 
 class Failed(TypedDict):
@@ -605,6 +714,79 @@ class InsufficientTokens(TypedDict):
     # What it would cost.
     tokens: int
     code: Literal["insufficient_tokens"]
+
+
+class KindExtended(TypedDict):
+    kind: str
+    # Epoch ms.
+    until: int
+    # How many creations have more time now.
+    extended: int
+    # Whether something is left, or a database has not answered: repeat the request with this `until`.
+    more: bool
+    # Of several databases, each; empty of one.
+    shards: list[ShardReached]
+
+
+class LedgerItem(TypedDict):
+    """An entry of a user's ledger, with its reason in words."""
+
+    # What names it for ever.
+    entry_key: str
+    # `grant`, `charge`, `refund`, `restore`, or one that a later version adds.
+    type: str
+    # Below zero if the owner paid.
+    tokens: int
+    # Epoch ms.
+    created_at: int
+    # The creation that it is about.
+    creation_id: str | None
+    # Its kind.
+    kind: str | None
+    # What was asked for, cut to 200 characters; empty if its owner has deleted it.
+    prompt: str | None
+    # Whether its owner has deleted it.
+    deleted: bool
+    # The sweep that refunded.
+    sweep_id: str | None
+    # Why, in words.
+    message: str
+    # The same as a stable code.
+    message_code: Literal["charged", "refunded", "refunded_without_reason", "restored", "granted", "imported", "paid_elsewhere", "carried", "other"]
+    # What the message says beside its code: `error`, `key`, `month` or `type`.
+    message_params: dict[str, str]
+
+
+class ArchivedMoney(TypedDict):
+    """What of a user's money is archived, with its creations."""
+
+    # With those that the user had deleted.
+    creations: int
+    # The sum of their entries; below zero if the user paid.
+    tokens: int
+    # Of the oldest, epoch ms; null if it can't be read.
+    first_created_at: int | None
+    # Of the newest.
+    last_created_at: int | None
+    # The same in words.
+    message: str
+
+
+class Ledger(TypedDict):
+    # The server's clock, epoch ms.
+    now: int
+    user_id: str
+    # Tokens.
+    balance: int
+    # By creation, the newest first. There may be fewer than asked for, or none, before the end: creations
+    # that were free have no entry.
+    entries: list[LedgerItem]
+    # For the next page; null at the end.
+    next_cursor: str | None
+    # Whether the sweep before it went through; null with `user_id`.
+    swept: bool | None
+    # At the end: what is archived, and no longer among the entries.
+    archived: Union[ArchivedMoney, None]
 
 
 class Move(TypedDict):
@@ -883,6 +1065,23 @@ class Sweeps(_SweepsRequired, total=False):
     # Only there where one of several databases does not answer: the page is without what it has, and no
     # later page goes back to that. List from the beginning again once it answers.
     unreachable: list[Unreachable]
+
+
+class ActiveCreation(TypedDict):
+    id: str
+    kind: str
+    status: Literal["pending", "processing"]
+
+
+class TooManyActive(TypedDict):
+    error: str
+    code: Literal["too_many_active"]
+    # So many may be active.
+    limit: int
+    # The kind whose limit it is; null for that of all kinds.
+    kind: str | None
+    # What is active, at most 100, the oldest first.
+    active: list[ActiveCreation]
 
 
 class Unauthorized(TypedDict):

@@ -6,7 +6,7 @@ use super::layout::{count, creation_link, dashboard_layout, form, minute, prose,
 use crate::rules::{Age, Policy, Severity, Suspension, Timestamp, Verdict, badge, classify};
 use crate::service::monitor::Health;
 use crate::service::shards::Unreachable;
-use crate::store::{Alert, Audited, CandidateRow, Dashboard, Rates, Rolled, Row, SetAsideRow};
+use crate::store::{Alert, Audited, CandidateRow, Dashboard, ExtensionRow, Rates, Rolled, Row, SetAsideRow};
 
 /// What the dashboard is made from.
 #[derive(Clone, Copy, Debug)]
@@ -67,6 +67,7 @@ pub fn dashboard_page(view: &DashboardView<'_>) -> String {
                 (lags(&data.hours))
                 (actives(&data.active))
             }
+            (more_time(view))
             (set_aside(&data.set_aside))
             (silent(view))
             (sweeps(&data.sweeps))
@@ -238,6 +239,23 @@ fn sweeps(rows: &[Row]) -> Markup {
     }
 }
 
+/// The kinds that have more time than their limits give.
+fn more_time(view: &DashboardView<'_>) -> Markup {
+    let instant = |millis: i64| minute(u64::try_from(millis).unwrap_or(0));
+    let cells = |row: &ExtensionRow| {
+        vec![row.kind.clone(), instant(row.until), row.actor.clone(), instant(row.since), row.reason.clone()]
+    };
+    let running: Vec<_> = view.data.extensions.iter().filter(|row| row.runs(view.now)).map(cells).collect();
+    html! {
+        @if !running.is_empty() {
+            section .panel #more-time {
+                h2 { "More time than the limits give" }
+                (table(&["Kind", "Until (UTC)", "By", "Since (UTC)", "Why"], running))
+            }
+        }
+    }
+}
+
 /// Creations that no sweep can fail, and why.
 fn set_aside(rows: &[SetAsideRow]) -> Markup {
     html! {
@@ -273,7 +291,12 @@ fn alerts(rows: &[Alert]) -> Markup {
 
 fn actions(view: &DashboardView<'_>) -> Markup {
     let paused = matches!(view.health.suspended, Some(Suspension::Paused { .. }));
-    let cells = |row: &Audited| vec![minute(row.at), row.actor.clone(), row.action.clone()];
+    let cells = |row: &Audited| {
+        // A pause is of everything.
+        let of_all = row.detail == "sweeping";
+        let what = if of_all { row.action.clone() } else { format!("{} {}", row.action, row.detail) };
+        vec![minute(row.at), row.actor.clone(), what]
+    };
     let (action, word) = if paused { ("resume", "Resume sweeping") } else { ("pause", "Pause sweeping") };
     html! {
         section .panel {

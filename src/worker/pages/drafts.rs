@@ -1,6 +1,6 @@
 use maud::{Markup, html};
 
-use super::layout::{layout, prose, rfc3339, tokens};
+use super::layout::{layout, minute, prose, rfc3339, tokens};
 use crate::rules::Unreadable;
 use crate::worker::draft::{DraftView, DraftsView};
 
@@ -14,6 +14,7 @@ pub fn drafts_page(view: &DraftsView, policy: &str, first_page: bool, demo: bool
                 div { dt { "Signed in as" } dd #user { (view.user_id) } }
                 div { dt { "Balance" } dd #balance { (tokens(view.balance)) } }
             }
+            a .quiet href="/drafts/tokens" { "Where your tokens went" }
             @if demo { a .quiet href="/demo" { "Switch user" } }
         }
         p #news .unseen role="status" {}
@@ -125,6 +126,10 @@ fn note(draft: &DraftView) -> Option<String> {
         ("pending", _) if draft.verdict == "stale" => {
             Some(String::from("Its worker shows no sign of life: it is tried again."))
         }
+        ("pending" | "processing", _) if draft.is_put_off() => {
+            let until = draft.extended_until.map(minute).unwrap_or_default();
+            Some(format!("It takes longer than usual: it has time until {until} UTC."))
+        }
         ("pending" | "processing", attempt) if attempt > 1 => Some(format!("Attempt {attempt}")),
         _ => None,
     }
@@ -142,7 +147,7 @@ fn badge(draft: &DraftView, look: &str) -> Markup {
     html! {
         stale-badge .badge .(look) status=(draft.status) kind=(draft.kind) attempt=(draft.attempt)
             created-at=[draft.created_at] queued-at=[draft.queued_at] started-at=[draft.started_at]
-            heartbeat-at=[draft.heartbeat_at] { (words) }
+            heartbeat-at=[draft.heartbeat_at] extended-until=[draft.extended_until] { (words) }
     }
 }
 

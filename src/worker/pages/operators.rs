@@ -2,6 +2,7 @@ use maud::html;
 
 use super::layout::{creation_link, dashboard_layout, form, minute, prose, tokens};
 use crate::rules::Age;
+use crate::store::GivenRow;
 use crate::worker::explanation::Explanation;
 use crate::worker::sweep_json::{CreationJson, SweepJson};
 
@@ -57,6 +58,7 @@ pub fn explanation_page(explanation: &Explanation) -> String {
         ("Limit", draft.max_age_ms.map_or_else(dash, |millis| format!("{:#}", Age(millis)))),
         ("Rule", explanation.rule.clone().unwrap_or_else(dash)),
         ("Deadline (UTC)", time(draft.deadline)),
+        ("More time (UTC)", time(draft.extended_until)),
         ("Created (UTC)", time(draft.created_at)),
         ("Started (UTC)", time(draft.started_at)),
         ("Heartbeat (UTC)", time(draft.heartbeat_at)),
@@ -73,6 +75,7 @@ pub fn explanation_page(explanation: &Explanation) -> String {
                 @for row in set_aside {
                     p .error { "The database rejects its failure: " (row.reason) ". A sweep tries again after " (minute(row.until)) " UTC." }
                 }
+                @for given in &explanation.extensions { p .note { (more_time(given)) } }
                 p .prompt dir="auto" { (draft.prompt) }
                 dl .facts { @for (name, value) in &facts { div { dt { (name) } dd { (value) } } } }
                 details { summary { "All of it: ledger, attempts, sweeps, events" } pre tabindex="0" { (all) } }
@@ -80,6 +83,22 @@ pub fn explanation_page(explanation: &Explanation) -> String {
         }
     };
     dashboard_layout("Creation", false, &body)
+}
+
+/// Who has given more time, until when, and why.
+fn more_time(given: &GivenRow) -> String {
+    let instant = |millis: i64| minute(u64::try_from(millis).unwrap_or(0));
+    let whom = if given.scope == "kind" { format!("its kind `{}`", given.name) } else { String::from("it") };
+    let ended = match (given.ended_at, &given.ended_by) {
+        (Some(at), Some(by)) => format!("; {by} ended that at {} UTC", instant(at)),
+        _ => String::new(),
+    };
+    let GivenRow { actor, reason, until, since, .. } = given;
+    format!(
+        "{actor} gave {whom} more time until {} UTC, at {} UTC: {reason}{ended}",
+        instant(*until),
+        instant(*since)
+    )
 }
 
 /// Where an operator signs in, after a wrong token if `wrong`.

@@ -155,7 +155,9 @@ pub(in crate::worker) async fn create(
         None => app.new_creation_id(body.user_id.as_str())?,
         Some(key) => keyed_id(body.user_id.as_str(), key),
     };
-    let row = creations::create(&app.database_of(body.user_id.as_str()), body.creation(&id), app.now).await;
+    let limits = app.config.policy.max_active(body.kind.as_str());
+    let database = app.database_of(body.user_id.as_str());
+    let row = creations::create_within(&database, body.creation(&id), limits, app.now).await;
     let row = row.map_err(|error| problem(error, false))?.creation;
     // What was made, whatever has become of it since.
     let created = Created {

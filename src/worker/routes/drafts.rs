@@ -6,7 +6,6 @@ use worker::console_error;
 
 use crate::read::{self, whole};
 use crate::rules::{Report, Status, Time, Timestamp};
-use crate::service::sweep::Source;
 use crate::store::{self, CandidateRow, Database as _, DatabaseError, Details, Page};
 use crate::worker::app::{App, Context};
 use crate::worker::caller::{Owner, User};
@@ -17,7 +16,7 @@ use crate::worker::pages::{drafts_page, message_page};
 use crate::worker::problem::{Answer, Problem, html, json, see_other, tagged};
 use crate::worker::reporting::carry_out;
 use crate::worker::retry_cancel::{CancelBody, PressedForm, RetryBody, cancelled, retried};
-use crate::worker::sweeping::{self, SweepOptions};
+use crate::worker::sweeping;
 
 /// Which page of the list.
 #[derive(Deserialize)]
@@ -97,12 +96,7 @@ async fn swept_list(
     user_id: String,
     query: ListQuery,
 ) -> Result<DraftsView, DatabaseError> {
-    let options = SweepOptions {
-        actor: Some(&user_id),
-        user_id: Some(&user_id),
-        ..SweepOptions::new(context, Source::Page)
-    };
-    let swept = sweeping::run(context, options).await.map(|(_, outcome)| outcome.failed.len());
+    let swept = sweeping::by_page(context, &user_id).await;
     let limit = query.limit.map_or(context.config.page_size, |limit| limit.0);
     let after = query.cursor.map_or_else(Page::first, |cursor| cursor.0);
     let page = store::page(&user_id, &after, limit.saturating_add(1));
@@ -147,6 +141,7 @@ struct ActiveDraft {
     queued_at: Option<u64>,
     started_at: Option<u64>,
     heartbeat_at: Option<u64>,
+    extended_until: Option<u64>,
     progress: Option<u64>,
 }
 
@@ -162,6 +157,7 @@ impl ActiveDraft {
             queued_at: millis(row.queued_at),
             started_at: millis(row.started_at),
             heartbeat_at: millis(row.heartbeat_at),
+            extended_until: millis(row.extended_until),
             progress: row.progress,
         }
     }

@@ -1,169 +1,117 @@
-//! The ledger: what of it is summed up, by an operator who asks for that.
+//! An owner's money: the balance, and where each token went.
 
-use axum::http::StatusCode;
-use chrono::{NaiveDate, NaiveTime};
-use serde::{Deserialize, Deserializer};
-use serde_json::json;
-use worker::console_log;
+use axum::http::{StatusCode, Uri};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
-use crate::read::parsed;
-use crate::rules::Timestamp;
-use crate::service::compaction::{Compacted, Compaction, MARGIN_DAYS, compact};
-use crate::store::Database as _;
-use crate::worker::app::App;
-use crate::worker::archive;
-use crate::worker::caller::{Operator, Sweep};
-use crate::worker::extract::{Json, Nothing, Query};
-use crate::worker::log;
-use crate::worker::problem::{Answer, Problem, json};
+use crate::read::{self, Name, whole};
+use crate::store::{self, Database as _, LedgerPlace};
+use crate::worker::app::{App, Context};
+use crate::worker::caller::{User, Whose};
+use crate::worker::extract::{Query, pairs};
+use crate::worker::ledger::{LedgerCursor, LedgerView};
+use crate::worker::pages::{ledger_page, message_page};
+use crate::worker::problem::{Answer, Problem, html, json};
+use crate::worker::sweeping;
 
-const DAY_MS: u64 = 86_400_000;
-/// One request writes at most so many objects,
-const OBJECTS: u32 = 20;
-/// and makes at most so many queries, of which it leaves these to what is beside it.
-const QUERIES: u64 = 300;
-const QUERIES_LEFT: u64 = 10;
-
-/// The body of `POST /api/ledger/compact`.
-#[derive(Debug, Deserialize)]
+/// `user_id` is read by [`Whose`].
+#[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct CompactBody {
-    before: Month,
-    #[serde(default)]
-    dry_run: bool,
-    cursor: Option<Cursor>,
+pub(in crate::worker) struct BalanceQuery {
+    #[serde(rename = "user_id")]
+    _user_id: Option<Name>,
 }
 
-/// A month, such as `2026-01`, and when it begins.
-#[derive(Clone, Debug)]
-struct Month {
-    text: String,
-    begins: Timestamp,
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(in crate::worker) struct LedgerQuery {
+    #[serde(rename = "user_id")]
+    _user_id: Option<Name>,
+    limit: Option<Limit>,
+    cursor: Option<LedgerCursor>,
 }
 
-impl<'de> Deserialize<'de> for Month {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        parsed(deserializer, "a month, such as `2026-01`", |text| {
-            let (year, month) = text.split_once('-')?;
-            let digits =
-                |part: &str, count| part.len() == count && part.bytes().all(|byte| byte.is_ascii_digit());
-            let written = digits(year, 4) && digits(month, 2);
-            let first =
-                NaiveDate::from_ymd_opt(year.parse().ok()?, month.parse().ok()?, 1).filter(|_| written)?;
-            let begins = Timestamp::from_millis(first.and_time(NaiveTime::MIN).and_utc().timestamp_millis())?;
-            Some(Month { text: text.to_owned(), begins })
-        })
+#[derive(Deserialize)]
+struct Limit(#[serde(deserialize_with = "whole::<1, 100, _>")] u32);
+
+#[derive(Serialize)]
+struct Balance {
+    now: u64,
+    user_id: String,
+    balance: u64,
+    swept: Option<bool>,
+}
+
+/// Sweeps the owner's creations, so that what is due comes back first. An operator asks for what is there.
+async fn swept(context: &Context, whose: &Whose) -> Option<bool> {
+    match whose {
+        Whose::Own(user_id) => Some(sweeping::by_page(context, user_id).await.is_ok()),
+        Whose::Asked(_) => None,
     }
 }
 
-/// Where it goes on: the database, and the key after which.
-#[derive(Clone, Debug)]
-struct Cursor {
-    shard: String,
-    after: String,
-}
-
-impl<'de> Deserialize<'de> for Cursor {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        parsed(deserializer, "the `cursor` of the answer before", |text| {
-            let (shard, after) = text.split_once(':')?;
-            Some(Cursor { shard: shard.to_owned(), after: after.to_owned() })
-        })
-    }
-}
-
-/// `POST /api/ledger/compact`: sums up what the ledger has of archived creations, one entry for each user and month. Repeating it is
-/// harmless. What a shard that does not answer has is summed up another time.
+/// `GET /api/balance`: the caller's balance, or with `user_id` a user's, for an operator.
 #[worker::send]
-pub(in crate::worker) async fn compact_ledger(
-    app: App,
-    operator: Operator<Sweep>,
-    Query(Nothing {}): Query<Nothing>,
-    Json(CompactBody { before, dry_run, cursor }): Json<CompactBody>,
-) -> Answer {
-    // It makes as many queries as there may be.
-    app.monitors.set(false);
-    let ended = app.now.saturating_sub(u64::from(MARGIN_DAYS).saturating_mul(DAY_MS));
-    if before.begins > ended {
-        return Err(Problem::bad_request(format!(
-            "`before` is `{}`: expected a month that began at least {MARGIN_DAYS} days ago",
-            before.text
-        )));
-    }
-    let bucket = archive::bucket(&app.env);
-    if bucket.is_none() && !dry_run {
-        return Err(Problem::new(StatusCode::CONFLICT, archive::NO_BUCKET_FOR_THE_LEDGER));
-    }
-    let shards = app.shards();
-    let (first, mut after) = match cursor {
-        None => (0, String::new()),
-        Some(Cursor { shard, after }) => {
-            let at = shards.iter().position(|candidate| candidate.name == shard);
-            let unknown = || {
-                Problem::bad_request(format!(
-                    "the `cursor` names `{shard}`, which is no shard: begin anew, without one"
-                ))
-            };
-            (at.ok_or_else(unknown)?, after)
+pub(in crate::worker) async fn balance(app: App, whose: Whose, Query(_): Query<BalanceQuery>) -> Answer {
+    let swept = swept(&app, &whose).await;
+    let user_id = whose.into_user();
+    let results = app.database_of(&user_id).run(&[store::balance(&user_id)]).await?;
+    let row = results.first().and_then(|rows| rows.first());
+    let balance = row.and_then(|row| row.get("tokens")).and_then(Value::as_u64).unwrap_or(0);
+    Ok(json(StatusCode::OK, &Balance { now: app.now.as_millis(), user_id, balance, swept }))
+}
+
+/// `GET /api/ledger`: the caller's ledger, or with `user_id` a user's, for an operator.
+#[worker::send]
+pub(in crate::worker) async fn list(app: App, whose: Whose, Query(query): Query<LedgerQuery>) -> Answer {
+    Ok(json(StatusCode::OK, &view(&app, whose, query).await?))
+}
+
+async fn view(context: &Context, whose: Whose, query: LedgerQuery) -> Result<LedgerView, Problem> {
+    let swept = swept(context, &whose).await;
+    let user_id = whose.into_user();
+    let limit = query.limit.map_or(context.config.page_size, |limit| limit.0);
+    let after = query.cursor.map_or_else(LedgerPlace::first, |cursor| cursor.0);
+    let page = store::ledger_page(&user_id, &after, limit.saturating_add(1));
+    let batch = [store::balance(&user_id), page, store::archived_money(&user_id)];
+    let results = context.database_of(&user_id).run(&batch).await?;
+    Ok(LedgerView::read(&results, limit, user_id, context.now, swept)?)
+}
+
+/// `GET /drafts/tokens`: the same for the caller, as a page.
+#[worker::send]
+pub(in crate::worker) async fn page(app: App, user: Result<User, Problem>, uri: Uri) -> Answer {
+    let user_id = match user {
+        Ok(User(user_id)) => user_id,
+        Err(problem) => {
+            let (title, message) =
+                ("Sign in to see your tokens", "You are signed out, or your session has ended.");
+            let demo = app.demo && problem.status() == StatusCode::UNAUTHORIZED;
+            let next = demo.then_some(("/demo", "Sign in as a demo user"));
+            return Ok(html(problem.status(), message_page(title, message, next)));
         }
     };
-    if !dry_run {
-        console_log!("{}", log::operator_action(&operator.name, "compact_ledger"));
-    }
-    let several = shards.len() > 1;
-    let mut left = u64::from(app.config.queries_per_run).saturating_sub(QUERIES_LEFT).min(QUERIES);
-    let (mut all, mut parts, mut cursor) = (Compacted::default(), Vec::new(), None);
-    for shard in shards.iter().skip(first) {
-        let made = shard.database.cost().queries;
-        let compaction = Compaction {
-            before: before.begins,
-            dry_run,
-            after: &after,
-            shard: shard.name,
-            actor: &operator.name,
-            max_objects: OBJECTS.saturating_sub(all.objects),
-            max_queries: made.saturating_add(left),
-        };
-        let new_id = || app.new_id().map_err(|problem| problem.message().to_owned());
-        let (compacted, error) = match compact(shard.database, &bucket, compaction, new_id, app.now).await {
-            Ok(compacted) => (compacted, None),
-            Err(stopped) if several => (stopped.compacted, Some(stopped.error)),
-            Err(stopped) => {
-                worker::console_error!("{}", log::failed_read(&stopped.error));
-                let message = "the database or the bucket does not answer right now: repeat the request, it does no harm";
-                return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, message));
-            }
-        };
-        left = left.saturating_sub(shard.database.cost().queries.saturating_sub(made));
-        after.clear();
-        parts.push(json!({
-            "shard": shard.name,
-            "entries": compacted.entries,
-            "carries": compacted.carries,
-            "objects": compacted.objects,
-            "bytes": compacted.bytes,
-            "error": error,
-        }));
-        all.entries = all.entries.saturating_add(compacted.entries);
-        all.carries = all.carries.saturating_add(compacted.carries);
-        all.objects = all.objects.saturating_add(compacted.objects);
-        all.bytes = all.bytes.saturating_add(compacted.bytes);
-        if let Some(next) = compacted.next {
-            cursor = Some(format!("{}:{next}", shard.name));
-            break;
+    // Links to a page gather parameters of other people's.
+    let own = |pairs: Vec<(String, String)>| {
+        read::query(pairs.into_iter().filter(|(key, _)| ["cursor", "limit"].contains(&key.as_str())))
+    };
+    let query: LedgerQuery = match pairs(&uri).and_then(|pairs| Ok(own(pairs)?)) {
+        Ok(query) => query,
+        Err(problem) => {
+            let next = Some(("/drafts/tokens", "Back to the tokens"));
+            let page = message_page("There is no such page", problem.message(), next);
+            return Ok(html(StatusCode::BAD_REQUEST, page));
         }
-    }
-    let answer = json!({
-        "now": app.now.as_millis(),
-        "before": before.text,
-        "dry_run": dry_run,
-        "entries": all.entries,
-        "carries": all.carries,
-        "objects": all.objects,
-        "bytes": all.bytes,
-        "more": cursor.is_some(),
-        "cursor": cursor,
-        "shards": parts,
-    });
-    Ok(json(StatusCode::OK, &answer))
+    };
+    let first_page = query.cursor.is_none();
+    Ok(match view(&app, Whose::Own(user_id), query).await {
+        Ok(view) => html(StatusCode::OK, ledger_page(&view, first_page)),
+        Err(_) => {
+            let message = "Your tokens can't be shown right now. Nothing is lost; try again in a minute.";
+            html(
+                StatusCode::SERVICE_UNAVAILABLE,
+                message_page("Tokens", message, Some(("/drafts/tokens", "Try again"))),
+            )
+        }
+    })
 }

@@ -1,13 +1,15 @@
 //! The routes, and who may call them.
 
+pub(super) mod compaction;
 pub mod creations;
 pub(super) mod dashboard;
 pub(super) mod demo;
 pub(super) mod drafts;
 pub mod events;
+pub mod extensions;
 pub mod grants;
 pub(super) mod health;
-pub mod ledger;
+pub(super) mod ledger;
 pub(super) mod policy;
 pub(super) mod questions;
 pub(super) mod shards;
@@ -27,6 +29,7 @@ pub(super) fn router() -> Router {
         .route("/drafts", get(drafts::page))
         .route("/drafts/retry", post(drafts::retry_on_page))
         .route("/drafts/cancel", post(drafts::cancel_on_page))
+        .route("/drafts/tokens", get(ledger::page))
         .route("/api/drafts", get(drafts::list))
         .route("/api/drafts/active", get(drafts::active))
         .route("/api/drafts/{id}", delete(drafts::delete))
@@ -42,7 +45,14 @@ pub(super) fn router() -> Router {
         .route("/api/creations/{id}/restore", post(creations::restore))
         .route("/api/creations/{id}/retry", post(creations::retry))
         .route("/api/creations/{id}/cancel", post(creations::cancel))
+        .route("/api/creations/{id}/extend", post(extensions::extend))
+        .route(
+            "/api/extensions",
+            get(extensions::list).post(extensions::extend_kind).delete(extensions::end_extension),
+        )
         .route("/api/policy", get(policy::show))
+        .route("/api/balance", get(ledger::balance))
+        .route("/api/ledger", get(ledger::list))
         .route("/api/grants", post(grants::create))
         .route("/api/generate/cleanup-stale", post(sweeps::cleanup_stale))
         .route("/api/sweeps", get(sweeps::list))
@@ -50,7 +60,7 @@ pub(super) fn router() -> Router {
         .route("/api/events/replay", post(events::replay))
         .route("/api/counts", get(questions::counts))
         .route("/api/doctor", get(questions::doctor))
-        .route("/api/ledger/compact", post(ledger::compact_ledger))
+        .route("/api/ledger/compact", post(compaction::compact_ledger))
         .route("/api/shards", get(shards::list))
         .route("/api/shards/moves", post(shards::advance))
         .route("/metrics", get(questions::metrics))

@@ -37,6 +37,15 @@ pub fn run(api: &Api, id: &str, json: bool) -> Result<Code, Error> {
             fact("Limit", &format!("`{rule}` of the policy at that time"));
         }
     }
+    for given in list(&answer, "extensions") {
+        let by =
+            format!("by {} at {}: {}", text(given, "actor"), time(given, "since"), text(given, "reason"));
+        let ended = given.get("ended_by").and_then(Value::as_str).map_or(String::new(), |_| {
+            format!("; ended at {} by {}", time(given, "ended_at"), text(given, "ended_by"))
+        });
+        let whom = if text(given, "scope") == "kind" { " to its kind" } else { "" };
+        fact("More time", &format!("until {}{whom}, {by}{ended}", time(given, "until")));
+    }
     for (name, key) in [
         ("Created", "created_at"),
         ("Queued again", "queued_at"),

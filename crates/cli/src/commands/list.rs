@@ -6,6 +6,13 @@ use crate::args::Page;
 use crate::exit::{Code, Error};
 use crate::output::{self, Line, list, minute, note, number, text};
 
+/// Until when an operator has put its deadline off.
+fn put_off(row: &Value) -> String {
+    let extended = row.get("extended_until").filter(|until| until.is_u64());
+    let counts = extended.is_some() && extended == row.get("deadline") && text(row, "verdict") == "fresh";
+    if counts { format!("has time until {}", minute(row, "extended_until")) } else { String::new() }
+}
+
 /// `list`: lists a user's creations, newest first.
 pub fn run(api: &Api, user: &str, status: Option<&str>, page: &Page, json: bool) -> Result<Code, Error> {
     let limit = page.limit.to_string();
@@ -30,7 +37,7 @@ pub fn run(api: &Api, user: &str, status: Option<&str>, page: &Page, json: bool)
                 text(row, "tokens"),
                 text(row, "refunded_tokens"),
             ],
-            notes: vec![row.get("error").and_then(Value::as_str).unwrap_or_default().to_owned()],
+            notes: vec![row.get("error").and_then(Value::as_str).map_or_else(|| put_off(row), str::to_owned)],
         })
         .collect();
     output::table(&["id", "kind", "status", "verdict", "created", "tokens", "refunded"], &[5, 6], &lines);

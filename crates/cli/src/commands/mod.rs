@@ -1,10 +1,12 @@
 //! One file for each command.
 
 pub mod completions;
+pub mod compact;
 pub mod count;
 pub mod doctor;
 pub mod events;
 pub mod explain;
+pub mod extend;
 pub mod import;
 pub mod ledger;
 pub mod list;

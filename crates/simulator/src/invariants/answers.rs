@@ -67,6 +67,8 @@ pub fn report(
             _ => wrong("it was answered that the balance is too large"),
         },
         Err(ReportError::Different) => wrong("it was answered that it is another one"),
+        // There is no limit on them.
+        Err(ReportError::TooManyActive { .. }) => wrong("it was answered that too many are active"),
         Err(ReportError::Moving) => match row {
             Some(row) => moving(&what, &row.user_id, link),
             None => wrong("it was answered that its owner is moving"),

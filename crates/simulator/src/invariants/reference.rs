@@ -43,6 +43,7 @@ pub fn swept(row: &Creation, sweep: &SweepCall, staleness: &Staleness) -> Creati
         row.attempt = row.attempt.saturating_add(1);
         row.queued_at = at(sweep.now);
         (row.started_at, row.heartbeat_at) = (Value::Null, Value::Null);
+        row.extended_until = Value::Null;
         (row.worker, row.fence, row.progress) = (None, None, None);
         row.event = Some(String::from("retried"));
         row.notify = sweep.notify.retry;
@@ -230,6 +231,7 @@ pub fn created(call: &CreateCall) -> Creation {
         sweep_id: None,
         last_sign_of_life: None,
         balance_elsewhere: false,
+        extended_until: Value::Null,
     };
     row.last_sign_of_life = row.sign_of_life();
     row

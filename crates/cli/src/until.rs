@@ -1,0 +1,103 @@
+//! When something ends, as an operator writes it: a time of day on this machine's clock, or an instant with its zone.
+
+use chrono::{DateTime, Days, Local, MappedLocalTime, NaiveTime, TimeZone, Utc};
+
+/// `04:00` is the next one on the clock of `now`, which has this machine's zone; `04:00Z` the next one in UTC; and `2026-01-05T04:00+01:00`
+/// is what it says.
+///
+/// # Errors
+///
+/// What would be right, for anything else, and for a time that the clock leaves out or has twice.
+pub fn instant<Zone: TimeZone>(text: &str, now: &DateTime<Zone>) -> Result<DateTime<Utc>, String> {
+    let expected = || {
+        format!(
+            "`{text}` is no end: expected a time of day such as `04:00` on this machine's clock or `04:00Z` in UTC, or an instant with its zone such as `2026-01-05T04:00:00+01:00`"
+        )
+    };
+    // Seconds may be left out.
+    let whole =
+        DateTime::parse_from_rfc3339(text).or_else(|_| DateTime::parse_from_str(text, "%Y-%m-%dT%H:%M%:z"));
+    if let Ok(instant) = whole {
+        return Ok(instant.to_utc());
+    }
+    let (time, utc) = match text.strip_suffix(['Z', 'z']) {
+        Some(time) => (time, true),
+        None => (text, false),
+    };
+    let time = NaiveTime::parse_from_str(time, "%H:%M").map_err(|_| expected())?;
+    if utc { next(time, &now.to_utc(), text) } else { next(time, now, text) }
+}
+
+/// The next time of day after `now`, on its clock.
+fn next<Zone: TimeZone>(time: NaiveTime, now: &DateTime<Zone>, text: &str) -> Result<DateTime<Utc>, String> {
+    let today = now.date_naive();
+    let days = [Some(today), today.checked_add_days(Days::new(1))];
+    for day in days.into_iter().flatten() {
+        match now.timezone().from_local_datetime(&day.and_time(time)) {
+            MappedLocalTime::Single(instant) if instant > *now => return Ok(instant.to_utc()),
+            MappedLocalTime::Single(_) => {}
+            MappedLocalTime::None => {
+                return Err(format!(
+                    "the clocks here leave `{text}` out on {day}: give the instant with its zone"
+                ));
+            }
+            MappedLocalTime::Ambiguous(..) => {
+                return Err(format!("`{text}` comes twice here on {day}: give the instant with its zone"));
+            }
+        }
+    }
+    Err(format!("`{text}` does not come within a day: give the instant with its zone"))
+}
+
+/// The instant on this machine's clock and in UTC: `2026-01-05 04:00 +01:00 (2026-01-05 03:00Z)`.
+pub fn both_ways(millis: i64) -> String {
+    let Some(instant) = DateTime::from_timestamp_millis(millis) else { return String::from("-") };
+    let here = instant.with_timezone(&Local);
+    format!("{} ({})", here.format("%Y-%m-%d %H:%M %:z"), instant.format("%Y-%m-%d %H:%MZ"))
+}
+
+/// This machine's clock, with its zone.
+pub fn now() -> DateTime<Local> {
+    Local::now()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use chrono::{DateTime, FixedOffset};
+
+    use super::instant;
+
+    fn at(text: &str) -> DateTime<FixedOffset> {
+        DateTime::parse_from_rfc3339(text).unwrap()
+    }
+
+    #[test]
+    fn a_time_of_day_is_the_next_one_here_or_in_utc() {
+        let now = at("2026-01-05T03:30:00+01:00");
+        for (text, expected) in [
+            ("04:00", "2026-01-05T03:00:00Z"),
+            ("03:30", "2026-01-06T02:30:00Z"),
+            ("03:29", "2026-01-06T02:29:00Z"),
+            ("04:00Z", "2026-01-05T04:00:00Z"),
+            ("02:00Z", "2026-01-06T02:00:00Z"),
+            ("2026-02-01T04:00:00+09:00", "2026-01-31T19:00:00Z"),
+            ("2026-02-01T04:00Z", "2026-02-01T04:00:00Z"),
+        ] {
+            assert_eq!(instant(text, &now).unwrap(), at(expected).to_utc(), "{text}");
+        }
+    }
+
+    #[test]
+    fn anything_else_is_quoted_with_what_would_be_right() {
+        let now = at("2026-01-05T03:30:00+01:00");
+        for text in ["", "4 am", "24:00", "04:00+01:00", "2026-01-05", "2026-01-05T04:00:00", "1700000000000"]
+        {
+            let error = instant(text, &now).unwrap_err();
+            assert!(
+                error.starts_with(&format!("`{text}` is no end: expected a time of day such as `04:00`")),
+                "{error}"
+            );
+        }
+    }
+}

@@ -1,0 +1,225 @@
+//! More time, for one creation and for a kind.
+
+use serde_json::{Value, json};
+use stale_drafts::rules::{CircuitBreaker, Policy, Refusal, Timestamp};
+use stale_drafts::service::creations::ReportError;
+use stale_drafts::service::extensions;
+use stale_drafts::store::{self, Extension, ExtensionRow, Filter, GivenRow, Window};
+
+use crate::sqlite::{Sqlite, wait};
+use crate::{HOUR, MINUTE, NOW, add, at, database, now};
+
+fn extension(until: u64) -> Extension<'static> {
+    Extension { until: at(until), actor: "ops", reason: "the provider is down", audit_id: "a1" }
+}
+
+fn until(database: &Sqlite, id: &str) -> Value {
+    database.read(&format!("SELECT extended_until FROM stale_drafts_creations WHERE id = '{id}'"))[0][0]
+        .clone()
+}
+
+fn stale(database: &Sqlite, now: Timestamp) -> Vec<String> {
+    let window = Window { limit: 100, unreadable: 100 };
+    let statement =
+        store::stale(&Policy::default(), Filter::default(), now, window, CircuitBreaker::default());
+    let rows = store::candidates(&database.one(statement), "candidates").unwrap();
+    rows.into_iter().map(|row| row.id).collect()
+}
+
+fn extend_kind(database: &Sqlite, kind: &str, until: u64) -> extensions::Reached {
+    wait(extensions::extend_kind(database, kind, extension(until), now())).unwrap()
+}
+
+#[test]
+fn one_creation_is_not_stale_before_its_end_and_is_after_it() {
+    let database = database();
+    add(&database, "a", json!({ "created_at": NOW - 2 * HOUR }));
+    add(&database, "b", json!({ "created_at": NOW - 2 * HOUR }));
+    let end = NOW + HOUR;
+    let row = wait(extensions::extend(&database, "a", extension(end), now())).unwrap();
+    assert_eq!(row.creation.extended_until.instant(), Some(at(end)));
+    assert_eq!(stale(&database, now()), ["b"]);
+    assert_eq!(stale(&database, at(end)), ["b"]);
+    let mut both = stale(&database, at(end + 1));
+    both.sort();
+    assert_eq!(both, ["a", "b"]);
+}
+
+#[test]
+fn a_later_end_stays_what_is_no_time_does_not_and_each_is_noted_once() {
+    let database = database();
+    add(&database, "a", json!({ "created_at": NOW }));
+    let give = |until| wait(extensions::extend(&database, "a", extension(until), now())).unwrap();
+    give(NOW + HOUR);
+    give(NOW + HOUR);
+    give(NOW + MINUTE);
+    assert_eq!(until(&database, "a"), json!(NOW + HOUR));
+    database.write("UPDATE stale_drafts_creations SET extended_until = 'later'");
+    give(NOW + 2 * HOUR);
+    assert_eq!(until(&database, "a"), json!(NOW + 2 * HOUR));
+    let notes = database
+        .read("SELECT scope, name, until, since, actor, reason FROM stale_drafts_extensions ORDER BY until");
+    let note = |until: u64| json!(["creation", "a", until, NOW, "ops", "the provider is down"]);
+    assert_eq!(notes, [note(NOW + HOUR), note(NOW + 2 * HOUR)]);
+    let audit = database.read("SELECT at, actor, action, detail FROM stale_drafts_audit");
+    assert_eq!(
+        audit,
+        [json!([NOW, "ops", "extend", format!("a until {}: the provider is down", NOW + HOUR)])]
+    );
+}
+
+#[test]
+fn what_is_over_or_not_there_takes_no_more_time() {
+    let database = database();
+    add(&database, "done", json!({ "status": "draft" }));
+    let give = |id| wait(extensions::extend(&database, id, extension(NOW + HOUR), now()));
+    assert!(matches!(give("done"), Err(ReportError::Refused { refusal: Refusal::NotActive, .. })));
+    assert!(matches!(give("nobody"), Err(ReportError::NotFound)));
+    assert_eq!(until(&database, "done"), Value::Null);
+    assert_eq!(database.read("SELECT * FROM stale_drafts_extensions"), [] as [Value; 0]);
+    assert_eq!(database.read("SELECT * FROM stale_drafts_audit"), [] as [Value; 0]);
+}
+
+#[test]
+fn a_kind_reaches_what_is_active_and_what_is_made_before_its_end() {
+    let database = database();
+    for (id, columns) in [
+        ("pending", json!({})),
+        ("working", json!({ "status": "processing", "started_at": NOW })),
+        ("beating", json!({ "status": "processing", "started_at": NOW, "heartbeat_at": NOW })),
+        ("longer", json!({ "extended_until": NOW + 9 * HOUR })),
+        ("over", json!({ "status": "draft" })),
+        ("other", json!({ "kind": "video" })),
+    ] {
+        add(&database, id, columns);
+    }
+    let end = NOW + HOUR;
+    let reached = extend_kind(&database, "image", end);
+    assert_eq!((reached.done.creations, reached.more), (3, false));
+    // Repeating it changes nothing, and is no second row of the audit.
+    assert_eq!(extend_kind(&database, "image", end).done.creations, 0);
+    assert_eq!(database.read("SELECT action, detail FROM stale_drafts_audit").len(), 1);
+    add(&database, "new", json!({}));
+    add(&database, "new other", json!({ "kind": "video" }));
+    add(&database, "made after", json!({ "created_at": end }));
+    add(&database, "came over", json!({ "status": "failed" }));
+    let ends = [
+        "pending",
+        "working",
+        "beating",
+        "longer",
+        "over",
+        "other",
+        "new",
+        "new other",
+        "made after",
+        "came over",
+    ]
+    .map(|id| until(&database, id));
+    let (given, none) = (json!(end), Value::Null);
+    let expected =
+        [&given, &given, &given, &json!(NOW + 9 * HOUR), &none, &none, &given, &none, &none, &none]
+            .map(Clone::clone);
+    assert_eq!(ends, expected);
+}
+
+#[test]
+fn a_kind_that_has_a_later_end_keeps_it_and_one_that_was_ended_is_not_begun_again() {
+    let database = database();
+    add(&database, "a", json!({}));
+    extend_kind(&database, "image", NOW + 2 * HOUR);
+    let earlier = extend_kind(&database, "image", NOW + HOUR);
+    assert_eq!((earlier.done.creations, earlier.more), (0, false));
+    assert_eq!(earlier.done.extension.unwrap().until, (NOW + 2 * HOUR) as i64);
+    // A later one takes its place.
+    assert_eq!(extend_kind(&database, "image", NOW + 3 * HOUR).done.creations, 1);
+    assert_eq!(until(&database, "a"), json!(NOW + 3 * HOUR));
+    wait(extensions::end_extension(&database, "image", "ops", "a2", now())).unwrap();
+    let again = extend_kind(&database, "image", NOW + 3 * HOUR);
+    assert_eq!(again.done.creations, 0);
+    assert_eq!(again.done.extension.unwrap().ended_at, Some(NOW as i64));
+}
+
+#[test]
+fn its_end_takes_back_what_it_gave_and_nothing_else() {
+    let database = database();
+    add(&database, "a", json!({ "created_at": NOW - 2 * HOUR }));
+    add(&database, "own", json!({ "created_at": NOW - 2 * HOUR }));
+    add(&database, "other", json!({ "kind": "video", "created_at": NOW - 2 * HOUR }));
+    extend_kind(&database, "image", NOW + HOUR);
+    extend_kind(&database, "video", NOW + HOUR);
+    wait(extensions::extend(&database, "own", extension(NOW + 2 * HOUR), now())).unwrap();
+    let later = at(NOW + MINUTE);
+    let ended = wait(extensions::end_extension(&database, "image", "ada", "a2", later)).unwrap();
+    assert_eq!((ended.done.creations, ended.more), (1, false));
+    let ends = ["a", "own", "other"].map(|id| until(&database, id));
+    assert_eq!(ends, [json!(NOW + MINUTE), json!(NOW + 2 * HOUR), json!(NOW + HOUR)]);
+    assert_eq!(stale(&database, at(NOW + MINUTE + 1)), ["a"]);
+    add(&database, "new", json!({}));
+    assert_eq!(until(&database, "new"), Value::Null);
+    let again = wait(extensions::end_extension(&database, "image", "bo", "a3", later)).unwrap();
+    assert_eq!(again.done.creations, 0);
+    let rows = store::extensions_of(database.one(store::extensions())).unwrap();
+    let row = |kind: &str, ended: Option<&str>| ExtensionRow {
+        kind: kind.to_owned(),
+        until: (NOW + HOUR) as i64,
+        since: NOW as i64,
+        actor: String::from("ops"),
+        reason: String::from("the provider is down"),
+        ended_at: ended.map(|_| (NOW + MINUTE) as i64),
+        ended_by: ended.map(str::to_owned),
+    };
+    assert_eq!(rows, [row("image", Some("ada")), row("video", None)]);
+    assert_eq!(rows.iter().map(|row| row.runs(later)).collect::<Vec<_>>(), [false, true]);
+    assert!(rows[1].runs(at(NOW + HOUR)) && !rows[1].runs(at(NOW + HOUR + 1)));
+}
+
+#[test]
+fn a_kind_of_many_is_reached_in_parts() {
+    let database = database();
+    database.write(&format!(
+        "INSERT INTO stale_drafts_creations (id, user_id, kind, prompt, status, tokens, created_at)
+         SELECT 'c' || value, 'anna', 'image', '', 'pending', 0, {NOW} FROM generate_series(1, 4500)"
+    ).replace("generate_series(1, 4500)", "(WITH RECURSIVE n (value) AS (SELECT 1 UNION ALL SELECT value + 1 FROM n WHERE value < 4500) SELECT value FROM n)"));
+    let reached = extend_kind(&database, "image", NOW + HOUR);
+    assert_eq!((reached.done.creations, reached.more), (4_000, true));
+    let rest = extend_kind(&database, "image", NOW + HOUR);
+    assert_eq!((rest.done.creations, rest.more), (500, false));
+}
+
+#[test]
+fn another_attempt_begins_without() {
+    let database = database();
+    add(&database, "a", json!({ "extended_until": NOW + HOUR }));
+    let next = "UPDATE stale_drafts_creations SET status = 'pending', attempt = 2";
+    assert!(!database.takes(next), "nobody carries it on");
+    assert!(database.takes(&format!("{next}, extended_until = NULL")));
+}
+
+#[test]
+fn a_creation_says_who_gave_it_time() {
+    let database = database();
+    add(&database, "a", json!({}));
+    wait(extensions::extend(&database, "a", extension(NOW + MINUTE), now())).unwrap();
+    extend_kind(&database, "image", NOW + HOUR);
+    let explained = database.all(&store::explain("a"));
+    let given: Vec<GivenRow> = store::typed_rows(explained.last().unwrap().clone()).unwrap();
+    let mut given: Vec<_> =
+        given.iter().map(|row| (row.scope.as_str(), row.name.as_str(), row.until)).collect();
+    given.sort_unstable();
+    assert_eq!(given, [("creation", "a", (NOW + MINUTE) as i64), ("kind", "image", (NOW + HOUR) as i64)]);
+}
+
+#[test]
+fn who_is_on_the_way_to_another_shard_is_left_alone() {
+    let database = database();
+    add(&database, "a", json!({}));
+    add(&database, "b", json!({ "user_id": "ben" }));
+    database.write(
+        "INSERT INTO stale_drafts_moves (id, role, first_bucket, last_bucket, other, state, started_at, changed_at)
+           VALUES ('m', 'source', 0, 4095, 'DB_2', 'paused', 1, 1);
+         INSERT INTO stale_drafts_moving_users VALUES ('anna', 'm')",
+    );
+    assert_eq!(extend_kind(&database, "image", NOW + HOUR).done.creations, 1);
+    assert_eq!([until(&database, "a"), until(&database, "b")], [Value::Null, json!(NOW + HOUR)]);
+}
