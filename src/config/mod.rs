@@ -52,6 +52,8 @@ pub struct Config {
     pub issuers: Vec<Issuer>,
     /// The origins whose pages may call the users' routes with a user's token; by default none.
     pub allowed_origins: Vec<String>,
+    /// Where this Worker is reached from outside, for the links of what it sends; with the path under which an app embeds it.
+    pub public_url: Option<String>,
     /// Where events are sent.
     pub webhook_url: Option<String>,
     /// How often the delivery of an event is tried: 1 to 100, by default 12.
@@ -99,6 +101,7 @@ impl Default for Config {
             api_tokens: Vec::new(),
             issuers: Vec::new(),
             allowed_origins: Vec::new(),
+            public_url: None,
             webhook_url: None,
             max_deliveries: 12,
             breaker: Some(CircuitBreaker::default()),

@@ -3,7 +3,7 @@ use serde_json::{Map, Value};
 
 use super::credentials::{IssuerTable, TokenTable, UsersTable};
 use super::shards::ShardTable;
-use super::values::{Breaker, Name, Url};
+use super::values::{Breaker, Name, PublicUrl, Url};
 use super::{Config, ConfigError, Keep, Shards, credentials, policy};
 use crate::read::{Text, Whole};
 use crate::rules::Thresholds;
@@ -25,6 +25,7 @@ pub(super) struct Table {
     pub(super) api_tokens: Vec<TokenTable>,
     issuers: Vec<IssuerTable>,
     allowed_origins: Vec<Name>,
+    public_url: Option<PublicUrl>,
     webhook_url: Option<Url>,
     max_deliveries: Option<Whole<1, 100>>,
     circuit_breaker: Option<Breaker>,
@@ -75,6 +76,7 @@ impl Table {
             api_tokens,
             issuers: credentials::issuers(self.issuers)?,
             allowed_origins: self.allowed_origins.into_iter().map(|origin| origin.0).collect(),
+            public_url: self.public_url.map(|url| url.0),
             webhook_url: self.webhook_url.map(|url| url.0),
             max_deliveries: self.max_deliveries.map_or(default.max_deliveries, Whole::get_u32),
             breaker: self.circuit_breaker.map_or(default.breaker, |breaker| breaker.0),

@@ -9,6 +9,7 @@ use axum::http::request::Parts;
 use serde::Deserialize;
 
 use super::app::{App, Context};
+use super::courier;
 use super::cross_site::{Assertion, Credentials};
 use super::jwks;
 use super::problem::Problem;
@@ -284,5 +285,5 @@ pub(super) fn secrets_are_fit(context: &Context) -> Result<(), String> {
             _ => {}
         }
     }
-    Ok(())
+    courier::chats_are_fit(context)
 }

@@ -1,4 +1,4 @@
-//! Carries events: to Cloudflare Queues and to a webhook.
+//! Carries events: to Cloudflare Queues, to a webhook, and alerts to Slack and Discord.
 
 use std::pin::pin;
 use std::time::Duration;
@@ -16,8 +16,10 @@ use worker::{
 
 use super::app::{Context, now};
 use super::log;
+use crate::auth::ChatUrl;
 use crate::rules::Timestamp;
-use crate::service::outbox::{self, Bounds, Courier, Message, TIMEOUT_MS};
+use crate::service::chat;
+use crate::service::outbox::{self, Bounds, Courier, Message, NotSent, TIMEOUT_MS, retry_after_ms};
 use crate::service::shards::Shard;
 use crate::service::sweep::Notify;
 use crate::store::Destination;
@@ -31,6 +33,28 @@ pub(super) fn destinations(context: &Context) -> Notify {
     let bit = |to: Destination| if context.configured(to).is_ok() { to.bit() } else { 0 };
     let app = bit(Destination::Queue) | bit(Destination::Webhook);
     Notify { app, retry: app | bit(Destination::Workers) }
+}
+
+/// Where alerts go: to people too.
+pub(super) fn of_alerts(context: &Context) -> u32 {
+    let chats = [Destination::Slack, Destination::Discord].into_iter();
+    let fit = chats.filter(|to| context.configured(*to).is_ok());
+    fit.fold(destinations(context).app, |bits, to| bits | to.bit())
+}
+
+/// Whether the addresses of chats that are set are fit to be sent to.
+pub(super) fn chats_are_fit(context: &Context) -> Result<(), String> {
+    chat_url(context, SLACK)?;
+    chat_url(context, DISCORD).map(drop)
+}
+
+fn chat_url(context: &Context, name: &str) -> Result<Option<ChatUrl>, String> {
+    ChatUrl::new(name, context.text(name).as_deref())
+}
+
+/// The address of a chat that is there.
+fn chat(context: &Context, name: &str) -> Result<ChatUrl, String> {
+    chat_url(context, name)?.ok_or_else(|| format!("the secret `{name}` is not set"))
 }
 
 /// Offers a new creation to the workers. Nothing depends on it: one that is lost here is found by the sweep.
@@ -85,21 +109,30 @@ impl Courier for Context {
             Destination::Workers => queue(self, GENERATIONS).map(drop),
             Destination::Webhook if self.config.webhook_url.is_some() => Ok(()),
             Destination::Webhook => Err(String::from(NO_WEBHOOK)),
+            Destination::Slack => chat(self, SLACK).map(drop),
+            Destination::Discord => chat(self, DISCORD).map(drop),
         }
     }
 
-    async fn send(&self, to: Destination, messages: &[Message<'_>]) -> Result<(), String> {
+    async fn send(&self, to: Destination, messages: &[Message<'_>]) -> Result<(), NotSent> {
         let bodies: Vec<_> = messages.iter().map(|message| message.body).collect();
         match (to, messages) {
-            (Destination::Queue, _) => enqueue(self, EVENTS, &bodies).await,
-            (Destination::Workers, _) => enqueue(self, GENERATIONS, &bodies).await,
+            (Destination::Queue, _) => enqueue(self, EVENTS, &bodies).await.map_err(NotSent::from),
+            (Destination::Workers, _) => enqueue(self, GENERATIONS, &bodies).await.map_err(NotSent::from),
             (Destination::Webhook, [message]) => post(self, message).await,
-            (Destination::Webhook, _) => Err(String::from("a webhook takes one message at once")),
+            (Destination::Slack, [message]) => say(self, SLACK, message, chat::slack).await,
+            (Destination::Discord, [message]) => say(self, DISCORD, message, chat::discord).await,
+            (Destination::Webhook | Destination::Slack | Destination::Discord, _) => {
+                Err(NotSent::from("it takes one message at once"))
+            }
         }
     }
 }
 
 const NO_WEBHOOK: &str = "`webhook_url` is not set";
+/// The secrets that hold the addresses of chats.
+const SLACK: &str = "SLACK_WEBHOOK_URL";
+const DISCORD: &str = "DISCORD_WEBHOOK_URL";
 
 fn queue(context: &Context, name: &str) -> Result<Queue, String> {
     context.env.queue(name).map_err(|_| format!("there is no binding `{name}`"))
@@ -131,7 +164,7 @@ fn text(error: worker::Error) -> String {
 }
 
 /// Sends an event as Standard Webhooks has it: <https://www.standardwebhooks.com>.
-async fn post(context: &Context, message: &Message<'_>) -> Result<(), String> {
+async fn post(context: &Context, message: &Message<'_>) -> Result<(), NotSent> {
     let url = context.config.webhook_url.as_ref().ok_or(NO_WEBHOOK)?;
     let secret = context.secret("WEBHOOK_SECRET").map_err(|error| error.to_string())?;
     let seconds = (message.sent_at.as_millis() / 1_000).to_string();
@@ -144,14 +177,40 @@ async fn post(context: &Context, message: &Message<'_>) -> Result<(), String> {
         ("webhook-timestamp", &seconds),
         ("webhook-signature", &format!("v1,{signature}")),
     ];
-    match send(url, &headers, message.body).await.map_err(text)? {
+    taken(send(url, &headers, message.body).await.map_err(text)?)
+}
+
+/// Sends an alert as a chat takes it. Its address is in no error: they are kept, shown and logged.
+async fn say(
+    context: &Context,
+    name: &str,
+    message: &Message<'_>,
+    format: fn(&str, Option<&str>) -> Option<String>,
+) -> Result<(), NotSent> {
+    let url = chat(context, name)?;
+    let body = format(message.body, context.config.public_url.as_deref());
+    let body = body.ok_or("only alerts go to a chat")?;
+    let sent = send(url.expose(), &[("Content-Type", "application/json")], &body).await;
+    taken(sent.map_err(|error| url.redact(&text(error)))?)
+}
+
+/// What an answer says.
+struct Answer {
+    status: u16,
+    wait_ms: Option<u64>,
+}
+
+/// Whether the receiver has taken the message. One that refuses it for now may say for how long.
+fn taken(Answer { status, wait_ms }: Answer) -> Result<(), NotSent> {
+    match status {
         200..=299 => Ok(()),
-        status => Err(format!("it answered {status}")),
+        429 | 503 => Err(NotSent { error: format!("it answered {status}"), wait_ms }),
+        status => Err(NotSent::from(format!("it answered {status}"))),
     }
 }
 
-/// The status of the answer. A redirect is not followed: what is meant for one address goes nowhere else.
-async fn send(url: &str, headers: &[(&str, &str)], body: &str) -> worker::Result<u16> {
+/// The answer. A redirect is not followed: what is meant for one address goes nowhere else.
+async fn send(url: &str, headers: &[(&str, &str)], body: &str) -> worker::Result<Answer> {
     let mut init = RequestInit::new();
     init.with_method(Method::Post)
         .with_headers(Headers::from_iter(headers.iter().copied()))
@@ -161,9 +220,11 @@ async fn send(url: &str, headers: &[(&str, &str)], body: &str) -> worker::Result
     let request = Request::new_with_init(url, &init)?;
     let answer = Fetch::Request(request).send_with_signal(&signal).await?;
     let status = answer.status_code();
+    let retry_after = answer.headers().get("Retry-After").ok().flatten();
+    let wait_ms = retry_after.and_then(|text| retry_after_ms(&text, now()));
     // Nobody reads the rest of it, and a body that waits to be read keeps a connection: the runtime has six.
     if let ResponseBody::Stream(body) = answer.body() {
         let _ = JsFuture::from(body.cancel()).await;
     }
-    Ok(status)
+    Ok(Answer { status, wait_ms })
 }

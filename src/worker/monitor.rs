@@ -25,7 +25,7 @@ pub(super) fn settings(context: &Context) -> Settings<'_> {
         thresholds: &context.config.alerts,
         max_ms_since_sweep: if max_minutes == 0 { u64::MAX } else { max_minutes.saturating_mul(MINUTE_MS) },
         keep: context.config.keep,
-        destinations: courier::destinations(context).app,
+        destinations: courier::of_alerts(context),
     }
 }
 
