@@ -9,6 +9,7 @@ mod creations;
 #[cfg(feature = "worker")]
 mod d1;
 mod dashboard;
+mod durations;
 mod grants;
 mod monitor;
 mod moves;
@@ -37,6 +38,7 @@ pub use creations::{
 #[cfg(feature = "worker")]
 pub use d1::D1;
 pub use dashboard::{ActiveBand, Audited, Dashboard, Rates, Rolled, dashboard};
+pub use durations::{DURATION_BANDS_MS, Duration, durations, durations_of};
 pub use grants::{Grant, GrantRow, grant, granted};
 pub use monitor::{
     Observed, audit, causes, checked, close_breaker, hold, observe, observed, release, take_turn, trim, turn,
@@ -63,7 +65,7 @@ pub use sweep::{
 pub use typed::typed_rows;
 
 /// The schema that the statements are written for: the newest of `migrations/`.
-pub const SCHEMA_VERSION: i64 = 6;
+pub const SCHEMA_VERSION: i64 = 7;
 
 /// One SQL statement with its parameters, `?1` first.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use futures_util::future::{Either, select};
 use js_sys::futures::JsFuture;
-use js_sys::{JSON, encode_uri};
+use js_sys::{Date, JSON, encode_uri};
 use serde_json::{Value, json};
 use worker::{
     AbortSignal, Delay, Fetch, Headers, Method, Queue, QueueContentType, RawMessageBuilder, Request,
@@ -209,6 +209,13 @@ fn taken(Answer { status, wait_ms }: Answer) -> Result<(), NotSent> {
     }
 }
 
+/// How long it is until a date, in milliseconds.
+fn until(date: &str) -> Option<u64> {
+    let at = Date::parse(date);
+    let at = at.is_finite().then(|| Timestamp::from_millis(at as i64)).flatten();
+    at.map(|at| at.millis_since(now()))
+}
+
 /// The answer. A redirect is not followed: what is meant for one address goes nowhere else.
 async fn send(url: &str, headers: &[(&str, &str)], body: &str) -> worker::Result<Answer> {
     let mut init = RequestInit::new();
@@ -221,7 +228,7 @@ async fn send(url: &str, headers: &[(&str, &str)], body: &str) -> worker::Result
     let answer = Fetch::Request(request).send_with_signal(&signal).await?;
     let status = answer.status_code();
     let retry_after = answer.headers().get("Retry-After").ok().flatten();
-    let wait_ms = retry_after.and_then(|text| retry_after_ms(&text, now()));
+    let wait_ms = retry_after.and_then(|text| retry_after_ms(&text).or_else(|| until(&text)));
     // Nobody reads the rest of it, and a body that waits to be read keeps a connection: the runtime has six.
     if let ResponseBody::Stream(body) = answer.body() {
         let _ = JsFuture::from(body.cancel()).await;

@@ -9,7 +9,7 @@ use super::{courier, log};
 use crate::rules::Timestamp;
 use crate::service::monitor::{self, Health, INTERVAL_MS, Occasion, Settings};
 use crate::service::shards::{Shard, run_each};
-use crate::store::{self, D1, Dashboard, DatabaseError};
+use crate::store::{self, D1, Dashboard, DatabaseError, Duration};
 
 const MINUTE_MS: u64 = 60_000;
 
@@ -38,6 +38,7 @@ pub(super) async fn read(
     let batch = store::dashboard(&context.config.policy, context.now, since);
     let results = run_each(shards, &batch).await;
     let mut all: Option<Dashboard> = None;
+    let mut partial = false;
     for (shard, result) in shards.iter().zip(results) {
         match result.and_then(Dashboard::read) {
             Ok(mut dashboard) => {
@@ -51,11 +52,22 @@ pub(super) async fn read(
             }
             Err(error) if shards.len() == 1 => return Err(error),
             // The monitor says which does not answer.
-            Err(_) => {}
+            Err(_) => partial = true,
         }
     }
     let health = monitor::look(shards, &settings(context), context.now).await?;
-    Ok((health, all.unwrap_or_default()))
+    Ok((health, Dashboard { partial, ..all.unwrap_or_default() }))
+}
+
+/// How long creations wait and take, of all databases; `None` if one of several does not answer.
+pub(super) async fn durations(shards: &[Shard<'_, D1>]) -> Result<Option<Vec<Duration>>, DatabaseError> {
+    let results = run_each(shards, &[store::durations()]).await;
+    let rows = results.into_iter().map(|result| Ok(result?.into_iter().next().unwrap_or_default()));
+    match rows.collect::<Result<Vec<_>, DatabaseError>>() {
+        Ok(rows) => store::durations_of(rows).map(Some),
+        Err(error) if shards.len() == 1 => Err(error),
+        Err(_) => Ok(None),
+    }
 }
 
 /// Runs the monitor and writes its log.

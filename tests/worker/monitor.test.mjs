@@ -165,7 +165,7 @@ test("old sweeps, events, alerts and roll-ups are trimmed, at most 500 of each a
   const rows = Array.from({ length: 600 }, (_, n) => sweep(onTheHour - 2 * DAY, n));
   await world.all(`INSERT INTO stale_drafts_sweeps (id, source, started_at, finished_at) VALUES ${[...rows, sweep(onTheHour - HOUR, 1)].join(",")}`);
   await world.all("INSERT INTO stale_drafts_events (id, state, due_at, destinations, created_at, body) VALUES ('old', 'dead', ?1, 1, 1, '{}'), ('new', 'dead', ?2, 1, 1, '{}')", onTheHour - 3 * DAY, onTheHour - DAY);
-  await world.all("INSERT INTO stale_drafts_rollups VALUES (?1, 'failed', 'image', 'pending', 'preset', 1, 1, 1, 0, 0, 0, 0, 0), (0, 'failed', 'image', 'pending', 'preset', 1, 1, 1, 0, 0, 0, 0, 0)", onTheHour - 4 * DAY);
+  await world.all("INSERT INTO stale_drafts_rollups VALUES (?1, 'failed', 'image', 'pending', 'preset', 1, 1, 1, 0, 0, 0, 0, 0, 0), (0, 'failed', 'image', 'pending', 'preset', 1, 1, 1, 0, 0, 0, 0, 0, 0)", onTheHour - 4 * DAY);
   await world.cron();
   const count = async (table) => (await world.one(`SELECT count(*) AS n FROM stale_drafts_${table}`)).n;
   assert.deepEqual([await count("sweeps"), await count("events WHERE creation_id IS NULL AND state = 'dead'"), await count("rollups")], [102, 1, 1]);

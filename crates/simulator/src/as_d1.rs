@@ -6,13 +6,14 @@ use serde_json::Number;
 use stale_drafts::store::{DatabaseError, Param, Row, Statement};
 
 /// The real migrations, in order.
-pub const MIGRATIONS: [&str; 6] = [
+pub const MIGRATIONS: [&str; 7] = [
     include_str!("../../../migrations/0001_creations.sql"),
     include_str!("../../../migrations/0002_money.sql"),
     include_str!("../../../migrations/0003_events.sql"),
     include_str!("../../../migrations/0004_monitor.sql"),
     include_str!("../../../migrations/0005_shards.sql"),
     include_str!("../../../migrations/0006_archive.sql"),
+    include_str!("../../../migrations/0010_observability.sql"),
 ];
 
 /// Runs a statement, whose text `sql` may be another than its own: a planted bug may even have taken its last parameter away.

@@ -1,4 +1,4 @@
-use chrono::DateTime;
+use chrono::{DateTime, SecondsFormat};
 use serde_json::{Value, json};
 
 use super::text::{capitalized, fit};
@@ -77,5 +77,7 @@ fn escape(text: &str) -> String {
 /// An instant, which Slack shows in the reader's own time.
 fn date(millis: u64) -> String {
     let at = i64::try_from(millis).ok().and_then(DateTime::from_timestamp_millis).unwrap_or_default();
-    format!("<!date^{}^{{date_short_pretty}} {{time}}|{}>", at.timestamp(), at.format("%Y-%m-%d %H:%M UTC"))
+    let text = at.to_rfc3339_opts(SecondsFormat::Secs, true);
+    let minute = text.get(..16).unwrap_or_default().replace('T', " ");
+    format!("<!date^{}^{{date_short_pretty}} {{time}}|{minute} UTC>", at.timestamp())
 }

@@ -165,7 +165,9 @@ pub(in crate::worker) async fn doctor(
 /// `GET /metrics`: for machines, as OpenMetrics has it.
 #[worker::send]
 pub(in crate::worker) async fn metrics(app: App, _: Operator<Read>) -> Answer {
-    let (health, data) = monitor::read(&app, &app.replicas(), app.now).await?;
+    let shards = app.replicas();
+    let (health, data) = monitor::read(&app, &shards, app.now).await?;
+    let durations = monitor::durations(&shards).await?;
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    Ok(([(CONTENT_TYPE, kind)], metrics::text(&health, &data)).into_response())
+    Ok(([(CONTENT_TYPE, kind)], metrics::text(&health, &data, durations.as_deref())).into_response())
 }
