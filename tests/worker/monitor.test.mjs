@@ -194,7 +194,7 @@ test("the dashboard and the metrics show what they should, to those who may", as
   const text = await metrics.text();
   assert.match(text, /^stale_drafts_swept_creations_total\{outcome="failed",kind="vi\\"deo",stuck_status="pending",rule="max_age_hours"\} 1$/m);
   assert.match(text, /^stale_drafts_active_creations\{phase="processing",kind="image",quarter_of_limit="0"\} 1$/m);
-  assert.match(text, /^stale_drafts_time_to_failure_seconds_bucket\{le="\+Inf"\} 1$/m);
+  assert.match(text, /^stale_drafts_time_to_failure_seconds_bucket\{outcome="failed",le="\+Inf"\} 1$/m);
   assert.ok(text.endsWith("# EOF\n"));
 });
 
