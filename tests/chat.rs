@@ -1,6 +1,7 @@
 //! Alerts as messages of chats: what they say, and that no text of others breaks out of them.
 
 #![allow(
+    clippy::arithmetic_side_effects,
     clippy::expect_used,
     clippy::indexing_slicing,
     clippy::panic,

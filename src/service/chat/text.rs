@@ -39,7 +39,7 @@ fn plain(text: &str) -> String {
         let rest = text.get(at.saturating_add(char.len_utf8())..).unwrap_or_default();
         let begins =
             |word: &&str| rest.get(..word.len()).is_some_and(|start| start.eq_ignore_ascii_case(word));
-        if char == '@' && MANY.iter().any(|word| begins(&word)) {
+        if char == '@' && MANY.iter().any(begins) {
             // A space without width: it reads the same, and is no mention.
             plain.push('\u{200b}');
         }
