@@ -20,7 +20,7 @@ const RINGS: [(&str, &[&str], &[&str]); 8] = [
     ("store", &["rules", "read", "store"], &["js_sys", "serde", "serde_json", "worker"]),
     (
         "service",
-        &["rules", "store", "config", "service"],
+        &["rules", "read", "store", "config", "service"],
         &["chrono", "futures_util", "serde", "serde_json", "sha2"],
     ),
     ("read", &["read"], &["serde", "serde_json"]),

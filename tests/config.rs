@@ -70,6 +70,8 @@ fn numbers_are_whole_and_within_their_bounds() {
         ("keep_days.events", 1, 3_650),
         ("keep_days.rollups", 1, 3_650),
         ("keep_days.creations", 1, 3_650),
+        ("ask.creations", 1, 1_000),
+        ("ask.seconds", 1, 20),
     ] {
         let table = |value: Value| match path.split_once('.') {
             Some((table, key)) => json!({ table: { key: value } }),
@@ -130,7 +132,7 @@ fn an_unknown_key_suggests_the_nearest_one() {
     check(
         json!({ "brake": "off" }),
         "unknown key `brake`: expected `binding`, `shards`, `policy`, `rows_per_sweep`, `queries_per_run`, `page_size`, \
-         `max_minutes_since_sweep`, `auth`, `api_tokens`, `issuers`, `allowed_origins`, `public_url`, `webhook_url`, `max_deliveries`, `circuit_breaker`, `alerts`, `keep_days` or `read_replicas`",
+         `max_minutes_since_sweep`, `auth`, `api_tokens`, `issuers`, `allowed_origins`, `public_url`, `webhook_url`, `max_deliveries`, `circuit_breaker`, `alerts`, `keep_days`, `read_replicas` or `ask`",
     );
 }
 

@@ -66,6 +66,19 @@ pub struct Config {
     pub keep: Keep,
     /// Whether lists may be answered by replicas of the database; by default not.
     pub read_replicas: bool,
+    /// Who is asked before a sweep fails or retries what a worker has begun; by default nobody.
+    pub ask: Option<Ask>,
+}
+
+/// Who is asked before a sweep, and how much.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ask {
+    /// The address; `None` for the bound Worker's own.
+    pub url: Option<String>,
+    /// About at most so many creations at once: 1 to 1,000, by default 100.
+    pub creations: u32,
+    /// The answer comes within so many milliseconds: 1 to 20 seconds, by default 5.
+    pub within_ms: u64,
 }
 
 /// How many days rows are kept: 1 to 3,650. The ledger and the audit are kept for ever.
@@ -108,6 +121,7 @@ impl Default for Config {
             alerts: Thresholds::default(),
             keep: Keep::default(),
             read_replicas: false,
+            ask: None,
         }
     }
 }

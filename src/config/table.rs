@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 use super::credentials::{IssuerTable, TokenTable, UsersTable};
 use super::shards::ShardTable;
 use super::values::{Breaker, Name, PublicUrl, Url};
-use super::{Config, ConfigError, Keep, Shards, credentials, policy};
+use super::{Ask, Config, ConfigError, Keep, Shards, credentials, policy};
 use crate::read::{Text, Whole};
 use crate::rules::Thresholds;
 
@@ -32,6 +32,15 @@ pub(super) struct Table {
     alerts: AlertsTable,
     keep_days: KeepTable,
     read_replicas: bool,
+    ask: Option<AskTable>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct AskTable {
+    url: Option<Url>,
+    creations: Option<Whole<1, 1_000>>,
+    seconds: Option<Whole<1, 20>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -83,6 +92,7 @@ impl Table {
             alerts: self.alerts.thresholds(default.alerts),
             keep: self.keep_days.keep(default.keep)?,
             read_replicas: self.read_replicas,
+            ask: self.ask.map(AskTable::ask),
         })
     }
 }
@@ -109,6 +119,16 @@ impl AlertsTable {
             stale_percent: self.stale_percent.map_or(default.stale_percent, Whole::get),
             error_percent: self.error_percent.map_or(default.error_percent, Whole::get),
             outbox_ms: millis(self.outbox_minutes, default.outbox_ms),
+        }
+    }
+}
+
+impl AskTable {
+    fn ask(self) -> Ask {
+        Ask {
+            url: self.url.map(|url| url.0),
+            creations: self.creations.map_or(100, Whole::get_u32),
+            within_ms: self.seconds.map_or(5, Whole::get).saturating_mul(1_000),
         }
     }
 }

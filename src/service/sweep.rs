@@ -591,11 +591,11 @@ impl<'a, D: Database> Run<'a, D> {
 
 /// What a select has found.
 pub(super) struct Found {
-    rows: Vec<CandidateRow>,
+    pub(super) rows: Vec<CandidateRow>,
     unreadable: Vec<CandidateRow>,
     /// How many creations are active, where the circuit breaker wants to know.
     active: Option<u64>,
-    suspended: Option<Suspension>,
+    pub(super) suspended: Option<Suspension>,
 }
 
 impl Found {

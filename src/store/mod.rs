@@ -5,6 +5,7 @@
 
 mod alerts;
 mod archive;
+mod ask;
 mod creations;
 #[cfg(feature = "worker")]
 mod d1;
@@ -31,6 +32,7 @@ pub use archive::{
     ArchivePlace, ArchivedOfUser, Scanned, archive_turn, archived, archived_of, archived_of_user, documents,
     documents_of, end_archive_turn, place_of, remove, removed, scan, scanned, take_archive_turn,
 };
+pub use ask::{Done, told, told_of};
 pub use creations::{
     CreationRow, Details, NewCreation, active_of_user, balance, balances, create, creation, creation_of,
     page, page_of_all, report, started_again,

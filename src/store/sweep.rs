@@ -98,7 +98,7 @@ macro_rules! as_planned {
     };
 }
 
-pub(super) use {active, candidate, cutoff, pairs, suspended};
+pub(super) use {active, as_planned, candidate, cutoff, pairs, suspended};
 
 /// Creations that are stale by the cutoffs in ?1, and active ones whose times can't be read: a last sign of life after ?2 is in
 /// the future.

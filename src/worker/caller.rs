@@ -277,7 +277,7 @@ pub(super) fn secrets_are_fit(context: &Context) -> Result<(), String> {
     let config = &context.config;
     let needed = [
         ("JWT_SECRET", config.auth.algorithm == Algorithm::Hs256),
-        ("WEBHOOK_SECRET", config.webhook_url.is_some()),
+        ("WEBHOOK_SECRET", config.webhook_url.is_some() || config.ask.is_some()),
     ];
     for (name, needed) in SECRETS.map(|(name, _)| (name, false)).into_iter().chain(needed) {
         match context.secret(name) {

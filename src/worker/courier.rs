@@ -156,7 +156,7 @@ pub(super) async fn enqueue(context: &Context, name: &str, bodies: &[&str]) -> R
 }
 
 /// An error's own words.
-fn text(error: worker::Error) -> String {
+pub(super) fn text(error: worker::Error) -> String {
     match error {
         worker::Error::UnknownJsError { message, .. } => message,
         error => error.to_string(),
@@ -166,18 +166,29 @@ fn text(error: worker::Error) -> String {
 /// Sends an event as Standard Webhooks has it: <https://www.standardwebhooks.com>.
 async fn post(context: &Context, message: &Message<'_>) -> Result<(), NotSent> {
     let url = context.config.webhook_url.as_ref().ok_or(NO_WEBHOOK)?;
-    let secret = context.secret("WEBHOOK_SECRET").map_err(|error| error.to_string())?;
-    let seconds = (message.sent_at.as_millis() / 1_000).to_string();
-    // A header that is not ASCII is read as another text, whose signature would be wrong.
-    let id = if message.id.is_ascii() { message.id.to_owned() } else { encode_uri(message.id).into() };
-    let signature = STANDARD.encode(secret.sign(&[&id, ".", &seconds, ".", message.body]));
-    let headers = [
-        ("Content-Type", "application/json"),
-        ("webhook-id", id.as_str()),
-        ("webhook-timestamp", &seconds),
-        ("webhook-signature", &format!("v1,{signature}")),
-    ];
+    let headers = signed(context, message.id, message.sent_at, message.body)?;
+    let headers: Vec<_> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
     taken(send(url, &headers, message.body).await.map_err(text)?)
+}
+
+/// The headers of a body that is signed.
+pub(super) fn signed(
+    context: &Context,
+    id: &str,
+    sent_at: Timestamp,
+    body: &str,
+) -> Result<[(&'static str, String); 4], String> {
+    let secret = context.secret("WEBHOOK_SECRET").map_err(|error| error.to_string())?;
+    let seconds = (sent_at.as_millis() / 1_000).to_string();
+    // A header that is not ASCII is read as another text, whose signature would be wrong.
+    let id = if id.is_ascii() { id.to_owned() } else { encode_uri(id).into() };
+    let signature = STANDARD.encode(secret.sign(&[&id, ".", &seconds, ".", body]));
+    Ok([
+        ("Content-Type", String::from("application/json")),
+        ("webhook-id", id),
+        ("webhook-timestamp", seconds),
+        ("webhook-signature", format!("v1,{signature}")),
+    ])
 }
 
 /// Sends an alert as a chat takes it. Its address is in no error: they are kept, shown and logged.

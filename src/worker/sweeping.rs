@@ -6,7 +6,7 @@ use worker::{console_error, console_log};
 
 use super::app::Context;
 use super::problem::Problem;
-use super::{analytics, courier, log};
+use super::{analytics, asking, courier, log};
 use crate::config::QUERIES_OF_A_SHARD;
 use crate::rules::{Planned, Policy, Suspension};
 use crate::service;
@@ -106,6 +106,7 @@ pub(super) async fn run(
         limit: limit.min(MAX_ROWS),
         max_queries: share(queries, shards.len()),
     };
+    asking::before(context, &shards, request).await;
     let swept = service::shards::mark_stale_creations_as_failed(&shards, request, limit_of_all).await;
     let (outcome, error) = match swept {
         Ok(outcome) => (outcome, None),
