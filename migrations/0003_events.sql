@@ -8,7 +8,7 @@ CREATE TABLE stale_drafts_events (
   id            TEXT    NOT NULL,                -- `<type>:<creation>:<attempt>` or `<type>:<alert>:<since>`: each is emitted once
   state         TEXT    NOT NULL DEFAULT 'due' CHECK (state = 'due' OR state = 'dead'),
   due_at        INTEGER NOT NULL,                -- when it may be claimed
-  destinations  INTEGER NOT NULL CHECK (destinations BETWEEN 1 AND 7),   -- where it still has to go: 1 queue, 2 webhook, 4 workers' queue
+  destinations  INTEGER NOT NULL CHECK (destinations BETWEEN 1 AND 31),  -- where it still has to go: 1 queue, 2 webhook, 4 workers' queue, 8 Slack, 16 Discord
   deliveries    INTEGER NOT NULL DEFAULT 0,      -- how often it was claimed
   created_at    INTEGER NOT NULL,
   creation_id   TEXT,                            -- NULL: it is about an alert

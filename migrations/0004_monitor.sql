@@ -2,7 +2,7 @@
 INSERT INTO stale_drafts_schema (version) VALUES (4);
 
 -- What sweeps did, by hour and over all (hour 0), so that a dashboard reads as many rows as there are hours and reasons, whatever the
--- table's size. `lag_0` to `lag_5` count by the time from the deadline to the mark: up to 1 minute, 5, 15, 1 hour, 6, and more.
+-- table's size. `lag_0` to `lag_5` count by the time from the deadline to the mark: up to 1 minute, 5, 15, 1 hour, 6, and more; `lag_ms` is its sum.
 CREATE TABLE stale_drafts_rollups (
   hour         INTEGER NOT NULL,              -- when it begins, in epoch ms
   outcome      TEXT    NOT NULL CHECK (outcome = 'failed' OR outcome = 'retried'),
@@ -17,10 +17,11 @@ CREATE TABLE stale_drafts_rollups (
   lag_3        INTEGER NOT NULL,
   lag_4        INTEGER NOT NULL,
   lag_5        INTEGER NOT NULL,
+  lag_ms       INTEGER NOT NULL,
   PRIMARY KEY (hour, outcome, kind, stuck_status, rule)
 ) WITHOUT ROWID;
 
--- `stale_drafts_sweeps.counted` is `[[outcome, kind, stuck_status, rule, creations, tokens, lag_0, … lag_5], …]`: what the sweep's last
+-- `stale_drafts_sweeps.counted` is `[[outcome, kind, stuck_status, rule, creations, tokens, lag_0, … lag_5, lag_ms], …]`: what the sweep's last
 -- transaction did. The first one of a sweep inserts its row, each later one updates it. SQLite has no trigger for both, so the trigger
 -- of the insert repeats it as an update.
 CREATE TRIGGER stale_drafts_sweeps_are_counted_first AFTER INSERT ON stale_drafts_sweeps WHEN NEW.counted IS NOT NULL BEGIN
@@ -29,11 +30,12 @@ END;
 CREATE TRIGGER stale_drafts_sweeps_are_counted AFTER UPDATE OF counted ON stale_drafts_sweeps WHEN NEW.counted IS NOT NULL BEGIN
   INSERT INTO stale_drafts_rollups
   SELECT hour, value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5,
-    value ->> 6, value ->> 7, value ->> 8, value ->> 9, value ->> 10, value ->> 11
+    value ->> 6, value ->> 7, value ->> 8, value ->> 9, value ->> 10, value ->> 11, value ->> 12
   FROM (SELECT 0 AS hour UNION ALL SELECT NEW.started_at / 3600000 * 3600000) CROSS JOIN json_each(NEW.counted) WHERE true
   ON CONFLICT DO UPDATE SET creations = creations + excluded.creations, tokens = tokens + excluded.tokens,
     lag_0 = lag_0 + excluded.lag_0, lag_1 = lag_1 + excluded.lag_1, lag_2 = lag_2 + excluded.lag_2,
-    lag_3 = lag_3 + excluded.lag_3, lag_4 = lag_4 + excluded.lag_4, lag_5 = lag_5 + excluded.lag_5;
+    lag_3 = lag_3 + excluded.lag_3, lag_4 = lag_4 + excluded.lag_4, lag_5 = lag_5 + excluded.lag_5,
+    lag_ms = lag_ms + excluded.lag_ms;
 END;
 
 -- What suspends sweeping: normally empty. An operator sets `paused`; a sweep that would fail abnormally many sets `circuit_breaker`.

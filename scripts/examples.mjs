@@ -1,4 +1,4 @@
-// What the examples are tested with: a Redis server, and Python with the packages that they name.
+// What the examples are tested with: a Redis server, Prometheus, and Python with the packages that they name.
 
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -7,6 +7,7 @@ import { sources } from "./python.mjs";
 import { aptInstall } from "./setup.mjs";
 
 const REDIS = "Redis is missing: the example for Celery is tested with it. Install it (Debian: redis-server), or say where it is with REDIS_SERVER.";
+const PROMETHEUS = "Prometheus is missing: docs/grafana and docs/prometheus are tested with it. Install it (Debian: prometheus), or say where it and promtool are with PROMETHEUS and PROMTOOL.";
 const PYTHON = "Python 3.10 or newer with its `venv` is missing: the example for Celery is tested with it. Install it (Debian: python3-venv), or say where it is with PYTHON.";
 const OFFLINE = "This step downloads. Check the network (and any proxy), then run the same command again.";
 
@@ -20,6 +21,18 @@ async function redisServer() {
   const path = find();
   if (!path) throw new Help(REDIS);
   return path;
+}
+
+/** Where Prometheus and its tool are. */
+async function prometheus() {
+  const find = () => [process.env.PROMETHEUS || which("prometheus"), process.env.PROMTOOL || which("promtool")];
+  if (!find().every(Boolean)) {
+    step("Installing Prometheus, with which its rules and the dashboard for Grafana are tested");
+    await aptInstall(["prometheus"], PROMETHEUS);
+  }
+  const paths = find();
+  if (!paths.every(Boolean)) throw new Help(PROMETHEUS);
+  return paths;
 }
 
 /** A virtual environment of Python with what the examples ask for; made again when that, or Python, has changed. */
@@ -62,4 +75,5 @@ export async function setupRedis() {
 export async function setupExamples() {
   await setupRedis();
   process.env.CELERY_PYTHON = await celeryPython();
+  [process.env.PROMETHEUS, process.env.PROMTOOL] = await prometheus();
 }

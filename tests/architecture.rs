@@ -18,7 +18,11 @@ const RINGS: [(&str, &[&str], &[&str]); 8] = [
     ("rules", &["rules"], &[]),
     // The crate `worker` is D1's: see `d1.rs`.
     ("store", &["rules", "read", "store"], &["js_sys", "serde", "serde_json", "worker"]),
-    ("service", &["rules", "store", "config", "service"], &["futures_util", "serde_json", "sha2"]),
+    (
+        "service",
+        &["rules", "read", "store", "config", "service"],
+        &["chrono", "futures_util", "serde", "serde_json", "sha2"],
+    ),
     ("read", &["read"], &["serde", "serde_json"]),
     ("config", &["rules", "auth", "read", "config"], &["serde", "serde_json"]),
     ("auth", &["rules", "read", "auth"], &["base64", "hmac", "serde", "serde_json", "sha2", "subtle"]),

@@ -70,6 +70,8 @@ fn numbers_are_whole_and_within_their_bounds() {
         ("keep_days.events", 1, 3_650),
         ("keep_days.rollups", 1, 3_650),
         ("keep_days.creations", 1, 3_650),
+        ("ask.creations", 1, 1_000),
+        ("ask.seconds", 1, 20),
     ] {
         let table = |value: Value| match path.split_once('.') {
             Some((table, key)) => json!({ table: { key: value } }),
@@ -130,7 +132,7 @@ fn an_unknown_key_suggests_the_nearest_one() {
     check(
         json!({ "brake": "off" }),
         "unknown key `brake`: expected `binding`, `shards`, `policy`, `rows_per_sweep`, `queries_per_run`, `page_size`, \
-         `max_minutes_since_sweep`, `auth`, `api_tokens`, `issuers`, `allowed_origins`, `webhook_url`, `max_deliveries`, `circuit_breaker`, `alerts`, `keep_days` or `read_replicas`",
+         `max_minutes_since_sweep`, `auth`, `api_tokens`, `issuers`, `allowed_origins`, `public_url`, `webhook_url`, `max_deliveries`, `circuit_breaker`, `alerts`, `keep_days`, `read_replicas` or `ask`",
     );
 }
 
@@ -572,6 +574,21 @@ fn what_may_hold_a_secret_is_not_quoted() {
         "http://127.0.0.1:1/",
     ] {
         assert_eq!(read(json!({ "webhook_url": url })).webhook_url.as_deref(), Some(url));
+    }
+    for url in ["https://drafts.example", "https://app.example/admin/", "http://localhost:8787"] {
+        assert_eq!(read(json!({ "public_url": url })).public_url.as_deref(), Some(url));
+    }
+    let public =
+        "is not valid: expected an `https://` URL without `?` and `#`, such as `https://drafts.example`";
+    for url in [
+        "drafts.example",
+        "http://drafts.example",
+        "https://a.example?b",
+        "https://a.example/#b",
+        "https://a.example/>",
+        "https://a.example/a|b",
+    ] {
+        check(json!({ "public_url": url }), &format!("`public_url` {public}"));
     }
     let breaker = "expected `\"off\"` or a table such as `{ creations = 1000, percent = 50 }`";
     check(json!({ "circuit_breaker": "on" }), &format!("`circuit_breaker` is `\"on\"`: {breaker}"));

@@ -78,6 +78,11 @@ SELECT * FROM (
       + (SELECT coalesce(sum(retried), 0) FROM stale_drafts_archives) AS really_retried)
 WHERE (failed, retried, lags) <> (really_failed, really_retried, really_failed + really_retried) AND NOT EXISTS (SELECT 1 FROM stale_drafts_moves);
 
+-- name: what waits and takes is in one band each
+SELECT * FROM stale_drafts_durations
+WHERE creations <> band_0 + band_1 + band_2 + band_3 + band_4 + band_5 + band_6 + band_7 + band_8 + band_9 + band_10 + band_11
+  OR total_ms < 0 OR creations < 1;
+
 -- name: each attempt before the present one is recorded, once
 SELECT c.id, c.attempt, count(a.attempt) AS recorded
 FROM stale_drafts_creations AS c LEFT JOIN stale_drafts_attempts AS a ON a.creation_id = c.id AND a.outcome <> 'restored'

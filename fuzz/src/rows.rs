@@ -8,7 +8,7 @@ use stale_drafts::rules::{
 };
 use stale_drafts::service::monitor::Health;
 use stale_drafts::store::{
-    self, CandidateRow, CreationRow, Dashboard, PageRow, Row, candidates, claimed, creation_of, done_ids,
+    self, CandidateRow, CreationRow, Dashboard, Duration, PageRow, Rolled, Row, candidates, claimed, creation_of, done_ids,
     page_rows, suspended,
 };
 use stale_drafts::worker::draft::{Cursor, DraftView};
@@ -135,7 +135,8 @@ fn results(value: &Value, policy: &Policy) {
         Err(_) => Health::default(),
     };
     let Ok(data) = Dashboard::read(list) else { return };
-    scraped(&metrics::text(&health, &data, &[]));
+    let durations: Vec<_> = data.totals.iter().map(duration).collect();
+    scraped(&metrics::text(&health, &data, Some(&durations), &[]));
     for hours in [24, 720] {
         let view = DashboardView {
             now: now(),
@@ -152,12 +153,23 @@ fn results(value: &Value, policy: &Policy) {
     }
 }
 
+/// A duration of the same kind.
+fn duration(row: &Rolled) -> Duration {
+    Duration {
+        measure: String::from("wait"),
+        kind: row.kind.clone(),
+        outcome: String::from("started"),
+        total_ms: row.tokens,
+        bands: [row.creations; 12],
+    }
+}
+
 /// Each line of the metrics is a comment or a sample, whatever the labels hold.
 fn scraped(text: &str) {
     assert!(text.ends_with("# EOF\n"));
     for line in text.lines().filter(|line| !line.starts_with("# ")) {
         let (series, value) = line.rsplit_once(' ').expect("it has a value");
-        assert!(series.starts_with("stale_drafts_") && value.parse::<u64>().is_ok(), "{line}");
+        assert!(series.starts_with("stale_drafts_") && value.parse::<f64>().is_ok_and(f64::is_finite), "{line}");
         let Some((_, labels)) = series.split_once('{') else { continue };
         let mut rest = labels;
         while rest != "}" {

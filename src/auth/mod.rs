@@ -5,6 +5,7 @@
 //! that can't be fetched.
 
 mod api_token;
+mod chat_url;
 mod claims;
 mod csrf;
 mod issuer;
@@ -13,6 +14,7 @@ mod jwt;
 mod secret;
 
 pub use api_token::{ApiToken, Scope, find};
+pub use chat_url::ChatUrl;
 pub use csrf::{csrf, csrf_matches};
 pub use issuer::{Algorithm, AuthConfig, Caller, Callers, Issuer};
 pub use jwks::{KeyCache, Lookup};

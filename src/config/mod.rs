@@ -52,6 +52,8 @@ pub struct Config {
     pub issuers: Vec<Issuer>,
     /// The origins whose pages may call the users' routes with a user's token; by default none.
     pub allowed_origins: Vec<String>,
+    /// Where this Worker is reached from outside, for the links of what it sends; with the path under which an app embeds it.
+    pub public_url: Option<String>,
     /// Where events are sent.
     pub webhook_url: Option<String>,
     /// How often the delivery of an event is tried: 1 to 100, by default 12.
@@ -64,6 +66,19 @@ pub struct Config {
     pub keep: Keep,
     /// Whether lists may be answered by replicas of the database; by default not.
     pub read_replicas: bool,
+    /// Who is asked before a sweep fails or retries what a worker has begun; by default nobody.
+    pub ask: Option<Ask>,
+}
+
+/// Who is asked before a sweep, and how much.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ask {
+    /// The address; `None` for the bound Worker's own.
+    pub url: Option<String>,
+    /// About at most so many creations at once: 1 to 1,000, by default 100.
+    pub creations: u32,
+    /// The answer comes within so many milliseconds: 1 to 20 seconds, by default 5.
+    pub within_ms: u64,
 }
 
 /// How many days rows are kept: 1 to 3,650. The ledger and the audit are kept for ever.
@@ -99,12 +114,14 @@ impl Default for Config {
             api_tokens: Vec::new(),
             issuers: Vec::new(),
             allowed_origins: Vec::new(),
+            public_url: None,
             webhook_url: None,
             max_deliveries: 12,
             breaker: Some(CircuitBreaker::default()),
             alerts: Thresholds::default(),
             keep: Keep::default(),
             read_replicas: false,
+            ask: None,
         }
     }
 }

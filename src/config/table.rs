@@ -3,8 +3,8 @@ use serde_json::{Map, Value};
 
 use super::credentials::{IssuerTable, TokenTable, UsersTable};
 use super::shards::ShardTable;
-use super::values::{Breaker, Name, Url};
-use super::{Config, ConfigError, Keep, Shards, credentials, policy};
+use super::values::{Breaker, Name, PublicUrl, Url};
+use super::{Ask, Config, ConfigError, Keep, Shards, credentials, policy};
 use crate::read::{Text, Whole};
 use crate::rules::Thresholds;
 
@@ -25,12 +25,22 @@ pub(super) struct Table {
     pub(super) api_tokens: Vec<TokenTable>,
     issuers: Vec<IssuerTable>,
     allowed_origins: Vec<Name>,
+    public_url: Option<PublicUrl>,
     webhook_url: Option<Url>,
     max_deliveries: Option<Whole<1, 100>>,
     circuit_breaker: Option<Breaker>,
     alerts: AlertsTable,
     keep_days: KeepTable,
     read_replicas: bool,
+    ask: Option<AskTable>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct AskTable {
+    url: Option<Url>,
+    creations: Option<Whole<1, 1_000>>,
+    seconds: Option<Whole<1, 20>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -75,12 +85,14 @@ impl Table {
             api_tokens,
             issuers: credentials::issuers(self.issuers)?,
             allowed_origins: self.allowed_origins.into_iter().map(|origin| origin.0).collect(),
+            public_url: self.public_url.map(|url| url.0),
             webhook_url: self.webhook_url.map(|url| url.0),
             max_deliveries: self.max_deliveries.map_or(default.max_deliveries, Whole::get_u32),
             breaker: self.circuit_breaker.map_or(default.breaker, |breaker| breaker.0),
             alerts: self.alerts.thresholds(default.alerts),
             keep: self.keep_days.keep(default.keep)?,
             read_replicas: self.read_replicas,
+            ask: self.ask.map(AskTable::ask),
         })
     }
 }
@@ -107,6 +119,16 @@ impl AlertsTable {
             stale_percent: self.stale_percent.map_or(default.stale_percent, Whole::get),
             error_percent: self.error_percent.map_or(default.error_percent, Whole::get),
             outbox_ms: millis(self.outbox_minutes, default.outbox_ms),
+        }
+    }
+}
+
+impl AskTable {
+    fn ask(self) -> Ask {
+        Ask {
+            url: self.url.map(|url| url.0),
+            creations: self.creations.map_or(100, Whole::get_u32),
+            within_ms: self.seconds.map_or(5, Whole::get).saturating_mul(1_000),
         }
     }
 }

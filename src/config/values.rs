@@ -13,17 +13,32 @@ pub(super) struct Url(pub(super) String);
 impl<'de> Deserialize<'de> for Url {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         parsed(deserializer, "an `https://` URL", |text| {
-            let valid = host(text).is_some() && text.bytes().all(|byte| byte.is_ascii_graphic());
-            valid.then(|| Url(text.to_owned()))
+            Address::of_server(text).map(|_| Url(text.to_owned()))
         })
+    }
+}
+
+/// Where a Worker is reached: the address of a server, with a path or without, and nothing that a link can't hold as it is.
+#[derive(Debug)]
+pub(super) struct PublicUrl(pub(super) String);
+
+impl<'de> Deserialize<'de> for PublicUrl {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        parsed(
+            deserializer,
+            "an `https://` URL without `?` and `#`, such as `https://drafts.example`",
+            |text| {
+                let odd = |byte: u8| b"?#<>|\"'`()".contains(&byte);
+                let valid = Address::of_server(text).is_some() && !text.bytes().any(odd) && text.len() <= 500;
+                valid.then(|| PublicUrl(text.to_owned()))
+            },
+        )
     }
 }
 
 /// The host of an address, with its port.
 fn host(text: &str) -> Option<&str> {
-    let Address { secure, host, name, port } = Address::parse(text)?;
-    let local = port.is_some() && ["localhost", "127.0.0.1"].contains(&name);
-    (secure || local).then_some(host)
+    Some(Address::of_server(text)?.host)
 }
 
 /// A name, issuer or audience. With white space around it, it would never be equal to any.

@@ -19,6 +19,14 @@ pub struct Address<'a> {
 }
 
 impl<'a> Address<'a> {
+    /// The address of a server to be called: in ASCII, over TLS, or on this machine, for tests. `None` if the text is none.
+    pub fn of_server(text: &'a str) -> Option<Self> {
+        let address = Self::parse(text)?;
+        let local = address.port.is_some() && ["localhost", "127.0.0.1"].contains(&address.name);
+        let ascii = text.bytes().all(|byte| byte.is_ascii_graphic());
+        (ascii && (address.secure || local)).then_some(address)
+    }
+
     /// `None` if the text is not such an address.
     pub fn parse(text: &'a str) -> Option<Self> {
         let (scheme, rest) = text.split_once("://")?;

@@ -122,9 +122,14 @@ impl Staleness {
         if self.attempts.left(self.attempt) { Action::Retry } else { Action::Fail }
     }
 
-    /// The band of the time from the deadline to now, 0 to 5: see [`LAGS`].
+    /// The time from the deadline to now, in milliseconds.
+    pub const fn late_ms(&self) -> u64 {
+        self.age_ms.saturating_sub(self.max_age_ms)
+    }
+
+    /// The band of [`Staleness::late_ms`], 0 to 5: see [`LAGS`].
     pub fn lag(&self) -> usize {
-        let late = self.since.saturating_add(self.age_ms).millis_since(self.deadline());
+        let late = self.late_ms();
         LAGS.iter().take_while(|limit| late > **limit).count()
     }
 }

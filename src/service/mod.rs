@@ -1,6 +1,8 @@
 //! What the product does, over any database: every shell calls these functions, and so do the tests.
 
 pub mod archive;
+pub mod ask;
+pub mod chat;
 pub mod compaction;
 pub mod creations;
 pub mod extensions;

@@ -1,4 +1,6 @@
-//! Delivers events at least once: to queues and to a webhook.
+//! Delivers events at least once: to queues, to a webhook and, if they are alerts, to chats.
+
+use std::cell::RefCell;
 
 use futures_util::stream::{self, StreamExt as _};
 
@@ -26,6 +28,8 @@ const QUERIES_OF_A_CLAIM: u64 = 3;
 const WAIT_MS: u64 = 30_000;
 /// up to this.
 const MAX_WAIT_MS: u64 = 3_600_000;
+/// A receiver that asks for a longer pause than this gets this one.
+const MAX_ASKED_MS: u64 = 86_400_000;
 /// What a queue takes at once: bytes a batch, bytes a message. Of each message it counts some 100 bytes of its own. A claim never holds
 /// the 100 messages that it takes.
 const QUEUE_BATCH_BYTES: usize = 256_000;
@@ -56,12 +60,64 @@ pub trait Courier {
     /// What is missing. An event that only has such destinations left becomes a dead letter with this reason.
     fn configured(&self, to: Destination) -> Result<(), String>;
 
-    /// Sends messages: several to a queue, all of them or none; one to a webhook. It must end within [`TIMEOUT_MS`].
+    /// Sends messages: several to a queue, all of them or none; one to any of [`Destination::POSTED`]. It must end within [`TIMEOUT_MS`].
     ///
     /// # Errors
     ///
     /// Why they were not taken, or why that is not known. They are sent again later.
-    fn send(&self, to: Destination, messages: &[Message<'_>]) -> impl Future<Output = Result<(), String>>;
+    fn send(&self, to: Destination, messages: &[Message<'_>]) -> impl Future<Output = Result<(), NotSent>>;
+}
+
+/// Why messages were not taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NotSent {
+    /// In words.
+    pub error: String,
+    /// For how long the receiver asks to be left alone, in milliseconds.
+    pub wait_ms: Option<u64>,
+}
+
+impl<E: Into<String>> From<E> for NotSent {
+    fn from(error: E) -> Self {
+        NotSent { error: error.into(), wait_ms: None }
+    }
+}
+
+/// For how long, in milliseconds, a receiver asks to be left alone by a number in the header `Retry-After`: seconds, of which Discord
+/// also sends parts. `None` if it is no number: it may be a date. <https://www.rfc-editor.org/rfc/rfc9110#section-10.2.3>.
+///
+/// ```
+/// use stale_drafts::service::outbox::retry_after_ms;
+///
+/// assert_eq!(retry_after_ms("30"), Some(30_000));
+/// assert_eq!(retry_after_ms("0.25"), Some(1_000));
+/// assert_eq!(retry_after_ms("99999999999999999999"), None);
+/// assert_eq!(retry_after_ms("Tue, 14 Nov 2023 22:13:50 GMT"), None);
+/// ```
+pub fn retry_after_ms(text: &str) -> Option<u64> {
+    let (seconds, part) = text.trim().split_once('.').unwrap_or((text.trim(), "0"));
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    if !digits(seconds) || !digits(part) {
+        return None;
+    }
+    let begun = u64::from(part.bytes().any(|byte| byte != b'0'));
+    Some(seconds.parse::<u64>().ok()?.saturating_add(begun).saturating_mul(1_000))
+}
+
+/// Until when each receiver asks to be left alone, as far as a run has learnt.
+#[derive(Default)]
+struct Asked(RefCell<Vec<(Destination, Timestamp)>>);
+
+impl Asked {
+    fn note(&self, to: Destination, until: Timestamp) {
+        self.0.borrow_mut().push((to, until));
+    }
+
+    fn wait_ms(&self, to: Destination, now: Timestamp) -> Option<u64> {
+        let until =
+            self.0.borrow().iter().filter(|(other, _)| *other == to).map(|(_, until)| *until).max()?;
+        Some(until.millis_since(now)).filter(|wait| *wait > 0)
+    }
 }
 
 /// What a run did.
@@ -99,6 +155,7 @@ pub async fn deliver(database: &impl Database, courier: &impl Courier, bounds: B
     let Bounds { max_deliveries, time_ms, max_queries } = bounds;
     let end = courier.now().saturating_add(time_ms);
     let mut done = Deliveries::default();
+    let asked = Asked::default();
     loop {
         let now = courier.now();
         let time_ms = end.millis_since(now).min(CLAIM_MS);
@@ -112,7 +169,7 @@ pub async fn deliver(database: &impl Database, courier: &impl Courier, bounds: B
         }
         let leased_until = now.saturating_add(time_ms.saturating_add(SETTLING_MS));
         let claim = store::claim(now, leased_until, limit);
-        match deliver_claim(database, courier, max_deliveries, claim, &mut done).await {
+        match deliver_claim(database, courier, &asked, max_deliveries, claim, &mut done).await {
             // Less than was asked for: nothing else is due.
             Ok(count) if count < limit => return done,
             Ok(_) => {}
@@ -127,6 +184,7 @@ pub async fn deliver(database: &impl Database, courier: &impl Courier, bounds: B
 async fn deliver_claim(
     database: &impl Database,
     courier: &impl Courier,
+    asked: &Asked,
     max_deliveries: u32,
     claim: store::Statement,
     done: &mut Deliveries,
@@ -141,13 +199,13 @@ async fn deliver_claim(
         send_to_queue(courier, queue, &mut parcels).await;
     }
     let (mixed, mut ended): (Vec<_>, Vec<_>) =
-        parcels.into_iter().partition(|parcel| parcel.waits_for(Destination::Webhook));
-    // What the queues have taken is noted before the webhook is asked, which may be slow.
+        parcels.into_iter().partition(|parcel| Destination::POSTED.iter().any(|to| parcel.waits_for(*to)));
+    // What the queues have taken is noted before a webhook is asked, which may be slow.
     let partly = mixed.iter().filter(|parcel| parcel.left != parcel.event.destinations);
     let partly = partly.map(|parcel| (parcel.event, Settlement::Partly { left: parcel.left })).collect();
     settle(database, courier, max_deliveries, partly, &mut ended, done).await?;
     let mut sent = stream::iter(mixed)
-        .map(|parcel| post(courier, parcel))
+        .map(|parcel| post(courier, asked, parcel))
         .buffer_unordered(SIDE_BY_SIDE)
         // Those that end together are settled together.
         .ready_chunks(SIDE_BY_SIDE);
@@ -202,11 +260,13 @@ struct Parcel<'a> {
     /// and of these, where it never will.
     undeliverable: u32,
     errors: Vec<(Destination, String)>,
+    /// For how long a receiver asks to be left alone, in milliseconds.
+    wait_ms: u64,
 }
 
 impl<'a> Parcel<'a> {
     fn new(event: &'a Event) -> Self {
-        Parcel { event, left: event.destinations, undeliverable: 0, errors: Vec::new() }
+        Parcel { event, left: event.destinations, undeliverable: 0, errors: Vec::new(), wait_ms: 0 }
     }
 
     fn waits_for(&self, to: Destination) -> bool {
@@ -228,10 +288,13 @@ impl<'a> Parcel<'a> {
         self.errors.push((to, error));
     }
 
-    fn note(&mut self, to: Destination, sent: Result<(), String>) {
+    fn note(&mut self, to: Destination, sent: Result<(), NotSent>) {
         match sent {
             Ok(()) => self.left &= !to.bit(),
-            Err(error) => self.errors.push((to, error)),
+            Err(NotSent { error, wait_ms }) => {
+                self.errors.push((to, error));
+                self.wait_ms = self.wait_ms.max(wait_ms.unwrap_or(0).min(MAX_ASKED_MS));
+            }
         }
     }
 
@@ -254,7 +317,7 @@ impl<'a> Parcel<'a> {
             }
             Some(error) => {
                 let doublings = self.event.delivery.saturating_sub(1).min(20);
-                let wait = WAIT_MS.saturating_mul(1 << doublings).min(MAX_WAIT_MS);
+                let wait = WAIT_MS.saturating_mul(1 << doublings).min(MAX_WAIT_MS).max(self.wait_ms);
                 Settlement::Retry { left, at: now.saturating_add(wait), error }
             }
             None => Settlement::Unsent { left },
@@ -262,11 +325,22 @@ impl<'a> Parcel<'a> {
     }
 }
 
-async fn post<'a>(courier: &impl Courier, mut parcel: Parcel<'a>) -> Parcel<'a> {
-    let now = courier.now();
-    if parcel.has_time(now) {
-        let sent = courier.send(Destination::Webhook, &[parcel.message(now)]).await;
-        parcel.note(Destination::Webhook, sent);
+async fn post<'a>(courier: &impl Courier, asked: &Asked, mut parcel: Parcel<'a>) -> Parcel<'a> {
+    for to in Destination::POSTED {
+        let now = courier.now();
+        if !parcel.waits_for(to) || !parcel.has_time(now) {
+            continue;
+        }
+        if let Some(wait_ms) = asked.wait_ms(to, now) {
+            let error = String::from("it has just asked to be left alone for a while");
+            parcel.note(to, Err(NotSent { error, wait_ms: Some(wait_ms) }));
+            continue;
+        }
+        let sent = courier.send(to, &[parcel.message(now)]).await;
+        if let Err(NotSent { wait_ms: Some(wait_ms), .. }) = sent {
+            asked.note(to, courier.now().saturating_add(wait_ms));
+        }
+        parcel.note(to, sent);
     }
     parcel
 }

@@ -573,11 +573,11 @@ impl<'a, D: Database> Run<'a, D> {
 
 /// What a select has found.
 pub(super) struct Found {
-    rows: Vec<CandidateRow>,
+    pub(super) rows: Vec<CandidateRow>,
     unreadable: Vec<CandidateRow>,
     /// How many creations are active, where the circuit breaker wants to know.
     active: Option<u64>,
-    suspended: Option<Suspension>,
+    pub(super) suspended: Option<Suspension>,
 }
 
 impl Found {
@@ -630,6 +630,7 @@ struct Group<'a> {
     creations: u64,
     tokens: u64,
     lags: [u64; 6],
+    lag_ms: u64,
 }
 
 /// What is rolled up if all of a transaction goes through: see `sweeps.counted`.
@@ -643,7 +644,7 @@ fn counted(action: Action, steps: &[&Step<'_>]) -> String {
             .iter()
             .position(|group| group.kind == kind && group.status == status && group.rule == rule);
         let at = known.unwrap_or_else(|| {
-            groups.push(Group { kind, status, rule, creations: 0, tokens: 0, lags: [0; 6] });
+            groups.push(Group { kind, status, rule, creations: 0, tokens: 0, lags: [0; 6], lag_ms: 0 });
             groups.len().saturating_sub(1)
         });
         let Some(group) = groups.get_mut(at) else { continue };
@@ -651,15 +652,30 @@ fn counted(action: Action, steps: &[&Step<'_>]) -> String {
         if action == Action::Fail {
             group.tokens = group.tokens.saturating_add(row.tokens);
         }
+        group.lag_ms = group.lag_ms.saturating_add(staleness.late_ms());
         if let Some(lag) = group.lags.get_mut(staleness.lag()) {
             *lag = lag.saturating_add(1);
         }
     }
     let rows: Vec<_> = groups
         .into_iter()
-        .map(|Group { kind, status, rule, creations, tokens, lags: [a, b, c, d, e, f] }| {
+        .map(|Group { kind, status, rule, creations, tokens, lags: [a, b, c, d, e, f], lag_ms }| {
             let (rule, status) = (rule.describe(status, kind), status.as_str());
-            serde_json::json!([action.outcome(), kind, status, rule, creations, tokens, a, b, c, d, e, f])
+            serde_json::json!([
+                action.outcome(),
+                kind,
+                status,
+                rule,
+                creations,
+                tokens,
+                a,
+                b,
+                c,
+                d,
+                e,
+                f,
+                lag_ms
+            ])
         })
         .collect();
     serde_json::Value::Array(rows).to_string()

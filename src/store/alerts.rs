@@ -27,7 +27,7 @@ const FIRE: &str = "INSERT INTO stale_drafts_alerts (code, since, severity, caus
 const EMIT_RESOLVED: &str = "INSERT INTO stale_drafts_events (id, due_at, destinations, created_at, body)
      SELECT 'alert.resolved:' || code || ':' || since, ?2, ?3, ?2, json_object(
        'id', 'alert.resolved:' || code || ':' || since, 'type', 'alert.resolved', 'created_at', CAST(?2 AS INTEGER),
-       'data', json_object('code', code, 'severity', severity, 'cause', cause, 'since', since))
+       'data', json_object('code', code, 'severity', severity, 'cause', cause, 'evidence', evidence, 'since', since))
      FROM stale_drafts_alerts WHERE resolved_at IS NULL AND ?3 > 0 AND code IN (SELECT value FROM json_each(?1))";
 
 const RESOLVE: &str = "UPDATE stale_drafts_alerts SET resolved_at = ?2

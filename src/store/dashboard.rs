@@ -29,12 +29,12 @@ const BY_HOUR_UP_TO_MS: u64 = 168 * HOUR_MS;
 const ROLLUPS: &str =
     "SELECT hour / CAST(?3 AS INTEGER) * CAST(?3 AS INTEGER) AS hour, outcome, kind, stuck_status, rule,
        sum(creations) AS creations, sum(tokens) AS tokens,
-       json_array(sum(lag_0), sum(lag_1), sum(lag_2), sum(lag_3), sum(lag_4), sum(lag_5)) AS lags
+       json_array(sum(lag_0), sum(lag_1), sum(lag_2), sum(lag_3), sum(lag_4), sum(lag_5)) AS lags, sum(lag_ms) AS lag_ms
      FROM (SELECT * FROM stale_drafts_rollups WHERE hour >= ?1 AND hour <= ?2 ORDER BY hour DESC LIMIT ?4)
      GROUP BY 1, outcome, kind, stuck_status, rule ORDER BY 1";
 
 const TOTAL_ROLLUPS: &str = "SELECT hour, outcome, kind, stuck_status, rule, creations, tokens,
-       json_array(lag_0, lag_1, lag_2, lag_3, lag_4, lag_5) AS lags
+       json_array(lag_0, lag_1, lag_2, lag_3, lag_4, lag_5) AS lags, lag_ms
      FROM stale_drafts_rollups WHERE hour = 0 LIMIT ?1";
 
 /// Active creations by phase, kind and quarter of their limit: the band is 4 beyond it, and `NULL` without a limit.
@@ -162,6 +162,8 @@ pub struct Rolled {
     /// By the band of the time from the deadline to the failure: see `rules::LAGS`.
     #[serde(deserialize_with = "json_text")]
     pub lags: [u64; 6],
+    /// The sum of these times, in milliseconds.
+    pub lag_ms: u64,
 }
 
 /// Active creations of a phase and kind in a quarter of their limit.
@@ -291,6 +293,7 @@ impl Rolled {
                     let sum = sum.get_mut();
                     sum.creations = sum.creations.saturating_add(row.creations);
                     sum.tokens = sum.tokens.saturating_add(row.tokens);
+                    sum.lag_ms = sum.lag_ms.saturating_add(row.lag_ms);
                     sum.lags.iter_mut().zip(row.lags).for_each(|(sum, more)| *sum = sum.saturating_add(more));
                 }
             }

@@ -5,11 +5,13 @@
 
 mod alerts;
 mod archive;
+mod ask;
 mod compaction;
 mod creations;
 #[cfg(feature = "worker")]
 mod d1;
 mod dashboard;
+mod durations;
 mod extensions;
 mod grants;
 mod ledger;
@@ -34,6 +36,7 @@ pub use archive::{
     ArchivePlace, ArchivedOfUser, Scanned, archive_turn, archived, archived_of, archived_of_user, documents,
     documents_of, end_archive_turn, place_of, remove, removed, scan, scanned, take_archive_turn,
 };
+pub use ask::{Done, told, told_of};
 pub use compaction::{
     Carried, EntriesScanned, EntryDocument, carried, carries, compact, entries_of, entries_scanned,
     entry_documents, scan_entries,
@@ -45,6 +48,7 @@ pub use creations::{
 #[cfg(feature = "worker")]
 pub use d1::D1;
 pub use dashboard::{ActiveBand, Audited, Dashboard, Rates, Rolled, dashboard};
+pub use durations::{DURATION_BANDS_MS, Duration, durations, durations_of};
 pub use extensions::{
     Extension, ExtensionRow, GivenRow, KindExtended, end_extension, extend, extend_kind, extensions,
     extensions_of, kind_extended,

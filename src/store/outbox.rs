@@ -56,11 +56,23 @@ pub enum Destination {
     Webhook,
     /// The workers, by their queue.
     Workers,
+    /// People, by an incoming webhook of Slack. Only alerts go there.
+    Slack,
+    /// People, by a webhook of Discord. Only alerts go there.
+    Discord,
 }
 
 impl Destination {
     /// All of them.
-    pub const ALL: [Destination; 3] = [Destination::Queue, Destination::Webhook, Destination::Workers];
+    pub const ALL: [Destination; 5] = [
+        Destination::Queue,
+        Destination::Webhook,
+        Destination::Workers,
+        Destination::Slack,
+        Destination::Discord,
+    ];
+    /// Those that take one message at once, as a request.
+    pub const POSTED: [Destination; 3] = [Destination::Webhook, Destination::Slack, Destination::Discord];
 
     /// Its bit.
     pub const fn bit(self) -> u32 {
@@ -68,6 +80,8 @@ impl Destination {
             Destination::Queue => 1,
             Destination::Webhook => 2,
             Destination::Workers => 4,
+            Destination::Slack => 8,
+            Destination::Discord => 16,
         }
     }
 
@@ -77,6 +91,8 @@ impl Destination {
             Destination::Queue => "queue",
             Destination::Webhook => "webhook",
             Destination::Workers => "generations",
+            Destination::Slack => "slack",
+            Destination::Discord => "discord",
         }
     }
 }

@@ -108,7 +108,7 @@ macro_rules! as_planned {
     };
 }
 
-pub(super) use {active, candidate, cutoff, pairs, stays, suspended};
+pub(super) use {active, as_planned, candidate, cutoff, pairs, stays, suspended};
 
 /// Creations that are stale by the cutoffs in ?1, and active ones whose times can't be read: a last sign of life after ?2 is in
 /// the future.
@@ -268,7 +268,8 @@ const COUNT_FAILED: &str =
        CASE WHEN changes() = ?7 THEN ?14 ELSE (
          SELECT json_group_array(json_array('failed', c.kind, c.stuck_status, c.rule, 1, c.tokens,
            j.value ->> 'lag' = 0, j.value ->> 'lag' = 1, j.value ->> 'lag' = 2,
-           j.value ->> 'lag' = 3, j.value ->> 'lag' = 4, j.value ->> 'lag' = 5))
+           j.value ->> 'lag' = 3, j.value ->> 'lag' = 4, j.value ->> 'lag' = 5,
+           (j.value ->> 'age_ms') - (j.value ->> 'max_age_ms')))
          FROM json_each(?6) AS j CROSS JOIN stale_drafts_creations AS c INDEXED BY sqlite_autoindex_stale_drafts_creations_1
          ON c.id = j.value ->> 'id' WHERE +c.sweep_id = ?1) END)
      ON CONFLICT (id) DO UPDATE SET failed = failed + excluded.failed, raced = raced + excluded.raced,
@@ -289,7 +290,8 @@ const COUNT_RETRIED: &str =
        CASE WHEN changes() = ?7 THEN ?13 ELSE (
          SELECT json_group_array(json_array('retried', c.kind, a.stuck_status, a.rule, 1, 0,
            j.value ->> 'lag' = 0, j.value ->> 'lag' = 1, j.value ->> 'lag' = 2,
-           j.value ->> 'lag' = 3, j.value ->> 'lag' = 4, j.value ->> 'lag' = 5))
+           j.value ->> 'lag' = 3, j.value ->> 'lag' = 4, j.value ->> 'lag' = 5,
+           (j.value ->> 'age_ms') - (j.value ->> 'max_age_ms')))
          FROM json_each(?6) AS j
          CROSS JOIN stale_drafts_attempts AS a ON a.creation_id = j.value ->> 'id' AND a.attempt = j.value ->> 'attempt'
          CROSS JOIN stale_drafts_creations AS c INDEXED BY sqlite_autoindex_stale_drafts_creations_1 ON c.id = a.creation_id

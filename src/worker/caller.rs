@@ -9,6 +9,7 @@ use axum::http::request::Parts;
 use serde::Deserialize;
 
 use super::app::{App, Context};
+use super::courier;
 use super::cross_site::{Assertion, Credentials};
 use super::extract::pairs;
 use super::jwks;
@@ -316,7 +317,7 @@ pub(super) fn secrets_are_fit(context: &Context) -> Result<(), String> {
     let config = &context.config;
     let needed = [
         ("JWT_SECRET", config.auth.algorithm == Algorithm::Hs256),
-        ("WEBHOOK_SECRET", config.webhook_url.is_some()),
+        ("WEBHOOK_SECRET", config.webhook_url.is_some() || config.ask.is_some()),
     ];
     for (name, needed) in SECRETS.map(|(name, _)| (name, false)).into_iter().chain(needed) {
         match context.secret(name) {
@@ -324,5 +325,5 @@ pub(super) fn secrets_are_fit(context: &Context) -> Result<(), String> {
             _ => {}
         }
     }
-    Ok(())
+    courier::chats_are_fit(context)
 }

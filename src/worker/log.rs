@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use crate::rules::{Finding, MarkedMessage, RetriedMessage, Staleness, SweepMessage};
 use crate::service::archive::Archived;
+use crate::service::ask::Asked;
 use crate::service::sweep::{Source, SweepOutcome, SweptCreation};
 
 /// A line for the log. No prompt and no credential is in it, and of users only one whose ledger differs.
@@ -143,6 +144,25 @@ pub fn failed_delivery(destination: &str, error: &str) -> String {
         "An event was not delivered",
         json!({ "destination": destination, "error": error }),
     )
+}
+
+fn counts(asked: &Asked, sweep_id: &str) -> Value {
+    let Asked { creations, done, running, .. } = asked;
+    json!({ "sweep_id": sweep_id, "creations": creations, "done": done, "running": running })
+}
+
+/// What a provider said before a sweep.
+pub fn asked(asked: &Asked, sweep_id: &str) -> String {
+    line("info", "asked", "Asked the provider about stale creations", counts(asked, sweep_id))
+}
+
+/// A provider that did not, or what it said could not be written down.
+pub fn failed_ask(asked: &Asked, sweep_id: &str, error: &str) -> String {
+    let mut fields = counts(asked, sweep_id);
+    if let Value::Object(fields) = &mut fields {
+        fields.insert(String::from("error"), error.into());
+    }
+    line("error", "ask_failed", "The provider did not say what became of stale creations", fields)
 }
 
 /// What moved to the archive.

@@ -5,6 +5,7 @@
 mod analytics;
 mod app;
 pub mod archive;
+mod asking;
 mod caller;
 mod cors;
 mod courier;

@@ -9,7 +9,7 @@ use super::{courier, log};
 use crate::rules::Timestamp;
 use crate::service::monitor::{self, Health, INTERVAL_MS, Occasion, Settings};
 use crate::service::shards::{Shard, Unreachable, part, run_each};
-use crate::store::{self, D1, Dashboard, DatabaseError};
+use crate::store::{self, D1, Dashboard, DatabaseError, Duration};
 
 const MINUTE_MS: u64 = 60_000;
 
@@ -25,7 +25,7 @@ pub(super) fn settings(context: &Context) -> Settings<'_> {
         thresholds: &context.config.alerts,
         max_ms_since_sweep: if max_minutes == 0 { u64::MAX } else { max_minutes.saturating_mul(MINUTE_MS) },
         keep: context.config.keep,
-        destinations: courier::destinations(context).app,
+        destinations: courier::of_alerts(context),
     }
 }
 
@@ -55,6 +55,17 @@ pub(super) async fn read(
     let data = there.into_iter().map(named).reduce(Dashboard::and).unwrap_or_default();
     let health = monitor::look(shards, &settings(context), context.now).await?;
     Ok(View { health, data, unreachable })
+}
+
+/// How long creations wait and take, of all databases; `None` if one of several does not answer.
+pub(super) async fn durations(shards: &[Shard<'_, D1>]) -> Result<Option<Vec<Duration>>, DatabaseError> {
+    let results = run_each(shards, &[store::durations()]).await;
+    let rows = results.into_iter().map(|result| Ok(result?.into_iter().next().unwrap_or_default()));
+    match rows.collect::<Result<Vec<_>, DatabaseError>>() {
+        Ok(rows) => store::durations_of(rows).map(Some),
+        Err(error) if shards.len() == 1 => Err(error),
+        Err(_) => Ok(None),
+    }
 }
 
 /// Runs the monitor and writes its log.

@@ -5,7 +5,7 @@ use worker::{console_error, console_log};
 
 use super::app::Context;
 use super::problem::Problem;
-use super::{analytics, courier, log};
+use super::{analytics, asking, courier, log};
 use crate::config::QUERIES_OF_A_SHARD;
 use crate::rules::{Planned, Policy};
 use crate::service::shards::sweep_beside;
@@ -91,6 +91,7 @@ pub(super) async fn run(
     };
     let shards: Vec<_> = places.iter().filter_map(|at| all.get(*at).copied()).collect();
     let request = request(context, options, &sweep_id, shards.len());
+    asking::before(context, &shards, request).await;
     let swept = sweep_beside(&shards, request, limit_of_all, others).await;
     let (outcome, error) = match swept {
         Ok(outcome) => (outcome, None),

@@ -120,7 +120,7 @@ pub fn done(database: &Sqlite, id: &str, columns: Value) {
 fn timed_out(database: &Sqlite, id: &str, sweep_id: &str) {
     add(database, id, json!({ "created_at": BEFORE - 2 * HOUR }));
     let counted =
-        json!([["failed", "image", "pending", "max_age_hours", 1, 5, 1, 0, 0, 0, 0, 0]]).to_string();
+        json!([["failed", "image", "pending", "max_age_hours", 1, 5, 1, 0, 0, 0, 0, 0, 1]]).to_string();
     database.write(&format!(
         "BEGIN;
          INSERT INTO stale_drafts_sweeps (id, source, started_at, finished_at, failed, refunded_tokens, counted)

@@ -15,6 +15,8 @@
 mod archive;
 #[path = "../../crates/simulator/src/as_d1.rs"]
 mod as_d1;
+mod ask;
+mod durations;
 mod compaction;
 mod extensions;
 mod grants;

@@ -188,7 +188,7 @@ fn what_is_older_than_its_instant_is_trimmed() {
         "INSERT INTO stale_drafts_sweeps (id, source, started_at) VALUES ('018bcfe5-67ff-7fff', 'cron', 1), ('018bcfe5-6800-7000', 'cron', 1);
          INSERT INTO stale_drafts_events (id, state, due_at, destinations, created_at, body)
          VALUES ('old', 'dead', 1, 1, 1, ''), ('new', 'dead', 2, 1, 1, ''), ('due', 'due', 1, 1, 1, '');
-         INSERT INTO stale_drafts_rollups SELECT column1, 'failed', 'image', 'pending', 'x', 1, 1, 0, 0, 0, 0, 0, 0
+         INSERT INTO stale_drafts_rollups SELECT column1, 'failed', 'image', 'pending', 'x', 1, 1, 0, 0, 0, 0, 0, 0, 0
          FROM (VALUES (0), ({HOUR}), (2 * {HOUR}));
          INSERT INTO stale_drafts_alerts VALUES ('a', 1, 2 * {HOUR} - 1, '', '', '', ''), ('b', 1, 2 * {HOUR}, '', '', '', ''), ('c', 1, NULL, '', '', '', '')"
     ));

@@ -324,6 +324,7 @@ fn rolled(hour: u64, creations: u64) -> Rolled {
         creations,
         tokens: 5,
         lags: [10, 11, 12, 13, 14, 15],
+        lag_ms: 16,
     }
 }
 
@@ -332,7 +333,7 @@ fn a_dashboard_reads_everything() {
     let database = database();
     for (hour, creations) in [(0, 99), (BEGIN - 2 * HOUR, 2), (BEGIN - HOUR, 3), (BEGIN, 4), (NOW + 1, 5)] {
         database.write(&format!(
-            "INSERT INTO stale_drafts_rollups VALUES ({hour}, 'failed', 'image', 'pending', 'max_age_hours', {creations}, 5, 10, 11, 12, 13, 14, 15)"
+            "INSERT INTO stale_drafts_rollups VALUES ({hour}, 'failed', 'image', 'pending', 'max_age_hours', {creations}, 5, 10, 11, 12, 13, 14, 15, 16)"
         ));
     }
     for (id, ago) in [("old", HOUR + 1), ("at its limit", HOUR), ("half", HOUR / 2 + 1), ("new", 0)] {
@@ -393,7 +394,7 @@ fn a_dashboard_is_all_of_its_results_or_an_error() {
     // From the beginning on is all but what stands over all.
     let database = database();
     database
-        .write("INSERT INTO stale_drafts_rollups VALUES (0, 'failed', 'image', 'pending', 'x', 1, 1, 0, 0, 0, 0, 0, 0)");
+        .write("INSERT INTO stale_drafts_rollups VALUES (0, 'failed', 'image', 'pending', 'x', 1, 1, 0, 0, 0, 0, 0, 0, 0)");
     let results = database.all(&store::dashboard(&policy(&[]), now(), at(0)));
     let read = Dashboard::read(results).unwrap();
     assert_eq!((read.hours.len(), read.totals.len()), (0, 1));
@@ -405,7 +406,7 @@ fn a_month_of_many_kinds_is_shown_by_the_day_up_to_the_present_hour() {
     // 4 kinds and 2 statuses in each of 720 hours: more rows than are shown.
     database.write(&format!(
         "WITH RECURSIVE hours (n) AS (VALUES (0) UNION ALL SELECT n + 1 FROM hours WHERE n < 719)
-         INSERT INTO stale_drafts_rollups SELECT {BEGIN} - n * {HOUR}, 'failed', k.column1, s.column1, 'x', 1, 2, 1, 0, 0, 0, 0, 0
+         INSERT INTO stale_drafts_rollups SELECT {BEGIN} - n * {HOUR}, 'failed', k.column1, s.column1, 'x', 1, 2, 1, 0, 0, 0, 0, 0, 0
          FROM hours, (VALUES ('a'), ('b'), ('c'), ('d')) AS k, (VALUES ('pending'), ('processing')) AS s"
     ));
     let read = |hours: u64| {

@@ -10,7 +10,7 @@ use std::task::{Context, Poll, Waker};
 use serde_json::{Value, json};
 use stale_drafts::rules::Timestamp;
 use stale_drafts::service::outbox::{
-    Bounds, CRON_MS, Courier, Deliveries, Message, REQUEST_MS, TIMEOUT_MS, deliver,
+    Bounds, CRON_MS, Courier, Deliveries, Message, NotSent, REQUEST_MS, TIMEOUT_MS, deliver,
 };
 use stale_drafts::store::{
     self, Cost, Database, DatabaseError, Destination, Event, Row, Settlement, Statement,
@@ -95,7 +95,7 @@ impl Courier for Fake {
         if self.configured.get() & to.bit() != 0 { Ok(()) } else { Err(String::from("it is not configured")) }
     }
 
-    async fn send(&self, to: Destination, messages: &[Message<'_>]) -> Result<(), String> {
+    async fn send(&self, to: Destination, messages: &[Message<'_>]) -> Result<(), NotSent> {
         let began = self.clock.now.get();
         let held: Vec<_> = messages.iter().map(|message| (to, message.id.to_owned())).collect();
         for (to, id) in &held {
@@ -115,7 +115,7 @@ impl Courier for Fake {
         }));
         self.clock.sleep(self.takes_ms.get().min(TIMEOUT_MS)).await;
         if self.takes_ms.get() > TIMEOUT_MS {
-            return Err(String::from("it took too long"));
+            return Err(NotSent::from("it took too long"));
         }
         match self.receiver.get() {
             Receiver::Takes => {
@@ -123,7 +123,7 @@ impl Courier for Fake {
                 self.acknowledged.borrow_mut().extend(ids);
                 Ok(())
             }
-            Receiver::Refuses | Receiver::Lies => Err(String::from("it answered 503")),
+            Receiver::Refuses | Receiver::Lies => Err(NotSent::from("it answered 503")),
         }
     }
 }

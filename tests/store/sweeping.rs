@@ -58,7 +58,7 @@ fn lost() -> Result<(), DatabaseError> {
     Err(DatabaseError::new("the connection was lost"))
 }
 
-fn request(policy: &Policy) -> SweepRequest<'_> {
+pub fn request(policy: &Policy) -> SweepRequest<'_> {
     SweepRequest {
         sweep_id: ID,
         source: Source::Cron,
@@ -81,7 +81,7 @@ fn try_sweep(database: &impl Database, request: SweepRequest<'_>) -> Result<Swee
     wait(mark_stale_creations_as_failed(database, request))
 }
 
-fn sweep(database: &Sqlite, request: SweepRequest<'_>) -> SweepOutcome {
+pub fn sweep(database: &Sqlite, request: SweepRequest<'_>) -> SweepOutcome {
     try_sweep(database, request).unwrap()
 }
 
@@ -156,15 +156,15 @@ fn what_is_rolled_up_is_grouped_by_kind_status_and_rule() {
     let policy = policy(&[(&["total_hours"], 6.0), (&["kinds", "song", "attempts"], 2.0)]);
     sweep(&database, request(&policy));
     let rolled = database.read(
-        "SELECT outcome, kind, stuck_status, rule, creations, tokens, lag_0, lag_1, lag_2, lag_3, lag_4, lag_5
+        "SELECT outcome, kind, stuck_status, rule, creations, tokens, lag_0, lag_1, lag_2, lag_3, lag_4, lag_5, lag_ms
          FROM stale_drafts_rollups WHERE hour = 0",
     );
     let rows = [
-        json!(["failed", "image", "pending", "max_age_hours", 2, 10, 0, 0, 0, 2, 0, 0]),
-        json!(["failed", "image", "processing", "max_age_hours", 1, 5, 1, 0, 0, 0, 0, 0]),
-        json!(["failed", "image", "processing", "total_hours", 1, 5, 0, 0, 0, 0, 1, 0]),
-        json!(["failed", "video", "pending", "max_age_hours", 1, 7, 0, 0, 0, 0, 0, 1]),
-        json!(["retried", "song", "pending", "max_age_hours", 1, 0, 0, 0, 0, 1, 0, 0]),
+        json!(["failed", "image", "pending", "max_age_hours", 2, 10, 0, 0, 0, 2, 0, 0, 2 * HOUR - 1]),
+        json!(["failed", "image", "processing", "max_age_hours", 1, 5, 1, 0, 0, 0, 0, 0, 1]),
+        json!(["failed", "image", "processing", "total_hours", 1, 5, 0, 0, 0, 0, 1, 0, 3 * HOUR]),
+        json!(["failed", "video", "pending", "max_age_hours", 1, 7, 0, 0, 0, 0, 0, 1, NOW - LONG_AGO - HOUR]),
+        json!(["retried", "song", "pending", "max_age_hours", 1, 0, 0, 0, 0, 1, 0, 0, HOUR]),
     ];
     assert_eq!(rolled, rows);
 }

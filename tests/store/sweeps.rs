@@ -447,8 +447,8 @@ fn a_plan_is_marked_refunded_told_and_counted_in_one_transaction() {
         add(&database, id, json!({ "user_id": user, "created_at": NOW - 2 * HOUR }));
     }
     let plan = ["a", "b", "c"].map(planned);
-    let counted =
-        json!([["failed", "image", "pending", "max_age_hours", 3, 15, 0, 0, 0, 3, 0, 0]]).to_string();
+    let counted = json!([["failed", "image", "pending", "max_age_hours", 3, 15, 0, 0, 0, 3, 0, 0, 3 * HOUR]])
+        .to_string();
     let batch = store::mark_failed(start(ID), &plan, count(TOTALS, true, counted), 3);
     assert_eq!(done_ids(&database.all(&batch)), None);
     let failed = |id, user| {
@@ -599,7 +599,7 @@ fn transactions_of_one_sweep_add_up_in_its_row() {
         add(&database, id, json!({ "created_at": NOW - 2 * HOUR }));
     }
     let counted = |outcome, tokens| {
-        json!([[outcome, "image", "pending", "max_age_hours", 1, tokens, 0, 0, 0, 1, 0, 0]]).to_string()
+        json!([[outcome, "image", "pending", "max_age_hours", 1, tokens, 0, 0, 0, 1, 0, 0, HOUR]]).to_string()
     };
     let first = SweepTotals { examined: 1, rejected: 0, unreadable: 0, more: true };
     database.all(&store::mark_failed(

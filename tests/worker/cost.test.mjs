@@ -25,7 +25,7 @@ async function rows(request) {
   return { ...answer, rows: [rows_read, rows_written] };
 }
 
-test("a normal life writes 12 rows, and a heartbeat 2", async () => {
+test("a normal life writes 14 rows, and a heartbeat 2", async () => {
   const made = await rows(() => world.report("", { user_id: "ada", kind: "video", prompt: "a fox", tokens: 30 }));
   const { id } = made;
   const started = await rows(() => world.report(`/${id}/start`, { worker: "w1" }));
@@ -36,10 +36,10 @@ test("a normal life writes 12 rows, and a heartbeat 2", async () => {
   const written = ({ rows: [, written] }) => written;
   // The row, its key and three indexes, the ledger, the balance.
   assert.equal(written(made), 7);
-  // The row, and each index whose condition or columns hold the status: by phase, by total time, by user.
-  assert.equal(written(started), 4);
-  // The row alone: it leaves the indexes of active creations, which D1 does not bill.
-  assert.equal(written(done), 1);
+  // The row, each index whose condition or columns hold the status: by phase, by total time, by user; and the histogram of waits.
+  assert.equal(written(started), 5);
+  // The row, for it leaves the indexes of active creations, which D1 does not bill; and the histogram of the time in processing.
+  assert.equal(written(done), 2);
   // The row, and the index that a sweep finds silent ones by.
   assert.deepEqual([written(first), written(second)], [2, 2]);
   for (const report of [made, started, first, second, done]) assert.ok(report.rows[0] <= 8, `${report.rows[0]} rows read`);

@@ -194,7 +194,8 @@ function watched(database, actor, die, invocation = { queries: 0 }, binding = "D
 }
 // The local dataset forgets what it is given: what the Worker hands to it is noted on the way.
 const dataset = ({ ANALYTICS }) => ANALYTICS && { ANALYTICS: { writeDataPoint: (point) => (points.push(point), ANALYTICS.writeDataPoint(point)) } };
-const queued = (env) => Object.fromEntries(Object.entries(env).filter(([, value]) => typeof value?.sendBatch === "function").map(([name, queue]) => [name, limitedQueue(queue)]));
+// A bound Worker has a method of any name.
+const queued = (env) => Object.fromEntries(Object.entries(env).filter(([, value]) => typeof value?.sendBatch === "function" && value.constructor.name !== "Fetcher").map(([name, queue]) => [name, limitedQueue(queue)]));
 const made = (env, context, actor) => {
   // What an invocation asks of all databases counts together.
   const invocation = { queries: 0 };
@@ -256,7 +257,7 @@ const worker = { name: "worker", sha256: createHash("sha256").update(WORKER_TOKE
  * database outlives the runtime. With a number of `shards`, so many databases have the users, `DB_0` and so on. `die` is called when an order says so. An invocation may make so many `queries`: D1 allows 1,000, and
  * 50 on the free plan. `outbound` answers what the Workers fetch. `r2Buckets` are the names of bindings.
  */
-export async function start({ config = {}, bindings = {}, migrate = true, ratelimits, queues = [], producers = [], others = [], registry, persist, die, outbound, queries = 1_000, shards = 0, r2Buckets = [] } = {}) {
+export async function start({ config = {}, bindings = {}, migrate = true, ratelimits, queues = [], producers = [], others = [], registry, persist, die, outbound, queries = 1_000, shards = 0, r2Buckets = [], serviceBindings = {} } = {}) {
   const logs = [];
   let counted = {};
   let byPattern = false;
@@ -282,7 +283,7 @@ export async function start({ config = {}, bindings = {}, migrate = true, rateli
     assets: { directory: join(root, "www"), routerConfig: { has_user_worker: true } },
     bindings: { STALE_DRAFTS: { auth: { cookie: "session" }, api_tokens: [worker], ...sharded, ...config }, JWT_SECRET, CLEANUP_TOKEN, ...bindings },
   };
-  if (die) main.serviceBindings = { DIE: die };
+  main.serviceBindings = { ...serviceBindings, ...(die && { DIE: die }) };
   const miniflare = new Miniflare({
     workers: [main, ...others],
     cf: false,

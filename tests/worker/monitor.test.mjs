@@ -165,7 +165,7 @@ test("old sweeps, events, alerts and roll-ups are trimmed, at most 500 of each a
   const rows = Array.from({ length: 600 }, (_, n) => sweep(onTheHour - 2 * DAY, n));
   await world.all(`INSERT INTO stale_drafts_sweeps (id, source, started_at, finished_at) VALUES ${[...rows, sweep(onTheHour - HOUR, 1)].join(",")}`);
   await world.all("INSERT INTO stale_drafts_events (id, state, due_at, destinations, created_at, body) VALUES ('old', 'dead', ?1, 1, 1, '{}'), ('new', 'dead', ?2, 1, 1, '{}')", onTheHour - 3 * DAY, onTheHour - DAY);
-  await world.all("INSERT INTO stale_drafts_rollups VALUES (?1, 'failed', 'image', 'pending', 'preset', 1, 1, 1, 0, 0, 0, 0, 0), (0, 'failed', 'image', 'pending', 'preset', 1, 1, 1, 0, 0, 0, 0, 0)", onTheHour - 4 * DAY);
+  await world.all("INSERT INTO stale_drafts_rollups VALUES (?1, 'failed', 'image', 'pending', 'preset', 1, 1, 1, 0, 0, 0, 0, 0, 0), (0, 'failed', 'image', 'pending', 'preset', 1, 1, 1, 0, 0, 0, 0, 0, 0)", onTheHour - 4 * DAY);
   await world.cron();
   const count = async (table) => (await world.one(`SELECT count(*) AS n FROM stale_drafts_${table}`)).n;
   assert.deepEqual([await count("sweeps"), await count("events WHERE creation_id IS NULL AND state = 'dead'"), await count("rollups")], [102, 1, 1]);
@@ -194,7 +194,7 @@ test("the dashboard and the metrics show what they should, to those who may", as
   const text = await metrics.text();
   assert.match(text, /^stale_drafts_swept_creations_total\{outcome="failed",kind="vi\\"deo",stuck_status="pending",rule="max_age_hours"\} 1$/m);
   assert.match(text, /^stale_drafts_active_creations\{phase="processing",kind="image",quarter_of_limit="0"\} 1$/m);
-  assert.match(text, /^stale_drafts_time_to_failure_seconds_bucket\{le="\+Inf"\} 1$/m);
+  assert.match(text, /^stale_drafts_time_to_failure_seconds_bucket\{outcome="failed",le="\+Inf"\} 1$/m);
   assert.ok(text.endsWith("# EOF\n"));
 });
 

@@ -21,6 +21,12 @@ export function checkEvent(event) {
   assert.ok(validate(event), `${ajv.errorsText(validate.errors)}\n${JSON.stringify(event)}`);
 }
 
+/** Checks what a provider is asked. */
+export function checkQuestion(question) {
+  const validate = ajv.getSchema("api#/components/schemas/Question");
+  assert.ok(validate(question), `${ajv.errorsText(validate.errors)}\n${JSON.stringify(question)}`);
+}
+
 /** Checks an answer against the document, if it describes its path. */
 export async function check(method, pathname, response) {
   // `/api/drafts/active` is no `/api/drafts/{id}`: a path without a placeholder comes first.

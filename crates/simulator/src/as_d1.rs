@@ -15,6 +15,7 @@ pub const MIGRATIONS: [&str; 7] = [
     include_str!("../../../migrations/0006_archive.sql"),
     include_str!("../../../migrations/0007_compaction.sql"),
     include_str!("../../../migrations/0008_extensions.sql"),
+    include_str!("../../../migrations/0009_observability.sql"),
 ];
 
 /// Runs a statement, whose text `sql` may be another than its own: a planted bug may even have taken its last parameter away.

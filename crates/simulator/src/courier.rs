@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::BTreeSet;
 
 use stale_drafts::rules::Timestamp;
-use stale_drafts::service::outbox::{self, Bounds, CRON_MS, Courier, Message, TIMEOUT_MS};
+use stale_drafts::service::outbox::{self, Bounds, CRON_MS, Courier, Message, NotSent, TIMEOUT_MS};
 use stale_drafts::store::Destination;
 
 use crate::call::Call;
@@ -43,7 +43,7 @@ impl Courier for Carrier<'_> {
         Ok(())
     }
 
-    async fn send(&self, to: Destination, messages: &[Message<'_>]) -> Result<(), String> {
+    async fn send(&self, to: Destination, messages: &[Message<'_>]) -> Result<(), NotSent> {
         let Carrier { link, receiver, .. } = *self;
         let world = &link.world;
         let began = world.true_time();
@@ -60,13 +60,13 @@ impl Courier for Carrier<'_> {
         let slow = world.true_time().millis_since(began) > TIMEOUT_MS;
         world.reach("events sent to a slow receiver", usize::from(slow));
         match receiver {
-            _ if slow => Err(String::from("it took too long")),
+            _ if slow => Err(NotSent::from("it took too long")),
             Receiver::Takes => {
                 let ids = messages.iter().map(|message| (message.id.to_owned(), to.bit()));
                 self.acknowledged.borrow_mut().extend(ids);
                 Ok(())
             }
-            Receiver::Refuses | Receiver::Lies => Err(String::from("503")),
+            Receiver::Refuses | Receiver::Lies => Err(NotSent::from("503")),
         }
     }
 }

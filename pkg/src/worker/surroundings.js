@@ -3,10 +3,10 @@
 import { native, waitUntil } from "#platform";
 
 /** The variables and secrets that the Worker reads: see README.md, "Configuration". */
-const OWN = /^(STALE_DRAFTS(_API_TOKENS.*)?|JWT_SECRET|(CLEANUP|REPORT)_TOKEN(_NEXT)?|WEBHOOK_SECRET|DEMO_SIGN_IN)$/;
+const OWN = /^(STALE_DRAFTS(_API_TOKENS.*)?|JWT_SECRET|(CLEANUP|REPORT)_TOKEN(_NEXT)?|WEBHOOK_SECRET|(SLACK|DISCORD)_WEBHOOK_URL|DEMO_SIGN_IN)$/;
 
 /** The bindings that it can do without. An app may have others by these names, so it says itself which they are. */
-export const OPTIONAL = ["GENERATIONS", "EVENTS", "SWEEPS", "ANALYTICS", "RATE_LIMITER", "ARCHIVE"];
+export const OPTIONAL = ["GENERATIONS", "EVENTS", "SWEEPS", "ANALYTICS", "RATE_LIMITER", "ARCHIVE", "ASK"];
 
 /**
  * The environment as the Worker takes it.

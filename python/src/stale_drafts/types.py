@@ -404,7 +404,7 @@ class OpenEvent(_OpenEventRequired, total=False):
     """An event that has not been delivered to everybody."""
 
     # To whom it has not gone yet.
-    destinations: list[Literal["queue", "webhook", "generations"]]
+    destinations: list[Literal["queue", "webhook", "generations", "slack", "discord"]]
     # Epoch ms.
     created_at: int
     # `null` for an alert's.
@@ -1148,6 +1148,8 @@ class AlertResolvedData(TypedDict):
     severity: Literal["warning", "critical"]
     # What is wrong, in words.
     cause: str
+    # As it fired.
+    evidence: str
     # When it fired: epoch ms.
     since: int
 

@@ -4,6 +4,7 @@ use serde_json::Value;
 use super::charts::{actives, breakdown, lags, over_time, span_word};
 use super::layout::{count, creation_link, dashboard_layout, form, minute, prose, table};
 use crate::rules::{Age, Policy, Severity, Suspension, Timestamp, Verdict, badge, classify};
+use crate::service::chat::capitalized;
 use crate::service::monitor::Health;
 use crate::service::shards::Unreachable;
 use crate::store::{Alert, Audited, CandidateRow, Dashboard, ExtensionRow, Rates, Rolled, Row, SetAsideRow};
@@ -197,7 +198,7 @@ fn silent(view: &DashboardView<'_>) -> Markup {
         Some((row, view.now.millis_since(signs.last), badge(&classify(&draft, view.now, view.policy))))
     });
     html! {
-        section .panel {
+        section #silent .panel {
             h2 { "Longest without a sign of life, by phase and kind" }
             div .scroll tabindex="0" role="region" aria-label="Longest without a sign of life" { table {
                 thead { tr { th { "Creation" } th { "Owner" } th { "Kind" } th { "Silent for" } th { "State" } } }
@@ -235,7 +236,7 @@ fn sweeps(rows: &[Row]) -> Markup {
     let heads =
         ["Began (UTC)", "By", "Failed", "Retried", "Refunded", "Rows read", "Rows written", "Took", "Error"];
     html! {
-        section .panel { h2 { "The last sweeps" } (table(&heads, rows.iter().map(cells).collect())) }
+        section #sweeps .panel { h2 { "The last sweeps" } (table(&heads, rows.iter().map(cells).collect())) }
     }
 }
 
@@ -260,7 +261,7 @@ fn more_time(view: &DashboardView<'_>) -> Markup {
 fn set_aside(rows: &[SetAsideRow]) -> Markup {
     html! {
         @if !rows.is_empty() {
-            section .panel {
+            section #set-aside .panel {
                 h2 { "Set aside, since the database rejects their failure" }
                 div .scroll tabindex="0" role="region" aria-label="Set aside" { table {
                     thead { tr { th { "Creation" } th { "Tried again (UTC)" } th { "Reason" } } }
@@ -281,7 +282,7 @@ fn alerts(rows: &[Alert]) -> Markup {
         vec![minute(alert.since), resolved, capitalized(&alert.cause), alert.evidence.clone()]
     };
     html! {
-        section .panel {
+        section #alerts .panel {
             h2 { "The last alerts" }
             @if rows.is_empty() { p .muted { "None." } }
             @else { (table(&["Since (UTC)", "Until (UTC)", "What was wrong", "Evidence"], rows.iter().map(cells).collect())) }
@@ -299,7 +300,7 @@ fn actions(view: &DashboardView<'_>) -> Markup {
     };
     let (action, word) = if paused { ("resume", "Resume sweeping") } else { ("pause", "Pause sweeping") };
     html! {
-        section .panel {
+        section #actions .panel {
             h2 { "Actions" }
             div .actions {
                 (form("preview", "Preview a sweep", view.csrf, None))
@@ -310,15 +311,6 @@ fn actions(view: &DashboardView<'_>) -> Markup {
             }
         }
     }
-}
-
-/// A sentence of the rules, as it begins a line. An id is left as it is.
-fn capitalized(text: &str) -> String {
-    let mut text = text.to_owned();
-    if let Some(first) = text.get_mut(..1) {
-        first.make_ascii_uppercase();
-    }
-    text
 }
 
 fn ago(now: Timestamp, at: Timestamp) -> String {

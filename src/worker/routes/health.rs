@@ -10,6 +10,7 @@ use crate::service::shards::run_each;
 use crate::store::{self, DatabaseError, Row, SCHEMA_VERSION};
 use crate::worker::app::{Context, Invocation, config};
 use crate::worker::archive::{ARCHIVE, NO_BUCKET};
+use crate::worker::asking::{self, ASK};
 use crate::worker::problem::json;
 use crate::worker::{caller, log};
 
@@ -28,7 +29,11 @@ pub(in crate::worker) async fn alive() -> Response {
 #[worker::send]
 pub(in crate::worker) async fn ready(Invocation { env, .. }: Invocation) -> Response {
     let configuration = config(&env).map_err(|error| error.to_string());
-    let configuration = configuration.and_then(|config| bindings(&env).and_then(|()| archive(&env, &config)));
+    let configuration = configuration.and_then(|config| {
+        bindings(&env)?;
+        archive(&env, &config)?;
+        asking::is_fit(&env, config.ask.as_ref())
+    });
     let (secrets, schema, sweep, moves) = match Context::new(&env) {
         Ok(context) => {
             let (schema, sweep) = databases(&context).await;
@@ -154,6 +159,7 @@ fn bindings(env: &Env) -> Check {
         ("GENERATIONS", env.queue("GENERATIONS").is_ok(), "queues.producers"),
         ("SWEEPS", env.queue("SWEEPS").is_ok(), "queues.producers"),
         (ARCHIVE, env.bucket(ARCHIVE).is_ok(), "r2_buckets"),
+        (ASK, asking::is_service(env), "services"),
     ] {
         if !valid && Reflect::has(env, &name.into()).unwrap_or(false) {
             return Err(format!("the binding `{name}` is of another kind: expected one of `[[{expected}]]`"));

@@ -163,7 +163,10 @@ pub(in crate::worker) async fn doctor(
 /// `GET /metrics`: for machines, as OpenMetrics has it.
 #[worker::send]
 pub(in crate::worker) async fn metrics(app: App, _: Operator<Read>) -> Answer {
-    let View { health, data, unreachable } = monitor::read(&app, &app.replicas(), app.now).await?;
+    let shards = app.replicas();
+    let View { health, data, unreachable } = monitor::read(&app, &shards, app.now).await?;
+    let durations = monitor::durations(&shards).await?;
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    Ok(([(CONTENT_TYPE, kind)], metrics::text(&health, &data, &unreachable)).into_response())
+    let text = metrics::text(&health, &data, durations.as_deref(), &unreachable);
+    Ok(([(CONTENT_TYPE, kind)], text).into_response())
 }
