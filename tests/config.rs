@@ -577,3 +577,15 @@ fn what_may_hold_a_secret_is_not_quoted() {
     check(json!({ "circuit_breaker": "on" }), &format!("`circuit_breaker` is `\"on\"`: {breaker}"));
     check(json!({ "circuit_breaker": 1 }), &format!("`circuit_breaker` is `1`: {breaker}"));
 }
+
+#[test]
+fn the_languages_of_the_page() {
+    assert_eq!(read(json!({})).languages, ["en"]);
+    assert_eq!(read(json!({ "languages": ["de", "pt-BR"] })).languages, ["de", "pt-BR"]);
+    check(json!({ "languages": [] }), "`languages` is empty: expected at least one, such as `en`");
+    check(json!({ "languages": ["de", "DE"] }), "`languages` names `DE` twice: expected it once");
+    check(
+        json!({ "languages": ["en", "Deutsch"] }),
+        "`languages[1]` is `\"Deutsch\"`: expected the tag of a language, such as `de` or `pt-BR`",
+    );
+}

@@ -64,6 +64,8 @@ pub struct Config {
     pub keep: Keep,
     /// Whether lists may be answered by replicas of the database; by default not.
     pub read_replicas: bool,
+    /// The languages that the drafts page speaks, by their tags; the first is for whoever asks for none of them. By default English.
+    pub languages: Vec<String>,
 }
 
 /// How many days rows are kept: 1 to 3,650. The ledger and the audit are kept for ever.
@@ -105,6 +107,7 @@ impl Default for Config {
             alerts: Thresholds::default(),
             keep: Keep::default(),
             read_replicas: false,
+            languages: vec![String::from("en")],
         }
     }
 }

@@ -3,7 +3,7 @@ use serde_json::{Map, Value};
 
 use super::credentials::{IssuerTable, TokenTable, UsersTable};
 use super::shards::ShardTable;
-use super::values::{Breaker, Name, Url};
+use super::values::{Breaker, LanguageTag, Name, Url};
 use super::{Config, ConfigError, Keep, Shards, credentials, policy};
 use crate::read::{Text, Whole};
 use crate::rules::Thresholds;
@@ -31,6 +31,7 @@ pub(super) struct Table {
     alerts: AlertsTable,
     keep_days: KeepTable,
     read_replicas: bool,
+    languages: Option<Vec<LanguageTag>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -81,7 +82,24 @@ impl Table {
             alerts: self.alerts.thresholds(default.alerts),
             keep: self.keep_days.keep(default.keep)?,
             read_replicas: self.read_replicas,
+            languages: self.languages.map_or(Ok(default.languages), languages)?,
         })
+    }
+}
+
+/// The tags of languages, each once.
+fn languages(tags: Vec<LanguageTag>) -> Result<Vec<String>, ConfigError> {
+    let tags: Vec<_> = tags.into_iter().map(|tag| tag.0).collect();
+    if tags.is_empty() {
+        return Err(ConfigError::new("`languages` is empty: expected at least one, such as `en`"));
+    }
+    let twice = tags
+        .iter()
+        .enumerate()
+        .find(|(at, tag)| tags.iter().take(*at).any(|other| other.eq_ignore_ascii_case(tag)));
+    match twice {
+        Some((_, tag)) => Err(ConfigError(format!("`languages` names `{tag}` twice: expected it once"))),
+        None => Ok(tags),
     }
 }
 

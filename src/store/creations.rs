@@ -236,7 +236,7 @@ macro_rules! listed {
             candidate!(),
             ", prompt, error, error_code,
          CASE typeof(finished_at) WHEN 'integer' THEN finished_at END, listed_at, refunded_tokens,
-         result_url, late_at, restored_at, deleted_at, rule)"
+         result_url, late_at, restored_at, deleted_at, rule, stuck_status, age_ms)"
         )
     };
 }

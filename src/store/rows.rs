@@ -90,6 +90,11 @@ pub struct PageRow {
     pub deleted_at: Option<i64>,
     /// The entry of the policy by which a sweep failed it.
     pub rule: Option<String>,
+    /// The status that it was stuck in, if a sweep failed it.
+    pub stuck_status: Option<String>,
+    /// How long, in milliseconds.
+    #[serde(deserialize_with = "unsigned")]
+    pub stuck_ms: Option<u64>,
 }
 
 /// A decision about one creation, as the writes of a sweep take it.

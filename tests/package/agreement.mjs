@@ -108,8 +108,8 @@ export function answer({ check, checkAll, policy: understand }, { policy, plain,
   }
 }
 
-function row({ verdict, status, badge, error, error_code, deadline, age_ms, max_age_ms, rule }, plain) {
+function row({ verdict, status, badge, badge_code, error, error_code, error_params, deadline, age_ms, max_age_ms, rule }, plain) {
   const limited = verdict === "fresh" || verdict === "stale";
   const shown = [verdict, status ?? null, badge, error, error_code, deadline, age_ms];
-  return [...shown, limited ? (max_age_ms === Infinity ? "Infinity" : max_age_ms) : null, limited && !plain ? rule : null];
+  return [...shown, limited ? (max_age_ms === Infinity ? "Infinity" : max_age_ms) : null, limited && !plain ? rule : null, badge_code, error_params];
 }
