@@ -130,7 +130,7 @@ fn an_unknown_key_suggests_the_nearest_one() {
     check(
         json!({ "brake": "off" }),
         "unknown key `brake`: expected `binding`, `shards`, `policy`, `rows_per_sweep`, `queries_per_run`, `page_size`, \
-         `max_minutes_since_sweep`, `auth`, `api_tokens`, `issuers`, `allowed_origins`, `webhook_url`, `max_deliveries`, `circuit_breaker`, `alerts`, `keep_days` or `read_replicas`",
+         `max_minutes_since_sweep`, `auth`, `api_tokens`, `issuers`, `allowed_origins`, `webhook_url`, `max_deliveries`, `circuit_breaker`, `alerts`, `keep_days`, `read_replicas` or `languages`",
     );
 }
 

@@ -165,7 +165,8 @@ const QUOTABLE: usize = 24;
 fn may_hold_a_secret(path: &str, value: &Value) -> bool {
     let credential = path.starts_with("api_tokens") || path.ends_with("_url");
     // Where a table belongs, anything may be.
-    let table = ["", "auth", "issuers"].contains(&path) || (path.ends_with(']') && !path.contains('.'));
+    let of_tables = path.ends_with(']') && !path.contains('.') && !path.starts_with("languages");
+    let table = ["", "auth", "issuers"].contains(&path) || of_tables;
     credential || table || is_long(value)
 }
 

@@ -22,13 +22,18 @@ struct Wanted<'a> {
 /// assert_eq!(preferred_language("fr", &offered), None);
 /// ```
 pub fn preferred_language<'a>(header: &str, offered: &'a [String]) -> Option<&'a str> {
-    let mut wanted: Vec<_> = header.split(',').take(ENTRIES).filter_map(entry).collect();
-    // Stable: of equals, the first that is named.
-    wanted.sort_by_key(|entry| std::cmp::Reverse(entry.quality));
+    let wanted: Vec<_> = header.split(',').take(ENTRIES).filter_map(entry).collect();
     let refused =
         |tag: &str| wanted.iter().any(|entry| entry.quality == 0 && entry.range.eq_ignore_ascii_case(tag));
     let allowed: Vec<_> = offered.iter().map(String::as_str).filter(|tag| !refused(tag)).collect();
-    wanted.iter().filter(|entry| entry.quality > 0).find_map(|entry| lookup(entry.range, &allowed))
+    // Of equals, the first that is named.
+    let mut best = (0, None);
+    for entry in &wanted {
+        if let Some(tag) = lookup(entry.range, &allowed).filter(|_| entry.quality > best.0) {
+            best = (entry.quality, Some(tag));
+        }
+    }
+    best.1
 }
 
 fn entry(text: &str) -> Option<Wanted<'_>> {

@@ -69,7 +69,8 @@ fn answer(draft: &Value, earliest: Timestamp, latest: Timestamp, policy: &Policy
     let draft = Draft {
         status: status.and_then(|status| status.parse().ok()),
         kind: draft["kind"].as_str().unwrap_or_default(),
-        attempt: draft["attempt"].as_u64().map_or(1, |attempt| u32::try_from(attempt).unwrap()),
+        // Counted from 1, as the package reads it too.
+        attempt: draft["attempt"].as_u64().map_or(1, |attempt| u32::try_from(attempt).unwrap().max(1)),
         created_at: time(&draft["created_at"]),
         queued_at: time(&draft["queued_at"]),
         started_at: time(&draft["started_at"]),

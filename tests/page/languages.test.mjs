@@ -107,6 +107,10 @@ for (const [locale, said] of Object.entries(SAID)) {
     await page.setViewportSize({ width: 360, height: 740 });
     assert.equal(await page.evaluate(() => document.documentElement.scrollWidth), 360);
     await shot(page, `drafts-${name}-phone`);
+    // From the right, nothing hangs over the edge either.
+    await page.evaluate(() => { document.documentElement.dir = "rtl"; });
+    assert.equal(await page.evaluate(() => document.documentElement.scrollWidth), 360);
+    await shot(page, `drafts-${name}-phone-rtl`);
     assert.deepEqual(problems, []);
     await context.close();
   });
