@@ -107,5 +107,6 @@ test("what it adds to a Worker: bytes, and time to start", { timeout }, async (t
   t.diagnostic(`${added.toLocaleString("en")} bytes, gzip`);
   const { app, empty } = await startUp(join(await folderOf({ home: "workers", folder: "typescript" }), "out"));
   t.diagnostic(`to start: ${app.toFixed(1)} ms, an empty Worker ${empty.toFixed(1)} ms, the best of 15 each, one after the other`);
-  assert.ok(added < 605_000, `${added} bytes`);
+  // 12 kB of them are the languages: docs/languages.md.
+  assert.ok(added < 615_000, `${added} bytes`);
 });
