@@ -223,3 +223,14 @@ test("`stale-drafts check-texts` says what a file lacks, by its exit code too", 
   assert.equal((await run("pl.json", { ...POLISH, bages: {} }, "--partial")).code, 1);
   assert.match((await run("no.json", "{")).said, /^✗ `no\.json` is no JSON/);
 });
+
+test("docs/languages.md: its example runs, and its catalogue is one", async () => {
+  const document = readFileSync(join(root, "docs/languages.md"), "utf8");
+  const [, example] = /```js\n([^]*?)```/.exec(document);
+  const files = { "stale-drafts": "esm/index.js", "stale-drafts/texts": "esm/texts.js", "stale-drafts/texts/de": "texts/de.js" };
+  const code = example.replace(/from "([^"]+)"/g, (_, name) => `from "${new URL(files[name], dist)}"`).replace(/^ago\(/m, "const since = ago(");
+  const said = await import(`data:text/javascript,${encodeURIComponent(`${code}\nexport { badge, error, since };`)}`);
+  for (const text of [said.badge, said.error, said.since]) assert.ok(example.includes(`"${text}"`), text);
+  const [, catalogue] = /```json\n([^]*?)```/.exec(document);
+  assert.deepEqual(findings(JSON.parse(catalogue)).filter(({ missing }) => !missing), []);
+});
