@@ -7,7 +7,7 @@ import { pathToFileURL } from "node:url";
 import { newest, root, run } from "./lib.mjs";
 
 const COMMANDS = { "pkg/cli/index.js": "pkg/dist/cli/index.js", "pkg/create/index.js": "pkg/create/dist/index.js" };
-const SOURCES = ["pkg/cli", "pkg/create/index.js", "pkg/create/project.js", "pkg/create/template", "pkg/package.json", "package.json", "scripts/build-cli.mjs", "scripts/demo-data.mjs", "scripts/random.mjs"];
+const SOURCES = ["pkg/cli", "pkg/texts", "pkg/create/index.js", "pkg/create/project.js", "pkg/create/template", "pkg/package.json", "package.json", "scripts/build-cli.mjs", "scripts/demo-data.mjs", "scripts/random.mjs"];
 
 /** The texts of a new project by their paths. In the bundle, because npm would leave a .gitignore out of the package. */
 function template() {

@@ -12,6 +12,7 @@ import { copyFileSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync,
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { buildCli } from "./build-cli.mjs";
+import { textTypes } from "./build-texts.mjs";
 import { apiTypes } from "./build-types.mjs";
 import { bin, newest, note, root, run, sh, step } from "./lib.mjs";
 import { setup, tool } from "./setup.mjs";
@@ -27,7 +28,9 @@ const dist = join(root, "pkg/dist");
 const LEVELS = { draft: "3", policy: "s" };
 const MODULES = Object.keys(LEVELS);
 
-const ENTRIES = ["index", "element", "react", "client", "shards"];
+const ENTRIES = ["index", "element", "react", "client", "shards", "texts"];
+/** The languages that ship, each a module, for Node imports JSON only if it is told to. */
+const LANGUAGES = ["de", "ja"];
 
 /** What Rust's own target needs. With more, `wasm-opt` would use it, and a browser of 2023 could not load the modules: tail calls. */
 const FEATURES = ["bulk-memory", "bulk-memory-opt", "multivalue", "mutable-globals", "nontrapping-float-to-int", "reference-types", "sign-ext"].map((name) => `--enable-${name}`);
@@ -110,18 +113,25 @@ async function bundle(flavour) {
 
 export async function buildPackage() {
   const made = join(dist, "draft.wasm");
-  if (existsSync(made) && newest(made) > newest("src/rules", "src/browser", "pkg/src", "pkg/types", "www/openapi.json", "Cargo.toml", "Cargo.lock", "package-lock.json", "scripts/build-package.mjs", "scripts/build-types.mjs")) return buildCli();
+  if (existsSync(made) && newest(made) > newest("src/rules", "src/browser", "pkg/src", "pkg/texts", "pkg/types", "www/openapi.json", "Cargo.toml", "Cargo.lock", "package-lock.json", "scripts/build-package.mjs", "scripts/build-texts.mjs", "scripts/build-types.mjs")) return buildCli();
   step("Building the npm package");
   rmSync(dist, { recursive: true, force: true });
   mkdirSync(work, { recursive: true });
   mkdirSync(dist, { recursive: true });
   for (const name of MODULES) await wasm(name);
   for (const flavour of Object.keys(FLAVOURS)) await bundle(flavour);
-  const types = readdirSync(join(root, "pkg/types")).map((name) => [name, readFileSync(join(root, "pkg/types", name), "utf8")]);
+  const types = readdirSync(join(root, "pkg/types")).map((name) => [name, readFileSync(join(root, "pkg/types", name), "utf8")]).map(([name, text]) => [name, name === "texts.d.ts" ? textTypes(text) : text]);
   for (const [name, text] of [...types, ["api.d.ts", await apiTypes()]]) {
     writeFileSync(join(dist, name), text);
     // The same types for `require`, whose relative imports name the same kind of file.
     writeFileSync(join(dist, name.replace(".d.ts", ".d.cts")), text.replaceAll('.js"', '.cjs"'));
+  }
+  mkdirSync(join(dist, "texts"));
+  for (const name of LANGUAGES) {
+    const catalogue = readFileSync(join(root, `pkg/texts/${name}.json`), "utf8").trimEnd();
+    const type = (extension) => `import type { Catalogue } from "../texts.${extension}";\n\ndeclare const catalogue: Catalogue;\n`;
+    const files = { js: `export default ${catalogue};`, cjs: `module.exports = ${catalogue};`, "d.ts": `${type("js")}export default catalogue;`, "d.cts": `${type("cjs")}export = catalogue;` };
+    for (const [extension, text] of Object.entries(files)) writeFileSync(join(dist, "texts", `${name}.${extension}`), `${text}\n`);
   }
   copyFileSync(join(work, "draft.wasm"), made);
   await buildCli();

@@ -29,7 +29,7 @@ async function buildPages() {
   // The package's last file, and not what the Worker puts beside it later.
   if (existsSync(to) && newest(to) >= newest(join(from, "draft.wasm"))) return;
   rmSync(to, { recursive: true, force: true });
-  for (const file of reached(["client", "element", "index"].map((entry) => join(from, `esm/${entry}.js`)))) cpSync(file, join(to, relative(from, file)));
+  for (const file of reached(["client", "element", "index", "texts"].map((entry) => join(from, `esm/${entry}.js`)))) cpSync(file, join(to, relative(from, file)));
 }
 
 /** What pages load with these modules: WebAssembly, and the JavaScript that it falls back to. */
@@ -92,7 +92,7 @@ const MANUALS = ["adopt", "attach", "frameworks"];
 export async function buildEmbedded() {
   const out = join(root, "pkg/dist/worker");
   const made = Object.keys(PLATFORMS).map((name) => join(out, `${name}.js`));
-  if (made.every((file) => existsSync(file) && newest(file) > newest("build", "pkg/src/error.js", "pkg/src/worker", "www", "migrations", "docs", "scripts/build.mjs"))) return;
+  if (made.every((file) => existsSync(file) && newest(file) > newest("build", "pkg/src/error.js", "pkg/src/texts.js", "pkg/texts", "pkg/src/worker", "www", "migrations", "docs", "scripts/build.mjs"))) return;
   const { build, transform } = await import("esbuild");
   const contents = JSON.stringify(await assets(transform));
   mkdirSync(out, { recursive: true });

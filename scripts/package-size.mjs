@@ -14,11 +14,13 @@ export const IMPORTS = {
   element: `import "stale-drafts/element";`,
   client: `export { createClient } from "stale-drafts/client";`,
   "one draft in React": `export { StaleBadge, useVerdict } from "stale-drafts/react";`,
+  texts: `export { texts } from "stale-drafts/texts";`,
+  "a language that ships": `export { default } from "stale-drafts/texts/de";`,
   "a list in React": `export { useDrafts } from "stale-drafts/react";`,
 };
 
 const built = (entry) => join(root, `pkg/dist/bundle/${entry}.js`);
-const BUILT = { "stale-drafts": built("index"), ...Object.fromEntries(["client", "element", "react"].map((entry) => [`stale-drafts/${entry}`, built(entry)])) };
+const BUILT = { "stale-drafts": built("index"), ...Object.fromEntries(["client", "element", "react", "texts"].map((entry) => [`stale-drafts/${entry}`, built(entry)])), "stale-drafts/texts/de": join(root, "pkg/dist/texts/de.js") };
 
 /** The same source, bundled, minified and compressed, without React: bytes. `resolveDir` is where its packages are. */
 export async function size(contents, resolveDir = root, alias = BUILT) {

@@ -9,6 +9,7 @@
 //! | `read` | `server` | what others wrote, read into types, with errors that help |
 //! | `config` | `server` | the configuration table, validated |
 //! | `auth` | `server` | who is calling: tokens and secrets |
+//! | `texts` | `server` | what the owners' pages say, in English |
 //! | `worker` | `worker` | the Cloudflare Worker: routes, pages, log; converts, calls, carries out |
 //! | `browser` | `browser` | the rules for the npm package |
 //!
@@ -32,5 +33,7 @@ pub mod read;
 pub mod service;
 #[cfg(feature = "server")]
 pub mod store;
+#[cfg(feature = "server")]
+pub mod texts;
 #[cfg(feature = "worker")]
 pub mod worker;

@@ -14,7 +14,7 @@
 use std::path::Path;
 
 /// Folder or file of `src/`, the modules of this crate that it may use, and the crates beside std.
-const RINGS: [(&str, &[&str], &[&str]); 8] = [
+const RINGS: [(&str, &[&str], &[&str]); 9] = [
     ("rules", &["rules"], &[]),
     // The crate `worker` is D1's: see `d1.rs`.
     ("store", &["rules", "read", "store"], &["js_sys", "serde", "serde_json", "worker"]),
@@ -26,10 +26,11 @@ const RINGS: [(&str, &[&str], &[&str]); 8] = [
     ("read", &["read"], &["serde", "serde_json"]),
     ("config", &["rules", "auth", "read", "config"], &["serde", "serde_json"]),
     ("auth", &["rules", "read", "auth"], &["base64", "hmac", "serde", "serde_json", "sha2", "subtle"]),
+    ("texts.rs", &[], &[]),
     ("browser", &["rules", "browser"], &["lol_alloc", "wasm_bindgen"]),
     (
         "worker",
-        &["rules", "read", "store", "service", "config", "auth", "worker"],
+        &["rules", "read", "store", "service", "config", "auth", "texts", "worker"],
         &[
             "base64",
             "chrono",

@@ -132,7 +132,7 @@ fn an_unknown_key_suggests_the_nearest_one() {
     check(
         json!({ "brake": "off" }),
         "unknown key `brake`: expected `binding`, `shards`, `policy`, `rows_per_sweep`, `queries_per_run`, `page_size`, \
-         `max_minutes_since_sweep`, `auth`, `api_tokens`, `issuers`, `allowed_origins`, `public_url`, `webhook_url`, `max_deliveries`, `circuit_breaker`, `alerts`, `keep_days`, `read_replicas` or `ask`",
+         `max_minutes_since_sweep`, `auth`, `api_tokens`, `issuers`, `allowed_origins`, `public_url`, `webhook_url`, `max_deliveries`, `circuit_breaker`, `alerts`, `keep_days`, `read_replicas`, `ask` or `languages`",
     );
 }
 
@@ -593,4 +593,16 @@ fn what_may_hold_a_secret_is_not_quoted() {
     let breaker = "expected `\"off\"` or a table such as `{ creations = 1000, percent = 50 }`";
     check(json!({ "circuit_breaker": "on" }), &format!("`circuit_breaker` is `\"on\"`: {breaker}"));
     check(json!({ "circuit_breaker": 1 }), &format!("`circuit_breaker` is `1`: {breaker}"));
+}
+
+#[test]
+fn the_languages_of_the_page() {
+    assert_eq!(read(json!({})).languages, ["en"]);
+    assert_eq!(read(json!({ "languages": ["de", "pt-BR"] })).languages, ["de", "pt-BR"]);
+    check(json!({ "languages": [] }), "`languages` is empty: expected at least one, such as `en`");
+    check(json!({ "languages": ["de", "DE"] }), "`languages` names `DE` twice: expected it once");
+    check(
+        json!({ "languages": ["en", "Deutsch"] }),
+        "`languages[1]` is `\"Deutsch\"`: expected the tag of a language, such as `de` or `pt-BR`",
+    );
 }

@@ -4,6 +4,7 @@
 
 import { createClient } from "./stale-drafts/esm/client.js";
 import { ago, policy, serverClock } from "./stale-drafts/esm/index.js";
+import { texts } from "./stale-drafts/esm/texts.js";
 import "./stale-drafts/esm/element.js";
 
 /** When the page is followed at first, in ms: it has just been rendered. */
@@ -21,15 +22,14 @@ const clock = serverClock({
   received_at: navigation.responseStart,
 });
 
-const count = new Intl.NumberFormat("en");
-const tokens = (number) => `${count.format(number)} token${number === 1 ? "" : "s"}`;
+/** The language of the page, where it is not English. Nothing is waited for: the badges are English until they are told. */
+const language = main.dataset.texts && texts(JSON.parse(main.dataset.texts));
 
 /** Shows on a draft's card what the server would: the error, and that the refund comes with the next sweep. */
 main.addEventListener("verdict", ({ target, detail }) => {
   const card = target.closest(".card");
   const before = card.dataset.status;
   if (detail.verdict === "unreadable" || (detail.verdict === "fresh" && before !== "unreadable")) return;
-  const price = Number(card.dataset.tokens);
   card.dataset.status = detail.status;
   target.classList.remove("pending", "processing", "unreadable");
   target.classList.add(detail.status);
@@ -40,9 +40,11 @@ main.addEventListener("verdict", ({ target, detail }) => {
   if (detail.status !== "failed") return;
   const error = document.createElement("p");
   error.className = "error";
+  error.dir = "auto";
   error.textContent = detail.error;
   card.querySelector(".prompt").after(error);
-  if (price > 0) card.querySelector(".tokens").textContent = `Refund of ${tokens(price)} on its way`;
+  const { refund } = card.dataset;
+  if (refund) card.querySelector(".tokens").textContent = refund;
 });
 
 /** Has the badges below `root` judge by the server's policy and clock. */
@@ -50,6 +52,7 @@ function judge(root) {
   for (const badge of root.querySelectorAll("stale-badge")) {
     badge.policy = limits;
     badge.clock = clock;
+    badge.texts = language;
   }
 }
 
@@ -132,7 +135,7 @@ function grow() {
     const passed = now - Date.parse(time.dateTime);
     if (passed < 0) continue;
     if (passed < MINUTE) step = SECOND;
-    const text = ago(passed);
+    const text = ago(passed, { texts: language });
     if (time.textContent !== text) time.textContent = text;
   }
   growing = setTimeout(grow, step);

@@ -12,7 +12,7 @@ use stale_drafts::worker::draft::{DraftView, DraftsView};
 use stale_drafts::worker::explanation::Explanation;
 use stale_drafts::worker::log;
 use stale_drafts::worker::pages::{
-    DemoUser, demo_page, drafts_page, explanation_page, message_page, preview_page,
+    DemoUser, Language, demo_page, drafts_page, explanation_page, message_page, preview_page,
 };
 use stale_drafts::worker::sweep_json::SweepJson;
 
@@ -99,7 +99,7 @@ fn page(told: &Told, status: &str) -> Vec<Row> {
     let Told { owner, id, kind, error, url, prompt } = told;
     let created_at = NOW_MS - 1_800_000;
     let creation = json!([id, owner, kind, status, 1, 7, created_at, created_at, null, null, 40, null]);
-    let page = json!([creation, prompt, error, "code", null, created_at, 7, url, null, null, null, null, null]);
+    let page = json!([creation, prompt, error, "code", null, created_at, 7, url, null, null, null, null, null, null, null]);
     vec![Row::from_iter([(String::from("page"), Value::from(page.to_string()))])]
 }
 
@@ -127,7 +127,7 @@ fn list(told: &Told, status: &str) -> DraftsView {
 }
 
 fn drafts(told: &Told, status: &str, first: bool) -> String {
-    let page = drafts_page(&list(told, status), &told.error, first, false);
+    let page = drafts_page(&list(told, status), &Language::english(), &told.error, first, false);
     // Only what a browser opens as an address of the web is a link.
     for link in page.split("href=\"").skip(1) {
         let start = link.get(..4).unwrap_or_default().to_ascii_lowercase();

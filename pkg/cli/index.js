@@ -8,11 +8,13 @@ import { say } from "./lib/terminal.js";
 import { attach } from "./attach/index.js";
 import { dev, SUMMARY as DEV } from "./dev/index.js";
 import { init, SUMMARY as INIT } from "./init/index.js";
+import { checkTexts, SUMMARY as CHECK_TEXTS } from "./texts/index.js";
 
 const COMMANDS = {
   init: { run: init, summary: INIT },
   attach: { run: attach, summary: "lets it watch a table of your own: your statuses, your credits" },
   dev: { run: dev, summary: DEV },
+  "check-texts": { run: checkTexts, summary: CHECK_TEXTS },
 };
 
 const USAGE = `Usage: stale-drafts COMMAND [flags]
@@ -20,7 +22,7 @@ const USAGE = `Usage: stale-drafts COMMAND [flags]
 Finds generated images and videos that are stuck, fails them and refunds their
 owners: a Cloudflare Worker's part. For a new project: npm create stale-drafts
 
-${Object.entries(COMMANDS).map(([name, { summary }]) => `  ${name.padEnd(8)}${summary}`).join("\n")}
+${Object.entries(COMMANDS).map(([name, { summary }]) => `  ${name.padEnd(12)}${summary}`).join("\n")}
 
   stale-drafts COMMAND --help says more. --version prints the version.`;
 

@@ -17,9 +17,14 @@ const MAX_AGE = 7;
 const LIMIT = 8;
 const CHANGES_AT = 9;
 const EXTENDED_UNTIL = 10;
-const answer = /* @__PURE__ */ new Float64Array(/* @__PURE__ */ rules.memory.buffer, /* @__PURE__ */ rules.answer(), 11);
+const UNIT = 11;
+const COUNT = 12;
+const ATTEMPT = 13;
+const answer = /* @__PURE__ */ new Float64Array(/* @__PURE__ */ rules.memory.buffer, /* @__PURE__ */ rules.answer(), 14);
 const split = (length) => text.read(length).split("\n");
 const names = /* @__PURE__ */ split(/* @__PURE__ */ rules.names());
+/** Where among the names the badges are; each is as far behind its code. */
+const BADGES = 11;
 
 /** A number of the rules, which is NaN where there is none. */
 const orNull = (number) => (number == number ? number : null);
@@ -53,18 +58,26 @@ export const range = (now) => {
   return { earliest: Math.floor(at - error), latest: at + error };
 };
 
-export const checkIn = (draft, policy, { earliest, latest }) => {
+/** What a text of the rules is made of: an age as it is written, or a time that can't be read. */
+const params = (stale, status) => {
+  const name = names[answer[UNIT]];
+  return name ? (stale ? { status, count: answer[COUNT], unit: name, attempts: answer[ATTEMPT] } : { field: name }) : null;
+};
+
+export const checkIn = (draft, policy, { earliest, latest }, texts) => {
   const by = policy?.call ? policy(draft.kind) : policy;
   setLimits(by);
   rules.check(names.indexOf(draft.status), millis(draft.created_at), millis(draft.queued_at), millis(draft.started_at), millis(draft.heartbeat_at), millis(draft.extended_until), Number(draft.attempt), earliest, latest);
   const verdict = names[answer[VERDICT]];
   const settled = verdict == "settled";
-  return {
+  const said = {
     verdict,
     status: names[answer[STATUS]] ?? draft.status,
-    badge: names[answer[BADGE]],
+    badge: names[answer[BADGE] + BADGES],
+    badge_code: names[answer[BADGE]],
     error: (settled ? draft.error : answer[ERROR] && text.read(answer[ERROR])) || null,
     error_code: (settled ? draft.error_code : names[answer[ERROR_CODE]]) ?? null,
+    error_params: settled ? (draft.error_params ?? null) : params(verdict == "stale", draft.status),
     deadline: orNull(answer[DEADLINE]),
     age_ms: orNull(answer[AGE]),
     max_age_ms: orNull(answer[MAX_AGE]),
@@ -72,13 +85,14 @@ export const checkIn = (draft, policy, { earliest, latest }) => {
     changes_at: orNull(answer[CHANGES_AT]),
     extended_until: orNull(answer[EXTENDED_UNTIL]),
   };
+  return texts ? texts(said) : said;
 };
 
-export const check = (draft, { now, policy } = {}) => checkIn(draft, policy, range(now));
+export const check = (draft, { now, policy, texts } = {}) => checkIn(draft, policy, range(now), texts);
 
-export const checkAll = (drafts, { now, policy } = {}) => {
+export const checkAll = (drafts, { now, policy, texts } = {}) => {
   const at = range(now);
-  return drafts.map((draft) => checkIn(draft, policy, at));
+  return drafts.map((draft) => checkIn(draft, policy, at, texts));
 };
 
 export const deadline = (draft, options) => check(draft, options).deadline;
@@ -90,8 +104,11 @@ export const next = (results) => {
   return first;
 };
 
-/** How many ms ago something was, in the words of the rules. */
-export const ago = (ms) => text.read(rules.ago(ms));
+/** How many ms ago something was, in the words of the rules, or of another language. */
+export const ago = (ms, { texts } = {}) => {
+  const english = text.read(rules.ago(ms));
+  return texts?.say("ago", names[answer[UNIT]], { count: answer[COUNT] }) ?? english;
+};
 
 export const nextChange = (drafts, options) => {
   const change = next(checkAll(drafts, options));

@@ -39,7 +39,7 @@ const stored = ({ stored_status, status }) => stored_status ?? status;
 
 /** What the rules say of a row, and the row with it. */
 export const resultOf = (row, policy, at) => checkIn({ ...row, status: stored(row) }, policy, at);
-export const judged = (row, { status, verdict, badge, error, error_code, deadline }) => ({ ...row, stored_status: stored(row), status, verdict, badge, error, error_code, deadline });
+export const judged = (row, { status, verdict, badge, badge_code, error, error_code, error_params, deadline }) => ({ ...row, stored_status: stored(row), status, verdict, badge, badge_code, error, error_code, error_params, deadline });
 
 export const createClient = ({ baseUrl = "/stale-drafts", token, fetch: send = (...request) => fetch(...request) } = {}) => {
   const base = `${baseUrl}`.replace(/\/+$/, "");

@@ -27,6 +27,7 @@ export class StaleBadge extends Base {
   #look;
   #clock;
   #policy;
+  #texts;
   #last;
 
   static observedAttributes = ["status", "kind", "attempt", "created-at", "queued-at", "started-at", "heartbeat-at", "extended-until", "max-age-hours", "now"];
@@ -51,6 +52,20 @@ export class StaleBadge extends Base {
     this.#look?.();
   }
 
+  /** Another language, as `texts()` makes it. */
+  get texts() {
+    return this.#texts;
+  }
+
+  set texts(texts) {
+    this.#texts = texts;
+    if (texts) {
+      this.lang = texts.locale;
+      this.dir = texts.dir;
+    }
+    this.#look?.();
+  }
+
   /** The verdict as it is now: what `check()` answers. */
   get result() {
     const time = (name) => this.#time(name);
@@ -66,7 +81,7 @@ export class StaleBadge extends Base {
       heartbeat_at: time("heartbeat-at"),
       extended_until: time("extended-until"),
     };
-    return check(draft, { now: this.#running(), policy });
+    return check(draft, { now: this.#running(), policy, texts: this.#texts });
   }
 
   #running() {

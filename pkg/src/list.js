@@ -36,7 +36,7 @@ export const draftsList = (client, { initial, policy, limit }) => {
   /** A row with what has been heard of it. One that is settled stays so; of why one can't be read, the list knows more. */
   const followed = (row) => {
     const now = row.verdict == "settled" ? undefined : active.get(row.id);
-    return now ? { ...row, ...now, ...(row.verdict == now.verdict && { error: row.error, error_code: row.error_code }) } : row;
+    return now ? { ...row, ...now, ...(row.verdict == now.verdict && { error: row.error, error_code: row.error_code, error_params: row.error_params }) } : row;
   };
 
   const change = () => {

@@ -16,7 +16,7 @@ export const load = (text, otherwise) => {
 
 /** In place of rules that can't be loaded: a bundle starts all the same, and the first call throws the error. */
 export const absent = (error) => {
-  const there = { memory: { buffer: new ArrayBuffer(88) }, answer: Number, buffer: Number, buffer_bytes: Number, names: Number };
+  const there = { memory: { buffer: new ArrayBuffer(112) }, answer: Number, buffer: Number, buffer_bytes: Number, names: Number };
   const fail = () => {
     throw error;
   };

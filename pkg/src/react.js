@@ -10,13 +10,13 @@ import { repeat } from "./repeat.js";
 import { millis } from "./time.js";
 
 /** Everything that is shown; the age goes on all the time, and shows in the error. */
-const same = (a, b) => a && ["verdict", "status", "error", "error_code", "deadline", "max_age_ms", "rule", "changes_at", "extended_until"].every((key) => a[key] === b[key]);
+const same = (a, b) => a && ["verdict", "status", "badge", "error", "error_code", "deadline", "max_age_ms", "rule", "changes_at", "extended_until"].every((key) => a[key] === b[key]);
 
-export function useVerdict(draft, { now, policy, clock } = {}) {
+export function useVerdict(draft, { now, policy, clock, texts } = {}) {
   const { status, kind, attempt, created_at, queued_at, started_at, heartbeat_at, extended_until, error, error_code } = draft;
   const cache = useRef(null);
   const at = (moment) => {
-    const result = check(draft, { now: moment, policy });
+    const result = check(draft, { now: moment, policy, texts });
     // React takes a new object for a change: the last one stays while it says the same.
     return same(cache.current, result) ? cache.current : (cache.current = result);
   };
@@ -27,26 +27,27 @@ export function useVerdict(draft, { now, policy, clock } = {}) {
       const stop = new AbortController();
       const look = () => {
         changed();
-        return [check(draft, { now: running(), policy })];
+        return [check(draft, { now: running(), policy, texts })];
       };
       repeat(look, running, stop.signal);
       return () => stop.abort();
     },
     // The draft by what is in it, so that a new object with the same values does not subscribe anew.
-    [status, kind, attempt, ...[created_at, queued_at, started_at, heartbeat_at, extended_until].map(millis), error, error_code, policy, clock, now?.now ?? millis(now)],
+    [status, kind, attempt, ...[created_at, queued_at, started_at, heartbeat_at, extended_until].map(millis), error, error_code, policy, clock, texts, now?.now ?? millis(now)],
   );
   return useSyncExternalStore(subscribe, () => at(running()), () => at(now));
 }
 
-export function StaleBadge({ draft, now, policy, clock, ...rest }) {
-  const { verdict, badge } = useVerdict(draft, { now, policy, clock });
+export function StaleBadge({ draft, now, policy, clock, texts, ...rest }) {
+  const { verdict, badge } = useVerdict(draft, { now, policy, clock, texts });
   const [sign, ...words] = badge.split(" ");
-  return createElement("span", { "data-verdict": verdict, ...rest }, createElement("span", { "aria-hidden": true }, sign), ` ${words.join(" ")}`);
+  return createElement("span", { "data-verdict": verdict, lang: texts?.locale, dir: texts?.dir, ...rest }, createElement("span", { "aria-hidden": true }, sign), ` ${words.join(" ")}`);
 }
 
-export function useDrafts({ client, baseUrl, initial, policy, limit } = {}) {
+export function useDrafts({ client, baseUrl, initial, policy, limit, texts } = {}) {
   // `initial` is what the list begins with: a later one, and a policy that is made anew at each rendering, begin no other.
   const list = useMemo(() => draftsList(client ?? createClient({ baseUrl }), { initial, policy, limit }), [client, baseUrl, limit]);
   useEffect(() => list.judgeBy(policy), [list, policy]);
-  return useSyncExternalStore(list.subscribe, list.get, list.first);
+  const state = useSyncExternalStore(list.subscribe, list.get, list.first);
+  return useMemo(() => (texts ? { ...state, drafts: state.drafts.map(texts) } : state), [state, texts]);
 }

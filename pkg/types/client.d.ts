@@ -29,7 +29,7 @@ export interface ListOptions {
 }
 
 /** A draft that is being generated, with what the rules say of it now, as {@link Draft} has it. */
-export type FollowedDraft = Omit<ActiveDraft, "status"> & Pick<Draft, "status" | "stored_status" | "verdict" | "badge" | "error" | "error_code" | "deadline">;
+export type FollowedDraft = Omit<ActiveDraft, "status"> & Pick<Draft, "status" | "stored_status" | "verdict" | "badge" | "badge_code" | "error" | "error_code" | "error_params" | "deadline">;
 
 /** What is being generated for a user. */
 export interface Followed {

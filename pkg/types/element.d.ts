@@ -1,4 +1,4 @@
-import type { Clock, Options, Verdict } from "./index.js";
+import type { Clock, Options, Texts, Verdict } from "./index.js";
 
 /**
  * `<stale-badge status kind attempt created-at queued-at started-at heartbeat-at extended-until max-age-hours now>`: a badge that turns into
@@ -13,6 +13,8 @@ export class StaleBadge extends HTMLElement {
   clock: Clock | undefined;
   /** Comes before the attribute `max-age-hours`. */
   policy: Options["policy"];
+  /** Another language: the badge speaks it, and has its `lang` and `dir`. */
+  texts: Texts | undefined;
   /** The verdict as it is now. */
   readonly result: Verdict;
 }

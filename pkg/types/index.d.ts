@@ -1,6 +1,8 @@
-import type { Hours, PolicySettings, Preset, Status } from "./api.js";
+import type { Hours, PolicySettings, Preset, Status, TimeParams, TimeoutParams } from "./api.js";
+import type { Texts } from "./texts.js";
 
-export type { Config, Hours, KindLimits, Minutes, PolicySettings, Preset, Status } from "./api.js";
+export type { Config, Hours, KindLimits, Minutes, PolicySettings, Preset, Status, TimeParams, TimeoutParams } from "./api.js";
+export type { Texts } from "./texts.js";
 
 /**
  * A time: epoch milliseconds, a `Date` of any window or context, or RFC 3339 text with its zone, such as
@@ -33,7 +35,12 @@ export interface Draft {
   readonly error?: string | null;
   /** The same as a stable code; passed on. */
   readonly error_code?: string | null;
+  /** What that text is made of, as the API gives it; passed on. */
+  readonly error_params?: ErrorParams;
 }
+
+/** What an error's text is made of, rounded as it is said; `null` where it is not the rules' own. */
+export type ErrorParams = TimeoutParams | TimeParams | null;
 
 /** What the rules say of a draft. */
 export interface Verdict {
@@ -43,10 +50,14 @@ export interface Verdict {
   readonly status: string;
   /** A sign and a word, such as `❌ Failed`. */
   readonly badge: string;
+  /** The same as a stable code. */
+  readonly badge_code: "pending" | "processing" | "draft" | "published" | "failed" | "retrying" | "needs_attention";
   /** Why it failed, or why its age can't be known. */
   readonly error: string | null;
   /** The same as a stable code: `generation_timeout`, `time_missing`, `time_malformed`, `time_implausible` (it looks like seconds), `time_in_future` (by more than a minute), `unknown_status`. */
   readonly error_code: string | null;
+  /** What the text is made of: of a time-out `status`, `count`, `unit` and `attempts`, of a time that can't be read `field`. */
+  readonly error_params: ErrorParams;
   /** The last instant at which it is not stale, in epoch ms; `null` for `never`, and for what is settled or unreadable. */
   readonly deadline: number | null;
   /** How long a stale draft has shown no sign of life, or has been processed in all, in ms; otherwise `null`. */
@@ -78,6 +89,8 @@ export interface Options {
   readonly now?: Time | Clock;
   /** After how long a draft is stale: hours, `"never"`, a preset or a {@link Policy}; 1 hour if left out. */
   readonly policy?: Hours | Preset | Policy;
+  /** Another language for `badge` and `error`: what `texts()` of `stale-drafts/texts` gives. English if left out. */
+  readonly texts?: Texts;
 }
 
 /**
@@ -100,7 +113,7 @@ export function deadline(draft: Draft, options?: Options): number | null;
 export function nextChange(drafts: readonly Draft[], options?: Options): number | null;
 
 /** How many ms ago something was, in the words of the drafts page: `18.2 hours ago`. */
-export function ago(ms: number): string;
+export function ago(ms: number, options?: { readonly texts?: Texts }): string;
 
 /** How a list is watched. */
 export interface WatchOptions {
@@ -108,6 +121,8 @@ export interface WatchOptions {
   readonly now?: Time | Clock;
   /** As in {@link Options}. */
   readonly policy?: Options["policy"];
+  /** As in {@link Options}. */
+  readonly texts?: Texts;
   /** Ends the watch. */
   readonly signal?: AbortSignal;
 }

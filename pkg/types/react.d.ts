@@ -1,7 +1,7 @@
 import type { HTMLAttributes, ReactElement } from "react";
 import type { Cancelled, Draft as Row, Drafts, Deleted, Published, Retried } from "./api.js";
 import type { Client } from "./client.js";
-import type { Clock, Draft, Options, Time, Verdict } from "./index.js";
+import type { Clock, Draft, Options, Texts, Time, Verdict } from "./index.js";
 
 /** By what a draft is judged in React. */
 export interface VerdictOptions {
@@ -11,6 +11,8 @@ export interface VerdictOptions {
   readonly clock?: Clock;
   /** As in {@link Options}. */
   readonly policy?: Options["policy"];
+  /** Another language. A badge has its `lang` and `dir` too. */
+  readonly texts?: Texts;
 }
 
 /** What a draft is, kept up to date. The same object for as long as it says the same. */
@@ -31,6 +33,8 @@ export interface DraftsOptions {
   readonly policy?: Options["policy"];
   /** How many, 1 to 100. */
   readonly limit?: number;
+  /** Another language for the badges and errors of `drafts`. */
+  readonly texts?: Texts;
 }
 
 /** The drafts list of a user, and what its owner can do. */

@@ -1,5 +1,6 @@
 import type { Balance, Cancel, Cancelled, Complete, Completed, Config, Created, Deleted, Diagnosis, Drafts, Explained, Fail, Failed, Granted, Health, Heartbeat, HeartbeatNoted, Ledger, NewCreation, NewGrant, Published, Restored, Retried, Retry, Start, Started, SweepReport } from "./api.js";
 import { StaleDraftsError } from "./error.js";
+import type { Catalogue } from "./texts.js";
 
 export * from "./api.js";
 export { StaleDraftsError };
@@ -16,6 +17,8 @@ export interface Settings {
   readonly basePath?: string;
   /** The configuration, if it is not in `env.STALE_DRAFTS`. */
   readonly config?: Config;
+  /** Languages of your own for the drafts page, beside those that ship; or a shipped one with words of yours. They are spoken beside English, unless `config.languages` says which. */
+  readonly texts?: readonly Catalogue[];
   /** The names that your Worker gives to bindings that are optional: `{ EVENTS: "DRAFT_EVENTS" }`. Without a name, none is used. */
   readonly bindings?: { readonly [name in "GENERATIONS" | "EVENTS" | "SWEEPS" | "ANALYTICS" | "RATE_LIMITER" | "ARCHIVE"]?: string };
 }

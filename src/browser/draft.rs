@@ -14,8 +14,9 @@ use wasm_bindgen::prelude::wasm_bindgen;
 use super::text::{is, lines, lines_length, write};
 use super::{limit, millis};
 use crate::rules::{
-    Action, Active, Ago, Attempts, Badge, Draft, Field, GENERATION_TIMEOUT, Limit, MaxAge, Phase, Preset,
-    Rule, Status, Time, Timestamp, Unreadable, Verdict, applied, classify_by,
+    Action, Active, Age, Ago, Attempts, Badge, Draft, ErrorText, Field, GENERATION_TIMEOUT, Limit, MaxAge,
+    Phase, Preset, Rule, Sink, Status, Time, Timestamp, Unit, Unreadable, Verdict, Words, applied,
+    classify_by,
 };
 
 /// What the last draft is. JavaScript reads it where [`answer`] says, as doubles with these names in this order. A name is given
@@ -26,12 +27,18 @@ struct Answer {
     verdict: i32,
     /// The status that it has, or is about to have; none if it is unreadable.
     status: i32,
-    /// The badge.
+    /// The name of the badge's code; its words stand as far behind it as there are others between.
     badge: i32,
     /// The error that it has failed with, or why it is unreadable: its length in the buffer, 0 if there is none.
     error: usize,
     /// The stable code of that error.
     error_code: i32,
+    /// The name of the unit of the age in it, or of the time that can't be read.
+    unit: i32,
+    /// How many of that unit: the age as it is written.
+    count: f64,
+    /// Which attempt was stale.
+    attempt: f64,
     /// The last instant at which it is not stale; NaN where there is none.
     deadline: f64,
     /// How long it has shown no sign of life, or has taken in all; NaN if it is not stale.
@@ -46,38 +53,32 @@ struct Answer {
     extended_until: f64,
 }
 
-const FIELDS: usize = 11;
+const FIELDS: usize = 14;
 
 impl Answer {
+    #[rustfmt::skip]
     fn fields(self) -> [f64; FIELDS] {
-        let Answer { verdict, status, badge, error, error_code, .. } = self;
+        let Answer { verdict, status, badge, error, error_code, unit, count, attempt, .. } = self;
         let Answer { deadline, age_ms, max_age_ms, limit, changes_at, extended_until, .. } = self;
-        let [verdict, status, badge, error_code, limit] =
-            [verdict, status, badge, error_code, limit].map(f64::from);
-        let error = error as f64;
+        let [verdict, status, badge, error_code, limit, unit] =
+            [verdict, status, badge, error_code, limit, unit].map(f64::from);
         [
-            verdict,
-            status,
-            badge,
-            error,
-            error_code,
-            deadline,
-            age_ms,
-            max_age_ms,
-            limit,
-            changes_at,
-            extended_until,
+            verdict, status, badge, error as f64, error_code, deadline, age_ms, max_age_ms, limit, changes_at,
+            extended_until, unit, count, attempt,
         ]
     }
 }
 
-/// The statuses, in the order of [`Status::ALL`]; the verdicts; the badges, in the order of [`Badge::ALL`]; the error codes.
-const NAMES: [&str; 22] = [
-    Status::Pending.as_str(),
-    Status::Processing.as_str(),
-    Status::Draft.as_str(),
-    Status::Published.as_str(),
-    Status::Failed.as_str(),
+/// The codes of the badges, in the order of [`Badge::ALL`], which begins as [`Status::ALL`]; the verdicts; the badges in the same
+/// order; the error codes; the units; the times, in the order of [`Field`].
+const NAMES: [&str; 32] = [
+    Badge::Pending.code(),
+    Badge::Processing.code(),
+    Badge::Draft.code(),
+    Badge::Published.code(),
+    Badge::Failed.code(),
+    Badge::Retrying.code(),
+    Badge::NeedsAttention.code(),
     "settled",
     "fresh",
     "stale",
@@ -95,14 +96,23 @@ const NAMES: [&str; 22] = [
     Unreadable::Malformed(Field::CreatedAt).code(),
     Unreadable::Implausible(Field::CreatedAt).code(),
     Unreadable::IN_FUTURE,
+    Unit::TenthsOfHours.as_str(),
+    Unit::Minutes.as_str(),
+    Unit::Seconds.as_str(),
+    Unit::Days.as_str(),
+    Field::CreatedAt.as_str(),
+    Field::QueuedAt.as_str(),
+    Field::StartedAt.as_str(),
+    Field::HeartbeatAt.as_str(),
 ];
-// Where they are. A status is at its own number.
-const SETTLED: i32 = 5;
-const FRESH: i32 = 6;
-const STALE: i32 = 7;
-const UNREADABLE: i32 = 8;
-const BADGES: i32 = 9;
-const ERROR_CODES: i32 = 16;
+// Where they are. A status, and the code of a badge, is at its own number; the badges are BADGES in pkg/src/check.js.
+const SETTLED: i32 = 7;
+const FRESH: i32 = 8;
+const STALE: i32 = 9;
+const UNREADABLE: i32 = 10;
+const ERROR_CODES: i32 = 18;
+const UNITS: i32 = 24;
+const TIMES: i32 = 28;
 const NONE: i32 = -1;
 
 /// They are joined when this is compiled: a table of them would be an eighth of the module.
@@ -232,9 +242,12 @@ fn answer_at(earliest: Timestamp, verdict: Verdict, limit: i32) -> Answer {
     let none = Answer {
         verdict: SETTLED,
         status: NONE,
-        badge: BADGES.saturating_add(Badge::of(&verdict) as i32),
+        badge: Badge::of(&verdict) as i32,
         error: 0,
         error_code: NONE,
+        unit: NONE,
+        count: f64::NAN,
+        attempt: f64::NAN,
         deadline: f64::NAN,
         age_ms: f64::NAN,
         max_age_ms: f64::NAN,
@@ -257,11 +270,16 @@ fn answer_at(earliest: Timestamp, verdict: Verdict, limit: i32) -> Answer {
                 Action::Fail => Status::Failed,
                 Action::Retry => Status::Pending,
             };
+            let parts = Age(stale.age_ms).parts();
+            let (count, unit) = written(parts);
             Answer {
                 verdict: STALE,
                 status: status as i32,
-                error: write(&stale.error_text()),
+                error: write(&TimedOut(stale.error_text(), parts)),
                 error_code: ERROR_CODES,
+                unit,
+                count,
+                attempt: stale.attempt.into(),
                 deadline: stale.deadline().as_millis() as f64,
                 age_ms: stale.age_ms as f64,
                 max_age_ms: stale.max_age_ms as f64,
@@ -280,6 +298,7 @@ fn answer_at(earliest: Timestamp, verdict: Verdict, limit: i32) -> Answer {
                 verdict: UNREADABLE,
                 error: write(&reason),
                 error_code: ERROR_CODES.saturating_add(code),
+                unit: reason.field().map_or(NONE, |field| TIMES.saturating_add(field as i32)),
                 changes_at: match reason {
                     Unreadable::Future(sign) => sign.readable_from().as_millis() as f64,
                     _ => f64::NAN,
@@ -288,6 +307,30 @@ fn answer_at(earliest: Timestamp, verdict: Verdict, limit: i32) -> Answer {
             }
         }
     }
+}
+
+/// The text of a time-out, with what its age is written as.
+struct TimedOut(ErrorText, (u64, Unit));
+
+impl Words for TimedOut {
+    fn write(&self, to: &mut impl Sink) {
+        self.0.write_with(self.1, to);
+    }
+}
+
+/// How long ago something was, as it is written.
+struct Since((u64, Unit));
+
+impl Words for Since {
+    fn write(&self, to: &mut impl Sink) {
+        Ago::write_parts(self.0, to);
+    }
+}
+
+/// An age as it is written: how many, and the name of the unit.
+fn written((count, unit): (u64, Unit)) -> (f64, i32) {
+    let tenths = if unit == Unit::TenthsOfHours { 10.0 } else { 1.0 };
+    (count as f64 / tenths, UNITS.saturating_add(unit as i32))
 }
 
 fn fresh(
@@ -304,7 +347,7 @@ fn fresh(
     Answer {
         verdict: FRESH,
         status: status.status() as i32,
-        badge: BADGES.saturating_add(badge as i32),
+        badge: badge as i32,
         deadline: deadline.map_or(f64::NAN, |at| at.as_millis() as f64),
         max_age_ms,
         changes_at: deadline.map_or(f64::NAN, |at| at.as_millis() as f64 + 1.0),
@@ -328,10 +371,16 @@ pub fn no_now() -> usize {
     )
 }
 
-/// Writes how long ago something was.
+/// Writes how long ago something was; its count and unit are in the answer, too.
 #[wasm_bindgen]
 pub fn ago(millis: f64) -> usize {
-    write(&Ago(millis as u64))
+    let parts = Ago(millis as u64).parts();
+    let (count, unit) = written(parts);
+    let _always_there = ANSWER.try_with(|[.., kept_unit, kept_count, _attempt]| {
+        kept_unit.set(unit.into());
+        kept_count.set(count);
+    });
+    write(&Since(parts))
 }
 
 /// NaN is missing; a fraction, or what is out of range, is malformed.

@@ -68,6 +68,8 @@ pub struct Config {
     pub read_replicas: bool,
     /// Who is asked before a sweep fails or retries what a worker has begun; by default nobody.
     pub ask: Option<Ask>,
+    /// The languages that the drafts page speaks, by their tags; the first is for whoever asks for none of them. By default English.
+    pub languages: Vec<String>,
 }
 
 /// Who is asked before a sweep, and how much.
@@ -122,6 +124,7 @@ impl Default for Config {
             keep: Keep::default(),
             read_replicas: false,
             ask: None,
+            languages: vec![String::from("en")],
         }
     }
 }
@@ -179,7 +182,8 @@ const QUOTABLE: usize = 24;
 fn may_hold_a_secret(path: &str, value: &Value) -> bool {
     let credential = path.starts_with("api_tokens") || path.ends_with("_url");
     // Where a table belongs, anything may be.
-    let table = ["", "auth", "issuers"].contains(&path) || (path.ends_with(']') && !path.contains('.'));
+    let of_tables = path.ends_with(']') && !path.contains('.') && !path.starts_with("languages");
+    let table = ["", "auth", "issuers"].contains(&path) || of_tables;
     credential || table || is_long(value)
 }
 

@@ -3,7 +3,7 @@ use serde_json::{Map, Value};
 
 use super::credentials::{IssuerTable, TokenTable, UsersTable};
 use super::shards::ShardTable;
-use super::values::{Breaker, Name, PublicUrl, Url};
+use super::values::{Breaker, LanguageTag, Name, PublicUrl, Url};
 use super::{Ask, Config, ConfigError, Keep, Shards, credentials, policy};
 use crate::read::{Text, Whole};
 use crate::rules::Thresholds;
@@ -33,6 +33,7 @@ pub(super) struct Table {
     keep_days: KeepTable,
     read_replicas: bool,
     ask: Option<AskTable>,
+    languages: Option<Vec<LanguageTag>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -93,7 +94,24 @@ impl Table {
             keep: self.keep_days.keep(default.keep)?,
             read_replicas: self.read_replicas,
             ask: self.ask.map(AskTable::ask),
+            languages: self.languages.map_or(Ok(default.languages), languages)?,
         })
+    }
+}
+
+/// The tags of languages, each once.
+fn languages(tags: Vec<LanguageTag>) -> Result<Vec<String>, ConfigError> {
+    let tags: Vec<_> = tags.into_iter().map(|tag| tag.0).collect();
+    if tags.is_empty() {
+        return Err(ConfigError::new("`languages` is empty: expected at least one, such as `en`"));
+    }
+    let twice = tags
+        .iter()
+        .enumerate()
+        .find(|(at, tag)| tags.iter().take(*at).any(|other| other.eq_ignore_ascii_case(tag)));
+    match twice {
+        Some((_, tag)) => Err(ConfigError(format!("`languages` names `{tag}` twice: expected it once"))),
+        None => Ok(tags),
     }
 }
 

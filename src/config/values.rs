@@ -3,7 +3,7 @@ use std::fmt;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, Unexpected, Visitor};
 
-use crate::read::{Address, Text, Whole, parsed};
+use crate::read::{Address, Text, Whole, is_language_tag, parsed};
 use crate::rules::CircuitBreaker;
 
 /// The address of a server. It is reached over TLS, or on this machine, for tests.
@@ -105,6 +105,18 @@ impl<'de> Deserialize<'de> for Sha256 {
         parsed(deserializer, "64 hexadecimal digits, as `mark-stale-drafts token` prints", |text| {
             let mut hash = [0; 32];
             hex::decode_to_slice(text, &mut hash).ok().map(|()| Sha256(hash))
+        })
+    }
+}
+
+/// The tag of a language.
+#[derive(Debug)]
+pub(super) struct LanguageTag(pub(super) String);
+
+impl<'de> Deserialize<'de> for LanguageTag {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        parsed(deserializer, "the tag of a language, such as `de` or `pt-BR`", |text| {
+            is_language_tag(text).then(|| LanguageTag(text.to_owned()))
         })
     }
 }

@@ -25,6 +25,7 @@
 
 mod address;
 mod input;
+mod language;
 mod strict;
 mod surrogates;
 mod values;
@@ -36,6 +37,7 @@ use serde_json::Value;
 
 pub use address::Address;
 use input::{Fault, Form, Input, Step};
+pub use language::{is_language_tag, preferred_language};
 pub use values::{Name, Text, Whole, parsed, whole};
 
 /// More characters than these are not quoted: a body may be long, and the answer need not be.

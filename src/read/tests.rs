@@ -171,3 +171,57 @@ fn half_a_surrogate_pair_becomes_the_replacement_character() {
     let read: Whatever = json(br#"{"rows": [{"id": "a\ud83e"}]}"#).unwrap();
     assert_eq!(read.rows[0].id.as_str(), "a\u{fffd}");
 }
+
+#[test]
+fn the_language_that_is_wanted_most_is_found_among_those_on_offer() {
+    let offered = ["en", "de", "ja", "pt-BR", "zh-Hant-TW"].map(String::from);
+    let cases = [
+        ("de", Some("de")),
+        ("DE-at", Some("de")),
+        ("fr, de;q=0.5", Some("de")),
+        ("ja;q=0.8, de;q=0.9, en;q=0.1", Some("de")),
+        ("ja, de", Some("ja")),
+        ("de;q=0.001, ja;q=0.0", Some("de")),
+        ("de ; q=0.5 , ja ; Q=0.7", Some("ja")),
+        ("pt", Some("pt-BR")),
+        ("pt-PT", None),
+        ("zh", Some("zh-Hant-TW")),
+        ("zh-Hant", Some("zh-Hant-TW")),
+        ("zh-Hant-TW-x-private", Some("zh-Hant-TW")),
+        ("zh-Hans", None),
+        ("p", None),
+        ("*", Some("en")),
+        ("fr, *;q=0.5", Some("en")),
+        ("en;q=0, *", Some("de")),
+        ("*, ja", Some("en")),
+        ("en;q=0", None),
+        ("", None),
+        (", ,;q=1", None),
+        ("fr, es", None),
+        // What is no number from 0 to 1 with three decimals is no entry.
+        ("de;q=2, ja;q=0.5", Some("ja")),
+        ("de;q=1.001, ja;q=0.5", Some("ja")),
+        ("de;q=0.1234, ja;q=0.05", Some("ja")),
+        ("de;q=-1, de;q=x, de;q=, ja;q=0.1", Some("ja")),
+        ("de;level=1;q=0.2, ja;q=0.1", Some("de")),
+        ("ÄÖ, 日本語, de", Some("de")),
+    ];
+    for (header, expected) in cases {
+        assert_eq!(preferred_language(header, &offered), expected, "{header}");
+    }
+    assert_eq!(preferred_language("de", &[]), None);
+    let long = format!("{}de", "fr,".repeat(10_000));
+    assert_eq!(preferred_language(&long, &offered), None);
+}
+
+#[test]
+fn a_language_tag_has_its_form() {
+    for tag in ["de", "ast", "pt-BR", "zh-Hant-TW", "de-1996", "en-x"] {
+        assert!(is_language_tag(tag), "{tag}");
+    }
+    for text in
+        ["", "d", "deutsch", "de-", "-de", "de--AT", "de_AT", "de AT", "d1", "日本", "en-123456789", "*"]
+    {
+        assert!(!is_language_tag(text), "{text}");
+    }
+}

@@ -193,6 +193,14 @@ impl Unreadable {
             Unreadable::Future(_) => Self::IN_FUTURE,
         }
     }
+
+    /// The time that can't be read, where it is one.
+    pub const fn field(self) -> Option<Field> {
+        match self {
+            Unreadable::Malformed(field) | Unreadable::Implausible(field) => Some(field),
+            _ => None,
+        }
+    }
 }
 
 /// A time of a creation, by the name of its column.

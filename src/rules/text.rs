@@ -86,10 +86,17 @@ pub struct ErrorText {
 
 impl Words for ErrorText {
     fn write(&self, to: &mut impl Sink) {
+        self.write_with(Age(self.age_ms).parts(), to);
+    }
+}
+
+impl ErrorText {
+    /// Writes it, for whoever has the [`Age::parts`] already.
+    pub(crate) fn write_with(&self, (count, unit): (u64, Unit), to: &mut impl Sink) {
         to.text("Generation timeout: Task stuck in ");
         to.text(self.stuck_status.as_str());
         to.text(" status for ");
-        Age(self.age_ms).write(to);
+        unit.write(count, to);
         if self.attempt > 1 {
             to.text(", after ");
             to.number(self.attempt.into());
@@ -161,7 +168,7 @@ impl Age {
     }
 }
 
-/// The unit that an [`Age`] is written in.
+/// The unit that an [`Age`], or [`Ago`], is written in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unit {
     /// Written as hours with one decimal.
@@ -170,33 +177,49 @@ pub enum Unit {
     Minutes,
     /// Written as they are.
     Seconds,
+    /// Written as they are, and never in an [`Age`].
+    Days,
 }
 
-impl Age {
-    fn count(self, to: &mut impl Sink) {
-        match self.parts() {
-            (tenths, Unit::TenthsOfHours) => {
-                to.number(tenths / 10);
-                to.text(".");
-                to.number(tenths % 10);
-            }
-            (count, Unit::Minutes | Unit::Seconds) => to.number(count),
+impl Unit {
+    /// The word for programs, as in `error_params`: a unit of `Intl.NumberFormat`. A count of hours has one decimal.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Unit::TenthsOfHours => "hour",
+            Unit::Minutes => "minute",
+            Unit::Seconds => "second",
+            Unit::Days => "day",
+        }
+    }
+
+    fn count(self, count: u64, to: &mut impl Sink) {
+        if matches!(self, Unit::TenthsOfHours) {
+            to.number(count / 10);
+            to.text(".");
+            to.number(count % 10);
+        } else {
+            to.number(count);
+        }
+    }
+
+    fn write(self, count: u64, to: &mut impl Sink) {
+        self.count(count, to);
+        to.text(match self {
+            Unit::TenthsOfHours => " hours",
+            Unit::Minutes => " minute",
+            Unit::Seconds => " second",
+            Unit::Days => " day",
+        });
+        if count != 1 && !matches!(self, Unit::TenthsOfHours) {
+            to.text("s");
         }
     }
 }
 
 impl Words for Age {
     fn write(&self, to: &mut impl Sink) {
-        self.count(to);
         let (count, unit) = self.parts();
-        to.text(match unit {
-            Unit::TenthsOfHours => " hours",
-            Unit::Minutes => " minute",
-            Unit::Seconds => " second",
-        });
-        if count != 1 && !matches!(unit, Unit::TenthsOfHours) {
-            to.text("s");
-        }
+        unit.write(count, to);
     }
 }
 
@@ -204,14 +227,23 @@ impl Words for Age {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ago(pub u64);
 
+impl Ago {
+    /// The count and the unit that are written; hours are counted in tenths.
+    pub const fn parts(self) -> (u64, Unit) {
+        if self.0 < 2 * DAY { Age(self.0).parts() } else { (self.0 / DAY, Unit::Days) }
+    }
+}
+
 impl Words for Ago {
     fn write(&self, to: &mut impl Sink) {
-        if self.0 < 2 * DAY {
-            Age(self.0).write(to);
-        } else {
-            to.number(self.0 / DAY);
-            to.text(" days");
-        }
+        Self::write_parts(self.parts(), to);
+    }
+}
+
+impl Ago {
+    /// Writes it, for whoever has the [`Ago::parts`] already.
+    pub(crate) fn write_parts((count, unit): (u64, Unit), to: &mut impl Sink) {
+        unit.write(count, to);
         to.text(" ago");
     }
 }
@@ -227,11 +259,13 @@ struct ShortAge(Age);
 
 impl Words for ShortAge {
     fn write(&self, to: &mut impl Sink) {
-        self.0.count(to);
-        to.text(match self.0.parts() {
-            (_, Unit::TenthsOfHours) => "h",
-            (_, Unit::Minutes) => "m",
-            (_, Unit::Seconds) => "s",
+        let (count, unit) = self.0.parts();
+        unit.count(count, to);
+        to.text(match unit {
+            Unit::TenthsOfHours => "h",
+            Unit::Minutes => "m",
+            Unit::Seconds => "s",
+            Unit::Days => "d",
         });
     }
 }
@@ -300,6 +334,19 @@ impl Badge {
             Verdict::Settled(Status::Draft) => Badge::Draft,
             Verdict::Settled(Status::Published) => Badge::Published,
             Verdict::Unreadable(_) => Badge::NeedsAttention,
+        }
+    }
+
+    /// A stable code for JSON. Of a status, it is the status.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Badge::Pending => Status::Pending.as_str(),
+            Badge::Processing => Status::Processing.as_str(),
+            Badge::Draft => Status::Draft.as_str(),
+            Badge::Published => Status::Published.as_str(),
+            Badge::Failed => Status::Failed.as_str(),
+            Badge::Retrying => "retrying",
+            Badge::NeedsAttention => "needs_attention",
         }
     }
 

@@ -399,7 +399,7 @@ macro_rules! listed {
             ", prompt, error, error_code,
          CASE typeof(finished_at) WHEN 'integer' THEN finished_at END, listed_at, refunded_tokens,
          result_url, late_at, restored_at, deleted_at, rule,
-         CASE WHEN settled_elsewhere = 1 THEN 'settled' WHEN balance_elsewhere = 1 THEN 'balance' END)"
+         CASE WHEN settled_elsewhere = 1 THEN 'settled' WHEN balance_elsewhere = 1 THEN 'balance' END, stuck_status, age_ms)"
         )
     };
 }

@@ -97,6 +97,11 @@ pub struct PageRow {
     /// Where its money is, if it is not here.
     #[serde(deserialize_with = "elsewhere")]
     pub elsewhere: Option<Elsewhere>,
+    /// The status that it was stuck in, if a sweep failed it.
+    pub stuck_status: Option<String>,
+    /// How long, in milliseconds.
+    #[serde(deserialize_with = "unsigned")]
+    pub stuck_ms: Option<u64>,
 }
 
 impl PageRow {

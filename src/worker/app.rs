@@ -16,7 +16,7 @@ use worker::send::SendWrapper;
 
 use super::cors::Sharing;
 use super::problem::Problem;
-use super::{courier, monitor};
+use super::{courier, language, monitor};
 use crate::auth::{Scope, Secret, SecretError};
 use crate::config::{Config, ConfigError, MORE_API_TOKENS, Shard, can_be_deployed};
 use crate::read;
@@ -314,6 +314,7 @@ pub(super) fn config(env: &Env) -> Result<Config, ConfigError> {
         Some(table) => Config::from_json(&table)?,
         None => Config::default(),
     };
+    language::are_there(env, &config)?;
     let names = js_sys::Object::keys(env.unchecked_ref::<js_sys::Object>()).into_iter();
     let names = names.filter_map(|name| name.as_string());
     for name in names.filter(|name| name.starts_with(MORE_API_TOKENS)) {

@@ -7,10 +7,12 @@ use worker::{HttpMetadata, console_error, console_log};
 use super::app::Context;
 use super::log;
 use super::problem::named;
+use super::pages::{Language, Parameter};
 use crate::rules::Timestamp;
 use crate::service::archive::{self, Archive, Retention};
 use crate::service::shards::{Shard, part, run_each};
 use crate::store::{self, ArchivePlace, ArchivedOfUser, D1, Database as _, DatabaseError, LedgerRow, Row};
+use crate::texts;
 
 const MINUTE_MS: u64 = 60_000;
 
@@ -198,6 +200,14 @@ fn time_of(id: &str) -> Option<Timestamp> {
     Timestamp::from_millis(millis)
 }
 
+fn in_words(archived: &ArchivedOfUser, language: &Language) -> String {
+    let count = ("count", Parameter::Number(archived.creations));
+    match archived.last_created_at {
+        Some(last) => language.say_with(&texts::ARCHIVED_UNTIL, &[count, ("date", Parameter::Day(last))]),
+        None => language.say_with(&texts::ARCHIVED, &[count]),
+    }
+}
+
 /// What of a user's is archived, at the end of a list.
 #[derive(Clone, Debug, Serialize)]
 pub struct ArchivedView {
@@ -209,12 +219,12 @@ pub struct ArchivedView {
 
 impl ArchivedView {
     pub(super) fn new(archived: ArchivedOfUser) -> Self {
-        let day = archived.last_created_at.map(super::pages::date);
-        let until = day.map(|day| format!(", the newest from {day}")).unwrap_or_default();
-        let message = match archived.creations {
-            1 => format!("1 older draft is archived{until}."),
-            count => format!("{count} older drafts are archived{until}."),
-        };
+        let message = in_words(&archived, &Language::english());
         ArchivedView { archived, message }
+    }
+
+    /// The message in the language of a page.
+    pub(super) fn said(&self, language: &Language) -> String {
+        in_words(&self.archived, language)
     }
 }

@@ -10,11 +10,12 @@ use serde_json::Value;
 
 use crate::read::Address;
 use crate::rules::{
-    Action, Ago, Cancellation, GENERATION_TIMEOUT, Judgement, Policy, Report, Status, Timestamp, Verdict,
-    badge, classify,
+    Action, Ago, Badge, Cancellation, GENERATION_TIMEOUT, Judgement, Policy, Report, Status, Timestamp,
+    Verdict, badge, classify,
 };
 use crate::store::{self, DatabaseError, Page, PageRow, Row};
 use crate::worker::archive::ArchivedView;
+use crate::worker::error_params::ErrorParams;
 
 /// One creation as its owner sees it: what the JSON of `GET /api/drafts` holds, and what the page is made from.
 ///
@@ -36,10 +37,14 @@ pub struct DraftView {
     pub verdict: &'static str,
     /// A sign and a word, such as `❌ Failed`.
     pub badge: &'static str,
+    /// The same as a stable code: a status, `retrying` or `needs_attention`.
+    pub badge_code: &'static str,
     /// Why it failed, or why its age can't be known.
     pub error: Option<String>,
     /// The same as a stable code.
     pub error_code: Option<String>,
+    /// What that text is made of, where it is the rules' own.
+    pub error_params: Option<ErrorParams>,
     /// Which attempt at generating it this is, from 1.
     pub attempt: u32,
     /// What it was charged.
@@ -88,6 +93,12 @@ impl DraftView {
     pub fn new(row: PageRow, now: Timestamp, policy: &Policy) -> Self {
         let verdict = classify(&row.creation.draft(), now, policy);
         let stored_status = row.creation.status.clone();
+        let error_params = match verdict {
+            Verdict::Settled(_) => ErrorParams::settled(&row),
+            Verdict::Fresh { .. } => None,
+            Verdict::Stale(staleness) => Some(ErrorParams::of(&staleness.error_text())),
+            Verdict::Unreadable(reason) => ErrorParams::unreadable(reason),
+        };
         let (name, error, error_code, status, deadline) = match verdict {
             Verdict::Settled(_) => {
                 ("settled", row.error.clone(), row.error_code.clone(), stored_status.clone(), None)
@@ -134,8 +145,10 @@ impl DraftView {
             stored_status,
             verdict: name,
             badge: badge(&verdict),
+            badge_code: Badge::of(&verdict).code(),
             error,
             error_code,
+            error_params,
             attempt: row.creation.attempt,
             tokens: row.creation.tokens,
             refunded_tokens: row.refunded_tokens.unwrap_or(0),

@@ -108,8 +108,8 @@ export function answer({ check, checkAll, policy: understand }, { policy, plain,
   }
 }
 
-function row({ verdict, status, badge, error, error_code, deadline, age_ms, max_age_ms, rule, extended_until }, plain) {
+function row({ verdict, status, badge, badge_code, error, error_code, error_params, deadline, age_ms, max_age_ms, rule, extended_until }, plain) {
   const limited = verdict === "fresh" || verdict === "stale";
   const shown = [verdict, status ?? null, badge, error, error_code, deadline, age_ms];
-  return [...shown, limited ? (max_age_ms === Infinity ? "Infinity" : max_age_ms) : null, limited && !plain ? rule : null, extended_until];
+  return [...shown, limited ? (max_age_ms === Infinity ? "Infinity" : max_age_ms) : null, limited && !plain ? rule : null, extended_until, badge_code, error_params];
 }

@@ -74,17 +74,44 @@ export type All = [ActiveDraft, Config, Created, Creation, Diagnosis, ErrorBody,
   "react.tsx": `
 import { StaleBadge, useDrafts, useVerdict } from "stale-drafts/react";
 import { createClient, type Drafts } from "stale-drafts/client";
+import { texts } from "stale-drafts/texts";
 const client = createClient();
+const de = texts({ locale: "de" });
 export function List({ initial }: { initial: Drafts }) {
-  const { drafts, balance, status, error, refresh, publish, remove } = useDrafts({ client, initial });
-  const { verdict } = useVerdict({ status: "pending" }, { now: initial.now });
+  const { drafts, balance, status, error, refresh, publish, remove } = useDrafts({ client, initial, texts: de });
+  const { verdict } = useVerdict({ status: "pending" }, { now: initial.now, texts: de });
   if (status === "error") return <p>{String(error)}</p>;
   return <ul data-balance={balance} onClick={() => refresh()}>
-    {drafts.map((draft) => <li key={draft.id}><StaleBadge draft={draft} /> {draft.error} {verdict}<button onClick={() => publish(draft.id)} /><button onClick={() => remove(draft.id)} /></li>)}
+    {drafts.map((draft) => <li key={draft.id}><StaleBadge draft={draft} texts={de} /> {draft.error} {verdict}<button onClick={() => publish(draft.id)} /><button onClick={() => remove(draft.id)} /></li>)}
   </ul>;
 }
 // @ts-expect-error an option that there is not
 export const Wrong = () => useDrafts({ url: "/" });
+`,
+  "texts.ts": `
+import { ago, check, type ErrorParams } from "stale-drafts";
+import { texts, type Catalogue, type Texts } from "stale-drafts/texts";
+import german from "stale-drafts/texts/de";
+import japanese from "stale-drafts/texts/ja";
+import type { Draft } from "stale-drafts/client";
+const polish = { locale: "pl", badges: { failed: "Niepowodzenie" }, ages: { minute: { one: "{count} minuta", few: "{count} minuty", other: "{count} minut" } }, errors: { generation_timeout: { pending: "{age}" }, provider_error: "Brak" } } as const satisfies Catalogue;
+const de: Texts = texts(german);
+export const all: string[] = [japanese, polish].map((catalogue: Catalogue) => texts(catalogue).locale);
+export const inGerman = (draft: Draft): Draft => de(draft);
+const params: ErrorParams = check({ status: "pending" }, { texts: de }).error_params;
+if (params && "unit" in params) (params.count.toFixed(1), params.unit === "hour", params.attempts.toFixed());
+if (params && "field" in params) params.field === "created_at";
+const said: string = ago(5, { texts: de });
+document.createElement("stale-badge").texts = de;
+// @ts-expect-error a key that there is not
+texts({ locale: "pl", badges: { faild: "Niepowodzenie" } });
+// @ts-expect-error forms without the one that is always needed
+texts({ locale: "pl", ages: { minute: { one: "{count} minuta" } } });
+// @ts-expect-error a text without a count has no forms
+texts({ locale: "pl", badges: { failed: { other: "Niepowodzenie" } } });
+// @ts-expect-error a catalogue is made into texts first
+check({ status: "pending" }, { texts: german });
+export { said };
 `,
   "others.ts": `
 import * as js from "stale-drafts/js";
@@ -127,6 +154,9 @@ export default {
   },
   scheduled: (event: object, env: Env, ctx: { waitUntil(promise: Promise<unknown>): void }) => drafts.scheduled(event, env, ctx),
 };
+staleDrafts({ config: { languages: ["en", "pl"] }, texts: [{ locale: "pl", page: { refunded: { other: "Zwrócono {count}" } } }] });
+// @ts-expect-error a text that there is not
+staleDrafts({ texts: [{ locale: "pl", page: { refund: "Zwrócono" } }] });
 // @ts-expect-error a key of the configuration that there is not
 staleDrafts({ config: { polices: {} } });
 export { Standalone };

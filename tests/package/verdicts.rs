@@ -2,7 +2,7 @@
 //!
 //! A line is `{"settings": [[path, "number" | "text" | "other", text]], "earliest", "latest", "drafts": [{…}]}`, and the answer
 //! `{"error"}` about the settings, or `{"verdicts": [[verdict, status, badge, error, error_code, deadline, age_ms, max_age_ms,
-//! rule]]}` by the names that the npm package has for them.
+//! rule, badge_code, error_params]]}` by the names that the npm package has for them.
 
 #![allow(
     clippy::expect_used,
@@ -16,8 +16,8 @@ use std::io::{BufRead as _, Write as _};
 
 use serde_json::{Value, json};
 use stale_drafts::rules::{
-    Action, Draft, GENERATION_TIMEOUT, Limit, MaxAge, Policy, PolicyError, Setting, Status, Time, Timestamp,
-    Verdict, badge, classify,
+    Action, Age, Badge, Draft, GENERATION_TIMEOUT, Limit, MaxAge, Policy, PolicyError, Setting, Status, Time,
+    Timestamp, Unit, Verdict, badge, classify,
 };
 
 fn main() {
@@ -69,7 +69,8 @@ fn answer(draft: &Value, earliest: Timestamp, latest: Timestamp, policy: &Policy
     let draft = Draft {
         status: status.and_then(|status| status.parse().ok()),
         kind: draft["kind"].as_str().unwrap_or_default(),
-        attempt: draft["attempt"].as_u64().map_or(1, |attempt| u32::try_from(attempt).unwrap()),
+        // Counted from 1, as the package reads it too.
+        attempt: draft["attempt"].as_u64().map_or(1, |attempt| u32::try_from(attempt).unwrap().max(1)),
         created_at: time(&draft["created_at"]),
         queued_at: time(&draft["queued_at"]),
         started_at: time(&draft["started_at"]),
@@ -90,6 +91,24 @@ fn answer(draft: &Value, earliest: Timestamp, latest: Timestamp, policy: &Policy
         }),
         verdict => verdict,
     };
+    let mut answer = row(verdict, status, draft.kind);
+    let params = match verdict {
+        Verdict::Stale(stale) => {
+            let (count, unit) = Age(stale.age_ms).parts();
+            let count = if unit == Unit::TenthsOfHours { count as f64 / 10.0 } else { count as f64 };
+            let status = stale.stuck_status.as_str();
+            json!({ "status": status, "count": count, "unit": unit.as_str(), "attempts": stale.attempt })
+        }
+        Verdict::Unreadable(reason) => {
+            reason.field().map_or(Value::Null, |field| json!({ "field": field.as_str() }))
+        }
+        Verdict::Settled(_) | Verdict::Fresh { .. } => Value::Null,
+    };
+    answer.as_array_mut().unwrap().extend([Badge::of(&verdict).code().into(), params]);
+    answer
+}
+
+fn row(verdict: Verdict, status: Option<&str>, kind: &str) -> Value {
     let badge = badge(&verdict);
     match verdict {
         Verdict::Settled(status) => {
@@ -110,7 +129,7 @@ fn answer(draft: &Value, earliest: Timestamp, latest: Timestamp, policy: &Policy
             ])
         }
         Verdict::Fresh { status, deadline, limit, rule, extended_until } => {
-            let rule = rule.describe(status, draft.kind);
+            let rule = rule.describe(status, kind);
             let deadline = deadline.map(Timestamp::as_millis);
             let extended = extended_until.map(Timestamp::as_millis);
             json!([
@@ -137,7 +156,7 @@ fn answer(draft: &Value, earliest: Timestamp, latest: Timestamp, policy: &Policy
                 stale.deadline().as_millis(),
                 stale.age_ms,
                 stale.max_age_ms,
-                stale.rule.describe(stale.stuck_status, draft.kind),
+                stale.rule.describe(stale.stuck_status, kind),
                 null
             ])
         }

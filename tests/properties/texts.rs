@@ -24,6 +24,7 @@ fn unit(unit: Unit) -> u64 {
         Unit::TenthsOfHours => HOUR / 10,
         Unit::Minutes => MINUTE,
         Unit::Seconds => 1_000,
+        Unit::Days => 24 * HOUR,
     }
 }
 
@@ -53,7 +54,7 @@ proptest! {
             // Rounded half up: within half a unit.
             Unit::TenthsOfHours => prop_assert!(low <= age + size / 2 && age < low + size / 2),
             // Begun and finished.
-            Unit::Minutes | Unit::Seconds => prop_assert!(low <= age && age < low + size),
+            Unit::Minutes | Unit::Seconds | Unit::Days => prop_assert!(low <= age && age < low + size),
         }
     }
 

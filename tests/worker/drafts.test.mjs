@@ -22,8 +22,8 @@ test("opening the list sweeps the caller's creations and nobody else's", async (
     now: NOW, user_id: "ada", balance: 1_000, next_cursor: null, marked_as_failed: 1, swept: true, policy: {}, archived: null,
     drafts: [{
       id: "mine", kind: "image", prompt: "a fox", status: "failed", stored_status: "failed", verdict: "settled",
-      badge: "❌ Failed", error: "Generation timeout: Task stuck in pending status for 18.2 hours",
-      error_code: "generation_timeout", attempt: 1, tokens: 10, refunded_tokens: 10, created_at: NOW - 65_520_000,
+      badge: "❌ Failed", badge_code: "failed", error: "Generation timeout: Task stuck in pending status for 18.2 hours",
+      error_code: "generation_timeout", error_params: { status: "pending", count: 18.2, unit: "hour", attempts: 1 }, attempt: 1, tokens: 10, refunded_tokens: 10, created_at: NOW - 65_520_000,
       queued_at: null, started_at: null, heartbeat_at: null, extended_until: null, finished_at: NOW, deadline: null, max_age_ms: null, age_ms: 65_520_000,
       progress: null, result_url: null, late_at: null, restored_at: null, deleted_at: null, can_retry: true, can_cancel: false,
     }],

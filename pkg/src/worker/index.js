@@ -3,6 +3,7 @@
 import { Core, WorkerEntrypoint } from "#platform";
 import { asset } from "./assets.js";
 import { NAMES, call } from "./calls.js";
+import { shipped, translations } from "./languages.js";
 import { base, mounted, pathBelow, stripped } from "./mount.js";
 import { OPTIONAL, context, environment } from "./surroundings.js";
 
@@ -23,12 +24,16 @@ async function sweepShards(batch, core, env) {
   }));
 }
 
+/** The environment of a Worker of its own, with the languages that ship. */
+const speaking = (env) => ({ ...env, STALE_DRAFTS_TRANSLATIONS: shipped });
+
 /** Stale Drafts as a part of a Worker. */
-export function staleDrafts({ binding = "DB", basePath = "/stale-drafts", bindings = {}, config } = {}) {
+export function staleDrafts({ binding = "DB", basePath = "/stale-drafts", bindings = {}, config, texts } = {}) {
   const mount = base(basePath);
+  const languages = translations(texts);
   const unknown = Object.keys(bindings).find((name) => !OPTIONAL.includes(name));
   if (unknown !== undefined) throw new TypeError(`Unknown binding \`${unknown}\`: expected ${OPTIONAL.map((name) => `\`${name}\``).join(", ")}`);
-  const own = (env) => environment(env, { binding, bindings, config });
+  const own = (env) => environment(env, { binding, bindings, config, languages });
   return {
     async fetch(request, env, ctx = context) {
       const path = pathBelow(mount, request.url);
@@ -49,19 +54,20 @@ export function staleDrafts({ binding = "DB", basePath = "/stale-drafts", bindin
 /** Stale Drafts as a Worker of its own. Other Workers of the account call the same functions by a service binding. */
 export default class StaleDrafts extends WorkerEntrypoint {
   async fetch(request) {
-    return asset(request, new URL(request.url).pathname) ?? new Core(this.ctx, this.env).fetch(request);
+    return asset(request, new URL(request.url).pathname) ?? new Core(this.ctx, speaking(this.env)).fetch(request);
   }
 
   async scheduled(event) {
-    await new Core(this.ctx, this.env).scheduled(event);
+    await new Core(this.ctx, speaking(this.env)).scheduled(event);
   }
 
   async queue(batch) {
-    await sweepShards(batch, new Core(this.ctx, this.env), this.env);
+    const env = speaking(this.env);
+    await sweepShards(batch, new Core(this.ctx, env), env);
   }
 }
 for (const name of NAMES) {
   StaleDrafts.prototype[name] = async function (...args) {
-    return call(ask(this.env, this.ctx), name, args);
+    return call(ask(speaking(this.env), this.ctx), name, args);
   };
 }

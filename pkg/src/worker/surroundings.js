@@ -12,14 +12,15 @@ export const OPTIONAL = ["GENERATIONS", "EVENTS", "SWEEPS", "ANALYTICS", "RATE_L
  * The environment as the Worker takes it.
  * @param {Record<string, any>} env the app's
  */
-export function environment(env, { binding, bindings, config }) {
+export function environment(env, { binding, bindings, config, languages }) {
   const own = Object.fromEntries(Object.entries(env).filter(([name]) => OWN.test(name)));
   for (const [name, theirs] of Object.entries(bindings)) if (env[theirs] !== undefined) own[name] = native(name, env[theirs]);
   if (config !== undefined) {
     if (env.STALE_DRAFTS !== undefined) throw new TypeError("The configuration is given twice, as `config` and as the variable `STALE_DRAFTS`: expected one of them");
     own.STALE_DRAFTS = config;
   }
-  own.STALE_DRAFTS = bound(own.STALE_DRAFTS, binding);
+  own.STALE_DRAFTS = spoken(bound(own.STALE_DRAFTS, binding), languages.tags);
+  own.STALE_DRAFTS_TRANSLATIONS = languages.speakers;
   for (const name of databases(own.STALE_DRAFTS)) if (env[name] !== undefined) own[name] = native("DB", env[name]);
   return own;
 }
@@ -40,6 +41,11 @@ function bound(table, binding) {
   } catch {
     return table;
   }
+}
+
+/** The table with the languages that the app gives texts for, beside English, unless it names them itself. */
+function spoken(table, tags) {
+  return typeof table === "string" || tags.length === 0 ? table : { languages: [...new Set(["en", ...tags])], ...table };
 }
 
 /** A context for calls that come without one: what may wait is waited for by the invocation that is under way. */

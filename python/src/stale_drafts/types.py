@@ -248,6 +248,26 @@ class Created(TypedDict):
     created_at: int
 
 
+class TimeoutParams(TypedDict):
+    """What the text of a time-out is made of."""
+
+    # The status that it was stuck in.
+    status: Literal["pending", "processing"]
+    # How long, rounded as it is said: hours have one decimal, and all else has none.
+    count: float
+    # Of what, as `Intl.NumberFormat` names units.
+    unit: Literal["hour", "minute", "second"]
+    # How many attempts there were.
+    attempts: int
+
+
+class TimeParams(TypedDict):
+    """What the reason is made of why a time can't be read."""
+
+    # The time.
+    field: Literal["created_at", "queued_at", "started_at", "heartbeat_at"]
+
+
 class Draft(TypedDict):
     id: str
     kind: str
@@ -257,11 +277,17 @@ class Draft(TypedDict):
     status: str
     stored_status: Status
     verdict: Literal["settled", "fresh", "stale", "unreadable"]
+    # A sign and words, in English.
     badge: str
-    # Why it failed, or why its age can't be known.
+    # The same as a stable code.
+    badge_code: Literal["pending", "processing", "draft", "published", "failed", "retrying", "needs_attention"]
+    # Why it failed, or why its age can't be known; in English, where it is the rules' own.
     error: str | None
     # The same as a stable code.
     error_code: str | None
+    # What that text is made of, for whoever says it in another language; null where it is not the rules'
+    # own, such as a worker's error.
+    error_params: Union[TimeoutParams, TimeParams, None]
     attempt: int
     # What it was charged.
     tokens: int

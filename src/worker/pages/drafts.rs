@@ -1,83 +1,88 @@
 use maud::{Markup, html};
 
+use super::language::{Language, Parameter};
 use super::layout::{layout, minute, prose, rfc3339, tokens};
 use crate::rules::Unreadable;
+use crate::texts;
 use crate::worker::draft::{DraftView, DraftsView};
 
 /// The drafts list as a page. Complete without JavaScript.
-pub fn drafts_page(view: &DraftsView, policy: &str, first_page: bool, demo: bool) -> String {
+pub fn drafts_page(
+    view: &DraftsView,
+    language: &Language,
+    policy: &str,
+    first_page: bool,
+    demo: bool,
+) -> String {
+    let say = |text| language.say(text);
     let body = html! {
-        a .skip href="#drafts" { "Skip to the drafts" }
+        a .skip href="#drafts" { (say(&texts::SKIP)) }
         header .bar {
-            h1 { "Drafts" }
+            h1 { (say(&texts::DRAFTS)) }
             dl .account {
-                div { dt { "Signed in as" } dd #user { (view.user_id) } }
-                div { dt { "Balance" } dd #balance { (tokens(view.balance)) } }
+                div { dt { (say(&texts::SIGNED_IN_AS)) } dd #user dir="auto" { (view.user_id) } }
+                div { dt { (say(&texts::BALANCE)) } dd #balance { (language.count(&texts::TOKENS, view.balance)) } }
             }
             a .quiet href="/drafts/tokens" { "Where your tokens went" }
             @if demo { a .quiet href="/demo" { "Switch user" } }
         }
         p #news .unseen role="status" {}
-        main data-now=(view.now) data-policy=(policy) {
+        main data-now=(view.now) data-policy=(policy) data-texts=[language.script()] {
             @if !view.swept {
-                p .notice role="alert" {
-                    "Refunds are delayed: your balance will be corrected within minutes. You need not do anything."
-                }
+                p .notice role="alert" { (say(&texts::REFUNDS_DELAYED)) }
             } @else if view.marked_as_failed > 0 {
-                p .notice role="status" {
-                    @if view.marked_as_failed == 1 { "1 draft has timed out. Its tokens are back in your balance." }
-                    @else { (view.marked_as_failed) " drafts have timed out. Their tokens are back in your balance." }
-                }
+                p .notice role="status" { (language.count(&texts::TIMED_OUT, view.marked_as_failed as u64)) }
             }
             @if view.drafts.is_empty() {
-                p .empty {
-                    @if first_page { "No drafts yet. What you create appears here." } @else { "No more drafts." }
-                }
+                p .empty { (say(if first_page { &texts::NO_DRAFTS } else { &texts::NO_MORE_DRAFTS })) }
             } @else {
-                ul #drafts .drafts { @for draft in &view.drafts { (card(draft)) } }
+                ul #drafts .drafts { @for draft in &view.drafts { (card(draft, language)) } }
             }
-            @if let Some(archived) = &view.archived { p .notice #archived { (archived.message) } }
-            nav .pages aria-label="Pages" {
-                @if !first_page { a href="/drafts" { "← Newest" } }
+            @if let Some(archived) = &view.archived { p .notice #archived { (archived.said(language)) } }
+            nav .pages aria-label=(say(&texts::PAGES)) {
+                @if !first_page { a href="/drafts" { (say(&texts::NEWEST)) } }
                 @if let Some(cursor) = &view.next_cursor {
-                    a rel="next" href={ "/drafts?cursor=" (cursor) } { "Older →" }
+                    a rel="next" href={ "/drafts?cursor=" (cursor) } { (say(&texts::OLDER)) }
                 }
             }
         }
     };
-    layout("Drafts", true, &body)
+    layout(language, &say(&texts::DRAFTS), true, &body)
 }
 
-fn card(draft: &DraftView) -> Markup {
+fn card(draft: &DraftView, language: &Language) -> Markup {
     let look = match draft.verdict {
         "unreadable" => "unreadable",
         _ => draft.status.as_str(),
     };
+    let refund_on_its_way = || language.count(&texts::REFUND_ON_ITS_WAY, draft.tokens);
+    // What the card says once its draft has turned while the page is open.
+    let refund = (may_turn(draft) && draft.tokens > 0).then(refund_on_its_way);
     html! {
-        li .card data-id=(draft.id) data-status=(look) data-attempt=(draft.attempt) data-tokens=(draft.tokens) {
+        li .card data-id=(draft.id) data-status=(look) data-attempt=(draft.attempt) data-refund=[refund] {
             div .top {
-                (badge(draft, look))
+                (badge(draft, look, language))
                 span .kind { (draft.kind) }
                 @if let (Some(created_at), Some(age)) = (draft.created_at, draft.age()) {
-                    time .age datetime=(rfc3339(created_at)) { (age) }
+                    time .age datetime=(rfc3339(created_at)) { (language.ago(age)) }
                 }
             }
             p .prompt dir="auto" { (draft.prompt) }
-            @if let Some(error) = draft.error.as_ref().filter(|_| look != "pending") {
-                p .error { @if look == "unreadable" { (prose(error)) } @else { (error) } }
+            @if let Some(error) = language.error(draft).filter(|_| look != "pending") {
+                p .error dir="auto" { @if look == "unreadable" { (prose(&error)) } @else { (error) } }
             }
-            @if let Some(note) = note(draft) { p .note { (note) } }
+            @if let Some(note) = note(draft, language) { p .note { (note) } }
             @if let Some(percent) = draft.progress.filter(|_| draft.status == "processing") {
-                progress .progress max="100" value=(percent) aria-label="Progress" { (percent) " %" }
+                progress .progress max="100" value=(percent) aria-label=(language.say(&texts::PROGRESS)) { (percent) " %" }
             }
             @if let Some(url) = draft.link() {
-                p .result { a href=(url) rel="noopener noreferrer" { "Open the result" } }
+                p .result { a href=(url) rel="noopener noreferrer" { (language.say(&texts::OPEN_RESULT)) } }
             }
             p .tokens {
-                @if draft.refunded_tokens > 0 { (tokens(draft.refunded_tokens)) " refunded" }
-                @else if draft.verdict == "stale" && draft.status == "failed" && draft.tokens > 0 { "Refund of " (tokens(draft.tokens)) " on its way" }
-                @else if draft.tokens > 0 { (tokens(draft.tokens)) }
-                @else { "Free" }
+                @if draft.refunded_tokens > 0 { (language.count(&texts::REFUNDED, draft.refunded_tokens)) }
+                @else if draft.verdict == "stale" && draft.status == "failed" && draft.tokens > 0 { (refund_on_its_way()) }
+                @else if draft.tokens > 0 { (language.count(&texts::TOKENS, draft.tokens)) }
+                @else { (language.say(&texts::FREE)) }
             }
             @if draft.can_retry || draft.can_cancel { (buttons(draft)) }
         }
@@ -113,35 +118,35 @@ fn buttons(draft: &DraftView) -> Markup {
 }
 
 /// What its owner has to know of an attempt before, or of a result that came too late.
-fn note(draft: &DraftView) -> Option<String> {
+fn note(draft: &DraftView, language: &Language) -> Option<String> {
     if draft.restored_at.is_some() {
-        return Some(String::from(
-            "Its result came after the refund. It has been restored, and charged again.",
-        ));
+        return Some(language.say(&texts::RESTORED));
     }
     match (draft.status.as_str(), draft.attempt) {
-        ("failed", _) if draft.late_at.is_some() => Some(String::from(
-            "Its result came in after the refund. It is kept: ask support if you want it, for the same price.",
-        )),
-        ("pending", _) if draft.verdict == "stale" => {
-            Some(String::from("Its worker shows no sign of life: it is tried again."))
+        ("failed", _) if draft.late_at.is_some() => Some(language.say(&texts::KEPT)),
+        ("pending", _) if draft.verdict == "stale" => Some(language.say(&texts::TRIED_AGAIN)),
+        ("pending" | "processing", attempt) if attempt > 1 => {
+            let attempt = Parameter::Number(attempt.into());
+            Some(language.say_with(&texts::ATTEMPT, &[("attempt", attempt)]))
         }
         ("pending" | "processing", _) if draft.is_put_off() => {
             let until = draft.extended_until.map(minute).unwrap_or_default();
             Some(format!("It takes longer than usual: it has time until {until} UTC."))
         }
-        ("pending" | "processing", attempt) if attempt > 1 => Some(format!("Attempt {attempt}")),
         _ => None,
     }
 }
 
+/// Whether its badge may change while the page is open. A draft whose times are ahead becomes readable by itself.
+fn may_turn(draft: &DraftView) -> bool {
+    draft.verdict == "fresh" || draft.error_code.as_deref() == Some(Unreadable::IN_FUTURE)
+}
+
 /// The badge; one that may change while the page is open is the package's element, which does it.
-fn badge(draft: &DraftView, look: &str) -> Markup {
-    let (sign, word) = draft.badge.split_once(' ').unwrap_or(("", draft.badge));
-    let words = html! { span aria-hidden="true" { (sign) } " " (word) };
-    // A draft whose times are ahead becomes readable by itself.
-    let ahead = draft.error_code.as_deref() == Some(Unreadable::IN_FUTURE);
-    if draft.verdict != "fresh" && !ahead {
+fn badge(draft: &DraftView, look: &str, language: &Language) -> Markup {
+    let (sign, _) = draft.badge.split_once(' ').unwrap_or(("", draft.badge));
+    let words = html! { span aria-hidden="true" { (sign) } " " (language.badge(draft)) };
+    if !may_turn(draft) {
         return html! { span .badge .(look) { (words) } };
     }
     html! {
@@ -175,5 +180,5 @@ pub fn demo_page(users: &[DemoUser]) -> String {
             }
         }
     };
-    layout("Demo", false, &body)
+    layout(&Language::english(), "Demo", false, &body)
 }

@@ -3,20 +3,29 @@ use std::ops::Range;
 use chrono::DateTime;
 use maud::{DOCTYPE, Markup, html};
 
+use super::language::Language;
+
 /// A page of users.
-pub(super) fn layout(title: &str, script: bool, body: &Markup) -> String {
-    document(title, &["/drafts.css"], script.then_some("/drafts.js"), body)
+pub(super) fn layout(language: &Language, title: &str, script: bool, body: &Markup) -> String {
+    document(language, title, &["/drafts.css"], script.then_some("/drafts.js"), body)
 }
 
 /// The pages of operators.
 pub(super) fn dashboard_layout(title: &str, script: bool, body: &Markup) -> String {
-    document(title, &["/drafts.css", "/dashboard.css"], script.then_some("/dashboard.js"), body)
+    let english = Language::english();
+    document(&english, title, &["/drafts.css", "/dashboard.css"], script.then_some("/dashboard.js"), body)
 }
 
-fn document(title: &str, styles: &[&str], script: Option<&str>, body: &Markup) -> String {
+fn document(
+    language: &Language,
+    title: &str,
+    styles: &[&str],
+    script: Option<&str>,
+    body: &Markup,
+) -> String {
     html! {
         (DOCTYPE)
-        html lang="en" {
+        html lang=(language.tag()) dir=[language.dir()] {
             head {
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";
@@ -55,6 +64,16 @@ pub(super) fn rfc3339(millis: u64) -> String {
 
 /// A page with one message, an error or a refusal, and where to go from there: an address, and what the link says.
 pub fn message_page(title: &str, message: &str, next: Option<(&str, &str)>) -> String {
+    owners_message_page(&Language::english(), title, message, next)
+}
+
+/// The same in the language of an owner.
+pub fn owners_message_page(
+    language: &Language,
+    title: &str,
+    message: &str,
+    next: Option<(&str, &str)>,
+) -> String {
     let body = html! {
         main .message {
             h1 { (title) }
@@ -62,7 +81,7 @@ pub fn message_page(title: &str, message: &str, next: Option<(&str, &str)>) -> S
             @if let Some((address, words)) = next { p { a .button href=(address) { (words) } } }
         }
     };
-    layout(title, false, &body)
+    layout(language, title, false, &body)
 }
 
 /// A number with its thousands apart.
@@ -76,7 +95,7 @@ pub(super) fn minute(millis: u64) -> String {
 }
 
 /// The date of an instant in UTC: `2026-01-05`.
-pub fn date(millis: u64) -> String {
+pub(super) fn date(millis: u64) -> String {
     rfc3339(millis).get(..10).unwrap_or_default().to_owned()
 }
 

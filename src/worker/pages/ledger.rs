@@ -1,5 +1,6 @@
 use maud::{Markup, html};
 
+use super::language::Language;
 use super::layout::{layout, minute, rfc3339, signed_tokens, tokens};
 use crate::worker::ledger::{EntryView, LedgerView};
 
@@ -35,7 +36,7 @@ pub fn ledger_page(view: &LedgerView, first_page: bool) -> String {
             }
         }
     };
-    layout("Tokens", false, &body)
+    layout(&Language::english(), "Tokens", false, &body)
 }
 
 fn line(entry: &EntryView) -> Markup {

@@ -7,16 +7,16 @@ use worker::console_error;
 use crate::read::{self, whole};
 use crate::rules::{Report, Status, Time, Timestamp};
 use crate::store::{self, CandidateRow, Database as _, DatabaseError, Details, Page};
+use crate::texts::{self, Text};
 use crate::worker::app::{App, Context};
 use crate::worker::caller::{Owner, User};
 use crate::worker::draft::{Cursor, DraftsView, Listing};
 use crate::worker::extract::{Form, Json, Nothing, Path, Query, pairs};
-use crate::worker::log;
-use crate::worker::pages::{drafts_page, message_page};
+use crate::worker::pages::{Language, drafts_page, message_page, owners_message_page};
 use crate::worker::problem::{Answer, Problem, html, json, see_other, tagged};
 use crate::worker::reporting::carry_out;
 use crate::worker::retry_cancel::{CancelBody, PressedForm, RetryBody, cancelled, retried};
-use crate::worker::sweeping;
+use crate::worker::{language, log, sweeping};
 
 /// Which page of the list.
 #[derive(Deserialize)]
@@ -31,40 +31,53 @@ struct Limit(#[serde(deserialize_with = "whole::<1, 100, _>")] u32);
 
 /// `GET /drafts`: the caller's drafts, as a page.
 #[worker::send]
-pub(in crate::worker) async fn page(app: App, user: Result<User, Problem>, uri: Uri) -> Answer {
+pub(in crate::worker) async fn page(
+    app: App,
+    user: Result<User, Problem>,
+    headers: HeaderMap,
+    uri: Uri,
+) -> Answer {
+    let language = language::of(&app, &headers);
+    let answer = page_in(&app, &language, user, &uri).await;
+    Ok(language::mark(&app, &language, answer))
+}
+
+async fn page_in(app: &App, language: &Language, user: Result<User, Problem>, uri: &Uri) -> Response {
+    let message = |status, title: &Text, message: &str, next: Option<(&str, String)>| {
+        let next = next.as_ref().map(|(address, words)| (*address, words.as_str()));
+        html(status, owners_message_page(language, &language.say(title), message, next))
+    };
     let user_id = match user {
         Ok(User(user_id)) => user_id,
         Err(problem) => {
-            let (title, message) =
-                ("Sign in to see your drafts", "You are signed out, or your session has ended.");
             let demo = app.demo && problem.status() == StatusCode::UNAUTHORIZED;
-            let next = demo.then_some(("/demo", "Sign in as a demo user"));
-            return Ok(html(problem.status(), message_page(title, message, next)));
+            let next = demo.then(|| ("/demo", String::from("Sign in as a demo user")));
+            return message(problem.status(), &texts::SIGN_IN, &language.say(&texts::SIGNED_OUT), next);
         }
     };
     // Links to a page gather parameters of other people's.
     let own = |pairs: Vec<(String, String)>| {
         read::query(pairs.into_iter().filter(|(key, _)| ["cursor", "limit"].contains(&key.as_str())))
     };
-    let query: ListQuery = match pairs(&uri).and_then(|pairs| Ok(own(pairs)?)) {
+    let query: ListQuery = match pairs(uri).and_then(|pairs| Ok(own(pairs)?)) {
         Ok(query) => query,
         Err(problem) => {
-            let next = Some(("/drafts", "Back to the drafts"));
-            let page = message_page("There is no such page", problem.message(), next);
-            return Ok(html(StatusCode::BAD_REQUEST, page));
+            let next = Some(("/drafts", language.say(&texts::BACK)));
+            return message(StatusCode::BAD_REQUEST, &texts::NO_SUCH_PAGE, problem.message(), next);
         }
     };
     let first_page = query.cursor.is_none();
-    Ok(match swept_list(&app, user_id, query).await {
-        Ok(view) => html(StatusCode::OK, drafts_page(&view, &app.config.policy_json, first_page, app.demo)),
-        Err(_) => {
-            let message = "Your drafts can't be loaded right now. Nothing is lost; try again in a minute.";
-            html(
-                StatusCode::SERVICE_UNAVAILABLE,
-                message_page("Drafts", message, Some(("/drafts", "Try again"))),
-            )
+    match swept_list(app, user_id, query).await {
+        Ok(view) => {
+            let page = drafts_page(&view, language, &app.config.policy_json, first_page, app.demo);
+            html(StatusCode::OK, page)
         }
-    })
+        Err(_) => {
+            let next = Some(("/drafts", language.say(&texts::TRY_AGAIN)));
+            let said = language.say(&texts::NOT_LOADED);
+            message(StatusCode::SERVICE_UNAVAILABLE, &texts::DRAFTS, &said, next)
+        }
+    }
 }
 
 const NOT_LOADED: &str = "the drafts can't be loaded right now";

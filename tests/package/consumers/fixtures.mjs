@@ -11,7 +11,7 @@ const badge = `<stale-badge status="pending" created-at="1000000000000">⏳ Pend
 export const FIXTURES = {
   node: {
     "main.mjs": esm,
-    "main.cjs": `const { check, policy } = require("stale-drafts");\npolicy({ pending: 1 });\nfor (const entry of ["client", "element", "js", "js/client", "js/element", "js/react", "auto", "auto/client", "auto/element"]) require("stale-drafts/" + entry);\nconsole.log(${call});\n`,
+    "main.cjs": `const { check, policy } = require("stale-drafts");\npolicy({ pending: 1 });\nfor (const entry of ["client", "element", "js", "js/client", "js/element", "js/react", "auto", "auto/client", "auto/element", "texts", "texts/de", "texts/ja"]) require("stale-drafts/" + entry);\nconsole.log(${call});\n`,
   },
   bundle: { "main.js": esm, "package.json": `{ "type": "module" }` },
   vite: { "index.html": page(`${badge}<script type="module" src="/main.js"></script>`), "main.js": titled },

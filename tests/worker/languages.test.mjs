@@ -1,0 +1,171 @@
+// The drafts page in the caller's language: by `Accept-Language`, of the languages that the configuration names. The API stays English,
+// with the code and the parameters of what it says.
+
+import assert from "node:assert/strict";
+import { readFileSync, readdirSync } from "node:fs";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+import { Miniflare } from "miniflare";
+import { HOUR, JWT_SECRET, MINUTE, NOW, start, statements, token } from "./harness.mjs";
+
+let world;
+before(async () => {
+  world = await start({ config: { page_size: 20, auth: { cookie: "session" }, languages: ["en", "de", "ja"] } });
+  for (const user of ["ada", "one", "none", "late"]) await world.grant(user, 10_000);
+});
+after(() => world.stop());
+
+const ask = (path, user, language) => world.fetch(path, { headers: { Cookie: `session=${token({ sub: user })}`, ...(language !== undefined && { "Accept-Language": language }) } });
+
+/** A page as text: what its elements hold, without tags, and what a person reads of it. */
+const words = (html) => html.replace(/<script[^]*?<\/script>/g, "").replace(/<[^>]*>/g, " ").replaceAll("&amp;", "&").replace(/\s+/g, " ").trim();
+const page = async (user, language, path = "/drafts") => {
+  const response = await ask(path, user, language);
+  const html = await response.text();
+  return { response, html, said: words(html), lang: /<html lang="([^"]*)"/.exec(html)[1] };
+};
+
+test("`Accept-Language` chooses, by its weights; who asks for none gets the first", async () => {
+  const cases = { de: "de", "de-AT,de;q=0.9": "de", "fr, ja;q=0.3, de;q=0.2": "ja", "ja;q=0.2, de;q=0.9": "de", "fr": "en", "*": "en", "de;q=0, *;q=0.1": "en", "en;q=0, *": "de", "": "en", ";;;,=": "en" };
+  for (const [asked, expected] of Object.entries(cases)) {
+    const { response, lang } = await page("ada", asked);
+    assert.equal(lang, expected, asked);
+    assert.equal(response.headers.get("Content-Language"), expected);
+    assert.equal(response.headers.get("Vary"), "Accept-Language");
+    assert.equal(response.headers.get("Cache-Control"), "private, no-store");
+  }
+  assert.equal((await page("ada")).lang, "en");
+});
+
+test("a time-out reads in each language by its code and parameters, before the sweep's row and after", async () => {
+  await world.create(
+    { id: "hours", created_at: NOW - 65_520_000, tokens: 1_200 },
+    { id: "processing", kind: "video", status: "processing", created_at: NOW - 3 * HOUR, started_at: NOW - 90 * MINUTE },
+    { id: "own", created_at: NOW - MINUTE },
+    { id: "ahead", status: "processing", created_at: NOW, started_at: NOW, heartbeat_at: NOW + 2 * HOUR },
+    { id: "garbage", status: "pending", created_at: "soon" },
+    { id: "done", status: "draft", created_at: NOW - 72 * HOUR, tokens: 0 },
+  );
+  await world.report("/own/fail", { error_code: "provider_error", error: "The provider is out" });
+  for (const round of ["as it is swept", "afterwards"]) {
+    const german = (await page("ada", "de")).said;
+    for (const text of ["Entwürfe", "Angemeldet als ada", "❌ Fehlgeschlagen", "Zeitüberschreitung: Der Auftrag hat 18,2 Stunden auf seinen Beginn gewartet", "Der Auftrag ist seit 1,5 Stunden ohne Lebenszeichen in Arbeit", "1.200 Tokens erstattet", "The provider is out", "Das letzte Lebenszeichen liegt in der Zukunft", "created_at ist keine Zeitangabe", "vor 3 Tagen", "📝 Entwurf", "Kostenlos", "⚠️ Bitte prüfen"]) {
+      assert.ok(german.includes(text), `${round}: ${text}\n${german}`);
+    }
+    assert.equal(german.includes("2 Entwürfe haben zu lange gebraucht."), round === "as it is swept");
+    assert.doesNotMatch(german, /Failed|Generation timeout|tokens|ago|Draft\b|Balance/);
+  }
+  const japanese = (await page("ada", "ja")).said;
+  for (const text of ["下書き一覧", "❌ 失敗", "生成タイムアウト：18.2時間、開始を待ったままでした", "1,200トークン返金済み", "3日前", "The provider is out"]) assert.ok(japanese.includes(text), `${text}\n${japanese}`);
+  const english = (await page("ada", "en")).said;
+  for (const text of ["Generation timeout: Task stuck in pending status for 18.2 hours", "1,200 tokens refunded", "3 days ago", "is not a time"]) assert.ok(english.includes(text), text);
+  // The database is English, whoever looked first.
+  assert.equal((await world.one("SELECT error FROM stale_drafts_creations WHERE id = 'hours'")).error, "Generation timeout: Task stuck in pending status for 18.2 hours");
+});
+
+test("the API is English in every language, with code and parameters", async () => {
+  const { drafts } = await (await ask("/api/drafts", "ada", "de")).json();
+  const of = (id) => { const { badge, badge_code, error, error_code, error_params } = drafts.find((draft) => draft.id === id); return [badge, badge_code, error, error_code, error_params]; };
+  assert.deepEqual(of("hours"), ["❌ Failed", "failed", "Generation timeout: Task stuck in pending status for 18.2 hours", "generation_timeout", { status: "pending", count: 18.2, unit: "hour", attempts: 1 }]);
+  assert.deepEqual(of("processing")[4], { status: "processing", count: 1.5, unit: "hour", attempts: 1 });
+  assert.deepEqual(of("own"), ["❌ Failed", "failed", "The provider is out", "provider_error", null]);
+  assert.deepEqual(of("garbage").slice(1, 2).concat(of("garbage").slice(3)), ["needs_attention", "time_malformed", { field: "created_at" }]);
+  assert.deepEqual(of("done"), ["📝 Draft", "draft", null, null, null]);
+});
+
+test("forms for one and for many, and what there is to say of nothing", async () => {
+  await world.create({ id: "single", user_id: "one", created_at: NOW - 2 * HOUR, tokens: 1 });
+  const first = (await page("one", "de")).said;
+  assert.match(first, /1 Entwurf hat zu lange gebraucht\. Seine Tokens sind wieder in Ihrem Guthaben\./);
+  assert.match(first, /1 Token erstattet/);
+  assert.match((await page("none", "de")).said, /Noch keine Entwürfe\. Was Sie erstellen, erscheint hier\./);
+  assert.match((await page("none", "ja")).said, /下書きはまだありません/);
+  await world.create({ id: "again", user_id: "late", status: "pending", attempt: 2, created_at: NOW - 2 * HOUR, queued_at: NOW - MINUTE });
+  assert.match((await page("late", "de")).said, /Versuch 2/);
+  assert.match((await page("late", "ja")).said, /2回目の試行/);
+});
+
+test("who is not signed in, and who asks for a page that is none, is told in the language too", async () => {
+  const signedOut = await world.fetch("/drafts", { headers: { "Accept-Language": "de" } });
+  assert.equal(signedOut.status, 401);
+  assert.equal(signedOut.headers.get("Content-Language"), "de");
+  assert.match(words(await signedOut.text()), /Melden Sie sich an, um Ihre Entwürfe zu sehen/);
+  const wrong = await page("ada", "ja", "/drafts?cursor=%20");
+  assert.equal(wrong.response.status, 400);
+  assert.match(wrong.said, /このページはありません/);
+  await world.order({ failBefore: /AS page/ });
+  assert.match((await page("ada", "de")).said, /Ihre Entwürfe können gerade nicht geladen werden/);
+});
+
+test("one language needs no `Vary`, and English none of this", async () => {
+  for (const [config, lang, asked] of [[{}, "en", "de"], [{ languages: ["de"] }, "de", "en"]]) {
+    const other = await start({ config: { auth: { cookie: "session" }, ...config } });
+    try {
+      const response = await other.fetch("/drafts", { headers: { Cookie: `session=${token({ sub: "ada" })}`, "Accept-Language": asked } });
+      const html = await response.text();
+      assert.equal(/<html lang="([^"]*)"/.exec(html)[1], lang);
+      assert.equal(response.headers.get("Vary"), null);
+      assert.equal(html.includes("data-texts"), lang !== "en");
+    } finally {
+      await other.stop();
+    }
+  }
+});
+
+test("a language without a catalogue is a configuration error that names those that there are", async () => {
+  const other = await start({ config: { languages: ["en", "fr"] } });
+  try {
+    const ready = await (await other.fetch("/readyz")).json();
+    assert.ok(JSON.stringify(ready).includes("`languages` names `fr`: expected `en`, `de`, `ja`, or one whose catalogue `staleDrafts({ texts })` is given"), JSON.stringify(ready));
+    assert.equal((await other.fetch("/drafts")).status, 503);
+  } finally {
+    await other.stop();
+  }
+});
+
+test("an app that embeds the Worker brings a language of its own, from the right too", async () => {
+  const root = join(import.meta.dirname, "../..");
+  const read = (path) => readFileSync(join(root, path));
+  const arabic = { locale: "ar-EG", dir: "rtl", badges: { failed: "فشل" }, page: { drafts: "المسودات", refunded: { one: "استرداد رمز", two: "استرداد رمزين", few: "استرداد {count} رموز", many: "استرداد {count} رمزا", other: "استرداد {count} رمز" } } };
+  const app = `
+    import { staleDrafts } from "./index.js";
+    const drafts = staleDrafts({ config: { auth: { cookie: "session" } }, texts: [${JSON.stringify(arabic)}] });
+    const own = staleDrafts({ basePath: "/own", config: { auth: { cookie: "session" }, languages: ["en"] }, texts: [{ locale: "en", page: { drafts: "Your videos" } }] });
+    export default { async fetch(request, env, ctx) {
+      if (new URL(request.url).pathname === "/wrong") { try { staleDrafts({ texts: [{ locale: "x" }] }); } catch (error) { return new Response(error.message); } }
+      return (await drafts.fetch(request, env, ctx)) ?? (await own.fetch(request, env, ctx)) ?? new Response("");
+    } };`;
+  const folder = join(root, "pkg/dist/worker");
+  const miniflare = new Miniflare({
+    cf: false, modulesRoot: folder, compatibilityDate: "2026-07-01", d1Databases: { DB: "languages" }, bindings: { JWT_SECRET },
+    modules: [
+      { type: "ESModule", path: join(folder, "app.js"), contents: app },
+      { type: "ESModule", path: join(folder, "index.js"), contents: read("pkg/dist/worker/index.js").toString() },
+      { type: "CompiledWasm", path: join(folder, "index_bg.wasm"), contents: read("pkg/dist/worker/index_bg.wasm") },
+    ],
+  });
+  try {
+    const database = await miniflare.getD1Database("DB");
+    for (const name of readdirSync(join(root, "migrations")).sort()) {
+      for (const sql of statements(read(`migrations/${name}`).toString())) await database.prepare(sql).run();
+    }
+    const created_at = Date.now() - 2 * HOUR;
+    await database.batch([
+      database.prepare("INSERT INTO stale_drafts_ledger (entry_key, user_id, type, tokens, created_at) VALUES ('grant:1', 'ada', 'grant', 100, 1700000000000)"),
+      database.prepare("INSERT INTO stale_drafts_creations (id, user_id, kind, prompt, status, tokens, created_at) VALUES ('c1', 'ada', 'image', 'a fox', 'pending', 11, ?)").bind(created_at),
+    ]);
+    const get = async (path, language) => (await miniflare.dispatchFetch(`http://localhost${path}`, { headers: { Cookie: `session=${token({ sub: "ada", exp: Math.floor(Date.now() / 1_000) + 600 })}`, "Accept-Language": language } })).text();
+    const html = await get("/stale-drafts/drafts", "ar");
+    assert.match(html, /<html lang="ar-EG" dir="rtl">/);
+    assert.match(words(html), /المسودات/);
+    assert.match(words(html), /❌ فشل/);
+    assert.match(words(html), /استرداد ١١ رمزا/);
+    // What it lacks is English.
+    assert.match(words(html), /Generation timeout: Task stuck in pending status for 2\.0 hours/);
+    assert.match(await get("/stale-drafts/drafts", "fr"), /<html lang="en">/);
+    assert.match(words(await get("/own/drafts", "en")), /Your videos/);
+    assert.match(await get("/wrong", ""), /^Invalid texts: `locale` is `x`: expected catalogues with the tag of a language/);
+  } finally {
+    await miniflare.dispose();
+  }
+});
