@@ -2,6 +2,7 @@
 
 pub mod archive;
 pub mod creations;
+pub mod explorer;
 pub mod monitor;
 pub mod moves;
 pub mod outbox;

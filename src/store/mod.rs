@@ -9,6 +9,7 @@ mod creations;
 #[cfg(feature = "worker")]
 mod d1;
 mod dashboard;
+mod explorer;
 mod grants;
 mod monitor;
 mod moves;
@@ -37,6 +38,7 @@ pub use creations::{
 #[cfg(feature = "worker")]
 pub use d1::D1;
 pub use dashboard::{ActiveBand, Audited, Dashboard, Rates, Rolled, dashboard};
+pub use explorer::{Facet, Found, LOOKED_AT, NEWEST, Sought, facets, facets_of, seek, silent, silent_of};
 pub use grants::{Grant, GrantRow, grant, granted};
 pub use monitor::{
     Observed, audit, causes, checked, close_breaker, hold, observe, observed, release, take_turn, trim, turn,

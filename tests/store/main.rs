@@ -15,6 +15,7 @@
 mod archive;
 #[path = "../../crates/simulator/src/as_d1.rs"]
 mod as_d1;
+mod explorer;
 mod grants;
 mod import;
 mod lists;
