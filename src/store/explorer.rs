@@ -71,7 +71,7 @@ const SILENT: &str = concat!(
 );
 
 /// What is sought: whatever is given holds for each that is found.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Sought<'a> {
     /// Whose they are.
     pub user_id: Option<&'a str>,
@@ -174,6 +174,20 @@ pub struct Facet {
     pub creations: u64,
     /// What they were charged.
     pub tokens: u64,
+}
+
+impl Facet {
+    /// Whether the other one is of the same.
+    pub fn is_like(&self, other: &Facet) -> bool {
+        let of = |facet: &Facet| (facet.status.clone(), facet.kind.clone(), facet.error_code.clone(), facet.rule.clone());
+        of(self) == of(other)
+    }
+
+    /// Adds what another database has.
+    pub fn add(&mut self, other: &Facet) {
+        self.creations = self.creations.saturating_add(other.creations);
+        self.tokens = self.tokens.saturating_add(other.tokens);
+    }
 }
 
 /// Reads the rows of [`facets`].

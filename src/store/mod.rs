@@ -13,6 +13,7 @@ mod explorer;
 mod grants;
 mod monitor;
 mod moves;
+mod notes;
 mod of_user;
 mod operators;
 mod outbox;
@@ -49,6 +50,7 @@ pub use moves::{
     not_entered, obstacles, obstacles_of, open_buckets, page_of_move, put, release_users, remove_creations,
     remove_entries, rows_of, turn_move, users_of, verified,
 };
+pub use notes::{Act, Subject, acts, note};
 pub use of_user::OfUser;
 pub use operators::{active_up_to, by_id, count, explain, owner, sweeps};
 pub use outbox::{Destination, Event, Settlement, claim, claimed, destination_names, events, replay, settle};
@@ -65,7 +67,7 @@ pub use sweep::{
 pub use typed::typed_rows;
 
 /// The schema that the statements are written for: the newest of `migrations/`.
-pub const SCHEMA_VERSION: i64 = 6;
+pub const SCHEMA_VERSION: i64 = 7;
 
 /// One SQL statement with its parameters, `?1` first.
 #[derive(Clone, Debug, PartialEq, Eq)]

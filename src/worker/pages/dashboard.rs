@@ -42,6 +42,7 @@ pub fn dashboard_page(view: &DashboardView<'_>) -> String {
                     " "
                 }
             }
+            a href="/dashboard/creations" { "Creations" }
             form .account method="post" action="/dashboard/sign-out" {
                 span { "Signed in as " strong { (view.actor) } }
                 button .link type="submit" { "Sign out" }
@@ -265,7 +266,7 @@ fn alerts(rows: &[Alert]) -> Markup {
 
 fn actions(view: &DashboardView<'_>) -> Markup {
     let paused = matches!(view.health.suspended, Some(Suspension::Paused { .. }));
-    let cells = |row: &Audited| vec![minute(row.at), row.actor.clone(), row.action.clone()];
+    let cells = |row: &Audited| vec![minute(row.at), row.actor.clone(), row.action.clone(), row.detail.clone()];
     let (action, word) = if paused { ("resume", "Resume sweeping") } else { ("pause", "Pause sweeping") };
     html! {
         section .panel {
@@ -275,7 +276,7 @@ fn actions(view: &DashboardView<'_>) -> Markup {
                 (form(action, word, view.csrf, None))
             }
             @if !view.data.audit.is_empty() {
-                details { summary { "What operators did here" } (table(&["When (UTC)", "Who", "What"], view.data.audit.iter().map(cells).collect())) }
+                details { summary { "What operators did here" } (table(&["When (UTC)", "Who", "What", "Of what, or the note"], view.data.audit.iter().map(cells).collect())) }
             }
         }
     }

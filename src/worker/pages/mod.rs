@@ -1,13 +1,17 @@
 //! The pages, complete without JavaScript. Pure: the same input gives the same bytes.
 
 mod charts;
+mod creation;
 mod dashboard;
 mod drafts;
+mod explorer;
 mod layout;
 mod operators;
 
+pub use creation::creation_page;
 pub use dashboard::{DashboardView, dashboard_page};
 pub use drafts::{DemoUser, demo_page, drafts_page};
+pub use explorer::{ExplorerView, explorer_page};
 pub(super) use layout::date;
-pub use layout::message_page;
-pub use operators::{explanation_page, operator_sign_in, preview_page};
+pub use layout::{creation_address, message_page};
+pub use operators::{operator_sign_in, preview_page};

@@ -1,8 +1,7 @@
 use maud::html;
 
-use super::layout::{creation_link, dashboard_layout, form, minute, prose, tokens};
+use super::layout::{creation_link, dashboard_layout, form, prose};
 use crate::rules::Age;
-use crate::worker::explanation::Explanation;
 use crate::worker::sweep_json::{CreationJson, SweepJson};
 
 /// What a sweep would do, with the plan to apply.
@@ -36,47 +35,6 @@ pub fn preview_page(plan: &SweepJson<'_>, csrf: &str) -> String {
         }
     };
     dashboard_layout("Preview", false, &body)
-}
-
-/// All about one creation.
-pub fn explanation_page(explanation: &Explanation) -> String {
-    let draft = &explanation.creation;
-    let dash = || String::from("–");
-    let time = |millis: Option<u64>| millis.map_or_else(dash, minute);
-    let finished_at = draft.finished_at.and_then(|millis| u64::try_from(millis).ok());
-    let facts = [
-        ("Owner", explanation.user_id.clone()),
-        ("Kind", draft.kind.clone()),
-        ("Status", draft.stored_status.clone()),
-        ("Verdict", format!("{} {}", draft.verdict, draft.badge)),
-        ("Error", draft.error.clone().unwrap_or_else(dash)),
-        ("Attempt", format!("{} of {}", draft.attempt, explanation.max_attempts)),
-        ("Limit", draft.max_age_ms.map_or_else(dash, |millis| format!("{:#}", Age(millis)))),
-        ("Rule", explanation.rule.clone().unwrap_or_else(dash)),
-        ("Deadline (UTC)", time(draft.deadline)),
-        ("Created (UTC)", time(draft.created_at)),
-        ("Started (UTC)", time(draft.started_at)),
-        ("Heartbeat (UTC)", time(draft.heartbeat_at)),
-        ("Finished (UTC)", time(finished_at)),
-        ("Charged", tokens(draft.tokens)),
-        ("Refunded", tokens(draft.refunded_tokens)),
-    ];
-    let set_aside = explanation.set_aside.iter();
-    let all = serde_json::to_string_pretty(explanation).unwrap_or_default();
-    let body = html! {
-        header .bar { h1 { "Creation " (draft.id) } a href="/dashboard" { "Back to the dashboard" } }
-        main .dashboard {
-            section .panel {
-                @for row in set_aside {
-                    p .error { "The database rejects its failure: " (row.reason) ". A sweep tries again after " (minute(row.until)) " UTC." }
-                }
-                p .prompt dir="auto" { (draft.prompt) }
-                dl .facts { @for (name, value) in &facts { div { dt { (name) } dd { (value) } } } }
-                details { summary { "All of it: ledger, attempts, sweeps, events" } pre tabindex="0" { (all) } }
-            }
-        }
-    };
-    dashboard_layout("Creation", false, &body)
 }
 
 /// Where an operator signs in, after a wrong token if `wrong`.

@@ -5,8 +5,10 @@ pub(super) mod dashboard;
 pub(super) mod demo;
 pub(super) mod drafts;
 pub mod events;
+pub mod explorer;
 pub mod grants;
 pub(super) mod health;
+pub(super) mod notes;
 pub(super) mod policy;
 pub(super) mod questions;
 pub(super) mod shards;
@@ -35,12 +37,15 @@ pub(super) fn router() -> Router {
         .route("/api/creations/{id}/complete", post(creations::complete))
         .route("/api/creations/{id}/fail", post(creations::fail))
         .route("/api/creations/{id}/restore", post(creations::restore))
+        .route("/api/creations/{id}/notes", post(notes::creation))
         .route("/api/policy", get(policy::show))
         .route("/api/grants", post(grants::create))
         .route("/api/generate/cleanup-stale", post(sweeps::cleanup_stale))
         .route("/api/sweeps", get(sweeps::list))
+        .route("/api/sweeps/{id}/notes", post(notes::sweep))
         .route("/api/events", get(events::list))
         .route("/api/events/replay", post(events::replay))
+        .route("/api/search", get(explorer::search))
         .route("/api/counts", get(questions::counts))
         .route("/api/doctor", get(questions::doctor))
         .route("/api/shards", get(shards::list))
@@ -53,7 +58,9 @@ pub(super) fn router() -> Router {
         .route("/dashboard/apply", post(dashboard::apply))
         .route("/dashboard/pause", post(dashboard::pause))
         .route("/dashboard/resume", post(dashboard::resume))
+        .route("/dashboard/creations", get(dashboard::explorer))
         .route("/dashboard/creations/{id}", get(dashboard::explain))
+        .route("/dashboard/note", post(dashboard::note))
         .route("/demo", get(demo::page).post(demo::sign_in))
         .fallback(nothing_here)
         .method_not_allowed_fallback(method_not_allowed)
