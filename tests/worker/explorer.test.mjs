@@ -76,7 +76,7 @@ test("a time may be written as people write it", async () => {
 test("what can't be read is refused in words that say what would be right", async () => {
   const refused = [
     ["since=yesterday", /^`since` is `yesterday`: expected epoch milliseconds, or a time in UTC such as `2026-01-05T03:00Z`$/],
-    ["status=stuck", /^`status` is `stuck`: expected one of /],
+    ["status=stuck", /^`status` is `stuck`: expected `pending`, `processing`, `draft`, `published` or `failed`$/],
     ["cursor=abc", /^invalid `cursor` `abc`: expected the `next_cursor` of the page before$/],
     ["order=silent&user_id=ada", /^`order` is `silent`: expected no more than `status` and `kind` beside it$/],
     ["code=x", /unknown.*`code`|`code` is not/],
