@@ -6,6 +6,7 @@ pub mod chat;
 pub mod compaction;
 pub mod creations;
 pub mod extensions;
+pub mod explorer;
 pub mod monitor;
 pub mod moves;
 pub mod outbox;

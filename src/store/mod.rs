@@ -13,10 +13,12 @@ mod d1;
 mod dashboard;
 mod durations;
 mod extensions;
+mod explorer;
 mod grants;
 mod ledger;
 mod monitor;
 mod moves;
+mod notes;
 mod of_user;
 mod open_moves;
 mod operators;
@@ -53,6 +55,7 @@ pub use extensions::{
     Extension, ExtensionRow, GivenRow, KindExtended, end_extension, extend, extend_kind, extensions,
     extensions_of, kind_extended,
 };
+pub use explorer::{Facet, Found, LOOKED_AT, NEWEST, Sought, facets, facets_of, seek, silent, silent_of};
 pub use grants::{Grant, GrantRow, grant, granted};
 pub use ledger::{
     ArchivedMoney, LedgerPart, LedgerPlace, archived_money, archived_money_of, ledger_page, ledger_parts,
@@ -67,6 +70,7 @@ pub use moves::{
     not_entered, obstacles, obstacles_of, open_buckets, page_of_move, put, release_users, remove_creations,
     remove_entries, rows_of, same_page, turn_move, users_of, verified,
 };
+pub use notes::{Act, Subject, acts, note};
 pub use of_user::OfUser;
 pub use open_moves::{open_moves, open_moves_of};
 pub use operators::{active_up_to, by_id, count, explain, owner, sweeps};
@@ -84,7 +88,7 @@ pub use sweep::{
 pub use typed::typed_rows;
 
 /// The schema that the statements are written for: the newest of `migrations/`.
-pub const SCHEMA_VERSION: i64 = 7;
+pub const SCHEMA_VERSION: i64 = 10;
 
 /// One SQL statement with its parameters, `?1` first.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 use super::creations::{listed, refunded};
 use super::extensions::OF_CREATION;
 use super::sweep::{active, candidate, sweep_columns};
-use super::{Param, Statement, json};
+use super::{Param, Statement, Subject, acts, json};
 use crate::rules::Timestamp;
 
 /// At most this many active creations are counted: a query reads no more rows than that.
@@ -113,9 +113,10 @@ pub fn sweeps(before: Option<&str>, limit: u32) -> Statement {
 
 /// All about one creation: its [`super::PageRow`] in `page`, the ledger's entries, the sweeps that touched it, the
 /// attempts that are over, and the events that have not been delivered, among the newest 1,000 that are due and the newest 1,000 that
-/// are dead: in a larger backlog an older one is not shown. At last, whether sweeps have set it aside: rows for [`super::SetAsideRow`]; and who
-/// has given it more time: rows for [`super::GivenRow`].
-pub fn explain(id: &str) -> [Statement; 7] {
-    [ONE, LEDGER_OF, SWEEPS_OF, ATTEMPTS_OF, EVENTS_OF, SET_ASIDE, OF_CREATION]
-        .map(|sql| Statement::new(sql, [id.into()]))
+/// are dead: in a larger backlog an older one is not shown. Then whether sweeps have set it aside: rows for [`super::SetAsideRow`]; who has
+/// given it more time: rows for [`super::GivenRow`]; and what operators did: [`super::acts`].
+pub fn explain(id: &str) -> Vec<Statement> {
+    let about = [ONE, LEDGER_OF, SWEEPS_OF, ATTEMPTS_OF, EVENTS_OF, SET_ASIDE, OF_CREATION];
+    let about = about.into_iter().map(|sql| Statement::new(sql, [id.into()]));
+    about.chain([acts(Subject::Creation(id))]).collect()
 }

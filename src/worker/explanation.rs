@@ -4,7 +4,9 @@ use serde::Serialize;
 
 use super::draft::DraftView;
 use crate::rules::{Policy, Timestamp, classify};
-use crate::store::{self, AttemptRow, DatabaseError, GivenRow, LedgerRow, Row, SetAsideRow, SweepRow};
+use crate::store::{
+    self, Act, AttemptRow, DatabaseError, GivenRow, LedgerRow, Row, SetAsideRow, SweepRow,
+};
 
 /// All about one creation, for `GET /api/creations/{id}` and the dashboard: what it is, by which rule, and everything that
 /// touched it.
@@ -19,14 +21,18 @@ pub struct Explanation {
     pub max_attempts: u32,
     /// The creation.
     pub creation: DraftView,
-    ledger: Vec<LedgerRow>,
+    /// What its owner was charged and given back.
+    pub ledger: Vec<LedgerRow>,
     sweeps: Vec<SweepAudit>,
-    attempts: Vec<AttemptRow>,
+    /// The attempts that are over.
+    pub attempts: Vec<AttemptRow>,
     events: Vec<Row>,
     /// Who has given it more time, the newest first.
     pub extensions: Vec<GivenRow>,
     /// Whether sweeps leave it aside.
     pub set_aside: Option<SetAsideRow>,
+    /// What operators did to it and noted about it, the oldest first.
+    pub acts: Vec<Act>,
 }
 
 impl Explanation {
@@ -40,8 +46,8 @@ impl Explanation {
         now: Timestamp,
         policy: &Policy,
     ) -> Result<Option<Self>, DatabaseError> {
-        let [page, ledger, sweeps, attempts, events, set_aside, extensions]: [Vec<Row>; 7] =
-            results.try_into().map_err(|_| DatabaseError::new("expected seven results"))?;
+        let [page, ledger, sweeps, attempts, events, set_aside, extensions, acts]: [Vec<Row>; 8] =
+            results.try_into().map_err(|_| DatabaseError::new("expected eight results"))?;
         let Some(row) = store::page_rows(&page)?.into_iter().next() else { return Ok(None) };
         let draft = row.creation.draft();
         let active =
@@ -60,6 +66,7 @@ impl Explanation {
             events,
             extensions: store::typed_rows(extensions)?,
             set_aside: store::typed_rows(set_aside)?.into_iter().next(),
+            acts: store::typed_rows(acts)?,
         }))
     }
 }

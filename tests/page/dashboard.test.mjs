@@ -197,3 +197,33 @@ test("the axis names the newest of its times as well, where there is room, on a 
   await page.reload();
   await context.close();
 });
+
+test("the explorer finds the outage's failures, leads to one with its timeline, and takes a note, by keyboard too", async () => {
+  const { page, problems, context } = await operator();
+  await page.getByRole("link", { name: "Creations", exact: true }).click();
+  await page.getByLabel("Status").selectOption("failed");
+  await page.getByLabel("Error code").fill("generation_timeout");
+  await page.keyboard.press("Enter");
+  await page.waitForURL(/error_code=generation_timeout/);
+  const { failed } = await world.one("SELECT count(*) AS failed FROM stale_drafts_creations WHERE status = 'failed' AND error_code = 'generation_timeout'");
+  const facets = await page.locator("section", { hasText: "What there is most of" }).locator("tbody tr td:nth-child(5)").allInnerTexts();
+  assert.equal(facets.reduce((sum, text) => sum + Number(text.replaceAll(",", "")), 0), failed);
+  for (const colorScheme of ["light", "dark"]) {
+    await page.emulateMedia({ colorScheme });
+    await shot(page, `explorer-${colorScheme}`);
+    assert.deepEqual(await axe(page), []);
+  }
+  await page.setViewportSize({ width: 360, height: 740 });
+  await shot(page, "explorer-phone");
+  assert.equal(await page.evaluate(() => document.documentElement.scrollWidth), 360);
+  await page.setViewportSize({ width: 1_280, height: 900 });
+  await page.locator("#found tbody th a").first().click();
+  await page.getByLabel("What others should know").fill("the provider was down");
+  await page.getByRole("button", { name: "Add the note" }).click();
+  await page.getByRole("status").waitFor();
+  assert.match(await page.locator(".timeline").innerText(), /Created[^]*Failed[^]*Noted by CLEANUP_TOKEN: the provider was down/);
+  await shot(page, "creation");
+  assert.deepEqual(await axe(page), []);
+  assert.deepEqual(problems, []);
+  await context.close();
+});

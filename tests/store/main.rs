@@ -19,6 +19,7 @@ mod ask;
 mod durations;
 mod compaction;
 mod extensions;
+mod explorer;
 mod grants;
 mod import;
 mod ledger;

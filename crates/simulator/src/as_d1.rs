@@ -6,7 +6,7 @@ use serde_json::Number;
 use stale_drafts::store::{DatabaseError, Param, Row, Statement};
 
 /// The real migrations, in order.
-pub const MIGRATIONS: [&str; 7] = [
+pub const MIGRATIONS: [&str; 10] = [
     include_str!("../../../migrations/0001_creations.sql"),
     include_str!("../../../migrations/0002_money.sql"),
     include_str!("../../../migrations/0003_events.sql"),
@@ -16,6 +16,7 @@ pub const MIGRATIONS: [&str; 7] = [
     include_str!("../../../migrations/0007_compaction.sql"),
     include_str!("../../../migrations/0008_extensions.sql"),
     include_str!("../../../migrations/0009_observability.sql"),
+    include_str!("../../../migrations/0010_notes.sql"),
 ];
 
 /// Runs a statement, whose text `sql` may be another than its own: a planted bug may even have taken its last parameter away.

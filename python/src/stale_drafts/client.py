@@ -168,6 +168,31 @@ class StaleDrafts:
         asked = query({"user_id": user_id, "status": status, "limit": limit, "cursor": cursor})
         return cast(types.Creations, self._get("/api/creations", asked))
 
+    def search(
+        self,
+        *,
+        status: types.Status | None = None,
+        kind: str | None = None,
+        user_id: str | None = None,
+        error_code: str | None = None,
+        rule: str | None = None,
+        since: int | str | None = None,
+        until: int | str | None = None,
+        order: Literal["newest", "silent"] | None = None,
+        limit: int | None = None,
+        cursor: str | None = None,
+    ) -> types.Found:
+        """A page of the creations that are all of that, the newest first. Nothing is swept.
+
+        `since` and `until` are epoch milliseconds, or text such as `2026-01-05T03:00Z`. A page may be short or empty and have a
+        `next_cursor` all the same: so far it has looked.
+        """
+        asked = query({
+            "status": status, "kind": kind, "user_id": user_id, "error_code": error_code, "rule": rule, "since": since,
+            "until": until, "order": order, "limit": limit, "cursor": cursor,
+        })  # fmt: skip
+        return cast(types.Found, self._get("/api/search", asked))
+
     def explain(self, creation_id: str, *, user_id: str | None = None) -> types.Explained:
         """All about one creation: its ledger, its attempts, its sweeps. Of one that is archived, its ledger and where the rest is."""
         return cast(types.Explained, self._get(_creation(creation_id), query({"user_id": user_id})))
@@ -208,6 +233,14 @@ class StaleDrafts:
     def extensions(self) -> types.Extensions:
         """What kinds have more time, until when, by whom and why."""
         return cast(types.Extensions, self._get("/api/extensions"))
+
+    def note(self, creation_id: str, text: str, *, user_id: str | None = None) -> types.Act:
+        """Notes what others should know of a creation, of 1 to 2,000 characters."""
+        return cast(types.Act, self._post(_report(creation_id, "notes", user_id), {"text": text}))
+
+    def note_sweep(self, sweep_id: str, text: str) -> types.Act:
+        """Notes what others should know of a sweep, of 1 to 2,000 characters."""
+        return cast(types.Act, self._post(f"/api/sweeps/{_segment(sweep_id)}/notes", {"text": text}))
 
     def grant(self, *, user_id: str, tokens: int, key: str) -> types.Granted:
         """Grants tokens to a user. The same `key` grants once, however often it is sent: give the id of the payment."""

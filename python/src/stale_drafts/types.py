@@ -6,6 +6,20 @@ Made from www/openapi.json by scripts/make_types.py: don't edit it.
 from typing import Literal, TypedDict, Union
 
 
+class Act(TypedDict):
+    """What an operator did, or noted."""
+
+    id: str
+    # Epoch ms.
+    at: int
+    # Who: a token's name.
+    actor: str
+    # `note`, or what was done.
+    action: str
+    # The note, or with what it was done.
+    detail: str
+
+
 class ActiveDraft(TypedDict):
     """A draft that is being generated."""
 
@@ -589,6 +603,8 @@ class Explanation(TypedDict):
     set_aside: Union[ExplanationSetAside, None]
     # How many the policy gives.
     max_attempts: int
+    # What operators did to it and noted about it, the oldest first.
+    acts: list[Act]
 
 
 class _ArchivedExplanationArchivedRequired(TypedDict):
@@ -707,6 +723,81 @@ class Failed(TypedDict):
     tokens_used: int
     # What went back.
     refunded_tokens: int
+
+
+class FoundCreation(TypedDict):
+    """A creation and whose it is."""
+
+    # Its owner.
+    user_id: str
+    id: str
+    kind: str
+    # Untrusted text.
+    prompt: str
+    # `failed` for a stale creation, or `pending` if it is given another attempt; otherwise as stored.
+    status: str
+    stored_status: Status
+    verdict: Literal["settled", "fresh", "stale", "unreadable"]
+    badge: str
+    # Why it failed, or why its age can't be known.
+    error: str | None
+    # The same as a stable code.
+    error_code: str | None
+    attempt: int
+    # What it was charged.
+    tokens: int
+    # What the ledger says was refunded.
+    refunded_tokens: int
+    # Epoch ms; null if missing or malformed.
+    created_at: int | None
+    # Epoch ms.
+    started_at: int | None
+    # Epoch ms.
+    heartbeat_at: int | None
+    # Epoch ms.
+    finished_at: int | None
+    # The last instant at which it is not stale, epoch ms.
+    deadline: int | None
+    # The limit of an active creation; null for `never`.
+    max_age_ms: int | None
+    # Milliseconds since it was asked for.
+    age_ms: int | None
+    # When it was put back for another attempt, epoch ms.
+    queued_at: int | None
+    # How far its worker says that it is, in percent.
+    progress: int | None
+    # Where the result is: an `http` or `https` address. `null` if there is none, or if what an app has
+    # written by SQL is no such address.
+    result_url: str | None
+    # When a result came too late and was kept, epoch ms.
+    late_at: int | None
+    # When that result was restored, epoch ms.
+    restored_at: int | None
+    # When its owner deleted it, epoch ms.
+    deleted_at: int | None
+
+
+class FoundMissing(TypedDict):
+    # Its binding.
+    shard: str
+    error: str
+
+
+class _FoundRequired(TypedDict):
+    # Epoch ms.
+    now: int
+    # In order.
+    creations: list[FoundCreation]
+    # For the next page.
+    next_cursor: str | None
+    # When the oldest creation was made that was looked at: epoch ms; null at the end.
+    looked_back_to: int | None
+
+
+class Found(_FoundRequired, total=False):
+    # The databases that did not answer, if any: what they have is missing, and the next page asks them
+    # again.
+    missing: list[FoundMissing]
 
 
 class Granted(TypedDict):
@@ -875,6 +966,11 @@ class NewMove(_NewMoveRequired, total=False):
     # `moved`: everything is in the target, and waits; `done`: the target takes writes and the source is
     # trimmed, once the configuration says so; `cancelled`: as before.
     goal: Literal["moved", "done", "cancelled"]
+
+
+class NewNote(TypedDict):
+    # What others should know.
+    text: str
 
 
 class Policy(TypedDict):

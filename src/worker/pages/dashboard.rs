@@ -46,6 +46,7 @@ pub fn dashboard_page(view: &DashboardView<'_>) -> String {
                     " "
                 }
             }
+            a href="/dashboard/creations" { "Creations" }
             form .account method="post" action="/dashboard/sign-out" {
                 span { "Signed in as " strong { (view.actor) } }
                 button .link type="submit" { "Sign out" }
@@ -307,7 +308,7 @@ fn actions(view: &DashboardView<'_>) -> Markup {
                 (form(action, word, view.csrf, None))
             }
             @if !view.data.audit.is_empty() {
-                details { summary { "What operators did here" } (table(&["When (UTC)", "Who", "What"], view.data.audit.iter().map(cells).collect())) }
+                details { summary { "What operators did here" } (table(&["When (UTC)", "Who", "What", "Of what, or the note"], view.data.audit.iter().map(cells).collect())) }
             }
         }
     }

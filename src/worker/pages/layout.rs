@@ -127,7 +127,12 @@ pub(super) fn prose(text: &str) -> Markup {
 
 /// A creation's id, and the way to all about it.
 pub(super) fn creation_link(id: &str) -> Markup {
-    html! { a href={ "/dashboard/creations/" (encode(id)) } { (id) } }
+    html! { a href=(creation_address(id)) { (id) } }
+}
+
+/// Where all about a creation is.
+pub fn creation_address(id: &str) -> String {
+    format!("/dashboard/creations/{}", encode(id))
 }
 
 /// An id as a part of a path.

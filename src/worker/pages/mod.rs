@@ -1,16 +1,20 @@
 //! The pages, complete without JavaScript. Pure: the same input gives the same bytes.
 
 mod charts;
+mod creation;
 mod dashboard;
 mod drafts;
 mod language;
+mod explorer;
 mod layout;
 mod ledger;
 mod operators;
 
+pub use creation::creation_page;
 pub use dashboard::{DashboardView, dashboard_page};
 pub use drafts::{DemoUser, demo_page, drafts_page};
+pub use explorer::{ExplorerView, explorer_page};
 pub use language::{Language, Parameter};
-pub use layout::{message_page, owners_message_page};
+pub use layout::{creation_address, message_page, owners_message_page};
 pub use ledger::ledger_page;
-pub use operators::{explanation_page, operator_sign_in, preview_page};
+pub use operators::{operator_sign_in, preview_page};

@@ -35,12 +35,20 @@ pub(in crate::worker) struct ListQuery {
     cursor: Option<Cursor>,
 }
 
-#[derive(Deserialize)]
-struct PageSize(#[serde(deserialize_with = "whole::<1, 100, _>")] u32);
+/// How many rows a page has.
+#[derive(Clone, Copy, Deserialize)]
+pub(super) struct PageSize(#[serde(deserialize_with = "whole::<1, 100, _>")] u32);
 
-#[derive(Deserialize)]
+impl PageSize {
+    pub(super) const fn get(self) -> u32 {
+        self.0
+    }
+}
+
+/// A status, as it is stored.
+#[derive(Clone, Copy, Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum StatusWord {
+pub(super) enum StatusWord {
     Pending,
     Processing,
     Draft,
@@ -49,7 +57,7 @@ enum StatusWord {
 }
 
 impl StatusWord {
-    const fn status(self) -> Status {
+    pub(super) const fn status(self) -> Status {
         match self {
             StatusWord::Pending => Status::Pending,
             StatusWord::Processing => Status::Processing,
@@ -105,7 +113,7 @@ pub(in crate::worker) async fn explain(
 #[derive(Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(in crate::worker) struct OwnerQuery {
-    user_id: Option<Name>,
+    pub(super) user_id: Option<Name>,
 }
 
 /// The body of `POST /api/creations`.

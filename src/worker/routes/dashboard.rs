@@ -14,7 +14,7 @@ use crate::auth::{Scope, csrf, csrf_matches};
 use crate::read::{self, whole};
 use crate::service::shards::run_each;
 use crate::service::sweep::Source;
-use crate::store::{self, DatabaseError};
+use crate::store::{self, DatabaseError, Subject};
 use crate::worker::app::{App, Context};
 use crate::worker::caller::{Denial, Needed, Read, Sweep, allowed};
 use crate::worker::cross_site::Credentials;
@@ -22,10 +22,13 @@ use crate::worker::extract::{Form, MAX_PLAN, Path, pairs};
 use crate::worker::log;
 use crate::worker::monitor::{self, View};
 use crate::worker::pages::{
-    DashboardView, dashboard_page, explanation_page, message_page, operator_sign_in, preview_page,
+    DashboardView, ExplorerView, creation_address, creation_page, dashboard_page, explorer_page, message_page, operator_sign_in,
+    preview_page,
 };
 use crate::worker::plan::Plan;
 use crate::worker::problem::{Problem, html, see_other};
+use crate::worker::routes::explorer::{ExplorerQuery, Order};
+use crate::worker::routes::notes;
 use crate::worker::shards::{self, Known};
 use crate::worker::sweep_json::SweepJson;
 use crate::worker::sweeping::{self, Stopped, SweepOptions};
@@ -104,19 +107,21 @@ impl<N: Needed> AtDashboard<N> {
     }
 }
 
-/// The operator who has sent a form of the dashboard, and the plan in it. Every button's handler takes it: it has looked at who
+/// The operator who has sent a form of the dashboard, and what is in it. Every button's handler takes it: it has looked at who
 /// sends the form before it read it, and at the form's own token before anything is done.
 pub(in crate::worker) struct OwnForm {
     operator: AtDashboard<Sweep>,
-    plan: String,
+    fields: Fields,
 }
 
-/// What the buttons send.
+/// What the forms send.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Fields {
     csrf: String,
     plan: String,
+    id: String,
+    text: String,
 }
 
 impl<S: Send + Sync> FromRequest<S> for OwnForm {
@@ -128,9 +133,9 @@ impl<S: Send + Sync> FromRequest<S> for OwnForm {
         let app = App::from_request_parts(&mut parts, state).await.map_err(Problem::into_response)?;
         let operator = AtDashboard::by(&app, &parts.uri, &Credentials::of_own_form(&parts)).await?;
         let form = Form::<Fields, MAX_PLAN>::from_request(Request::from_parts(parts, body), state).await;
-        let Form(Fields { csrf, plan }) = form.map_err(|problem| Page::from(problem).into_response())?;
-        if csrf_matches(&operator.credential, &csrf) {
-            return Ok(OwnForm { operator, plan });
+        let Form(fields) = form.map_err(|problem| Page::from(problem).into_response())?;
+        if csrf_matches(&operator.credential, &fields.csrf) {
+            return Ok(OwnForm { operator, fields });
         }
         let message =
             "This form was not made for you, or is too old. Go back to the dashboard and try again.";
@@ -192,9 +197,18 @@ pub(in crate::worker) async fn page(app: App, operator: AtDashboard<Read>, uri: 
 
 /// `GET /dashboard/creations/{id}`: all about one creation.
 #[worker::send]
-pub(in crate::worker) async fn explain(app: App, _: AtDashboard<Read>, Path(id): Path) -> Answer {
+pub(in crate::worker) async fn explain(
+    app: App,
+    operator: AtDashboard<Read>,
+    Path(id): Path,
+    uri: Uri,
+) -> Answer {
+    let done = pairs(&uri)?.into_iter().find(|(key, _)| key == "done").map(|(_, done)| done);
     match shards::explanation(&app, &id, None).await {
-        Ok(Known::Here(explanation)) => Ok(html(StatusCode::OK, explanation_page(&explanation))),
+        Ok(Known::Here(explanation)) => {
+            let csrf = csrf(&operator.credential);
+            Ok(html(StatusCode::OK, creation_page(&explanation, &csrf, &done.unwrap_or_default())))
+        }
         Ok(Known::Archived(archived)) => {
             let next = Some(("/dashboard", "Back to the dashboard"));
             Ok(html(StatusCode::OK, message_page(&id, &archived.message, next)))
@@ -204,6 +218,40 @@ pub(in crate::worker) async fn explain(app: App, _: AtDashboard<Read>, Path(id):
         }
         Err(problem) => Err(problem.into()),
     }
+}
+
+/// What of a query the explorer takes: a form sends empty fields for what is not sought, and links gather parameters of other people's.
+const SOUGHT: [&str; 10] =
+    ["status", "kind", "user_id", "error_code", "rule", "since", "until", "order", "limit", "cursor"];
+/// So many lines say what there is most of.
+const FACETS: u32 = 12;
+
+/// `GET /dashboard/creations`: creations found by what they are; with `id`, the way to that one.
+#[worker::send]
+pub(in crate::worker) async fn explorer(app: App, _: AtDashboard<Read>, uri: Uri) -> Answer {
+    let given: Vec<_> = pairs(&uri)?.into_iter().filter(|(_, value)| !value.is_empty()).collect();
+    if let Some((_, id)) = given.iter().find(|(key, _)| key == "id") {
+        return Ok(see_other(&creation_address(id.trim())));
+    }
+    let sought: Vec<_> = given.into_iter().filter(|(key, _)| SOUGHT.contains(&key.as_str())).collect();
+    let no_page = |invalid: read::Invalid| Page { title: "That can't be sought", problem: invalid.into() };
+    let query = read::query::<ExplorerQuery>(sought.clone()).map_err(no_page)?;
+    let page = query.find(&app).await?;
+    // Those that are silent are not looked for among the newest.
+    let facets = match query.order() {
+        Order::Newest => query.facets(&app, FACETS).await?,
+        Order::Silent => Vec::new(),
+    };
+    let view = ExplorerView { sought: &sought, page: &page, facets: &facets };
+    Ok(html(StatusCode::OK, explorer_page(&view)))
+}
+
+/// `POST /dashboard/note`: what others should know of a creation.
+#[worker::send]
+pub(in crate::worker) async fn note(app: App, OwnForm { operator, fields }: OwnForm) -> Answer {
+    let Fields { id, text, .. } = fields;
+    notes::add(&app, &operator.name, Subject::Creation(&id), text.trim()).await?;
+    Ok(see_other(&format!("{}?done=the+note+is+added", creation_address(&id))))
 }
 
 #[derive(Default, Deserialize)]
@@ -262,8 +310,8 @@ pub(in crate::worker) async fn preview(app: App, OwnForm { operator, .. }: OwnFo
 
 /// `POST /dashboard/apply`: carries out the plan of a preview.
 #[worker::send]
-pub(in crate::worker) async fn apply(app: App, OwnForm { operator, plan }: OwnForm) -> Answer {
-    let plan = Plan::read(plan.as_bytes()).map_err(Problem::from)?;
+pub(in crate::worker) async fn apply(app: App, OwnForm { operator, fields }: OwnForm) -> Answer {
+    let plan = Plan::read(fields.plan.as_bytes()).map_err(Problem::from)?;
     let plan = plan.ok_or_else(|| Problem::bad_request("there is no plan: preview first"))?;
     let planned = plan.planned();
     let options = SweepOptions {

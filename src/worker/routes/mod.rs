@@ -6,10 +6,12 @@ pub(super) mod dashboard;
 pub(super) mod demo;
 pub(super) mod drafts;
 pub mod events;
+pub mod explorer;
 pub mod extensions;
 pub mod grants;
 pub(super) mod health;
 pub(super) mod ledger;
+pub(super) mod notes;
 pub(super) mod policy;
 pub(super) mod questions;
 pub(super) mod shards;
@@ -50,14 +52,17 @@ pub(super) fn router() -> Router {
             "/api/extensions",
             get(extensions::list).post(extensions::extend_kind).delete(extensions::end_extension),
         )
+        .route("/api/creations/{id}/notes", post(notes::creation))
         .route("/api/policy", get(policy::show))
         .route("/api/balance", get(ledger::balance))
         .route("/api/ledger", get(ledger::list))
         .route("/api/grants", post(grants::create))
         .route("/api/generate/cleanup-stale", post(sweeps::cleanup_stale))
         .route("/api/sweeps", get(sweeps::list))
+        .route("/api/sweeps/{id}/notes", post(notes::sweep))
         .route("/api/events", get(events::list))
         .route("/api/events/replay", post(events::replay))
+        .route("/api/search", get(explorer::search))
         .route("/api/counts", get(questions::counts))
         .route("/api/doctor", get(questions::doctor))
         .route("/api/ledger/compact", post(compaction::compact_ledger))
@@ -71,7 +76,9 @@ pub(super) fn router() -> Router {
         .route("/dashboard/apply", post(dashboard::apply))
         .route("/dashboard/pause", post(dashboard::pause))
         .route("/dashboard/resume", post(dashboard::resume))
+        .route("/dashboard/creations", get(dashboard::explorer))
         .route("/dashboard/creations/{id}", get(dashboard::explain))
+        .route("/dashboard/note", post(dashboard::note))
         .route("/demo", get(demo::page).post(demo::sign_in))
         .fallback(nothing_here)
         .method_not_allowed_fallback(method_not_allowed)

@@ -1,0 +1,63 @@
+//! What operators did to one creation or one sweep, and what they noted about it: rows of the audit with a subject.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Param, Statement};
+use crate::rules::Timestamp;
+
+/// So many of one subject are shown, the newest ones.
+const SHOWN: u32 = 100;
+
+const NOTE_CREATION: &str = "INSERT INTO stale_drafts_audit (id, at, actor, action, detail, subject)
+     SELECT ?1, ?2, ?3, 'note', ?4, 'creation:' || id FROM stale_drafts_creations WHERE id = ?5
+     ON CONFLICT (id) DO NOTHING RETURNING id";
+
+const NOTE_SWEEP: &str = "INSERT INTO stale_drafts_audit (id, at, actor, action, detail, subject)
+     SELECT ?1, ?2, ?3, 'note', ?4, 'sweep:' || id FROM stale_drafts_sweeps WHERE id = ?5
+     ON CONFLICT (id) DO NOTHING RETURNING id";
+
+const ABOUT: &str = "SELECT id, at, actor, action, detail FROM (
+       SELECT id, at, actor, action, detail FROM stale_drafts_audit INDEXED BY stale_drafts_audit_of_subject
+       WHERE subject = ?1 ORDER BY id DESC LIMIT ?2) ORDER BY id";
+
+/// What a note is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Subject<'a> {
+    /// The creation with this id.
+    Creation(&'a str),
+    /// The sweep with this id.
+    Sweep(&'a str),
+}
+
+/// Notes something, if what it is about is there: a row if it is. `id` is a UUIDv7.
+pub fn note(id: &str, actor: &str, text: &str, about: Subject<'_>, now: Timestamp) -> Statement {
+    let (sql, subject) = match about {
+        Subject::Creation(creation) => (NOTE_CREATION, creation),
+        Subject::Sweep(sweep) => (NOTE_SWEEP, sweep),
+    };
+    Statement::new(sql, [id.into(), now.into(), actor.into(), text.into(), subject.into()])
+}
+
+/// What operators did to it and noted about it, the oldest first: rows for [`Act`].
+pub fn acts(about: Subject<'_>) -> Statement {
+    let subject = match about {
+        Subject::Creation(id) => format!("creation:{id}"),
+        Subject::Sweep(id) => format!("sweep:{id}"),
+    };
+    Statement::new(ABOUT, [Param::Text(subject), SHOWN.into()])
+}
+
+/// What an operator did, or noted.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct Act {
+    /// Its id.
+    pub id: String,
+    /// When, in epoch milliseconds.
+    pub at: u64,
+    /// Who: a token's name.
+    pub actor: String,
+    /// `note`, or what was done.
+    pub action: String,
+    /// The note, or with what it was done.
+    pub detail: String,
+}

@@ -1,0 +1,177 @@
+use maud::{Markup, html};
+
+use super::layout::{count, creation_link, dashboard_layout, minute, prose};
+use crate::rules::Age;
+use crate::store::{Facet, LOOKED_AT};
+use crate::worker::routes::explorer::{FoundPage, FoundView};
+
+/// What the explorer is made from.
+#[derive(Debug)]
+pub struct ExplorerView<'a> {
+    /// What is sought, as the address says it: those that are given, in order. Untrusted text.
+    pub sought: &'a [(String, String)],
+    /// What was found.
+    pub page: &'a FoundPage,
+    /// How many of the newest are alike.
+    pub facets: &'a [Facet],
+}
+
+impl ExplorerView<'_> {
+    fn value(&self, key: &str) -> &str {
+        self.sought.iter().find(|(name, _)| name == key).map_or("", |(_, value)| value)
+    }
+
+    /// The address of the explorer with these in place of what is sought now; an empty one leaves it out.
+    fn address(&self, changed: &[(&str, &str)]) -> String {
+        let kept = self.sought.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+        let kept = kept.filter(|(key, _)| *key != "cursor" && changed.iter().all(|(other, _)| other != key));
+        let pairs: Vec<_> = kept.chain(changed.iter().copied()).filter(|(_, value)| !value.is_empty()).collect();
+        match serde_urlencoded::to_string(pairs) {
+            Ok(query) if !query.is_empty() => format!("/dashboard/creations?{query}"),
+            _ => String::from("/dashboard/creations"),
+        }
+    }
+}
+
+const STATUSES: [(&str, &str); 6] = [
+    ("", "Any"),
+    ("pending", "Pending"),
+    ("processing", "Processing"),
+    ("draft", "Draft"),
+    ("published", "Published"),
+    ("failed", "Failed"),
+];
+const ORDERS: [(&str, &str); 2] = [("", "Newest first"), ("silent", "Longest silent first")];
+const TEXTS: [(&str, &str); 4] =
+    [("kind", "Kind"), ("user_id", "Owner"), ("error_code", "Error code"), ("rule", "Rule")];
+const TIMES: [(&str, &str); 2] = [("since", "Created since (UTC)"), ("until", "Created before (UTC)")];
+
+/// Creations found by what they are. All that is sought stands in the address.
+pub fn explorer_page(view: &ExplorerView<'_>) -> String {
+    let page = view.page;
+    let body = html! {
+        a .skip href="#found" { "Skip to what was found" }
+        header .bar { h1 { "Creations" } a href="/dashboard" { "Back to the dashboard" } }
+        main .dashboard {
+            section .panel { (find_form(view)) }
+            @for missing in &page.missing {
+                p .notice .failed role="alert" {
+                    "The database " code { (missing.shard) } " does not answer, so what it has is missing here: " (missing.error) "."
+                }
+            }
+            (facets(view))
+            section #found .panel {
+                h2 { "Found" }
+                @if page.creations.is_empty() { p .muted { "Nothing here." } }
+                @else { (found(view)) }
+                (further(view))
+            }
+        }
+    };
+    dashboard_layout("Creations", false, &body)
+}
+
+fn select(view: &ExplorerView<'_>, name: &str, word: &str, options: &[(&str, &str)]) -> Markup {
+    html! {
+        label { span { (word) }
+            select name=(name) {
+                @for (value, word) in options {
+                    option value=(value) selected[*value == view.value(name)] { (word) }
+                }
+            }
+        }
+    }
+}
+
+fn find_form(view: &ExplorerView<'_>) -> Markup {
+    // A form gives minutes; what an address says in another way stays as it is.
+    let time = |name: &str| match view.value(name).parse::<u64>() {
+        Ok(millis) => minute(millis).replace(' ', "T"),
+        Err(_) => view.value(name).trim_end_matches('Z').to_owned(),
+    };
+    html! {
+        form .find method="get" action="/dashboard/creations" {
+            (select(view, "status", "Status", &STATUSES))
+            @for (name, word) in TEXTS {
+                label { span { (word) } input type="text" name=(name) value=(view.value(name)) autocomplete="off"; }
+            }
+            @for (name, word) in TIMES {
+                label { span { (word) } input type="datetime-local" name=(name) value=(time(name)); }
+            }
+            (select(view, "order", "Order", &ORDERS))
+            button .button type="submit" { "Find" }
+            a href="/dashboard/creations" { "Clear" }
+        }
+        form .find method="get" action="/dashboard/creations" {
+            label { span { "Id of a creation" } input type="text" name="id" required autocomplete="off"; }
+            button .button type="submit" { "Open" }
+        }
+    }
+}
+
+/// What there is most of, each a way to see only that.
+fn facets(view: &ExplorerView<'_>) -> Markup {
+    let row = |facet: &Facet| {
+        let (error_code, rule) = (facet.error_code.as_deref(), facet.rule.as_deref());
+        let only = [
+            ("status", facet.status.as_str()),
+            ("kind", facet.kind.as_str()),
+            ("error_code", error_code.unwrap_or_default()),
+            ("rule", rule.unwrap_or_default()),
+        ];
+        html! { tr {
+            th scope="row" { a href=(view.address(&only)) { (facet.status) } }
+            td { (facet.kind) } td { (error_code.unwrap_or("–")) } td { (rule.unwrap_or("–")) }
+            td { (count(facet.creations)) } td { (count(facet.tokens)) }
+        } }
+    };
+    html! {
+        @if !view.facets.is_empty() {
+            section .panel {
+                h2 { "What there is most of" }
+                p .muted { "Among the newest " (count(LOOKED_AT.into())) " of each database." }
+                div .scroll tabindex="0" role="region" aria-label="What there is most of" { table {
+                    thead { tr { @for head in ["Status", "Kind", "Error code", "Rule", "Creations", "Tokens"] { th scope="col" { (head) } } } }
+                    tbody { @for facet in view.facets { (row(facet)) } }
+                } }
+            }
+        }
+    }
+}
+
+fn found(view: &ExplorerView<'_>) -> Markup {
+    let dash = || String::from("–");
+    let row = |found: &FoundView| {
+        let draft = &found.creation;
+        let age = draft.age_ms.map_or_else(dash, |age| format!("{:#}", Age(age)));
+        html! { tr {
+            th scope="row" { (creation_link(&draft.id)) }
+            td { a href=(view.address(&[("user_id", &found.user_id), ("order", "")])) { (found.user_id) } }
+            td { (draft.kind) } td { (draft.badge) }
+            td { @match &draft.error { Some(error) => { (prose(error)) }, None => "–" } }
+            td { (draft.created_at.map_or_else(dash, minute)) } td { (age) }
+            td { (count(draft.tokens)) } td { (count(draft.refunded_tokens)) }
+        } }
+    };
+    let heads = ["Creation", "Owner", "Kind", "State", "Error", "Created (UTC)", "Age", "Tokens", "Refunded"];
+    html! {
+        div .scroll tabindex="0" role="region" aria-label="Creations that were found" { table {
+            thead { tr { @for head in heads { th scope="col" { (head) } } } }
+            tbody { @for creation in &view.page.creations { (row(creation)) } }
+        } }
+    }
+}
+
+/// How far back was looked, and the way further.
+fn further(view: &ExplorerView<'_>) -> Markup {
+    let page = view.page;
+    let back_to = page.looked_back_to.and_then(|millis| u64::try_from(millis).ok());
+    html! {
+        @if let Some(cursor) = &page.next_cursor {
+            p {
+                @if let Some(back_to) = back_to { "Looked back to " (minute(back_to)) " UTC. " }
+                a href=(view.address(&[("cursor", cursor)])) rel="next" { "Further" }
+            }
+        } @else { p .muted { "That is all." } }
+    }
+}

@@ -1,0 +1,287 @@
+//! What operators find creations by: every question against plain SQL, over one database and over three.
+
+use std::cell::Cell;
+
+use serde_json::{Value, json};
+use stale_drafts::service::explorer::{Explored, Places, ROUNDS, newest, silent};
+use stale_drafts::service::shards::Shard;
+use stale_drafts::store::{self, Cost, Database, DatabaseError, LOOKED_AT, Row, Sought, Statement};
+
+use crate::sqlite::{Sqlite, wait};
+use crate::{HOUR, MINUTE, NOW, add, at, database};
+
+/// A database that can be away, and counts what it is asked.
+struct Shaky {
+    sqlite: Sqlite,
+    away: Cell<bool>,
+    queries: Cell<u64>,
+}
+
+impl Shaky {
+    fn new(sqlite: Sqlite) -> Self {
+        Shaky { sqlite, away: Cell::new(false), queries: Cell::new(0) }
+    }
+}
+
+impl Database for Shaky {
+    async fn run(&self, batch: &[Statement]) -> Result<Vec<Vec<Row>>, DatabaseError> {
+        if self.away.get() {
+            return Err(DatabaseError::new("it is away"));
+        }
+        self.queries.set(self.queries.get() + batch.len() as u64);
+        self.sqlite.run(batch).await
+    }
+
+    fn cost(&self) -> Cost {
+        self.sqlite.cost()
+    }
+}
+
+fn ids(explored: &Explored) -> Vec<String> {
+    explored.rows.iter().map(|row| row.creation.id.clone()).collect()
+}
+
+/// Every page of what is sought, one after the other, and how many pages that were.
+fn all<D: Database>(shards: &[Shard<'_, D>], sought: &Sought<'_>, limit: u32) -> (Vec<String>, u32) {
+    let (mut found, mut pages, mut from) = (Vec::new(), 0, Places::new());
+    loop {
+        let page = wait(newest(shards, sought, &from, limit));
+        assert!(page.missing.is_empty(), "{:?}", page.missing);
+        assert!(page.rows.len() <= limit as usize);
+        found.extend(ids(&page));
+        pages += 1;
+        assert!(pages < 1_000, "it goes on for ever");
+        match page.next {
+            Some(next) => from = next,
+            None => return (found, pages),
+        }
+    }
+}
+
+/// A few hundred creations that differ in everything that can be sought.
+fn many() -> Sqlite {
+    let database = database();
+    for number in 0..240_u64 {
+        let pick = |words: &[&str]| Value::from(words[number as usize % words.len()]);
+        let status = ["pending", "draft", "failed", "published", "failed"][number as usize % 5];
+        let failed = status == "failed";
+        add(
+            &database,
+            &format!("c{number}"),
+            json!({
+                "user_id": pick(&["anna", "ben", "ben"]),
+                "kind": pick(&["image", "video"]),
+                "status": status,
+                "tokens": 1,
+                "created_at": NOW - (240 - number) * MINUTE,
+                "error_code": if failed { pick(&["provider_down", "refused", "unknown"]) } else { Value::Null },
+                "error": if failed { Value::from("no") } else { Value::Null },
+            }),
+        );
+    }
+    database
+}
+
+#[test]
+fn whatever_is_sought_is_what_sql_finds() {
+    let database = many();
+    let shards = Shard::one(&database);
+    let words = [None, Some("anna"), Some("nobody")];
+    for user_id in words {
+        for status in [None, Some("failed"), Some("pending")] {
+            for kind in [None, Some("video")] {
+                for error_code in [None, Some("provider_down")] {
+                    for since in [None, Some(at(NOW - 100 * MINUTE))] {
+                        for until in [None, Some(at(NOW - 50 * MINUTE))] {
+                            let sought =
+                                Sought { user_id, status, kind, error_code, since, until, rule: None };
+                            let mut wheres = vec![String::from("true")];
+                            let texts = [
+                                ("user_id", user_id),
+                                ("status", status),
+                                ("kind", kind),
+                                ("error_code", error_code),
+                            ];
+                            wheres.extend(
+                                texts.iter().filter_map(|(column, value)| {
+                                    Some(format!("{column} = '{}'", (*value)?))
+                                }),
+                            );
+                            wheres.extend(since.map(|since| format!("created_at >= {}", since.as_millis())));
+                            wheres.extend(until.map(|until| format!("created_at < {}", until.as_millis())));
+                            let sql = format!(
+                                "SELECT id FROM stale_drafts_creations WHERE {} ORDER BY created_at DESC",
+                                wheres.join(" AND ")
+                            );
+                            let expected: Vec<String> = database
+                                .read(&sql)
+                                .into_iter()
+                                .map(|row| row[0].as_str().unwrap().to_owned())
+                                .collect();
+                            for limit in [7, 100] {
+                                assert_eq!(all(&shards, &sought, limit).0, expected, "{sought:?} by {limit}");
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn what_sweeps_failed_is_found_by_its_rule() {
+    let database = database();
+    add(&database, "a", json!({}));
+    add(&database, "b", json!({}));
+    database.write(&format!(
+        "UPDATE stale_drafts_creations SET status = 'failed', error = 'x', error_code = 'generation_timeout', finished_at = {NOW},
+           stuck_status = 'pending', age_ms = 2, max_age_ms = 1, rule = 'max_age_hours', sweep_id = 's' WHERE id = 'b'"
+    ));
+    let found = |rule| all(&Shard::one(&database), &Sought { rule: Some(rule), ..Sought::default() }, 9).0;
+    assert_eq!(found("max_age_hours"), ["b"]);
+    assert_eq!(found("kinds.video.max_age_hours"), [""; 0]);
+}
+
+/// As many creations as ten windows have, and one in each that is sought; most of those in the middle are gone.
+fn long() -> Sqlite {
+    let database = Sqlite::new();
+    let rows = u64::from(LOOKED_AT) * 10;
+    database.write(&format!(
+        "WITH RECURSIVE n (n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM n WHERE n < {rows} - 1)
+         INSERT INTO stale_drafts_creations (id, user_id, kind, prompt, status, tokens, created_at)
+         SELECT 'c' || n, 'anna', iif(n % {LOOKED_AT} = 7, 'video', 'image'), '', 'draft', 0, {NOW} - ({rows} - n) FROM n"
+    ));
+    database.write(&format!(
+        "DELETE FROM stale_drafts_creations WHERE kind = 'image' AND rowid BETWEEN {} AND {}",
+        2 * LOOKED_AT,
+        8 * LOOKED_AT
+    ));
+    database
+}
+
+#[test]
+fn a_page_looks_at_a_bounded_number_of_rows_and_the_next_one_goes_on() {
+    let database = Shaky::new(long());
+    let shards = Shard::one(&database);
+    let sought = Sought { kind: Some("video"), ..Sought::default() };
+    let expected: Vec<_> = (0..10).rev().map(|n| format!("c{}", n * LOOKED_AT + 7)).collect();
+    assert_eq!(all(&shards, &sought, 100).0, expected);
+    assert_eq!(all(&shards, &sought, 1).0, expected);
+    let before = database.queries.get();
+    let page = wait(newest(&shards, &Sought { kind: Some("audio"), ..sought }, &Places::new(), 100));
+    assert_eq!(database.queries.get() - before, u64::from(ROUNDS) * 2);
+    assert!(page.rows.is_empty() && page.next.is_some());
+    // So far back, and not one row further.
+    let looked_at = page.next.unwrap()["DB"].unwrap().0;
+    let oldest = database.sqlite.read(&format!(
+        "SELECT listed_at FROM stale_drafts_creations WHERE rowid >= {looked_at} ORDER BY rowid LIMIT 1"
+    ));
+    assert_eq!(page.back_to, oldest[0][0].as_i64());
+}
+
+#[test]
+fn where_nothing_is_the_list_is_empty_and_at_its_end() {
+    let database = Sqlite::new();
+    let page = wait(newest(&Shard::one(&database), &Sought::default(), &Places::new(), 5));
+    assert!(page.rows.is_empty() && page.next.is_none() && page.back_to.is_none());
+    let page = wait(silent(&Shard::one(&database), None, None, &Places::new(), 5));
+    assert!(page.rows.is_empty() && page.next.is_none());
+}
+
+/// Three databases, whose creations were made one after the other, now here and now there.
+fn three() -> ([Shaky; 3], Vec<String>) {
+    let databases = [(); 3].map(|()| Shaky::new(database()));
+    let mut newest = Vec::new();
+    for number in 0..60_u64 {
+        let id = format!("c{number}");
+        let place = (number * number % 7 % 3) as usize;
+        add(
+            &databases[place].sqlite,
+            &id,
+            json!({ "created_at": NOW - (60 - number) * MINUTE, "tokens": 0 }),
+        );
+        newest.insert(0, id);
+    }
+    (databases, newest)
+}
+
+fn named(databases: &[Shaky; 3]) -> [Shard<'_, Shaky>; 3] {
+    [0, 1, 2].map(|at| Shard { name: ["A", "B", "C"][at], database: &databases[at] })
+}
+
+#[test]
+fn over_several_databases_there_is_one_order() {
+    let (databases, expected) = three();
+    for limit in [1, 4, 7, 100] {
+        assert_eq!(all(&named(&databases), &Sought::default(), limit).0, expected, "by {limit}");
+    }
+}
+
+#[test]
+fn a_database_that_does_not_answer_is_named_and_asked_again_by_the_next_page() {
+    let (databases, expected) = three();
+    databases[1].away.set(true);
+    let page = wait(newest(&named(&databases), &Sought::default(), &Places::new(), 100));
+    assert_eq!(page.missing.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["B"]);
+    databases[1].away.set(false);
+    let rest = wait(newest(&named(&databases), &Sought::default(), &page.next.clone().unwrap(), 100));
+    assert!(rest.missing.is_empty() && rest.next.is_none());
+    let mut both = [ids(&page), ids(&rest)].concat();
+    both.sort_by_key(|id| expected.iter().position(|one| one == id));
+    assert_eq!(both, expected);
+}
+
+#[test]
+fn the_longest_silent_come_first_of_every_phase_kind_and_database() {
+    let databases = [(); 3].map(|()| Shaky::new(database()));
+    let mut expected = Vec::new();
+    for number in 0..50_u64 {
+        let id = format!("c{number:02}");
+        let silent_since = NOW - HOUR - (number * 37 % 50) * MINUTE;
+        let status = if number % 3 == 0 { "processing" } else { "pending" };
+        let kind = ["image", "video"][number as usize % 2];
+        let columns = json!({ "status": status, "kind": kind, "created_at": silent_since, "tokens": 0 });
+        add(&databases[(number % 3) as usize].sqlite, &id, columns);
+        expected.push((silent_since, status, kind, id));
+    }
+    expected.sort();
+    for (status, kind) in
+        [(None, None), (Some("pending"), None), (None, Some("video")), (Some("processing"), Some("image"))]
+    {
+        let ids_of: Vec<_> = expected
+            .iter()
+            .filter(|(_, one, other, _)| {
+                status.is_none_or(|status| status == *one) && kind.is_none_or(|kind| kind == *other)
+            })
+            .map(|(.., id)| id.clone())
+            .collect();
+        for limit in [1, 7, 100] {
+            let (mut found, mut from) = (Vec::new(), Places::new());
+            loop {
+                let page = wait(silent(&named(&databases), status, kind, &from, limit));
+                found.extend(ids(&page));
+                match page.next {
+                    Some(next) => from = next,
+                    None => break,
+                }
+            }
+            assert_eq!(found, ids_of, "{status:?} {kind:?} by {limit}");
+        }
+    }
+}
+
+#[test]
+fn facets_are_what_sql_counts() {
+    let database = many();
+    let facets = store::facets_of(database.one(store::facets(&Sought::default(), 100))).unwrap();
+    let counted = database.read(
+        "SELECT status, kind, error_code, rule, count(*) AS creations, sum(tokens) AS tokens FROM stale_drafts_creations
+         GROUP BY 1, 2, 3, 4 ORDER BY creations DESC, 1, 2, 3, 4",
+    );
+    assert_eq!(facets.len(), counted.len());
+    for (facet, counted) in facets.iter().zip(counted) {
+        let store::Facet { status, kind, error_code, rule, creations, tokens } = facet;
+        assert_eq!(json!([status, kind, error_code, rule, creations, tokens]), counted);
+    }
+}
