@@ -8,7 +8,7 @@ use stale_drafts::rules::{
 
 use crate::generate::{KINDS, Own, Scene, Settings, Term, now, scene, sketch, terms};
 
-const KEYS: [&str; 13] = [
+const KEYS: [&str; 14] = [
     "max_age_hours",
     "preset",
     "pending",

@@ -463,7 +463,7 @@ fn what_can_not_move_is_refused_with_what_would_be_right() {
     target.write("DELETE FROM stale_drafts_schema WHERE version = 7");
     assert_eq!(
         begin(&source, &target),
-        "the schema of `DB_2` is version 6: expected 7, apply the migrations"
+        "the schema of `DB_2` is version 9: expected 10, apply the migrations"
     );
 
     // Whoever has rows in the target would lose them in a cancellation.

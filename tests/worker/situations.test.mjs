@@ -424,8 +424,8 @@ const SITUATIONS = [
     ready: ["schema", "sweep"],
     found: ["database_unreachable"],
   },
-  ...[1, 2, 3, 4, 5].map((applied) => ({
-    name: `${applied} of 6 migrations are applied`,
+  ...[1, 2, 3, 4, 5, 6, 7, 8, 9].map((applied) => ({
+    name: `${applied} of 10 migrations are applied`,
     options: { migrate: false },
     set: async (world) => {
       for (const name of readdirSync(MIGRATIONS).sort().slice(0, applied)) {
