@@ -123,8 +123,8 @@ impl Staleness {
     }
 
     /// The time from the deadline to now, in milliseconds.
-    pub const fn late_ms(&self) -> u64 {
-        self.age_ms.saturating_sub(self.max_age_ms)
+    pub fn late_ms(&self) -> u64 {
+        self.since.saturating_add(self.age_ms).millis_since(self.deadline())
     }
 
     /// The band of [`Staleness::late_ms`], 0 to 5: see [`LAGS`].
