@@ -23,8 +23,12 @@ export interface Catalogue {
   readonly ago?: Ago;
   /** Why a draft's age can't be known. */
   readonly reasons?: Reasons;
-  /** What the drafts page of the Worker says. */
+  /** What the owners' pages of the Worker say. */
   readonly page?: Page;
+  /** Why tokens went or came: an entry of the ledger, by its `message_code` and with its `message_params`. */
+  readonly movements?: Movements;
+  /** Why something that an owner wants can't be done: by the `code` of the API's answer, which a `StaleDraftsError` has. */
+  readonly problems?: Problems;
 }
 
 /** What has a badge and an error: a verdict of `check()`, or a draft of the API. */

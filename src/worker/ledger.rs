@@ -8,8 +8,10 @@ use serde::de::{Error as _, Unexpected};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
+use super::pages::{Language, Parameter};
 use crate::rules::{Movement, Timestamp};
 use crate::store::{self, ArchivedMoney, DatabaseError, LedgerPart, LedgerPlace, LedgerRow, Row};
+use crate::texts;
 
 /// An entry of a user's ledger: what `GET /api/ledger` lists.
 #[derive(Clone, Debug, Serialize)]
@@ -131,15 +133,20 @@ pub struct ArchivedMoneyView {
 
 impl ArchivedMoneyView {
     fn new(archived: ArchivedMoney) -> Self {
-        let ArchivedMoney { creations, tokens, .. } = archived;
-        let what = if creations == 1 {
-            String::from("1 older creation is archived")
-        } else {
-            format!("{creations} older creations are archived")
-        };
-        let message = format!("{what}: {tokens} tokens in all, with their refunds.");
+        let message = in_words(&archived, &Language::english());
         ArchivedMoneyView { archived, message }
     }
+
+    /// The message in the language of a page.
+    pub(super) fn said(&self, language: &Language) -> String {
+        in_words(&self.archived, language)
+    }
+}
+
+fn in_words(archived: &ArchivedMoney, language: &Language) -> String {
+    let parameters =
+        [("count", Parameter::Number(archived.creations)), ("tokens", Parameter::Signed(archived.tokens))];
+    language.say_with(&texts::ARCHIVED_TOKENS, &parameters)
 }
 
 /// A place in the ledger, as text that is safe in a URL: what is given as `?cursor=` for the next page.

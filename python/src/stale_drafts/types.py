@@ -419,7 +419,7 @@ class Drafts(TypedDict):
 
 
 # What is wrong, as a stable code.
-ErrorCode = Literal["invalid_request", "unauthorized", "insufficient_tokens", "forbidden", "not_found", "method_not_allowed", "conflict", "illegal_transition", "taken", "attempt_over", "wrong_fence", "fence_missing", "active", "not_active", "nothing_kept", "deleted", "balance_too_large", "payload_too_large", "uri_too_long", "idempotency_key_reused", "too_many_requests", "too_many_active", "misconfigured", "moving", "unavailable", "cancelled", "not_cancellable", "more_than_charged", "other_attempt", "settled_elsewhere", "balance_elsewhere"]
+ErrorCode = Literal["invalid_request", "unauthorized", "insufficient_tokens", "forbidden", "not_found", "method_not_allowed", "conflict", "illegal_transition", "taken", "attempt_over", "wrong_fence", "fence_missing", "active", "not_active", "nothing_kept", "deleted", "balance_too_large", "rejected", "payload_too_large", "uri_too_long", "idempotency_key_reused", "too_many_requests", "too_many_active", "misconfigured", "moving", "unavailable", "cancelled", "not_cancellable", "more_than_charged", "other_attempt", "settled_elsewhere", "balance_elsewhere"]
 
 
 class ErrorBody(TypedDict):
