@@ -8,7 +8,7 @@ use serde::de::{Error as _, Unexpected};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
-use crate::rules::{Movement, Timestamp};
+use crate::rules::Timestamp;
 use crate::store::{self, ArchivedMoney, DatabaseError, LedgerPart, LedgerPlace, LedgerRow, Row};
 
 /// An entry of a user's ledger: what `GET /api/ledger` lists.
@@ -43,7 +43,7 @@ pub struct EntryView {
 
 impl EntryView {
     fn new(part: &LedgerPart, entry: &LedgerRow) -> Self {
-        let movement = Movement::of(&entry.kind, &entry.entry_key, part.error.as_deref());
+        let movement = part.movement(entry);
         let params = movement.parameter().map(|(name, value)| (name.to_owned(), Value::from(value)));
         EntryView {
             entry_key: entry.entry_key.clone(),
@@ -106,7 +106,7 @@ impl LedgerView {
         let last = parts.last().filter(|_| more);
         let next_cursor = last.map(|part| LedgerCursor(part.place()).to_string());
         let of_part = |part: &LedgerPart| -> Vec<_> {
-            part.entries().map(|entry| EntryView::new(part, entry)).collect()
+            part.entries().into_iter().map(|entry| EntryView::new(part, entry)).collect()
         };
         Ok(LedgerView {
             now: now.as_millis(),
@@ -131,13 +131,14 @@ pub struct ArchivedMoneyView {
 
 impl ArchivedMoneyView {
     fn new(archived: ArchivedMoney) -> Self {
-        let ArchivedMoney { creations, tokens, .. } = archived;
+        let ArchivedMoney { creations, tokens, carried, .. } = archived;
         let what = if creations == 1 {
             String::from("1 older creation is archived")
         } else {
             format!("{creations} older creations are archived")
         };
-        let message = format!("{what}: {tokens} tokens in all, with their refunds.");
+        let of_all = if carried == 0 { " in all" } else { " beside the sums of months" };
+        let message = format!("{what}: {tokens} tokens{of_all}, with their refunds.");
         ArchivedMoneyView { archived, message }
     }
 }

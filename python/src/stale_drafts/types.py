@@ -869,7 +869,7 @@ class LedgerItem(TypedDict):
     # Why, in words.
     message: str
     # The same as a stable code.
-    message_code: Literal["charged", "refunded", "refunded_without_reason", "restored", "granted", "imported", "paid_elsewhere", "carried", "other"]
+    message_code: Literal["charged", "retried", "refunded", "refunded_without_reason", "refunded_in_part", "refunded_in_part_without_reason", "cancelled", "not_used", "restored", "granted", "imported", "paid_elsewhere", "carried", "other"]
     # What the message says beside its code: `error`, `key`, `month` or `type`.
     message_params: dict[str, str]
 
@@ -879,7 +879,8 @@ class ArchivedMoney(TypedDict):
 
     # With those that the user had deleted.
     creations: int
-    # The sum of their entries; below zero if the user paid.
+    # The sum of their entries, but of those that are in the sum of a month, which is an entry itself:
+    # below zero if the user paid.
     tokens: int
     # Of the oldest, epoch ms; null if it can't be read.
     first_created_at: int | None
