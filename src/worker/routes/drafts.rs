@@ -293,6 +293,9 @@ fn pressed(answer: Answer) -> Response {
             let message = match problem.status() {
                 StatusCode::PAYMENT_REQUIRED => "Your balance does not cover it: nothing was charged.",
                 StatusCode::CONFLICT => "It has moved on meanwhile: nothing was changed.",
+                StatusCode::TOO_MANY_REQUESTS => {
+                    "As many of your drafts are in the making as may be: try again when one of them has ended."
+                }
                 StatusCode::NOT_FOUND => "There is no such draft.",
                 _ => "It can't be done right now: try again in a minute. Doing it twice does no harm.",
             };
