@@ -27,3 +27,12 @@ WHEN NEW.status IN ('pending', 'processing')
   UPDATE stale_drafts_creations SET extended_until = (SELECT max(until) FROM stale_drafts_extensions
     WHERE scope = 'kind' AND name = NEW.kind AND ended_at IS NULL) WHERE id = NEW.id;
 END;
+-- So does each attempt: a retry, by hand or by a sweep, begins without what the attempt before was given by itself.
+CREATE TRIGGER stale_drafts_creations_attempt_extended AFTER UPDATE OF attempt ON stale_drafts_creations
+WHEN NEW.attempt <> OLD.attempt
+  AND EXISTS (SELECT 1 FROM stale_drafts_extensions WHERE scope = 'kind' AND name = NEW.kind)
+  AND EXISTS (SELECT 1 FROM stale_drafts_extensions WHERE scope = 'kind' AND name = NEW.kind AND ended_at IS NULL
+    AND until > CAST(ifnull(NEW.queued_at, 0) AS INTEGER)) BEGIN
+  UPDATE stale_drafts_creations SET extended_until = (SELECT max(until) FROM stale_drafts_extensions
+    WHERE scope = 'kind' AND name = NEW.kind AND ended_at IS NULL) WHERE id = NEW.id;
+END;

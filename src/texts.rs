@@ -119,6 +119,8 @@ texts! {
     DELETED "deleted": "deleted";
     /// At the end of the ledger: `{tokens}` is below zero if the user paid.
     ARCHIVED_TOKENS "archived_tokens": ("{count} older creation is archived: {tokens} tokens in all, with its refunds.", "{count} older creations are archived: {tokens} tokens in all, with their refunds.");
+    /// The same where a part is in the sums of months, which are entries.
+    ARCHIVED_TOKENS_BESIDE "archived_tokens_beside": ("{count} older creation is archived: {tokens} tokens beside the sums of months, with its refunds.", "{count} older creations are archived: {tokens} tokens beside the sums of months, with their refunds.");
     /// The heading for whoever is not signed in.
     SIGN_IN_FOR_TOKENS "sign_in_for_tokens": "Sign in to see your tokens";
     /// A link from what is no page of the ledger.

@@ -116,10 +116,15 @@ fn english() -> Value {
 }
 
 /// One of each; tests/package/texts.test.mjs holds their codes against those of the API.
-const MOVEMENTS: [Movement<'_>; 9] = [
+const MOVEMENTS: [Movement<'_>; 14] = [
     Movement::Charged,
+    Movement::Retried,
     Movement::Refunded(Some("«error»")),
     Movement::Refunded(None),
+    Movement::RefundedInPart(Some("«error»")),
+    Movement::RefundedInPart(None),
+    Movement::Cancelled,
+    Movement::NotUsed,
     Movement::Restored,
     Movement::Granted("«key»"),
     Movement::Imported,

@@ -45,8 +45,14 @@ export interface Texts {
   <T extends Said>(said: T): T;
   readonly locale: string;
   readonly dir: "ltr" | "rtl";
-  /** A text by its group and key, with its parameters; `undefined` where it is missing. */
-  say(group: Exclude<keyof Catalogue, "locale" | "dir" | "attempts">, key: string, values?: { readonly [name: string]: string | number }): string | undefined;
+  /**
+   * A text by its group and key, with its parameters; `undefined` where it is missing.
+   *
+   * @example
+   * de.say("movements", entry.message_code, entry.message_params) ?? entry.message // of the ledger
+   * de.say("problems", error.code) ?? error.message // of a `StaleDraftsError`
+   */
+  say(group: Exclude<keyof Catalogue, "locale" | "dir" | "attempts">, key: string, values?: { readonly [name: string]: unknown }): string | undefined;
 }
 
 /**

@@ -32,10 +32,10 @@ pub use diagnosis::{
     SILENT_AFTER_MS, START_EXPECTED_WITHIN_MS, Severity, alerts, diagnose,
 };
 pub use draft::{Draft, Field, Phase, REDELIVERED_AFTER_MS, Signs, Unreadable};
-pub use entry::Movement;
+pub use entry::{End, Movement};
 pub use evidence::{Evidence, SetAside, Thresholds};
-pub use open_move::{MOVE_EXPECTED_WITHIN_MS, OpenMove};
 pub use limit::{Attempts, InvalidMaxAge, Limit, MaxActive, MaxAge, Preset};
+pub use open_move::{MOVE_EXPECTED_WITHIN_MS, OpenMove};
 pub use plan::{Candidate, Decision, Decisions, Planned, SkipReason, decide, recheck};
 pub use policy::{ActiveLimits, KindPolicy, Policy, Rule};
 #[cfg(feature = "browser-policy")]

@@ -65,7 +65,13 @@ impl PressedForm {
 pub(super) async fn retried(app: &App, id: &str, at: Option<&str>, owner: &str, body: &RetryBody) -> Answer {
     let report = body.report();
     // The event is the workers' too: it is their offer.
-    let details = Details { user_id: owner, notify: courier::destinations(app).retry, ..Details::default() };
+    let details = Details {
+        user_id: owner,
+        notify: courier::destinations(app).retry,
+        // Owners are held to their limit; operators, and the app, know what they do.
+        max_active: (!owner.is_empty()).then_some(&app.config.policy),
+        ..Details::default()
+    };
     let row = carry_out(app, id, at, report, details).await?;
     let answer = json!({
         "id": row.creation.id,

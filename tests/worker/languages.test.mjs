@@ -6,11 +6,11 @@ import { readFileSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { Miniflare } from "miniflare";
-import { HOUR, JWT_SECRET, MINUTE, NOW, WRITE, start, statements, token } from "./harness.mjs";
+import { CLEANUP_TOKEN, HOUR, JWT_SECRET, MINUTE, NOW, WRITE, start, statements, token } from "./harness.mjs";
 
 let world;
 before(async () => {
-  world = await start({ config: { page_size: 20, auth: { cookie: "session" }, languages: ["en", "de", "ja"], policy: { kinds: { film: { cancel: "keep" } } } } });
+  world = await start({ config: { page_size: 20, auth: { cookie: "session" }, languages: ["en", "de", "ja"], policy: { kinds: { film: { cancel: "keep" }, clip: { cancel: "never", max_active: 1 } } } } });
   for (const user of ["ada", "one", "none", "late", "eve", "kim"]) await world.grant(user, 10_000);
 });
 after(() => world.stop());
@@ -113,11 +113,16 @@ test("more time, and what its owner may do, is said in the language", async () =
 test("a button that can do nothing says why in the language, by the code of the answer", async () => {
   await world.create({ id: "moved-on", user_id: "kim", status: "draft", created_at: NOW }, { id: "dear", user_id: "kim", created_at: NOW, tokens: 6_000 });
   assert.equal((await press("cancel", "kim", { id: "dear", attempt: 1 }, "de")).status, 303);
+  await world.create({ id: "clip", user_id: "kim", kind: "clip", created_at: NOW });
+  assert.equal((await press("cancel", "kim", { id: "clip", attempt: 1 }, "de")).status, 303);
+  await world.create({ id: "other-clip", user_id: "kim", kind: "clip", status: "processing", created_at: NOW, started_at: NOW });
   await world.create({ id: "spent", user_id: "kim", status: "draft", created_at: NOW, tokens: 9_000 });
   const cases = [
     ["cancel", { id: "moved-on", attempt: 1 }, 409, "Der Stand ist inzwischen ein anderer: Es wurde nichts geändert.", "その間に状態が変わったため、何も変更されませんでした。"],
     ["retry", { id: "dear", attempt: 2 }, 409, "Der Stand ist inzwischen ein anderer: Es wurde nichts geändert.", "その間に状態が変わったため、何も変更されませんでした。"],
     ["retry", { id: "dear", attempt: 1 }, 402, "Ihr Guthaben reicht dafür nicht: Es wurde nichts berechnet.", "残高が足りないため、課金されませんでした。"],
+    ["retry", { id: "clip", attempt: 1 }, 429, "Es sind so viele Ihrer Entwürfe in Arbeit, wie es gleichzeitig sein dürfen: Versuchen Sie es erneut, wenn einer davon beendet ist.", "同時に生成できる件数に達しています。いずれかが終わってからもう一度お試しください。"],
+    ["cancel", { id: "other-clip", attempt: 1 }, 409, "Die Verarbeitung hat begonnen und kann nicht mehr abgebrochen werden.", "処理が始まっているため、キャンセルできません。"],
     ["retry", { id: "nobody's", attempt: 1 }, 404, "Diesen Entwurf gibt es nicht.", "この下書きはありません。"],
     ["retry", { id: "dear" }, 400, "Die Seite ist vielleicht veraltet: Laden Sie sie neu, und versuchen Sie es noch einmal.", "ページが古くなっている可能性があります。再読み込みして、もう一度お試しください。"],
   ];
@@ -140,15 +145,25 @@ test("a button that can do nothing says why in the language, by the code of the 
 
 test("the tokens are told in the language: amounts, reasons, dates, and what is archived", async () => {
   await world.create({ id: "told", user_id: "ada", created_at: NOW - 65_520_000, tokens: 1 });
+  // A failure that was swept and retried, one of the worker's own, a cancellation, and a result that used less.
+  await world.cron();
+  const retry = async (attempt) => assert.equal((await world.fetch("/api/creations/told/retry", { method: "POST", body: JSON.stringify({ attempt }), headers: { Authorization: `Bearer ${CLEANUP_TOKEN}` } })).status, 200);
+  await retry(1);
+  const fence = async () => (await world.report("/told/start", { worker: "w" })).fence;
+  await world.report("/told/fail", { fence: await fence(), error_code: "provider_error", error: "The provider is out" });
+  await retry(2);
+  await world.report("/told/cancel", {});
+  await retry(3);
+  await world.report("/told/complete", { fence: await fence(), result_url: "https://r.example/1", tokens_used: 0 });
   await world.database.batch([
     world.database.prepare("INSERT INTO stale_drafts_ledger (entry_key, user_id, type, tokens, created_at) VALUES ('carry:ada:2023-08', 'ada', 'carry', 0, ?)").bind(NOW - 2_000 * HOUR),
     world.database.prepare("INSERT INTO stale_drafts_archived_users (user_id, creations, deleted, tokens, first_created_at, last_created_at) VALUES ('ada', 2, 0, -1040, 1, 2)"),
   ]);
   const german = await page("ada", "de", "/drafts/tokens?limit=100");
-  for (const text of ["Tokens Zu den Buchungen springen Tokens Angemeldet als ada Guthaben", "+10.000 Tokens Gutgeschrieben: ada", "+1 Token Erstattet, weil es fehlgeschlagen ist: ", "−1 Token Beim Erstellen berechnet image", "Summe der früheren Buchungen bis August 2023", "14.11.2023, 22:13 UTC", "2 ältere Entwürfe sind archiviert: zusammen -1.040 Tokens, Erstattungen eingerechnet."]) assert.ok(german.said.includes(text), `${text}\n${german.said}`);
+  for (const text of ["Tokens Zu den Buchungen springen Tokens Angemeldet als ada Guthaben", "+10.000 Tokens Gutgeschrieben: ada", "+1 Token Erstattet, weil es fehlgeschlagen ist: Zeitüberschreitung: Der Auftrag hat 18,2 Stunden auf seinen Beginn gewartet image", "+1 Token Erstattet, weil es fehlgeschlagen ist: The provider is out image", "+1 Token Erstattet, weil es abgebrochen wurde image", "+1 Token Erstattet, was nicht verbraucht wurde image", "−1 Token Erneut berechnet: Es wurde nach einem Fehlschlag noch einmal versucht image", "−1 Token Beim Erstellen berechnet image", "Summe der früheren Buchungen bis August 2023", "14.11.2023, 22:13 UTC", "2 ältere Entwürfe sind archiviert: zusammen -1.040 Tokens, Erstattungen eingerechnet."]) assert.ok(german.said.includes(text), `${text}\n${german.said}`);
   assert.doesNotMatch(german.said, /tokens|Charged|Refunded|Granted|Signed|Balance|earlier/);
   const japanese = (await page("ada", "ja", "/drafts/tokens?limit=100")).said;
-  for (const text of ["+10,000トークン 付与：ada", "−1トークン 作成の依頼時に課金", "2023年8月までの履歴の合計", "2023/11/14 22:13 UTC", "以前の作成2件はアーカイブされています（返金を含めて合計-1,040トークン）。"]) assert.ok(japanese.includes(text), `${text}\n${japanese}`);
+  for (const text of ["+10,000トークン 付与：ada", "−1トークン 作成の依頼時に課金", "+1トークン 失敗したため返金：生成タイムアウト：18.2時間、開始を待ったままでした image", "2023年8月までの履歴の合計", "2023/11/14 22:13 UTC", "以前の作成2件はアーカイブされています（返金を含めて合計-1,040トークン）。"]) assert.ok(japanese.includes(text), `${text}\n${japanese}`);
   assert.match((await page("ada", "ja", "/drafts/tokens?limit=1")).html, /以前 →/);
   assert.match((await page("new", "de", "/drafts/tokens")).said, /Es gibt noch keine Buchungen\./);
   const english = (await page("ada", "en", "/drafts/tokens?limit=100")).said;
