@@ -62,7 +62,7 @@ test("each token is told of, with its reason in words, and the sum is the balanc
 test("of one that was retried and cancelled each refund says what its own attempt came to, on the page too", async () => {
   const { id, attempt } = await world.report("", { user_id: user, kind: "video", prompt: "a fox", tokens: 10 });
   const start = async () => (await world.report(`/${id}/start`, { worker: "w" })).fence;
-  const retry = (failed) => world.report(`/${id}/retry`, { attempt: failed });
+  const retry = (failed) => world.report(`/${id}/retry`, { attempt: failed }, { Authorization: `Bearer ${CLEANUP_TOKEN}` });
   await world.report(`/${id}/fail`, { fence: await start(), error_code: "broken", error: "the model broke", tokens_used: 4 });
   await retry(attempt);
   await world.report(`/${id}/cancel`, {});
