@@ -46,7 +46,13 @@ macro_rules! entry {
 /// How a charge ended, for what failed: see [`Ended`].
 macro_rules! ended {
     ($charge:literal) => {
-        concat!("json_array(", $charge, ", ", cut!("error", "1000"), ", error_code, tokens_used, stuck_status, age_ms, attempt)")
+        concat!(
+            "json_array(",
+            $charge,
+            ", ",
+            cut!("error", "1000"),
+            ", error_code, tokens_used, stuck_status, age_ms, attempt)"
+        )
     };
 }
 

@@ -60,7 +60,12 @@ impl ErrorParams {
 
     /// Of a row that has failed: what a sweep noted.
     pub fn settled(row: &PageRow) -> Option<Self> {
-        Self::noted(row.error_code.as_deref(), row.stuck_status.as_deref(), row.stuck_ms, row.creation.attempt)
+        Self::noted(
+            row.error_code.as_deref(),
+            row.stuck_status.as_deref(),
+            row.stuck_ms,
+            row.creation.attempt,
+        )
     }
 
     /// Of how a charge ended.
