@@ -152,7 +152,7 @@ pub const PROBLEMS: &[Text] = &[
     ),
     plain(
         "too_many_active",
-        "As many of yours are being generated as may be at a time: try again when one of them has ended.",
+        "As many of your drafts are in the making as may be: try again when one of them has ended.",
     ),
     plain("too_many_requests", "That was too often: try again in a minute."),
     plain("unauthorized", "You are signed out, or your session has ended."),
