@@ -89,7 +89,7 @@ const LEDGER_PAGE: &str = concat!(
      told AS (
        SELECT at, of_creation, key, kind, deleted, ", cut!("prompt", "200"), " AS prompt,
          NOT restored AND ifnull(status IN ('draft', 'published'), 0) AS done,
-         iif(restored, (SELECT ", ended!("charge"), " FROM stale_drafts_attempts WHERE creation_id = key AND outcome = 'restored'),
+         ifnull(iif(restored, (SELECT ", ended!("charge"), " FROM stale_drafts_attempts WHERE creation_id = key AND outcome = 'restored'), NULL),
            ", ended!("charge"), ") AS ended,
          iif(charge > 1, (SELECT json_group_array(", ended!("number"), ") FROM (
            SELECT *, row_number() OVER (ORDER BY attempt) AS number FROM stale_drafts_attempts

@@ -128,6 +128,18 @@ fn a_restored_creation_has_three_entries_and_the_reason_of_its_refund() {
 }
 
 #[test]
+fn what_was_restored_by_hand_is_told_without_a_reason() {
+    let database = database();
+    add(&database, "c", json!({}));
+    database.write(
+        "UPDATE stale_drafts_creations SET status = 'failed', error = 'no answer', late_at = 1, late_result_url = 'https://a.example' WHERE id = 'c';
+         UPDATE stale_drafts_creations SET status = 'draft', result_url = late_result_url, restored_at = 2, error = NULL WHERE id = 'c'",
+    );
+    let parts = page(&database, &LedgerPlace::first(), 1);
+    assert_eq!(words(&parts[0])[1], "Refunded, since it failed");
+}
+
+#[test]
 fn long_texts_are_cut() {
     let database = database();
     add(
