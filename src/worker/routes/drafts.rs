@@ -7,13 +7,14 @@ use worker::console_error;
 use crate::read;
 use crate::rules::{Report, Status, Time, Timestamp};
 use crate::store::{self, CandidateRow, Database as _, DatabaseError, Details, Page};
-use crate::texts::{self, Text};
+use crate::texts;
 use crate::worker::app::{App, Context};
 use crate::worker::caller::{Owner, User};
 use crate::worker::draft::{Cursor, DraftsView, Listing};
 use crate::worker::extract::{Form, Json, Nothing, Path, Query, pairs};
 use crate::worker::listing::PageSize;
-use crate::worker::pages::{Language, drafts_page, owners_message_page};
+use crate::worker::one_message::{message, no_such_page, signed_out};
+use crate::worker::pages::{Language, drafts_page};
 use crate::worker::problem::{Answer, Problem, html, json, see_other, tagged};
 use crate::worker::reporting::carry_out;
 use crate::worker::retry_cancel::{CancelBody, PressedForm, RetryBody, cancelled, retried};
@@ -65,32 +66,6 @@ async fn page_in(app: &App, language: &Language, user: Result<User, Problem>, ur
             message(language, StatusCode::SERVICE_UNAVAILABLE, &texts::DRAFTS, &said, next)
         }
     }
-}
-
-/// A page with one message, and a link: an address, and what it says.
-pub(super) fn message(
-    language: &Language,
-    status: StatusCode,
-    title: &Text,
-    message: &str,
-    (address, words): (&str, &Text),
-) -> Response {
-    let (title, words) = (language.say(title), language.say(words));
-    html(status, owners_message_page(language, &title, message, Some((address, &words))))
-}
-
-/// What a page is for whoever is not signed in.
-pub(super) fn signed_out(app: &App, language: &Language, title: &Text, problem: &Problem) -> Response {
-    let demo = app.demo && problem.status() == StatusCode::UNAUTHORIZED;
-    let next = demo.then_some(("/demo", "Sign in as a demo user"));
-    let said = language.say(&texts::SIGNED_OUT);
-    html(problem.status(), owners_message_page(language, &language.say(title), &said, next))
-}
-
-/// What a page is for an address that can't be read, and the way back.
-pub(super) fn no_such_page(language: &Language, back: &str, words: &Text) -> Response {
-    let said = language.say(&texts::WRONG_ADDRESS);
-    message(language, StatusCode::BAD_REQUEST, &texts::NO_SUCH_PAGE, &said, (back, words))
 }
 
 const NOT_LOADED: &str = "the drafts can't be loaded right now";

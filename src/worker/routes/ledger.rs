@@ -5,7 +5,6 @@ use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::drafts::{message, no_such_page, signed_out};
 use crate::read::{self, Name};
 use crate::store::{self, Database as _, LedgerPlace};
 use crate::texts;
@@ -14,6 +13,7 @@ use crate::worker::caller::{User, Whose};
 use crate::worker::extract::{Query, pairs};
 use crate::worker::ledger::{LedgerCursor, LedgerView};
 use crate::worker::listing::PageSize;
+use crate::worker::one_message::{message, no_such_page, signed_out};
 use crate::worker::pages::{Language, ledger_page};
 use crate::worker::problem::{Answer, Problem, html, json};
 use crate::worker::{language, sweeping};
