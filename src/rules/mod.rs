@@ -26,7 +26,7 @@ mod verdict;
 
 pub use breaker::{CircuitBreaker, Suspension};
 pub use bucket::{BUCKETS, Bucket};
-pub use cancellation::{CANCELLED, CANCELLED_TEXT, Cancellation};
+pub use cancellation::{CANCELLED, CANCELLED_TEXT, Cancellation, FAILED_BY_OPERATOR};
 pub use diagnosis::{
     ARCHIVE_EXPECTED_WITHIN_MS, DOMINANT_PERCENT, FEW, Finding, NOT_QUEUED, ONE_TIMEOUT_MS, ONE_WINDOW_MS,
     SILENT_AFTER_MS, START_EXPECTED_WITHIN_MS, Severity, alerts, diagnose,

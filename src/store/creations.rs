@@ -5,11 +5,14 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::notes::{Acting, acted};
 use super::rows::{cell, elsewhere, unsigned};
 use super::sweep::{active, candidate};
 use super::typed::typed_rows;
 use super::{CandidateRow, DatabaseError, Page, Param, Row, Statement, json};
-use crate::rules::{ActiveLimits, CANCELLED, CANCELLED_TEXT, Elsewhere, MaxActive, Policy, Report, Snapshot, Status, Timestamp};
+use crate::rules::{
+    ActiveLimits, CANCELLED, CANCELLED_TEXT, Elsewhere, FAILED_BY_OPERATOR, MaxActive, Policy, Report, Snapshot, Status, Timestamp,
+};
 
 /// How long the trace of a start that came once more is kept.
 pub(super) const DAY_MS: u64 = 86_400_000;
@@ -94,6 +97,11 @@ const CANCEL: &str = concat!(
     cancellation!(),
     " <> 'never')"
 );
+
+/// Fails what is active, as an operator wants it. The money of an attached app's row is its own.
+const FAIL_NOW: &str = "UPDATE stale_drafts_creations SET status = 'failed', finished_at = ?2, error_code = ?3, error = ?4,
+       event = 'failed', event_destinations = ?5
+     WHERE id = ?1 AND attempt = ?6 AND status IN ('pending', 'processing') AND balance_elsewhere = 0";
 
 /// Whether the attempt ?3 has failed and may be retried, by its owner ?4, or by anybody if that is `''`.
 macro_rules! retriable {
@@ -226,11 +234,13 @@ pub struct Details<'a> {
     pub keep: bool,
     /// Where the event of a failure, a restore or a retry goes: see `stale_drafts_events.destinations`.
     pub notify: u32,
+    /// Who acts, where that is to be kept: see [`acted`].
+    pub act: Option<Acting<'a>>,
 }
 
 /// The writes of a report, and a read of the creation after them.
 pub fn report(id: &str, report: &Report<'_>, details: &Details<'_>, now: Timestamp) -> Vec<Statement> {
-    let Details { random, progress, error, user_id, keep, notify } = *details;
+    let Details { random, progress, error, user_id, keep, notify, act } = *details;
     let (id_, now_): (Param, Param) = (id.into(), now.into());
     let mut batch = match *report {
         Report::Start { worker } => vec![Statement::new(START, [id_, now_, worker.into(), random.into()])],
@@ -269,7 +279,22 @@ pub fn report(id: &str, report: &Report<'_>, details: &Details<'_>, now: Timesta
                 [id_, now_, code, text, notify.into(), user_id.into(), attempt, says],
             )]
         }
+        Report::FailNow { attempt } => {
+            let code = FAILED_BY_OPERATOR.into();
+            vec![Statement::new(
+                FAIL_NOW,
+                [id_, now_, code, error.into(), notify.into(), attempt.into()],
+            )]
+        }
     };
+    let done = match *report {
+        Report::Restore => Some(("restore", String::new())),
+        Report::Retry { attempt } => Some(("retry", format!("attempt {attempt}"))),
+        Report::Cancel { .. } => Some(("cancel", String::new())),
+        Report::FailNow { .. } => Some(("fail", error.to_owned())),
+        _ => None,
+    };
+    batch.extend(act.zip(done).map(|(by, (action, detail))| acted(id, by, action, detail, now)));
     batch.push(creation(id));
     batch
 }

@@ -270,6 +270,7 @@ async fn report_once(
         user_id,
         keep: call.keep,
         notify: call.notify,
+        act: None,
     };
     let what = call.what.report();
     // An owner's report says whose it is.

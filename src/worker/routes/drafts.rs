@@ -15,7 +15,7 @@ use crate::worker::extract::{Form, Json, Nothing, Path, Query, pairs};
 use crate::worker::pages::{Language, drafts_page, message_page, owners_message_page};
 use crate::worker::problem::{Answer, Problem, html, json, see_other, tagged};
 use crate::worker::reporting::carry_out;
-use crate::worker::retry_cancel::{CancelBody, PressedForm, RetryBody, cancelled, retried};
+use crate::worker::retry_cancel::{By, CancelBody, PressedForm, RetryBody, cancelled, retried};
 use crate::worker::{language, log, sweeping};
 
 /// Which page of the list.
@@ -250,7 +250,7 @@ pub(in crate::worker) async fn retry(
     Query(Nothing {}): Query<Nothing>,
     Json(body): Json<RetryBody>,
 ) -> Answer {
-    retried(&app, &id, Some(&user_id), &user_id, &body).await
+    retried(&app, &id, Some(&user_id), By::Owner(&user_id), &body).await
 }
 
 /// `POST /api/drafts/{id}/cancel`
@@ -262,7 +262,7 @@ pub(in crate::worker) async fn cancel(
     Query(Nothing {}): Query<Nothing>,
     Json(body): Json<CancelBody>,
 ) -> Answer {
-    cancelled(&app, &id, Some(&user_id), &user_id, &body).await
+    cancelled(&app, &id, Some(&user_id), By::Owner(&user_id), &body).await
 }
 
 /// `POST /drafts/retry`: a button of the page. No other site's page can press it: see `cross_site`.
@@ -272,7 +272,7 @@ pub(in crate::worker) async fn retry_on_page(
     User(user_id): User,
     Form(form): Form<PressedForm>,
 ) -> Answer {
-    Ok(pressed(retried(&app, &form.id, Some(&user_id), &user_id, &form.retry()).await))
+    Ok(pressed(retried(&app, &form.id, Some(&user_id), By::Owner(&user_id), &form.retry()).await))
 }
 
 /// `POST /drafts/cancel`: the same for a cancellation.
@@ -282,7 +282,7 @@ pub(in crate::worker) async fn cancel_on_page(
     User(user_id): User,
     Form(form): Form<PressedForm>,
 ) -> Answer {
-    Ok(pressed(cancelled(&app, &form.id, Some(&user_id), &user_id, &form.cancel()).await))
+    Ok(pressed(cancelled(&app, &form.id, Some(&user_id), By::Owner(&user_id), &form.cancel()).await))
 }
 
 /// Back to the list; or what is in the way, in words.

@@ -47,6 +47,7 @@ pub(super) fn router() -> Router {
         .route("/api/creations/{id}/restore", post(creations::restore))
         .route("/api/creations/{id}/retry", post(creations::retry))
         .route("/api/creations/{id}/cancel", post(creations::cancel))
+        .route("/api/creations/{id}/fail-now", post(creations::fail_now))
         .route("/api/creations/{id}/extend", post(extensions::extend))
         .route(
             "/api/extensions",
