@@ -9,12 +9,13 @@ mod explorer;
 mod layout;
 mod ledger;
 mod operators;
+mod timeline;
 
 pub use creation::creation_page;
 pub use dashboard::{DashboardView, dashboard_page};
 pub use drafts::{DemoUser, demo_page, drafts_page};
 pub use explorer::{ExplorerView, explorer_page};
 pub use language::{Language, Parameter};
-pub use layout::{creation_address, message_page, owners_message_page};
+pub use layout::{creation_address, message_page, minute, owners_message_page, tokens};
 pub use ledger::ledger_page;
 pub use operators::{operator_sign_in, preview_page};

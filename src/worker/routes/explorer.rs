@@ -52,7 +52,7 @@ pub(in crate::worker) enum Order {
 
 /// An instant in a query: epoch milliseconds, or as RFC 3339 and a form write it, in UTC.
 #[derive(Clone, Copy)]
-struct Instant(Timestamp);
+pub(super) struct Instant(pub(super) Timestamp);
 
 impl Instant {
     fn parse(text: &str) -> Option<Self> {

@@ -1,5 +1,6 @@
 //! The routes, and who may call them.
 
+pub(super) mod acting;
 pub(super) mod compaction;
 pub mod creations;
 pub(super) mod dashboard;
@@ -79,7 +80,14 @@ pub(super) fn router() -> Router {
         .route("/dashboard/resume", post(dashboard::resume))
         .route("/dashboard/creations", get(dashboard::explorer))
         .route("/dashboard/creations/{id}", get(dashboard::explain))
-        .route("/dashboard/note", post(dashboard::note))
+        .route("/dashboard/note", post(acting::note))
+        .route("/dashboard/retry", post(acting::retry))
+        .route("/dashboard/cancel", post(acting::cancel))
+        .route("/dashboard/fail", post(acting::fail))
+        .route("/dashboard/restore", post(acting::restore))
+        .route("/dashboard/extend", post(acting::extend))
+        .route("/dashboard/extend-kind", post(acting::extend_kind))
+        .route("/dashboard/end-extension", post(acting::end_extension))
         .route("/demo", get(demo::page).post(demo::sign_in))
         .fallback(nothing_here)
         .method_not_allowed_fallback(method_not_allowed)
