@@ -515,6 +515,8 @@ class _SweepRequired(TypedDict):
     rows_written: int | None
     # Put back for another attempt.
     retried: int
+    # What operators noted about it, the oldest first; 100 at most.
+    notes: list[Act]
 
 
 class Sweep(_SweepRequired, total=False):
@@ -712,6 +714,13 @@ class Extensions(TypedDict):
     silent: list[SilentShard]
 
 
+class FailNow(TypedDict):
+    # The attempt that is meant. So a repetition is the same one.
+    attempt: int
+    # What its owner reads.
+    error: str
+
+
 class Failed(TypedDict):
     id: str
     status: Literal["failed"]
@@ -738,15 +747,21 @@ class FoundCreation(TypedDict):
     status: str
     stored_status: Status
     verdict: Literal["settled", "fresh", "stale", "unreadable"]
+    # A sign and words, in English.
     badge: str
-    # Why it failed, or why its age can't be known.
+    # The same as a stable code.
+    badge_code: Literal["pending", "processing", "draft", "published", "failed", "retrying", "needs_attention"]
+    # Why it failed, or why its age can't be known; in English, where it is the rules' own.
     error: str | None
     # The same as a stable code.
     error_code: str | None
+    # What that text is made of, for whoever says it in another language; null where it is not the rules'
+    # own, such as a worker's error.
+    error_params: Union[TimeoutParams, TimeParams, None]
     attempt: int
     # What it was charged.
     tokens: int
-    # What the ledger says was refunded.
+    # What the ledger says was refunded of the present charge.
     refunded_tokens: int
     # Epoch ms; null if missing or malformed.
     created_at: int | None
@@ -754,6 +769,8 @@ class FoundCreation(TypedDict):
     started_at: int | None
     # Epoch ms.
     heartbeat_at: int | None
+    # Until when an operator has given it more time, epoch ms: it is not stale before.
+    extended_until: int | None
     # Epoch ms.
     finished_at: int | None
     # The last instant at which it is not stale, epoch ms.
@@ -775,6 +792,10 @@ class FoundCreation(TypedDict):
     restored_at: int | None
     # When its owner deleted it, epoch ms.
     deleted_at: int | None
+    # Whether it may be tried again now, for its price.
+    can_retry: bool
+    # Whether it may be cancelled now.
+    can_cancel: bool
 
 
 class FoundMissing(TypedDict):
