@@ -11,7 +11,8 @@ use super::sweep::{active, candidate};
 use super::typed::typed_rows;
 use super::{CandidateRow, DatabaseError, Page, Param, Row, Statement, json};
 use crate::rules::{
-    ActiveLimits, CANCELLED, CANCELLED_TEXT, Elsewhere, FAILED_BY_OPERATOR, MaxActive, Policy, Report, Snapshot, Status, Timestamp,
+    ActiveLimits, CANCELLED, CANCELLED_TEXT, Elsewhere, FAILED_BY_OPERATOR, MaxActive, Policy, Report,
+    Snapshot, Status, Timestamp,
 };
 
 /// How long the trace of a start that came once more is kept.
