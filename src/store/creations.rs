@@ -112,25 +112,38 @@ macro_rules! retriable {
     };
 }
 
-/// The failure that somebody is about to retry.
-const RECORD_RETRIED: &str = concat!(
-    "INSERT INTO stale_drafts_attempts (creation_id, attempt, outcome, tokens_used, worker, fence, started_at, heartbeat_at,
+/// What stays of a failure that somebody retries, at the instant ?2; the rows follow.
+macro_rules! record_retried {
+    () => {
+        "INSERT INTO stale_drafts_attempts (creation_id, attempt, outcome, tokens_used, worker, fence, started_at, heartbeat_at,
        finished_at, error, error_code, stuck_status, age_ms, max_age_ms, rule, sweep_id)
      SELECT id, attempt, 'failed', tokens_used, worker, fence, started_at, heartbeat_at, ifnull(finished_at, ?2), error, error_code,
-       stuck_status, age_ms, max_age_ms, rule, sweep_id
-     FROM stale_drafts_creations WHERE ",
-    retriable!()
-);
+       stuck_status, age_ms, max_age_ms, rule, sweep_id "
+    };
+}
 
-/// The trigger `stale_drafts_creations_are_charged_for_a_retry` charges.
-const RETRY: &str = concat!(
-    "UPDATE stale_drafts_creations SET status = 'pending', attempt = attempt + 1, charge = charge + 1, tokens_used = NULL,
-       queued_at = ?2, started_at = NULL, heartbeat_at = NULL, finished_at = NULL, worker = NULL, fence = NULL, progress = NULL,
-       error = NULL, error_code = NULL, stuck_status = NULL, age_ms = NULL, max_age_ms = NULL, rule = NULL, sweep_id = NULL,
-       event = 'retried', event_destinations = ?5
-     WHERE ",
-    retriable!()
-);
+/// What a retry at the instant ?2 sets; its event goes to these destinations. The trigger
+/// `stale_drafts_creations_are_charged_for_a_retry` charges.
+macro_rules! retried {
+    ($destinations:literal) => {
+        concat!(
+            "status = 'pending', attempt = attempt + 1, charge = charge + 1, tokens_used = NULL,
+       queued_at = ?2, started_at = NULL, heartbeat_at = NULL, extended_until = NULL, finished_at = NULL, worker = NULL, fence = NULL,
+       progress = NULL, error = NULL, error_code = NULL, stuck_status = NULL, age_ms = NULL, max_age_ms = NULL, rule = NULL,
+       sweep_id = NULL, event = 'retried', event_destinations = ",
+            $destinations
+        )
+    };
+}
+
+pub(super) use {record_retried, retried};
+
+/// The failure that somebody is about to retry.
+const RECORD_RETRIED: &str =
+    concat!(record_retried!(), "FROM stale_drafts_creations WHERE ", retriable!());
+
+const RETRY: &str =
+    concat!("UPDATE stale_drafts_creations SET ", retried!("?5"), " WHERE ", retriable!());
 
 const PUBLISH: &str = "UPDATE stale_drafts_creations SET status = 'published'
      WHERE id = ?1 AND status = 'draft' AND deleted_at IS NULL AND user_id = ?2";

@@ -402,6 +402,6 @@ pub(super) fn elsewhere<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Op
     })
 }
 
-fn flag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+pub(super) fn flag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
     u8::deserialize(deserializer).map(|number| number != 0)
 }

@@ -7,10 +7,11 @@ use stale_drafts::config::Keep;
 use stale_drafts::rules::{Report, Thresholds};
 use stale_drafts::service::creations;
 use stale_drafts::service::monitor::{self, Occasion, Settings};
+use stale_drafts::service::retries::{self, Divided, PlannedRetry, RetryRequest};
 use stale_drafts::service::shards::Shard;
 use stale_drafts::service::sweep::{Notify, Source, SweepRequest, mark_stale_creations_as_failed};
 use stale_drafts::store::{
-    self, Cost, Database, DatabaseError, Details, Filter, NewCreation, PAUSES_MS, Retry, Row, Statement,
+    self, Cost, Database, DatabaseError, Details, Filter, NewCreation, PAUSES_MS, Retry, RetryAudit, Row, Statement,
 };
 
 use crate::sqlite::{Sqlite, wait};
@@ -347,5 +348,41 @@ fn an_alert_fires_once_and_is_told_once() {
             wait(monitor::run(&Shard::one(database), &settings, later, Occasion::Cron { swept: true }))
                 .unwrap();
         json!([format!("{fired:?}"), format!("{resolved:?}")])
+    });
+}
+
+#[test]
+fn a_plan_of_retries_whose_answer_is_lost_charges_once_and_says_what_was_retried() {
+    let stage = |database: &Sqlite| {
+        for id in ["a", "b", "dear"] {
+            let tokens = if id == "dear" { 2_000 } else { 5 };
+            let user_id = if id == "dear" { "cleo" } else { "anna" };
+            if id == "dear" {
+                database.write(
+                    "INSERT INTO stale_drafts_ledger (entry_key, user_id, type, tokens, created_at) VALUES ('grant:cleo', 'cleo', 'grant', 2000, 0)",
+                );
+            }
+            add(database, id, json!({
+                "user_id": user_id, "tokens": tokens, "status": "failed", "error": "no", "error_code": "x", "finished_at": NOW,
+            }));
+            if id == "dear" {
+                add(database, "spent", json!({ "user_id": user_id, "tokens": 1_999 }));
+            }
+        }
+    };
+    let plan = ["a", "dear", "b"].map(|id| PlannedRetry { id: id.to_owned(), attempt: 1, user_id: None });
+    loses_nothing(stage, "", |database| {
+        let request = RetryRequest {
+            audit: RetryAudit { id: "01890a5d-ac96-774b-bcce-b302099a8057", actor: "ops", reason: "" },
+            notify: 4,
+            max_queries: 980,
+            now: now(),
+        };
+        let divided = Divided::new(&plan, 1, |_| Some(0)).unwrap();
+        let done = wait(retries::apply(&Shard::one(database), &divided, request));
+        let retried: Vec<_> = done.retried.iter().map(|retried| retried.id.clone()).collect();
+        let left: Vec<_> = done.skipped.iter().map(|skipped| (skipped.id.clone(), skipped.reason.code())).collect();
+        assert_eq!((retried.len(), left.len()), (2, 1), "{retried:?} {left:?}");
+        json!([retried, left])
     });
 }

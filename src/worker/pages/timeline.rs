@@ -48,10 +48,15 @@ impl<'a> Timeline<'a> {
     }
 
     /// Who did that, by the audit; what is told so is not told again.
-    fn who(&mut self, action: &str, is: impl Fn(&Act) -> bool) -> Option<&'a str> {
-        let act = self.of.acts.iter().find(|act| act.action == action && is(act))?;
+    fn who(&mut self, action: &str, at: Option<i64>) -> Option<&'a str> {
+        self.act(&[action], at).map(|act| act.actor.as_str())
+    }
+
+    fn act(&mut self, actions: &[&str], at: Option<i64>) -> Option<&'a Act> {
+        let at = u64::try_from(at?).ok()?;
+        let act = self.of.acts.iter().find(|act| actions.contains(&act.action.as_str()) && act.at == at)?;
         self.told.push(&act.id);
-        Some(&act.actor)
+        Some(act)
     }
 
     fn attempts(&mut self) {
@@ -92,7 +97,7 @@ impl<'a> Timeline<'a> {
         let late = "A result came in too late and was kept";
         self.add(draft.late_at, Order::Other, String::from(late));
         if draft.restored_at.is_some() {
-            let by = self.who("restore", |act| Some(act.at) == unsigned(draft.restored_at));
+            let by = self.who("restore", draft.restored_at);
             let by = by.map(|by| format!(" by {by}")).unwrap_or_default();
             self.add(draft.restored_at, Order::Ended, format!("The late result was restored{by}"));
         }
@@ -107,15 +112,14 @@ impl<'a> Timeline<'a> {
         rule: Option<&str>,
         sweep: Option<&str>,
     ) -> String {
-        let then = |act: &Act| Some(act.at) == unsigned(at);
         let why = error.map(|error| format!(": {error}")).unwrap_or_default();
         match (code, rule) {
             (Some(CANCELLED), _) => {
                 // The audit has all but owners.
-                format!("Cancelled by {}", self.who("cancel", then).unwrap_or("its owner"))
+                format!("Cancelled by {}", self.who("cancel", at).unwrap_or("its owner"))
             }
             (Some(FAILED_BY_OPERATOR), _) => {
-                format!("Failed by {}{why}", self.who("fail", then).unwrap_or("an operator"))
+                format!("Failed by {}{why}", self.who("fail", at).unwrap_or("an operator"))
             }
             (_, Some(rule)) => {
                 let sweep = self.of.sweeps.iter().find(|known| Some(known.id()) == sweep);
@@ -133,10 +137,12 @@ impl<'a> Timeline<'a> {
             let charge = number(entry_key, kind);
             let (order, what) = match (kind.as_str(), retried(&of.attempts, charge)) {
                 ("charge", Some(attempt)) => {
-                    let before = format!("attempt {attempt}");
-                    let by = self.who("retry", |act| act.detail == before).unwrap_or("its owner");
+                    let act = self.act(&["retry", "retry_in_bulk"], Some(*created_at));
+                    let by = act.map_or("its owner", |act| &act.actor);
+                    let why = act.filter(|act| act.action == "retry_in_bulk" && !act.detail.is_empty());
+                    let why = why.map(|act| format!(", for: {}", act.detail)).unwrap_or_default();
                     let attempt = attempt.saturating_add(1);
-                    (Order::Charged, format!("Retried by {by}. Charged again for attempt {attempt}"))
+                    (Order::Charged, format!("Retried by {by}{why}. Charged again for attempt {attempt}"))
                 }
                 ("charge", None) => (Order::Charged, String::from("Charged")),
                 ("refund", _) if sum < of.creation.tokens => {
@@ -156,7 +162,7 @@ impl<'a> Timeline<'a> {
             let whom = if scope == "kind" { format!("its kind `{name}`") } else { String::from("it") };
             let end = minute(u64::try_from(*until).unwrap_or(0));
             if scope != "kind" {
-                self.who("extend", |act| Some(act.at) == unsigned(Some(*since)));
+                self.who("extend", Some(*since));
             }
             let what = format!("{actor} gave {whom} more time until {end} UTC: {reason}");
             self.add(Some(*since), Order::Other, what);
@@ -201,7 +207,7 @@ impl<'a> Timeline<'a> {
             }
             let done = match action.as_str() {
                 "note" => "Noted",
-                "retry" => "Retried",
+                "retry" | "retry_in_bulk" => "Retried",
                 "cancel" => "Cancelled",
                 "fail" => "Failed",
                 "restore" => "Restored",
@@ -213,10 +219,6 @@ impl<'a> Timeline<'a> {
             self.lines.extend(i64::try_from(*at).ok().map(|at| (at, Order::Other, what)));
         }
     }
-}
-
-fn unsigned(millis: Option<i64>) -> Option<u64> {
-    millis.and_then(|millis| u64::try_from(millis).ok())
 }
 
 /// The number of the charge that an entry is about: of `refund2:c1` the second.

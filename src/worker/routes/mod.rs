@@ -15,6 +15,7 @@ pub(super) mod ledger;
 pub(super) mod notes;
 pub(super) mod policy;
 pub(super) mod questions;
+pub(super) mod retries;
 pub(super) mod shards;
 pub mod sweeps;
 
@@ -65,6 +66,8 @@ pub(super) fn router() -> Router {
         .route("/api/events", get(events::list))
         .route("/api/events/replay", post(events::replay))
         .route("/api/search", get(explorer::search))
+        .route("/api/retries", post(retries::apply))
+        .route("/api/retries/preview", post(retries::preview))
         .route("/api/counts", get(questions::counts))
         .route("/api/doctor", get(questions::doctor))
         .route("/api/ledger/compact", post(compaction::compact_ledger))
