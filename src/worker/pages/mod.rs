@@ -9,6 +9,7 @@ mod language;
 mod layout;
 mod ledger;
 mod operators;
+mod retries;
 mod timeline;
 
 pub use creation::creation_page;
@@ -19,3 +20,4 @@ pub use language::{Language, Parameter};
 pub use layout::{creation_address, message_page, minute, owners_message_page, tokens};
 pub use ledger::ledger_page;
 pub use operators::{operator_sign_in, preview_page};
+pub use retries::{RetriesView, retries_page, retries_preview_page};

@@ -271,11 +271,12 @@ const FACETS: u32 = 12;
 
 /// `GET /dashboard/creations`: creations found by what they are; with `id`, the way to that one.
 #[worker::send]
-pub(in crate::worker) async fn explorer(app: App, _: AtDashboard<Read>, uri: Uri) -> Answer {
+pub(in crate::worker) async fn explorer(app: App, operator: AtDashboard<Read>, uri: Uri) -> Answer {
     let given: Vec<_> = pairs(&uri)?.into_iter().filter(|(_, value)| !value.is_empty()).collect();
     if let Some((_, id)) = given.iter().find(|(key, _)| key == "id") {
         return Ok(see_other(&creation_address(id.trim())));
     }
+    let is_chosen = given.iter().any(|(key, value)| key == "select" && value == "page");
     let sought: Vec<_> = given.into_iter().filter(|(key, _)| SOUGHT.contains(&key.as_str())).collect();
     let no_page = |invalid: read::Invalid| Page::new("That can't be sought", invalid.into());
     let query = read::query::<ExplorerQuery>(sought.clone()).map_err(no_page)?;
@@ -285,7 +286,13 @@ pub(in crate::worker) async fn explorer(app: App, _: AtDashboard<Read>, uri: Uri
         Order::Newest => query.facets(&app, FACETS).await?,
         Order::Silent => Vec::new(),
     };
-    let view = ExplorerView { sought: &sought, page: &page, facets: &facets };
+    let view = ExplorerView {
+        sought: &sought,
+        page: &page,
+        facets: &facets,
+        csrf: &csrf(&operator.credential),
+        is_chosen,
+    };
     Ok(html(StatusCode::OK, explorer_page(&view)))
 }
 

@@ -1,6 +1,7 @@
 //! The routes, and who may call them.
 
 pub(super) mod acting;
+pub(super) mod bulk;
 pub(super) mod compaction;
 pub mod creations;
 pub(super) mod dashboard;
@@ -84,6 +85,8 @@ pub(super) fn router() -> Router {
         .route("/dashboard/creations", get(dashboard::explorer))
         .route("/dashboard/creations/{id}", get(dashboard::explain))
         .route("/dashboard/note", post(acting::note))
+        .route("/dashboard/retries", post(bulk::apply))
+        .route("/dashboard/retries/preview", post(bulk::preview))
         .route("/dashboard/retry", post(acting::retry))
         .route("/dashboard/cancel", post(acting::cancel))
         .route("/dashboard/fail", post(acting::fail))
