@@ -54,7 +54,8 @@ impl<'a> Timeline<'a> {
 
     fn act(&mut self, actions: &[&str], at: Option<i64>) -> Option<&'a Act> {
         let at = u64::try_from(at?).ok()?;
-        let act = self.of.acts.iter().find(|act| actions.contains(&act.action.as_str()) && act.at == at)?;
+        let mut acts = self.of.acts.iter().filter(|act| actions.contains(&act.action.as_str()) && act.at == at);
+        let act = acts.find(|act| !self.told.contains(&act.id.as_str()))?;
         self.told.push(&act.id);
         Some(act)
     }
@@ -82,8 +83,11 @@ impl<'a> Timeline<'a> {
         self.add(signed(draft.created_at), Order::Begun, String::from("Created"));
         let attempt = draft.attempt;
         self.add(signed(draft.queued_at), Order::Queued, format!("Queued for attempt {attempt}"));
-        self.add(signed(draft.started_at), Order::Begun, format!("Attempt {attempt} started"));
-        self.add(signed(draft.heartbeat_at), Order::Begun, format!("Last heartbeat of attempt {attempt}"));
+        // Of one that was restored, the attempts tell it.
+        if of.attempts.iter().all(|row| row.attempt != attempt) {
+            self.add(signed(draft.started_at), Order::Begun, format!("Attempt {attempt} started"));
+            self.add(signed(draft.heartbeat_at), Order::Begun, format!("Last heartbeat of attempt {attempt}"));
+        }
         let ended = match draft.stored_status.as_str() {
             "failed" => {
                 let sweep = of.ledger.iter().rev().find(|entry| Some(entry.created_at) == draft.finished_at);
@@ -139,12 +143,17 @@ impl<'a> Timeline<'a> {
                 ("charge", Some(attempt)) => {
                     let act = self.act(&["retry", "retry_in_bulk"], Some(*created_at));
                     let by = act.map_or("its owner", |act| &act.actor);
-                    let why = act.filter(|act| act.action == "retry_in_bulk" && !act.detail.is_empty());
-                    let why = why.map(|act| format!(", for: {}", act.detail)).unwrap_or_default();
+                    let why = match act {
+                        Some(act) if act.action == "retry_in_bulk" && act.detail.is_empty() => {
+                            String::from(", with others")
+                        }
+                        Some(act) if act.action == "retry_in_bulk" => format!(", with others ({})", act.detail),
+                        _ => String::new(),
+                    };
                     let attempt = attempt.saturating_add(1);
                     (Order::Charged, format!("Retried by {by}{why}. Charged again for attempt {attempt}"))
                 }
-                ("charge", None) => (Order::Charged, String::from("Charged")),
+                ("charge", None) => (Order::Begun, String::from("Charged")),
                 ("refund", _) if sum < of.creation.tokens => {
                     (Order::Refunded, String::from("Refunded what was not used"))
                 }
