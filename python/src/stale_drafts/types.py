@@ -279,7 +279,7 @@ class TimeParams(TypedDict):
     """What the reason is made of why a time can't be read."""
 
     # The time.
-    field: Literal["created_at", "queued_at", "started_at", "heartbeat_at"]
+    field: Literal["created_at", "queued_at", "started_at", "heartbeat_at", "extended_until"]
 
 
 class Draft(TypedDict):
