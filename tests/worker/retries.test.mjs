@@ -2,7 +2,8 @@
 // as far as it still holds. Whoever is left is named.
 
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
+import { test } from "node:test";
+import { bucketOf } from "../../pkg/dist/esm/shards.js";
 import { CLEANUP_TOKEN, HOUR, MINUTE, NOW, WORKER_TOKEN, start } from "./harness.mjs";
 
 const headers = { Authorization: `Bearer ${CLEANUP_TOKEN}`, "Content-Type": "application/json" };
@@ -112,9 +113,9 @@ test("a body that can't be read is refused in words that say what would be right
       ["/preview", { filter: { statuses: "failed" } }, "unknown key `filter.statuses`: expected `user_id`, `kind`, `error_code`, `rule`, `since` or `until`"],
       ["/preview", { filter: {}, limit: 1_001 }, "`limit` is `1001`: expected a whole number from 1 to 1000"],
       ["/preview", { filter: {}, cursor: "abc" }, "invalid `cursor` `abc`: expected the `next_cursor` of the page before"],
-      ["", {}, "`plan` is missing"],
+      ["", {}, "`plan` is missing: expected a list"],
       ["", { filter: {} }, "unknown key `filter`: expected `plan` or `reason`"],
-      ["", { plan: [{ id: "a" }] }, "`plan[0].attempt` is missing"],
+      ["", { plan: [{ id: "a" }] }, "`plan[0].attempt` is missing: expected a whole number from 1 to 4294967295"],
       ["", { plan: [{ id: "a", attempt: 0 }] }, "`plan[0].attempt` is `0`: expected a whole number from 1 to 4294967295"],
       ["", { plan: Array.from({ length: 1_001 }, (_, i) => ({ id: `c${i}`, attempt: 1 })) }, "the plan has 1001 creations: expected at most 1000"],
     ];
@@ -155,17 +156,51 @@ test("1,000 are one plan, and each failure is found once, page by page", async (
 });
 
 test("of several databases one that does not answer keeps nothing from the others", async () => {
-  const world = await start({ shards: 3, config: { circuit_breaker: "off" } });
+  const world = await start({ shards: 2, config: { circuit_breaker: "off" } });
   try {
     const post = poster(world);
-    // Whose bucket is in which: docs/scale.md.
-    const users = ["ada", "bo", "cleo", "dan", "eve", "fay"];
-    const { shardOf } = await import("../../pkg/src/shards.js").catch(() => ({}));
-    assert.ok(users && shardOf !== null);
+    await world.order({ now: NOW });
+    const users = Array.from({ length: 8 }, (_, i) => `u${i}`);
+    const at = (user) => bucketOf(user) >> 11;
+    assert.equal(new Set(users.map(at)).size, 2);
     for (const user of users) {
-      const report = (path, body, more) => world.report(path, body, more);
-      void report;
+      const database = world.databases[at(user)];
+      await database.prepare("INSERT INTO stale_drafts_ledger (entry_key, user_id, type, tokens, created_at) VALUES ('grant:' || ?1, ?1, 'grant', 100, 0)").bind(user).run();
+      await database.prepare("INSERT INTO stale_drafts_creations (id, user_id, kind, prompt, status, tokens, created_at, finished_at, error, error_code) VALUES ('of-' || ?1, ?1, 'image', '', 'failed', 10, ?2, ?2, 'x', 'y')").bind(user, NOW - MINUTE).run();
     }
+    const [, whole] = await post("/api/retries/preview", { filter: { error_code: "y" } });
+    assert.deepEqual([whole.retries, whole.owners, whole.charged_tokens, whole.unreachable], [8, 8, 80, []]);
+    // Each page has at most so many of them all, and none twice.
+    const found = [];
+    for (let cursor; cursor !== null;) {
+      const [, page] = await post("/api/retries/preview", { filter: {}, limit: 3, ...(cursor && { cursor }) });
+      assert.ok(page.plan.length <= 3);
+      found.push(...page.plan.map(({ id }) => id));
+      cursor = page.next_cursor;
+    }
+    assert.deepEqual(found.sort(), users.map((user) => `of-${user}`));
+
+    const here = users.filter((user) => at(user) === 0).length;
+    await world.order({ now: NOW, dead: ["DB_1"] });
+    const [status, part] = await post("/api/retries/preview", { filter: {} });
+    assert.deepEqual([status, part.plan.length, part.unreachable], [200, here, [{ shard: "DB_1", error: "D1_ERROR: DB_1 is gone" }]]);
+    const [, done] = await post("/api/retries", { plan: whole.plan });
+    assert.deepEqual([done.retried.length, counted(by(done.skipped, "reason"))], [here, { unreachable: 8 - here }]);
+    assert.match(done.skipped[0].message, /^its database does not answer, so look before you repeat it: `D1_ERROR: DB_1 is gone`$/);
+    await world.order({ now: NOW });
+    const [, rest] = await post("/api/retries", { plan: whole.plan });
+    assert.deepEqual([rest.retried.length, counted(by(rest.skipped, "reason"))], [8 - here, { already_retried: here }]);
+    for (const database of world.databases) {
+      const { results } = await database.prepare("SELECT DISTINCT tokens FROM stale_drafts_balances").all();
+      assert.deepEqual(results, [{ tokens: 90 }]);
+    }
+    // Only a preview knows where an id is that an app chose.
+    const [wrong, { error }] = await post("/api/retries", { plan: [{ id: "of-u0", attempt: 1 }] });
+    assert.deepEqual([wrong, error], [400, "`plan[0]` is `of-u0`, an id that does not say which database has it: expected its `user_id` too, as a preview has it"]);
+    await world.order({ now: NOW, dead: ["DB_0", "DB_1"] });
+    assert.equal((await post("/api/retries/preview", { filter: {} }))[0], 503);
+    assert.equal((await post("/api/retries/preview", { plan: whole.plan }))[0], 503);
+    assert.equal((await post("/api/retries", { plan: whole.plan }))[0], 503);
   } finally {
     await world.stop();
   }
