@@ -16,7 +16,7 @@ use crate::service::retries::{
     SkippedRetry,
 };
 use crate::service::sweep::{Source, max_queries};
-use crate::store::{Cost, RetryAudit, Sought};
+use crate::store::{Cost, DatabaseError, RetryAudit, Sought};
 
 pub use crate::service::retries::MAX_ROWS;
 
@@ -269,6 +269,7 @@ pub(super) async fn find(
 pub(super) async fn preview(app: &App, plan: &[PlannedRetry]) -> Result<RetryPreview, Problem> {
     let retries::RetryPreview { creations, skipped } =
         retries::preview(&app.shards(), &divided(app, plan)?).await;
+    somebody_answers(creations.is_empty(), &skipped)?;
     let covered = || creations.iter().filter(|one| one.is_covered);
     Ok(RetryPreview {
         now: app.now.as_millis(),
@@ -301,6 +302,7 @@ pub(super) async fn apply(
     };
     let outcome = retries::apply(&app.shards(), &divided(app, plan)?, request).await;
     let retries::RetryOutcome { retried, skipped, written, cost } = outcome;
+    somebody_answers(retried.is_empty(), &skipped)?;
     if notify != 0 {
         written.into_iter().for_each(|at| app.emitted(at));
     }
@@ -319,6 +321,18 @@ pub(super) async fn apply(
         skipped: skipped.into_iter().map(SkippedView::from).collect(),
         cost,
     })
+}
+
+/// Fails where no database answers: there is nothing to show then.
+fn somebody_answers(nothing_else: bool, skipped: &[SkippedRetry]) -> Result<(), Problem> {
+    let error = |skipped: &SkippedRetry| match &skipped.reason {
+        RetrySkip::Unreachable(error) => Some(DatabaseError::new(error.as_str())),
+        _ => None,
+    };
+    match skipped.first().and_then(error) {
+        Some(first) if nothing_else && skipped.iter().all(|one| error(one).is_some()) => Err(first.into()),
+        _ => Ok(()),
+    }
 }
 
 fn divided<'a>(app: &App, plan: &'a [PlannedRetry]) -> Result<Divided<'a>, Problem> {
