@@ -251,11 +251,12 @@ test("an operator fails one, gives it time and retries it, by keyboard and on a 
   assert.equal(await page.evaluate(() => document.activeElement.textContent), "Done: it has time until 2023-11-14 22:43 UTC.");
   // From there, tabs go through the links, the forms' fields and their buttons, each of which shows where one is.
   const order = [];
-  for (let at = 0; at < 8; at += 1) {
+  for (let at = 0; at < 12; at += 1) {
     await page.keyboard.press("Tab");
     order.push(await page.evaluate(() => { const used = document.activeElement; const { outlineStyle, outlineWidth } = getComputedStyle(used); return [used.labels?.[0]?.textContent || used.textContent, outlineStyle !== "none" && parseFloat(outlineWidth) >= 2]; }));
   }
-  assert.deepEqual(order.map(([name]) => name), ["Minutes from now", "or until (UTC)", "or until (UTC)", "or until (UTC)", "or until (UTC)", "or until (UTC)", "or until (UTC)", "Why"]);
+  // A field of a date has several stops.
+  assert.deepEqual([...new Set(order.map(([name]) => name))].slice(0, 4), ["Minutes from now", "or until (UTC)", "Why", "Give it"]);
   assert.ok(order.every(([, seen]) => seen), JSON.stringify(order));
   await page.getByLabel("Words for its owner").fill("the model was wrong");
   await page.keyboard.press("Enter");

@@ -133,7 +133,7 @@ test("every figure on the explorer is what SQL says, whatever is sought", async 
     ["", "true"],
     ["status=failed", "status = 'failed'"],
     ["kind=video&user_id=bo", "kind = 'video' AND user_id = 'bo'"],
-    ["error_code=refused", "error_code = 'refused'"],
+    ["error_code=provider_down&kind=image", "error_code = 'provider_down' AND kind = 'image'"],
     [`since=${NOW - 50 * MINUTE}&until=${NOW - 20 * MINUTE}`, `created_at >= ${NOW - 50 * MINUTE} AND created_at < ${NOW - 20 * MINUTE}`],
     ["rule=max_age_hours", "rule = 'max_age_hours'"],
   ]) {

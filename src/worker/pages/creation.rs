@@ -13,7 +13,7 @@ pub fn creation_page(explanation: &Explanation, csrf: &str, done: &str) -> Strin
     let all = serde_json::to_string_pretty(explanation).unwrap_or_default();
     let body = html! {
         a .skip href="#actions" { "Skip to what you may do" }
-        header .bar { h1 { "Creation " (draft.id) } a href="/dashboard/creations" { "All creations" } a href="/dashboard" { "Dashboard" } }
+        header .bar { h1 { "Creation " (draft.id) } a href="/dashboard/creations" { "All creations" } a href="/dashboard" { "Back to the dashboard" } }
         main .dashboard {
             (notice(done))
             section .panel {

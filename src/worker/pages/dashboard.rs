@@ -303,7 +303,7 @@ fn more_time(view: &DashboardView<'_>) -> Markup {
             td { form method="post" action="/dashboard/end-extension" {
                 input type="hidden" name="csrf" value=(view.csrf);
                 input type="hidden" name="kind" value=(row.kind);
-                button .link type="submit" aria-label={ "End what " (row.kind) " has" } { "End it" }
+                button .link type="submit" { "End what " (row.kind) " has" }
             } }
         } }
     };
