@@ -271,7 +271,7 @@ fn sweeps(view: &DashboardView<'_>) -> Markup {
                     summary { "Note something about a sweep" }
                     form .find method="post" action="/dashboard/note" {
                         input type="hidden" name="csrf" value=(view.csrf);
-                        label { span { "Sweep" } select name="sweep" { @for (id, words) in &known { option value=(id) { (words) } } } }
+                        label .wide { span { "Sweep" } select name="sweep" { @for (id, words) in &known { option value=(id) { (words) } } } }
                         label .wide { span { "What others should know of it" } textarea name="text" required maxlength="2000" rows="2" {} }
                         button .button type="submit" { "Add the note" }
                     }

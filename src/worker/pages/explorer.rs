@@ -109,8 +109,10 @@ fn find_form(view: &ExplorerView<'_>) -> Markup {
                 label { span { (word) } input type="datetime-local" name=(name) value=(time(name)); }
             }
             (select(view, "order", "Order", &ORDERS))
-            button .button type="submit" { "Find" }
-            a href="/dashboard/creations" { "Clear" }
+            div .actions .wide {
+                button .button type="submit" { "Find" }
+                a href="/dashboard/creations" { "Clear" }
+            }
         }
         form .find method="get" action="/dashboard/creations" {
             label { span { "Id of a creation" } input type="text" name="id" required autocomplete="off"; }
@@ -180,11 +182,11 @@ fn rows(view: &ExplorerView<'_>, any: bool) -> Markup {
         let draft = &found.creation;
         let age = draft.age_ms.map_or_else(dash, |age| format!("{:#}", Age(age)));
         html! { tr {
-            @if any { td { @if draft.can_retry { (choose(view, found)) } } }
+            @if any { td .choice { @if draft.can_retry { (choose(view, found)) } } }
             th scope="row" { (creation_link(&draft.id)) }
             td { a href=(view.address(&[("user_id", &found.user_id), ("order", "")])) { (found.user_id) } }
             td { (draft.kind) } td { (draft.badge) }
-            td { @match &draft.error { Some(error) => { (prose(error)) }, None => "–" } }
+            td .words { @match &draft.error { Some(error) => { (prose(error)) }, None => "–" } }
             td { (draft.created_at.map_or_else(dash, minute)) } td { (age) }
             td { (count(draft.tokens)) } td { (count(draft.refunded_tokens)) }
         } }

@@ -104,20 +104,21 @@ fn further(cursor: &str, looked_back_to: Option<i64>, view: RetriesView<'_>) -> 
 }
 
 fn planned(plan: &[PlannedView]) -> Markup {
+    let late = plan.iter().any(|one| one.late_at.is_some());
     let row = |one: &PlannedView| {
         html! { tr {
             th scope="row" { (creation_link(&one.id)) } td { (one.user_id) } td { (one.kind) } td { (one.attempt) }
             td { (one.error_code.as_deref().unwrap_or("–")) } td { (one.finished_at.map_or_else(|| String::from("–"), minute)) }
             td { (count(one.tokens)) } td { @if one.is_covered { "yes" } @else { strong { "no" } } }
-            td { @if one.late_at.is_some() { "a late result could be restored instead" } }
+            @if late { td { @if one.late_at.is_some() { "could be restored instead" } @else { "–" } } }
         } }
     };
-    let heads = ["Creation", "Owner", "Kind", "Attempt", "Error code", "Failed (UTC)", "Tokens", "Can be paid", "Note"];
+    let heads = ["Creation", "Owner", "Kind", "Attempt", "Error code", "Failed (UTC)", "Tokens", "Can be paid"];
     html! {
         section .panel {
             h2 { "The plan: the first that failed first" }
             div .scroll tabindex="0" role="region" aria-label="The plan" { table {
-                thead { tr { @for head in heads { th scope="col" { (head) } } } }
+                thead { tr { @for head in heads { th scope="col" { (head) } } @if late { th scope="col" { "Late result" } } } }
                 tbody { @for one in plan { (row(one)) } }
             } }
         }
@@ -134,7 +135,7 @@ fn left(title: &str, skipped: &[SkippedView]) -> Markup {
                     thead { tr { @for head in ["Creation", "Owner", "Attempt", "Why"] { th scope="col" { (head) } } } }
                     tbody { @for one in skipped { tr {
                         th scope="row" { (creation_link(&one.id)) } td { (one.user_id.as_deref().unwrap_or("–")) } td { (one.attempt) }
-                        td { (one.message) " " code { (one.reason) } }
+                        td .words { (one.message) " " code { (one.reason) } }
                     } } }
                 } }
             }
