@@ -71,6 +71,8 @@ test("a time may be written as people write it", async () => {
   const count = async (since) => (await search({ since, limit: 100 })).creations.length;
   const expected = await count(`${NOW - HOUR}`);
   assert.deepEqual([await count(since), await count(since.slice(0, 19)), await count(since.replace("Z", "+00:00"))], [expected, expected, expected]);
+  const minute = NOW - HOUR - (NOW % MINUTE);
+  assert.equal(await count(`${new Date(minute).toISOString().slice(0, 16)}Z`), await count(`${minute}`));
 });
 
 test("what can't be read is refused in words that say what would be right", async () => {

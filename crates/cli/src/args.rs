@@ -255,6 +255,7 @@ pub struct Filter {
 
 /// What to retry.
 #[derive(Debug, Args)]
+#[group(skip)]
 #[command(group = clap::ArgGroup::new("which").args(["ids", "user", "kind", "error_code", "rule", "since", "until", "all", "apply"]).required(true).multiple(true))]
 pub struct Retry {
     /// The creations' ids.
@@ -284,6 +285,7 @@ pub struct Retry {
 
 /// What to look for.
 #[derive(Debug, Args)]
+#[group(skip)]
 pub struct Search {
     /// Only this stored status.
     #[arg(value_parser = ["pending", "processing", "draft", "published", "failed"])]

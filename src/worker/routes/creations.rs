@@ -418,7 +418,7 @@ pub(in crate::worker) async fn retry(
 #[worker::send]
 pub(in crate::worker) async fn cancel(
     app: App,
-    operator: Operator<caller::Report>,
+    operator: Operator<caller::ReportOrSweep>,
     Path(id): Path,
     Query(OwnerQuery { user_id }): Query<OwnerQuery>,
     Json(body): Json<CancelBody>,

@@ -60,7 +60,9 @@ impl Instant {
         let written = || {
             let utc = |format| NaiveDateTime::parse_from_str(text, format).ok().map(|time| time.and_utc());
             let time = DateTime::parse_from_rfc3339(text).ok().map(|time| time.to_utc());
-            let time = time.or_else(|| utc("%Y-%m-%dT%H:%M")).or_else(|| utc("%Y-%m-%dT%H:%M:%S"));
+            let time = time.or_else(|| {
+                ["%Y-%m-%dT%H:%MZ", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"].into_iter().find_map(utc)
+            });
             time.map(|time| time.timestamp_millis())
         };
         let millis = text.parse::<i64>().ok().or_else(written)?;

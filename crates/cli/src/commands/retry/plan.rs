@@ -80,7 +80,7 @@ fn fetch(api: &Api, retry: &Retry) -> Result<Value, Error> {
         if let (Some(body), false) = (body.as_object_mut(), cursor.is_null()) {
             body.insert(String::from("cursor"), cursor);
         }
-        let answer = api.post_again(PREVIEW, &body)?;
+        let answer = api.post(PREVIEW, &body)?;
         plan.extend_from_slice(list(&answer, "plan"));
         pages = pages.saturating_add(1);
         cursor = answer.get("next_cursor").cloned().unwrap_or(Value::Null);
@@ -95,7 +95,7 @@ fn fetch(api: &Api, retry: &Retry) -> Result<Value, Error> {
     };
     if pages > 1 {
         // What an owner's balance covers is a matter of all of theirs.
-        let whole = api.post_again(PREVIEW, &json!({ "plan": targets(&plan) }))?;
+        let whole = api.post(PREVIEW, &json!({ "plan": targets(&plan) }))?;
         if let (Some(fields), Value::Object(whole)) = (answer.as_object_mut(), whole) {
             let kept = ["next_cursor", "looked_back_to", "unreachable"].map(|key| (key, fields.get(key).cloned()));
             fields.extend(whole);
