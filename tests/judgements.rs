@@ -10,8 +10,9 @@
 )]
 
 use stale_drafts::rules::{
-    Action, CANCELLED, Candidate, Decision, Draft, Elsewhere, FAILED_BY_OPERATOR, IllegalTransition, Judgement, Planned, Policy,
-    Refusal, Report, Setting, SkipReason, Snapshot, Status, Time, Timestamp, Unreadable, recheck,
+    Action, CANCELLED, Candidate, Decision, Draft, Elsewhere, FAILED_BY_OPERATOR, IllegalTransition,
+    Judgement, Planned, Policy, Refusal, Report, Setting, SkipReason, Snapshot, Status, Time, Timestamp,
+    Unreadable, recheck,
 };
 
 use Judgement::{Accept, Refuse, Repeat};

@@ -119,7 +119,13 @@ pub fn extend(id: &str, extension: Extension<'_>, now: Timestamp) -> [Statement;
     [
         Statement::new(EXTEND, [id.into(), extension.until.into()]),
         Statement::new(NOTE, extension.note(id, now)),
-        acted(id, extension.by(), "extend", format!("until {}: {}", extension.until.as_millis(), extension.reason), now),
+        acted(
+            id,
+            extension.by(),
+            "extend",
+            format!("until {}: {}", extension.until.as_millis(), extension.reason),
+            now,
+        ),
         super::creation(id),
     ]
 }

@@ -21,7 +21,15 @@ fn new(tokens: u64) -> NewCreation<'static> {
 }
 
 fn details() -> Details<'static> {
-    Details { random: "abc", progress: Some(40), error: "it broke", user_id: "anna", keep: true, notify: 3, act: None }
+    Details {
+        random: "abc",
+        progress: Some(40),
+        error: "it broke",
+        user_id: "anna",
+        keep: true,
+        notify: 3,
+        act: None,
+    }
 }
 
 fn creation(database: &Sqlite) -> CreationRow {

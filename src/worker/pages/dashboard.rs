@@ -9,7 +9,9 @@ use crate::rules::{Age, Policy, Severity, Suspension, Timestamp, Verdict, badge,
 use crate::service::chat::capitalized;
 use crate::service::monitor::Health;
 use crate::service::shards::Unreachable;
-use crate::store::{Act, Alert, Audited, CandidateRow, Dashboard, ExtensionRow, Rates, Rolled, Row, SetAsideRow};
+use crate::store::{
+    Act, Alert, Audited, CandidateRow, Dashboard, ExtensionRow, Rates, Rolled, Row, SetAsideRow,
+};
 
 /// What the dashboard is made from.
 #[derive(Clone, Copy, Debug)]
@@ -391,7 +393,7 @@ fn actions(view: &DashboardView<'_>) -> Markup {
                 (form(action, word, view.csrf, None))
             }
             @if !view.data.audit.is_empty() {
-                details { summary { "What operators did here" } 
+                details { summary { "What operators did here" }
                     div .scroll tabindex="0" role="region" aria-label="What operators did" { table {
                         thead { tr { @for head in heads { th scope="col" { (head) } } } }
                         tbody { @for audited in &view.data.audit { (row(audited)) } }

@@ -30,8 +30,17 @@ impl RetriesView<'_> {
 
 /// What would be retried, with the plan to apply. Nothing has been changed.
 pub fn retries_preview_page(preview: &RetryPreview, view: RetriesView<'_>) -> String {
-    let RetryPreview { retries, charged_tokens, owners, plan, short, skipped, next_cursor, looked_back_to, .. } =
-        preview;
+    let RetryPreview {
+        retries,
+        charged_tokens,
+        owners,
+        plan,
+        short,
+        skipped,
+        next_cursor,
+        looked_back_to,
+        ..
+    } = preview;
     let uncovered = plan.len().saturating_sub(*retries);
     let body = html! {
         header .bar { h1 { "What would be retried" } a href=(view.back()) { "Back to the creations" } }
@@ -113,7 +122,8 @@ fn planned(plan: &[PlannedView]) -> Markup {
             @if late { td { @if one.late_at.is_some() { "could be restored instead" } @else { "–" } } }
         } }
     };
-    let heads = ["Creation", "Owner", "Kind", "Attempt", "Error code", "Failed (UTC)", "Tokens", "Can be paid"];
+    let heads =
+        ["Creation", "Owner", "Kind", "Attempt", "Error code", "Failed (UTC)", "Tokens", "Can be paid"];
     html! {
         section .panel {
             h2 { "The plan: the first that failed first" }

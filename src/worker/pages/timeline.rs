@@ -54,7 +54,8 @@ impl<'a> Timeline<'a> {
 
     fn act(&mut self, actions: &[&str], at: Option<i64>) -> Option<&'a Act> {
         let at = u64::try_from(at?).ok()?;
-        let mut acts = self.of.acts.iter().filter(|act| actions.contains(&act.action.as_str()) && act.at == at);
+        let mut acts =
+            self.of.acts.iter().filter(|act| actions.contains(&act.action.as_str()) && act.at == at);
         let act = acts.find(|act| !self.told.contains(&act.id.as_str()))?;
         self.told.push(&act.id);
         Some(act)
@@ -86,7 +87,11 @@ impl<'a> Timeline<'a> {
         // Of one that was restored, the attempts tell it.
         if of.attempts.iter().all(|row| row.attempt != attempt) {
             self.add(signed(draft.started_at), Order::Begun, format!("Attempt {attempt} started"));
-            self.add(signed(draft.heartbeat_at), Order::Begun, format!("Last heartbeat of attempt {attempt}"));
+            self.add(
+                signed(draft.heartbeat_at),
+                Order::Begun,
+                format!("Last heartbeat of attempt {attempt}"),
+            );
         }
         let ended = match draft.stored_status.as_str() {
             "failed" => {
@@ -147,7 +152,9 @@ impl<'a> Timeline<'a> {
                         Some(act) if act.action == "retry_in_bulk" && act.detail.is_empty() => {
                             String::from(", with others")
                         }
-                        Some(act) if act.action == "retry_in_bulk" => format!(", with others ({})", act.detail),
+                        Some(act) if act.action == "retry_in_bulk" => {
+                            format!(", with others ({})", act.detail)
+                        }
                         _ => String::new(),
                     };
                     let attempt = attempt.saturating_add(1);

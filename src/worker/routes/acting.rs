@@ -96,7 +96,10 @@ pub(in crate::worker) async fn extend_kind(app: App, form: OwnForm) -> Answer {
     let reached = extensions::give_kind(&app, kind.as_str(), form.actor(), (until, reason)).await?;
     let more = if reached.more { "; some are left: give it the same end once more" } else { "" };
     let (kind, until) = (kind.as_str(), minute(until.as_millis()));
-    done_there(&format!("{kind} has time until {until} UTC, and {} of what is active{more}", reached.creations))
+    done_there(&format!(
+        "{kind} has time until {until} UTC, and {} of what is active{more}",
+        reached.creations
+    ))
 }
 
 /// `POST /dashboard/end-extension`: a kind has no more time than its limits give.

@@ -31,7 +31,8 @@ pub(in crate::worker) async fn preview(app: App, form: OwnForm) -> Answer {
     let sought = form.field("sought");
     let preview = if form.field("which") == "all" {
         let pairs: Vec<(String, String)> = serde_urlencoded::from_str(sought).unwrap_or_default();
-        let given = pairs.into_iter().filter(|(key, value)| FILTER.contains(&key.as_str()) && !value.is_empty());
+        let given =
+            pairs.into_iter().filter(|(key, value)| FILTER.contains(&key.as_str()) && !value.is_empty());
         let filter: Filter = read::query(given).map_err(Problem::from)?;
         let CursorForm { cursor } = form.read(&["cursor"])?;
         retries::find(&app, &filter.sought(), cursor.as_ref().map(Text::as_str), MAX_ROWS).await?

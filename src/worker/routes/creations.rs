@@ -7,21 +7,24 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use crate::read::{Address, Name, Text, Whole, whole};
-use crate::rules::{CANCELLED, FAILED_BY_OPERATOR, GENERATION_TIMEOUT, Limit, Phase, Report, Status, Timestamp};
+use crate::rules::{
+    CANCELLED, FAILED_BY_OPERATOR, GENERATION_TIMEOUT, Limit, Phase, Report, Status, Timestamp,
+};
 use crate::service::creations;
 use crate::store::{self, Database as _, Details, MAX_TOKENS, NewCreation, Page};
 use crate::worker::app::{App, creation_id};
 use crate::worker::caller::{self, Operator, Sweep};
+use crate::worker::courier;
 use crate::worker::draft::{Cursor, Listing};
 use crate::worker::extract::{Json, Nothing, Path, Query};
 use crate::worker::listing::{PageSize, StatusWord};
 use crate::worker::problem::{Answer, json};
 use crate::worker::reporting::{carry_out, idempotency_key, problem};
 use crate::worker::retry_cancel::{
-    By, CancelBody, FailNowBody, RetryBody, cancelled, fail_now as fail_by_hand, over, restore as restore_by, retried,
+    By, CancelBody, FailNowBody, RetryBody, cancelled, fail_now as fail_by_hand, over, restore as restore_by,
+    retried,
 };
 use crate::worker::shards::{self, Known};
-use crate::worker::courier;
 
 /// The longest texts that are taken, in characters.
 const MAX_NAME: usize = 200;

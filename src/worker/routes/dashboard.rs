@@ -68,7 +68,8 @@ impl IntoResponse for Page {
             ),
             _ => problem.message().to_owned(),
         };
-        let back = about.filter(|_| problem.status() != StatusCode::NOT_FOUND).map(|id| creation_address(&id));
+        let back =
+            about.filter(|_| problem.status() != StatusCode::NOT_FOUND).map(|id| creation_address(&id));
         let next = match &back {
             Some(address) => (address.as_str(), "Back to the creation"),
             None => ("/dashboard", "Back to the dashboard"),
@@ -161,7 +162,8 @@ impl OwnForm {
 
     /// These fields; a form sends empty ones for what is not given.
     pub(super) fn read<T: DeserializeOwned>(&self, names: &[&str]) -> Result<T, Problem> {
-        let given = self.fields.iter().filter(|(key, value)| names.contains(&key.as_str()) && !value.is_empty());
+        let given =
+            self.fields.iter().filter(|(key, value)| names.contains(&key.as_str()) && !value.is_empty());
         Ok(read::query(given.cloned())?)
     }
 }

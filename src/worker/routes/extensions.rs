@@ -95,7 +95,9 @@ pub(in crate::worker) async fn give(
     let audit_id = app.new_id()?;
     let extension = Extension { until, actor, reason, audit_id: &audit_id };
     let ask =
-        async |_: usize, database: &store::D1| match extensions::extend(database, id, extension, app.now).await {
+        async |_: usize, database: &store::D1| match extensions::extend(database, id, extension, app.now)
+            .await
+        {
             Ok(row) => Ok(Some(row)),
             Err(ReportError::NotFound) => Ok(None),
             Err(error) => Err(problem(error, false)),

@@ -7,10 +7,15 @@ use crate::output::{count, number, text};
 
 /// `fail`: fails what is active, in words for its owner, and refunds it whole. One that can't be failed keeps no other from it.
 pub fn run(api: &Api, ids: &[String], error: &str, json: bool) -> Result<Code, Error> {
-    each(ids, json, |id| fail(api, id, error), |id, answer| {
-        let refunded = count(number(answer, "refunded_tokens"), "token");
-        format!("`{id}` has failed; {refunded} refunded.")
-    })
+    each(
+        ids,
+        json,
+        |id| fail(api, id, error),
+        |id, answer| {
+            let refunded = count(number(answer, "refunded_tokens"), "token");
+            format!("`{id}` has failed; {refunded} refunded.")
+        },
+    )
 }
 
 /// Fails the attempt that a creation is at: one that has begun meanwhile is another one, and refused.
