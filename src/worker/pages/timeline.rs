@@ -181,7 +181,7 @@ impl<'a> Timeline<'a> {
                 self.who("extend", Some(*since));
             }
             let what = format!("{actor} gave {whom} more time until {end} UTC: {reason}");
-            self.add(Some(*since), Order::Other, what);
+            self.add(Some(*since), Order::Begun, what);
             let by = ended_by.as_deref().unwrap_or("somebody");
             self.add(*ended_at, Order::Other, format!("{by} ended the time that {actor} gave {whom}"));
         }
