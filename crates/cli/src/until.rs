@@ -28,7 +28,12 @@ enum Side {
     After,
 }
 
-fn read<Zone: TimeZone>(text: &str, now: &DateTime<Zone>, what: &str, side: Side) -> Result<DateTime<Utc>, String> {
+fn read<Zone: TimeZone>(
+    text: &str,
+    now: &DateTime<Zone>,
+    what: &str,
+    side: Side,
+) -> Result<DateTime<Utc>, String> {
     let expected = || {
         format!(
             "`{text}` is no {what}: expected a time of day such as `04:00` on this machine's clock or `04:00Z` in UTC, or an instant with its zone such as `2026-01-05T04:00:00+01:00`"
