@@ -1,8 +1,8 @@
 //! One file for each command.
 
 pub mod cancel;
-pub mod completions;
 pub mod compact;
+pub mod completions;
 pub mod count;
 pub mod doctor;
 mod each;
