@@ -11,8 +11,8 @@ use super::explorer::{Places, ROUNDS};
 use super::shards::{Shard, each, side_by_side};
 use crate::rules::{Judgement, Refusal, Report, Snapshot, Status, Timestamp, covered};
 use crate::store::{
-    self, Cost, Database, DatabaseError, FailedPlace, Looked, RetryAudit, RetryCreation, RetryRow, RetryState,
-    Row, Sought,
+    self, Cost, Database, DatabaseError, FailedPlace, Looked, RetryAudit, RetryCreation, RetryRow,
+    RetryState, Row, Sought,
 };
 
 /// The longest plan.
@@ -143,9 +143,9 @@ impl fmt::Display for RetrySkip {
                      before it in the plan"
                 )
             }
-            RetrySkip::Moving => {
-                f.write_str("what is its owner's is being moved to another database: try it again in a minute")
-            }
+            RetrySkip::Moving => f.write_str(
+                "what is its owner's is being moved to another database: try it again in a minute",
+            ),
             RetrySkip::Rejected(error) => write!(f, "the database rejects it: `{error}`"),
             RetrySkip::Unreachable(error) => {
                 write!(f, "its database does not answer, so look before you repeat it: `{error}`")
@@ -210,9 +210,8 @@ pub async fn find<'a, D: Database>(
         for _ in 0..ROUNDS {
             let Some(before) = walk.next.filter(|_| walk.rows.len() < limit as usize) else { break };
             let left = limit.saturating_sub(u32::try_from(walk.rows.len()).unwrap_or(u32::MAX));
-            let read = async {
-                Looked::read(shard.database.run(&store::failed(sought, before, left)).await?, left)
-            };
+            let read =
+                async { Looked::read(shard.database.run(&store::failed(sought, before, left)).await?, left) };
             match read.await {
                 Ok(looked) => walk.add(looked),
                 Err(error) => {
@@ -418,7 +417,11 @@ pub async fn apply<D: Database>(
     all
 }
 
-async fn apply_to<D: Database>(database: &D, rows: &[RetryRow<'_>], request: RetryRequest<'_>) -> RetryOutcome {
+async fn apply_to<D: Database>(
+    database: &D,
+    rows: &[RetryRow<'_>],
+    request: RetryRequest<'_>,
+) -> RetryOutcome {
     let RetryRequest { audit, notify, max_queries, now } = request;
     let mut outcome = RetryOutcome::default();
     let mut left = VecDeque::from([rows]);
@@ -497,7 +500,9 @@ fn judged<'a>(
     let Some(snapshot) = snapshot(creation, row) else { return Err(changed()) };
     match (Report::Retry { attempt: row.attempt }).judge(&snapshot) {
         Judgement::Repeat => Err(RetrySkip::AlreadyRetried { status: status.clone(), attempt: *attempt }),
-        Judgement::Refuse(Refusal::OtherAttempt { .. } | Refusal::Active | Refusal::Illegal(_)) => Err(changed()),
+        Judgement::Refuse(Refusal::OtherAttempt { .. } | Refusal::Active | Refusal::Illegal(_)) => {
+            Err(changed())
+        }
         Judgement::Refuse(refusal) => Err(RetrySkip::Refused(refusal)),
         Judgement::Accept if creation.moves => Err(RetrySkip::Moving),
         // It was not chosen, though it could be retried: that is the balance's doing.

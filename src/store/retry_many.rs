@@ -185,7 +185,12 @@ pub struct RetryAudit<'a> {
 
 /// Retries those of a plan that are still as they were previewed, as far as their owners' balances go; at most 1,000 of them, for the plan is
 /// one text. The last statement says what has become of each: rows for [`retry_rows`]. `notify` is where their events go.
-pub fn retry_many(plan: &[RetryRow<'_>], audit: RetryAudit<'_>, notify: u32, now: Timestamp) -> [Statement; 5] {
+pub fn retry_many(
+    plan: &[RetryRow<'_>],
+    audit: RetryAudit<'_>,
+    notify: u32,
+    now: Timestamp,
+) -> [Statement; 5] {
     let RetryAudit { id, actor, reason } = audit;
     let rows = || Param::Text(json(plan));
     let first = plan.first().map_or(0, |row| row.place);

@@ -88,8 +88,7 @@ impl Plan {
     pub(super) fn planned(self) -> Result<Vec<PlannedRetry>, Problem> {
         let Plan(creations) = self;
         if creations.len() > MAX_ROWS as usize {
-            let message =
-                format!("the plan has {} creations: expected at most {MAX_ROWS}", creations.len());
+            let message = format!("the plan has {} creations: expected at most {MAX_ROWS}", creations.len());
             return Err(Problem::bad_request(message));
         }
         let planned = |PlannedCreation { id, attempt, user_id }| PlannedRetry {

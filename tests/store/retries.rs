@@ -354,21 +354,16 @@ fn an_alert_fires_once_and_is_told_once() {
 #[test]
 fn a_plan_of_retries_whose_answer_is_lost_charges_once_and_says_what_was_retried() {
     let stage = |database: &Sqlite| {
-        for id in ["a", "b", "dear"] {
-            let tokens = if id == "dear" { 2_000 } else { 5 };
-            let user_id = if id == "dear" { "cleo" } else { "anna" };
-            if id == "dear" {
-                database.write(
-                    "INSERT INTO stale_drafts_ledger (entry_key, user_id, type, tokens, created_at) VALUES ('grant:cleo', 'cleo', 'grant', 2000, 0)",
-                );
-            }
-            add(database, id, json!({
-                "user_id": user_id, "tokens": tokens, "status": "failed", "error": "no", "error_code": "x", "finished_at": NOW,
-            }));
-            if id == "dear" {
-                add(database, "spent", json!({ "user_id": user_id, "tokens": 1_999 }));
-            }
+        for (id, user_id, tokens) in [("a", "anna", 5), ("b", "anna", 5), ("dear", "ben", 1_000)] {
+            add(
+                database,
+                id,
+                json!({
+                    "user_id": user_id, "tokens": tokens, "status": "failed", "error": "no", "error_code": "x", "finished_at": NOW,
+                }),
+            );
         }
+        add(database, "spent", json!({ "user_id": "ben", "tokens": 999 }));
     };
     let plan = ["a", "dear", "b"].map(|id| PlannedRetry { id: id.to_owned(), attempt: 1, user_id: None });
     loses_nothing(stage, "", |database| {
@@ -381,7 +376,8 @@ fn a_plan_of_retries_whose_answer_is_lost_charges_once_and_says_what_was_retried
         let divided = Divided::new(&plan, 1, |_| Some(0)).unwrap();
         let done = wait(retries::apply(&Shard::one(database), &divided, request));
         let retried: Vec<_> = done.retried.iter().map(|retried| retried.id.clone()).collect();
-        let left: Vec<_> = done.skipped.iter().map(|skipped| (skipped.id.clone(), skipped.reason.code())).collect();
+        let left: Vec<_> =
+            done.skipped.iter().map(|skipped| (skipped.id.clone(), skipped.reason.code())).collect();
         assert_eq!((retried.len(), left.len()), (2, 1), "{retried:?} {left:?}");
         json!([retried, left])
     });

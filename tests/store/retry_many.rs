@@ -67,7 +67,8 @@ fn adds_up(database: &Sqlite) {
 }
 
 fn balance(database: &Sqlite, user_id: &str) -> Value {
-    database.read(&format!("SELECT tokens FROM stale_drafts_balances WHERE user_id = '{user_id}'"))[0][0].clone()
+    database.read(&format!("SELECT tokens FROM stale_drafts_balances WHERE user_id = '{user_id}'"))[0][0]
+        .clone()
 }
 
 /// Takes from a user all but so many tokens, by a creation that runs.
@@ -117,7 +118,8 @@ fn what_was_previewed_is_retried_and_charged_in_one_transaction_and_audited() {
             json!([NOW, "ops", "retry_many", "3 of 3 failed creations: the provider is back", null]),
         ]
     );
-    let of_uuid = database.read("SELECT count(*) FROM stale_drafts_audit WHERE id LIKE '01890a5d-ac96-774b-bcce-____________'");
+    let of_uuid = database
+        .read("SELECT count(*) FROM stale_drafts_audit WHERE id LIKE '01890a5d-ac96-774b-bcce-____________'");
     assert_eq!(of_uuid, [json!([4])]);
     assert_eq!(
         database.read("SELECT id, destinations FROM stale_drafts_events ORDER BY id"),
@@ -134,7 +136,10 @@ fn a_plan_that_is_repeated_charges_nobody_twice_and_says_so() {
     let plan = [planned("a", 1), planned("b", 1)];
     applied(&database, &plan, AUDIT_ID);
     let again = applied(&database, &plan, "01890a5d-ac97-774b-bcce-b302099a8057");
-    assert_eq!((ids(&again), left(&again)), (vec![], vec![("a", "already_retried"), ("b", "already_retried")]));
+    assert_eq!(
+        (ids(&again), left(&again)),
+        (vec![], vec![("a", "already_retried"), ("b", "already_retried")])
+    );
     assert_eq!(
         again.skipped[0].reason.to_string(),
         "somebody has retried it since: it is `pending` now, attempt 2"
@@ -156,11 +161,16 @@ fn a_plan_that_is_repeated_charges_nobody_twice_and_says_so() {
 fn an_owner_whose_balance_does_not_cover_all_keeps_nobody_from_it() {
     let database = database();
     for (number, user_id) in (0..6).zip(["anna", "ben"].into_iter().cycle()) {
-        failed(&database, &format!("c{number}"), json!({ "user_id": user_id, "finished_at": NOW - MINUTE + number }));
+        failed(
+            &database,
+            &format!("c{number}"),
+            json!({ "user_id": user_id, "finished_at": NOW - MINUTE + number }),
+        );
     }
     failed(&database, "poor", json!({ "user_id": "nobody", "tokens": 0, "finished_at": NOW - HOUR }));
     leave(&database, "ben", 12);
-    let plan: Vec<_> = (0..6).map(|number| planned(&format!("c{number}"), 1)).chain([planned("poor", 1)]).collect();
+    let plan: Vec<_> =
+        (0..6).map(|number| planned(&format!("c{number}"), 1)).chain([planned("poor", 1)]).collect();
     let seen = previewed(&database, &plan);
     let covered: Vec<_> = seen.creations.iter().map(|one| (one.id.as_str(), one.is_covered)).collect();
     assert_eq!(
@@ -205,7 +215,11 @@ fn the_statement_chooses_as_the_preview_says_on_any_plan() {
                 // She has nothing, and no row that says so.
                 failed(&database, &id, json!({ "user_id": user_id, "tokens": 0 }));
             } else {
-                failed(&database, &id, json!({ "user_id": user_id, "tokens": random.below(9), "finished_at": NOW - random.below(5) }));
+                failed(
+                    &database,
+                    &id,
+                    json!({ "user_id": user_id, "tokens": random.below(9), "finished_at": NOW - random.below(5) }),
+                );
             }
             plan.push(planned(&id, 1 + u32::from(random.below(8) == 0)));
         }
@@ -244,23 +258,43 @@ fn each_that_is_left_is_named_with_the_reason() {
     ));
     let somebody_else = PlannedRetry { user_id: Some(String::from("ben")), ..planned("owner", 1) };
     let plan = [
-        planned("again", 1), planned("again", 2), planned("app", 1), planned("deleted", 1), planned("done", 1),
-        planned("late", 7), planned("nowhere", 1), somebody_else, planned("settled", 1), planned("works", 2),
+        planned("again", 1),
+        planned("again", 2),
+        planned("app", 1),
+        planned("deleted", 1),
+        planned("done", 1),
+        planned("late", 7),
+        planned("nowhere", 1),
+        somebody_else,
+        planned("settled", 1),
+        planned("works", 2),
     ];
     let expected = [
-        ("again", "already_retried"), ("again", "changed"), ("app", "balance_elsewhere"), ("deleted", "deleted"), ("done", "changed"),
-        ("late", "changed"), ("nowhere", "not_found"), ("owner", "not_found"), ("settled", "settled_elsewhere"), ("works", "changed"),
+        ("again", "already_retried"),
+        ("again", "changed"),
+        ("app", "balance_elsewhere"),
+        ("deleted", "deleted"),
+        ("done", "changed"),
+        ("late", "changed"),
+        ("nowhere", "not_found"),
+        ("owner", "not_found"),
+        ("settled", "settled_elsewhere"),
+        ("works", "changed"),
     ];
     let seen = previewed(&database, &plan);
     assert!(seen.creations.is_empty());
-    let codes: Vec<_> = seen.skipped.iter().map(|skipped| (skipped.id.as_str(), skipped.reason.code())).collect();
+    let codes: Vec<_> =
+        seen.skipped.iter().map(|skipped| (skipped.id.as_str(), skipped.reason.code())).collect();
     assert_eq!(codes, expected);
     let outcome = applied(&database, &plan, "01890a5d-ac97-774b-bcce-b302099a8057");
     assert_eq!((ids(&outcome), left(&outcome)), (vec![], expected.to_vec()));
     assert_eq!(outcome.skipped[9].reason.to_string(), "it has moved on: it is `processing` now, attempt 2");
     adds_up(&database);
     // Nothing was done, so nothing is noted.
-    assert_eq!(database.read("SELECT count(*) FROM stale_drafts_audit WHERE id LIKE '01890a5d-ac97%'"), [json!([0])]);
+    assert_eq!(
+        database.read("SELECT count(*) FROM stale_drafts_audit WHERE id LIKE '01890a5d-ac97%'"),
+        [json!([0])]
+    );
 }
 
 #[test]
@@ -374,7 +408,9 @@ fn what_is_sought_is_found_page_by_page_as_plain_sql_finds_it() {
             failed(of, &id, columns);
         }
         if number % 11 == 1 {
-            of.write(&format!("UPDATE stale_drafts_creations SET deleted_at = {NOW} WHERE id = '{id}' AND status = 'failed'"));
+            of.write(&format!(
+                "UPDATE stale_drafts_creations SET deleted_at = {NOW} WHERE id = '{id}' AND status = 'failed'"
+            ));
         }
     }
     let named = [Shard { name: "DB", database: &shards[0] }, Shard { name: "DB2", database: &shards[1] }];
@@ -386,7 +422,11 @@ fn what_is_sought_is_found_page_by_page_as_plain_sql_finds_it() {
             String::from("error_code = 'provider_down' AND user_id = 'ben'"),
         ),
         (
-            Sought { since: Some(at(NOW - HOUR + 50_000)), until: Some(at(NOW - HOUR + 90_000)), ..Sought::default() },
+            Sought {
+                since: Some(at(NOW - HOUR + 50_000)),
+                until: Some(at(NOW - HOUR + 90_000)),
+                ..Sought::default()
+            },
             format!("created_at >= {} AND created_at < {}", NOW - HOUR + 50_000, NOW - HOUR + 90_000),
         ),
     ];
@@ -440,14 +480,20 @@ fn a_question_looks_at_a_bounded_number_of_rows_and_says_how_far_back() {
 #[test]
 fn a_plan_is_found_by_the_primary_key() {
     let database = database();
-    let rows: Vec<_> = (0..3).map(|place| stale_drafts::store::RetryRow { place, id: "a", user_id: None, attempt: 1 }).collect();
+    let rows: Vec<_> = (0..3)
+        .map(|place| stale_drafts::store::RetryRow { place, id: "a", user_id: None, attempt: 1 })
+        .collect();
     let batch = retry_many(&rows, request(AUDIT_ID).audit, 4, now());
     for statement in batch.iter().chain([&retry_state(&rows, "")]) {
-        let sql = (1..=5).fold(statement.sql.to_owned(), |sql, number| sql.replace(&format!("?{number}"), "'1'"));
+        let sql =
+            (1..=5).fold(statement.sql.to_owned(), |sql, number| sql.replace(&format!("?{number}"), "'1'"));
         let steps = database.read(&format!("EXPLAIN QUERY PLAN {sql}"));
         let steps: Vec<_> = steps.iter().map(|step| step[3].as_str().unwrap()).collect();
         // Only what is in the plan itself is walked through.
-        let walks = |step: &&&str| step.starts_with("SCAN") && !["SCAN j", "SCAN (subquery", "SCAN CONSTANT ROW"].iter().any(|of| step.starts_with(of));
+        let walks = |step: &&&str| {
+            step.starts_with("SCAN")
+                && !["SCAN j", "SCAN (subquery", "SCAN CONSTANT ROW"].iter().any(|of| step.starts_with(of))
+        };
         let scans: Vec<_> = steps.iter().filter(walks).collect();
         assert!(scans.is_empty(), "{}\n{steps:#?}", statement.sql);
     }

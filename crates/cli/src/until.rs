@@ -28,16 +28,20 @@ enum Side {
     After,
 }
 
-fn read<Zone: TimeZone>(text: &str, now: &DateTime<Zone>, what: &str, side: Side) -> Result<DateTime<Utc>, String> {
+fn read<Zone: TimeZone>(
+    text: &str,
+    now: &DateTime<Zone>,
+    what: &str,
+    side: Side,
+) -> Result<DateTime<Utc>, String> {
     let expected = || {
         format!(
             "`{text}` is no {what}: expected a time of day such as `04:00` on this machine's clock or `04:00Z` in UTC, or an instant with its zone such as `2026-01-05T04:00:00+01:00`"
         )
     };
-    // Seconds may be left out; then `Z` is not read as a zone.
-    let zoned = text.strip_suffix(['Z', 'z']).map_or_else(|| text.to_owned(), |time| format!("{time}+00:00"));
+    // Seconds may be left out.
     let whole =
-        DateTime::parse_from_rfc3339(text).or_else(|_| DateTime::parse_from_str(&zoned, "%Y-%m-%dT%H:%M%:z"));
+        DateTime::parse_from_rfc3339(text).or_else(|_| DateTime::parse_from_str(text, "%Y-%m-%dT%H:%M%#z"));
     if let Ok(instant) = whole {
         return Ok(instant.to_utc());
     }

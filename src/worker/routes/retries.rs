@@ -19,7 +19,9 @@ pub(in crate::worker) async fn preview(
     let chooses = limit.is_some() || cursor.is_some();
     let preview = match (filter, plan) {
         (None, Some(_)) if chooses => {
-            return Err(Problem::bad_request("a plan says itself which creations it is for: leave out `limit` and `cursor`"));
+            return Err(Problem::bad_request(
+                "a plan says itself which creations it is for: leave out `limit` and `cursor`",
+            ));
         }
         (None, Some(plan)) => retries::preview(&app, &plan.planned()?).await?,
         (Some(filter), None) => {

@@ -17,10 +17,15 @@ pub fn run(api: &Api, retry: &Retry, json: bool) -> Result<Code, Error> {
 
 /// One that can't be retried keeps no other from it.
 fn named(api: &Api, ids: &[String], json: bool) -> Result<Code, Error> {
-    each(ids, json, |id| retry(api, id), |id, answer| {
-        let charged = count(number(answer, "charged_tokens"), "token");
-        format!("`{id}` waits for attempt {}; {charged} charged.", text(answer, "attempt"))
-    })
+    each(
+        ids,
+        json,
+        |id| retry(api, id),
+        |id, answer| {
+            let charged = count(number(answer, "charged_tokens"), "token");
+            format!("`{id}` waits for attempt {}; {charged} charged.", text(answer, "attempt"))
+        },
+    )
 }
 
 /// Retries the attempt that a creation is at: one that has begun meanwhile is another one, and refused.

@@ -20,7 +20,8 @@ pub fn run(api: &Api, retry: &Retry, json: bool) -> Result<Code, Error> {
     if let Some(plan_id) = &retry.apply {
         let saved = saved_plans::load(plan_id)?;
         if saved.get("plan").is_none() {
-            let message = format!("plan `{plan_id}` is a sweep's: apply it with `mark-stale-drafts --apply {plan_id}`");
+            let message =
+                format!("plan `{plan_id}` is a sweep's: apply it with `mark-stale-drafts --apply {plan_id}`");
             return Err(Error::new(Code::InvalidInput, message));
         }
         return apply(api, &saved, retry, json);
@@ -57,7 +58,10 @@ pub fn run(api: &Api, retry: &Retry, json: bool) -> Result<Code, Error> {
         let plan_id = plan_id(plan);
         saved_plans::save(&plan_id, &preview)?;
         note("Nothing was changed.");
-        note(format!("To apply exactly this plan: mark-stale-drafts retry --apply {}", styled(BOLD, plan_id)));
+        note(format!(
+            "To apply exactly this plan: mark-stale-drafts retry --apply {}",
+            styled(BOLD, plan_id)
+        ));
         return Ok(Code::StaleFound);
     }
     if !retry.yes && !confirmed()? {
@@ -70,8 +74,10 @@ pub fn run(api: &Api, retry: &Retry, json: bool) -> Result<Code, Error> {
 /// Asks for previews, page by page, and makes one of them: of at most as many creations as a plan has.
 fn fetch(api: &Api, retry: &Retry) -> Result<Value, Error> {
     let query = filter_query(&retry.filter)?;
-    let since = query.iter().find(|(key, _)| *key == "since").and_then(|(_, since)| since.parse::<i64>().ok());
-    let filter: Map<_, _> = query.into_iter().map(|(key, word)| (key.to_owned(), Value::from(word))).collect();
+    let since =
+        query.iter().find(|(key, _)| *key == "since").and_then(|(_, since)| since.parse::<i64>().ok());
+    let filter: Map<_, _> =
+        query.into_iter().map(|(key, word)| (key.to_owned(), Value::from(word))).collect();
     let limit = retry.limit.unwrap_or(MAX_PLAN);
     let (mut plan, mut cursor, mut pages) = (Vec::new(), Value::Null, 0_u32);
     let mut answer = loop {
@@ -97,7 +103,8 @@ fn fetch(api: &Api, retry: &Retry) -> Result<Value, Error> {
         // What an owner's balance covers is a matter of all of theirs.
         let whole = api.post(PREVIEW, &json!({ "plan": targets(&plan) }))?;
         if let (Some(fields), Value::Object(whole)) = (answer.as_object_mut(), whole) {
-            let kept = ["next_cursor", "looked_back_to", "unreachable"].map(|key| (key, fields.get(key).cloned()));
+            let kept =
+                ["next_cursor", "looked_back_to", "unreachable"].map(|key| (key, fields.get(key).cloned()));
             fields.extend(whole);
             fields.extend(kept.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))));
         }
@@ -127,7 +134,10 @@ fn apply(api: &Api, preview: &Value, retry: &Retry, json: bool) -> Result<Code, 
     if json {
         output::json(&answer);
     } else {
-        let lines: Vec<_> = retried.iter().map(|row| line(row, &["id", "user_id", "kind", "attempt", "charged_tokens"])).collect();
+        let lines: Vec<_> = retried
+            .iter()
+            .map(|row| line(row, &["id", "user_id", "kind", "attempt", "charged_tokens"]))
+            .collect();
         output::table(&["id", "user", "kind", "attempt", "tokens"], &[3, 4], &lines);
     }
     for row in skipped {

@@ -17,8 +17,9 @@ pub fn run(api: &Api, sweep: &Sweep, json: bool) -> Result<Code, Error> {
     if let Some(plan_id) = &sweep.apply {
         let saved = saved_plans::load(plan_id)?;
         if saved.get("creations").is_none() {
-            let message =
-                format!("plan `{plan_id}` is one of retries: apply it with `mark-stale-drafts retry --apply {plan_id}`");
+            let message = format!(
+                "plan `{plan_id}` is one of retries: apply it with `mark-stale-drafts retry --apply {plan_id}`"
+            );
             return Err(Error::new(Code::InvalidInput, message));
         }
         return apply::run(api, saved, None, sweep, json);
