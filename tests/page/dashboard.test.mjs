@@ -243,12 +243,19 @@ test("an operator fails one, gives it time and retries it, by keyboard and on a 
   await world.create({ id: "acted", user_id: "ada", kind: "video", tokens: 30, created_at: NOW - 60_000 });
   const { page, problems, context } = await operator();
   await page.goto(`${address}/dashboard/creations/acted`);
+  for (const width of [1_280, 375]) {
+    await page.setViewportSize({ width, height: 812 });
+    assert.equal(await page.evaluate(() => document.documentElement.scrollWidth), width);
+    await shot(page, `creation-active-light${width < 400 ? "-phone" : ""}`);
+    assert.deepEqual(await axe(page), []);
+  }
+  await page.setViewportSize({ width: 1_280, height: 900 });
   await page.getByLabel("Minutes from now").fill("30");
   await page.getByLabel("Why").fill("the provider is slow");
   await page.keyboard.press("Enter");
   await page.getByRole("status").filter({ hasText: "it has time until" }).waitFor();
   // Who can't see it hears it: it has the focus.
-  assert.equal(await page.evaluate(() => document.activeElement.textContent), "Done: it has time until 2023-11-14 22:43 UTC.");
+  await page.waitForFunction(() => document.activeElement.textContent === "Done: it has time until 2023-11-14 22:43 UTC.");
   // From there, tabs go through the links, the forms' fields and their buttons, each of which shows where one is.
   const order = [];
   for (let at = 0; at < 12; at += 1) {
