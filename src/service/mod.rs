@@ -10,6 +10,7 @@ pub mod extensions;
 pub mod monitor;
 pub mod moves;
 pub mod outbox;
+pub mod retries;
 pub mod shards;
 pub mod sweep;
 pub mod together;

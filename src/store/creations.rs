@@ -7,13 +7,14 @@ use std::slice;
 
 use serde::{Deserialize, Serialize};
 
+use super::notes::{Acting, acted};
 use super::rows::{cell, elsewhere, unsigned};
 use super::sweep::{active, candidate};
 use super::typed::typed_rows;
 use super::{CandidateRow, DatabaseError, Page, Param, Row, Statement, json};
 use crate::rules::{
-    ActiveLimits, CANCELLED, CANCELLED_TEXT, Elsewhere, MaxActive, Policy, Report, Snapshot, Status,
-    Timestamp,
+    ActiveLimits, CANCELLED, CANCELLED_TEXT, Elsewhere, FAILED_BY_OPERATOR, MaxActive, Policy, Report,
+    Snapshot, Status, Timestamp,
 };
 
 /// How long the trace of a start that came once more is kept.
@@ -100,6 +101,12 @@ const CANCEL: &str = concat!(
     " <> 'never')"
 );
 
+/// Fails what is active, as an operator wants it. The money of an attached app's row is its own.
+const FAIL_NOW: &str =
+    "UPDATE stale_drafts_creations SET status = 'failed', finished_at = ?2, error_code = ?3, error = ?4,
+       event = 'failed', event_destinations = ?5
+     WHERE id = ?1 AND attempt = ?6 AND status IN ('pending', 'processing') AND balance_elsewhere = 0";
+
 /// Whether the attempt ?3 has failed and may be retried, by its owner ?4, or by anybody if that is `''`.
 macro_rules! retriable {
     () => {
@@ -136,40 +143,41 @@ macro_rules! within {
     };
 }
 
-/// The failure that somebody is about to retry.
+/// What stays of a failure that somebody retries, at the instant ?2; the rows follow.
 macro_rules! record_retried {
-    ($within:expr) => {
-        concat!(
-            "INSERT INTO stale_drafts_attempts (creation_id, attempt, outcome, tokens_used, worker, fence, started_at, heartbeat_at,
+    () => {
+        "INSERT INTO stale_drafts_attempts (creation_id, attempt, outcome, tokens_used, worker, fence, started_at, heartbeat_at,
        finished_at, error, error_code, stuck_status, age_ms, max_age_ms, rule, sweep_id)
      SELECT id, attempt, 'failed', tokens_used, worker, fence, started_at, heartbeat_at, ifnull(finished_at, ?2), error, error_code,
-       stuck_status, age_ms, max_age_ms, rule, sweep_id
-     FROM stale_drafts_creations WHERE ",
-            retriable!(),
-            $within
-        )
+       stuck_status, age_ms, max_age_ms, rule, sweep_id "
     };
 }
-const RECORD_RETRIED: &str = record_retried!("");
-const RECORD_RETRIED_WITHIN: &str = record_retried!(within!("?5"));
 
-/// The trigger `stale_drafts_creations_are_charged_for_a_retry` charges. What an operator gave the attempt before ends with it;
+/// What a retry at the instant ?2 sets; its event goes to these destinations. The trigger
+/// `stale_drafts_creations_are_charged_for_a_retry` charges. What an operator gave the attempt before ends with it;
 /// `stale_drafts_creations_attempt_extended` gives what the kind has.
-macro_rules! retry {
-    ($within:expr) => {
+macro_rules! retried {
+    ($destinations:literal) => {
         concat!(
-            "UPDATE stale_drafts_creations SET status = 'pending', attempt = attempt + 1, charge = charge + 1, tokens_used = NULL,
-       queued_at = ?2, started_at = NULL, heartbeat_at = NULL, finished_at = NULL, worker = NULL, fence = NULL, progress = NULL,
-       extended_until = NULL, error = NULL, error_code = NULL, stuck_status = NULL, age_ms = NULL, max_age_ms = NULL, rule = NULL,
-       sweep_id = NULL, event = 'retried', event_destinations = ?5
-     WHERE ",
-            retriable!(),
-            $within
+            "status = 'pending', attempt = attempt + 1, charge = charge + 1, tokens_used = NULL,
+       queued_at = ?2, started_at = NULL, heartbeat_at = NULL, extended_until = NULL, finished_at = NULL, worker = NULL, fence = NULL,
+       progress = NULL, error = NULL, error_code = NULL, stuck_status = NULL, age_ms = NULL, max_age_ms = NULL, rule = NULL,
+       sweep_id = NULL, event = 'retried', event_destinations = ",
+            $destinations
         )
     };
 }
-const RETRY: &str = retry!("");
-const RETRY_WITHIN: &str = retry!(within!("?6"));
+
+pub(super) use {record_retried, retried};
+
+/// The failure that somebody is about to retry.
+const RECORD_RETRIED: &str = concat!(record_retried!(), "FROM stale_drafts_creations WHERE ", retriable!());
+const RECORD_RETRIED_WITHIN: &str =
+    concat!(record_retried!(), "FROM stale_drafts_creations WHERE ", retriable!(), within!("?5"));
+
+const RETRY: &str = concat!("UPDATE stale_drafts_creations SET ", retried!("?5"), " WHERE ", retriable!());
+const RETRY_WITHIN: &str =
+    concat!("UPDATE stale_drafts_creations SET ", retried!("?5"), " WHERE ", retriable!(), within!("?6"));
 
 /// What is active of the owner ?4, the oldest rows first, if the creation has not been retried: that is why.
 const ACTIVE_INSTEAD_OF_RETRY: &str = concat!(
@@ -288,6 +296,8 @@ pub struct Details<'a> {
     /// For a retry by its owner: the policy that says how many of theirs may be active, with it. The last result but one has what is
     /// active instead: see [`Details::limits_retry`].
     pub max_active: Option<&'a Policy>,
+    /// Who acts, where that is to be kept: see [`acted`].
+    pub act: Option<Acting<'a>>,
 }
 
 impl Details<'_> {
@@ -299,7 +309,7 @@ impl Details<'_> {
 
 /// The writes of a report, and a read of the creation after them.
 pub fn report(id: &str, report: &Report<'_>, details: &Details<'_>, now: Timestamp) -> Vec<Statement> {
-    let Details { random, progress, error, user_id, keep, notify, max_active } = *details;
+    let Details { random, progress, error, user_id, keep, notify, max_active, act } = *details;
     let (id_, now_): (Param, Param) = (id.into(), now.into());
     let mut batch = match *report {
         Report::Start { worker } => vec![Statement::new(START, [id_, now_, worker.into(), random.into()])],
@@ -351,7 +361,19 @@ pub fn report(id: &str, report: &Report<'_>, details: &Details<'_>, now: Timesta
                 [id_, now_, code, text, notify.into(), user_id.into(), attempt, says],
             )]
         }
+        Report::FailNow { attempt } => {
+            let code = FAILED_BY_OPERATOR.into();
+            vec![Statement::new(FAIL_NOW, [id_, now_, code, error.into(), notify.into(), attempt.into()])]
+        }
     };
+    let done = match *report {
+        Report::Restore => Some(("restore", String::new())),
+        Report::Retry { attempt } => Some(("retry", format!("attempt {attempt}"))),
+        Report::Cancel { .. } => Some(("cancel", String::new())),
+        Report::FailNow { .. } => Some(("fail", error.to_owned())),
+        _ => None,
+    };
+    batch.extend(act.zip(done).map(|(by, (action, detail))| acted(id, by, action, detail, now)));
     batch.push(creation(id));
     batch
 }

@@ -28,6 +28,7 @@ pub mod plan;
 mod problem;
 mod rate_limit;
 mod reporting;
+pub mod retries;
 pub mod retry_cancel;
 pub mod routes;
 mod security_headers;

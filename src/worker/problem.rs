@@ -84,6 +84,11 @@ impl Problem {
         self
     }
 
+    /// What else it says, for a page that shows it.
+    pub fn number(&self, key: &str) -> Option<u64> {
+        self.more.get(key).and_then(Value::as_u64)
+    }
+
     /// For a page that shows it.
     pub fn status(&self) -> StatusCode {
         self.status

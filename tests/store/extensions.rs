@@ -62,11 +62,9 @@ fn a_later_end_stays_what_is_no_time_does_not_and_each_is_noted_once() {
         .read("SELECT scope, name, until, since, actor, reason FROM stale_drafts_extensions ORDER BY until");
     let note = |until: u64| json!(["creation", "a", until, NOW, "ops", "the provider is down"]);
     assert_eq!(notes, [note(NOW + HOUR), note(NOW + 2 * HOUR)]);
-    let audit = database.read("SELECT at, actor, action, detail FROM stale_drafts_audit");
-    assert_eq!(
-        audit,
-        [json!([NOW, "ops", "extend", format!("a until {}: the provider is down", NOW + HOUR)])]
-    );
+    let audit = database.read("SELECT at, actor, action, detail, subject FROM stale_drafts_audit");
+    let detail = format!("until {}: the provider is down", NOW + HOUR);
+    assert_eq!(audit, [json!([NOW, "ops", "extend", detail, "creation:a"])]);
 }
 
 #[test]

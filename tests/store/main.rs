@@ -34,6 +34,7 @@ mod operators;
 mod outbox;
 mod reports;
 mod retries;
+mod retry_many;
 mod schema;
 mod shards;
 mod sqlite;

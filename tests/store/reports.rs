@@ -29,6 +29,7 @@ fn details() -> Details<'static> {
         keep: true,
         notify: 3,
         max_active: None,
+        act: None,
     }
 }
 

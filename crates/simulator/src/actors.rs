@@ -271,6 +271,7 @@ async fn report_once(
         keep: call.keep,
         notify: call.notify,
         max_active: None,
+        act: None,
     };
     let what = call.what.report();
     // An owner's report says whose it is.

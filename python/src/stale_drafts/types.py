@@ -515,6 +515,8 @@ class _SweepRequired(TypedDict):
     rows_written: int | None
     # Put back for another attempt.
     retried: int
+    # What operators noted about it, the oldest first; 100 at most.
+    notes: list[Act]
 
 
 class Sweep(_SweepRequired, total=False):
@@ -710,6 +712,13 @@ class Extensions(TypedDict):
     extensions: list[Extension]
     # The databases that did not answer, of several.
     silent: list[SilentShard]
+
+
+class FailNow(TypedDict):
+    # The attempt that is meant. So a repetition is the same one.
+    attempt: int
+    # What its owner reads.
+    error: str
 
 
 class Failed(TypedDict):
@@ -1048,6 +1057,115 @@ class Retried(TypedDict):
     attempt: int
     # What its owner was charged for it.
     charged_tokens: int
+
+
+class RetriedCreation(TypedDict):
+    id: str
+    # Its owner.
+    user_id: str
+    kind: str
+    # The new attempt.
+    attempt: int
+    # What its owner was charged for it.
+    charged_tokens: int
+
+
+class SkippedRetry(TypedDict):
+    id: str
+    # Its owner, if the plan names one.
+    user_id: str | None
+    # The attempt that was to be retried.
+    attempt: int
+    # `already_retried`: somebody has retried that attempt. `changed`: it has moved on. `moving`,
+    # `unreachable` and `not_tried` go through later.
+    reason: Literal["not_found", "already_retried", "changed", "deleted", "settled_elsewhere", "balance_elsewhere", "insufficient_tokens", "moving", "rejected", "unreachable", "not_tried"]
+    # The same in words.
+    message: str
+    # What it is now, where it has moved on.
+    status: str | None
+    # The attempt that it is at now, where it has moved on.
+    present_attempt: int | None
+    # What its owner has left, where that does not cover it.
+    balance: int | None
+    # What it would cost then.
+    tokens: int | None
+
+
+class RetriedManyCost(TypedDict):
+    # Statements.
+    queries: int
+    # As D1 bills them.
+    rows_read: int
+    # As D1 bills them.
+    rows_written: int
+
+
+class RetriedMany(TypedDict):
+    # Epoch ms.
+    now: int
+    # They wait for a worker, in the plan's order.
+    retried: list[RetriedCreation]
+    # What their owners were charged.
+    charged_tokens: int
+    # What was left as it is, in the plan's order, each with the reason.
+    skipped: list[SkippedRetry]
+    cost: RetriedManyCost
+
+
+class PlannedRetry(TypedDict):
+    id: str
+    # Its owner.
+    user_id: str
+    kind: str
+    # The attempt that has failed.
+    attempt: int
+    # What a retry charges.
+    tokens: int
+    # Why it failed.
+    error_code: str | None
+    # The entry of the policy by which a sweep failed it.
+    rule: str | None
+    # When it failed: epoch ms.
+    finished_at: int | None
+    # When a result came too late, which could be restored instead: epoch ms.
+    late_at: int | None
+    # Whether its owner's balance covers it, after those before it.
+    is_covered: bool
+
+
+class ShortOwner(TypedDict):
+    user_id: str
+    # What they have.
+    balance: int
+    # What all of theirs would cost.
+    tokens: int
+    # How many those are.
+    creations: int
+    # How many of them would be retried.
+    covered: int
+
+
+class RetryPreview(TypedDict):
+    # Epoch ms.
+    now: int
+    # How many would be retried.
+    retries: int
+    # What their owners would be charged.
+    charged_tokens: int
+    # How many owners that are.
+    owners: int
+    # What `POST /api/retries` takes: the first that failed first, and is charged first.
+    plan: list[PlannedRetry]
+    # The owners whose balance does not cover all of theirs.
+    short: list[ShortOwner]
+    # Those of a given plan that would be left as they are for another reason.
+    skipped: list[SkippedRetry]
+    # For what is there beyond. A preview may find few, or none, and have one: so far it has looked.
+    next_cursor: str | None
+    # When the oldest creation was made that was looked at: epoch ms; null at the end.
+    looked_back_to: int | None
+    # The databases that did not answer: what they have is missing.
+    unreachable: list[Unreachable]
 
 
 class LastSweep(TypedDict):

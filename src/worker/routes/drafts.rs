@@ -17,7 +17,7 @@ use crate::worker::one_message::{message, no_such_page, signed_out};
 use crate::worker::pages::{Language, drafts_page};
 use crate::worker::problem::{Answer, Problem, html, json, see_other, tagged};
 use crate::worker::reporting::carry_out;
-use crate::worker::retry_cancel::{CancelBody, PressedForm, RetryBody, cancelled, retried};
+use crate::worker::retry_cancel::{By, CancelBody, PressedForm, RetryBody, cancelled, retried};
 use crate::worker::{language, log, sweeping};
 
 /// Which page of the list.
@@ -238,7 +238,7 @@ pub(in crate::worker) async fn retry(
     Query(Nothing {}): Query<Nothing>,
     Json(body): Json<RetryBody>,
 ) -> Answer {
-    retried(&app, &id, Some(&user_id), &user_id, &body).await
+    retried(&app, &id, Some(&user_id), By::Owner(&user_id), &body).await
 }
 
 /// `POST /api/drafts/{id}/cancel`
@@ -250,7 +250,7 @@ pub(in crate::worker) async fn cancel(
     Query(Nothing {}): Query<Nothing>,
     Json(body): Json<CancelBody>,
 ) -> Answer {
-    cancelled(&app, &id, Some(&user_id), &user_id, &body).await
+    cancelled(&app, &id, Some(&user_id), By::Owner(&user_id), &body).await
 }
 
 /// `POST /drafts/retry`: a button of the page. No other site's page can press it: see `cross_site`.
@@ -262,7 +262,7 @@ pub(in crate::worker) async fn retry_on_page(
     form: Result<Form<PressedForm>, Problem>,
 ) -> Answer {
     let carried_out = async |user_id: &str, form: &PressedForm| {
-        retried(&app, &form.id, Some(user_id), user_id, &form.retry()).await
+        retried(&app, &form.id, Some(user_id), By::Owner(user_id), &form.retry()).await
     };
     Ok(pressed(&app, &headers, user, form, carried_out).await)
 }
@@ -276,7 +276,7 @@ pub(in crate::worker) async fn cancel_on_page(
     form: Result<Form<PressedForm>, Problem>,
 ) -> Answer {
     let carried_out = async |user_id: &str, form: &PressedForm| {
-        cancelled(&app, &form.id, Some(user_id), user_id, &form.cancel()).await
+        cancelled(&app, &form.id, Some(user_id), By::Owner(user_id), &form.cancel()).await
     };
     Ok(pressed(&app, &headers, user, form, carried_out).await)
 }
