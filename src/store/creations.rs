@@ -133,11 +133,9 @@ macro_rules! retried {
 pub(super) use {record_retried, retried};
 
 /// The failure that somebody is about to retry.
-const RECORD_RETRIED: &str =
-    concat!(record_retried!(), "FROM stale_drafts_creations WHERE ", retriable!());
+const RECORD_RETRIED: &str = concat!(record_retried!(), "FROM stale_drafts_creations WHERE ", retriable!());
 
-const RETRY: &str =
-    concat!("UPDATE stale_drafts_creations SET ", retried!("?5"), " WHERE ", retriable!());
+const RETRY: &str = concat!("UPDATE stale_drafts_creations SET ", retried!("?5"), " WHERE ", retriable!());
 
 const PUBLISH: &str = "UPDATE stale_drafts_creations SET status = 'published'
      WHERE id = ?1 AND status = 'draft' AND deleted_at IS NULL AND user_id = ?2";
