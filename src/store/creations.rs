@@ -116,8 +116,8 @@ const RECORD_RETRIED: &str = concat!(
 /// The trigger `stale_drafts_creations_are_charged_for_a_retry` charges.
 const RETRY: &str = concat!(
     "UPDATE stale_drafts_creations SET status = 'pending', attempt = attempt + 1, charge = charge + 1, tokens_used = NULL,
-       queued_at = ?2, started_at = NULL, heartbeat_at = NULL, finished_at = NULL, worker = NULL, fence = NULL, progress = NULL,
-       error = NULL, error_code = NULL, stuck_status = NULL, age_ms = NULL, max_age_ms = NULL, rule = NULL, sweep_id = NULL,
+       queued_at = ?2, started_at = NULL, heartbeat_at = NULL, extended_until = NULL, finished_at = NULL, worker = NULL, fence = NULL,
+       progress = NULL, error = NULL, error_code = NULL, stuck_status = NULL, age_ms = NULL, max_age_ms = NULL, rule = NULL, sweep_id = NULL,
        event = 'retried', event_destinations = ?5
      WHERE ",
     retriable!()

@@ -68,6 +68,11 @@ impl Maker {
                 let creation = THEIRS.saturating_add(gid as usize);
                 let role = if self.random.percent(60) {
                     Role::Restore { creation, tries: self.random.pick([1, 2]) }
+                } else if self.random.percent(30) {
+                    // Refused: their money is the app's.
+                    Role::Retry { creation, user: None, back: 0, tries: 1, twice: false }
+                } else if self.random.percent(30) {
+                    Role::Cancel { creation, user: None, named: false, tries: 1 }
                 } else {
                     let user = THEIRS.saturating_add(self.random.below(USERS) as usize).saturating_add(1);
                     Role::Owner { creation, user, publishes: self.random.percent(50), tries: 1 }

@@ -1,6 +1,7 @@
 //! How an invocation finds the database, by its own configuration: what `src/worker` does with D1.
 
 use stale_drafts::rules::Bucket;
+use stale_drafts::service::ask::{self, Asked, Provider};
 use stale_drafts::service::creations::ReportError;
 use stale_drafts::service::shards::{Shard, mark_stale_creations_as_failed, run_each};
 use stale_drafts::service::sweep::{Source, SweepError, SweepOutcome, SweepRequest};
@@ -74,6 +75,14 @@ pub async fn sweep(link: &Link, request: SweepRequest<'_>) -> Result<SweepOutcom
     let shards = of_user.map_or(shards.as_slice(), std::slice::from_ref);
     let counts_over_all = matches!(request.source, Source::Endpoint | Source::Tool);
     mark_stale_creations_as_failed(shards, request, counts_over_all.then_some(request.limit)).await
+}
+
+/// Asks a provider about what a sweep would decide on, in all of the databases that it is about.
+pub async fn ask(link: &Link, request: SweepRequest<'_>, provider: &impl Provider, most: u32) -> Asked {
+    let (names, sides) = all(link, |shard| link.to(shard));
+    let shards = named(&names, &sides);
+    let of_user = request.user_id.and_then(|user_id| shards.get(place_of(link, user_id)));
+    ask::ask(of_user.map_or(shards.as_slice(), std::slice::from_ref), provider, request, most).await
 }
 
 fn all<'a>(link: &'a Link, side: impl Fn(usize) -> Side<'a>) -> (Vec<String>, Vec<Side<'a>>) {
