@@ -53,11 +53,11 @@ pub struct Maker {
     /// Who has not been let through as often as they may want.
     live: Vec<(usize, u64)>,
     /// Creations that somebody asked for or brought in, and their owners.
-    asked: Vec<(usize, usize)>,
+    pub asked: Vec<(usize, usize)>,
     /// Users who have as many tokens as there can be.
     full: Vec<usize>,
     users: u64,
-    creations: u64,
+    pub creations: u64,
     /// In how many of a hundred cases a call goes wrong.
     faulty: u64,
     /// The same for a clock.
@@ -74,6 +74,8 @@ impl Maker {
         self.creations = self.random.pick([1, 2, 3, 4, 6, 8, CREATIONS]);
         if self.databases > 1 {
             self.users = sharded::USERS as u64;
+            // Several of one user, so that a page of a move ends between two of the same moment.
+            self.creations = self.random.pick([4, 8, CREATIONS, CREATIONS]);
         }
         self.faulty = self.random.pick([0, 0, 5, 20]);
         self.skewed = self.random.pick([0, 0, 30, 100]);
@@ -98,7 +100,8 @@ impl Maker {
                 self.full.push(user as usize);
             }
         }
-        for _ in 0..self.random.below(4).saturating_add(1) {
+        let several = if self.databases > 1 { 4 } else { 1 };
+        for _ in 0..self.random.below(4).saturating_add(several) {
             self.create();
         }
         if self.attached {
@@ -106,7 +109,11 @@ impl Maker {
         }
         let length = self.random.pick([20, 40, 80, 120]);
         if self.databases > 1 {
-            self.moving();
+            if self.random.percent(30) {
+                self.refused();
+            } else {
+                self.moving();
+            }
         }
         for _ in 0..length {
             if self.attached && self.random.percent(45) {
@@ -117,6 +124,7 @@ impl Maker {
                 match self.random.below(8) {
                     0 => self.deploy(),
                     1 => self.silence(),
+                    2 => self.refused(),
                     _ => self.moving(),
                 }
                 continue;
@@ -311,6 +319,12 @@ impl Maker {
         let actor = self.spawn(role, u64::from(beats).saturating_mul(2).saturating_add(4));
         let times = self.random.pick([0, 1, 1, 2, 4, 8]);
         self.burst(actor, times);
+    }
+
+    /// A sweep of everything.
+    pub fn cron() -> Sweep {
+        let (user, kind, status, hours, dry_run) = (None, None, None, None, false);
+        Sweep { source: Source::Cron, user, kind, status, hours, dry_run, limit: 1_000 }
     }
 
     pub fn sweep(&mut self) -> Sweep {
