@@ -22,6 +22,7 @@ mod extensions;
 mod explorer;
 mod grants;
 mod import;
+mod interleavings;
 mod ledger;
 mod lists;
 mod money;

@@ -367,7 +367,8 @@ async fn report_once(
         world.reach("reports rejected", 1);
         world.reach("reports of what was cancelled", usize::from(refusal.code() == "cancelled"));
         world.reach("reports of more than was charged", usize::from(refusal.code() == "more_than_charged"));
-        world.reach("cancellations that the policy refused", usize::from(refusal.code() == "not_cancellable"));
+        world
+            .reach("cancellations that the policy refused", usize::from(refusal.code() == "not_cancellable"));
         world.reach("reports of an attempt that was over", usize::from(refusal.code() == "attempt_over"));
     }
     outcome
@@ -408,8 +409,10 @@ impl Worker<'_> {
             self.link.turn().await;
             let refused = self.report(last.clone()).await;
             // Whoever said too much corrects it.
-            if let (Err(Some(ReportError::Refused { refusal, .. })), Reported::Complete { fence, result_url, .. }) =
-                (refused, &last)
+            if let (
+                Err(Some(ReportError::Refused { refusal, .. })),
+                Reported::Complete { fence, result_url, .. },
+            ) = (refused, &last)
                 && refusal.code() == "more_than_charged"
             {
                 let (fence, result_url) = (fence.clone(), result_url.clone());

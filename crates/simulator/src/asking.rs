@@ -73,7 +73,9 @@ impl Answers<'_> {
         };
         self.call.said.borrow_mut().insert(id.to_owned(), (attempt, said.clone()));
         Some(match said {
-            Said::Done(url) => json!({ "creation_id": id, "attempt": attempt, "state": "done", "result_url": url }),
+            Said::Done(url) => {
+                json!({ "creation_id": id, "attempt": attempt, "state": "done", "result_url": url })
+            }
             Said::Running => json!({ "creation_id": id, "attempt": attempt, "state": "running" }),
             Said::Unknown => json!({ "creation_id": id, "attempt": attempt, "state": "unknown" }),
         })

@@ -423,7 +423,16 @@ impl Maker {
 
     fn uses(&mut self) -> Uses {
         let unsaid = Uses::Unsaid;
-        self.random.pick([unsaid, unsaid, unsaid, Uses::Nothing, Uses::Half, Uses::Half, Uses::All, Uses::More])
+        self.random.pick([
+            unsaid,
+            unsaid,
+            unsaid,
+            Uses::Nothing,
+            Uses::Half,
+            Uses::Half,
+            Uses::All,
+            Uses::More,
+        ])
     }
 
     /// Its owner, somebody else, or an operator.
@@ -441,7 +450,8 @@ impl Maker {
     }
 
     fn retry_of(&mut self, creation: usize) {
-        let owner = self.asked.iter().rev().find(|(asked, _)| *asked == creation).map_or(0, |(_, owner)| *owner);
+        let owner =
+            self.asked.iter().rev().find(|(asked, _)| *asked == creation).map_or(0, |(_, owner)| *owner);
         let user = self.somebody(owner);
         let (back, tries) = (self.random.pick([0, 0, 0, 0, 1]), self.random.pick([1, 2]));
         let twice = self.random.percent(30);
@@ -495,7 +505,9 @@ impl Maker {
     /// A worker fails it, somebody has it tried again, and another worker goes on: money of a second charge.
     fn again(&mut self) {
         let (creation, _) = self.one();
-        for end in [self.random.pick([End::Fails, End::Completes]), self.random.pick([End::Fails, End::Completes])] {
+        for end in
+            [self.random.pick([End::Fails, End::Completes]), self.random.pick([End::Fails, End::Completes])]
+        {
             let (name, uses) = (self.random.below(3) as usize, self.uses());
             let role = Role::Worker { creation, name, beats: 0, end, uses, tries: 2, twice: false };
             let worker = self.spawn(role, 4);

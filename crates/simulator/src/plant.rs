@@ -297,15 +297,22 @@ impl Plant {
                 "result_url = ?4, tokens_used = ?5\n     WHERE id = ?1 AND status = 'processing' AND fence = ?3",
                 "result_url = ?4, tokens_used = ?5\n     WHERE id = ?1 AND status IN ('processing', 'failed') AND fence = ?3",
             )],
-            Plant::RetryOfAnyAttempt => &[("id = ?1 AND status = 'failed' AND attempt = ?3 AND", "id = ?1 AND status = 'failed' AND")],
+            Plant::RetryOfAnyAttempt => {
+                &[("id = ?1 AND status = 'failed' AND attempt = ?3 AND", "id = ?1 AND status = 'failed' AND")]
+            }
             Plant::CancelRefundsKept => &[(" = 'keep', tokens, NULL)", " = 'keep', NULL, NULL)")],
             Plant::MoreTimeIgnored => &[
-                ("CASE typeof(extended_until) WHEN 'integer' THEN extended_until WHEN 'null' THEN NULL ELSE 'malformed' END", "NULL"),
+                (
+                    "CASE typeof(extended_until) WHEN 'integer' THEN extended_until WHEN 'null' THEN NULL ELSE 'malformed' END",
+                    "NULL",
+                ),
                 ("(c.extended_until IS NULL OR c.extended_until < ?7)", "true"),
                 NO_MORE_TIME,
             ],
             Plant::NoMoreTimeGuard => &[NO_MORE_TIME],
-            Plant::AnswerUnguarded => &[(ASKED, "c.id = j.value ->> 'id' AND +c.status = 'processing'\n     RETURNING id")],
+            Plant::AnswerUnguarded => {
+                &[(ASKED, "c.id = j.value ->> 'id' AND +c.status = 'processing'\n     RETURNING id")]
+            }
             Plant::CopyLosesEntries => &[LOSES],
             Plant::MoveWithoutVerifying => &[
                 LOSES,

@@ -29,7 +29,8 @@ pub const SWEEPS: &str =
        rejected, unreadable, refunded_tokens, more, error FROM stale_drafts_sweeps";
 pub const EXTENSIONS: &str =
     "SELECT scope, name, until, since, actor, reason, ended_at, ended_by FROM stale_drafts_extensions";
-pub const AUDIT: &str = "SELECT id, action FROM stale_drafts_audit WHERE action IN ('extend', 'extend_kind', 'end_extension')";
+pub const AUDIT: &str =
+    "SELECT id, action FROM stale_drafts_audit WHERE action IN ('extend', 'extend_kind', 'end_extension')";
 pub const EVENTS: &str = "SELECT id, state, due_at, destinations, deliveries, created_at, creation_id, body, last_error FROM stale_drafts_events";
 
 const GRANT: &str = "INSERT INTO stale_drafts_ledger (entry_key, user_id, type, tokens, created_at) VALUES ('grant:' || ?1, ?2, 'grant', ?3, ?4)";
@@ -63,8 +64,11 @@ pub const ACCEPT: &str = "INSERT INTO stale_drafts_accepts (bucket) VALUES (?1)"
 
 /// The second transaction of the plant `ledger-in-second-transaction`.
 pub const REFUND_AFTERWARDS: &str = "INSERT INTO stale_drafts_ledger (entry_key, user_id, type, creation_id, sweep_id, tokens, created_at)
-     SELECT 'refund:' || id, user_id, 'refund', id, sweep_id, tokens, finished_at FROM stale_drafts_creations
-     WHERE status = 'failed' AND tokens > 0 AND id NOT IN (SELECT creation_id FROM stale_drafts_ledger WHERE type = 'refund')";
+     SELECT iif(charge = 1, 'refund:', 'refund' || charge || ':') || id, user_id, 'refund', id, sweep_id, tokens - ifnull(tokens_used, 0),
+       finished_at
+     FROM stale_drafts_creations AS c
+     WHERE status = 'failed' AND tokens > ifnull(tokens_used, 0)
+       AND NOT EXISTS (SELECT 1 FROM stale_drafts_ledger WHERE entry_key = iif(c.charge = 1, 'refund:', 'refund' || c.charge || ':') || c.id)";
 
 /// The statement of a direct write at the instant `now`. `number` is unique, for a grant's key; `id` is that
 /// of a creation.

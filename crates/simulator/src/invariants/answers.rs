@@ -61,9 +61,7 @@ pub fn report(
         },
         Err(ReportError::NotFound) => match row.filter(|row| link.was_there(&row.id)) {
             Some(row) if row.user_id == call.user_id => wrong("it was answered that it is not there"),
-            Some(_) if call.owner().is_none() => {
-                wrong("it was answered that it is not there")
-            }
+            Some(_) if call.owner().is_none() => wrong("it was answered that it is not there"),
             _ => Ok(()),
         },
         Err(ReportError::InsufficientTokens { balance, tokens }) => {
@@ -206,7 +204,8 @@ pub fn create(
         Err(ReportError::TooManyActive { limit, kind, active }) if row.is_none() && !wrote(link) => {
             let theirs = image.creations.values();
             let theirs = theirs.filter(|row| row.user_id == call.user_id && row.status.active().is_some());
-            let right: BTreeSet<_> = theirs.map(|row| (row.id.as_str(), row.kind.as_str(), row.status.as_str())).collect();
+            let right: BTreeSet<_> =
+                theirs.map(|row| (row.id.as_str(), row.kind.as_str(), row.status.as_str())).collect();
             let said = active.iter().map(|row| (row.id.as_str(), row.kind.as_str(), row.status.as_str()));
             let said: BTreeSet<_> = said.collect();
             let of_kind = right.iter().filter(|(_, of, _)| *of == call.kind).count();
@@ -214,11 +213,13 @@ pub fn create(
                 None => (right.len(), call.limits.of_all),
                 Some(_) => (of_kind, call.limits.of_kind),
             };
-            let named = set.map(MaxActive::get) == Some(*limit) && kind.as_deref().is_none_or(|kind| kind == call.kind);
+            let named = set.map(MaxActive::get) == Some(*limit)
+                && kind.as_deref().is_none_or(|kind| kind == call.kind);
             if named && said == right && u32::try_from(count).is_ok_and(|count| count >= *limit) {
                 return Ok(());
             }
-            let found = format!("it was answered that {limit} of {kind:?} are active, {said:?}, and it is {right:?}");
+            let found =
+                format!("it was answered that {limit} of {kind:?} are active, {said:?}, and it is {right:?}");
             Err(untrue(&what, found))
         }
         _ => Err(untrue(&what, format!("it was answered {outcome:?}, and there stands {row:?}"))),
@@ -434,14 +435,24 @@ pub fn extend(
 }
 
 /// The answer to an operator who gave a kind more time: nothing of it that is active and readable ends before, but who is on the way.
-pub fn extend_kind(kind: &str, until: i64, reached: &Reached, image: &Image, link: &Link) -> Result<(), Violation> {
+pub fn extend_kind(
+    kind: &str,
+    until: i64,
+    reached: &Reached,
+    image: &Image,
+    link: &Link,
+) -> Result<(), Violation> {
     let runs = image.extensions.iter().any(|((scope, name, end), row)| {
         scope == "kind" && name == kind && row.ended_at.is_none() && *end == until
     });
-    let said = reached.done.extension.as_ref().is_some_and(|row| row.until == until && row.ended_at.is_none());
+    let said =
+        reached.done.extension.as_ref().is_some_and(|row| row.until == until && row.ended_at.is_none());
     let left = image.creations.values().find(|row| {
         let has = matches!(row.extended_until, Value::Integer(has) if has >= until);
-        row.kind == kind && row.last_sign_of_life.is_some() && !has && !image.moves.users.contains_key(&row.user_id)
+        row.kind == kind
+            && row.last_sign_of_life.is_some()
+            && !has
+            && !image.moves.users.contains_key(&row.user_id)
     });
     match left.filter(|_| said && link.alone() && !reached.more) {
         Some(row) => Err(untrue(link.call(), format!("{} has no more time: {}", row.id, state(row)))),

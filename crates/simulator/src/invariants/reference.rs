@@ -3,13 +3,13 @@
 
 use rusqlite::types::Value;
 use stale_drafts::rules::{
-    Action, CANCELLED, CANCELLED_TEXT, Cancellation, GENERATION_TIMEOUT, MaxActive, Staleness, Status, Timestamp, Verdict,
-    classify,
+    Action, CANCELLED, CANCELLED_TEXT, Cancellation, GENERATION_TIMEOUT, MaxActive, Staleness, Status,
+    Timestamp, Verdict, classify,
 };
 
 use crate::call::{
-    AskCall, CreateCall, ERROR, ERROR_CODE, ExtendCall, Extended, OPERATOR, PlannedRow, REASON, ReportCall, Reported,
-    Said, SweepCall,
+    AskCall, CreateCall, ERROR, ERROR_CODE, ExtendCall, Extended, OPERATOR, PlannedRow, REASON, ReportCall,
+    Reported, Said, SweepCall,
 };
 use crate::image::{Attempt, Creation, Extension, Image};
 
@@ -227,7 +227,8 @@ pub fn reported(row: &Creation, call: &ReportCall, image: &Image) -> Creation {
                     || row.status == Status::Processing
                         && policy.cancellation(&row.kind) != Cancellation::Never) =>
         {
-            let kept = row.status == Status::Processing && policy.cancellation(&row.kind) == Cancellation::Keep;
+            let kept =
+                row.status == Status::Processing && policy.cancellation(&row.kind) == Cancellation::Keep;
             row.tokens_used = kept.then_some(row.tokens);
             row.status = Status::Failed;
             row.finished_at = at(*now);
@@ -303,7 +304,9 @@ pub fn told(row: &Creation, call: &AskCall) -> Creation {
 pub fn is_full(call: &CreateCall, image: &Image) -> bool {
     let active = |of_kind: bool| {
         let active = image.creations.values().filter(|row| {
-            row.user_id == call.user_id && row.status.active().is_some() && (!of_kind || row.kind == call.kind)
+            row.user_id == call.user_id
+                && row.status.active().is_some()
+                && (!of_kind || row.kind == call.kind)
         });
         u32::try_from(active.count()).unwrap_or(u32::MAX)
     };
@@ -373,7 +376,8 @@ pub fn noted(before: &Image, call: &ExtendCall) -> Image {
     let (key, writes, action) = match &call.what {
         Extended::Creation(id) => {
             let then = before.creations.get(id);
-            let changes = then.is_some_and(|then| extended(then, call, before).extended_until != then.extended_until);
+            let changes =
+                then.is_some_and(|then| extended(then, call, before).extended_until != then.extended_until);
             ((String::from("creation"), id.clone(), until), changes, "extend")
         }
         Extended::Kind(kind) => {

@@ -58,7 +58,9 @@ fn money(creation: &Creation, entries: &[&Entry], image: &Image) -> Result<(), V
     let numbers = |kind| numbers.get(kind).cloned().unwrap_or_default();
     let mut refunds = numbers("refund");
     refunds.sort_unstable();
-    if refunds.windows(2).any(|pair| pair.first() == pair.last()) || refunds.iter().any(|number| number > charge) {
+    if refunds.windows(2).any(|pair| pair.first() == pair.last())
+        || refunds.iter().any(|number| number > charge)
+    {
         let found = format!("{id} was charged {charge} times, and refunded by {}", keys("refund"));
         return Err(Violation::new("refunded-once", found));
     }
@@ -83,7 +85,8 @@ fn money(creation: &Creation, entries: &[&Entry], image: &Image) -> Result<(), V
     charges.sort_unstable();
     let right: Vec<u32> = (1..=*charge).filter(|_| *tokens > 0 && noted).collect();
     if charges != right {
-        let found = format!("{id} costs {tokens} tokens, and its charges are {charges:?}: expected {right:?}");
+        let found =
+            format!("{id} costs {tokens} tokens, and its charges are {charges:?}: expected {right:?}");
         return Err(Violation::new("charged-once", found));
     }
     let restores = of("restore").count();
@@ -99,7 +102,10 @@ fn money(creation: &Creation, entries: &[&Entry], image: &Image) -> Result<(), V
     for number in 1..=*charge {
         let refunded = refunds.contains(&number);
         if refunded != (unused(number) > 0) {
-            let found = format!("charge {number} of {id} is {}refunded, and it is {status}", if refunded { "" } else { "not " });
+            let found = format!(
+                "charge {number} of {id} is {}refunded, and it is {status}",
+                if refunded { "" } else { "not " }
+            );
             return Err(Violation::new("failed-means-refunded", found));
         }
     }
