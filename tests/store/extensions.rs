@@ -1,10 +1,10 @@
 //! More time, for one creation and for a kind.
 
 use serde_json::{Value, json};
-use stale_drafts::rules::{CircuitBreaker, Policy, Refusal, Timestamp};
-use stale_drafts::service::creations::ReportError;
+use stale_drafts::rules::{CircuitBreaker, Policy, Refusal, Report, Timestamp};
+use stale_drafts::service::creations::{self, ReportError};
 use stale_drafts::service::extensions;
-use stale_drafts::store::{self, Extension, ExtensionRow, Filter, GivenRow, Window};
+use stale_drafts::store::{self, Details, Extension, ExtensionRow, Filter, GivenRow, Window};
 
 use crate::sqlite::{Sqlite, wait};
 use crate::{HOUR, MINUTE, NOW, add, at, database, now};
@@ -194,6 +194,18 @@ fn another_attempt_begins_without() {
     let next = "UPDATE stale_drafts_creations SET status = 'pending', attempt = 2";
     assert!(!database.takes(next), "nobody carries it on");
     assert!(database.takes(&format!("{next}, extended_until = NULL")));
+}
+
+#[test]
+fn a_retry_by_hand_begins_without() {
+    let database = database();
+    add(&database, "a", json!({}));
+    wait(extensions::extend(&database, "a", extension(NOW + HOUR), now())).unwrap();
+    database.write("UPDATE stale_drafts_creations SET status = 'failed'");
+    let report = |what| wait(creations::report(&database, "a", what, Details::default(), now()));
+    let row = report(Report::Retry { attempt: 1 }).unwrap();
+    assert_eq!((row.creation.status.as_str(), row.creation.attempt), ("pending", 2));
+    assert_eq!(until(&database, "a"), Value::Null);
 }
 
 #[test]
