@@ -165,6 +165,9 @@ CREATE INDEX stale_drafts_creations_processing ON stale_drafts_creations (kind, 
 -- What a page load finds by. It holds nothing that a heartbeat changes, so a heartbeat does not write it.
 CREATE INDEX stale_drafts_creations_active_of_user ON stale_drafts_creations (user_id)
   WHERE status IN ('pending', 'processing');
+-- Those with more time: none, as a rule, and then it is never written.
+CREATE INDEX stale_drafts_creations_extended ON stale_drafts_creations (extended_until)
+  WHERE status IN ('pending', 'processing') AND extended_until IS NOT NULL;
 -- Active creations whose times can't be read: normally empty.
 CREATE INDEX stale_drafts_creations_unreadable ON stale_drafts_creations (id)
   WHERE status IN ('pending', 'processing') AND last_sign_of_life IS NULL;

@@ -34,8 +34,8 @@ pub use diagnosis::{
 pub use draft::{Draft, Field, Phase, REDELIVERED_AFTER_MS, Signs, Unreadable};
 pub use entry::Movement;
 pub use evidence::{Evidence, SetAside, Thresholds};
-pub use open_move::{MOVE_EXPECTED_WITHIN_MS, OpenMove};
 pub use limit::{Attempts, InvalidMaxAge, Limit, MaxActive, MaxAge, Preset};
+pub use open_move::{MOVE_EXPECTED_WITHIN_MS, OpenMove};
 pub use plan::{Candidate, Decision, Decisions, Planned, SkipReason, decide, recheck};
 pub use policy::{ActiveLimits, KindPolicy, Policy, Rule};
 #[cfg(feature = "browser-policy")]

@@ -9,7 +9,10 @@ use super::rows::{cell, elsewhere, unsigned};
 use super::sweep::{active, candidate};
 use super::typed::typed_rows;
 use super::{CandidateRow, DatabaseError, Page, Param, Row, Statement, json};
-use crate::rules::{ActiveLimits, CANCELLED, CANCELLED_TEXT, Elsewhere, MaxActive, Policy, Report, Snapshot, Status, Timestamp};
+use crate::rules::{
+    ActiveLimits, CANCELLED, CANCELLED_TEXT, Elsewhere, MaxActive, Policy, Report, Snapshot, Status,
+    Timestamp,
+};
 
 /// How long the trace of a start that came once more is kept.
 pub(super) const DAY_MS: u64 = 86_400_000;

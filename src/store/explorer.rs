@@ -179,7 +179,9 @@ pub struct Facet {
 impl Facet {
     /// Whether the other one is of the same.
     pub fn is_like(&self, other: &Facet) -> bool {
-        let of = |facet: &Facet| (facet.status.clone(), facet.kind.clone(), facet.error_code.clone(), facet.rule.clone());
+        let of = |facet: &Facet| {
+            (facet.status.clone(), facet.kind.clone(), facet.error_code.clone(), facet.rule.clone())
+        };
         of(self) == of(other)
     }
 

@@ -12,8 +12,8 @@ mod creations;
 mod d1;
 mod dashboard;
 mod durations;
-mod extensions;
 mod explorer;
+mod extensions;
 mod grants;
 mod ledger;
 mod monitor;
@@ -51,11 +51,11 @@ pub use creations::{
 pub use d1::D1;
 pub use dashboard::{ActiveBand, Audited, Dashboard, Rates, Rolled, dashboard};
 pub use durations::{DURATION_BANDS_MS, Duration, durations, durations_of};
+pub use explorer::{Facet, Found, LOOKED_AT, NEWEST, Sought, facets, facets_of, seek, silent, silent_of};
 pub use extensions::{
     Extension, ExtensionRow, GivenRow, KindExtended, end_extension, extend, extend_kind, extensions,
     extensions_of, kind_extended,
 };
-pub use explorer::{Facet, Found, LOOKED_AT, NEWEST, Sought, facets, facets_of, seek, silent, silent_of};
 pub use grants::{Grant, GrantRow, grant, granted};
 pub use ledger::{
     ArchivedMoney, LedgerPart, LedgerPlace, archived_money, archived_money_of, ledger_page, ledger_parts,

@@ -172,10 +172,8 @@ const STALE: &str = concat!(
            AND c.last_sign_of_life >= ", cutoff!("pairs.phase", "pairs.kind"), "
          WHERE ", stays!("c"), "
          UNION ALL
-         SELECT 1 FROM pairs CROSS JOIN stale_drafts_creations AS c INDEXED BY stale_drafts_creations_active
-         ON c.phase = pairs.phase AND c.kind = pairs.kind
-           AND c.last_sign_of_life < ", cutoff!("pairs.phase", "pairs.kind"), "
-         WHERE c.extended_until >= ?7 AND ", stays!("c"), "
+         SELECT 1 FROM stale_drafts_creations AS c INDEXED BY stale_drafts_creations_extended
+         WHERE ", active!(), " AND c.extended_until >= ?7 AND c.last_sign_of_life < ", cutoff!("c.phase", "c.kind"), " AND ", stays!("c"), "
          LIMIT (SELECT max(0, CAST(n * 100 / ?6 AS INTEGER) + 1 - n + show_life) FROM found))) END AS active
      FROM found"
 );

@@ -6,8 +6,8 @@ use worker::{HttpMetadata, console_error, console_log};
 
 use super::app::Context;
 use super::log;
-use super::problem::named;
 use super::pages::{Language, Parameter};
+use super::problem::named;
 use crate::rules::Timestamp;
 use crate::service::archive::{self, Archive, Retention};
 use crate::service::shards::{Shard, part, run_each};

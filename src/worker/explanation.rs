@@ -4,9 +4,7 @@ use serde::Serialize;
 
 use super::draft::DraftView;
 use crate::rules::{Policy, Timestamp, classify};
-use crate::store::{
-    self, Act, AttemptRow, DatabaseError, GivenRow, LedgerRow, Row, SetAsideRow, SweepRow,
-};
+use crate::store::{self, Act, AttemptRow, DatabaseError, GivenRow, LedgerRow, Row, SetAsideRow, SweepRow};
 
 /// All about one creation, for `GET /api/creations/{id}` and the dashboard: what it is, by which rule, and everything that
 /// touched it.

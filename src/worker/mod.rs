@@ -18,6 +18,7 @@ mod extract;
 mod jwks;
 mod language;
 pub mod ledger;
+mod listing;
 pub mod log;
 pub mod metrics;
 mod monitor;

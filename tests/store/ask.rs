@@ -160,8 +160,8 @@ fn whoever_moved_on_meanwhile_is_left_alone() {
         "UPDATE stale_drafts_creations SET status = 'pending', attempt = 2, queued_at = 1700000000000, started_at = NULL, fence = NULL;
          UPDATE stale_drafts_creations SET status = 'processing', started_at = 1700000000000, fence = '2.f'",
         "UPDATE stale_drafts_creations SET kind = 'video'",
-        "INSERT INTO stale_drafts_moves (id, role, first_bucket, last_bucket, other, state, started_at, changed_at)
-           VALUES ('m', 'source', 0, 4095, 'DB_1', 'paused', 1, 1);
+        "INSERT INTO stale_drafts_moves (id, role, first_bucket, last_bucket, other, state, started_at, changed_at, stepped_at)
+           VALUES ('m', 'source', 0, 4095, 'DB_1', 'paused', 1, 1, 1);
          INSERT INTO stale_drafts_moving_users VALUES ('anna', 'm')",
     ];
     let policy = Policy::default();

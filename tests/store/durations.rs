@@ -88,7 +88,12 @@ fn a_life_is_counted_once_however_often_it_is_reported() {
     add(&database, "b", json!({ "kind": "video", "created_at": NOW - 5 }));
     start(&database, "b", now());
     for code in ["provider_error", "other"] {
-        report(&database, "b", Report::Fail { fence: Some("1.r"), error_code: code, tokens_used: None }, at(NOW + 9));
+        report(
+            &database,
+            "b",
+            Report::Fail { fence: Some("1.r"), error_code: code, tokens_used: None },
+            at(NOW + 9),
+        );
     }
     // One that fails before a worker has it takes no time of a worker.
     add(&database, "c", json!({ "kind": "song" }));
@@ -136,7 +141,12 @@ fn nothing_that_is_trimmed_or_removed_takes_from_it() {
     let database = database();
     add(&database, "a", json!({ "created_at": NOW - MINUTE, "tokens": 0 }));
     start(&database, "a", now());
-    report(&database, "a", Report::Complete { fence: "1.r", result_url: "https://r.example", tokens_used: None }, at(NOW + 7));
+    report(
+        &database,
+        "a",
+        Report::Complete { fence: "1.r", result_url: "https://r.example", tokens_used: None },
+        at(NOW + 7),
+    );
     let before = counted(&database);
     let later = at(NOW + 5_000 * 24 * HOUR);
     database.all(&store::trim(later, later, later));

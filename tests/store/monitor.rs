@@ -175,7 +175,7 @@ fn a_row_of_the_audit() {
     database.one(store::audit("1", "ops", "pause", "for the migration", now()));
     assert_eq!(
         database.read("SELECT * FROM stale_drafts_audit"),
-        [json!(["1", NOW, "ops", "pause", "for the migration"])]
+        [json!(["1", NOW, "ops", "pause", "for the migration", null])]
     );
 }
 

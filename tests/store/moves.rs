@@ -460,7 +460,7 @@ fn what_can_not_move_is_refused_with_what_would_be_right() {
     );
 
     let (source, target) = sides();
-    target.write("DELETE FROM stale_drafts_schema WHERE version = 7");
+    target.write("DELETE FROM stale_drafts_schema WHERE version = 10");
     assert_eq!(
         begin(&source, &target),
         "the schema of `DB_2` is version 9: expected 10, apply the migrations"

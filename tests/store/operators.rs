@@ -82,7 +82,7 @@ fn everything_about_one_creation() {
          INSERT INTO stale_drafts_events (id, due_at, destinations, created_at, creation_id, body)
          VALUES ('e1', 1, 1, 1, 'c', '{}'), ('e2', 1, 1, 1, 'another', '{}')",
     );
-    let [page, ledger, sweeps, attempts, events, set_aside, extensions] =
+    let [page, ledger, sweeps, attempts, events, set_aside, extensions, acts] =
         database.all(&store::explain("c")).try_into().unwrap();
     let page = store::page_rows(&page).unwrap();
     assert_eq!((page.len(), page[0].creation.id.as_str(), page[0].refunded_tokens), (1, "c", Some(5)));
@@ -95,7 +95,7 @@ fn everything_about_one_creation() {
     assert_eq!((attempt.attempt, times), (1, (None, Some(7), Some(9))));
     assert_eq!(column(&events, "id"), ["e1"]);
     assert_eq!(set_aside, []);
-    assert_eq!(extensions, []);
+    assert_eq!((extensions, acts), (vec![], vec![]));
 }
 
 #[test]
@@ -359,7 +359,7 @@ fn a_dashboard_reads_everything() {
     sweep(&database, "2", "cron", NOW, None);
     database.write(
         "INSERT INTO stale_drafts_alerts VALUES ('a', 1, 2, 'critical', 'c', 'e', 'r'), ('b', 2, NULL, 'warning', 'c', 'e', 'r');
-         INSERT INTO stale_drafts_audit VALUES ('1', 1, 'ops', 'pause', ''), ('2', 2, 'ops', 'resume', '')",
+         INSERT INTO stale_drafts_audit (id, at, actor, action, detail) VALUES ('1', 1, 'ops', 'pause', ''), ('2', 2, 'ops', 'resume', '')",
     );
     let policy = policy(&[(&["kinds", "song", "max_age_hours"], -1.0)]);
     let results = database.all(&store::dashboard(&policy, now(), at(BEGIN - HOUR)));

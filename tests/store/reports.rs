@@ -214,7 +214,8 @@ fn what_is_no_start_that_comes_once_more_leaves_no_trace() {
 #[test]
 fn a_start_that_comes_once_more_is_not_answered_where_its_trace_is_lost() {
     let stands = |started_at: u64| {
-        let creation = json!(["c", "anna", "image", "processing", 1, 5, NOW, started_at, null, null, null, null]);
+        let creation =
+            json!(["c", "anna", "image", "processing", 1, 5, NOW, started_at, null, null, null, null]);
         let cell = json!([
             creation,
             "w",

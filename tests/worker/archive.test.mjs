@@ -182,9 +182,9 @@ test("what moves costs few rows, whatever there is beside it", async () => {
     await other.cron();
     const cost = await other.cost();
     assert.deepEqual(await other.one("SELECT count(*) AS n FROM stale_drafts_creations"), { n: 3_000 });
-    // Each creation's row, and a dozen beside them: its indexes, as far as they are left, are not billed.
+    // Of the reads, two of each look for charges of retries. Each creation's row, and a dozen beside them: its indexes, as far as they are left, are not billed.
     assert.ok(cost.rows_written >= 1_000 && cost.rows_written <= 1_020, JSON.stringify(cost));
-    assert.ok(cost.rows_read <= 1_000 * 48, JSON.stringify(cost));
+    assert.ok(cost.rows_read <= 1_000 * 50, JSON.stringify(cost));
     assert.deepEqual(await other.one("SELECT count(*) AS objects, sum(creations) AS creations FROM stale_drafts_archives"), { objects: 1, creations: 1_000 });
     await hold(other);
   } finally {

@@ -16,7 +16,7 @@ pub fn instant<Zone: TimeZone>(text: &str, now: &DateTime<Zone>) -> Result<DateT
     };
     // Seconds may be left out.
     let whole =
-        DateTime::parse_from_rfc3339(text).or_else(|_| DateTime::parse_from_str(text, "%Y-%m-%dT%H:%M%:z"));
+        DateTime::parse_from_rfc3339(text).or_else(|_| DateTime::parse_from_str(text, "%Y-%m-%dT%H:%M%#z"));
     if let Ok(instant) = whole {
         return Ok(instant.to_utc());
     }

@@ -279,7 +279,7 @@ class TimeParams(TypedDict):
     """What the reason is made of why a time can't be read."""
 
     # The time.
-    field: Literal["created_at", "queued_at", "started_at", "heartbeat_at"]
+    field: Literal["created_at", "queued_at", "started_at", "heartbeat_at", "extended_until"]
 
 
 class Draft(TypedDict):
@@ -738,15 +738,21 @@ class FoundCreation(TypedDict):
     status: str
     stored_status: Status
     verdict: Literal["settled", "fresh", "stale", "unreadable"]
+    # A sign and words, in English.
     badge: str
-    # Why it failed, or why its age can't be known.
+    # The same as a stable code.
+    badge_code: Literal["pending", "processing", "draft", "published", "failed", "retrying", "needs_attention"]
+    # Why it failed, or why its age can't be known; in English, where it is the rules' own.
     error: str | None
     # The same as a stable code.
     error_code: str | None
+    # What that text is made of, for whoever says it in another language; null where it is not the rules'
+    # own, such as a worker's error.
+    error_params: Union[TimeoutParams, TimeParams, None]
     attempt: int
     # What it was charged.
     tokens: int
-    # What the ledger says was refunded.
+    # What the ledger says was refunded of the present charge.
     refunded_tokens: int
     # Epoch ms; null if missing or malformed.
     created_at: int | None
@@ -754,6 +760,8 @@ class FoundCreation(TypedDict):
     started_at: int | None
     # Epoch ms.
     heartbeat_at: int | None
+    # Until when an operator has given it more time, epoch ms: it is not stale before.
+    extended_until: int | None
     # Epoch ms.
     finished_at: int | None
     # The last instant at which it is not stale, epoch ms.
@@ -775,6 +783,10 @@ class FoundCreation(TypedDict):
     restored_at: int | None
     # When its owner deleted it, epoch ms.
     deleted_at: int | None
+    # Whether it may be tried again now, for its price.
+    can_retry: bool
+    # Whether it may be cancelled now.
+    can_cancel: bool
 
 
 class FoundMissing(TypedDict):

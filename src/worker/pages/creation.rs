@@ -65,7 +65,8 @@ fn timeline(explanation: &Explanation) -> Markup {
     let signed = |millis: Option<u64>| millis.and_then(|millis| i64::try_from(millis).ok());
     add(signed(draft.created_at), String::from("Created"));
     for attempt in &explanation.attempts {
-        let AttemptRow { attempt, outcome, worker, started_at, heartbeat_at, finished_at, error, .. } = attempt;
+        let AttemptRow { attempt, outcome, worker, started_at, heartbeat_at, finished_at, error, .. } =
+            attempt;
         let by = worker.as_ref().map(|worker| format!(" by {worker}")).unwrap_or_default();
         add(*started_at, format!("Attempt {attempt} started{by}"));
         add(*heartbeat_at, format!("Last heartbeat of attempt {attempt}"));

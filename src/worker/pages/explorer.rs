@@ -25,7 +25,8 @@ impl ExplorerView<'_> {
     fn address(&self, changed: &[(&str, &str)]) -> String {
         let kept = self.sought.iter().map(|(key, value)| (key.as_str(), value.as_str()));
         let kept = kept.filter(|(key, _)| *key != "cursor" && changed.iter().all(|(other, _)| other != key));
-        let pairs: Vec<_> = kept.chain(changed.iter().copied()).filter(|(_, value)| !value.is_empty()).collect();
+        let pairs: Vec<_> =
+            kept.chain(changed.iter().copied()).filter(|(_, value)| !value.is_empty()).collect();
         match serde_urlencoded::to_string(pairs) {
             Ok(query) if !query.is_empty() => format!("/dashboard/creations?{query}"),
             _ => String::from("/dashboard/creations"),

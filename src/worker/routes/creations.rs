@@ -15,6 +15,7 @@ use crate::worker::app::{App, creation_id};
 use crate::worker::caller::{self, Operator, Sweep};
 use crate::worker::draft::{Cursor, Listing};
 use crate::worker::extract::{Json, Nothing, Path, Query};
+use crate::worker::listing::{PageSize, StatusWord};
 use crate::worker::problem::{Answer, json};
 use crate::worker::reporting::{carry_out, idempotency_key, problem};
 use crate::worker::retry_cancel::{CancelBody, RetryBody, cancelled, retried};
@@ -35,39 +36,6 @@ pub(in crate::worker) struct ListQuery {
     cursor: Option<Cursor>,
 }
 
-/// How many rows a page has.
-#[derive(Clone, Copy, Deserialize)]
-pub(super) struct PageSize(#[serde(deserialize_with = "whole::<1, 100, _>")] u32);
-
-impl PageSize {
-    pub(super) const fn get(self) -> u32 {
-        self.0
-    }
-}
-
-/// A status, as it is stored.
-#[derive(Clone, Copy, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(super) enum StatusWord {
-    Pending,
-    Processing,
-    Draft,
-    Published,
-    Failed,
-}
-
-impl StatusWord {
-    pub(super) const fn status(self) -> Status {
-        match self {
-            StatusWord::Pending => Status::Pending,
-            StatusWord::Processing => Status::Processing,
-            StatusWord::Draft => Status::Draft,
-            StatusWord::Published => Status::Published,
-            StatusWord::Failed => Status::Failed,
-        }
-    }
-}
-
 /// `GET /api/creations?user_id=`: one user's creations, the newest first, without sweeping.
 #[worker::send]
 pub(in crate::worker) async fn list(
@@ -77,7 +45,7 @@ pub(in crate::worker) async fn list(
 ) -> Answer {
     let user_id = query.user_id.into_string();
     let status = query.status.map(|status| status.status().as_str());
-    let limit = query.limit.map_or(app.config.page_size, |limit| limit.0);
+    let limit = query.limit.map_or(app.config.page_size, PageSize::get);
     let after = query.cursor.map_or_else(Page::first, |cursor| cursor.0);
     let page = store::page_of_all(&user_id, status, &after, limit.saturating_add(1));
     let batch = [store::balance(&user_id), page, store::archived_of_user(&user_id)];

@@ -22,8 +22,8 @@ use crate::worker::extract::{Form, MAX_PLAN, Path, pairs};
 use crate::worker::log;
 use crate::worker::monitor::{self, View};
 use crate::worker::pages::{
-    DashboardView, ExplorerView, creation_address, creation_page, dashboard_page, explorer_page, message_page, operator_sign_in,
-    preview_page,
+    DashboardView, ExplorerView, creation_address, creation_page, dashboard_page, explorer_page,
+    message_page, operator_sign_in, preview_page,
 };
 use crate::worker::plan::Plan;
 use crate::worker::problem::{Problem, html, see_other};

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use worker::console_error;
 
-use crate::read::{self, whole};
+use crate::read;
 use crate::rules::{Report, Status, Time, Timestamp};
 use crate::store::{self, CandidateRow, Database as _, DatabaseError, Details, Page};
 use crate::texts::{self, Text};
@@ -12,6 +12,7 @@ use crate::worker::app::{App, Context};
 use crate::worker::caller::{Owner, User};
 use crate::worker::draft::{Cursor, DraftsView, Listing};
 use crate::worker::extract::{Form, Json, Nothing, Path, Query, pairs};
+use crate::worker::listing::PageSize;
 use crate::worker::pages::{Language, drafts_page, message_page, owners_message_page};
 use crate::worker::problem::{Answer, Problem, html, json, see_other, tagged};
 use crate::worker::reporting::carry_out;
@@ -23,11 +24,8 @@ use crate::worker::{language, log, sweeping};
 #[serde(deny_unknown_fields)]
 pub(in crate::worker) struct ListQuery {
     cursor: Option<Cursor>,
-    limit: Option<Limit>,
+    limit: Option<PageSize>,
 }
-
-#[derive(Deserialize)]
-struct Limit(#[serde(deserialize_with = "whole::<1, 100, _>")] u32);
 
 /// `GET /drafts`: the caller's drafts, as a page.
 #[worker::send]
@@ -110,7 +108,7 @@ async fn swept_list(
     query: ListQuery,
 ) -> Result<DraftsView, DatabaseError> {
     let swept = sweeping::by_page(context, &user_id).await;
-    let limit = query.limit.map_or(context.config.page_size, |limit| limit.0);
+    let limit = query.limit.map_or(context.config.page_size, PageSize::get);
     let after = query.cursor.map_or_else(Page::first, |cursor| cursor.0);
     let page = store::page(&user_id, &after, limit.saturating_add(1));
     let batch = [store::balance(&user_id), page, store::archived_of_user(&user_id)];

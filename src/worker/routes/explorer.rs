@@ -9,7 +9,6 @@ use chrono::{DateTime, NaiveDateTime};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::json;
 
-use super::creations::{PageSize, StatusWord};
 use crate::read::{Name, Text, parsed};
 use crate::rules::Timestamp;
 use crate::service::explorer::{self, Explored, Places};
@@ -19,6 +18,7 @@ use crate::worker::app::App;
 use crate::worker::caller::{Operator, Read};
 use crate::worker::draft::DraftView;
 use crate::worker::extract::Query;
+use crate::worker::listing::{PageSize, StatusWord};
 use crate::worker::problem::{Answer, Problem, json};
 
 const MAX_WORD: usize = 200;
@@ -84,7 +84,9 @@ impl fmt::Display for PlacesCursor {
 }
 
 fn not_ours(cursor: &str) -> Problem {
-    Problem::bad_request(format!("invalid `cursor` `{cursor}`: expected the `next_cursor` of the page before"))
+    Problem::bad_request(format!(
+        "invalid `cursor` `{cursor}`: expected the `next_cursor` of the page before"
+    ))
 }
 
 /// A creation and whose it is.
@@ -190,10 +192,16 @@ impl ExplorerQuery {
     }
 
     /// How many of the newest creations are alike, the most frequent first.
-    pub(in crate::worker) async fn facets(&self, app: &App, limit: u32) -> Result<Vec<store::Facet>, Problem> {
+    pub(in crate::worker) async fn facets(
+        &self,
+        app: &App,
+        limit: u32,
+    ) -> Result<Vec<store::Facet>, Problem> {
         let sought = self.sought();
         let mut facets: Vec<store::Facet> = Vec::new();
-        for answer in crate::service::shards::run_each(&app.replicas(), &[store::facets(&sought, limit)]).await {
+        for answer in
+            crate::service::shards::run_each(&app.replicas(), &[store::facets(&sought, limit)]).await
+        {
             // Who does not answer is named with the list.
             let Ok(rows) = answer else { continue };
             for facet in store::facets_of(rows.into_iter().next().unwrap_or_default())? {
@@ -211,6 +219,10 @@ impl ExplorerQuery {
 
 /// `GET /api/search`: creations found by what they are, without sweeping.
 #[worker::send]
-pub(in crate::worker) async fn search(app: App, _: Operator<Read>, Query(query): Query<ExplorerQuery>) -> Answer {
+pub(in crate::worker) async fn search(
+    app: App,
+    _: Operator<Read>,
+    Query(query): Query<ExplorerQuery>,
+) -> Answer {
     Ok(json(StatusCode::OK, &query.find(&app).await?))
 }

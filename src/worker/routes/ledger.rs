@@ -4,12 +4,13 @@ use axum::http::{StatusCode, Uri};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::read::{self, Name, whole};
+use crate::read::{self, Name};
 use crate::store::{self, Database as _, LedgerPlace};
 use crate::worker::app::{App, Context};
 use crate::worker::caller::{User, Whose};
 use crate::worker::extract::{Query, pairs};
 use crate::worker::ledger::{LedgerCursor, LedgerView};
+use crate::worker::listing::PageSize;
 use crate::worker::pages::{ledger_page, message_page};
 use crate::worker::problem::{Answer, Problem, html, json};
 use crate::worker::sweeping;
@@ -27,12 +28,9 @@ pub(in crate::worker) struct BalanceQuery {
 pub(in crate::worker) struct LedgerQuery {
     #[serde(rename = "user_id")]
     _user_id: Option<Name>,
-    limit: Option<Limit>,
+    limit: Option<PageSize>,
     cursor: Option<LedgerCursor>,
 }
-
-#[derive(Deserialize)]
-struct Limit(#[serde(deserialize_with = "whole::<1, 100, _>")] u32);
 
 #[derive(Serialize)]
 struct Balance {
@@ -70,7 +68,7 @@ pub(in crate::worker) async fn list(app: App, whose: Whose, Query(query): Query<
 async fn view(context: &Context, whose: Whose, query: LedgerQuery) -> Result<LedgerView, Problem> {
     let swept = swept(context, &whose).await;
     let user_id = whose.into_user();
-    let limit = query.limit.map_or(context.config.page_size, |limit| limit.0);
+    let limit = query.limit.map_or(context.config.page_size, PageSize::get);
     let after = query.cursor.map_or_else(LedgerPlace::first, |cursor| cursor.0);
     let page = store::ledger_page(&user_id, &after, limit.saturating_add(1));
     let batch = [store::balance(&user_id), page, store::archived_money(&user_id)];

@@ -33,7 +33,8 @@ pub(in crate::worker) async fn creation(
     Json(NoteBody { text }): Json<NoteBody>,
 ) -> Answer {
     let about = Subject::Creation(&id);
-    let noted = of(&app, &operator.name, about, text.as_str(), user_id.as_ref().map(|name| name.as_str())).await?;
+    let noted =
+        of(&app, &operator.name, about, text.as_str(), user_id.as_ref().map(|name| name.as_str())).await?;
     Ok(json(StatusCode::CREATED, &noted))
 }
 
@@ -51,7 +52,12 @@ pub(in crate::worker) async fn sweep(
 }
 
 /// Adds a note that came by a form.
-pub(in crate::worker) async fn add(app: &App, actor: &str, about: Subject<'_>, text: &str) -> Result<(), Problem> {
+pub(in crate::worker) async fn add(
+    app: &App,
+    actor: &str,
+    about: Subject<'_>,
+    text: &str,
+) -> Result<(), Problem> {
     let length = text.chars().count();
     if length == 0 || length > MAX_NOTE || text.contains('\0') {
         return Err(Problem::bad_request(format!(
@@ -88,7 +94,9 @@ async fn of(
         }
     };
     match noted {
-        Some(()) => Ok(json!({ "id": id, "at": app.now.as_millis(), "actor": actor, "action": "note", "detail": text })),
+        Some(()) => Ok(
+            json!({ "id": id, "at": app.now.as_millis(), "actor": actor, "action": "note", "detail": text }),
+        ),
         None => Err(Problem::not_found(match about {
             Subject::Creation(id) => format!("there is no creation `{id}`"),
             Subject::Sweep(id) => format!("there is no sweep `{id}`"),

@@ -1,7 +1,7 @@
 //! One file for each command.
 
-pub mod completions;
 pub mod compact;
+pub mod completions;
 pub mod count;
 pub mod doctor;
 pub mod events;
