@@ -90,7 +90,7 @@ impl Maker {
             self.skew(host);
         }
         for user in 0..self.users {
-            let tokens = self.random.pick([0, 15, 100, 1_000, 1_000, 1_000_000, MAX_TOKENS]);
+            let tokens = self.random.pick([0, 15, 15, 40, 100, 1_000, 1_000, 1_000_000, MAX_TOKENS]);
             // Whoever has nothing yet is known to no mover.
             let tokens = if self.databases > 1 && self.random.percent(40) { 0 } else { tokens };
             if tokens > 0 {
@@ -532,7 +532,7 @@ impl Maker {
         }
     }
 
-    /// A sweep has decided, and an operator gives more time before it writes.
+    /// A sweep has decided, and an operator gives more time before it writes, or the app corrects a kind.
     fn put_off(&mut self) {
         let millis = self.random.pick([360_001, 3_600_001, 21_600_000]);
         self.ops.push(Op::Advance(millis));
@@ -541,10 +541,16 @@ impl Maker {
         let looks = self.random.pick([0, 1, 1]);
         self.burst(sweep, looks);
         let millis = self.random.pick([36_000, 360_000, 21_600_000]);
-        let role = if self.random.percent(50) {
-            Role::Extend { creation: self.one().0, millis, tries: 1 }
-        } else {
-            Role::ExtendKind { kind: self.random.pick(KINDS), millis: Some(millis) }
+        let (creation, kind) = (self.one().0, self.random.pick(KINDS));
+        let role = match self.random.below(5) {
+            0..2 => Role::Extend { creation, millis, tries: 1 },
+            2..4 => Role::ExtendKind { kind, millis: Some(millis) },
+            _ => {
+                // Another kind has other limits.
+                self.ops.push(Op::App(Write::Rekind(creation, kind)));
+                self.burst(sweep, 2);
+                return;
+            }
         };
         let operator = self.spawn(role, 2);
         self.burst(operator, 1);
