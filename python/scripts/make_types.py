@@ -21,7 +21,7 @@ from typing import Literal, TypedDict, Union
 '''
 
 # What a client sends as arguments, and what a deployment is configured with.
-LEFT_OUT = {"Cancel", "Complete", "Config", "Fail", "Heartbeat", "NewCreation", "NewExtension", "NewGrant", "NewKindExtension", "Plan", "Replay", "Retry", "Start"}
+LEFT_OUT = {"Cancel", "Complete", "Config", "Fail", "Heartbeat", "NewCreation", "NewExtension", "NewGrant", "NewKindExtension", "NewRetries", "NewRetryPreview", "Plan", "Replay", "Retry", "Start"}
 SCALARS = {"string": "str", "integer": "int", "number": "float", "boolean": "bool", "null": "None"}
 
 

@@ -116,6 +116,25 @@ def test_what_was_used_and_what_is_tried_again_or_cancelled(world: World) -> Non
     assert (done["refunded_tokens"], world.balance(ada)) == (3, 19)
 
 
+def test_many_are_retried_as_they_were_previewed_and_who_is_left_is_named(world: World) -> None:
+    ada = world.user(30)
+    made = [world.create(ada) for _ in range(3)]
+    for creation_id in made:
+        world.reporter.fail(creation_id, None, "provider_down", "503")
+        world.wait(0.01)  # They are charged in the order in which they failed.
+    world.create(ada)  # It costs 10 of what came back.
+    preview = world.operator.preview_retries(filter={"user_id": ada, "error_code": "provider_down", "since": 0}, limit=1000)
+    assert [(row["id"], row["is_covered"]) for row in preview["plan"]] == [(made[0], True), (made[1], True), (made[2], False)]
+    assert (preview["retries"], preview["charged_tokens"], preview["next_cursor"]) == (2, 20, None)
+    assert preview["short"] == [{"user_id": ada, "balance": 20, "tokens": 30, "creations": 3, "covered": 2}]
+    done = world.operator.retry_many(plan=preview["plan"], reason="it is back")
+    assert [row["id"] for row in done["retried"]] == made[:2]
+    assert [(row["id"], row["reason"]) for row in done["skipped"]] == [(made[2], "insufficient_tokens")]
+    assert (done["charged_tokens"], world.balance(ada)) == (20, 0)
+    again = world.operator.preview_retries(plan=preview["plan"])
+    assert [row["reason"] for row in again["skipped"]] == ["already_retried", "already_retried"]
+
+
 def test_what_is_stale_is_failed_and_its_late_result_restored(world: World) -> None:
     ada = world.user(30)
     silent, waiting = world.create(ada), world.create(ada)

@@ -11,6 +11,7 @@ pub mod find;
 pub mod monitor;
 pub mod moves;
 pub mod outbox;
+pub mod retries;
 pub mod shards;
 pub mod sweep;
 pub mod together;

@@ -31,6 +31,8 @@ macro_rules! window {
     };
 }
 
+pub(super) use {sought, window};
+
 /// Of the window before the row ?1, ?2 rows wide, those that are sought, the newest first, ?10 at most. A row comes in with the greatest
 /// `rowid`, so that is the order in which they were made.
 #[rustfmt::skip]
@@ -41,7 +43,7 @@ const FOUND: &str = concat!(
 );
 
 /// Where that window ends, and when its oldest row was made; no row if there is none.
-const WINDOW: &str = "SELECT CAST(first - ?2 + 1 AS INTEGER) AS place,
+pub(super) const WINDOW: &str = "SELECT CAST(first - ?2 + 1 AS INTEGER) AS place,
        (SELECT listed_at FROM stale_drafts_creations WHERE rowid > first - ?2 ORDER BY rowid LIMIT 1) AS listed_at,
        NOT EXISTS (SELECT 1 FROM stale_drafts_creations WHERE rowid <= first - ?2) AS last
      FROM (SELECT max(rowid) AS first FROM stale_drafts_creations WHERE rowid < ?1) WHERE first IS NOT NULL";
@@ -90,7 +92,7 @@ pub struct Sought<'a> {
 }
 
 impl Sought<'_> {
-    fn params(&self, before: i64, limit: u32) -> Vec<Param> {
+    pub(super) fn params(&self, before: i64, limit: u32) -> Vec<Param> {
         let Sought { user_id, status, kind, error_code, rule, since, until } = *self;
         let time = |time: Option<Timestamp>| time.map_or(Param::Null, Param::from);
         let mut params = vec![Param::Integer(before), LOOKED_AT.into()];
@@ -124,11 +126,23 @@ struct Placed {
     place: i64,
 }
 
+/// A row of [`WINDOW`].
 #[derive(Deserialize)]
-struct Window {
+pub(super) struct Window {
     place: i64,
     listed_at: i64,
     last: u8,
+}
+
+impl Window {
+    /// Where the next question goes on, and how far back this one has looked. A page that is full may have ended within the window: with
+    /// `last`, the place of its last row and when that was made.
+    pub(super) fn end(self, last: Option<(i64, i64)>) -> (Option<i64>, i64) {
+        match last {
+            Some((place, listed_at)) => (Some(place), listed_at),
+            None => (Some(self.place).filter(|_| self.last == 0), self.listed_at),
+        }
+    }
 }
 
 impl Found {
@@ -143,13 +157,10 @@ impl Found {
         if window.is_empty() {
             return Ok(Found::default());
         }
-        let Window { place, listed_at, last } = only(window)?;
+        let window: Window = only(window)?;
         let rows = placed(rows)?;
-        // It may have ended within the window.
-        let (next, back_to) = match rows.last() {
-            Some((at, row)) if rows.len() >= limit as usize => (Some(*at), row.listed_at),
-            _ => (Some(place).filter(|_| last == 0), listed_at),
-        };
+        let full = rows.last().filter(|_| rows.len() >= limit as usize);
+        let (next, back_to) = window.end(full.map(|(place, row)| (*place, row.listed_at)));
         Ok(Found { rows, next, back_to: Some(back_to) })
     }
 }
@@ -209,12 +220,15 @@ pub fn silent(after: (i64, i64), status: Option<&str>, kind: Option<&str>, limit
     Statement::new(SILENT, [first, second, status.into(), kind.into(), limit.into()])
 }
 
+/// A creation after its last sign of life and its place.
+type SilentRow = ((i64, i64), PageRow);
+
 /// The rows of [`silent`]: each with its last sign of life and its place.
 ///
 /// # Errors
 ///
 /// [`DatabaseError`] if they are not of the shape that was asked for.
-pub fn silent_of(rows: Vec<Row>) -> Result<Vec<((i64, i64), PageRow)>, DatabaseError> {
+pub fn silent_of(rows: Vec<Row>) -> Result<Vec<SilentRow>, DatabaseError> {
     #[derive(Deserialize)]
     struct Silent {
         last_sign_of_life: i64,

@@ -24,6 +24,7 @@ mod open_moves;
 mod operators;
 mod outbox;
 mod retry;
+mod retry_many;
 mod rows;
 mod shards;
 mod sweep;
@@ -58,7 +59,8 @@ pub use extensions::{
 };
 pub use grants::{Grant, GrantRow, grant, granted};
 pub use ledger::{
-    ArchivedMoney, LedgerPart, LedgerPlace, archived_money, archived_money_of, ledger_page, ledger_parts,
+    ArchivedMoney, Ended, LedgerPart, LedgerPlace, archived_money, archived_money_of, ledger_page,
+    ledger_parts,
 };
 pub use monitor::{
     Observed, audit, causes, checked, close_breaker, hold, observe, observed, release, settle_moves,
@@ -70,12 +72,16 @@ pub use moves::{
     not_entered, obstacles, obstacles_of, open_buckets, page_of_move, put, release_users, remove_creations,
     remove_entries, rows_of, same_page, turn_move, users_of, verified,
 };
-pub use notes::{Act, Subject, acts, note};
+pub use notes::{Act, Acting, Subject, acts, note};
 pub use of_user::OfUser;
 pub use open_moves::{open_moves, open_moves_of};
 pub use operators::{active_up_to, by_id, count, explain, owner, sweeps};
 pub use outbox::{Destination, Event, Settlement, claim, claimed, destination_names, events, replay, settle};
 pub use retry::{PAUSES_MS, Retry};
+pub use retry_many::{
+    FailedPlace, Looked, RetryAudit, RetryCreation, RetryRow, RetryState, failed, retry_many, retry_rows,
+    retry_state,
+};
 pub use rows::{
     AttemptRow, CandidateRow, LedgerRow, PageRow, PlanRow, SetAsideRow, SweepRow, candidates, done_ids,
     page_rows, suspended,

@@ -49,6 +49,8 @@ pub(super) struct Operator<S> {
 /// A scope as a type.
 pub(super) trait Needed {
     const SCOPE: Scope;
+    /// One that is enough in its place.
+    const OR: Option<Scope> = None;
 }
 
 /// [`Scope::Read`]
@@ -59,6 +61,8 @@ pub(super) enum Sweep {}
 pub(super) enum Report {}
 /// [`Scope::Grant`]
 pub(super) enum Grant {}
+/// [`Scope::Report`], as the app has it, or [`Scope::Sweep`], as operators have it.
+pub(super) enum ReportOrSweep {}
 
 impl Needed for Read {
     const SCOPE: Scope = Scope::Read;
@@ -71,6 +75,10 @@ impl Needed for Report {
 }
 impl Needed for Grant {
     const SCOPE: Scope = Scope::Grant;
+}
+impl Needed for ReportOrSweep {
+    const SCOPE: Scope = Scope::Report;
+    const OR: Option<Scope> = Some(Scope::Sweep);
 }
 
 /// The app that this Worker is embedded in, whose own code calls: it is on the caller's side of every credential.
@@ -166,7 +174,11 @@ impl<S: Sync, N: Needed> FromRequestParts<S> for Operator<N> {
             return Ok(Operator { name: APP.to_owned(), scope: PhantomData });
         }
         let credentials = Credentials::of(parts);
-        match allowed(&app, credentials.token(None), credentials.assertion(), N::SCOPE).await {
+        let mut outcome = allowed(&app, credentials.token(None), credentials.assertion(), N::SCOPE).await;
+        if let (Err(Denial::Forbidden(_)), Some(scope)) = (&outcome, N::OR) {
+            outcome = allowed(&app, credentials.token(None), credentials.assertion(), scope).await;
+        }
+        match outcome {
             Ok(name) => Ok(Operator { name, scope: PhantomData }),
             Err(Denial::Unauthorized(reason)) => Err(Problem::unauthorized(parts.uri.path(), &reason)),
             Err(Denial::Forbidden(reason)) => Err(Problem::forbidden(parts.uri.path(), reason)),

@@ -387,6 +387,137 @@ test("retry gives failed creations another attempt and charges for it, and names
   assert.deepEqual(await world.wrongBalances(), []);
 });
 
+/** What failed in an outage: `down` for a reason that is over, and `refused` for one that is not. */
+async function outage() {
+  const made = (id, fields) => ({ id, created_at: NOW - 3 * HOUR, ...fields });
+  await world.create(...["d1", "d2", "d3"].map((id) => made(id)), made("d4", { user_id: "bo", kind: "video", tokens: 70 }), made("refused"), made("old", { created_at: NOW - 9 * HOUR }));
+  await world.database.exec(`UPDATE stale_drafts_creations SET status = 'failed', finished_at = created_at + 60000 + rowid, error = 'it said 503', error_code = iif(id = 'refused', 'refused', 'down')`);
+}
+
+test("retry by filter previews what would be retried and charged, and applies exactly that", async () => {
+  await outage();
+  // Bo has spent all but 40.
+  await world.create({ id: "spent", user_id: "bo", created_at: NOW, tokens: 9_960 });
+  const filter = ["retry", "--error-code", "down", "--since", "2023-11-14T18:00Z"];
+  const dry = await run(...filter, "--dry-run");
+  assert.equal(dry.code, 3);
+  assert.deepEqual(dry.out.trim().split("\n"), [
+    ...["d1", "d2", "d3"].map((id) => `${id}\tada\timage\t1\t2023-11-14 19:14Z\tdown\t-\t10\t`),
+    "d4\tbo\tvideo\t1\t2023-11-14 19:14Z\tdown\t-\t70\tits owner's balance does not cover it",
+  ]);
+  assert.match(dry.err, /^insufficient tokens: `bo` has 40 tokens, and 1 creation cost 70: 0 of them would be retried\n3 creations of 4, of 1 user, would be retried, 30 tokens charged\.\nNothing was changed\.\nTo apply exactly this plan: mark-stale-drafts retry --apply [0-9a-f]{12}\n$/);
+  assert.equal(await world.status("d1"), "failed");
+  const plan = dry.err.match(/--apply (\w+)/)[1];
+
+  // Meanwhile one has moved on, and one more has failed.
+  assert.equal((await run("retry", "d2")).code, 0);
+  await world.create({ id: "d5", created_at: NOW - HOUR });
+  await world.database.exec(`UPDATE stale_drafts_creations SET status = 'failed', finished_at = ${NOW}, error = 'x', error_code = 'down' WHERE id = 'd5'`);
+  const applied = await run("retry", "--apply", plan, "--reason", "it is back");
+  assert.deepEqual([applied.code, applied.out], [6, "d1\tada\timage\t2\t10\nd3\tada\timage\t2\t10\n"]);
+  assert.deepEqual(applied.err.trim().split("\n"), [
+    "skipped: d2: somebody has retried it since: it is `pending` now, attempt 2",
+    "skipped: d4: insufficient tokens: it costs 70, and its owner's balance of 40 does not cover it after those before it in the plan",
+    "2 creations retried, 20 tokens charged; 2 skipped.",
+  ]);
+  assert.deepEqual([await world.status("d1"), await world.status("d5"), await world.status("refused"), await world.status("old")], ["pending", "failed", "failed", "failed"]);
+  assert.deepEqual(await world.wrongBalances(), []);
+  assert.equal((await world.one("SELECT detail FROM stale_drafts_audit WHERE action = 'retry_many' ORDER BY id DESC LIMIT 1")).detail, "2 of 4 failed creations: it is back");
+
+  assert.match((await run("explain", "d1")).out, /2023-11-14 22:13:20Z\tCLEANUP_TOKEN\tretry_in_bulk\tit is back\n/);
+
+  const rest = await run(...filter, "--yes", "--user", "ada", "--json");
+  assert.deepEqual([rest.code, JSON.parse(rest.out).retried.map(({ id }) => id)], [0, ["d5"]]);
+  const nothing = await run(...filter, "--yes", "--user", "ada");
+  assert.deepEqual([nothing.code, nothing.out, nothing.err], [0, "", "Nothing that has failed is like that: nothing to do.\n"]);
+  // Each plan is applied by what made it.
+  assert.match((await run("--apply", plan)).err, /^error: plan `\w+` is one of retries: apply it with `mark-stale-drafts retry --apply \w+`\n$/);
+});
+
+test("retry by filter asks on a terminal, and elsewhere says that there is nobody to ask", async () => {
+  await outage();
+  const { code, err } = await run("retry", "--all");
+  assert.deepEqual([code, err], [2, "error: this charges owners, and there is nobody to ask: pass --yes to do it, or --dry-run to look\n"]);
+  const no = await onTerminal(["retry", "--kind", "video"], "n\r");
+  assert.match(no.plain, /1 creation, of 1 user, would be retried, 70 tokens charged\.\nContinue\? \[y\/N\]/);
+  assert.match(no.plain, /Nothing was changed\./);
+  assert.deepEqual([no.code, await world.status("d4")], [0, "failed"]);
+  const yes = await onTerminal(["retry", "--kind", "video"], "y\r");
+  assert.deepEqual([yes.code, await world.status("d4")], [0, "pending"]);
+  assert.match(yes.plain, /1 creation retried, 70 tokens charged\./);
+});
+
+test("a limit of retries leaves the rest, and says so", async () => {
+  await outage();
+  const first = await run("retry", "--all", "--yes", "--limit", "4");
+  assert.equal(first.code, 0);
+  assert.match(first.err, /^4 creations, of 2 users, would be retried, 100 tokens charged\.\nMore have failed: this plan is for 4 creations\.\n4 creations retried, 100 tokens charged\.\n$/);
+  assert.equal((await world.one("SELECT count(*) AS n FROM stale_drafts_creations WHERE status = 'failed'")).n, 2);
+});
+
+test("retry by filter says what it needs", async () => {
+  for (const [args, expected] of [
+    [["retry"], /<ID\|--user <ID>\|/],
+    [["retry", "one", "--kind", "video"], /cannot be used with/],
+    [["retry", "--all", "--kind", "video"], /cannot be used with/],
+    [["retry", "--apply", "x", "--limit", "3"], /cannot be used with/],
+    [["retry", "--since", "soon", "--yes"], /^error: `soon` is no time: expected a time of day such as `04:00`/],
+    [["retry", "--apply", "0123456789ab"], /^error: unknown plan `0123456789ab`/],
+  ]) {
+    const { code, err } = await run(...args);
+    assert.equal(code, 2, args.join(" "));
+    assert.match(err, expected);
+  }
+});
+
+test("cancel ends what is not finished and refunds it, and names what it can't", async () => {
+  await world.create({ id: "one", created_at: NOW }, { id: "done", created_at: NOW, status: "draft" });
+  const { code, out, err } = await run("cancel", "one", "done", "nobody");
+  assert.deepEqual([code, out], [6, "one\n"]);
+  assert.match(err, /^`one` is cancelled; 10 tokens refunded\.\nerror: `done`: .+\nerror: `nobody`: there is no such creation\n$/);
+  assert.equal(await world.status("one"), "failed");
+  assert.deepEqual(await world.wrongBalances(), []);
+});
+
+test("fail ends what is not finished in words for its owner, and refunds it whole", async () => {
+  await world.create({ id: "one", created_at: NOW }, { id: "done", created_at: NOW, status: "draft" });
+  const { code, out, err } = await run("fail", "one", "done", "nobody", "--error", "This model is withdrawn.");
+  assert.deepEqual([code, out], [6, "one\n"]);
+  assert.match(err, /^`one` has failed; 10 tokens refunded\.\nerror: `done`: .+\nerror: `nobody`: there is no creation `nobody`\n$/);
+  const [{ error, error_code }] = await world.all("SELECT error, error_code FROM stale_drafts_creations WHERE id = 'one'");
+  assert.deepEqual([error, error_code], ["This model is withdrawn.", "failed_by_operator"]);
+  assert.equal((await run("fail", "one")).code, 2);
+  assert.deepEqual(await world.wrongBalances(), []);
+});
+
+test("search finds creations by what they are, over all users", async () => {
+  await outage();
+  const { code, out, err } = await run("search", "failed", "--error-code", "down", "--since", "2023-11-14T18:00Z", "--limit", "3");
+  assert.equal(code, 0);
+  assert.deepEqual(out.trim().split("\n"), [
+    "d4\tbo\tvideo\tfailed\tsettled\t2023-11-14 19:13Z\tdown\t70\tit said 503",
+    ...["d3", "d2"].map((id) => `${id}\tada\timage\tfailed\tsettled\t2023-11-14 19:13Z\tdown\t10\tit said 503`),
+  ]);
+  const cursor = err.match(/^3 creations\.\nIt has looked back to 2023-11-14 19:13Z\.\nThere are more: --cursor (\S+)\n$/)[1];
+  const next = await run("search", "failed", "--error-code", "down", "--since", "2023-11-14T18:00Z", "--cursor", cursor);
+  assert.equal(next.out.split("\t")[0], "d1");
+  assert.equal((await run("search", "--silent", "--kind", "image")).err, "0 creations.\n");
+  assert.deepEqual(JSON.parse((await run("search", "--user", "bo", "--json")).out).creations.map(({ id }) => id), ["d4"]);
+});
+
+test("note stands with a creation or a sweep", async () => {
+  await world.create({ id: "one", created_at: NOW });
+  const { code, err } = await run("note", "one", "the provider says sorry");
+  assert.deepEqual([code, err], [0, "Noted about the creation `one`, by CLEANUP_TOKEN.\n"]);
+  assert.deepEqual((await world.ask("/api/creations/one")).acts.map(({ detail }) => detail), ["the provider says sorry"]);
+  assert.match((await run("explain", "one")).out, /2023-11-14 22:13:20Z\tCLEANUP_TOKEN\tnote\tthe provider says sorry\n/);
+  await world.cron();
+  const [{ id }] = (await world.ask("/api/sweeps")).sweeps;
+  assert.equal((await run("note", "--sweep", id, "after the outage")).code, 0);
+  const nothing = await run("note", "nobody", "x");
+  assert.deepEqual([nothing.code, nothing.err], [2, "error: there is no creation `nobody`\n"]);
+});
+
 test("dead letters are listed, and replayed", async () => {
   const own = await start({ config: { webhook_url: "http://127.0.0.1:1/hook", max_deliveries: 1 }, bindings: { WEBHOOK_SECRET: `whsec_${Buffer.alloc(32, 7).toString("base64")}` } });
   await own.grant("ada", 1_000);

@@ -16,6 +16,7 @@ mod archive;
 #[path = "../../crates/simulator/src/as_d1.rs"]
 mod as_d1;
 mod ask;
+mod charges;
 mod compaction;
 mod durations;
 mod explorer;
@@ -34,6 +35,7 @@ mod operators;
 mod outbox;
 mod reports;
 mod retries;
+mod retry_many;
 mod schema;
 mod shards;
 mod sqlite;

@@ -7,10 +7,12 @@ use stale_drafts::config::Keep;
 use stale_drafts::rules::{Report, Thresholds};
 use stale_drafts::service::creations;
 use stale_drafts::service::monitor::{self, Occasion, Settings};
+use stale_drafts::service::retries::{self, Divided, PlannedRetry, RetryRequest};
 use stale_drafts::service::shards::Shard;
 use stale_drafts::service::sweep::{Notify, Source, SweepRequest, mark_stale_creations_as_failed};
 use stale_drafts::store::{
-    self, Cost, Database, DatabaseError, Details, Filter, NewCreation, PAUSES_MS, Retry, Row, Statement,
+    self, Cost, Database, DatabaseError, Details, Filter, NewCreation, PAUSES_MS, Retry, RetryAudit, Row,
+    Statement,
 };
 
 use crate::sqlite::{Sqlite, wait};
@@ -244,8 +246,16 @@ fn a_sweep_whose_answers_are_lost_counts_and_rolls_up_once_and_calls_nothing_rac
 
 /// Reports, and says what the reporter hears.
 fn report(database: &Lossy<'_>, random: &str, report: Report<'_>) -> Value {
-    let details =
-        Details { random, progress: Some(40), error: "it broke", user_id: "anna", keep: true, notify: 3 };
+    let details = Details {
+        random,
+        progress: Some(40),
+        error: "it broke",
+        user_id: "anna",
+        keep: true,
+        notify: 3,
+        max_active: None,
+        act: None,
+    };
     match wait(creations::report(database, "c", report, details, now())) {
         Ok(row) => json!([row.creation.status, row.fence, row.result_url, row.error_code]),
         Err(error) => json!(format!("{error:?}")),
@@ -347,5 +357,37 @@ fn an_alert_fires_once_and_is_told_once() {
             wait(monitor::run(&Shard::one(database), &settings, later, Occasion::Cron { swept: true }))
                 .unwrap();
         json!([format!("{fired:?}"), format!("{resolved:?}")])
+    });
+}
+
+#[test]
+fn a_plan_of_retries_whose_answer_is_lost_charges_once_and_says_what_was_retried() {
+    let stage = |database: &Sqlite| {
+        for (id, user_id, tokens) in [("a", "anna", 5), ("b", "anna", 5), ("dear", "ben", 1_000)] {
+            add(
+                database,
+                id,
+                json!({
+                    "user_id": user_id, "tokens": tokens, "status": "failed", "error": "no", "error_code": "x", "finished_at": NOW,
+                }),
+            );
+        }
+        add(database, "spent", json!({ "user_id": "ben", "tokens": 999 }));
+    };
+    let plan = ["a", "dear", "b"].map(|id| PlannedRetry { id: id.to_owned(), attempt: 1, user_id: None });
+    loses_nothing(stage, "", |database| {
+        let request = RetryRequest {
+            audit: RetryAudit { id: "01890a5d-ac96-774b-bcce-b302099a8057", actor: "ops", reason: "" },
+            notify: 4,
+            max_queries: 980,
+            now: now(),
+        };
+        let divided = Divided::new(&plan, 1, |_| Some(0)).unwrap();
+        let done = wait(retries::apply(&Shard::one(database), &divided, request));
+        let retried: Vec<_> = done.retried.iter().map(|retried| retried.id.clone()).collect();
+        let left: Vec<_> =
+            done.skipped.iter().map(|skipped| (skipped.id.clone(), skipped.reason.code())).collect();
+        assert_eq!((retried.len(), left.len()), (2, 1), "{retried:?} {left:?}");
+        json!([retried, left])
     });
 }

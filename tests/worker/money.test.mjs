@@ -136,6 +136,8 @@ test("what is cancelled goes back by the policy, and its worker is told", async 
     assert.deepEqual([late.http, late.code, late.kept], [409, "cancelled", true]);
     assert.deepEqual([(await operator(one.id, "restore")).charged_tokens, await balance()], [left - 970, 970]);
   }
+  // An operator does it with what operators have.
+  assert.equal((await operator(await waiting(), "cancel", {})).refunded_tokens, 30);
   const one = await begun("film");
   const never = await owner(one.id, "cancel");
   assert.deepEqual([never.http, never.code, await world.status(one.id)], [409, "not_cancellable", "processing"]);

@@ -30,7 +30,7 @@ impl Api {
         Api { agent: config.into(), url, token }
     }
 
-    /// Sends a GET. An answer other than 200 is an error with the Worker's own text.
+    /// Sends a GET. An answer other than 200 or 201 is an error with the Worker's own text.
     pub fn get(&self, path: &str, query: &[(&str, &str)]) -> Result<Value, Error> {
         let request = self.agent.get(self.address(path)).query_pairs(query.iter().copied());
         self.answer(path, request.header("Authorization", format!("Bearer {}", self.token)).call())
@@ -96,7 +96,7 @@ impl Api {
         let body: Option<Value> = serde_json::from_str(&text).ok();
         let said = body.as_ref().and_then(|body| body.get("error")).and_then(Value::as_str).map(one_line);
         match (status, body.as_ref(), said.as_deref()) {
-            (StatusCode::OK, Some(_), None) => Ok(body.unwrap_or_default()),
+            (StatusCode::OK | StatusCode::CREATED, Some(_), None) => Ok(body.unwrap_or_default()),
             (StatusCode::UNAUTHORIZED, ..) => Err(Error::new(
                 Code::Refused,
                 format!(

@@ -11,7 +11,7 @@ Exit codes:
   0  done, or nothing to do; for `doctor`: healthy
   1  the Worker answered with an error, or the output could not be written
   2  invalid input
-  3  a dry run found stale creations
+  3  a dry run found stale creations, or failed ones to retry
   4  the credential is missing, or was refused
   5  the Worker can't be reached
   6  partly done: some creations were skipped, rejected or unreadable, or the run was stopped
@@ -153,10 +153,40 @@ pub enum Command {
         id: String,
     },
     /// Try failed creations again: each waits for a worker once more, and its owner is charged again.
-    Retry {
+    ///
+    /// Without ids it finds them by what they are, shows what that would charge, asks, and retries exactly those.
+    Retry(Retry),
+    /// Cancel creations that are not finished: what their policy says goes back to their owners.
+    Cancel {
         /// The creations' ids.
         #[arg(value_name = "ID", required = true)]
         ids: Vec<String>,
+    },
+    /// Fail creations that are not finished, in words for their owners, and refund them whole, whatever their policy says.
+    Fail {
+        /// The creations' ids.
+        #[arg(value_name = "ID", required = true)]
+        ids: Vec<String>,
+        /// What their owners read.
+        #[arg(long, value_name = "TEXT")]
+        error: String,
+    },
+    /// List creations of all users by what they are, newest first.
+    Search {
+        #[command(flatten)]
+        search: Search,
+        #[command(flatten)]
+        page: Page,
+    },
+    /// Note something about a creation, or about a sweep: operators see it there.
+    Note {
+        /// The creation's id, or the sweep's.
+        id: String,
+        /// What is to be known.
+        text: String,
+        /// It is about a sweep.
+        #[arg(long)]
+        sweep: bool,
     },
     /// List dead letters: events that could not be delivered to the rest of the app.
     Events {
@@ -206,6 +236,74 @@ pub enum Command {
     },
     /// Print the manual page.
     Man,
+}
+
+/// Which creations: whatever is given holds for each.
+#[derive(Debug, Args)]
+#[group(id = "filter", multiple = true)]
+pub struct Filter {
+    /// Only this user's creations.
+    #[arg(long, value_name = "ID")]
+    pub user: Option<String>,
+    /// Only this kind, such as `image`.
+    #[arg(long)]
+    pub kind: Option<String>,
+    /// Only what failed with this code, such as `generation_timeout`.
+    #[arg(long, value_name = "CODE")]
+    pub error_code: Option<String>,
+    /// Only what a sweep failed by this entry of the policy, such as `max_age_hours`.
+    #[arg(long)]
+    pub rule: Option<String>,
+    /// Only what was made then or later: the last `03:00` on this machine's clock, `03:00Z` in UTC, or an instant with its zone.
+    #[arg(long, value_name = "TIME")]
+    pub since: Option<String>,
+    /// Only what was made before then.
+    #[arg(long, value_name = "TIME")]
+    pub until: Option<String>,
+}
+
+/// What to retry.
+#[derive(Debug, Args)]
+#[group(skip)]
+#[command(group = clap::ArgGroup::new("which").args(["ids", "user", "kind", "error_code", "rule", "since", "until", "all", "apply"]).required(true).multiple(true))]
+pub struct Retry {
+    /// The creations' ids.
+    #[arg(value_name = "ID", conflicts_with_all = ["filter", "all", "apply", "dry_run", "yes", "limit", "reason"])]
+    pub ids: Vec<String>,
+    #[command(flatten)]
+    pub filter: Filter,
+    /// Everything that has failed.
+    #[arg(long, conflicts_with_all = ["filter", "apply"])]
+    pub all: bool,
+    /// Show what would be retried and charged, print a plan to apply, and write nothing.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// No more creations than this [default: 1000].
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    pub limit: Option<u32>,
+    /// Why, for the audit.
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
+    /// Apply a plan: exactly the creations that a dry run showed, as far as they are still as they were.
+    #[arg(long, value_name = "PLAN", conflicts_with_all = ["filter", "dry_run", "limit"])]
+    pub apply: Option<String>,
+    /// Don't ask for confirmation.
+    #[arg(long, short)]
+    pub yes: bool,
+}
+
+/// What to look for.
+#[derive(Debug, Args)]
+#[group(skip)]
+pub struct Search {
+    /// Only this stored status.
+    #[arg(value_parser = ["pending", "processing", "draft", "published", "failed"])]
+    pub status: Option<String>,
+    /// Active ones, the longest without a sign of life first.
+    #[arg(long)]
+    pub silent: bool,
+    #[command(flatten)]
+    pub filter: Filter,
 }
 
 /// What to do with the ledger.

@@ -1,4 +1,4 @@
-//! When something ends, as an operator writes it: a time of day on this machine's clock, or an instant with its zone.
+//! When something ends or began, as an operator writes it: a time of day on this machine's clock, or an instant with its zone.
 
 use chrono::{DateTime, Days, Local, MappedLocalTime, NaiveTime, TimeZone, Utc};
 
@@ -9,9 +9,34 @@ use chrono::{DateTime, Days, Local, MappedLocalTime, NaiveTime, TimeZone, Utc};
 ///
 /// What would be right, for anything else, and for a time that the clock leaves out or has twice.
 pub fn instant<Zone: TimeZone>(text: &str, now: &DateTime<Zone>) -> Result<DateTime<Utc>, String> {
+    read(text, now, "end", Side::After)
+}
+
+/// The same of what has been: a time of day is the last one.
+///
+/// # Errors
+///
+/// As [`instant`].
+pub fn last<Zone: TimeZone>(text: &str, now: &DateTime<Zone>) -> Result<DateTime<Utc>, String> {
+    read(text, now, "time", Side::Before)
+}
+
+/// Where a time of day is from now.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Side {
+    Before,
+    After,
+}
+
+fn read<Zone: TimeZone>(
+    text: &str,
+    now: &DateTime<Zone>,
+    what: &str,
+    side: Side,
+) -> Result<DateTime<Utc>, String> {
     let expected = || {
         format!(
-            "`{text}` is no end: expected a time of day such as `04:00` on this machine's clock or `04:00Z` in UTC, or an instant with its zone such as `2026-01-05T04:00:00+01:00`"
+            "`{text}` is no {what}: expected a time of day such as `04:00` on this machine's clock or `04:00Z` in UTC, or an instant with its zone such as `2026-01-05T04:00:00+01:00`"
         )
     };
     // Seconds may be left out.
@@ -25,16 +50,27 @@ pub fn instant<Zone: TimeZone>(text: &str, now: &DateTime<Zone>) -> Result<DateT
         None => (text, false),
     };
     let time = NaiveTime::parse_from_str(time, "%H:%M").map_err(|_| expected())?;
-    if utc { next(time, &now.to_utc(), text) } else { next(time, now, text) }
+    if utc { nearest(time, &now.to_utc(), text, side) } else { nearest(time, now, text, side) }
 }
 
-/// The next time of day after `now`, on its clock.
-fn next<Zone: TimeZone>(time: NaiveTime, now: &DateTime<Zone>, text: &str) -> Result<DateTime<Utc>, String> {
+/// The next time of day after `now`, or the last one before it, on its clock.
+fn nearest<Zone: TimeZone>(
+    time: NaiveTime,
+    now: &DateTime<Zone>,
+    text: &str,
+    side: Side,
+) -> Result<DateTime<Utc>, String> {
     let today = now.date_naive();
-    let days = [Some(today), today.checked_add_days(Days::new(1))];
+    let other = match side {
+        Side::Before => today.checked_sub_days(Days::new(1)),
+        Side::After => today.checked_add_days(Days::new(1)),
+    };
+    let days = [Some(today), other];
     for day in days.into_iter().flatten() {
         match now.timezone().from_local_datetime(&day.and_time(time)) {
-            MappedLocalTime::Single(instant) if instant > *now => return Ok(instant.to_utc()),
+            MappedLocalTime::Single(instant) if (instant > *now) == (side == Side::After) => {
+                return Ok(instant.to_utc());
+            }
             MappedLocalTime::Single(_) => {}
             MappedLocalTime::None => {
                 return Err(format!(
@@ -66,7 +102,7 @@ pub fn now() -> DateTime<Local> {
 mod tests {
     use chrono::{DateTime, FixedOffset};
 
-    use super::instant;
+    use super::{instant, last};
 
     fn at(text: &str) -> DateTime<FixedOffset> {
         DateTime::parse_from_rfc3339(text).unwrap()
@@ -86,6 +122,22 @@ mod tests {
         ] {
             assert_eq!(instant(text, &now).unwrap(), at(expected).to_utc(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_time_of_day_that_has_been_is_the_last_one() {
+        let now = at("2026-01-05T03:30:00+01:00");
+        for (text, expected) in [
+            ("04:00", "2026-01-04T03:00:00Z"),
+            ("03:30", "2026-01-05T02:30:00Z"),
+            ("03:31", "2026-01-04T02:31:00Z"),
+            ("04:00Z", "2026-01-04T04:00:00Z"),
+            ("02:00Z", "2026-01-05T02:00:00Z"),
+            ("2026-02-01T04:00Z", "2026-02-01T04:00:00Z"),
+        ] {
+            assert_eq!(last(text, &now).unwrap(), at(expected).to_utc(), "{text}");
+        }
+        assert!(last("4 am", &now).unwrap_err().starts_with("`4 am` is no time: expected a time of day"));
     }
 
     #[test]

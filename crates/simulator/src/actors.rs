@@ -344,6 +344,8 @@ async fn report_once(
         user_id,
         keep: call.keep,
         notify: call.notify,
+        max_active: None,
+        act: None,
     };
     let what = call.what.report(&call.policy);
     // An owner's report says whose it is.

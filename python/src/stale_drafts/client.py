@@ -208,6 +208,40 @@ class StaleDrafts:
         """
         return cast(types.Retried, self._post(_report(creation_id, "retry", user_id), _attempt(attempt)))
 
+    def fail_now(self, creation_id: str, attempt: int, *, error: str, user_id: str | None = None) -> types.Failed:
+        """Fails what is active, as an operator, and refunds it whole. Its owner reads `error`, of 1,000 characters at most.
+
+        What its worker delivers later is a late result. Raises `Conflict` if the attempt is over.
+        """
+        body = {"attempt": attempt, "error": error}
+        return cast(types.Failed, self._post(_report(creation_id, "fail-now", user_id), body))
+
+    def preview_retries(
+        self,
+        *,
+        filter: Mapping[str, int | str] | None = None,
+        plan: Iterable[Mapping[str, object]] | None = None,
+        limit: int | None = None,
+        cursor: str | None = None,
+    ) -> types.RetryPreview:
+        """What retrying many failed creations would do, and what it would charge. Nothing is written.
+
+        `filter` has any of `user_id`, `kind`, `error_code`, `rule`, `since` and `until`; all of them hold. Or give a `plan`: creations
+        with their `id` and `attempt`. There is more while the answer has a `next_cursor`.
+        """
+        asked = {"filter": filter, "plan": None if plan is None else list(plan), "limit": limit, "cursor": cursor}
+        body = {key: value for key, value in asked.items() if value is not None}
+        return cast(types.RetryPreview, self._post("/api/retries/preview", body))
+
+    def retry_many(self, *, plan: Iterable[Mapping[str, object]], reason: str | None = None) -> types.RetriedMany:
+        """Retries the creations of a preview's `plan`, or of some of it, and charges for each again. At most 1,000.
+
+        `skipped` names each that was left, and why: nobody's empty balance keeps the others from it. An attempt is retried once: where
+        the first answer was lost, the second one has `already_retried` for it.
+        """
+        body = {"plan": list(plan), **({} if reason is None else {"reason": reason})}
+        return cast(types.RetriedMany, self._post("/api/retries", body))
+
     def extend(
         self,
         creation_id: str,

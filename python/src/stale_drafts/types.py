@@ -419,7 +419,7 @@ class Drafts(TypedDict):
 
 
 # What is wrong, as a stable code.
-ErrorCode = Literal["invalid_request", "unauthorized", "insufficient_tokens", "forbidden", "not_found", "method_not_allowed", "conflict", "illegal_transition", "taken", "attempt_over", "wrong_fence", "fence_missing", "active", "not_active", "nothing_kept", "deleted", "balance_too_large", "payload_too_large", "uri_too_long", "idempotency_key_reused", "too_many_requests", "too_many_active", "misconfigured", "moving", "unavailable", "cancelled", "not_cancellable", "more_than_charged", "other_attempt", "settled_elsewhere", "balance_elsewhere"]
+ErrorCode = Literal["invalid_request", "unauthorized", "insufficient_tokens", "forbidden", "not_found", "method_not_allowed", "conflict", "illegal_transition", "taken", "attempt_over", "wrong_fence", "fence_missing", "active", "not_active", "nothing_kept", "deleted", "balance_too_large", "rejected", "payload_too_large", "uri_too_long", "idempotency_key_reused", "too_many_requests", "too_many_active", "misconfigured", "moving", "unavailable", "cancelled", "not_cancellable", "more_than_charged", "other_attempt", "settled_elsewhere", "balance_elsewhere"]
 
 
 class ErrorBody(TypedDict):
@@ -515,6 +515,8 @@ class _SweepRequired(TypedDict):
     rows_written: int | None
     # Put back for another attempt.
     retried: int
+    # What operators noted about it, the oldest first; 100 at most.
+    notes: list[Act]
 
 
 class Sweep(_SweepRequired, total=False):
@@ -712,6 +714,13 @@ class Extensions(TypedDict):
     silent: list[SilentShard]
 
 
+class FailNow(TypedDict):
+    # The attempt that is meant. So a repetition is the same one.
+    attempt: int
+    # What its owner reads.
+    error: str
+
+
 class Failed(TypedDict):
     id: str
     status: Literal["failed"]
@@ -857,6 +866,23 @@ class KindExtended(TypedDict):
     shards: list[ShardReached]
 
 
+class LedgerItemMessageParams(TypedDict, total=False):
+    """What the message says beside its code."""
+
+    # Why it failed, cut to 1,000 characters.
+    error: str
+    # Of that error, as a draft has it.
+    error_code: str | None
+    # What that error is made of, if it is a time-out.
+    error_params: Union[TimeoutParams, None]
+    # The key of a grant.
+    key: str
+    # Up to which month entries were summed up, such as `2026-01`.
+    month: str
+    # The type of an entry of a later version.
+    type: str
+
+
 class LedgerItem(TypedDict):
     """An entry of a user's ledger, with its reason in words."""
 
@@ -881,9 +907,9 @@ class LedgerItem(TypedDict):
     # Why, in words.
     message: str
     # The same as a stable code.
-    message_code: Literal["charged", "refunded", "refunded_without_reason", "restored", "granted", "imported", "paid_elsewhere", "carried", "other"]
-    # What the message says beside its code: `error`, `key`, `month` or `type`.
-    message_params: dict[str, str]
+    message_code: Literal["charged", "retried", "refunded", "refunded_without_reason", "refunded_in_part", "refunded_in_part_without_reason", "cancelled", "not_used", "restored", "granted", "imported", "paid_elsewhere", "carried", "other"]
+    # What the message says beside its code.
+    message_params: LedgerItemMessageParams
 
 
 class ArchivedMoney(TypedDict):
@@ -891,7 +917,8 @@ class ArchivedMoney(TypedDict):
 
     # With those that the user had deleted.
     creations: int
-    # The sum of their entries; below zero if the user paid.
+    # The sum of their entries, but of those that are in the sum of a month, which is an entry itself:
+    # below zero if the user paid.
     tokens: int
     # Of the oldest, epoch ms; null if it can't be read.
     first_created_at: int | None
@@ -1030,6 +1057,115 @@ class Retried(TypedDict):
     attempt: int
     # What its owner was charged for it.
     charged_tokens: int
+
+
+class RetriedCreation(TypedDict):
+    id: str
+    # Its owner.
+    user_id: str
+    kind: str
+    # The new attempt.
+    attempt: int
+    # What its owner was charged for it.
+    charged_tokens: int
+
+
+class SkippedRetry(TypedDict):
+    id: str
+    # Its owner, if the plan names one.
+    user_id: str | None
+    # The attempt that was to be retried.
+    attempt: int
+    # `already_retried`: somebody has retried that attempt. `changed`: it has moved on. `moving`,
+    # `unreachable` and `not_tried` go through later.
+    reason: Literal["not_found", "already_retried", "changed", "deleted", "settled_elsewhere", "balance_elsewhere", "insufficient_tokens", "moving", "rejected", "unreachable", "not_tried"]
+    # The same in words.
+    message: str
+    # What it is now, where it has moved on.
+    status: str | None
+    # The attempt that it is at now, where it has moved on.
+    present_attempt: int | None
+    # What its owner has left, where that does not cover it.
+    balance: int | None
+    # What it would cost then.
+    tokens: int | None
+
+
+class RetriedManyCost(TypedDict):
+    # Statements.
+    queries: int
+    # As D1 bills them.
+    rows_read: int
+    # As D1 bills them.
+    rows_written: int
+
+
+class RetriedMany(TypedDict):
+    # Epoch ms.
+    now: int
+    # They wait for a worker, in the plan's order.
+    retried: list[RetriedCreation]
+    # What their owners were charged.
+    charged_tokens: int
+    # What was left as it is, in the plan's order, each with the reason.
+    skipped: list[SkippedRetry]
+    cost: RetriedManyCost
+
+
+class PlannedRetry(TypedDict):
+    id: str
+    # Its owner.
+    user_id: str
+    kind: str
+    # The attempt that has failed.
+    attempt: int
+    # What a retry charges.
+    tokens: int
+    # Why it failed.
+    error_code: str | None
+    # The entry of the policy by which a sweep failed it.
+    rule: str | None
+    # When it failed: epoch ms.
+    finished_at: int | None
+    # When a result came too late, which could be restored instead: epoch ms.
+    late_at: int | None
+    # Whether its owner's balance covers it, after those before it.
+    is_covered: bool
+
+
+class ShortOwner(TypedDict):
+    user_id: str
+    # What they have.
+    balance: int
+    # What all of theirs would cost.
+    tokens: int
+    # How many those are.
+    creations: int
+    # How many of them would be retried.
+    covered: int
+
+
+class RetryPreview(TypedDict):
+    # Epoch ms.
+    now: int
+    # How many would be retried.
+    retries: int
+    # What their owners would be charged.
+    charged_tokens: int
+    # How many owners that are.
+    owners: int
+    # What `POST /api/retries` takes: the first that failed first, and is charged first.
+    plan: list[PlannedRetry]
+    # The owners whose balance does not cover all of theirs.
+    short: list[ShortOwner]
+    # Those of a given plan that would be left as they are for another reason.
+    skipped: list[SkippedRetry]
+    # For what is there beyond. A preview may find few, or none, and have one: so far it has looked.
+    next_cursor: str | None
+    # When the oldest creation was made that was looked at: epoch ms; null at the end.
+    looked_back_to: int | None
+    # The databases that did not answer: what they have is missing.
+    unreachable: list[Unreachable]
 
 
 class LastSweep(TypedDict):

@@ -6,10 +6,11 @@ use axum::http::StatusCode;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, NaiveDateTime};
+use serde::de::{Error, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::json;
 
-use crate::read::{Name, Text, parsed};
+use crate::read::{Name, Text};
 use crate::rules::Timestamp;
 use crate::service::explorer::{self, Explored, Places};
 use crate::service::shards::Shard;
@@ -21,8 +22,8 @@ use crate::worker::extract::Query;
 use crate::worker::listing::{PageSize, StatusWord};
 use crate::worker::problem::{Answer, Problem, json};
 
-const MAX_WORD: usize = 200;
-const MAX_CURSOR: usize = 16_384;
+pub(in crate::worker) const MAX_WORD: usize = 200;
+pub(in crate::worker) const MAX_CURSOR: usize = 16_384;
 
 /// What is sought: of `GET /api/search` and of the dashboard's explorer. Whatever is given holds for each that is found.
 #[derive(Default, Deserialize)]
@@ -50,16 +51,18 @@ pub(in crate::worker) enum Order {
     Silent,
 }
 
-/// An instant in a query: epoch milliseconds, or as RFC 3339 and a form write it, in UTC.
-#[derive(Clone, Copy)]
-struct Instant(Timestamp);
+/// An instant in a query or a body: epoch milliseconds, or as RFC 3339 and a form write it, in UTC.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::worker) struct Instant(pub(in crate::worker) Timestamp);
 
 impl Instant {
     fn parse(text: &str) -> Option<Self> {
         let written = || {
             let utc = |format| NaiveDateTime::parse_from_str(text, format).ok().map(|time| time.and_utc());
             let time = DateTime::parse_from_rfc3339(text).ok().map(|time| time.to_utc());
-            let time = time.or_else(|| utc("%Y-%m-%dT%H:%M")).or_else(|| utc("%Y-%m-%dT%H:%M:%S"));
+            let time = time.or_else(|| {
+                ["%Y-%m-%dT%H:%MZ", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"].into_iter().find_map(utc)
+            });
             time.map(|time| time.timestamp_millis())
         };
         let millis = text.parse::<i64>().ok().or_else(written)?;
@@ -69,13 +72,41 @@ impl Instant {
 
 impl<'de> Deserialize<'de> for Instant {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let expected = "epoch milliseconds, or a time in UTC such as `2026-01-05T03:00Z`";
-        parsed(deserializer, expected, Instant::parse)
+        deserializer.deserialize_any(InstantVisitor)
+    }
+}
+
+struct InstantVisitor;
+
+impl Visitor<'_> for InstantVisitor {
+    type Value = Instant;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("epoch milliseconds, or a time in UTC such as `2026-01-05T03:00Z`")
+    }
+
+    fn visit_u64<E: Error>(self, millis: u64) -> Result<Instant, E> {
+        let instant = i64::try_from(millis).ok().and_then(Timestamp::from_millis).map(Instant);
+        instant.ok_or_else(|| E::invalid_value(Unexpected::Unsigned(millis), &self))
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Instant, E> {
+        Instant::parse(text).ok_or_else(|| E::invalid_value(Unexpected::Str(text), &self))
     }
 }
 
 /// Where a page ended, as text that is safe in a URL.
-struct PlacesCursor(Places);
+pub(in crate::worker) struct PlacesCursor(pub(in crate::worker) Places);
+
+impl PlacesCursor {
+    /// Reads the `next_cursor` of the page before; without one, the beginning.
+    pub(in crate::worker) fn read(cursor: Option<&str>) -> Result<Places, Problem> {
+        let Some(cursor) = cursor else { return Ok(Places::new()) };
+        let places = URL_SAFE_NO_PAD.decode(cursor).ok();
+        let places = places.and_then(|places| serde_json::from_slice(&places).ok());
+        places.ok_or_else(|| not_ours(cursor))
+    }
+}
 
 impl fmt::Display for PlacesCursor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -143,18 +174,11 @@ impl ExplorerQuery {
         self.order
     }
 
-    fn places(&self) -> Result<Places, Problem> {
-        let Some(cursor) = &self.cursor else { return Ok(Places::new()) };
-        let places = URL_SAFE_NO_PAD.decode(cursor.as_str()).ok();
-        let places = places.and_then(|places| serde_json::from_slice(&places).ok());
-        places.ok_or_else(|| not_ours(cursor.as_str()))
-    }
-
     /// A page of what is sought.
     pub(in crate::worker) async fn find(&self, app: &App) -> Result<FoundPage, Problem> {
         let limit = self.limit.map_or(app.config.page_size, |limit| limit.get());
         let sought = self.sought();
-        let from = self.places()?;
+        let from = PlacesCursor::read(self.cursor.as_ref().map(Text::as_str))?;
         let all = app.replicas();
         let shards: Vec<Shard<'_, D1>> = match sought.user_id {
             Some(user_id) => all.get(app.shard_of(user_id).0).copied().into_iter().collect(),

@@ -1,17 +1,22 @@
 //! One file for each command.
 
+pub mod cancel;
 pub mod compact;
 pub mod completions;
 pub mod count;
 pub mod doctor;
+mod each;
 pub mod events;
 pub mod explain;
 pub mod extend;
+pub mod fail;
 pub mod import;
 pub mod ledger;
 pub mod list;
+pub mod note;
 pub mod restore;
 pub mod retry;
+pub mod search;
 pub mod shards;
 pub mod sweep;
 pub mod sweeps;

@@ -15,7 +15,14 @@ use crate::saved_plans;
 
 pub fn run(api: &Api, sweep: &Sweep, json: bool) -> Result<Code, Error> {
     if let Some(plan_id) = &sweep.apply {
-        return apply::run(api, saved_plans::load(plan_id)?, None, sweep, json);
+        let saved = saved_plans::load(plan_id)?;
+        if saved.get("creations").is_none() {
+            let message = format!(
+                "plan `{plan_id}` is one of retries: apply it with `mark-stale-drafts retry --apply {plan_id}`"
+            );
+            return Err(Error::new(Code::InvalidInput, message));
+        }
+        return apply::run(api, saved, None, sweep, json);
     }
     let plan = preview::fetch(api, sweep, sweep.limit)?;
     if sweep.dry_run {

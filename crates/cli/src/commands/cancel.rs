@@ -1,0 +1,15 @@
+use serde_json::json;
+
+use super::each::each;
+use crate::api::{Api, segment};
+use crate::exit::{Code, Error};
+use crate::output::{count, number};
+
+/// `cancel`: ends creations that nobody wants any more. One that can't be cancelled keeps no other from it.
+pub fn run(api: &Api, ids: &[String], json: bool) -> Result<Code, Error> {
+    let cancel = |id: &str| api.post(&format!("/api/creations/{}/cancel", segment(id)), &json!({}));
+    each(ids, json, cancel, |id, answer| {
+        let refunded = count(number(answer, "refunded_tokens"), "token");
+        format!("`{id}` is cancelled; {refunded} refunded.")
+    })
+}

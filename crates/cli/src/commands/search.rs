@@ -1,0 +1,76 @@
+use serde_json::Value;
+
+use super::{next_page, page_query};
+use crate::api::Api;
+use crate::args::{Filter, Page, Search};
+use crate::exit::{Code, Error};
+use crate::output::{self, Line, WARNING, count, list, minute, note, styled, text};
+use crate::until::{last, now};
+
+/// The query's parameters that a filter stands for.
+pub fn filter_query(filter: &Filter) -> Result<Vec<(&'static str, String)>, Error> {
+    let Filter { user, kind, error_code, rule, since, until } = filter;
+    let mut query = Vec::new();
+    let words = [("user_id", user), ("kind", kind), ("error_code", error_code), ("rule", rule)];
+    query.extend(words.into_iter().filter_map(|(key, word)| Some((key, word.clone()?))));
+    for (key, time) in [("since", since), ("until", until)] {
+        if let Some(time) = time {
+            let instant = last(time, &now()).map_err(|error| Error::new(Code::InvalidInput, error))?;
+            query.push((key, instant.timestamp_millis().to_string()));
+        }
+    }
+    Ok(query)
+}
+
+/// `search`: lists creations by what they are, over all users.
+pub fn run(api: &Api, search: &Search, page: &Page, json: bool) -> Result<Code, Error> {
+    let Search { status, silent, filter } = search;
+    let own = filter_query(filter)?;
+    let limit = page.limit.to_string();
+    let mut query: Vec<(&str, &str)> = own.iter().map(|(key, word)| (*key, word.as_str())).collect();
+    query.extend(status.as_deref().map(|status| ("status", status)));
+    query.extend(silent.then_some(("order", "silent")));
+    page_query(&mut query, &limit, page);
+    let answer = api.get("/api/search", &query)?;
+    let creations = list(&answer, "creations");
+    if json {
+        output::json(&answer);
+    } else {
+        table(creations);
+        note(format!("{}.", count(creations.len() as u64, "creation")));
+        if let Some(true) = answer.get("next_cursor").map(Value::is_string) {
+            note(format!("It has looked back to {}.", minute(&answer, "looked_back_to")));
+        }
+        next_page(&answer);
+    }
+    let missing = list(&answer, "missing");
+    for shard in missing {
+        note(format!(
+            "{} {} does not answer, and what it has is missing here: {}",
+            styled(WARNING, "incomplete:"),
+            text(shard, "shard"),
+            text(shard, "error")
+        ));
+    }
+    Ok(if missing.is_empty() { Code::Done } else { Code::Unhealthy })
+}
+
+fn table(creations: &[Value]) {
+    let lines: Vec<_> = creations
+        .iter()
+        .map(|row| Line {
+            cells: vec![
+                text(row, "id"),
+                text(row, "user_id"),
+                text(row, "kind"),
+                text(row, "stored_status"),
+                text(row, "verdict"),
+                minute(row, "created_at"),
+                text(row, "error_code"),
+                text(row, "tokens"),
+            ],
+            notes: vec![row.get("error").and_then(Value::as_str).map_or_else(String::new, str::to_owned)],
+        })
+        .collect();
+    output::table(&["id", "user", "kind", "status", "verdict", "created", "code", "tokens"], &[7], &lines);
+}
