@@ -90,20 +90,24 @@ function outage(now, next) {
     const user_id = USERS[3 + (at % 3)];
     const count = 4 + Math.floor(next() * 6);
     const tokens = KINDS.video;
-    statements.push(`INSERT INTO stale_drafts_sweeps (id, source, started_at, finished_at, examined, failed, refunded_tokens, queries, rows_read, rows_written, counted)
-      VALUES ('${sweep_id}', 'cron', ${swept_at}, ${swept_at + 20}, ${count}, ${count}, ${count * tokens}, 5, ${12 * count + 15}, ${2 * count + 5},
-      '${JSON.stringify([["failed", "video", "pending", "preset", count, count * tokens, count, 0, 0, 0, 0, 0]])}')`);
+    const failed = [];
+    let lag_ms = 0;
     for (let i = 0; i < count; i += 1) {
       const id = Array.from({ length: 12 }, () => "0123456789abcdef"[Math.floor(next() * 16)]).join("");
       const age_ms = HOUR + 1 + Math.floor(next() * 50_000);
       const prompt = `${SUBJECTS[(at + i) % SUBJECTS.length]}, ${STYLES[(at * i) % STYLES.length]}`;
-      statements.push(
+      lag_ms += age_ms - HOUR;
+      failed.push(
         `INSERT INTO stale_drafts_creations (id, user_id, kind, prompt, status, tokens, created_at) VALUES (${[id, user_id, "video", prompt, "pending", tokens, swept_at - age_ms].map(quote).join(", ")})`,
         `UPDATE stale_drafts_creations SET status = 'failed', finished_at = ${swept_at}, error = 'Generation timeout: Task stuck in pending status for 1.0 hours', error_code = 'generation_timeout',
           stuck_status = 'pending', age_ms = ${age_ms}, max_age_ms = ${HOUR}, rule = 'preset', sweep_id = '${sweep_id}' WHERE id = '${id}'`,
         `UPDATE stale_drafts_balances SET tokens = tokens + ${tokens} WHERE user_id = '${user_id}'`,
       );
     }
+    statements.push(`INSERT INTO stale_drafts_sweeps (id, source, started_at, finished_at, examined, failed, refunded_tokens, queries, rows_read, rows_written, counted)
+      VALUES ('${sweep_id}', 'cron', ${swept_at}, ${swept_at + 20}, ${count}, ${count}, ${count * tokens}, 5, ${12 * count + 15}, ${2 * count + 5},
+      '${JSON.stringify([["failed", "video", "pending", "preset", count, count * tokens, count, 0, 0, 0, 0, 0, lag_ms]])}')`);
+    statements.push(...failed);
   }
   return statements;
 }

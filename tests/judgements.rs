@@ -10,8 +10,9 @@
 )]
 
 use stale_drafts::rules::{
-    Action, CANCELLED, Candidate, Decision, Draft, Elsewhere, IllegalTransition, Judgement, Planned, Policy,
-    Refusal, Report, Setting, SkipReason, Snapshot, Status, Time, Timestamp, Unreadable, recheck,
+    Action, CANCELLED, Candidate, Decision, Draft, Elsewhere, FAILED_BY_OPERATOR, IllegalTransition,
+    Judgement, Planned, Policy, Refusal, Report, Setting, SkipReason, Snapshot, Status, Time, Timestamp,
+    Unreadable, recheck,
 };
 
 use Judgement::{Accept, Refuse, Repeat};
@@ -240,6 +241,23 @@ fn a_cancellation() {
         let fail = Report::Fail { fence: Some("2.abc"), error_code: "broken", tokens_used: None };
         assert_eq!(fail.judge(&cancelled), told);
     }
+}
+
+#[test]
+fn a_failure_by_an_operator() {
+    let fail = |attempt| Report::FailNow { attempt };
+    let to = |from| illegal(from, Failed);
+    // Whatever the policy says of a cancellation.
+    assert_eq!(on_each(fail(2), begun(Pending)), [Accept, Accept, to(Drafted), to(Published), to(Failed)]);
+    let other = Refuse(Refusal::OtherAttempt { attempt: 1, present: 2 });
+    assert_eq!(on_each(fail(1), begun(Pending)), [other; 5]);
+    let failed = Snapshot { error_code: Some(FAILED_BY_OPERATOR), ..begun(Failed) };
+    assert_eq!(fail(2).judge(&failed), Repeat);
+    let of_app = Snapshot { elsewhere: Some(Elsewhere::Balance), ..begun(Processing) };
+    assert_eq!(fail(2).judge(&of_app), Refuse(Refusal::BalanceElsewhere));
+    // What its worker delivers later is a late result.
+    let complete = Report::Complete { fence: "2.abc", result_url: "https://r/1", tokens_used: None };
+    assert_eq!(complete.judge(&failed), Refuse(Refusal::Over));
 }
 
 #[test]

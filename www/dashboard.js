@@ -4,10 +4,13 @@
 const EVERY = 30_000;
 let timer;
 
+const written = (field) => field.value !== field.defaultValue;
+
 async function refresh() {
   const main = document.querySelector("main");
-  // Nothing moves under the hands of somebody who reads a table or is about to press a button.
-  if (document.hidden || main.contains(document.activeElement)) return;
+  // Nothing moves under the hands of somebody who reads a table or is about to press a button, or who has begun to write.
+  const used = document.activeElement;
+  if (document.hidden || (main.contains(used) && !used.matches(".notice")) || [...main.querySelectorAll("input, textarea")].some(written)) return;
   const response = await fetch(location.href);
   if (!response.ok) return;
   const page = new DOMParser().parseFromString(await response.text(), "text/html");

@@ -26,3 +26,6 @@ impl Cancellation {
         }
     }
 }
+
+/// The stable code of what an operator failed by hand, as `error_code`. The text beside it is the operator's.
+pub const FAILED_BY_OPERATOR: &str = "failed_by_operator";

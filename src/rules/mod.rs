@@ -27,14 +27,14 @@ mod verdict;
 
 pub use breaker::{CircuitBreaker, Suspension};
 pub use bucket::{BUCKETS, Bucket};
-pub use cancellation::{CANCELLED, CANCELLED_TEXT, Cancellation};
+pub use cancellation::{CANCELLED, CANCELLED_TEXT, Cancellation, FAILED_BY_OPERATOR};
 pub use covered::covered;
 pub use diagnosis::{
     ARCHIVE_EXPECTED_WITHIN_MS, DOMINANT_PERCENT, FEW, Finding, NOT_QUEUED, ONE_TIMEOUT_MS, ONE_WINDOW_MS,
     SILENT_AFTER_MS, START_EXPECTED_WITHIN_MS, Severity, alerts, diagnose,
 };
 pub use draft::{Draft, Field, Phase, REDELIVERED_AFTER_MS, Signs, Unreadable};
-pub use entry::Movement;
+pub use entry::{End, Movement};
 pub use evidence::{Evidence, SetAside, Thresholds};
 pub use limit::{Attempts, InvalidMaxAge, Limit, MaxActive, MaxAge, Preset};
 pub use open_move::{MOVE_EXPECTED_WITHIN_MS, OpenMove};

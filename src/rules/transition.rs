@@ -1,6 +1,6 @@
 use std::fmt;
 
-use super::cancellation::{CANCELLED, Cancellation};
+use super::cancellation::{CANCELLED, Cancellation, FAILED_BY_OPERATOR};
 use super::policy::Policy;
 use super::status::{IllegalTransition, Status};
 
@@ -97,6 +97,11 @@ pub enum Report<'a> {
         attempt: Option<u32>,
         /// Says what becomes of the tokens once a worker has begun.
         policy: &'a Policy,
+    },
+    /// An operator fails what is active, in words of their own. All tokens go back, whatever the policy says of a cancellation.
+    FailNow {
+        /// The attempt that is meant.
+        attempt: u32,
     },
 }
 
@@ -245,6 +250,13 @@ impl Report<'_> {
                     Cancellation::Refund | Cancellation::Keep => Judgement::Accept,
                     Cancellation::Never => Judgement::Refuse(Refusal::NotCancellable),
                 },
+            },
+            Report::FailNow { attempt } => match status {
+                _ if attempt != snapshot.attempt => snapshot.another(attempt),
+                Status::Failed if error_code == Some(FAILED_BY_OPERATOR) => Judgement::Repeat,
+                Status::Draft | Status::Published | Status::Failed => snapshot.illegal(Status::Failed),
+                _ if snapshot.elsewhere.is_some() => Judgement::Refuse(Refusal::BalanceElsewhere),
+                Status::Pending | Status::Processing => Judgement::Accept,
             },
         }
     }

@@ -3,15 +3,18 @@
 //! Each report is one transaction: a guarded write, and then a read of the row. Where the write did not take effect, the
 //! row says why.
 
+use std::slice;
+
 use serde::{Deserialize, Serialize};
 
+use super::notes::{Acting, acted};
 use super::rows::{cell, elsewhere, unsigned};
 use super::sweep::{active, candidate};
 use super::typed::typed_rows;
 use super::{CandidateRow, DatabaseError, Page, Param, Row, Statement, json};
 use crate::rules::{
-    ActiveLimits, CANCELLED, CANCELLED_TEXT, Elsewhere, MaxActive, Policy, Report, Snapshot, Status,
-    Timestamp,
+    ActiveLimits, CANCELLED, CANCELLED_TEXT, Elsewhere, FAILED_BY_OPERATOR, MaxActive, Policy, Report,
+    Snapshot, Status, Timestamp,
 };
 
 /// How long the trace of a start that came once more is kept.
@@ -98,11 +101,45 @@ const CANCEL: &str = concat!(
     " <> 'never')"
 );
 
+/// Fails what is active, as an operator wants it. The money of an attached app's row is its own.
+const FAIL_NOW: &str =
+    "UPDATE stale_drafts_creations SET status = 'failed', finished_at = ?2, error_code = ?3, error = ?4,
+       event = 'failed', event_destinations = ?5
+     WHERE id = ?1 AND attempt = ?6 AND status IN ('pending', 'processing') AND balance_elsewhere = 0";
+
 /// Whether the attempt ?3 has failed and may be retried, by its owner ?4, or by anybody if that is `''`.
 macro_rules! retriable {
     () => {
         "id = ?1 AND status = 'failed' AND attempt = ?3 AND deleted_at IS NULL AND settled_elsewhere = 0 AND balance_elsewhere = 0
        AND (?4 = '' OR user_id = ?4)"
+    };
+}
+
+/// Whether one more of the owner ?4 may be active, by the limits of a policy in `$limits`: see [`limits`]. It stands in each statement of
+/// a retry, in one transaction, so two at once do not both pass.
+macro_rules! within {
+    ($limits:literal) => {
+        concat!(
+            "
+       AND (",
+            $limits,
+            " ->> '$.all' IS NULL OR (SELECT count(*) FROM (
+         SELECT 1 FROM stale_drafts_creations AS a INDEXED BY stale_drafts_creations_active_of_user
+         WHERE a.",
+            active!(),
+            " AND a.user_id = ?4 LIMIT ",
+            $limits,
+            " ->> '$.all')) < ",
+            $limits,
+            " ->> '$.all')
+       AND NOT EXISTS (SELECT 1 FROM json_each(",
+            $limits,
+            ", '$.kinds') WHERE value ->> 0 = kind AND value ->> 1 <= (
+         SELECT count(*) FROM stale_drafts_creations AS a INDEXED BY stale_drafts_creations_active_of_user
+         WHERE a.",
+            active!(),
+            " AND a.user_id = ?4 AND a.kind = stale_drafts_creations.kind))"
+        )
     };
 }
 
@@ -117,7 +154,8 @@ macro_rules! record_retried {
 }
 
 /// What a retry at the instant ?2 sets; its event goes to these destinations. The trigger
-/// `stale_drafts_creations_are_charged_for_a_retry` charges.
+/// `stale_drafts_creations_are_charged_for_a_retry` charges. What an operator gave the attempt before ends with it;
+/// `stale_drafts_creations_attempt_extended` gives what the kind has.
 macro_rules! retried {
     ($destinations:literal) => {
         concat!(
@@ -134,8 +172,23 @@ pub(super) use {record_retried, retried};
 
 /// The failure that somebody is about to retry.
 const RECORD_RETRIED: &str = concat!(record_retried!(), "FROM stale_drafts_creations WHERE ", retriable!());
+const RECORD_RETRIED_WITHIN: &str =
+    concat!(record_retried!(), "FROM stale_drafts_creations WHERE ", retriable!(), within!("?5"));
 
 const RETRY: &str = concat!("UPDATE stale_drafts_creations SET ", retried!("?5"), " WHERE ", retriable!());
+const RETRY_WITHIN: &str =
+    concat!("UPDATE stale_drafts_creations SET ", retried!("?5"), " WHERE ", retriable!(), within!("?6"));
+
+/// What is active of the owner ?4, the oldest rows first, if the creation has not been retried: that is why.
+const ACTIVE_INSTEAD_OF_RETRY: &str = concat!(
+    "SELECT id, kind, status FROM stale_drafts_creations INDEXED BY stale_drafts_creations_active_of_user
+     WHERE EXISTS (SELECT 1 FROM stale_drafts_creations WHERE ",
+    retriable!(),
+    ")
+       AND ",
+    active!(),
+    " AND user_id = ?4 ORDER BY rowid LIMIT ?2"
+);
 
 const PUBLISH: &str = "UPDATE stale_drafts_creations SET status = 'published'
      WHERE id = ?1 AND status = 'draft' AND deleted_at IS NULL AND user_id = ?2";
@@ -216,7 +269,7 @@ pub struct ActiveRow {
     pub status: String,
 }
 
-/// What is active, from the rows of the second statement of [`create_within`].
+/// What is active, from the rows of the last statement but one of [`create_within`], or of a retry within limits.
 ///
 /// # Errors
 ///
@@ -240,11 +293,23 @@ pub struct Details<'a> {
     pub keep: bool,
     /// Where the event of a failure, a restore or a retry goes: see `stale_drafts_events.destinations`.
     pub notify: u32,
+    /// For a retry by its owner: the policy that says how many of theirs may be active, with it. The last result but one has what is
+    /// active instead: see [`Details::limits_retry`].
+    pub max_active: Option<&'a Policy>,
+    /// Who acts, where that is to be kept: see [`acted`].
+    pub act: Option<Acting<'a>>,
+}
+
+impl Details<'_> {
+    /// Whether a retry is held to a limit.
+    pub fn limits_retry(&self) -> bool {
+        self.max_active.is_some_and(|policy| limits(policy).is_some())
+    }
 }
 
 /// The writes of a report, and a read of the creation after them.
 pub fn report(id: &str, report: &Report<'_>, details: &Details<'_>, now: Timestamp) -> Vec<Statement> {
-    let Details { random, progress, error, user_id, keep, notify } = *details;
+    let Details { random, progress, error, user_id, keep, notify, max_active, act } = *details;
     let (id_, now_): (Param, Param) = (id.into(), now.into());
     let mut batch = match *report {
         Report::Start { worker } => vec![Statement::new(START, [id_, now_, worker.into(), random.into()])],
@@ -270,9 +335,22 @@ pub fn report(id: &str, report: &Report<'_>, details: &Details<'_>, now: Timesta
             Statement::new(RESTORE, [id_, now_, notify.into()]),
         ],
         Report::Retry { attempt } => {
-            let params = [id_, now_, attempt.into(), user_id.into()];
-            let retried: Vec<_> = params.iter().cloned().chain([notify.into()]).collect();
-            vec![Statement::new(RECORD_RETRIED, params), Statement::new(RETRY, retried)]
+            let params = [id_.clone(), now_, attempt.into(), user_id.into()];
+            let and = |more: &[Param]| params.iter().chain(more).cloned().collect::<Vec<_>>();
+            match max_active.and_then(limits).map(Param::Text) {
+                None => vec![
+                    Statement::new(RECORD_RETRIED, params.clone()),
+                    Statement::new(RETRY, and(&[notify.into()])),
+                ],
+                Some(limits) => vec![
+                    Statement::new(RECORD_RETRIED_WITHIN, and(slice::from_ref(&limits))),
+                    Statement::new(RETRY_WITHIN, and(&[notify.into(), limits])),
+                    Statement::new(
+                        ACTIVE_INSTEAD_OF_RETRY,
+                        [id_, ACTIVE_LISTED.into(), attempt.into(), user_id.into()],
+                    ),
+                ],
+            }
         }
         Report::Cancel { attempt, policy } => {
             let (code, text): (Param, Param) = (CANCELLED.into(), CANCELLED_TEXT.into());
@@ -283,7 +361,19 @@ pub fn report(id: &str, report: &Report<'_>, details: &Details<'_>, now: Timesta
                 [id_, now_, code, text, notify.into(), user_id.into(), attempt, says],
             )]
         }
+        Report::FailNow { attempt } => {
+            let code = FAILED_BY_OPERATOR.into();
+            vec![Statement::new(FAIL_NOW, [id_, now_, code, error.into(), notify.into(), attempt.into()])]
+        }
     };
+    let done = match *report {
+        Report::Restore => Some(("restore", String::new())),
+        Report::Retry { attempt } => Some(("retry", format!("attempt {attempt}"))),
+        Report::Cancel { .. } => Some(("cancel", String::new())),
+        Report::FailNow { .. } => Some(("fail", error.to_owned())),
+        _ => None,
+    };
+    batch.extend(act.zip(done).map(|(by, (action, detail))| acted(id, by, action, detail, now)));
     batch.push(creation(id));
     batch
 }
@@ -297,6 +387,14 @@ fn cancellations(policy: &Policy) -> String {
     let of = |kind: &str| policy.cancellation(kind).as_str();
     let kinds: Vec<_> = policy.kinds().map(|kind| (kind, of(kind))).collect();
     json(&serde_json::json!({ "kinds": kinds, "others": of("") }))
+}
+
+/// How many of an owner's creations may be active: `{"all": limit, "kinds": [[kind, limit], …]}`; `None` if a policy limits none.
+fn limits(policy: &Policy) -> Option<String> {
+    let all = policy.max_active("").of_all.map(MaxActive::get);
+    let of = |kind| Some((kind, policy.max_active(kind).of_kind?.get()));
+    let kinds: Vec<_> = policy.kinds().filter_map(of).collect();
+    (all.is_some() || !kinds.is_empty()).then(|| json(&serde_json::json!({ "all": all, "kinds": kinds })))
 }
 
 /// Notes that the attempt with this fence is started once more, so long after its start, and forgets what is older than a day.

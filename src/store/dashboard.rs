@@ -82,7 +82,8 @@ const SET_ASIDE: &str =
     "SELECT creation_id, until, reason FROM stale_drafts_rejected ORDER BY creation_id LIMIT ?1";
 
 /// A plan of many retries stands there once, and not once for each.
-const AUDIT: &str = "SELECT at, actor, action, detail FROM stale_drafts_audit WHERE action <> 'retry_in_bulk' ORDER BY id DESC LIMIT ?1";
+const AUDIT: &str = "SELECT at, actor, action, detail, subject FROM (SELECT * FROM stale_drafts_audit ORDER BY id DESC LIMIT 2000)
+     WHERE action <> 'retry_in_bulk' ORDER BY id DESC LIMIT ?1";
 
 /// What a dashboard shows beside what the monitor says, from `since` on: see [`Dashboard::read`].
 pub fn dashboard(policy: &Policy, now: Timestamp, since: Timestamp) -> [Statement; 10] {
@@ -139,8 +140,11 @@ pub struct Audited {
     pub actor: String,
     /// What.
     pub action: String,
-    /// To what.
+    /// To what, or in which words.
     pub detail: String,
+    /// `creation:<id>` or `sweep:<id>`, if it is about one.
+    #[serde(deserialize_with = "super::rows::nullable")]
+    pub subject: Option<String>,
 }
 
 /// A row of `rollups`.

@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::notes::{Acting, acted};
 use super::sweep::{active, stays};
 use super::typed::{only, typed_rows};
 use super::{DatabaseError, Param, Row, Statement};
@@ -99,7 +100,11 @@ impl Extension<'_> {
         [name.into(), self.until.into(), now.into(), self.actor.into(), self.reason.into()]
     }
 
-    /// What the audit says: `c1 until 1700000000000: the provider is down`.
+    const fn by(&self) -> Acting<'_> {
+        Acting { audit_id: self.audit_id, actor: self.actor }
+    }
+
+    /// What the audit says: `video until 1700000000000: the provider is down`.
     fn audit(&self, action: &str, name: &str, now: Timestamp) -> Statement {
         let detail = format!("{name} until {}: {}", self.until.as_millis(), self.reason);
         Statement::new(
@@ -114,7 +119,13 @@ pub fn extend(id: &str, extension: Extension<'_>, now: Timestamp) -> [Statement;
     [
         Statement::new(EXTEND, [id.into(), extension.until.into()]),
         Statement::new(NOTE, extension.note(id, now)),
-        extension.audit("extend", id, now),
+        acted(
+            id,
+            extension.by(),
+            "extend",
+            format!("until {}: {}", extension.until.as_millis(), extension.reason),
+            now,
+        ),
         super::creation(id),
     ]
 }

@@ -59,7 +59,8 @@ pub use extensions::{
 };
 pub use grants::{Grant, GrantRow, grant, granted};
 pub use ledger::{
-    ArchivedMoney, LedgerPart, LedgerPlace, archived_money, archived_money_of, ledger_page, ledger_parts,
+    ArchivedMoney, Ended, LedgerPart, LedgerPlace, archived_money, archived_money_of, ledger_page,
+    ledger_parts,
 };
 pub use monitor::{
     Observed, audit, causes, checked, close_breaker, hold, observe, observed, release, settle_moves,
@@ -71,7 +72,7 @@ pub use moves::{
     not_entered, obstacles, obstacles_of, open_buckets, page_of_move, put, release_users, remove_creations,
     remove_entries, rows_of, same_page, turn_move, users_of, verified,
 };
-pub use notes::{Act, Subject, acts, note};
+pub use notes::{Act, Acting, Subject, acts, note};
 pub use of_user::OfUser;
 pub use open_moves::{open_moves, open_moves_of};
 pub use operators::{active_up_to, by_id, count, explain, owner, sweeps};

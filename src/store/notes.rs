@@ -16,6 +16,10 @@ const NOTE_SWEEP: &str = "INSERT INTO stale_drafts_audit (id, at, actor, action,
      SELECT ?1, ?2, ?3, 'note', ?4, 'sweep:' || id FROM stale_drafts_sweeps WHERE id = ?5
      ON CONFLICT (id) DO NOTHING RETURNING id";
 
+/// Only if the statement before has changed something.
+const ACTED: &str = "INSERT INTO stale_drafts_audit (id, at, actor, action, detail, subject)
+     SELECT ?1, ?2, ?3, ?4, ?5, 'creation:' || ?6 WHERE changes() > 0 ON CONFLICT (id) DO NOTHING";
+
 const ABOUT: &str = "SELECT id, at, actor, action, detail FROM (
        SELECT id, at, actor, action, detail FROM stale_drafts_audit INDEXED BY stale_drafts_audit_of_subject
        WHERE subject = ?1 ORDER BY id DESC LIMIT ?2) ORDER BY id";
@@ -36,6 +40,24 @@ pub fn note(id: &str, actor: &str, text: &str, about: Subject<'_>, now: Timestam
         Subject::Sweep(sweep) => (NOTE_SWEEP, sweep),
     };
     Statement::new(sql, [id.into(), now.into(), actor.into(), text.into(), subject.into()])
+}
+
+/// Who does something to a creation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Acting<'a> {
+    /// The id of the row of the audit, a UUIDv7.
+    pub audit_id: &'a str,
+    /// Who: a token's name.
+    pub actor: &'a str,
+}
+
+/// Keeps who did what to a creation, if the statement before has done it.
+pub(super) fn acted(id: &str, by: Acting<'_>, action: &str, detail: String, now: Timestamp) -> Statement {
+    let Acting { audit_id, actor } = by;
+    Statement::new(
+        ACTED,
+        [audit_id.into(), now.into(), actor.into(), action.into(), Param::Text(detail), id.into()],
+    )
 }
 
 /// What operators did to it and noted about it, the oldest first: rows for [`Act`].

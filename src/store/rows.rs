@@ -230,6 +230,9 @@ pub struct SweepRow {
     /// Rows written.
     #[serde(deserialize_with = "nullable")]
     pub rows_written: Option<u64>,
+    /// What operators noted about it, the oldest first.
+    #[serde(deserialize_with = "super::typed::json_text")]
+    pub notes: Vec<super::Act>,
 }
 
 /// That sweeps leave a creation aside for a while, since the database rejected what they wrote of it.
@@ -376,7 +379,9 @@ fn time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Time, D::Error> {
 }
 
 /// A column that may be `NULL`, but not be missing, as serde would let an `Option`.
-fn nullable<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+pub(super) fn nullable<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> Result<Option<T>, D::Error> {
     Option::deserialize(deserializer)
 }
 

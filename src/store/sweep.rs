@@ -341,7 +341,10 @@ const END_SWEEP: &str = "INSERT INTO stale_drafts_sweeps
 macro_rules! sweep_columns {
     () => {
         "id, source, actor, plan_id, started_at, finished_at, examined, failed, retried, raced, rejected,
-       unreadable, refunded_tokens, more, error, queries, rows_read, rows_written"
+       unreadable, refunded_tokens, more, error, queries, rows_read, rows_written,
+       (SELECT json_group_array(json_object('id', id, 'at', at, 'actor', actor, 'action', action, 'detail', detail)) FROM (
+         SELECT * FROM stale_drafts_audit INDEXED BY stale_drafts_audit_of_subject
+         WHERE subject = 'sweep:' || stale_drafts_sweeps.id ORDER BY id LIMIT 100)) AS notes"
     };
 }
 

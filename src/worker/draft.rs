@@ -83,6 +83,12 @@ pub struct DraftView {
     pub can_retry: bool,
     /// Whether it may be cancelled now.
     pub can_cancel: bool,
+    /// Whether an operator may fail it now.
+    #[serde(skip_serializing)]
+    pub can_fail: bool,
+    /// Whether an operator may restore its late result now.
+    #[serde(skip_serializing)]
+    pub can_restore: bool,
     /// What goes back if it is cancelled now.
     #[serde(skip_serializing)]
     pub refund_if_cancelled: u64,
@@ -133,11 +139,15 @@ impl DraftView {
         let can_retry = accepts(retry);
         // A stale one is about to fail by itself.
         let can_cancel = name != "stale" && accepts(cancel);
+        let can_fail = accepts(Report::FailNow { attempt: row.creation.attempt });
+        let can_restore = accepts(Report::Restore);
         let keeps = stored_status == Status::Processing.as_str()
             && policy.cancellation(&row.creation.kind) == Cancellation::Keep;
         DraftView {
             can_retry,
             can_cancel,
+            can_fail,
+            can_restore,
             refund_if_cancelled: if keeps { 0 } else { row.creation.tokens },
             kind: row.creation.kind,
             prompt: row.prompt,

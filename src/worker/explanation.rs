@@ -21,10 +21,12 @@ pub struct Explanation {
     pub creation: DraftView,
     /// What its owner was charged and given back.
     pub ledger: Vec<LedgerRow>,
-    sweeps: Vec<SweepAudit>,
+    /// The sweeps that touched it.
+    pub sweeps: Vec<SweepAudit>,
     /// The attempts that are over.
     pub attempts: Vec<AttemptRow>,
-    events: Vec<Row>,
+    /// Its events that are not delivered.
+    pub events: Vec<Row>,
     /// Who has given it more time, the newest first.
     pub extensions: Vec<GivenRow>,
     /// Whether sweeps leave it aside.
@@ -100,5 +102,16 @@ impl SweepAudit {
     /// The sweep's id.
     pub fn id(&self) -> &str {
         &self.row.id
+    }
+
+    /// What ran it, and who asked for it: `tool, ops`.
+    pub fn by(&self) -> String {
+        let actor = self.row.actor.as_ref().map(|actor| format!(", {actor}")).unwrap_or_default();
+        format!("{}{actor}", self.row.source)
+    }
+
+    /// What operators noted about it.
+    pub fn notes(&self) -> &[Act] {
+        &self.row.notes
     }
 }

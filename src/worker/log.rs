@@ -118,6 +118,12 @@ pub fn cancelled(creation_id: &str, actor: &str) -> String {
     line("info", "creation_cancelled", "Cancelled a creation", fields)
 }
 
+/// An active creation that an operator failed.
+pub fn failed_by_operator(creation_id: &str, actor: &str) -> String {
+    let fields = json!({ "creation_id": creation_id, "actor": actor });
+    line("info", "creation_failed", "Failed a creation by hand, and refunded it", fields)
+}
+
 /// An alert that fires.
 pub fn alert_fired(finding: &Finding) -> String {
     let Finding { code, severity, evidence, remedy, .. } = finding;

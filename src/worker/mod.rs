@@ -22,6 +22,7 @@ mod listing;
 pub mod log;
 pub mod metrics;
 mod monitor;
+mod one_message;
 pub mod pages;
 pub mod plan;
 mod problem;

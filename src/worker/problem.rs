@@ -84,6 +84,11 @@ impl Problem {
         self
     }
 
+    /// What else it says, for a page that shows it.
+    pub fn number(&self, key: &str) -> Option<u64> {
+        self.more.get(key).and_then(Value::as_u64)
+    }
+
     /// For a page that shows it.
     pub fn status(&self) -> StatusCode {
         self.status
@@ -92,6 +97,11 @@ impl Problem {
     /// For a page that shows it.
     pub fn message(&self) -> &str {
         &self.message
+    }
+
+    /// By what an owner's page says it.
+    pub fn code(&self) -> &str {
+        self.more.get("code").and_then(Value::as_str).unwrap_or_else(|| code(self.status))
     }
 }
 
@@ -135,6 +145,7 @@ impl IntoResponse for Problem {
 /// What a program goes by, where a route has no code of its own.
 fn code(status: StatusCode) -> &'static str {
     match status {
+        StatusCode::UNAUTHORIZED => "unauthorized",
         StatusCode::PAYMENT_REQUIRED => "insufficient_tokens",
         StatusCode::FORBIDDEN => "forbidden",
         StatusCode::NOT_FOUND => "not_found",

@@ -5,7 +5,7 @@ use super::problem::{Problem, TOO_MANY_ACTIVE};
 use super::shards;
 use crate::rules::{Refusal, Report, Status};
 use crate::service::creations::{ReportError, report};
-use crate::store::{CreationRow, Details};
+use crate::store::{Acting, CreationRow, Details};
 
 /// Carries out a report of a worker, an owner or an operator, and gives the creation as it is after it. `user_id` is its owner, where the
 /// caller says so.
@@ -16,6 +16,21 @@ pub(super) async fn carry_out(
     what: Report<'_>,
     details: Details<'_>,
 ) -> Result<CreationRow, Problem> {
+    carry_out_by(context, id, user_id, what, details, None).await
+}
+
+/// The same, where it is to be kept who acts: a token's name.
+pub(super) async fn carry_out_by(
+    context: &Context,
+    id: &str,
+    user_id: Option<&str>,
+    what: Report<'_>,
+    details: Details<'_>,
+    actor: Option<&str>,
+) -> Result<CreationRow, Problem> {
+    let audit_id = actor.map(|_| context.new_id()).transpose()?.unwrap_or_default();
+    let act = actor.map(|actor| Acting { audit_id: &audit_id, actor });
+    let details = Details { act, ..details };
     let keep = details.keep && matches!(what, Report::Complete { .. });
     let found = shards::find(context, id, user_id, async |at, database| {
         match report(database, id, what, details, context.now).await {

@@ -1,16 +1,23 @@
-//! Retries by hand and cancellations: the same for an owner, on the page or by the API, for operators and for the app.
+//! Retries by hand, cancellations and failures by hand: the same for an owner, on the page or by the API, for operators, on the dashboard
+//! or by the API, and for the app.
 
 use axum::http::StatusCode;
+use axum::response::Response;
 use serde::Deserialize;
 use serde_json::json;
+use worker::console_log;
 
 use super::app::App;
 use super::courier;
-use super::problem::{Answer, json};
-use super::reporting::carry_out;
-use crate::read::Whole;
+use super::log;
+use super::problem::{Answer, Problem, json};
+use super::reporting::carry_out_by;
+use crate::read::{Text, Whole};
 use crate::rules::{Policy, Report, Status};
-use crate::store::Details;
+use crate::store::{CreationRow, Details};
+
+/// The longest words to an owner, in characters.
+const MAX_WORDS: usize = 1_000;
 
 /// The body of a retry.
 #[derive(Debug, Deserialize)]
@@ -61,12 +68,74 @@ impl PressedForm {
     }
 }
 
-/// Has a failed creation generated once more; `owner` is whose it must be, if it is not anybody's.
-pub(super) async fn retried(app: &App, id: &str, at: Option<&str>, owner: &str, body: &RetryBody) -> Answer {
-    let report = body.report();
+/// The body of a failure by hand.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FailNowBody {
+    attempt: Whole<1, 0xffff_ffff>,
+    error: Text<MAX_WORDS>,
+}
+
+impl FailNowBody {
+    /// As the rules take it.
+    pub fn report(&self) -> Report<'static> {
+        Report::FailNow { attempt: self.attempt.get_u32() }
+    }
+}
+
+/// Who asks for it.
+#[derive(Clone, Copy)]
+pub(super) enum By<'a> {
+    /// Its owner: it must be theirs.
+    Owner(&'a str),
+    /// A token of this name: the audit keeps it.
+    Token(&'a str),
+}
+
+impl<'a> By<'a> {
+    /// Whose it must be; empty for anybody's.
+    const fn owner(self) -> &'a str {
+        match self {
+            By::Owner(user_id) => user_id,
+            By::Token(_) => "",
+        }
+    }
+
+    const fn actor(self) -> Option<&'a str> {
+        match self {
+            By::Owner(_) => None,
+            By::Token(name) => Some(name),
+        }
+    }
+}
+
+/// Has a failed creation generated once more. `at` is its owner, where the caller says so.
+pub(super) async fn retry(
+    app: &App,
+    id: &str,
+    at: Option<&str>,
+    by: By<'_>,
+    body: &RetryBody,
+) -> Result<CreationRow, Problem> {
     // The event is the workers' too: it is their offer.
-    let details = Details { user_id: owner, notify: courier::destinations(app).retry, ..Details::default() };
-    let row = carry_out(app, id, at, report, details).await?;
+    let owner = by.owner();
+    let details = Details {
+        user_id: owner,
+        notify: courier::destinations(app).retry,
+        // Owners are held to their limit; operators, and the app, know what they do.
+        max_active: (!owner.is_empty()).then_some(&app.config.policy),
+        ..Details::default()
+    };
+    let row = carry_out_by(app, id, at, body.report(), details, by.actor()).await?;
+    if let By::Token(name) = by {
+        console_log!("{}", log::retried(id, name));
+    }
+    Ok(row)
+}
+
+/// The same, with the answer of the API.
+pub(super) async fn retried(app: &App, id: &str, at: Option<&str>, by: By<'_>, body: &RetryBody) -> Answer {
+    let row = retry(app, id, at, by, body).await?;
     let answer = json!({
         "id": row.creation.id,
         // What came of this retry, whatever has become of it since.
@@ -78,15 +147,50 @@ pub(super) async fn retried(app: &App, id: &str, at: Option<&str>, owner: &str, 
 }
 
 /// Ends what nobody wants any more.
+pub(super) async fn cancel(
+    app: &App,
+    id: &str,
+    at: Option<&str>,
+    by: By<'_>,
+    body: &CancelBody,
+) -> Result<CreationRow, Problem> {
+    let details =
+        Details { user_id: by.owner(), notify: courier::destinations(app).app, ..Details::default() };
+    let row = carry_out_by(app, id, at, body.report(&app.config.policy), details, by.actor()).await?;
+    if let By::Token(name) = by {
+        console_log!("{}", log::cancelled(id, name));
+    }
+    Ok(row)
+}
+
+/// The same, with the answer of the API.
 pub(super) async fn cancelled(
     app: &App,
     id: &str,
     at: Option<&str>,
-    owner: &str,
+    by: By<'_>,
     body: &CancelBody,
 ) -> Answer {
-    let details = Details { user_id: owner, notify: courier::destinations(app).app, ..Details::default() };
-    let row = carry_out(app, id, at, body.report(&app.config.policy), details).await?;
+    Ok(over(&cancel(app, id, at, by, body).await?))
+}
+
+/// Fails what is active, in an operator's words, and gives all of its tokens back.
+pub(super) async fn fail_now(
+    app: &App,
+    id: &str,
+    at: Option<&str>,
+    actor: &str,
+    body: &FailNowBody,
+) -> Result<CreationRow, Problem> {
+    let details =
+        Details { error: body.error.as_str(), notify: courier::destinations(app).app, ..Details::default() };
+    let row = carry_out_by(app, id, at, body.report(), details, Some(actor)).await?;
+    console_log!("{}", log::failed_by_operator(id, actor));
+    Ok(row)
+}
+
+/// The answer about what has failed.
+pub(super) fn over(row: &CreationRow) -> Response {
     let answer = json!({
         "id": row.creation.id,
         "status": Status::Failed.as_str(),
@@ -95,5 +199,18 @@ pub(super) async fn cancelled(
         "tokens_used": row.used(),
         "refunded_tokens": row.refunded(),
     });
-    Ok(json(StatusCode::OK, &answer))
+    json(StatusCode::OK, &answer)
+}
+
+/// Restores the result that came too late.
+pub(super) async fn restore(
+    app: &App,
+    id: &str,
+    at: Option<&str>,
+    actor: &str,
+) -> Result<CreationRow, Problem> {
+    let details = Details { notify: courier::destinations(app).app, ..Details::default() };
+    let row = carry_out_by(app, id, at, Report::Restore, details, Some(actor)).await?;
+    console_log!("{}", log::restored(id, actor));
+    Ok(row)
 }

@@ -479,6 +479,17 @@ test("cancel ends what is not finished and refunds it, and names what it can't",
   assert.deepEqual(await world.wrongBalances(), []);
 });
 
+test("fail ends what is not finished in words for its owner, and refunds it whole", async () => {
+  await world.create({ id: "one", created_at: NOW }, { id: "done", created_at: NOW, status: "draft" });
+  const { code, out, err } = await run("fail", "one", "done", "nobody", "--error", "This model is withdrawn.");
+  assert.deepEqual([code, out], [6, "one\n"]);
+  assert.match(err, /^`one` has failed; 10 tokens refunded\.\nerror: `done`: .+\nerror: `nobody`: there is no creation `nobody`\n$/);
+  const [{ error, error_code }] = await world.all("SELECT error, error_code FROM stale_drafts_creations WHERE id = 'one'");
+  assert.deepEqual([error, error_code], ["This model is withdrawn.", "failed_by_operator"]);
+  assert.equal((await run("fail", "one")).code, 2);
+  assert.deepEqual(await world.wrongBalances(), []);
+});
+
 test("search finds creations by what they are, over all users", async () => {
   await outage();
   const { code, out, err } = await run("search", "failed", "--error-code", "down", "--since", "2023-11-14T18:00Z", "--limit", "3");

@@ -208,14 +208,15 @@ test("the explorer finds the outage's failures, leads to one with its timeline, 
   const { failed } = await world.one("SELECT count(*) AS failed FROM stale_drafts_creations WHERE status = 'failed' AND error_code = 'generation_timeout'");
   const facets = await page.locator("section", { hasText: "What there is most of" }).locator("tbody tr td:nth-child(5)").allInnerTexts();
   assert.equal(facets.reduce((sum, text) => sum + Number(text.replaceAll(",", "")), 0), failed);
+  assert.deepEqual(await uneven(page, ".find"), []);
   for (const colorScheme of ["light", "dark"]) {
     await page.emulateMedia({ colorScheme });
     await shot(page, `explorer-${colorScheme}`);
     assert.deepEqual(await axe(page), []);
   }
-  await page.setViewportSize({ width: 360, height: 740 });
+  await page.setViewportSize({ width: 375, height: 812 });
   await shot(page, "explorer-phone");
-  assert.equal(await page.evaluate(() => document.documentElement.scrollWidth), 360);
+  assert.equal(await page.evaluate(() => document.documentElement.scrollWidth), 375);
   await page.setViewportSize({ width: 1_280, height: 900 });
   await page.locator("#found tbody th a").first().click();
   await page.getByLabel("What others should know").fill("the provider was down");
@@ -224,6 +225,140 @@ test("the explorer finds the outage's failures, leads to one with its timeline, 
   assert.match(await page.locator(".timeline").innerText(), /Created[^]*Failed[^]*Noted by CLEANUP_TOKEN: the provider was down/);
   await shot(page, "creation");
   assert.deepEqual(await axe(page), []);
+  assert.deepEqual(problems, []);
+  await context.close();
+});
+
+/** Labels and fields of a form in line: the tops of what stands in one row of it. */
+const uneven = (page, selector) =>
+  page.locator(selector).evaluateAll((forms) =>
+    forms.flatMap((form) => {
+      const fields = [...form.querySelectorAll("label:not(.wide) :is(input, select)")].map((field) => field.getBoundingClientRect());
+      return fields.flatMap((one) => fields.filter((other) => Math.abs(one.bottom - other.bottom) > 0.5 && one.top < other.bottom && other.top < one.bottom).map((other) => [one.bottom, other.bottom]));
+    }),
+  );
+
+test("an operator fails one, gives it time and retries it, by keyboard and on a phone, and hears what was done", async () => {
+  await world.grant("ada", 1_000);
+  await world.create({ id: "acted", user_id: "ada", kind: "video", tokens: 30, created_at: NOW - 60_000 });
+  const { page, problems, context } = await operator();
+  await page.goto(`${address}/dashboard/creations/acted`);
+  for (const width of [1_280, 375]) {
+    await page.setViewportSize({ width, height: 812 });
+    assert.equal(await page.evaluate(() => document.documentElement.scrollWidth), width);
+    await shot(page, `creation-active-light${width < 400 ? "-phone" : ""}`);
+    assert.deepEqual(await axe(page), []);
+  }
+  await page.setViewportSize({ width: 1_280, height: 900 });
+  await page.getByLabel("Minutes from now").fill("30");
+  await page.getByLabel("Why").fill("the provider is slow");
+  await page.keyboard.press("Enter");
+  await page.getByRole("status").filter({ hasText: "it has time until" }).waitFor();
+  // Who can't see it hears it: it has the focus.
+  await page.waitForFunction(() => document.activeElement.textContent === "Done: it has time until 2023-11-14 22:43 UTC.");
+  // From there, tabs go through the links, the forms' fields and their buttons, each of which shows where one is.
+  const order = [];
+  for (let at = 0; at < 12; at += 1) {
+    await page.keyboard.press("Tab");
+    order.push(await page.evaluate(() => { const used = document.activeElement; const { outlineStyle, outlineWidth } = getComputedStyle(used); return [used.labels?.[0]?.textContent || used.textContent, outlineStyle !== "none" && parseFloat(outlineWidth) >= 2]; }));
+  }
+  // A field of a date has several stops, of which its own button shows itself.
+  assert.deepEqual([...new Set(order.map(([name]) => name))].slice(0, 4), ["Minutes from now", "or until (UTC)", "Why", "Give it"]);
+  assert.ok(order.every(([name, seen]) => seen || name === "or until (UTC)"), JSON.stringify(order));
+  await page.getByLabel("Words for its owner").fill("the model was wrong");
+  await page.keyboard.press("Enter");
+  await page.getByRole("status").filter({ hasText: "it is failed, refunded: 30 tokens" }).waitFor();
+  for (const [colorScheme, width] of [["light", 1_280], ["dark", 1_280], ["light", 375], ["dark", 375]]) {
+    await page.emulateMedia({ colorScheme });
+    await page.setViewportSize({ width, height: 812 });
+    assert.equal(await page.evaluate(() => document.documentElement.scrollWidth), width);
+    await shot(page, `creation-${colorScheme}${width < 400 ? "-phone" : ""}`);
+    assert.deepEqual(await axe(page), []);
+  }
+  await page.getByRole("button", { name: "Retry for 30 tokens" }).click();
+  await page.getByRole("status").filter({ hasText: "another attempt begins, for 30 tokens" }).waitFor();
+  assert.match(await page.locator(".timeline").innerText(), /Created[^]*gave it more time[^]*Failed by CLEANUP_TOKEN: the model was wrong[^]*Refunded: 30 tokens[^]*Retried by CLEANUP_TOKEN\. Charged again for attempt 2/);
+  assert.deepEqual(await uneven(page, ".find"), []);
+  assert.deepEqual(problems, []);
+  assert.deepEqual(await world.wrongBalances(), []);
+  await context.close();
+});
+
+for (const javaScriptEnabled of [true, false]) {
+  test(`many are chosen, previewed and retried, ${javaScriptEnabled ? "by keyboard" : "without JavaScript"}`, async () => {
+    const kind = `bulk-${javaScriptEnabled}`;
+    await world.grant(`rich-${javaScriptEnabled}`, 1_000);
+    await world.create(...Array.from({ length: 12 }, (_, at) => ({ id: `${kind}-${at}`, user_id: at < 9 ? `rich-${javaScriptEnabled}` : `poor-${javaScriptEnabled}`, kind, tokens: at < 9 ? 10 : 0, created_at: NOW - 60_000 + at })));
+    await world.all("UPDATE stale_drafts_creations SET status = 'failed', finished_at = created_at + 1000, error = 'it said 503', error_code = 'provider_down' WHERE kind = ?", kind);
+    const { page, problems, context } = await operator({ javaScriptEnabled });
+    await page.goto(`${address}/dashboard/creations?kind=${kind}&limit=8`);
+    const boxes = page.getByRole("checkbox");
+    assert.deepEqual([await boxes.count(), await page.locator(":checked[type=checkbox]").count()], [8, 0]);
+    await page.getByLabel(`Choose ${kind}-11`).focus();
+    await page.keyboard.press("Space");
+    await page.keyboard.press("Enter");
+    await page.getByRole("heading", { name: "What would be retried" }).waitFor();
+    assert.match(await page.locator("main").innerText(), /1 would be retried, and 0 tokens charged to 1 owner/);
+    await page.getByRole("link", { name: "Back to the creations" }).click();
+    await page.getByRole("link", { name: "Choose all of this page" }).click();
+    await page.getByRole("link", { name: "Choose none" }).waitFor();
+    assert.equal(await page.locator(":checked[type=checkbox]").count(), 8);
+    await page.getByRole("button", { name: "Preview a retry of those chosen" }).click();
+    await page.getByRole("heading", { name: "What would be retried" }).waitFor();
+    assert.match(await page.locator("main").innerText(), /8 would be retried, and 50 tokens charged to 2 owners/);
+    await page.getByRole("link", { name: "Back to the creations" }).click();
+    await page.getByRole("button", { name: "Preview a retry of all that match and failed" }).click();
+    await page.getByRole("heading", { name: "What would be retried" }).waitFor();
+    // One moves on while the operator reads.
+    await world.all("UPDATE stale_drafts_creations SET deleted_at = 1, prompt = '' WHERE id = ?", `${kind}-2`);
+    const views = javaScriptEnabled ? [["light", 1_280], ["dark", 1_280], ["light", 375]] : [];
+    const look = async (name) => {
+      for (const [colorScheme, width] of views) {
+        await page.emulateMedia({ colorScheme });
+        await page.setViewportSize({ width, height: 812 });
+        assert.equal(await page.evaluate(() => document.documentElement.scrollWidth), width, name);
+        await shot(page, `${name}-${colorScheme}${width < 400 ? "-phone" : ""}`);
+        assert.deepEqual(await axe(page), []);
+      }
+    };
+    await look("retries-preview");
+    await page.getByLabel("Why (optional").fill("the provider is back");
+    await page.getByRole("button", { name: "Retry exactly these" }).click();
+    await page.getByRole("status").filter({ hasText: "Done: 11 creations were retried, for 80 tokens. 1 was left as it is, and is named below." }).waitFor();
+    assert.match(await page.getByRole("region", { name: "Left as they are" }).innerText(), new RegExp(`${kind}-2\\s`));
+    await look("retries");
+    assert.deepEqual(problems, []);
+    assert.deepEqual(await world.wrongBalances(), []);
+    await context.close();
+  });
+}
+
+test("a kind is given more time, and a sweep a note, on the dashboard; what is being written is not taken away", async () => {
+  const { page, problems, context } = await operator();
+  await page.getByText("Give a kind more time").click();
+  const form = page.locator("form[action='/dashboard/extend-kind']");
+  await form.getByLabel("Kind").fill("video");
+  await form.getByLabel("Minutes from now").fill("600");
+  await form.getByLabel("Why").fill("the provider is slow");
+  assert.deepEqual(await uneven(page, "form[action='/dashboard/extend-kind']"), []);
+  await form.getByRole("button", { name: "Give it" }).click();
+  await page.getByRole("status").filter({ hasText: "video has time until" }).waitFor();
+  await page.getByText("Note something about a sweep").click();
+  await page.getByLabel("What others should know of it").fill("after the outage");
+  // Half a minute later, with the focus elsewhere.
+  await page.locator("h1").click();
+  await page.evaluate(() => document.dispatchEvent(new Event("visibilitychange")));
+  await page.waitForTimeout(300);
+  assert.equal(await page.getByLabel("What others should know of it").inputValue(), "after the outage");
+  await shot(page, "dashboard-forms");
+  assert.deepEqual(await axe(page), []);
+  await page.getByRole("button", { name: "Add the note" }).click();
+  await page.getByRole("status").filter({ hasText: "the note is added" }).waitFor();
+  assert.match(await page.locator("#sweeps").innerText(), /CLEANUP_TOKEN: after the outage/);
+  await page.setViewportSize({ width: 375, height: 812 });
+  assert.equal(await page.evaluate(() => document.documentElement.scrollWidth), 375);
+  await page.getByRole("button", { name: "End what video has" }).click();
+  await page.getByRole("status").filter({ hasText: "video has no more time than its limits give" }).waitFor();
   assert.deepEqual(problems, []);
   await context.close();
 });

@@ -1,6 +1,8 @@
 //! What becomes of a report: on every state that can be told apart, possible or not.
 
-use stale_drafts::rules::{CANCELLED, Judgement, Limit, Policy, Refusal, Report, Snapshot, Status};
+use stale_drafts::rules::{
+    CANCELLED, FAILED_BY_OPERATOR, Judgement, Limit, Policy, Refusal, Report, Snapshot, Status,
+};
 
 const FENCES: [&str; 7] = ["1.a", "2.a", "2.b", "3.a", "", "x.y", "99999999999.a"];
 const WORDS: [&str; 2] = ["a", "b"];
@@ -53,6 +55,7 @@ fn reports() -> Vec<Report<'static>> {
     let mut reports = vec![Report::Publish, Report::Delete, Report::Restore];
     reports.extend([1, 2, 3].map(|attempt| Report::Retry { attempt }));
     reports.extend([None, Some(2)].map(|attempt| Report::Cancel { attempt, policy: &POLICY }));
+    reports.extend([1, 2].map(|attempt| Report::FailNow { attempt }));
     reports.extend(WORDS.map(|worker| Report::Start { worker }));
     reports.extend(FENCES.map(|fence| Report::Heartbeat { fence }));
     for word in WORDS {
@@ -112,6 +115,12 @@ fn after<'a>(standing: &Snapshot<'a>, report: &Report<'a>) -> Snapshot<'a> {
             ..standing
         },
         Report::Cancel { .. } => Snapshot { status: Status::Failed, error_code: Some(CANCELLED), ..standing },
+        Report::FailNow { .. } => Snapshot {
+            status: Status::Failed,
+            error_code: Some(FAILED_BY_OPERATOR),
+            tokens_used: None,
+            ..standing
+        },
         Report::Publish => Snapshot { status: Status::Published, ..standing },
         Report::Delete => Snapshot { deleted: true, ..standing },
         Report::Restore => Snapshot { status: Status::Draft, restored: true, ..standing },

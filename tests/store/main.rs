@@ -16,12 +16,14 @@ mod archive;
 #[path = "../../crates/simulator/src/as_d1.rs"]
 mod as_d1;
 mod ask;
+mod charges;
 mod compaction;
 mod durations;
 mod explorer;
 mod extensions;
 mod grants;
 mod import;
+mod interleavings;
 mod ledger;
 mod lists;
 mod max_active;

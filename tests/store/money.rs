@@ -1,10 +1,10 @@
 //! What is used up and what goes back, charge by charge: partial results, retries by hand and cancellations.
 
 use serde_json::{Value, json};
-use stale_drafts::rules::{CANCELLED, CANCELLED_TEXT, Policy, Refusal, Report, Setting};
+use stale_drafts::rules::{CANCELLED, CANCELLED_TEXT, FAILED_BY_OPERATOR, Policy, Refusal, Report, Setting};
 use stale_drafts::service::creations::{self, ReportError};
 use stale_drafts::service::sweep::{Notify, Source, SweepRequest, mark_stale_creations_as_failed};
-use stale_drafts::store::{self, CreationRow, Details, NewCreation};
+use stale_drafts::store::{self, Acting, CreationRow, Details, NewCreation};
 
 use crate::sqlite::{Sqlite, wait};
 use crate::{HOUR, NOW, add, at, database, now};
@@ -427,6 +427,66 @@ fn what_is_cancelled_goes_back_by_the_policy() {
 }
 
 #[test]
+fn what_an_operator_fails_goes_back_whole_whatever_a_cancellation_would_keep() {
+    let database = begun();
+    let other = Refusal::OtherAttempt { attempt: 2, present: 1 };
+    assert_eq!(refused(&database, Report::FailNow { attempt: 2 }), other);
+    for _ in 0..2 {
+        let row = report(&database, Report::FailNow { attempt: 1 }).unwrap();
+        assert_eq!((row.error_code.as_deref(), row.refunded()), (Some(FAILED_BY_OPERATOR), 10));
+    }
+    assert_eq!(balance(&database), 1_000);
+    let event = "SELECT id, body ->> '$.data.error_code', body ->> '$.data.error' FROM stale_drafts_events";
+    assert_eq!(database.read(event), [json!(["failed:c:1", FAILED_BY_OPERATOR, "it broke"])]);
+    assert_eq!(refused(&database, Report::Heartbeat { fence: "1.abc" }), Refusal::Over);
+    assert_eq!(refused(&database, complete("1.abc", None)), Refusal::Over);
+    assert_eq!(report(&database, Report::Restore).unwrap().charged_again, Some(10));
+    // What an app keeps itself is the app's.
+    let database = crate::database();
+    add(&database, "c", json!({ "balance_elsewhere": 1 }));
+    assert_eq!(refused(&database, Report::FailNow { attempt: 1 }), Refusal::BalanceElsewhere);
+}
+
+#[test]
+fn who_acts_is_kept_once_and_only_if_it_was_done() {
+    let database = begun();
+    let policy = Policy::default();
+    let act = |number: u32, what: Report<'_>| {
+        let audit_id = number.to_string();
+        let act = Some(Acting { audit_id: &audit_id, actor: "ops" });
+        let details = Details { random: "abc", error: "it broke", keep: true, act, ..Details::default() };
+        drop(wait(creations::report(&database, "c", what, details, now())));
+    };
+    // What is refused, what is repeated, and what a worker reports, leave nothing.
+    let done = [
+        Report::Restore,
+        Report::Retry { attempt: 1 },
+        Report::Heartbeat { fence: "1.abc" },
+        Report::FailNow { attempt: 1 },
+        Report::FailNow { attempt: 1 },
+        Report::Retry { attempt: 1 },
+        Report::Retry { attempt: 1 },
+        Report::Cancel { attempt: None, policy: &policy },
+        Report::Cancel { attempt: None, policy: &policy },
+        complete("1.abc", None),
+        Report::Restore,
+        Report::Restore,
+    ];
+    for (number, what) in (10..).zip(done) {
+        act(number, what);
+    }
+    let kept = database.read("SELECT id, actor, action, detail, subject FROM stale_drafts_audit ORDER BY id");
+    let row = |id: &str, action: &str, detail: &str| json!([id, "ops", action, detail, "creation:c"]);
+    let expected = [
+        row("13", "fail", "it broke"),
+        row("15", "retry", "attempt 1"),
+        row("17", "cancel", ""),
+        row("20", "restore", ""),
+    ];
+    assert_eq!(kept, expected);
+}
+
+#[test]
 fn a_cancellation_of_another_attempt_or_of_an_app_s_own_row_is_refused() {
     let policy = Policy::default();
     let cancel = |attempt| Report::Cancel { attempt, policy: &policy };
@@ -452,6 +512,7 @@ fn what_moved_on_meanwhile_is_left_alone() {
         [
             Report::Retry { attempt: 1 },
             Report::Cancel { attempt: None, policy: &policy },
+            Report::FailNow { attempt: 1 },
             Report::Restore,
             Report::Delete,
             fail(fence, Some(4)),

@@ -21,7 +21,16 @@ fn new(tokens: u64) -> NewCreation<'static> {
 }
 
 fn details() -> Details<'static> {
-    Details { random: "abc", progress: Some(40), error: "it broke", user_id: "anna", keep: true, notify: 3 }
+    Details {
+        random: "abc",
+        progress: Some(40),
+        error: "it broke",
+        user_id: "anna",
+        keep: true,
+        notify: 3,
+        max_active: None,
+        act: None,
+    }
 }
 
 fn creation(database: &Sqlite) -> CreationRow {

@@ -124,3 +124,38 @@ test("what operators note stands with the creation, and in its timeline", async 
   assert.equal((await post("/api/sweeps/none/notes", { text: "x" }))[0], 404);
   assert.deepEqual(await world.all(`SELECT actor, detail FROM stale_drafts_audit WHERE subject = 'sweep:${id}'`), [{ actor: "CLEANUP_TOKEN", detail: "after the outage" }]);
 });
+
+test("every figure on the explorer is what SQL says, whatever is sought", async () => {
+  /** The cells of a table by its label, as text. */
+  const cells = (text, label) => {
+    const [, table] = text.match(new RegExp(`aria-label="${label}".*?<tbody>(.*?)</tbody>`, "s")) ?? ["", ""];
+    return [...table.matchAll(/<tr>(.*?)<\/tr>/gs)].map(([, row]) => [...row.matchAll(/<t[hd][^>]*>(.*?)<\/t[hd]>/gs)].map(([, cell]) => cell.replaceAll(/<[^>]*>/g, "")));
+  };
+  for (const [query, where] of [
+    ["", "true"],
+    ["status=failed", "status = 'failed'"],
+    ["kind=video&user_id=bo", "kind = 'video' AND user_id = 'bo'"],
+    ["error_code=provider_down&kind=image", "error_code = 'provider_down' AND kind = 'image'"],
+    [`since=${NOW - 50 * MINUTE}&until=${NOW - 20 * MINUTE}`, `created_at >= ${NOW - 50 * MINUTE} AND created_at < ${NOW - 20 * MINUTE}`],
+    ["rule=max_age_hours", "rule = 'max_age_hours'"],
+  ]) {
+    const { text } = await dashboard(`/dashboard/creations?${query}&limit=100`);
+    const facets = await world.all(`SELECT status, kind, ifnull(error_code, '–') AS error_code, ifnull(rule, '–') AS rule, count(*) AS creations, sum(tokens) AS tokens
+      FROM stale_drafts_creations WHERE ${where} GROUP BY 1, 2, 3, 4 ORDER BY creations DESC, status, kind, error_code, rule LIMIT 12`);
+    const shown = cells(text, "What there is most of");
+    // As many of a kind as of another may stand in either order.
+    const sorted = (rows) => rows.map((row) => row.join("|")).sort();
+    assert.ok(facets.length > 0, query);
+    assert.deepEqual(sorted(shown), sorted(facets.map((row) => [row.status, row.kind, row.error_code, row.rule, `${row.creations}`, `${row.tokens}`])), query);
+    const rows = await world.all(`SELECT c.id, user_id, kind, tokens, ifnull((SELECT tokens FROM stale_drafts_ledger WHERE entry_key = 'refund:' || c.id), 0) AS refunded
+      FROM stale_drafts_creations AS c WHERE ${where} ORDER BY rowid DESC LIMIT 100`);
+    const found = cells(text, "Creations that were found").map((row) => row.slice(-9));
+    assert.deepEqual(found.map(([id, user, kind, , , , , tokens, refunded]) => [id, user, kind, tokens, refunded]), rows.map((row) => [row.id, row.user_id, row.kind, `${row.tokens}`, `${row.refunded}`]), query);
+  }
+  // A plan says what SQL says: what failed, and is neither deleted nor settled elsewhere.
+  const [{ csrf }] = [...(await dashboard("/dashboard/creations?status=failed")).text.matchAll(/name="csrf" value="(?<csrf>[^"]*)"/g)].map(({ groups }) => groups);
+  const response = await world.fetch("/dashboard/retries/preview", { method: "POST", headers: { ...headers, "Content-Type": "application/x-www-form-urlencoded" }, body: new URLSearchParams({ csrf, which: "all", sought: "status=failed&error_code=provider_down" }) });
+  const preview = await response.text();
+  const [{ creations, tokens, owners }] = await world.all("SELECT count(*) AS creations, sum(tokens) AS tokens, count(DISTINCT user_id) AS owners FROM stale_drafts_creations WHERE status = 'failed' AND error_code = 'provider_down'");
+  assert.match(preview, new RegExp(`<strong>${creations} would be retried</strong>, and <strong>${tokens} tokens</strong> charged to ${owners} owners\\.`));
+});

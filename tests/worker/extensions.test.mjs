@@ -44,8 +44,8 @@ test("one creation is not stale before its end: for the sweep, the list, its pag
   const explained = await ask("/api/creations/put-off");
   assert.deepEqual(explained.extensions, [{ scope: "creation", name: "put-off", until, since: NOW, actor: "CLEANUP_TOKEN", reason, ended_at: null, ended_by: null }]);
   assert.deepEqual([explained.rule, explained.creation.deadline], ["max_age_hours", until]);
-  const [audit] = await world.all("SELECT actor, action, detail FROM stale_drafts_audit");
-  assert.deepEqual({ ...audit }, { actor: "CLEANUP_TOKEN", action: "extend", detail: `put-off until ${until}: ${reason}` });
+  const [audit] = await world.all("SELECT actor, action, detail, subject FROM stale_drafts_audit");
+  assert.deepEqual({ ...audit }, { actor: "CLEANUP_TOKEN", action: "extend", detail: `until ${until}: ${reason}`, subject: "creation:put-off" });
 
   await world.order({ now: until });
   assert.deepEqual(await marked(), []);

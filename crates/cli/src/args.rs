@@ -162,6 +162,15 @@ pub enum Command {
         #[arg(value_name = "ID", required = true)]
         ids: Vec<String>,
     },
+    /// Fail creations that are not finished, in words for their owners, and refund them whole, whatever their policy says.
+    Fail {
+        /// The creations' ids.
+        #[arg(value_name = "ID", required = true)]
+        ids: Vec<String>,
+        /// What their owners read.
+        #[arg(long, value_name = "TEXT")]
+        error: String,
+    },
     /// List creations of all users by what they are, newest first.
     Search {
         #[command(flatten)]

@@ -98,6 +98,7 @@ fn run(arguments: &Arguments) -> Result<Code, Error> {
         Some(Command::Restore { id }) => commands::restore::run(&api, id, json),
         Some(Command::Retry(retry)) => commands::retry::run(&api, retry, json),
         Some(Command::Cancel { ids }) => commands::cancel::run(&api, ids, json),
+        Some(Command::Fail { ids, error }) => commands::fail::run(&api, ids, error, json),
         Some(Command::Search { search, page }) => commands::search::run(&api, search, page, json),
         Some(Command::Note { id, text, sweep }) => commands::note::run(&api, id, text, *sweep, json),
         Some(Command::Events { due, page }) => commands::events::list(&api, *due, page, json),

@@ -208,6 +208,14 @@ class StaleDrafts:
         """
         return cast(types.Retried, self._post(_report(creation_id, "retry", user_id), _attempt(attempt)))
 
+    def fail_now(self, creation_id: str, attempt: int, *, error: str, user_id: str | None = None) -> types.Failed:
+        """Fails what is active, as an operator, and refunds it whole. Its owner reads `error`, of 1,000 characters at most.
+
+        What its worker delivers later is a late result. Raises `Conflict` if the attempt is over.
+        """
+        body = {"attempt": attempt, "error": error}
+        return cast(types.Failed, self._post(_report(creation_id, "fail-now", user_id), body))
+
     def preview_retries(
         self,
         *,

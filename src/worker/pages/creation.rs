@@ -1,18 +1,21 @@
 use maud::{Markup, html};
 
-use super::layout::{dashboard_layout, minute, rfc3339, tokens};
+use super::layout::{dashboard_layout, minute, more_time_fields, notice, prose, rfc3339, tokens};
+use super::timeline::timeline;
 use crate::rules::Age;
-use crate::store::{Act, AttemptRow, GivenRow, LedgerRow};
+use crate::store::GivenRow;
+use crate::worker::draft::DraftView;
 use crate::worker::explanation::Explanation;
 
-/// All about one creation, with what an operator may do there. `csrf` is what its forms carry; `notice` is what has just been done.
-pub fn creation_page(explanation: &Explanation, csrf: &str, notice: &str) -> String {
+/// All about one creation, with what an operator may do there. `csrf` is what its forms carry; `done` is what has just been done: untrusted text.
+pub fn creation_page(explanation: &Explanation, csrf: &str, done: &str) -> String {
     let draft = &explanation.creation;
     let all = serde_json::to_string_pretty(explanation).unwrap_or_default();
     let body = html! {
-        header .bar { h1 { "Creation " (draft.id) } a href="/dashboard/creations" { "All creations" } a href="/dashboard" { "Dashboard" } }
+        a .skip href="#actions" { "Skip to what you may do" }
+        header .bar { h1 { "Creation " (draft.id) } a href="/dashboard/creations" { "All creations" } a href="/dashboard" { "Back to the dashboard" } }
         main .dashboard {
-            @if !notice.is_empty() { p .notice role="status" { "Done: " (notice) "." } }
+            (notice(done))
             section .panel {
                 @if let Some(row) = &explanation.set_aside {
                     p .error { "The database rejects its failure: " (row.reason) ". A sweep tries again after " (minute(row.until)) " UTC." }
@@ -21,8 +24,8 @@ pub fn creation_page(explanation: &Explanation, csrf: &str, notice: &str) -> Str
                 p .prompt dir="auto" { (draft.prompt) }
                 (facts(explanation))
             }
-            (timeline(explanation))
-            (notes(explanation, csrf))
+            (actions(explanation, csrf))
+            (happened(explanation))
             section .panel {
                 details { summary { "All of it: ledger, attempts, sweeps, events" } pre tabindex="0" { (all) } }
             }
@@ -53,65 +56,31 @@ fn facts(explanation: &Explanation) -> Markup {
         ("Finished (UTC)", time(finished_at)),
         ("Charged", tokens(draft.tokens)),
         ("Refunded", tokens(draft.refunded_tokens)),
+        ("Used", used(draft)),
     ];
     html! { dl .facts { @for (name, value) in &facts { div { dt { (name) } dd { (value) } } } } }
 }
 
 /// What happened to it, the first first.
-fn timeline(explanation: &Explanation) -> Markup {
-    let mut events: Vec<(i64, String)> = Vec::new();
-    let draft = &explanation.creation;
-    let mut add = |at: Option<i64>, what: String| events.extend(at.map(|at| (at, what)));
-    let signed = |millis: Option<u64>| millis.and_then(|millis| i64::try_from(millis).ok());
-    add(signed(draft.created_at), String::from("Created"));
-    for attempt in &explanation.attempts {
-        let AttemptRow { attempt, outcome, worker, started_at, heartbeat_at, finished_at, error, .. } =
-            attempt;
-        let by = worker.as_ref().map(|worker| format!(" by {worker}")).unwrap_or_default();
-        add(*started_at, format!("Attempt {attempt} started{by}"));
-        add(*heartbeat_at, format!("Last heartbeat of attempt {attempt}"));
-        let why = error.as_ref().map(|error| format!(": {error}")).unwrap_or_default();
-        add(*finished_at, format!("Attempt {attempt} over, {outcome}{why}"));
-    }
-    add(signed(draft.queued_at), format!("Queued for attempt {}", draft.attempt));
-    add(signed(draft.started_at), format!("Attempt {} started", draft.attempt));
-    add(signed(draft.heartbeat_at), format!("Last heartbeat of attempt {}", draft.attempt));
-    let ended = match draft.stored_status.as_str() {
-        "failed" => match (&draft.error, &explanation.rule) {
-            (Some(error), Some(rule)) => format!("Failed by {rule}: {error}"),
-            (Some(error), None) => format!("Failed: {error}"),
-            (None, _) => String::from("Failed"),
-        },
-        _ => String::from("Finished"),
-    };
-    add(draft.finished_at, ended);
-    add(draft.late_at, String::from("A result came in too late and was kept"));
-    add(draft.restored_at, String::from("The late result was restored"));
-    add(draft.deleted_at, String::from("Deleted by its owner"));
-    for LedgerRow { kind, tokens: sum, created_at, .. } in &explanation.ledger {
-        let words = match kind.as_str() {
-            "charge" => "Charged",
-            "refund" => "Refunded",
-            "restore" => "Charged again",
-            other => other,
-        };
-        add(Some(*created_at), format!("{words}: {}", tokens(sum.unsigned_abs())));
-    }
-    for Act { at, actor, action, detail, .. } in &explanation.acts {
-        let what = if action == "note" { "Noted" } else { action };
-        add(i64::try_from(*at).ok(), format!("{what} by {actor}: {detail}"));
-    }
-    // Stable: what happened in one instant stays in the order of a creation's life.
-    events.sort_by_key(|(at, _)| *at);
+fn happened(explanation: &Explanation) -> Markup {
     html! {
         section .panel {
             h2 { "Timeline" }
             ol .timeline {
-                @for (at, what) in &events {
-                    li { (moment(*at)) " " span dir="auto" { (what) } }
+                @for (at, what) in timeline(explanation) {
+                    li { (moment(at)) " " span dir="auto" { (prose(&what)) } }
                 }
             }
+            p .muted { "Times are in UTC. An event that was delivered leaves no line." }
         }
+    }
+}
+
+/// What was used of the charge, once that is known.
+fn used(draft: &DraftView) -> String {
+    match draft.stored_status.as_str() {
+        "pending" | "processing" => String::from("–"),
+        _ => tokens(draft.tokens.saturating_sub(draft.refunded_tokens)),
     }
 }
 
@@ -120,16 +89,59 @@ fn moment(millis: i64) -> Markup {
     html! { time datetime=(text) { (text.get(..19).unwrap_or_default().replace('T', " ")) } }
 }
 
-fn notes(explanation: &Explanation, csrf: &str) -> Markup {
+/// A form about this creation. `attempt` goes with it, so that it is about what the page shows.
+fn about(action: &str, csrf: &str, draft: &DraftView, fields: &Markup) -> Markup {
     html! {
-        section .panel {
-            h2 { "Note" }
-            form .find method="post" action="/dashboard/note" {
-                input type="hidden" name="csrf" value=(csrf);
-                input type="hidden" name="id" value=(explanation.creation.id);
-                label { span { "What others should know" } textarea name="text" required maxlength="2000" rows="2" {} }
-                button .button type="submit" { "Add the note" }
+        form .find method="post" action={ "/dashboard/" (action) } {
+            input type="hidden" name="csrf" value=(csrf);
+            input type="hidden" name="id" value=(draft.id);
+            input type="hidden" name="attempt" value=(draft.attempt);
+            (fields)
+        }
+    }
+}
+
+/// What an operator may do with it as it is.
+fn actions(explanation: &Explanation, csrf: &str) -> Markup {
+    let draft = &explanation.creation;
+    let active = ["pending", "processing"].contains(&draft.stored_status.as_str());
+    let button = |word: &str| html! { button .button type="submit" { (word) } };
+    html! {
+        section .panel aria-labelledby="actions" {
+            h2 #actions { "What you may do" }
+            @if draft.can_restore {
+                h3 { "Restore the late result" }
+                p .muted { "Its owner is charged " (tokens(draft.refunded_tokens)) " again, and has the result as a draft." }
+                (about("restore", csrf, draft, &button("Restore")))
             }
+            @if draft.can_retry {
+                h3 { "Retry" }
+                p .muted { "Another attempt begins, and its owner is charged " (tokens(draft.tokens)) " again." }
+                (about("retry", csrf, draft, &button(&format!("Retry for {}", tokens(draft.tokens)))))
+            }
+            @if active {
+                h3 { "Give it more time" }
+                p .muted { "No sweep fails it before that. A later end that it has stays." }
+                (about("extend", csrf, draft, &more_time_fields()))
+            }
+            @if draft.can_cancel {
+                h3 { "Cancel" }
+                p .muted { "Its owner reads that it was cancelled, and gets " (tokens(draft.refund_if_cancelled)) " back." }
+                (about("cancel", csrf, draft, &button("Cancel it")))
+            }
+            @if draft.can_fail {
+                h3 { "Fail it now" }
+                p .muted { "Its owner reads what you say here, and gets " (tokens(draft.tokens)) " back." }
+                (about("fail", csrf, draft, &html! {
+                    label .wide { span { "Words for its owner" } input type="text" name="error" required maxlength="1000" autocomplete="off"; }
+                    (button("Fail it now"))
+                }))
+            }
+            h3 { "Note" }
+            (about("note", csrf, draft, &html! {
+                label .wide { span { "What others should know" } textarea name="text" required maxlength="2000" rows="2" {} }
+                (button("Add the note"))
+            }))
         }
     }
 }

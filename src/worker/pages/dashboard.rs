@@ -2,12 +2,16 @@ use maud::{Markup, html};
 use serde_json::Value;
 
 use super::charts::{actives, breakdown, lags, over_time, span_word};
-use super::layout::{count, creation_link, dashboard_layout, form, minute, prose, table};
+use super::layout::{
+    count, creation_link, dashboard_layout, form, minute, more_time_fields, notice, prose, table,
+};
 use crate::rules::{Age, Policy, Severity, Suspension, Timestamp, Verdict, badge, classify};
 use crate::service::chat::capitalized;
 use crate::service::monitor::Health;
 use crate::service::shards::Unreachable;
-use crate::store::{Alert, Audited, CandidateRow, Dashboard, ExtensionRow, Rates, Rolled, Row, SetAsideRow};
+use crate::store::{
+    Act, Alert, Audited, CandidateRow, Dashboard, ExtensionRow, Rates, Rolled, Row, SetAsideRow,
+};
 
 /// What the dashboard is made from.
 #[derive(Clone, Copy, Debug)]
@@ -53,7 +57,7 @@ pub fn dashboard_page(view: &DashboardView<'_>) -> String {
             }
         }
         main .dashboard data-now=(view.now.as_millis()) {
-            @if !view.notice.is_empty() { p .notice role="status" { "Done: " (view.notice) "." } }
+            (notice(view.notice))
             @for Unreachable { shard, error } in view.unreachable {
                 p .incomplete role="alert" {
                     strong { code { (shard) } " does not answer: what is below is without it." } " " (capitalized(error)) "."
@@ -72,7 +76,7 @@ pub fn dashboard_page(view: &DashboardView<'_>) -> String {
             (more_time(view))
             (set_aside(&data.set_aside))
             (silent(view))
-            (sweeps(&data.sweeps))
+            (sweeps(view))
             (alerts(&data.alerts))
             (actions(view))
         }
@@ -216,43 +220,113 @@ fn silent(view: &DashboardView<'_>) -> Markup {
     }
 }
 
-fn sweeps(rows: &[Row]) -> Markup {
+fn sweeps(view: &DashboardView<'_>) -> Markup {
+    let rows = &view.data.sweeps;
+    let number = |row: &Row, key: &str| row.get(key).and_then(Value::as_u64);
+    let text = |row: &Row, key: &str| row.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let began = |row: &Row| minute(number(row, "started_at").unwrap_or(0));
+    let by = |row: &Row| [text(row, "source"), text(row, "actor")].join(" ").trim_end().to_owned();
     let cells = |row: &Row| {
-        let number = |key: &str| row.get(key).and_then(Value::as_u64);
-        let shown = |key: &str| number(key).map_or(String::from("–"), count);
-        let took = number("finished_at").zip(number("started_at")).map(|(to, from)| to.saturating_sub(from));
-        let text = |key: &str| row.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let shown = |key: &str| number(row, key).map_or(String::from("–"), count);
+        let took = number(row, "finished_at").zip(number(row, "started_at"));
+        let took = took.map(|(to, from)| to.saturating_sub(from));
         vec![
-            minute(number("started_at").unwrap_or(0)),
-            [text("source"), text("actor")].join(" "),
+            began(row),
+            by(row),
             shown("failed"),
             shown("retried"),
             shown("refunded_tokens"),
             shown("rows_read"),
             shown("rows_written"),
             took.map_or(String::from("–"), |ms| format!("{ms} ms")),
-            text("error"),
+            text(row, "error"),
+            notes(row),
         ]
     };
-    let heads =
-        ["Began (UTC)", "By", "Failed", "Retried", "Refunded", "Rows read", "Rows written", "Took", "Error"];
+    let heads = [
+        "Began (UTC)",
+        "By",
+        "Failed",
+        "Retried",
+        "Refunded",
+        "Rows read",
+        "Rows written",
+        "Took",
+        "Error",
+        "Notes",
+    ];
+    // Of several databases, each has a row of it.
+    let mut known: Vec<(String, String)> = Vec::new();
+    for row in rows {
+        let id = text(row, "id");
+        if known.iter().all(|(other, _)| *other != id) {
+            let failed = number(row, "failed").unwrap_or(0);
+            known.push((id, format!("{} {}, {} failed", began(row), by(row), count(failed))));
+        }
+    }
     html! {
-        section #sweeps .panel { h2 { "The last sweeps" } (table(&heads, rows.iter().map(cells).collect())) }
+        section #sweeps .panel {
+            h2 { "The last sweeps" }
+            (table(&heads, rows.iter().map(cells).collect()))
+            @if !known.is_empty() {
+                details {
+                    summary { "Note something about a sweep" }
+                    form .find method="post" action="/dashboard/note" {
+                        input type="hidden" name="csrf" value=(view.csrf);
+                        label .wide { span { "Sweep" } select name="sweep" { @for (id, words) in &known { option value=(id) { (words) } } } }
+                        label .wide { span { "What others should know of it" } textarea name="text" required maxlength="2000" rows="2" {} }
+                        button .button type="submit" { "Add the note" }
+                    }
+                }
+            }
+        }
     }
 }
 
-/// The kinds that have more time than their limits give.
+/// What operators noted about a sweep, each with who did.
+fn notes(row: &Row) -> String {
+    let notes = row.get("notes").and_then(Value::as_str);
+    let notes: Vec<Act> = notes.and_then(|notes| serde_json::from_str(notes).ok()).unwrap_or_default();
+    let notes: Vec<_> = notes.iter().map(|note| format!("{}: {}", note.actor, note.detail)).collect();
+    notes.join(" · ")
+}
+
+/// The kinds that have more time than their limits give, and a form that gives it.
 fn more_time(view: &DashboardView<'_>) -> Markup {
     let instant = |millis: i64| minute(u64::try_from(millis).unwrap_or(0));
-    let cells = |row: &ExtensionRow| {
-        vec![row.kind.clone(), instant(row.until), row.actor.clone(), instant(row.since), row.reason.clone()]
+    let running: Vec<_> = view.data.extensions.iter().filter(|row| row.runs(view.now)).collect();
+    let active = view.data.active.iter().map(|band| band.kind.as_str());
+    let mut kinds: Vec<_> = view.policy.kinds().chain(active).collect();
+    kinds.sort_unstable();
+    kinds.dedup();
+    let row = |row: &ExtensionRow| {
+        html! { tr {
+            th scope="row" { (row.kind) } td { (instant(row.until)) } td { (row.actor) } td { (instant(row.since)) } td { (row.reason) }
+            td { form method="post" action="/dashboard/end-extension" {
+                input type="hidden" name="csrf" value=(view.csrf);
+                input type="hidden" name="kind" value=(row.kind);
+                button .link type="submit" { "End what " (row.kind) " has" }
+            } }
+        } }
     };
-    let running: Vec<_> = view.data.extensions.iter().filter(|row| row.runs(view.now)).map(cells).collect();
     html! {
-        @if !running.is_empty() {
-            section .panel #more-time {
-                h2 { "More time than the limits give" }
-                (table(&["Kind", "Until (UTC)", "By", "Since (UTC)", "Why"], running))
+        section .panel #more-time {
+            h2 { "More time than the limits give" }
+            @if running.is_empty() { p .muted { "No kind has any now." } }
+            @else {
+                div .scroll tabindex="0" role="region" aria-label="More time" { table {
+                    thead { tr { @for head in ["Kind", "Until (UTC)", "By", "Since (UTC)", "Why", "End"] { th scope="col" { (head) } } } }
+                    tbody { @for given in running { (row(given)) } }
+                } }
+            }
+            details {
+                summary { "Give a kind more time" }
+                form .find method="post" action="/dashboard/extend-kind" {
+                    input type="hidden" name="csrf" value=(view.csrf);
+                    label { span { "Kind" } input type="text" name="kind" list="kinds" required maxlength="200" autocomplete="off"; }
+                    datalist #kinds { @for kind in kinds { option value=(kind) {} } }
+                    (more_time_fields())
+                }
             }
         }
     }
@@ -293,12 +367,23 @@ fn alerts(rows: &[Alert]) -> Markup {
 
 fn actions(view: &DashboardView<'_>) -> Markup {
     let paused = matches!(view.health.suspended, Some(Suspension::Paused { .. }));
-    let cells = |row: &Audited| {
+    let row = |row: &Audited| {
         // A pause is of everything.
-        let of_all = row.detail == "sweeping";
-        let what = if of_all { row.action.clone() } else { format!("{} {}", row.action, row.detail) };
-        vec![minute(row.at), row.actor.clone(), what]
+        let words = if row.detail == "sweeping" { "" } else { &row.detail };
+        let (creation, sweep) = match &row.subject {
+            Some(subject) => (subject.strip_prefix("creation:"), subject.strip_prefix("sweep:")),
+            None => (None, None),
+        };
+        html! { tr {
+            td { (minute(row.at)) } td { (row.actor) } td { (row.action) }
+            td {
+                @if let Some(id) = creation { (creation_link(id)) }
+                @else if sweep.is_some() { "a sweep" }
+            }
+            td { (words) }
+        } }
     };
+    let heads = ["When (UTC)", "Who", "What", "To which", "In words"];
     let (action, word) = if paused { ("resume", "Resume sweeping") } else { ("pause", "Pause sweeping") };
     html! {
         section #actions .panel {
@@ -308,7 +393,12 @@ fn actions(view: &DashboardView<'_>) -> Markup {
                 (form(action, word, view.csrf, None))
             }
             @if !view.data.audit.is_empty() {
-                details { summary { "What operators did here" } (table(&["When (UTC)", "Who", "What", "Of what, or the note"], view.data.audit.iter().map(cells).collect())) }
+                details { summary { "What operators did here" }
+                    div .scroll tabindex="0" role="region" aria-label="What operators did" { table {
+                        thead { tr { @for head in heads { th scope="col" { (head) } } } }
+                        tbody { @for audited in &view.data.audit { (row(audited)) } }
+                    } }
+                }
             }
         }
     }

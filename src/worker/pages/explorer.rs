@@ -14,11 +14,20 @@ pub struct ExplorerView<'a> {
     pub page: &'a FoundPage,
     /// How many of the newest are alike.
     pub facets: &'a [Facet],
+    /// What its forms carry.
+    pub csrf: &'a str,
+    /// Whether all of the page is chosen.
+    pub is_chosen: bool,
 }
 
 impl ExplorerView<'_> {
     fn value(&self, key: &str) -> &str {
         self.sought.iter().find(|(name, _)| name == key).map_or("", |(_, value)| value)
+    }
+
+    /// Whether all that match can be retried: those that have failed are sought, or are among what is.
+    fn can_retry_all(&self) -> bool {
+        ["", "failed"].contains(&self.value("status")) && self.value("order").is_empty()
     }
 
     /// The address of the explorer with these in place of what is sought now; an empty one leaves it out.
@@ -100,8 +109,10 @@ fn find_form(view: &ExplorerView<'_>) -> Markup {
                 label { span { (word) } input type="datetime-local" name=(name) value=(time(name)); }
             }
             (select(view, "order", "Order", &ORDERS))
-            button .button type="submit" { "Find" }
-            a href="/dashboard/creations" { "Clear" }
+            div .actions .wide {
+                button .button type="submit" { "Find" }
+                a href="/dashboard/creations" { "Clear" }
+            }
         }
         form .find method="get" action="/dashboard/creations" {
             label { span { "Id of a creation" } input type="text" name="id" required autocomplete="off"; }
@@ -140,16 +151,42 @@ fn facets(view: &ExplorerView<'_>) -> Markup {
     }
 }
 
+/// A form around the table: what is chosen there, or all that match, is previewed for a retry.
 fn found(view: &ExplorerView<'_>) -> Markup {
+    let sought: Vec<_> = view.sought.iter().filter(|(key, _)| key != "cursor").collect();
+    let sought = serde_urlencoded::to_string(sought).unwrap_or_default();
+    let any = view.page.creations.iter().any(|found| found.creation.can_retry);
+    html! {
+        form #choose method="post" action="/dashboard/retries/preview" {
+            input type="hidden" name="csrf" value=(view.csrf);
+            input type="hidden" name="sought" value=(sought);
+            @if any {
+                div .actions {
+                    // The first one is what Enter in a box means.
+                    button .button type="submit" name="which" value="chosen" { "Preview a retry of those chosen" }
+                    @if view.can_retry_all() {
+                        button .button type="submit" name="which" value="all" { "Preview a retry of all that match and failed" }
+                    }
+                    @if view.is_chosen { a href=(view.address(&[("cursor", view.value("cursor"))])) { "Choose none" } }
+                    @else { a href=(view.address(&[("cursor", view.value("cursor")), ("select", "page")])) { "Choose all of this page" } }
+                }
+            }
+            (rows(view, any))
+        }
+    }
+}
+
+fn rows(view: &ExplorerView<'_>, any: bool) -> Markup {
     let dash = || String::from("–");
     let row = |found: &FoundView| {
         let draft = &found.creation;
         let age = draft.age_ms.map_or_else(dash, |age| format!("{:#}", Age(age)));
         html! { tr {
+            @if any { td .choice { @if draft.can_retry { (choose(view, found)) } } }
             th scope="row" { (creation_link(&draft.id)) }
             td { a href=(view.address(&[("user_id", &found.user_id), ("order", "")])) { (found.user_id) } }
             td { (draft.kind) } td { (draft.badge) }
-            td { @match &draft.error { Some(error) => { (prose(error)) }, None => "–" } }
+            td .words { @match &draft.error { Some(error) => { (prose(error)) }, None => "–" } }
             td { (draft.created_at.map_or_else(dash, minute)) } td { (age) }
             td { (count(draft.tokens)) } td { (count(draft.refunded_tokens)) }
         } }
@@ -157,9 +194,23 @@ fn found(view: &ExplorerView<'_>) -> Markup {
     let heads = ["Creation", "Owner", "Kind", "State", "Error", "Created (UTC)", "Age", "Tokens", "Refunded"];
     html! {
         div .scroll tabindex="0" role="region" aria-label="Creations that were found" { table {
-            thead { tr { @for head in heads { th scope="col" { (head) } } } }
+            thead { tr {
+                @if any { th scope="col" { span .unseen { "Chosen" } } }
+                @for head in heads { th scope="col" { (head) } }
+            } }
             tbody { @for creation in &view.page.creations { (row(creation)) } }
         } }
+    }
+}
+
+/// The box that chooses a creation that can be retried: its value is what a plan says of it.
+fn choose(view: &ExplorerView<'_>, FoundView { user_id, creation }: &FoundView) -> Markup {
+    let planned = serde_json::json!({ "id": creation.id, "attempt": creation.attempt, "user_id": user_id });
+    html! {
+        label .box {
+            input type="checkbox" name="creation" value=(planned) checked[view.is_chosen];
+            span .unseen { "Choose " (creation.id) }
+        }
     }
 }
 

@@ -42,15 +42,10 @@ fn document(
 }
 
 /// `1,000 tokens`
-pub(super) fn tokens(count: u64) -> String {
+pub fn tokens(count: u64) -> String {
     let digits = count.to_string();
     let grouped: Vec<_> = digits.as_bytes().rchunks(3).rev().map(String::from_utf8_lossy).collect();
     format!("{} token{}", grouped.join(","), if count == 1 { "" } else { "s" })
-}
-
-/// `+1,000 tokens`, `−1 token`
-pub(super) fn signed_tokens(count: i64) -> String {
-    format!("{}{}", if count < 0 { "−" } else { "+" }, tokens(count.unsigned_abs()))
 }
 
 /// An instant in UTC, to the second.
@@ -90,7 +85,7 @@ pub(super) fn count(number: u64) -> String {
 }
 
 /// An instant to the minute, in UTC.
-pub(super) fn minute(millis: u64) -> String {
+pub fn minute(millis: u64) -> String {
     rfc3339(millis).get(..16).unwrap_or_default().replace('T', " ")
 }
 
@@ -163,5 +158,22 @@ pub(super) fn form(action: &str, word: &str, csrf: &str, plan: Option<&str>) -> 
             @if let Some(plan) = plan { input type="hidden" name="plan" value=(plan); }
             button .button type="submit" { (word) }
         }
+    }
+}
+
+/// What has just been done, if something has: untrusted text. It has the focus, so that who can't see it hears it.
+pub(super) fn notice(done: &str) -> Markup {
+    html! {
+        @if !done.is_empty() { p .notice role="status" tabindex="-1" autofocus { "Done: " (done) "." } }
+    }
+}
+
+/// The fields of a form that gives more time.
+pub(super) fn more_time_fields() -> Markup {
+    html! {
+        label { span { "Minutes from now" } input type="number" name="minutes" min="1" max="43200" inputmode="numeric"; }
+        label { span { "or until (UTC)" } input type="datetime-local" name="until"; }
+        label { span { "Why" } input type="text" name="reason" required maxlength="1000" autocomplete="off"; }
+        button .button type="submit" { "Give it" }
     }
 }

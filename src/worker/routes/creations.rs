@@ -5,22 +5,26 @@ use serde::de::{Error as _, Unexpected};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
-use worker::console_log;
 
 use crate::read::{Address, Name, Text, Whole, whole};
-use crate::rules::{CANCELLED, GENERATION_TIMEOUT, Limit, Phase, Report, Status, Timestamp};
+use crate::rules::{
+    CANCELLED, FAILED_BY_OPERATOR, GENERATION_TIMEOUT, Limit, Phase, Report, Status, Timestamp,
+};
 use crate::service::creations;
 use crate::store::{self, Database as _, Details, MAX_TOKENS, NewCreation, Page};
 use crate::worker::app::{App, creation_id};
 use crate::worker::caller::{self, Operator, Sweep};
+use crate::worker::courier;
 use crate::worker::draft::{Cursor, Listing};
 use crate::worker::extract::{Json, Nothing, Path, Query};
 use crate::worker::listing::{PageSize, StatusWord};
 use crate::worker::problem::{Answer, json};
 use crate::worker::reporting::{carry_out, idempotency_key, problem};
-use crate::worker::retry_cancel::{CancelBody, RetryBody, cancelled, retried};
+use crate::worker::retry_cancel::{
+    By, CancelBody, FailNowBody, RetryBody, cancelled, fail_now as fail_by_hand, over, restore as restore_by,
+    retried,
+};
 use crate::worker::shards::{self, Known};
-use crate::worker::{courier, log};
 
 /// The longest texts that are taken, in characters.
 const MAX_NAME: usize = 200;
@@ -340,6 +344,7 @@ fn own_code<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>
     let others = [
         (GENERATION_TIMEOUT, "a code of your own, for this one is the sweep's"),
         (CANCELLED, "a code of your own, for this one is that of a cancellation"),
+        (FAILED_BY_OPERATOR, "a code of your own, for this one is an operator's"),
     ];
     match others.into_iter().find(|(other, _)| code.as_deref() == Some(*other)) {
         Some((other, expected)) => Err(D::Error::invalid_value(Unexpected::Str(other), &expected)),
@@ -376,15 +381,7 @@ pub(in crate::worker) async fn fail(
     let details =
         Details { error: body.error(), notify: courier::destinations(&app).app, ..Details::default() };
     let row = carry_out(&app, &id, user_id.as_ref().map(Name::as_str), body.report(), details).await?;
-    let answer = json!({
-        "id": row.creation.id,
-        "status": Status::Failed.as_str(),
-        "attempt": row.creation.attempt,
-        "finished_at": row.finished_at,
-        "tokens_used": row.used(),
-        "refunded_tokens": row.refunded(),
-    });
-    Ok(json(StatusCode::OK, &answer))
+    Ok(over(&row))
 }
 
 /// `POST /api/creations/{id}/restore`: an operator accepts a result that came too late, and its owner is charged again.
@@ -396,9 +393,7 @@ pub(in crate::worker) async fn restore(
     Query(OwnerQuery { user_id }): Query<OwnerQuery>,
     Json(Nothing {}): Json<Nothing>,
 ) -> Answer {
-    let details = Details { notify: courier::destinations(&app).app, ..Details::default() };
-    let row = carry_out(&app, &id, user_id.as_ref().map(Name::as_str), Report::Restore, details).await?;
-    console_log!("{}", log::restored(&id, &operator.name));
+    let row = restore_by(&app, &id, user_id.as_ref().map(Name::as_str), &operator.name).await?;
     let answer: Value = json!({
         "id": row.creation.id,
         "status": Status::Draft.as_str(),
@@ -419,9 +414,7 @@ pub(in crate::worker) async fn retry(
     Query(OwnerQuery { user_id }): Query<OwnerQuery>,
     Json(body): Json<RetryBody>,
 ) -> Answer {
-    let answer = retried(&app, &id, user_id.as_ref().map(Name::as_str), "", &body).await?;
-    console_log!("{}", log::retried(&id, &operator.name));
-    Ok(answer)
+    retried(&app, &id, user_id.as_ref().map(Name::as_str), By::Token(&operator.name), &body).await
 }
 
 /// `POST /api/creations/{id}/cancel`: nobody wants it any more.
@@ -433,7 +426,18 @@ pub(in crate::worker) async fn cancel(
     Query(OwnerQuery { user_id }): Query<OwnerQuery>,
     Json(body): Json<CancelBody>,
 ) -> Answer {
-    let answer = cancelled(&app, &id, user_id.as_ref().map(Name::as_str), "", &body).await?;
-    console_log!("{}", log::cancelled(&id, &operator.name));
-    Ok(answer)
+    cancelled(&app, &id, user_id.as_ref().map(Name::as_str), By::Token(&operator.name), &body).await
+}
+
+/// `POST /api/creations/{id}/fail-now`: an operator fails what is active, and its owner is refunded.
+#[worker::send]
+pub(in crate::worker) async fn fail_now(
+    app: App,
+    operator: Operator<Sweep>,
+    Path(id): Path,
+    Query(OwnerQuery { user_id }): Query<OwnerQuery>,
+    Json(body): Json<FailNowBody>,
+) -> Answer {
+    let at = user_id.as_ref().map(Name::as_str);
+    Ok(over(&fail_by_hand(&app, &id, at, &operator.name, &body).await?))
 }

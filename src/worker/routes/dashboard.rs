@@ -8,13 +8,14 @@ use axum::http::request::Parts;
 use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use worker::console_log;
 
 use crate::auth::{Scope, csrf, csrf_matches};
 use crate::read::{self, whole};
 use crate::service::shards::run_each;
 use crate::service::sweep::Source;
-use crate::store::{self, DatabaseError, Subject};
+use crate::store::{self, DatabaseError};
 use crate::worker::app::{App, Context};
 use crate::worker::caller::{Denial, Needed, Read, Sweep, allowed};
 use crate::worker::cross_site::Credentials;
@@ -28,7 +29,6 @@ use crate::worker::pages::{
 use crate::worker::plan::Plan;
 use crate::worker::problem::{Problem, html, see_other};
 use crate::worker::routes::explorer::{ExplorerQuery, Order};
-use crate::worker::routes::notes;
 use crate::worker::shards::{self, Known};
 use crate::worker::sweep_json::SweepJson;
 use crate::worker::sweeping::{self, Stopped, SweepOptions};
@@ -38,31 +38,56 @@ const COOKIE: &str = "operator";
 const COOKIE_SECONDS: u32 = 43_200;
 const HOUR_MS: u64 = 3_600_000;
 
-type Answer = Result<Response, Page>;
+pub(super) type Answer = Result<Response, Page>;
 
 /// What is wrong, as a page.
 pub(in crate::worker) struct Page {
     title: &'static str,
     problem: Problem,
+    /// The creation that it is about, where a link leads back.
+    about: Option<String>,
+}
+
+impl Page {
+    const fn new(title: &'static str, problem: Problem) -> Self {
+        Page { title, problem, about: None }
+    }
+
+    /// About this creation.
+    pub(super) fn about(id: &str, problem: impl Into<Page>) -> Self {
+        Page { about: Some(id.to_owned()), ..problem.into() }
+    }
 }
 
 impl IntoResponse for Page {
     fn into_response(self) -> Response {
-        let back = Some(("/dashboard", "Back to the dashboard"));
-        html(self.problem.status(), message_page(self.title, self.problem.message(), back))
+        let Page { title, problem, about } = self;
+        let words = match (problem.status(), problem.number("balance"), problem.number("tokens")) {
+            (StatusCode::PAYMENT_REQUIRED, Some(balance), Some(tokens)) => format!(
+                "The balance of its owner, {balance}, does not cover the charge of {tokens} tokens. Nothing was changed."
+            ),
+            _ => problem.message().to_owned(),
+        };
+        let back =
+            about.filter(|_| problem.status() != StatusCode::NOT_FOUND).map(|id| creation_address(&id));
+        let next = match &back {
+            Some(address) => (address.as_str(), "Back to the creation"),
+            None => ("/dashboard", "Back to the dashboard"),
+        };
+        html(problem.status(), message_page(title, &words, Some(next)))
     }
 }
 
 impl From<Problem> for Page {
     fn from(problem: Problem) -> Self {
-        Page { title: "Not done", problem }
+        Page::new("Not done", problem)
     }
 }
 
 impl From<DatabaseError> for Page {
     fn from(error: DatabaseError) -> Self {
         let message = "The database does not answer right now. Nothing is lost; /readyz says more.";
-        Page { title: "Dashboard", problem: Problem::database(&error, message) }
+        Page::new("Dashboard", Problem::database(&error, message))
     }
 }
 
@@ -111,17 +136,36 @@ impl<N: Needed> AtDashboard<N> {
 /// sends the form before it read it, and at the form's own token before anything is done.
 pub(in crate::worker) struct OwnForm {
     operator: AtDashboard<Sweep>,
-    fields: Fields,
+    fields: Vec<(String, String)>,
 }
 
-/// What the forms send.
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Fields {
-    csrf: String,
-    plan: String,
-    id: String,
-    text: String,
+impl OwnForm {
+    /// Who has sent it, as the audit names them.
+    pub(super) fn actor(&self) -> &str {
+        &self.operator.name
+    }
+
+    /// What the forms of the page that answers carry.
+    pub(super) fn csrf(&self) -> String {
+        csrf(&self.operator.credential)
+    }
+
+    /// A field, or nothing.
+    pub(super) fn field(&self, name: &str) -> &str {
+        self.fields.iter().find(|(key, _)| key == name).map_or("", |(_, value)| value)
+    }
+
+    /// All fields with this name.
+    pub(super) fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        self.fields.iter().filter(move |(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+
+    /// These fields; a form sends empty ones for what is not given.
+    pub(super) fn read<T: DeserializeOwned>(&self, names: &[&str]) -> Result<T, Problem> {
+        let given =
+            self.fields.iter().filter(|(key, value)| names.contains(&key.as_str()) && !value.is_empty());
+        Ok(read::query(given.cloned())?)
+    }
 }
 
 impl<S: Send + Sync> FromRequest<S> for OwnForm {
@@ -132,10 +176,11 @@ impl<S: Send + Sync> FromRequest<S> for OwnForm {
         let (mut parts, body) = request.into_parts();
         let app = App::from_request_parts(&mut parts, state).await.map_err(Problem::into_response)?;
         let operator = AtDashboard::by(&app, &parts.uri, &Credentials::of_own_form(&parts)).await?;
-        let form = Form::<Fields, MAX_PLAN>::from_request(Request::from_parts(parts, body), state).await;
+        let form = Form::<_, MAX_PLAN>::from_request(Request::from_parts(parts, body), state).await;
         let Form(fields) = form.map_err(|problem| Page::from(problem).into_response())?;
-        if csrf_matches(&operator.credential, &fields.csrf) {
-            return Ok(OwnForm { operator, fields });
+        let form = OwnForm { operator, fields };
+        if csrf_matches(&form.operator.credential, form.field("csrf")) {
+            return Ok(form);
         }
         let message =
             "This form was not made for you, or is too old. Go back to the dashboard and try again.";
@@ -152,7 +197,7 @@ fn turned_away(app: &App, uri: &Uri, denial: Denial, wrong: bool) -> Response {
         }
         Denial::Forbidden(reason) => {
             let problem = Problem::forbidden(uri.path(), reason);
-            Page { title: "Not allowed", problem }.into_response()
+            Page::new("Not allowed", problem).into_response()
         }
     }
 }
@@ -175,7 +220,7 @@ pub(in crate::worker) async fn page(app: App, operator: AtDashboard<Read>, uri: 
     // Links gather parameters of other people's.
     let own = pairs(&uri)?.into_iter().filter(|(key, _)| ["hours", "done"].contains(&key.as_str()));
     let query = read::query::<PageQuery>(own);
-    let no_page = |invalid: read::Invalid| Page { title: "There is no such page", problem: invalid.into() };
+    let no_page = |invalid: read::Invalid| Page::new("There is no such page", invalid.into());
     let PageQuery { hours, done } = query.map_err(no_page)?;
     let since = app.now.saturating_sub(u64::from(hours).saturating_mul(HOUR_MS));
     // Who has just done something sees it.
@@ -214,7 +259,7 @@ pub(in crate::worker) async fn explain(
             Ok(html(StatusCode::OK, message_page(&id, &archived.message, next)))
         }
         Err(problem) if problem.status() == StatusCode::NOT_FOUND => {
-            Err(Page { title: "There is no such creation", problem })
+            Err(Page::new("There is no such creation", problem))
         }
         Err(problem) => Err(problem.into()),
     }
@@ -228,13 +273,14 @@ const FACETS: u32 = 12;
 
 /// `GET /dashboard/creations`: creations found by what they are; with `id`, the way to that one.
 #[worker::send]
-pub(in crate::worker) async fn explorer(app: App, _: AtDashboard<Read>, uri: Uri) -> Answer {
+pub(in crate::worker) async fn explorer(app: App, operator: AtDashboard<Read>, uri: Uri) -> Answer {
     let given: Vec<_> = pairs(&uri)?.into_iter().filter(|(_, value)| !value.is_empty()).collect();
     if let Some((_, id)) = given.iter().find(|(key, _)| key == "id") {
         return Ok(see_other(&creation_address(id.trim())));
     }
+    let is_chosen = given.iter().any(|(key, value)| key == "select" && value == "page");
     let sought: Vec<_> = given.into_iter().filter(|(key, _)| SOUGHT.contains(&key.as_str())).collect();
-    let no_page = |invalid: read::Invalid| Page { title: "That can't be sought", problem: invalid.into() };
+    let no_page = |invalid: read::Invalid| Page::new("That can't be sought", invalid.into());
     let query = read::query::<ExplorerQuery>(sought.clone()).map_err(no_page)?;
     let page = query.find(&app).await?;
     // Those that are silent are not looked for among the newest.
@@ -242,16 +288,14 @@ pub(in crate::worker) async fn explorer(app: App, _: AtDashboard<Read>, uri: Uri
         Order::Newest => query.facets(&app, FACETS).await?,
         Order::Silent => Vec::new(),
     };
-    let view = ExplorerView { sought: &sought, page: &page, facets: &facets };
+    let view = ExplorerView {
+        sought: &sought,
+        page: &page,
+        facets: &facets,
+        csrf: &csrf(&operator.credential),
+        is_chosen,
+    };
     Ok(html(StatusCode::OK, explorer_page(&view)))
-}
-
-/// `POST /dashboard/note`: what others should know of a creation.
-#[worker::send]
-pub(in crate::worker) async fn note(app: App, OwnForm { operator, fields }: OwnForm) -> Answer {
-    let Fields { id, text, .. } = fields;
-    notes::add(&app, &operator.name, Subject::Creation(&id), text.trim()).await?;
-    Ok(see_other(&format!("{}?done=the+note+is+added", creation_address(&id))))
 }
 
 #[derive(Default, Deserialize)]
@@ -298,24 +342,24 @@ pub(in crate::worker) async fn sign_out() -> Response {
 
 /// `POST /dashboard/preview`: what a sweep would do, with a button to do exactly that.
 #[worker::send]
-pub(in crate::worker) async fn preview(app: App, OwnForm { operator, .. }: OwnForm) -> Answer {
+pub(in crate::worker) async fn preview(app: App, form: OwnForm) -> Answer {
     let mut options = SweepOptions { dry_run: true, ..SweepOptions::new(&app, Source::Tool) };
     // What is shown can be applied as it is.
     options.limit_of_all = Some(options.limit.min(Plan::MAX));
     let swept = sweeping::run(&app, options).await;
     let (sweep_id, outcome) = swept.map_err(|Stopped(error)| Page::from(DatabaseError::new(error)))?;
     let plan = SweepJson::new(&outcome, &sweep_id, app.now, true);
-    Ok(html(StatusCode::OK, preview_page(&plan, &csrf(&operator.credential))))
+    Ok(html(StatusCode::OK, preview_page(&plan, &form.csrf())))
 }
 
 /// `POST /dashboard/apply`: carries out the plan of a preview.
 #[worker::send]
-pub(in crate::worker) async fn apply(app: App, OwnForm { operator, fields }: OwnForm) -> Answer {
-    let plan = Plan::read(fields.plan.as_bytes()).map_err(Problem::from)?;
+pub(in crate::worker) async fn apply(app: App, form: OwnForm) -> Answer {
+    let plan = Plan::read(form.field("plan").as_bytes()).map_err(Problem::from)?;
     let plan = plan.ok_or_else(|| Problem::bad_request("there is no plan: preview first"))?;
     let planned = plan.planned();
     let options = SweepOptions {
-        actor: Some(&operator.name),
+        actor: Some(form.actor()),
         planned: Some(&planned),
         plan_id: plan.id(),
         ..SweepOptions::new(&app, Source::Tool)
@@ -329,16 +373,16 @@ pub(in crate::worker) async fn apply(app: App, OwnForm { operator, fields }: Own
 
 /// `POST /dashboard/pause`: no sweep runs until an operator resumes, but for confirmed plans.
 #[worker::send]
-pub(in crate::worker) async fn pause(app: App, OwnForm { operator, .. }: OwnForm) -> Answer {
-    let write = store::hold("paused", Some(&operator.name), "by an operator", app.now);
-    control(&app, &operator.name, "pause", write).await?;
+pub(in crate::worker) async fn pause(app: App, form: OwnForm) -> Answer {
+    let write = store::hold("paused", Some(form.actor()), "by an operator", app.now);
+    control(&app, form.actor(), "pause", write).await?;
     Ok(see_other("/dashboard?done=sweeping+is+paused"))
 }
 
 /// `POST /dashboard/resume`
 #[worker::send]
-pub(in crate::worker) async fn resume(app: App, OwnForm { operator, .. }: OwnForm) -> Answer {
-    control(&app, &operator.name, "resume", store::release("paused")).await?;
+pub(in crate::worker) async fn resume(app: App, form: OwnForm) -> Answer {
+    control(&app, form.actor(), "resume", store::release("paused")).await?;
     Ok(see_other("/dashboard?done=sweeping+goes+on"))
 }
 

@@ -16,6 +16,7 @@ use crate::worker::caller::{Operator, Read, Sweep};
 use crate::worker::extract::{Json, Nothing, Path, Query};
 use crate::worker::problem::{Answer, Problem, json};
 use crate::worker::reporting::problem;
+use crate::worker::routes::explorer::Instant;
 use crate::worker::{log, shards};
 
 const MINUTE_MS: u64 = 60_000;
@@ -48,11 +49,11 @@ pub struct ExtendKindBody {
 /// The end that is asked for: in so many minutes, or at an instant.
 fn end(
     minutes: Option<Whole<1, MAX_MINUTES>>,
-    until: Option<Whole<0, LAST_MS>>,
+    until: Option<u64>,
     now: Timestamp,
 ) -> Result<Timestamp, Problem> {
     let latest = now.saturating_add(MAX_MINUTES.saturating_mul(MINUTE_MS));
-    match (minutes.map(Whole::get), until.map(Whole::get)) {
+    match (minutes.map(Whole::get), until) {
         (Some(minutes), None) => Ok(now.saturating_add(minutes.saturating_mul(MINUTE_MS))),
         (None, Some(millis)) => {
             let until = i64::try_from(millis).ok().and_then(Timestamp::from_millis);
@@ -67,6 +68,46 @@ fn end(
     }
 }
 
+/// What a form of the dashboard says about more time.
+#[derive(Deserialize)]
+pub(in crate::worker) struct ExtendForm {
+    minutes: Option<Whole<1, MAX_MINUTES>>,
+    until: Option<Instant>,
+    reason: Text<MAX_REASON>,
+}
+
+impl ExtendForm {
+    /// The end, and the reason.
+    pub(in crate::worker) fn wanted(&self, now: Timestamp) -> Result<(Timestamp, &str), Problem> {
+        let until = self.until.map(|Instant(until)| until.as_millis());
+        Ok((end(self.minutes, until, now)?, self.reason.as_str()))
+    }
+}
+
+/// Gives one creation more time.
+pub(in crate::worker) async fn give(
+    app: &App,
+    id: &str,
+    at: Option<&str>,
+    actor: &str,
+    (until, reason): (Timestamp, &str),
+) -> Result<store::CreationRow, Problem> {
+    let audit_id = app.new_id()?;
+    let extension = Extension { until, actor, reason, audit_id: &audit_id };
+    let ask =
+        async |_: usize, database: &store::D1| match extensions::extend(database, id, extension, app.now)
+            .await
+        {
+            Ok(row) => Ok(Some(row)),
+            Err(ReportError::NotFound) => Ok(None),
+            Err(error) => Err(problem(error, false)),
+        };
+    let row = shards::find(app, id, at, ask).await?;
+    let row = row.ok_or_else(|| problem(ReportError::NotFound, false))?;
+    console_log!("{}", log::operator_action(actor, "extend"));
+    Ok(row)
+}
+
 /// `POST /api/creations/{id}/extend`: an operator gives one creation more time.
 #[worker::send]
 pub(in crate::worker) async fn extend(
@@ -76,20 +117,9 @@ pub(in crate::worker) async fn extend(
     Query(OwnerQuery { user_id }): Query<OwnerQuery>,
     Json(ExtendBody { minutes, until, reason }): Json<ExtendBody>,
 ) -> Answer {
-    let until = end(minutes, until, app.now)?;
-    let audit_id = app.new_id()?;
-    let extension = Extension { until, actor: &operator.name, reason: reason.as_str(), audit_id: &audit_id };
-    let ask =
-        async |_: usize, database: &store::D1| match extensions::extend(database, &id, extension, app.now)
-            .await
-        {
-            Ok(row) => Ok(Some(row)),
-            Err(ReportError::NotFound) => Ok(None),
-            Err(error) => Err(problem(error, false)),
-        };
-    let found = shards::find(&app, &id, user_id.as_ref().map(Name::as_str), ask).await?;
-    let row = found.ok_or_else(|| problem(ReportError::NotFound, false))?;
-    console_log!("{}", log::operator_action(&operator.name, "extend"));
+    let until = end(minutes, until.map(Whole::get), app.now)?;
+    let at = user_id.as_ref().map(Name::as_str);
+    let row = give(&app, &id, at, &operator.name, (until, reason.as_str())).await?;
     let millis = |at: Timestamp| at.as_millis();
     let deadline = match classify(&row.creation.draft(), app.now, &app.config.policy) {
         Verdict::Fresh { deadline, .. } => deadline.map(millis),
@@ -112,21 +142,17 @@ pub(in crate::worker) struct OwnerQuery {
     user_id: Option<Name>,
 }
 
-/// `POST /api/extensions`: an operator gives a kind more time, until an instant. Repeating the same body goes on.
-#[worker::send]
-pub(in crate::worker) async fn extend_kind(
-    app: App,
-    operator: Operator<Sweep>,
-    Query(Nothing {}): Query<Nothing>,
-    Json(ExtendKindBody { kind, minutes, until, reason }): Json<ExtendKindBody>,
-) -> Answer {
-    let until = end(minutes, until, app.now)?;
+/// Gives a kind more time. Repeating it with the same end goes on.
+pub(in crate::worker) async fn give_kind(
+    app: &App,
+    kind: &str,
+    actor: &str,
+    (until, reason): (Timestamp, &str),
+) -> Result<Reaching, Problem> {
     let audit_id = app.new_id()?;
-    let extension = Extension { until, actor: &operator.name, reason: reason.as_str(), audit_id: &audit_id };
-    let reached = each(&app.shards(), |shard| {
-        extensions::extend_kind(shard.database, kind.as_str(), extension, app.now)
-    })
-    .await;
+    let extension = Extension { until, actor, reason, audit_id: &audit_id };
+    let reached =
+        each(&app.shards(), |shard| extensions::extend_kind(shard.database, kind, extension, app.now)).await;
     // What another one has said holds: it is not for this one to shorten.
     let other = reached.iter().flatten().filter_map(|reached| reached.done.extension.as_ref());
     let mut other =
@@ -140,8 +166,20 @@ pub(in crate::worker) async fn extend_kind(
         };
         return Err(Problem::new(StatusCode::CONFLICT, message));
     }
-    console_log!("{}", log::operator_action(&operator.name, "extend_kind"));
-    let sum = Reaching::read(&app, reached)?;
+    console_log!("{}", log::operator_action(actor, "extend_kind"));
+    Reaching::read(app, reached)
+}
+
+/// `POST /api/extensions`: an operator gives a kind more time, until an instant. Repeating the same body goes on.
+#[worker::send]
+pub(in crate::worker) async fn extend_kind(
+    app: App,
+    operator: Operator<Sweep>,
+    Query(Nothing {}): Query<Nothing>,
+    Json(ExtendKindBody { kind, minutes, until, reason }): Json<ExtendKindBody>,
+) -> Answer {
+    let until = end(minutes, until.map(Whole::get), app.now)?;
+    let sum = give_kind(&app, kind.as_str(), &operator.name, (until, reason.as_str())).await?;
     let answer = json!({
         "kind": kind.as_str(),
         "until": until.as_millis(),
@@ -159,6 +197,22 @@ pub(in crate::worker) struct KindQuery {
     kind: Name,
 }
 
+/// Ends what a kind has. Repeating it goes on.
+pub(in crate::worker) async fn end_kind(app: &App, kind: &str, actor: &str) -> Result<Reaching, Problem> {
+    let audit_id = app.new_id()?;
+    let reached = each(&app.shards(), |shard| {
+        extensions::end_extension(shard.database, kind, actor, &audit_id, app.now)
+    })
+    .await;
+    let known = reached.iter().flatten().any(|reached| reached.done.extension.is_some());
+    let silent = reached.iter().any(Result::is_err);
+    if !known && !silent {
+        return Err(Problem::not_found(format!("`{kind}` has no more time than its policy gives")));
+    }
+    console_log!("{}", log::operator_action(actor, "end_extension"));
+    Reaching::read(app, reached)
+}
+
 /// `DELETE /api/extensions?kind=`: ends what a kind has. Repeating it goes on.
 #[worker::send]
 pub(in crate::worker) async fn end_extension(
@@ -167,21 +221,7 @@ pub(in crate::worker) async fn end_extension(
     Query(KindQuery { kind }): Query<KindQuery>,
     Json(Nothing {}): Json<Nothing>,
 ) -> Answer {
-    let audit_id = app.new_id()?;
-    let reached = each(&app.shards(), |shard| {
-        extensions::end_extension(shard.database, kind.as_str(), &operator.name, &audit_id, app.now)
-    })
-    .await;
-    let known = reached.iter().flatten().any(|reached| reached.done.extension.is_some());
-    let silent = reached.iter().any(Result::is_err);
-    if !known && !silent {
-        return Err(Problem::not_found(format!(
-            "`{}` has no more time than its policy gives",
-            kind.as_str()
-        )));
-    }
-    console_log!("{}", log::operator_action(&operator.name, "end_extension"));
-    let sum = Reaching::read(&app, reached)?;
+    let sum = end_kind(&app, kind.as_str(), &operator.name).await?;
     let answer = json!({
         "kind": kind.as_str(),
         "ended_at": app.now.as_millis(),
@@ -193,9 +233,11 @@ pub(in crate::worker) async fn end_extension(
 }
 
 /// What came of it in all databases.
-struct Reaching {
-    creations: u64,
-    more: bool,
+pub(in crate::worker) struct Reaching {
+    /// How many creations were changed.
+    pub(in crate::worker) creations: u64,
+    /// Whether some are left: the same goes on.
+    pub(in crate::worker) more: bool,
     /// Of several databases, each by its name; empty of one.
     shards: Vec<Value>,
 }

@@ -1,5 +1,7 @@
 //! The routes, and who may call them.
 
+pub(super) mod acting;
+pub(super) mod bulk;
 pub(super) mod compaction;
 pub mod creations;
 pub(super) mod dashboard;
@@ -48,6 +50,7 @@ pub(super) fn router() -> Router {
         .route("/api/creations/{id}/restore", post(creations::restore))
         .route("/api/creations/{id}/retry", post(creations::retry))
         .route("/api/creations/{id}/cancel", post(creations::cancel))
+        .route("/api/creations/{id}/fail-now", post(creations::fail_now))
         .route("/api/creations/{id}/extend", post(extensions::extend))
         .route(
             "/api/extensions",
@@ -81,7 +84,16 @@ pub(super) fn router() -> Router {
         .route("/dashboard/resume", post(dashboard::resume))
         .route("/dashboard/creations", get(dashboard::explorer))
         .route("/dashboard/creations/{id}", get(dashboard::explain))
-        .route("/dashboard/note", post(dashboard::note))
+        .route("/dashboard/note", post(acting::note))
+        .route("/dashboard/retries", post(bulk::apply))
+        .route("/dashboard/retries/preview", post(bulk::preview))
+        .route("/dashboard/retry", post(acting::retry))
+        .route("/dashboard/cancel", post(acting::cancel))
+        .route("/dashboard/fail", post(acting::fail))
+        .route("/dashboard/restore", post(acting::restore))
+        .route("/dashboard/extend", post(acting::extend))
+        .route("/dashboard/extend-kind", post(acting::extend_kind))
+        .route("/dashboard/end-extension", post(acting::end_extension))
         .route("/demo", get(demo::page).post(demo::sign_in))
         .fallback(nothing_here)
         .method_not_allowed_fallback(method_not_allowed)

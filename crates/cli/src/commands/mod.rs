@@ -9,6 +9,7 @@ mod each;
 pub mod events;
 pub mod explain;
 pub mod extend;
+pub mod fail;
 pub mod import;
 pub mod ledger;
 pub mod list;

@@ -28,8 +28,8 @@ pub fn that_counts(all: &Rc<Image>, is_home: impl Fn(&str) -> bool) -> Rc<Image>
     if owners.chain(all.balances.keys().map(String::as_str)).all(&is_home) {
         return Rc::clone(all);
     }
-    let Image { shard, sweeps, events, moves, .. } = Image::clone(all);
-    Rc::new(Image { shard, sweeps, events, moves, ..of_users(all, is_home) })
+    let Image { shard, sweeps, events, moves, extensions, audit, .. } = Image::clone(all);
+    Rc::new(Image { shard, sweeps, events, moves, extensions, audit, ..of_users(all, is_home) })
 }
 
 /// Where one differs from the other, in words.
@@ -47,5 +47,5 @@ pub fn difference(one: &Image, other: &Image) -> String {
         .or_else(|| first("the balance of", differs(&one.balances, &other.balances)))
         .or_else(|| first("the attempt", differs(&one.attempts, &other.attempts)))
         .or_else(|| first("what was set aside of", differs(&one.rejected, &other.rejected)))
-        .unwrap_or_else(|| String::from("a sweep or an event"))
+        .unwrap_or_else(|| String::from("what is nobody's"))
 }

@@ -1,0 +1,125 @@
+//! What operators do by the dashboard's forms: about one creation, about a sweep, or for a kind. Each is what the API does.
+
+use serde::Deserialize;
+
+use super::dashboard::{Answer, OwnForm, Page};
+use super::extensions::{self, ExtendForm};
+use super::notes;
+use crate::read::Name;
+use crate::store::Subject;
+use crate::worker::app::App;
+use crate::worker::pages::{creation_address, minute, tokens};
+use crate::worker::problem::{Problem, see_other};
+use crate::worker::retry_cancel::{self, By, CancelBody, FailNowBody, RetryBody};
+
+/// Back to the creation, with what was done.
+fn done(id: &str, what: &str) -> Answer {
+    Ok(see_other(&with_notice(&creation_address(id), what)))
+}
+
+/// Back to the dashboard, with what was done.
+fn done_there(what: &str) -> Answer {
+    Ok(see_other(&with_notice("/dashboard", what)))
+}
+
+fn with_notice(address: &str, what: &str) -> String {
+    let notice = serde_urlencoded::to_string([("done", what)]).unwrap_or_default();
+    format!("{address}?{notice}")
+}
+
+/// `POST /dashboard/retry`: a failed creation gets another attempt, and its owner is charged again.
+#[worker::send]
+pub(in crate::worker) async fn retry(app: App, form: OwnForm) -> Answer {
+    let id = form.field("id");
+    let wrong = |problem: Problem| Page::about(id, problem);
+    let body: RetryBody = form.read(&["attempt"]).map_err(wrong)?;
+    let by = By::Token(form.actor());
+    let row = retry_cancel::retry(&app, id, None, by, &body).await.map_err(wrong)?;
+    done(id, &format!("another attempt begins, for {}", tokens(row.creation.tokens)))
+}
+
+/// `POST /dashboard/cancel`: nobody wants it any more. What goes back, the policy says.
+#[worker::send]
+pub(in crate::worker) async fn cancel(app: App, form: OwnForm) -> Answer {
+    let id = form.field("id");
+    let wrong = |problem: Problem| Page::about(id, problem);
+    let body: CancelBody = form.read(&["attempt"]).map_err(wrong)?;
+    let by = By::Token(form.actor());
+    let row = retry_cancel::cancel(&app, id, None, by, &body).await.map_err(wrong)?;
+    done(id, &format!("it is cancelled, refunded: {}", tokens(row.refunded())))
+}
+
+/// `POST /dashboard/fail`: it is failed now, with words for its owner, and all that was charged goes back.
+#[worker::send]
+pub(in crate::worker) async fn fail(app: App, form: OwnForm) -> Answer {
+    let id = form.field("id");
+    let wrong = |problem: Problem| Page::about(id, problem);
+    let body: FailNowBody = form.read(&["attempt", "error"]).map_err(wrong)?;
+    let row = retry_cancel::fail_now(&app, id, None, form.actor(), &body).await.map_err(wrong)?;
+    done(id, &format!("it is failed, refunded: {}", tokens(row.refunded())))
+}
+
+/// `POST /dashboard/restore`: the late result is accepted, and its owner is charged again.
+#[worker::send]
+pub(in crate::worker) async fn restore(app: App, form: OwnForm) -> Answer {
+    let id = form.field("id");
+    let row = retry_cancel::restore(&app, id, None, form.actor()).await;
+    let row = row.map_err(|problem| Page::about(id, problem))?;
+    let charged = tokens(row.charged_again.unwrap_or(0));
+    done(id, &format!("the late result is restored, for {charged}"))
+}
+
+/// `POST /dashboard/extend`: it has more time.
+#[worker::send]
+pub(in crate::worker) async fn extend(app: App, form: OwnForm) -> Answer {
+    let id = form.field("id");
+    let wrong = |problem: Problem| Page::about(id, problem);
+    let wanted: ExtendForm = form.read(&["minutes", "until", "reason"]).map_err(wrong)?;
+    let wanted = wanted.wanted(app.now).map_err(wrong)?;
+    let row = extensions::give(&app, id, None, form.actor(), wanted).await.map_err(wrong)?;
+    let until = row.creation.extended_until.instant().map_or(0, |until| until.as_millis());
+    done(id, &format!("it has time until {} UTC", minute(until)))
+}
+
+/// Which kind.
+#[derive(Deserialize)]
+struct KindForm {
+    kind: Name,
+}
+
+/// `POST /dashboard/extend-kind`: all of a kind have more time. Pressing it again goes on where many are active.
+#[worker::send]
+pub(in crate::worker) async fn extend_kind(app: App, form: OwnForm) -> Answer {
+    let KindForm { kind } = form.read(&["kind"])?;
+    let wanted: ExtendForm = form.read(&["minutes", "until", "reason"])?;
+    let (until, reason) = wanted.wanted(app.now)?;
+    let reached = extensions::give_kind(&app, kind.as_str(), form.actor(), (until, reason)).await?;
+    let more = if reached.more { "; some are left: give it the same end once more" } else { "" };
+    let (kind, until) = (kind.as_str(), minute(until.as_millis()));
+    done_there(&format!(
+        "{kind} has time until {until} UTC, and {} of what is active{more}",
+        reached.creations
+    ))
+}
+
+/// `POST /dashboard/end-extension`: a kind has no more time than its limits give.
+#[worker::send]
+pub(in crate::worker) async fn end_extension(app: App, form: OwnForm) -> Answer {
+    let KindForm { kind } = form.read(&["kind"])?;
+    let reached = extensions::end_kind(&app, kind.as_str(), form.actor()).await?;
+    let more = if reached.more { "; some are left: end it once more" } else { "" };
+    done_there(&format!("{} has no more time than its limits give{more}", kind.as_str()))
+}
+
+/// `POST /dashboard/note`: what others should know of a creation, or of a sweep.
+#[worker::send]
+pub(in crate::worker) async fn note(app: App, form: OwnForm) -> Answer {
+    let (id, sweep, text) = (form.field("id"), form.field("sweep"), form.field("text").trim());
+    if id.is_empty() {
+        notes::add(&app, form.actor(), Subject::Sweep(sweep), text).await?;
+        return done_there("the note is added");
+    }
+    let noted = notes::add(&app, form.actor(), Subject::Creation(id), text).await;
+    noted.map_err(|problem| Page::about(id, problem))?;
+    done(id, "the note is added")
+}

@@ -1,0 +1,210 @@
+// What operators do by the forms of the dashboard: about one creation, for a kind, about a sweep, and for many at once.
+
+import assert from "node:assert/strict";
+import { createHmac } from "node:crypto";
+import { after, before, beforeEach, test } from "node:test";
+import { CLEANUP_TOKEN, HOUR, MINUTE, NOW, start } from "./harness.mjs";
+
+let world;
+before(async () => {
+  world = await start({
+    config: { circuit_breaker: "off", policy: { kinds: { video: { cancel: "never" } } } },
+  });
+});
+after(() => world?.stop());
+beforeEach(() => world.order({ now: NOW }));
+
+const headers = { Authorization: `Bearer ${CLEANUP_TOKEN}` };
+const csrf = createHmac("sha256", CLEANUP_TOKEN).update("stale-drafts csrf").digest("hex").slice(0, 32);
+/** What a button of the dashboard sends. */
+async function press(action, fields, own = csrf) {
+  const body = new URLSearchParams(fields);
+  body.append("csrf", own);
+  const response = await world.fetch(`/dashboard/${action}`, { method: "POST", headers: { ...headers, "Content-Type": "application/x-www-form-urlencoded" }, body: `${body}` });
+  return { status: response.status, location: response.headers.get("Location"), text: await response.text() };
+}
+const page = async (path) => (await world.fetch(path, { headers })).text();
+const post = async (path, body, token = CLEANUP_TOKEN) => {
+  const response = await world.fetch(path, { method: "POST", headers: { Authorization: `Bearer ${token}`, "Content-Type": "application/json" }, body: JSON.stringify(body) });
+  return [response.status, await response.json()];
+};
+const balance = async (user) => (await world.one("SELECT tokens FROM stale_drafts_balances WHERE user_id = ?", user)).tokens;
+const acts = (id) => world.all("SELECT actor, action, detail FROM stale_drafts_audit WHERE subject = 'creation:' || ? ORDER BY id", id);
+/** The lines of a creation's timeline, without their times. */
+const timeline = async (id) => [...(await page(`/dashboard/creations/${id}`)).matchAll(/<li><time[^>]*>[^<]*<\/time> <span dir="auto">(.*?)<\/span><\/li>/gs)].map(([, line]) => line.replaceAll(/<\/?code>/g, "`"));
+/** The address that a button led to, as what was done there says. */
+const done = ({ status, location, text }) => {
+  assert.equal(status, 303, text);
+  const [path, query] = location.split("?");
+  return [path, new URLSearchParams(query).get("done")];
+};
+
+test("a creation is failed by an operator in their own words, retried, cancelled and restored, and its timeline says who did what", async () => {
+  await world.grant("ada", 100);
+  await world.create({ id: "c1", user_id: "ada", kind: "image", tokens: 10, created_at: NOW });
+  const before = await page("/dashboard/creations/c1");
+  assert.match(before, /Fail it now/);
+  assert.doesNotMatch(before, /action="\/dashboard\/(retry|restore)"/);
+
+  const words = "the model <i>was</i> wrong";
+  assert.deepEqual(done(await press("fail", { id: "c1", attempt: 1, error: words })), ["/dashboard/creations/c1", "it is failed, refunded: 10 tokens"]);
+  assert.deepEqual(await world.one("SELECT status, error, error_code FROM stale_drafts_creations WHERE id = 'c1'"), { status: "failed", error: words, error_code: "failed_by_operator" });
+  // Pressed once more it is answered as before, and nothing comes of it.
+  await world.order({ now: NOW + MINUTE });
+  assert.equal(done(await press("fail", { id: "c1", attempt: 1, error: words }))[1], "it is failed, refunded: 10 tokens");
+  assert.equal(await balance("ada"), 100);
+  const failed = await page("/dashboard/creations/c1");
+  assert.match(failed, /Retry for 10 tokens/);
+  assert.doesNotMatch(failed, /<i>was/);
+
+  assert.deepEqual(done(await press("retry", { id: "c1", attempt: 1 })), ["/dashboard/creations/c1", "another attempt begins, for 10 tokens"]);
+  assert.equal(await balance("ada"), 90);
+  await world.order({ now: NOW + 2 * MINUTE });
+  const { fence } = await world.report("/c1/start", { worker: "w1" });
+  await world.order({ now: NOW + 3 * MINUTE });
+  assert.equal(done(await press("cancel", { id: "c1", attempt: 2 }))[1], "it is cancelled, refunded: 10 tokens");
+  await world.order({ now: NOW + 4 * MINUTE });
+  assert.equal((await world.report("/c1/complete", { fence, result_url: "https://files.example/late.png" })).http, 409);
+  await world.order({ now: NOW + 5 * MINUTE });
+  assert.equal(done(await press("restore", { id: "c1" }))[1], "the late result is restored, for 10 tokens");
+  assert.equal(await balance("ada"), 90);
+  assert.deepEqual(await timeline("c1"), [
+    "Created",
+    "Charged: 10 tokens",
+    "Attempt 1: Failed by CLEANUP_TOKEN: the model &lt;i&gt;was&lt;/i&gt; wrong",
+    "Refunded: 10 tokens",
+    "Retried by CLEANUP_TOKEN. Charged again for attempt 2: 10 tokens",
+    "Queued for attempt 2",
+    "Attempt 2 started by w1",
+    "Attempt 2: Cancelled by CLEANUP_TOKEN",
+    "Refunded: 10 tokens",
+    "Finished",
+    "A result came in too late and was kept",
+    "The late result was restored by CLEANUP_TOKEN",
+    "Charged again for the late result: 10 tokens",
+  ]);
+  assert.deepEqual((await acts("c1")).map(({ actor, action, detail }) => [actor, action, detail]), [["CLEANUP_TOKEN", "fail", words], ["CLEANUP_TOKEN", "retry", "attempt 1"], ["CLEANUP_TOKEN", "cancel", ""], ["CLEANUP_TOKEN", "restore", ""]]);
+  assert.deepEqual(await world.wrongBalances(), []);
+});
+
+test("over the API it is the same, and what an owner does needs no line of the audit", async () => {
+  await world.create({ id: "c2", user_id: "ada", kind: "video", tokens: 10, status: "processing", created_at: NOW, started_at: NOW });
+  const failed = [200, { id: "c2", status: "failed", attempt: 1, finished_at: NOW, tokens_used: 0, refunded_tokens: 10 }];
+  // Its policy lets nobody cancel it: an operator may fail it all the same.
+  assert.equal((await world.report("/c2/cancel", {})).code, "not_cancellable");
+  assert.deepEqual(await post("/api/creations/c2/fail-now", { attempt: 1, error: "a wrong model" }), failed);
+  assert.deepEqual(await post("/api/creations/c2/fail-now", { attempt: 1, error: "again" }), failed);
+  assert.deepEqual((await post("/api/creations/c2/fail-now", { attempt: 2, error: "x" }))[1].code, "other_attempt");
+  assert.equal((await post("/api/creations/c2/fail-now", { attempt: 1, error: "" }))[0], 400);
+  assert.equal((await post("/api/creations/none/fail-now", { attempt: 1, error: "x" }))[0], 404);
+  assert.equal((await world.report("/c2/fail-now", { attempt: 1, error: "x" })).http, 403);
+  assert.equal((await world.report("/c2/fail", { error_code: "failed_by_operator" })).http, 400);
+  const retried = await world.as("ada", "/api/drafts/c2/retry", { method: "POST", body: JSON.stringify({ attempt: 1 }) });
+  assert.equal(retried.status, 200, await retried.text());
+  await world.order({ now: NOW + MINUTE });
+  const cancelled = await world.as("ada", "/api/drafts/c2/cancel", { method: "POST", body: "{}" });
+  assert.equal(cancelled.status, 200, await cancelled.text());
+  assert.deepEqual((await acts("c2")).map(({ action }) => action), ["fail"]);
+  const lines = await timeline("c2");
+  assert.ok(lines.includes("Retried by its owner. Charged again for attempt 2: 10 tokens"), lines.join("\n"));
+  assert.ok(lines.includes("Cancelled by its owner"), lines.join("\n"));
+});
+
+test("what is in the way is said in words, with the way back", async () => {
+  await world.grant("poor", 10);
+  await world.create({ id: "c3", user_id: "poor", kind: "image", tokens: 10, created_at: NOW }, { id: "a/b", user_id: "ada", tokens: 1, created_at: NOW });
+  await press("fail", { id: "c3", attempt: 1, error: "no" });
+  await world.create({ id: "c4", user_id: "poor", kind: "image", tokens: 7, created_at: NOW });
+  const poor = await press("retry", { id: "c3", attempt: 1 });
+  assert.equal(poor.status, 402);
+  assert.match(poor.text, /The balance of its owner, 3, does not cover the charge of 10 tokens\. Nothing was changed\..*href="\/dashboard\/creations\/c3"/s);
+  for (const [action, fields, status, words] of [
+    ["retry", { id: "c4", attempt: 1 }, 409, /still being generated/],
+    ["retry", { id: "c4", attempt: "two" }, 400, /`attempt` is `two`/],
+    ["restore", { id: "c3" }, 409, /no result/],
+    ["fail", { id: "c3", attempt: 1, error: "" }, 400, /`error`/],
+    ["extend", { id: "c4", minutes: "", until: "", reason: "x" }, 400, /either `minutes` or `until`/],
+    ["extend", { id: "c4", minutes: "5", until: "2023-11-15T00:00", reason: "x" }, 400, /either `minutes` or `until`/],
+    ["extend", { id: "c4", minutes: "5", reason: "" }, 400, /`reason`/],
+    ["extend", { id: "c3", minutes: "5", reason: "x" }, 409, /not generated any more/],
+    ["cancel", { id: "nobody", attempt: 1 }, 404, /no such creation/],
+    ["note", { id: "c4", text: "  " }, 400, /the note has 0 characters/],
+    ["note", { sweep: "nothing", text: "x" }, 404, /there is no sweep `nothing`/],
+    ["extend-kind", { kind: "", minutes: "5", reason: "x" }, 400, /`kind`/],
+    ["end-extension", { kind: "music" }, 404, /`music` has no more time/],
+    ["retries/preview", { which: "chosen", sought: "" }, 400, /nothing is chosen/],
+    ["retries/preview", { which: "all", sought: "since=soon" }, 400, /`since` is `soon`/],
+    ["retries", { plan: "[]x" }, 400, /./],
+  ]) {
+    const answer = await press(action, fields);
+    assert.equal(answer.status, status, `${action} ${JSON.stringify(fields)}: ${answer.text}`);
+    assert.match(answer.text.replaceAll(/<\/?code>/g, "`"), words);
+    // No other site's page, and no page of another operator, can press it.
+    assert.equal((await press(action, fields, "0".repeat(32))).status, 403, action);
+  }
+  assert.deepEqual(done(await press("note", { id: "a/b", text: "odd" })), ["/dashboard/creations/a%2Fb", "the note is added"]);
+  assert.deepEqual(await world.wrongBalances(), []);
+});
+
+test("more time is given by minutes or until an instant, to one and to a kind, and the kind's is ended", async () => {
+  await world.create({ id: "c5", kind: "music", tokens: 0, created_at: NOW - HOUR });
+  assert.deepEqual(done(await press("extend", { id: "c5", attempt: 1, minutes: "30", until: "", reason: "the <b>provider</b>" })), ["/dashboard/creations/c5", "it has time until 2023-11-14 22:43 UTC"]);
+  assert.equal(done(await press("extend", { id: "c5", minutes: "", until: "2023-11-15T01:00", reason: "still" }))[1], "it has time until 2023-11-15 01:00 UTC");
+  assert.equal(done(await press("extend-kind", { kind: "music", minutes: "600", reason: "slow" }))[1], "music has time until 2023-11-15 08:13 UTC, and 1 of what is active");
+  const lines = await timeline("c5");
+  for (const line of ["CLEANUP_TOKEN gave it more time until 2023-11-14 22:43 UTC: the &lt;b&gt;provider&lt;/b&gt;", "CLEANUP_TOKEN gave it more time until 2023-11-15 01:00 UTC: still", "CLEANUP_TOKEN gave its kind `music` more time until 2023-11-15 08:13 UTC: slow"]) assert.equal(lines.filter((other) => other === line).length, 1, `${line}\n${lines.join("\n")}`);
+  assert.ok(!lines.some((line) => line.startsWith("Given more time")), "an extension is told once");
+  assert.match(await page("/dashboard"), /<th scope="row">music<\/th><td>2023-11-15 08:13<\/td><td>CLEANUP_TOKEN<\/td>.*End what music has/s);
+  assert.equal(done(await press("end-extension", { kind: "music" }))[1], "music has no more time than its limits give");
+  assert.doesNotMatch(await page("/dashboard"), /End what music has/);
+});
+
+test("a sweep's notes are in its list, on the dashboard and in the timeline of what it failed", async () => {
+  await world.create({ id: "c6", user_id: "ada", kind: "image", tokens: 5, created_at: NOW - 2 * HOUR });
+  await world.cron();
+  const [{ id, notes }] = (await world.ask("/api/sweeps?limit=1")).sweeps;
+  assert.deepEqual(notes, []);
+  assert.deepEqual(done(await press("note", { id: "", sweep: id, text: "after the <b>outage</b>" })), ["/dashboard", "the note is added"]);
+  const [noted] = (await world.ask("/api/sweeps?limit=1")).sweeps;
+  assert.deepEqual(noted.notes.map(({ actor, action, detail, at }) => [actor, action, detail, at]), [["CLEANUP_TOKEN", "note", "after the <b>outage</b>", NOW]]);
+  assert.match(await page("/dashboard"), /CLEANUP_TOKEN: after the &lt;b&gt;outage&lt;\/b&gt;/);
+  const lines = await timeline("c6");
+  assert.ok(lines.some((line) => /^Failed by max_age_hours in a sweep \(cron\): Generation timeout: /.test(line)), lines.join("\n"));
+  assert.ok(lines.includes("CLEANUP_TOKEN noted about the sweep (cron): after the &lt;b&gt;outage&lt;/b&gt;"), lines.join("\n"));
+});
+
+test("many are chosen on the explorer, previewed, and exactly those are retried; who moved on or can't pay is named", async () => {
+  await world.grant("rich", 1_000);
+  await world.grant("broke", 20);
+  await world.create(...Array.from({ length: 30 }, (_, at) => ({ id: `m${at}`, user_id: at < 24 ? "rich" : "broke", kind: "bulk", tokens: at < 24 ? 10 : 3, created_at: NOW - MINUTE + at })));
+  await world.database.exec("UPDATE stale_drafts_creations SET status = 'failed', finished_at = created_at + 1000, error = 'it said 503', error_code = 'provider_down' WHERE kind = 'bulk'");
+  // What broke has left pays for two of their six.
+  await world.create({ id: "spent", user_id: "broke", kind: "image", tokens: 14, created_at: NOW });
+  const explorer = await page("/dashboard/creations?kind=bulk&select=page&limit=5");
+  const values = [...explorer.matchAll(/name="creation" value="([^"]*)" checked/g)].map(([, value]) => value.replaceAll("&quot;", '"'));
+  assert.deepEqual(values.map((value) => JSON.parse(value).id), ["m29", "m28", "m27", "m26", "m25"]);
+  assert.equal([...(await page("/dashboard/creations?kind=bulk&limit=5")).matchAll(/type="checkbox"[^>]* checked/g)].length, 0);
+
+  const chosen = await press("retries/preview", [["which", "chosen"], ["sought", "kind=bulk"], ["creation", values[0]], ["creation", values[1]], ["creation", '{"id":"m0","attempt":1,"user_id":"rich"}']]);
+  assert.equal(chosen.status, 200, chosen.text);
+  assert.match(chosen.text, /<strong>3 would be retried<\/strong>, and <strong>16 tokens<\/strong> charged to 2 owners/);
+  const all = await press("retries/preview", { which: "all", sought: "status=failed&kind=bulk&error_code=provider_down" });
+  assert.match(all.text, /<strong>26 would be retried<\/strong>, and <strong>246 tokens<\/strong> charged to 2 owners\. <strong>4<\/strong> can't be paid/);
+  assert.match(all.text, /<th scope="row">broke<\/th> ?<td>6<\/td> ?<td>18<\/td> ?<td>6<\/td> ?<td>2<\/td>/);
+  assert.match(all.text, /href="\/dashboard\/creations\?status=failed&amp;kind=bulk&amp;error_code=provider_down"/);
+  // Nothing was changed by looking.
+  assert.equal((await world.one("SELECT count(*) AS failed FROM stale_drafts_creations WHERE kind = 'bulk' AND status = 'failed'")).failed, 30);
+  const plan = all.text.match(/name="plan" value="([^"]*)"/)[1].replaceAll("&quot;", '"');
+  // One moves on meanwhile.
+  await press("retry", { id: "m3", attempt: 1 });
+  const outcome = await press("retries", { plan, sought: "kind=bulk", reason: "the provider is back" });
+  assert.equal(outcome.status, 200, outcome.text);
+  assert.match(outcome.text, /Done: 25 creations were retried, for 236 tokens\. 5 were left as they are, and are named below/);
+  assert.match(outcome.text, />m3<\/a><\/th> ?<td>rich<\/td> ?<td>1<\/td> ?<td class="words">somebody has retried it since/);
+  assert.equal([...outcome.text.matchAll(/<code>insufficient_tokens<\/code>/g)].length, 4);
+  const rows = await world.all("SELECT status, count(*) AS creations FROM stale_drafts_creations WHERE kind = 'bulk' GROUP BY status ORDER BY status");
+  assert.deepEqual(rows.map(({ status, creations }) => [status, creations]), [["failed", 4], ["pending", 26]]);
+  const lines = await timeline("m1");
+  assert.ok(lines.includes("Retried by CLEANUP_TOKEN, with others (the provider is back). Charged again for attempt 2: 10 tokens"), lines.join("\n"));
+  assert.deepEqual(await world.wrongBalances(), []);
+});
