@@ -25,9 +25,9 @@ const group = (texts) => Object.entries(texts).map(([name, text]) => member(name
 
 /** The text of `texts.d.ts`: what is written by hand, and the catalogue. */
 export function textTypes(head) {
-  const { errors, attempts, badges, ages, ago, reasons, page } = JSON.parse(readFileSync(join(root, "pkg/texts/en.json"), "utf8"));
+  const { errors, attempts, badges, ages, ago, reasons, page, movements, problems } = JSON.parse(readFileSync(join(root, "pkg/texts/en.json"), "utf8"));
   const { generation_timeout: timeout, ...others } = errors;
-  const groups = { Badges: badges, Ages: ages, Ago: ago, Reasons: reasons, Page: page };
+  const groups = { Badges: badges, Ages: ages, Ago: ago, Reasons: reasons, Page: page, Movements: movements, Problems: problems };
   const interfaces = Object.entries(groups).map(([name, texts]) => `export interface ${name} {\n${indented(group(texts), 2)}}\n`);
   interfaces.push(`export interface Errors {
   /** A time-out, by the status that it was stuck in. \`{age}\` is a text of \`ages\`. */

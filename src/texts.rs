@@ -85,8 +85,91 @@ texts! {
     BACK "back": "Back to the drafts";
     /// The database does not answer.
     NOT_LOADED "not_loaded": "Your drafts can't be loaded right now. Nothing is lost; try again in a minute.";
-    /// A link from there.
+    /// A link from there, and the button of a failed draft that cost nothing.
     TRY_AGAIN "try_again": "Try again";
+    /// Why there is no such page.
+    WRONG_ADDRESS "wrong_address": "Its address can't be read: a part of it may be missing.";
+    /// The link to the tokens.
+    TOKENS_LINK "tokens_link": "Where your tokens went";
+    /// The button of a failed draft: so many are charged again.
+    RETRY "retry": ("Try again for {count} token", "Try again for {count} tokens");
+    /// The button of a draft that is being generated.
+    CANCEL "cancel": "Cancel";
+    /// The same where its tokens are used up.
+    CANCEL_WITHOUT_REFUND "cancel_without_refund": "Cancel without a refund";
+    /// Of a draft that an operator has given more time.
+    PUT_OFF "put_off": "It takes longer than usual: it has time until {time}.";
+    /// The heading of why a button did nothing, which is one of [`PROBLEMS`].
+    NOTHING_CHANGED "nothing_changed": "Nothing was changed";
+    /// The heading of the ledger.
+    LEDGER "ledger": "Tokens";
+    /// A link for keyboards.
+    SKIP_TO_ENTRIES "skip_to_entries": "Skip to the entries";
+    /// An empty ledger.
+    NO_ENTRIES "no_entries": "No tokens have come or gone yet.";
+    /// An empty page behind others.
+    NO_MORE_ENTRIES "no_more_entries": "No more entries.";
+    /// So many came, of an entry.
+    GAINED "gained": ("+{count} token", "+{count} tokens");
+    /// So many went.
+    PAID "paid": ("−{count} token", "−{count} tokens");
+    /// When.
+    AT "at": "{time}";
+    /// In place of what was asked for, where its owner has deleted it.
+    DELETED "deleted": "deleted";
+    /// At the end of the ledger: `{tokens}` is below zero if the user paid.
+    ARCHIVED_TOKENS "archived_tokens": ("{count} older creation is archived: {tokens} tokens in all, with its refunds.", "{count} older creations are archived: {tokens} tokens in all, with their refunds.");
+    /// The same where a part is in the sums of months, which are entries.
+    ARCHIVED_TOKENS_BESIDE "archived_tokens_beside": ("{count} older creation is archived: {tokens} tokens beside the sums of months, with its refunds.", "{count} older creations are archived: {tokens} tokens beside the sums of months, with their refunds.");
+    /// The heading for whoever is not signed in.
+    SIGN_IN_FOR_TOKENS "sign_in_for_tokens": "Sign in to see your tokens";
+    /// A link from what is no page of the ledger.
+    BACK_TO_TOKENS "back_to_tokens": "Back to the tokens";
+    /// The database does not answer.
+    TOKENS_NOT_LOADED "tokens_not_loaded": "Your tokens can't be shown right now. Nothing is lost; try again in a minute.";
+}
+
+/// Why something that an owner wants can't be done, by the `code` of the API's answer: below `problems` in a catalogue.
+pub const PROBLEMS: &[Text] = &[
+    plain("active", "It is still being generated: wait until it is finished or has failed."),
+    plain("balance_elsewhere", "It can't be done here: do it in the app that it was made in."),
+    plain("balance_too_large", "It can't be done, and nothing was changed: ask support."),
+    plain("conflict", "It has moved on meanwhile: nothing was changed."),
+    plain("deleted", "It has been deleted."),
+    plain("illegal_transition", "It has moved on meanwhile: nothing was changed."),
+    plain("insufficient_tokens", "Your balance does not cover it: nothing was charged."),
+    plain("invalid_request", "The page may be out of date: load it again, and try once more."),
+    plain("misconfigured", LATER),
+    plain("moving", LATER),
+    plain("network_error", "There is no connection: try again when it is back. Doing it twice does no harm."),
+    plain("not_cancellable", "Its generation has begun, and can't be cancelled any more."),
+    plain("not_found", "There is no such draft."),
+    plain("other_attempt", "It has moved on meanwhile: nothing was changed."),
+    plain("rejected", "It can't be done, and nothing was changed: ask support."),
+    plain(
+        "settled_elsewhere",
+        "It was charged elsewhere, and can't be tried again: make a new one in its place.",
+    ),
+    plain(
+        "too_many_active",
+        "As many of your drafts are in the making as may be: try again when one of them has ended.",
+    ),
+    plain("too_many_requests", "That was too often: try again in a minute."),
+    plain("unauthorized", "You are signed out, or your session has ended."),
+    plain("unavailable", LATER),
+    plain("unexpected_answer", LATER),
+];
+
+const LATER: &str = "It can't be done right now: try again in a minute. Doing it twice does no harm.";
+
+const fn plain(key: &'static str, other: &'static str) -> Text {
+    Text { key, one: None, other }
+}
+
+/// The text of [`PROBLEMS`] for a code; of one that no owner is expected to get, that it can't be done right now.
+pub fn problem(code: &str) -> Text {
+    let found = PROBLEMS.iter().find(|text| text.key == code);
+    found.copied().unwrap_or(const { plain("unavailable", LATER) })
 }
 
 impl Text {

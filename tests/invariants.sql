@@ -134,11 +134,11 @@ FROM stale_drafts_creations AS c JOIN stale_drafts_compacted_creations AS k ON k
       AND substr(c.id, 9, 1) || substr(c.id, 14, 1) || substr(c.id, 19, 1) || substr(c.id, 24, 1) = '----',
       ifnull(unhex(replace(c.id, '-', '')), c.id), c.id);
 
--- name: a carry stands for the entries of one month of a user, one to three for each creation
+-- name: the carries of a user stand for the entries of each creation that is in them, one at least
 SELECT user_id, creations, entries
 FROM (SELECT u.user_id, count(*) AS creations FROM stale_drafts_compacted_creations AS k JOIN stale_drafts_compacted_users AS u ON u.number = k.owner GROUP BY u.user_id)
 FULL JOIN (SELECT user_id, sum(entries) AS entries FROM stale_drafts_carries GROUP BY user_id) USING (user_id)
-WHERE (entries BETWEEN creations AND 3 * creations) IS NOT 1 AND user_id NOT IN (SELECT user_id FROM stale_drafts_held);
+WHERE (entries >= creations) IS NOT 1 AND user_id NOT IN (SELECT user_id FROM stale_drafts_held);
 
 -- name: each carry says how many entries it stands for
 SELECT user_id, created_at, entry_key, entries

@@ -10,9 +10,12 @@
     reason = "a test fails by panicking"
 )]
 
+use std::collections::BTreeSet;
+
 use serde_json::{Map, Value, json};
 use stale_drafts::rules::{
-    Active, Age, Ago, Badge, ErrorText, Field, GENERATION_TIMEOUT, Timestamp, Unit, Unreadable,
+    Active, Age, Ago, Badge, CANCELLED, CANCELLED_TEXT, Elsewhere, ErrorText, Field, GENERATION_TIMEOUT,
+    Judgement, Movement, Policy, Report, Setting, Snapshot, Status, Timestamp, Unit, Unreadable,
 };
 use stale_drafts::texts;
 
@@ -86,17 +89,49 @@ fn english() -> Value {
             (text.key.to_owned(), forms)
         })
         .collect();
+    let movements: Map<_, _> = MOVEMENTS
+        .iter()
+        .map(|movement| {
+            let said = match movement.parameter() {
+                Some((name, value)) => with(movement, value, name),
+                None => movement.to_string(),
+            };
+            (movement.code().to_owned(), said.into())
+        })
+        .collect();
+    let problems: Map<_, _> =
+        texts::PROBLEMS.iter().map(|text| (text.key.to_owned(), text.other.into())).collect();
     json!({
         "locale": "en",
         "badges": badges,
-        "errors": { GENERATION_TIMEOUT: timed_out },
+        "errors": { GENERATION_TIMEOUT: timed_out, CANCELLED: CANCELLED_TEXT },
         "attempts": { "other": with(with(timeout(Active::Pending, 7), &once, "error"), "7", "count") },
         "ages": units(|age| Age(age).to_string()),
         "ago": ago,
         "reasons": reasons,
         "page": page,
+        "movements": movements,
+        "problems": problems,
     })
 }
+
+/// One of each; tests/package/texts.test.mjs holds their codes against those of the API.
+const MOVEMENTS: [Movement<'_>; 14] = [
+    Movement::Charged,
+    Movement::Retried,
+    Movement::Refunded(Some("«error»")),
+    Movement::Refunded(None),
+    Movement::RefundedInPart(Some("«error»")),
+    Movement::RefundedInPart(None),
+    Movement::Cancelled,
+    Movement::NotUsed,
+    Movement::Restored,
+    Movement::Granted("«key»"),
+    Movement::Imported,
+    Movement::PaidElsewhere,
+    Movement::Carried("«month»"),
+    Movement::Other("«type»"),
+];
 
 #[test]
 fn the_english_original_is_what_is_said() {
@@ -117,6 +152,9 @@ fn a_key_is_there_once_and_every_form_has_the_same_parameters() {
         names.sort();
         names
     };
+    for (at, text) in texts::PROBLEMS.iter().enumerate() {
+        assert!(texts::PROBLEMS[..at].iter().all(|other| other.key < text.key), "{}", text.key);
+    }
     for (at, text) in texts::ALL.iter().enumerate() {
         assert!(texts::ALL[..at].iter().all(|other| other.key != text.key), "{}", text.key);
         if let Some(one) = text.one {
@@ -131,4 +169,61 @@ fn a_text_has_its_form_for_one_and_its_parameters_filled_in() {
     let said = |count: u64| texts::REFUNDED.fill(count == 1, &[("count", count.to_string())]);
     assert_eq!([said(1), said(2)], ["1 token refunded", "2 tokens refunded"]);
     assert_eq!(texts::FREE.fill(true, &[]), "Free");
+}
+
+/// All that an owner may be refused, on any creation.
+fn refusals() -> BTreeSet<&'static str> {
+    let mut codes = BTreeSet::new();
+    for cancel in ["refund", "keep", "never"] {
+        let policy = Policy::from_settings([(["cancel"], Setting::Text(cancel))]).unwrap();
+        let reports = [
+            Report::Publish,
+            Report::Delete,
+            Report::Cancel { attempt: None, policy: &policy },
+            Report::Cancel { attempt: Some(1), policy: &policy },
+            Report::Cancel { attempt: Some(2), policy: &policy },
+            Report::Retry { attempt: 1 },
+            Report::Retry { attempt: 2 },
+        ];
+        for (status, report) in Status::ALL.iter().flat_map(|status| reports.map(|report| (*status, report)))
+        {
+            for elsewhere in [None, Some(Elsewhere::Settled), Some(Elsewhere::Balance)] {
+                for (deleted, error_code) in [(false, None), (true, None), (false, Some(CANCELLED))] {
+                    let snapshot = Snapshot { status, elsewhere, deleted, error_code, ..CREATION };
+                    if let Judgement::Refuse(refusal) = report.judge(&snapshot) {
+                        codes.insert(refusal.code());
+                    }
+                }
+            }
+        }
+    }
+    codes
+}
+
+const CREATION: Snapshot<'_> = Snapshot {
+    status: Status::Pending,
+    attempt: 1,
+    worker: None,
+    fence: None,
+    kind: "image",
+    tokens: 10,
+    tokens_used: None,
+    retried: &[],
+    error_code: None,
+    result_url: None,
+    late: false,
+    restored: false,
+    deleted: false,
+    elsewhere: None,
+};
+
+#[test]
+fn what_an_owner_is_refused_has_words() {
+    let expected =
+        "active balance_elsewhere deleted illegal_transition not_cancellable other_attempt settled_elsewhere";
+    assert_eq!(refusals().into_iter().collect::<Vec<_>>().join(" "), expected);
+    for code in refusals() {
+        assert_eq!(texts::problem(code).key, code);
+    }
+    assert_eq!(texts::problem("taken").key, "unavailable");
 }

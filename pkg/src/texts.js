@@ -9,24 +9,39 @@ const inFormat = (locale, digits) => {
   return { number: new Intl.NumberFormat(locale, options), plural: new Intl.PluralRules(locale, options) };
 };
 
+/** How an instant is written, by the name of its parameter. A month may be text, such as "2026-01". */
+const DATES = {
+  date: { dateStyle: "medium" },
+  time: { year: "numeric", month: "2-digit", day: "2-digit", hour: "2-digit", minute: "2-digit", timeZoneName: "short" },
+  month: { year: "numeric", month: "long" },
+};
+
 /** Makes of a catalogue what `check()` and others take as `texts`: what gives a row, or a verdict, with its badge and error in the language. */
 export const texts = (catalogue) => {
   const { locale, dir = "ltr" } = catalogue;
   const whole = inFormat(locale, 0);
   const tenths = inFormat(locale, 1);
-  const date = new Intl.DateTimeFormat(locale, { dateStyle: "medium", timeZone: "UTC" });
+  const dates = {};
+
+  /** A value as the language writes it. */
+  const written = (name, value, number) => {
+    if (!own(DATES, name)) return typeof value == "number" ? number.format(value) : value;
+    const format = (dates[name] ??= new Intl.DateTimeFormat(locale, { ...DATES[name], timeZone: "UTC" }));
+    const date = new Date(value);
+    return isNaN(date) ? value : format.format(date);
+  };
 
   /** A text of the catalogue with its parameters in it; undefined where it, or a form of it, is missing. */
   const fill = (text, values, { number, plural }) => {
     if (text && typeof text == "object") text = own(text, values.status) ?? own(text, plural.select(values.count)) ?? own(text, "other");
     if (typeof text != "string") return undefined;
-    const shown = (name) => (typeof values[name] == "number" ? (name == "date" ? date : number).format(values[name]) : values[name]);
-    return text.replace(/{(\w+)}/g, (there, name) => shown(name) ?? there);
+    return text.replace(/{(\w+)}/g, (there, name) => (values[name] == null ? there : written(name, values[name], number)));
   };
 
-  /** A text by its group and key. An age in it is a text of its own, and so is how many attempts there were. */
+  /** A text by its group and key. An age in it is a text of its own, and so are an error with its code and how many attempts there were. */
   const say = (group, key, values = {}) => {
-    const { unit, count, attempts } = values;
+    const { unit, count, attempts, error_code, error_params } = values;
+    if (error_code) values = { ...values, error: say("errors", error_code, error_params ?? {}) ?? values.error };
     const age = unit && say("ages", unit, { count });
     if (unit && !age) return undefined;
     const said = fill(own(own(catalogue, group), key), { ...values, age }, (unit ?? key) == "hour" ? tenths : whole);

@@ -23,8 +23,12 @@ export interface Catalogue {
   readonly ago?: Ago;
   /** Why a draft's age can't be known. */
   readonly reasons?: Reasons;
-  /** What the drafts page of the Worker says. */
+  /** What the owners' pages of the Worker say. */
   readonly page?: Page;
+  /** Why tokens went or came: an entry of the ledger, by its `message_code` and with its `message_params`. */
+  readonly movements?: Movements;
+  /** Why something that an owner wants can't be done: by the `code` of the API's answer, which a `StaleDraftsError` has. */
+  readonly problems?: Problems;
 }
 
 /** What has a badge and an error: a verdict of `check()`, or a draft of the API. */
@@ -41,8 +45,14 @@ export interface Texts {
   <T extends Said>(said: T): T;
   readonly locale: string;
   readonly dir: "ltr" | "rtl";
-  /** A text by its group and key, with its parameters; `undefined` where it is missing. */
-  say(group: Exclude<keyof Catalogue, "locale" | "dir" | "attempts">, key: string, values?: { readonly [name: string]: string | number }): string | undefined;
+  /**
+   * A text by its group and key, with its parameters; `undefined` where it is missing.
+   *
+   * @example
+   * de.say("movements", entry.message_code, entry.message_params) ?? entry.message // of the ledger
+   * de.say("problems", error.code) ?? error.message // of a `StaleDraftsError`
+   */
+  say(group: Exclude<keyof Catalogue, "locale" | "dir" | "attempts">, key: string, values?: { readonly [name: string]: unknown }): string | undefined;
 }
 
 /**

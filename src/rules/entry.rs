@@ -2,21 +2,47 @@ use std::fmt;
 
 use super::text::{Sink, Words, display};
 
+/// What became of an attempt that is over: why what it had not used went back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End<'a> {
+    /// It has a result.
+    Done,
+    /// It failed.
+    Failed {
+        /// Why, in words.
+        error: Option<&'a str>,
+        /// Whether somebody cancelled it.
+        cancelled: bool,
+        /// Whether it had used something of its charge all the same.
+        used: bool,
+    },
+}
+
 /// Why tokens went or came: what an entry of the ledger says to its owner.
 ///
 /// ```
-/// use stale_drafts::rules::Movement;
+/// use stale_drafts::rules::{End, Movement};
 ///
-/// let refund = Movement::of("refund", "refund:c1", Some("the model was overloaded"));
+/// let failed = End::Failed { error: Some("the model was overloaded"), cancelled: false, used: false };
+/// let refund = Movement::of("refund", "refund2:c1", Some(failed));
 /// assert_eq!(refund.code(), "refunded");
 /// assert_eq!(refund.to_string(), "Refunded, since it failed: the model was overloaded");
+/// assert_eq!(Movement::charge_of("refund", "refund2:c1"), 2);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Movement<'a> {
     /// A creation was asked for.
     Charged,
+    /// It had failed, and was asked for once more.
+    Retried,
     /// It failed, for this reason.
     Refunded(Option<&'a str>),
+    /// It failed, for this reason, and had used a part of its charge.
+    RefundedInPart(Option<&'a str>),
+    /// Somebody cancelled it.
+    Cancelled,
+    /// It is done, and has used less than its charge.
+    NotUsed,
     /// A result that came after the refund was restored.
     Restored,
     /// Tokens came in; the key names the purchase.
@@ -32,11 +58,18 @@ pub enum Movement<'a> {
 }
 
 impl<'a> Movement<'a> {
-    /// What an entry of this type and key says. `error` is why its creation failed.
-    pub fn of(kind: &'a str, key: &'a str, error: Option<&'a str>) -> Self {
+    /// What an entry of this type and key says. `end` is that of the attempt whose charge it is about.
+    pub fn of(kind: &'a str, key: &'a str, end: Option<End<'a>>) -> Self {
         match kind {
+            "charge" if Movement::charge_of(kind, key) > 1 => Movement::Retried,
             "charge" => Movement::Charged,
-            "refund" => Movement::Refunded(error),
+            "refund" => match end {
+                None => Movement::Refunded(None),
+                Some(End::Done) => Movement::NotUsed,
+                Some(End::Failed { cancelled: true, .. }) => Movement::Cancelled,
+                Some(End::Failed { error, used: true, .. }) => Movement::RefundedInPart(error),
+                Some(End::Failed { error, .. }) => Movement::Refunded(error),
+            },
             "restore" => Movement::Restored,
             "grant" if key.starts_with("import") => Movement::Imported,
             "grant" if key.starts_with("app:restore:") => Movement::PaidElsewhere,
@@ -47,12 +80,23 @@ impl<'a> Movement<'a> {
         }
     }
 
+    /// Which charge of its creation an entry is about: `charge:c1` the first, `charge2:c1` the second, by a retry.
+    pub fn charge_of(kind: &str, key: &str) -> u32 {
+        let number = key.strip_prefix(kind).and_then(|rest| rest.split_once(':')).map(|(number, _)| number);
+        number.and_then(|number| number.parse().ok()).unwrap_or(1)
+    }
+
     /// A stable code for JSON.
     pub const fn code(&self) -> &'static str {
         match self {
             Movement::Charged => "charged",
+            Movement::Retried => "retried",
             Movement::Refunded(Some(_)) => "refunded",
             Movement::Refunded(None) => "refunded_without_reason",
+            Movement::RefundedInPart(Some(_)) => "refunded_in_part",
+            Movement::RefundedInPart(None) => "refunded_in_part_without_reason",
+            Movement::Cancelled => "cancelled",
+            Movement::NotUsed => "not_used",
             Movement::Restored => "restored",
             Movement::Granted(_) => "granted",
             Movement::Imported => "imported",
@@ -65,12 +109,16 @@ impl<'a> Movement<'a> {
     /// What the sentence says beside its code: a name and a value.
     pub const fn parameter(&self) -> Option<(&'static str, &'a str)> {
         match *self {
-            Movement::Refunded(Some(error)) => Some(("error", error)),
+            Movement::Refunded(Some(error)) | Movement::RefundedInPart(Some(error)) => Some(("error", error)),
             Movement::Granted(key) => Some(("key", key)),
             Movement::Carried(month) => Some(("month", month)),
             Movement::Other(kind) => Some(("type", kind)),
             Movement::Charged
+            | Movement::Retried
             | Movement::Refunded(None)
+            | Movement::RefundedInPart(None)
+            | Movement::Cancelled
+            | Movement::NotUsed
             | Movement::Restored
             | Movement::Imported
             | Movement::PaidElsewhere => None,
@@ -82,8 +130,13 @@ impl Words for Movement<'_> {
     fn write(&self, to: &mut impl Sink) {
         to.text(match self {
             Movement::Charged => "Charged when it was asked for",
+            Movement::Retried => "Charged again, as it was retried after its failure",
             Movement::Refunded(Some(_)) => "Refunded, since it failed: ",
             Movement::Refunded(None) => "Refunded, since it failed",
+            Movement::RefundedInPart(Some(_)) => "It failed, and what was not used came back: ",
+            Movement::RefundedInPart(None) => "It failed, and what was not used came back",
+            Movement::Cancelled => "Refunded, since it was cancelled",
+            Movement::NotUsed => "What was not used came back",
             Movement::Restored => "Charged again: its result came after the refund, and was restored",
             Movement::Granted(_) => "Granted: ",
             Movement::Imported => "Brought in from another system",

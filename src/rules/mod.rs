@@ -34,7 +34,7 @@ pub use diagnosis::{
     SILENT_AFTER_MS, START_EXPECTED_WITHIN_MS, Severity, alerts, diagnose,
 };
 pub use draft::{Draft, Field, Phase, REDELIVERED_AFTER_MS, Signs, Unreadable};
-pub use entry::Movement;
+pub use entry::{End, Movement};
 pub use evidence::{Evidence, SetAside, Thresholds};
 pub use limit::{Attempts, InvalidMaxAge, Limit, MaxActive, MaxAge, Preset};
 pub use open_move::{MOVE_EXPECTED_WITHIN_MS, OpenMove};

@@ -126,7 +126,8 @@ fn too_many(active: Vec<ActiveRow>, kind: &str, limits: ActiveLimits) -> ReportE
     }
 }
 
-/// Carries out a report and answers with the creation after it.
+/// Carries out a report and answers with the creation after it. A retry within limits is refused where one more active creation of its
+/// owner would be too many.
 ///
 /// # Errors
 ///
@@ -138,7 +139,7 @@ pub async fn report(
     details: Details<'_>,
     now: Timestamp,
 ) -> Result<CreationRow, ReportError> {
-    let results = match database.run(&store::report(id, &report, &details, now)).await {
+    let mut results = match database.run(&store::report(id, &report, &details, now)).await {
         Ok(results) => results,
         Err(error) if !error.is_insufficient() => return Err(error.into()),
         Err(error) => {
@@ -171,6 +172,13 @@ pub async fn report(
     }
     match judgement {
         Judgement::Refuse(refusal) => Err(ReportError::Refused { refusal, row: Box::new(row) }),
+        Judgement::Accept if matches!(report, Report::Retry { .. }) && details.limits_retry() => {
+            let active = store::active_instead(results.swap_remove(results.len().saturating_sub(2)))?;
+            let limits = details
+                .max_active
+                .map_or_else(ActiveLimits::default, |policy| policy.max_active(&row.creation.kind));
+            Err(too_many(active, &row.creation.kind, limits))
+        }
         // A heartbeat would be accepted again. Anything else that still would be was not carried out.
         Judgement::Accept if !matches!(report, Report::Heartbeat { .. }) => {
             Err(ReportError::Database(DatabaseError::new("the report was not carried out")))

@@ -15,8 +15,9 @@
 //! | `trimmed` | `settled` | done |
 //!
 //! Before `moved` it can be cancelled: the target is emptied of what arrived, and the source goes on. For a while no sweep decides on
-//! these users either. What is not a user's stays in the
-//! source: the rows of sweeps, roll-ups, alerts, the audit, the objects of the archive, and events that have still to be delivered.
+//! these users either. What operators gave a creation, and noted about it, goes with it. What is not a user's stays in the
+//! source: the rows of sweeps, roll-ups, alerts, what kinds have, the rest of the audit, the objects of the archive, and events that have
+//! still to be delivered.
 
 mod walk;
 

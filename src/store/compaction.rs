@@ -46,8 +46,8 @@ macro_rules! compacted_id {
 }
 pub(super) use compacted_id;
 
-/// Whether the entries of the creation `$id` of the user `$user` may be summed up: it is archived, all of them are of before ?1, and
-/// nobody is moving them.
+/// Whether the entries of the creation `$id` of the user `$user` may be summed up: it is archived, all of them, of every charge, are of
+/// before ?1, and nobody is moving them.
 macro_rules! compactable {
     ($id:literal, $user:literal) => {
         concat!(
@@ -68,6 +68,11 @@ macro_rules! compactable {
             ", 'restore:' || ",
             $id,
             ")
+             AND NOT (e.created_at >= 1000000000000 AND e.created_at < ?1))
+         AND NOT EXISTS (SELECT 1 FROM stale_drafts_ledger AS e INDEXED BY stale_drafts_ledger_retries
+           WHERE e.creation_id = ",
+            $id,
+            " AND e.entry_key <> e.type || ':' || e.creation_id
              AND NOT (e.created_at >= 1000000000000 AND e.created_at < ?1))"
         )
     };
@@ -109,9 +114,13 @@ macro_rules! document {
 
 #[rustfmt::skip]
 const DOCUMENTS: &str = concat!(
-    "SELECT ", document!(), " AS document, ", carry!(), " AS carry
-     FROM json_each(?2) AS j CROSS JOIN stale_drafts_ledger AS l
-       ON l.entry_key IN ('charge:' || j.value, 'refund:' || j.value, 'restore:' || j.value)
+    "WITH found AS (
+       SELECT l.* FROM json_each(?2) AS j CROSS JOIN stale_drafts_ledger AS l
+         ON l.entry_key IN ('charge:' || j.value, 'refund:' || j.value, 'restore:' || j.value)
+       UNION ALL
+       SELECT l.* FROM json_each(?2) AS j CROSS JOIN stale_drafts_ledger AS l INDEXED BY stale_drafts_ledger_retries
+         ON l.creation_id = j.value AND l.entry_key <> l.type || ':' || l.creation_id)
+     SELECT ", document!(), " AS document, ", carry!(), " AS carry FROM found AS l
      WHERE ", compactable!("l.creation_id", "l.user_id"), " ORDER BY carry, l.entry_key"
 );
 

@@ -3,6 +3,8 @@
 //! Each report is one transaction: a guarded write, and then a read of the row. Where the write did not take effect, the
 //! row says why.
 
+use std::slice;
+
 use serde::{Deserialize, Serialize};
 
 use super::notes::{Acting, acted};
@@ -112,6 +114,34 @@ macro_rules! retriable {
     };
 }
 
+/// Whether one more of the owner ?4 may be active, by the limits of a policy in `$limits`: see [`limits`]. It stands in each statement of
+/// a retry, in one transaction, so two at once do not both pass.
+macro_rules! within {
+    ($limits:literal) => {
+        concat!(
+            "
+       AND (",
+            $limits,
+            " ->> '$.all' IS NULL OR (SELECT count(*) FROM (
+         SELECT 1 FROM stale_drafts_creations AS a INDEXED BY stale_drafts_creations_active_of_user
+         WHERE a.",
+            active!(),
+            " AND a.user_id = ?4 LIMIT ",
+            $limits,
+            " ->> '$.all')) < ",
+            $limits,
+            " ->> '$.all')
+       AND NOT EXISTS (SELECT 1 FROM json_each(",
+            $limits,
+            ", '$.kinds') WHERE value ->> 0 = kind AND value ->> 1 <= (
+         SELECT count(*) FROM stale_drafts_creations AS a INDEXED BY stale_drafts_creations_active_of_user
+         WHERE a.",
+            active!(),
+            " AND a.user_id = ?4 AND a.kind = stale_drafts_creations.kind))"
+        )
+    };
+}
+
 /// What stays of a failure that somebody retries, at the instant ?2; the rows follow.
 macro_rules! record_retried {
     () => {
@@ -123,7 +153,8 @@ macro_rules! record_retried {
 }
 
 /// What a retry at the instant ?2 sets; its event goes to these destinations. The trigger
-/// `stale_drafts_creations_are_charged_for_a_retry` charges.
+/// `stale_drafts_creations_are_charged_for_a_retry` charges. What an operator gave the attempt before ends with it;
+/// `stale_drafts_creations_attempt_extended` gives what the kind has.
 macro_rules! retried {
     ($destinations:literal) => {
         concat!(
@@ -141,9 +172,24 @@ pub(super) use {record_retried, retried};
 /// The failure that somebody is about to retry.
 const RECORD_RETRIED: &str =
     concat!(record_retried!(), "FROM stale_drafts_creations WHERE ", retriable!());
+const RECORD_RETRIED_WITHIN: &str =
+    concat!(record_retried!(), "FROM stale_drafts_creations WHERE ", retriable!(), within!("?5"));
 
 const RETRY: &str =
     concat!("UPDATE stale_drafts_creations SET ", retried!("?5"), " WHERE ", retriable!());
+const RETRY_WITHIN: &str =
+    concat!("UPDATE stale_drafts_creations SET ", retried!("?5"), " WHERE ", retriable!(), within!("?6"));
+
+/// What is active of the owner ?4, the oldest rows first, if the creation has not been retried: that is why.
+const ACTIVE_INSTEAD_OF_RETRY: &str = concat!(
+    "SELECT id, kind, status FROM stale_drafts_creations INDEXED BY stale_drafts_creations_active_of_user
+     WHERE EXISTS (SELECT 1 FROM stale_drafts_creations WHERE ",
+    retriable!(),
+    ")
+       AND ",
+    active!(),
+    " AND user_id = ?4 ORDER BY rowid LIMIT ?2"
+);
 
 const PUBLISH: &str = "UPDATE stale_drafts_creations SET status = 'published'
      WHERE id = ?1 AND status = 'draft' AND deleted_at IS NULL AND user_id = ?2";
@@ -224,7 +270,7 @@ pub struct ActiveRow {
     pub status: String,
 }
 
-/// What is active, from the rows of the second statement of [`create_within`].
+/// What is active, from the rows of the last statement but one of [`create_within`], or of a retry within limits.
 ///
 /// # Errors
 ///
@@ -250,11 +296,21 @@ pub struct Details<'a> {
     pub notify: u32,
     /// Who acts, where that is to be kept: see [`acted`].
     pub act: Option<Acting<'a>>,
+    /// For a retry by its owner: the policy that says how many of theirs may be active, with it. The last result but one has what is
+    /// active instead: see [`Details::limits_retry`].
+    pub max_active: Option<&'a Policy>,
+}
+
+impl Details<'_> {
+    /// Whether a retry is held to a limit.
+    pub fn limits_retry(&self) -> bool {
+        self.max_active.is_some_and(|policy| limits(policy).is_some())
+    }
 }
 
 /// The writes of a report, and a read of the creation after them.
 pub fn report(id: &str, report: &Report<'_>, details: &Details<'_>, now: Timestamp) -> Vec<Statement> {
-    let Details { random, progress, error, user_id, keep, notify, act } = *details;
+    let Details { random, progress, error, user_id, keep, notify, act, max_active } = *details;
     let (id_, now_): (Param, Param) = (id.into(), now.into());
     let mut batch = match *report {
         Report::Start { worker } => vec![Statement::new(START, [id_, now_, worker.into(), random.into()])],
@@ -280,9 +336,22 @@ pub fn report(id: &str, report: &Report<'_>, details: &Details<'_>, now: Timesta
             Statement::new(RESTORE, [id_, now_, notify.into()]),
         ],
         Report::Retry { attempt } => {
-            let params = [id_, now_, attempt.into(), user_id.into()];
-            let retried: Vec<_> = params.iter().cloned().chain([notify.into()]).collect();
-            vec![Statement::new(RECORD_RETRIED, params), Statement::new(RETRY, retried)]
+            let params = [id_.clone(), now_, attempt.into(), user_id.into()];
+            let and = |more: &[Param]| params.iter().chain(more).cloned().collect::<Vec<_>>();
+            match max_active.and_then(limits).map(Param::Text) {
+                None => vec![
+                    Statement::new(RECORD_RETRIED, params.clone()),
+                    Statement::new(RETRY, and(&[notify.into()])),
+                ],
+                Some(limits) => vec![
+                    Statement::new(RECORD_RETRIED_WITHIN, and(slice::from_ref(&limits))),
+                    Statement::new(RETRY_WITHIN, and(&[notify.into(), limits])),
+                    Statement::new(
+                        ACTIVE_INSTEAD_OF_RETRY,
+                        [id_, ACTIVE_LISTED.into(), attempt.into(), user_id.into()],
+                    ),
+                ],
+            }
         }
         Report::Cancel { attempt, policy } => {
             let (code, text): (Param, Param) = (CANCELLED.into(), CANCELLED_TEXT.into());
@@ -322,6 +391,14 @@ fn cancellations(policy: &Policy) -> String {
     let of = |kind: &str| policy.cancellation(kind).as_str();
     let kinds: Vec<_> = policy.kinds().map(|kind| (kind, of(kind))).collect();
     json(&serde_json::json!({ "kinds": kinds, "others": of("") }))
+}
+
+/// How many of an owner's creations may be active: `{"all": limit, "kinds": [[kind, limit], …]}`; `None` if a policy limits none.
+fn limits(policy: &Policy) -> Option<String> {
+    let all = policy.max_active("").of_all.map(MaxActive::get);
+    let of = |kind| Some((kind, policy.max_active(kind).of_kind?.get()));
+    let kinds: Vec<_> = policy.kinds().filter_map(of).collect();
+    (all.is_some() || !kinds.is_empty()).then(|| json(&serde_json::json!({ "all": all, "kinds": kinds })))
 }
 
 /// Notes that the attempt with this fence is started once more, so long after its start, and forgets what is older than a day.

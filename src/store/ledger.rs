@@ -1,11 +1,14 @@
 //! A user's ledger, without an index of it by user: the entries of a creation are found by their keys, and the others by an index of
 //! their own, which a creation never writes.
 
+use std::cmp::Reverse;
+
 use serde::{Deserialize, Serialize};
 
 use super::rows::cell;
 use super::typed::typed;
 use super::{DatabaseError, LedgerRow, Param, Row, Statement};
+use crate::rules::{CANCELLED, End, Movement};
 
 /// A text, cut to so many characters: the creation has the whole.
 macro_rules! cut {
@@ -26,14 +29,29 @@ macro_rules! cut {
     };
 }
 
+/// What is told of an entry.
+macro_rules! told {
+    () => {
+        "json_object('entry_key', entry_key, 'type', type, 'tokens', tokens, 'created_at', created_at, 'sweep_id', sweep_id)"
+    };
+}
+
 /// The entry with this key, if there is one.
 macro_rules! entry {
     ($key:expr) => {
+        concat!("(SELECT ", told!(), " FROM stale_drafts_ledger WHERE entry_key = ", $key, ")")
+    };
+}
+
+/// How a charge ended, for what failed: see [`Ended`].
+macro_rules! ended {
+    ($charge:literal) => {
         concat!(
-            "(SELECT json_object('entry_key', entry_key, 'type', type, 'tokens', tokens, 'created_at', created_at, 'sweep_id', sweep_id)
-        FROM stale_drafts_ledger WHERE entry_key = ",
-            $key,
-            ")"
+            "json_array(",
+            $charge,
+            ", ",
+            cut!("error", "1000"),
+            ", error_code, tokens_used, stuck_status, age_ms, attempt)"
         )
     };
 }
@@ -41,11 +59,16 @@ macro_rules! entry {
 /// One page: so many of the user's creations and of the entries that are of none, the newest first, each with its entries. Times that an
 /// app has written may be any integer, so they come as text: D1 binds numbers as doubles.
 ///
+/// Entries of the first charge are found by their keys, and those of retries by an index that others never write. The nth failure that
+/// somebody retried is how the nth charge ended; the creation says it of the last one. A creation would have to be retried some 2,000 times
+/// before its row is longer than the database takes.
+///
 /// What was carried over has the user in its key, by which it is found. A user's id may be the beginning of another's.
 #[rustfmt::skip]
 const LEDGER_PAGE: &str = concat!(
     "WITH mine AS MATERIALIZED (
-       SELECT listed_at AS at, 1 AS of_creation, id AS key, kind, prompt, deleted_at IS NOT NULL AS deleted, restored_at IS NOT NULL AS restored, error
+       SELECT listed_at AS at, 1 AS of_creation, id AS key, kind, prompt, deleted_at IS NOT NULL AS deleted, restored_at IS NOT NULL AS restored,
+         status, charge, error, error_code, tokens_used, stuck_status, age_ms, attempt
        FROM stale_drafts_creations INDEXED BY stale_drafts_creations_of_user
        WHERE user_id = ?1 AND (listed_at, id) < (CAST(?2 AS INTEGER), ?3)
        ORDER BY listed_at DESC, id DESC LIMIT ?6),
@@ -60,25 +83,34 @@ const LEDGER_PAGE: &str = concat!(
        ORDER BY created_at DESC, entry_key DESC LIMIT ?6),
      places AS MATERIALIZED (
        SELECT * FROM mine
-       UNION ALL SELECT at, 0, key, NULL, NULL, 0, 0, NULL FROM grants
-       UNION ALL SELECT at, 0, key, NULL, NULL, 0, 0, NULL FROM carried
+       UNION ALL SELECT at, 0, key, NULL, NULL, 0, 0, NULL, 1, NULL, NULL, NULL, NULL, NULL, 1 FROM grants
+       UNION ALL SELECT at, 0, key, NULL, NULL, 0, 0, NULL, 1, NULL, NULL, NULL, NULL, NULL, 1 FROM carried
        ORDER BY at DESC, of_creation DESC, key DESC LIMIT ?6),
      told AS (
        SELECT at, of_creation, key, kind, deleted, ", cut!("prompt", "200"), " AS prompt,
-         iif(restored, (SELECT error FROM stale_drafts_attempts WHERE creation_id = key AND outcome = 'restored'), error) AS error,
+         NOT restored AND ifnull(status IN ('draft', 'published'), 0) AS done,
+         ifnull(iif(restored, (SELECT ", ended!("charge"), " FROM stale_drafts_attempts WHERE creation_id = key AND outcome = 'restored'), NULL),
+           ", ended!("charge"), ") AS ended,
+         iif(charge > 1, (SELECT json_group_array(", ended!("number"), ") FROM (
+           SELECT *, row_number() OVER (ORDER BY attempt) AS number FROM stale_drafts_attempts
+           WHERE creation_id = key AND outcome = 'failed' ORDER BY attempt DESC LIMIT 100)), '[]') AS ended_before,
          ", entry!("iif(of_creation, 'restore:' || key, NULL)"), " AS restore,
          ", entry!("iif(of_creation, 'refund:' || key, NULL)"), " AS refund,
-         ", entry!("iif(of_creation, 'charge:' || key, key)"), " AS charge
+         ", entry!("iif(of_creation, 'charge:' || key, key)"), " AS first,
+         iif(charge > 1, (SELECT json_group_array(", told!(), ") FROM stale_drafts_ledger INDEXED BY stale_drafts_ledger_retries
+           WHERE creation_id = key AND entry_key <> type || ':' || creation_id), '[]') AS by_retries
        FROM places)
-     SELECT json_object('at', at, 'creation_id', iif(of_creation, key, NULL), 'key', key, 'kind', kind, 'prompt', prompt,
-       'error', ", cut!("error", "1000"), ", 'deleted', deleted, 'entries', json_array(json(restore), json(refund), json(charge))) AS place
+     SELECT json_object('at', at, 'creation_id', iif(of_creation, key, NULL), 'key', key, 'kind', kind, 'prompt', prompt, 'deleted', deleted,
+       'done', done, 'ended', json(ended), 'ended_before', json(ended_before),
+       'first', json_array(json(restore), json(refund), json(first)), 'by_retries', json(by_retries)) AS place
      FROM told ORDER BY at DESC, of_creation DESC, key DESC"
 );
 
-/// What of a user's is archived: the entries of creations that are not here.
-const ARCHIVED: &str =
-    "SELECT creations, tokens, first_created_at, last_created_at FROM stale_drafts_archived_users
-     WHERE user_id = ?1";
+/// What of a user's is archived: the entries of creations that are not here. What of that is in the sums of months is told one by one.
+const ARCHIVED: &str = "SELECT creations, tokens - carried AS tokens, carried, first_created_at, last_created_at FROM (
+       SELECT *, (SELECT ifnull(sum(tokens), 0) FROM stale_drafts_ledger
+         WHERE entry_key > 'carry:' || ?1 || ':' AND entry_key < 'carry:' || ?1 || ';' AND user_id = ?1) AS carried
+       FROM stale_drafts_archived_users WHERE user_id = ?1)";
 
 /// A place in a user's ledger: after this. At the same instant, creations are before the entries that are of none.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -130,10 +162,31 @@ pub struct LedgerPart {
     pub kind: Option<String>,
     /// What its owner asked for, cut to 200 characters: untrusted text.
     pub prompt: Option<String>,
-    /// Why it failed, before it was restored if it was; cut to 1,000 characters.
-    pub error: Option<String>,
     deleted: u8,
-    entries: [Option<LedgerRow>; 3],
+    done: u8,
+    ended: Ended,
+    ended_before: Vec<Ended>,
+    first: [Option<LedgerRow>; 3],
+    by_retries: Vec<LedgerRow>,
+}
+
+/// How a charge of a creation ended.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Ended {
+    /// Which charge, from 1.
+    charge: u32,
+    /// Why it failed, cut to 1,000 characters.
+    error: Option<String>,
+    /// The same as a code.
+    pub error_code: Option<String>,
+    /// What of it was used, where something was said.
+    tokens_used: Option<u64>,
+    /// Of a time-out, the status that it was stuck in.
+    pub stuck_status: Option<String>,
+    /// Of a time-out, how long, in milliseconds.
+    pub stuck_ms: Option<u64>,
+    /// Its last attempt, from 1.
+    pub attempt: u32,
 }
 
 impl LedgerPart {
@@ -148,8 +201,34 @@ impl LedgerPart {
     }
 
     /// Its entries, the newest first; none of what was free.
-    pub fn entries(&self) -> impl Iterator<Item = &LedgerRow> {
-        self.entries.iter().flatten()
+    pub fn entries(&self) -> Vec<&LedgerRow> {
+        let mut entries: Vec<_> = self.by_retries.iter().chain(self.first.iter().flatten()).collect();
+        let of_charge =
+            |kind: &str| ["restore", "refund"].iter().position(|first| *first == kind).unwrap_or(2);
+        entries.sort_by_key(|entry| {
+            (Reverse(Movement::charge_of(&entry.kind, &entry.entry_key)), of_charge(&entry.kind))
+        });
+        entries
+    }
+
+    /// How the charge of an entry ended, as far as it failed.
+    pub fn ended(&self, entry: &LedgerRow) -> Option<&Ended> {
+        let charge = Movement::charge_of(&entry.kind, &entry.entry_key);
+        let mut ended = self.ended_before.iter().chain([&self.ended].into_iter().filter(|_| self.done == 0));
+        ended.find(|ended| ended.charge == charge)
+    }
+
+    /// What an entry of it says to its owner.
+    pub fn movement<'a>(&'a self, entry: &'a LedgerRow) -> Movement<'a> {
+        let charge = Movement::charge_of(&entry.kind, &entry.entry_key);
+        let failed = |ended: &'a Ended| End::Failed {
+            error: ended.error.as_deref(),
+            cancelled: ended.error_code.as_deref() == Some(CANCELLED),
+            used: ended.tokens_used.is_some_and(|used| used > 0),
+        };
+        let done = self.done != 0 && charge == self.ended.charge;
+        let end = if done { Some(End::Done) } else { self.ended(entry).map(failed) };
+        Movement::of(&entry.kind, &entry.entry_key, end)
     }
 }
 
@@ -167,8 +246,11 @@ pub fn ledger_parts(rows: &[Row]) -> Result<Vec<LedgerPart>, DatabaseError> {
 pub struct ArchivedMoney {
     /// How many creations, with those that the user has deleted.
     pub creations: u64,
-    /// The sum of their entries: below zero if the user paid.
+    /// The sum of their entries, but of those that are in the sum of a month: below zero if the user paid.
     pub tokens: i64,
+    /// The sum of those that are.
+    #[serde(skip_serializing)]
+    pub carried: i64,
     /// When the oldest was made, in epoch milliseconds; `None` if no time can be read.
     pub first_created_at: Option<i64>,
     /// The newest.

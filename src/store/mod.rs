@@ -59,7 +59,8 @@ pub use extensions::{
 };
 pub use grants::{Grant, GrantRow, grant, granted};
 pub use ledger::{
-    ArchivedMoney, LedgerPart, LedgerPlace, archived_money, archived_money_of, ledger_page, ledger_parts,
+    ArchivedMoney, Ended, LedgerPart, LedgerPlace, archived_money, archived_money_of, ledger_page,
+    ledger_parts,
 };
 pub use monitor::{
     Observed, audit, causes, checked, close_breaker, hold, observe, observed, release, settle_moves,

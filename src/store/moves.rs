@@ -54,8 +54,8 @@ macro_rules! back {
     };
 }
 
-/// A creation with its attempts, and with how it is set aside. What a time-out says is in an array of its own: D1 takes 32 arguments of
-/// a function.
+/// A creation with its attempts, with how it is set aside, and with what operators gave it and noted about it. What a time-out says is in
+/// an array of its own: D1 takes 32 arguments of a function.
 #[rustfmt::skip]
 macro_rules! creation {
     () => {
@@ -69,7 +69,11 @@ macro_rules! creation {
             ", any!("a.stuck_status"), ", ", any!("a.age_ms"), ", ", any!("a.max_age_ms"), ", ", any!("a.rule"), ", ", any!("a.sweep_id"), ", a.tokens_used))
           FROM stale_drafts_attempts AS a WHERE a.creation_id = c.id)),
          json((SELECT json_array(r.until, ", any!("r.reason"), ") FROM stale_drafts_rejected AS r WHERE r.creation_id = c.id)),
-         json_array(c.charge, c.tokens_used))"
+         json_array(c.charge, c.tokens_used),
+         json_array(json((SELECT json_group_array(json_array(e.until, e.since, ", any!("e.actor"), ", ", any!("e.reason"), ", e.ended_at, ", any!("e.ended_by"), "))
+            FROM (SELECT * FROM stale_drafts_extensions WHERE scope = 'creation' AND name = c.id ORDER BY until) AS e)),
+          json((SELECT json_group_array(json_array(", any!("o.id"), ", ", any!("o.at"), ", ", any!("o.actor"), ", ", any!("o.action"), ", ", any!("o.detail"), "))
+            FROM (SELECT * FROM stale_drafts_audit INDEXED BY stale_drafts_audit_of_subject WHERE subject = 'creation:' || c.id ORDER BY id) AS o))))"
         )
     };
 }
@@ -290,6 +294,19 @@ const PUT_CREATIONS: &str = concat!(
      ON CONFLICT (id) DO NOTHING"
 );
 
+/// The rows of the array `$path` of each creation, as `v`, with the creation's `id`.
+macro_rules! of_creations {
+    ($path:literal) => {
+        concat!(
+            "(SELECT c.value ->> 0 AS id, c.value ->> 1 AS owner, a.value AS v
+       FROM json_each(?1) AS c CROSS JOIN json_each(c.value, '",
+            $path,
+            "') AS a)
+     WHERE EXISTS (SELECT 1 FROM stale_drafts_carried WHERE stale_drafts_carried.user_id = owner)"
+        )
+    };
+}
+
 #[rustfmt::skip]
 const PUT_ATTEMPTS: &str = concat!(
     "INSERT INTO stale_drafts_attempts (creation_id, attempt, outcome, worker, fence, started_at, heartbeat_at, finished_at, error, error_code,
@@ -297,9 +314,7 @@ const PUT_ATTEMPTS: &str = concat!(
      SELECT id, ", back!("v ->> 0"), ", v ->> 1, ", back!("v ->> 2"), ", ", back!("v ->> 3"), ", ", back!("v ->> 4"), ", ", back!("v ->> 5"), ",
        ", back!("v ->> 6"), ", ", back!("v ->> 7"), ", ", back!("v ->> 8"), ", ", back!("v ->> 9"), ", ", back!("v ->> 10"), ", ", back!("v ->> 11"), ",
        ", back!("v ->> 12"), ", ", back!("v ->> 13"), ", v ->> 14
-     FROM (SELECT c.value ->> 0 AS id, c.value ->> 1 AS owner, a.value AS v
-       FROM json_each(?1) AS c CROSS JOIN json_each(c.value, '$[27]') AS a)
-     WHERE EXISTS (SELECT 1 FROM stale_drafts_carried WHERE stale_drafts_carried.user_id = owner)
+     FROM ", of_creations!("$[27]"), "
      ON CONFLICT (creation_id, attempt) DO NOTHING"
 );
 
@@ -310,6 +325,22 @@ const PUT_REJECTED: &str = concat!(
      FROM (SELECT value AS v FROM json_each(?1))
      WHERE v ->> '$[28][0]' IS NOT NULL AND EXISTS (SELECT 1 FROM stale_drafts_carried WHERE user_id = v ->> 1)
      ON CONFLICT (creation_id) DO NOTHING"
+);
+
+#[rustfmt::skip]
+const PUT_EXTENSIONS: &str = concat!(
+    "INSERT INTO stale_drafts_extensions (scope, name, until, since, actor, reason, ended_at, ended_by)
+     SELECT 'creation', id, v ->> 0, v ->> 1, ", back!("v ->> 2"), ", ", back!("v ->> 3"), ", v ->> 4, ", back!("v ->> 5"), "
+     FROM ", of_creations!("$[30][0]"), "
+     ON CONFLICT (scope, name, until) DO NOTHING"
+);
+
+#[rustfmt::skip]
+const PUT_ACTS: &str = concat!(
+    "INSERT INTO stale_drafts_audit (id, at, actor, action, detail, subject)
+     SELECT ", back!("v ->> 0"), ", ", back!("v ->> 1"), ", ", back!("v ->> 2"), ", ", back!("v ->> 3"), ", ", back!("v ->> 4"), ", 'creation:' || id
+     FROM ", of_creations!("$[30][1]"), "
+     ON CONFLICT (id) DO NOTHING"
 );
 
 #[rustfmt::skip]
@@ -390,6 +421,13 @@ macro_rules! removed {
 
 const REMOVE_ATTEMPTS: &str = concat!("DELETE FROM stale_drafts_attempts WHERE creation_id IN ", removed!());
 const REMOVE_REJECTED: &str = concat!("DELETE FROM stale_drafts_rejected WHERE creation_id IN ", removed!());
+const REMOVE_EXTENSIONS: &str =
+    concat!("DELETE FROM stale_drafts_extensions WHERE scope = 'creation' AND name IN ", removed!());
+const REMOVE_ACTS: &str = concat!(
+    "DELETE FROM stale_drafts_audit WHERE subject IN (SELECT 'creation:' || id FROM ",
+    removed!(),
+    ")"
+);
 const REMOVE_CREATIONS: &str =
     concat!("DELETE FROM stale_drafts_creations WHERE id IN ", removed!(), " RETURNING id");
 
@@ -737,7 +775,7 @@ pub fn put(id: &str, stage: Stage, rows: &str) -> Vec<Statement> {
         Stage::Ledger => &[PUT_LEDGER, PUT_CARRIES],
         Stage::Compacted => &[PUT_COMPACTED_USERS, PUT_COMPACTED],
         Stage::Balances => &[PUT_BALANCES, PUT_ARCHIVED],
-        _ => &[PUT_CREATIONS, PUT_ATTEMPTS, PUT_REJECTED],
+        _ => &[PUT_CREATIONS, PUT_ATTEMPTS, PUT_REJECTED, PUT_EXTENSIONS, PUT_ACTS],
     };
     unlocked(id, "arriving", texts.iter().map(|text| Statement::new(text, [rows.into()])))
 }
@@ -756,12 +794,12 @@ pub fn remove_entries(id: &str, state: &str, stage: Stage, after: &str, until: &
 
 /// Removes the first creations of the move's users, while it is in `state`: [`REMOVED_IN`] is the result that has a row for each.
 pub fn remove_creations(id: &str, state: &str, limit: u32) -> Vec<Statement> {
-    let texts = [REMOVE_ATTEMPTS, REMOVE_REJECTED, REMOVE_CREATIONS];
+    let texts = [REMOVE_ATTEMPTS, REMOVE_REJECTED, REMOVE_EXTENSIONS, REMOVE_ACTS, REMOVE_CREATIONS];
     unlocked(id, state, texts.map(|text| Statement::new(text, [id.into(), limit.into()])))
 }
 
 /// The result of [`remove_creations`] that says which.
-pub const REMOVED_IN: usize = 3;
+pub const REMOVED_IN: usize = 5;
 
 /// Lets the first users of the move go, while it is in `state`: with their balances, if those are `removed`. The last result but one
 /// has a row for each.

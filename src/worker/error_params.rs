@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::rules::{Age, ErrorText, GENERATION_TIMEOUT, Unit, Unreadable};
-use crate::store::PageRow;
+use crate::store::{Ended, PageRow};
 
 /// The parameters of an error that is the rules' own. A worker's error has none: its text is its own.
 #[derive(Clone, Debug, Serialize)]
@@ -60,8 +60,22 @@ impl ErrorParams {
 
     /// Of a row that has failed: what a sweep noted.
     pub fn settled(row: &PageRow) -> Option<Self> {
-        row.error_code.as_ref().filter(|code| *code == GENERATION_TIMEOUT)?;
-        Some(Self::timed_out(row.stuck_status.clone()?, row.stuck_ms?, row.creation.attempt))
+        Self::noted(
+            row.error_code.as_deref(),
+            row.stuck_status.as_deref(),
+            row.stuck_ms,
+            row.creation.attempt,
+        )
+    }
+
+    /// Of how a charge ended.
+    pub fn ended(ended: &Ended) -> Option<Self> {
+        Self::noted(ended.error_code.as_deref(), ended.stuck_status.as_deref(), ended.stuck_ms, ended.attempt)
+    }
+
+    fn noted(code: Option<&str>, status: Option<&str>, age_ms: Option<u64>, attempts: u32) -> Option<Self> {
+        code.filter(|code| *code == GENERATION_TIMEOUT)?;
+        Some(Self::timed_out(status?.to_owned(), age_ms?, attempts))
     }
 
     fn timed_out(status: String, age_ms: u64, attempts: u32) -> Self {

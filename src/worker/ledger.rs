@@ -8,8 +8,11 @@ use serde::de::{Error as _, Unexpected};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
-use crate::rules::{Movement, Timestamp};
+use super::error_params::ErrorParams;
+use super::pages::{Language, Parameter};
+use crate::rules::Timestamp;
 use crate::store::{self, ArchivedMoney, DatabaseError, LedgerPart, LedgerPlace, LedgerRow, Row};
+use crate::texts;
 
 /// An entry of a user's ledger: what `GET /api/ledger` lists.
 #[derive(Clone, Debug, Serialize)]
@@ -43,8 +46,17 @@ pub struct EntryView {
 
 impl EntryView {
     fn new(part: &LedgerPart, entry: &LedgerRow) -> Self {
-        let movement = Movement::of(&entry.kind, &entry.entry_key, part.error.as_deref());
-        let params = movement.parameter().map(|(name, value)| (name.to_owned(), Value::from(value)));
+        let movement = part.movement(entry);
+        let mut params = Map::new();
+        if let Some((name, value)) = movement.parameter() {
+            params.insert(name.to_owned(), value.into());
+        }
+        // An error is said in other languages by its own code.
+        if let Some(ended) = part.ended(entry).filter(|_| params.contains_key("error")) {
+            params.insert(String::from("error_code"), ended.error_code.clone().into());
+            let of_error = serde_json::to_value(ErrorParams::ended(ended));
+            params.insert(String::from("error_params"), of_error.unwrap_or_default());
+        }
         EntryView {
             entry_key: entry.entry_key.clone(),
             kind_of_entry: entry.kind.clone(),
@@ -57,7 +69,7 @@ impl EntryView {
             sweep_id: entry.sweep_id.clone(),
             message: movement.to_string(),
             message_code: movement.code(),
-            message_params: params.into_iter().collect(),
+            message_params: params,
         }
     }
 }
@@ -106,7 +118,7 @@ impl LedgerView {
         let last = parts.last().filter(|_| more);
         let next_cursor = last.map(|part| LedgerCursor(part.place()).to_string());
         let of_part = |part: &LedgerPart| -> Vec<_> {
-            part.entries().map(|entry| EntryView::new(part, entry)).collect()
+            part.entries().into_iter().map(|entry| EntryView::new(part, entry)).collect()
         };
         Ok(LedgerView {
             now: now.as_millis(),
@@ -131,15 +143,21 @@ pub struct ArchivedMoneyView {
 
 impl ArchivedMoneyView {
     fn new(archived: ArchivedMoney) -> Self {
-        let ArchivedMoney { creations, tokens, .. } = archived;
-        let what = if creations == 1 {
-            String::from("1 older creation is archived")
-        } else {
-            format!("{creations} older creations are archived")
-        };
-        let message = format!("{what}: {tokens} tokens in all, with their refunds.");
+        let message = in_words(&archived, &Language::english());
         ArchivedMoneyView { archived, message }
     }
+
+    /// The message in the language of a page.
+    pub(super) fn said(&self, language: &Language) -> String {
+        in_words(&self.archived, language)
+    }
+}
+
+fn in_words(archived: &ArchivedMoney, language: &Language) -> String {
+    let parameters =
+        [("count", Parameter::Number(archived.creations)), ("tokens", Parameter::Signed(archived.tokens))];
+    let text = if archived.carried == 0 { &texts::ARCHIVED_TOKENS } else { &texts::ARCHIVED_TOKENS_BESIDE };
+    language.say_with(text, &parameters)
 }
 
 /// A place in the ledger, as text that is safe in a URL: what is given as `?cursor=` for the next page.

@@ -98,6 +98,11 @@ impl Problem {
     pub fn message(&self) -> &str {
         &self.message
     }
+
+    /// By what an owner's page says it.
+    pub fn code(&self) -> &str {
+        self.more.get("code").and_then(Value::as_str).unwrap_or_else(|| code(self.status))
+    }
 }
 
 impl From<DatabaseError> for Problem {
@@ -140,6 +145,7 @@ impl IntoResponse for Problem {
 /// What a program goes by, where a route has no code of its own.
 fn code(status: StatusCode) -> &'static str {
     match status {
+        StatusCode::UNAUTHORIZED => "unauthorized",
         StatusCode::PAYMENT_REQUIRED => "insufficient_tokens",
         StatusCode::FORBIDDEN => "forbidden",
         StatusCode::NOT_FOUND => "not_found",

@@ -7,7 +7,7 @@ use worker::console_log;
 
 use super::app::App;
 use super::problem::Problem;
-use super::routes::explorer::{Instant, MAX_CURSOR, MAX_WORD, MissingShard, PlacesCursor};
+use super::exploring::{Instant, MAX_CURSOR, MAX_WORD, MissingShard, PlacesCursor};
 use super::{courier, log};
 use crate::read::{Name, Text, Whole};
 use crate::rules::Bucket;

@@ -63,12 +63,24 @@ test("what a catalogue lacks, and what is wrong with it, is said", () => {
   assert.deepEqual(said({ badges: { ...badges, failed: { other: failed } } }), ['badges.failed is {"other":"Fehlgeschlagen"}: expected text']);
   assert.deepEqual(said({ attempts: "nach {n} Versuchen" }), ["attempts has `{n}`: expected `{error}`, `{count}`", "attempts lacks `{error}`"]);
   assert.deepEqual(said({ ages: { ...shipped.de.ages, minute: { other: "{count} Minuten", few: "{count}", most: "" } } }), ["ages.minute.one is missing: this language needs the form", "ages.minute.most is no plural form: expected `one`, `other`"]);
-  assert.deepEqual(said({ errors: {} }), ["errors.generation_timeout.pending is missing", "errors.generation_timeout.processing is missing"]);
+  assert.deepEqual(said({ errors: {} }), ["errors.cancelled is missing", "errors.generation_timeout.pending is missing", "errors.generation_timeout.processing is missing"]);
   assert.deepEqual(said({ errors: { ...shipped.de.errors, provider_error: "Der Anbieter ist nicht erreichbar" } }), []);
   assert.deepEqual(said({ locale: "x" }), ['locale is "x": expected the tag of a language that `Intl` knows, such as "de"']);
   assert.deepEqual(said({ dir: "up" }), ['dir is "up": expected "ltr" or "rtl"']);
   assert.deepEqual(findings(POLISH).filter(({ missing }) => !missing), []);
   assert.ok(findings({ ...POLISH, attempts: { other: "{error} {count}" } }).some(({ path }) => path === "attempts.few"));
+});
+
+/** Codes that only workers, operators and the app's own code get. */
+const NOT_OF_OWNERS = "forbidden method_not_allowed payload_too_large uri_too_long idempotency_key_reused taken attempt_over wrong_fence fence_missing not_active nothing_kept cancelled more_than_charged".split(" ");
+
+test("every code that can reach an owner has words", () => {
+  const { schemas } = read("www/openapi.json").components;
+  const codes = (schema) => [schema.enum ?? [], ...(schema.anyOf ?? schema.oneOf ?? []).map(codes)].flat();
+  assert.deepEqual(Object.keys(english.movements).sort(), codes(schemas.LedgerItem.properties.message_code).sort());
+  // Beside the API's codes, the client has two of its own.
+  const problems = [...new Set([...codes(schemas.ErrorCode), "network_error", "unexpected_answer"])].filter((code) => !NOT_OF_OWNERS.includes(code));
+  assert.deepEqual(Object.keys(english.problems).sort(), problems.sort());
 });
 
 test("the English original, as a catalogue, says what the rules say", () => {
@@ -132,6 +144,20 @@ test("Japanese: one form", () => {
   assert.equal(stale("pending", HOUR, ja).badge, "❌ 失敗");
   assert.deepEqual([1_000, MINUTE, 72 * HOUR].map((ms) => ago(ms, { texts: ja })), ["1秒前", "1分前", "3日前"]);
   assert.equal(ja.say("page", "archived_until", { count: 1, date: NOW }), "以前の下書き1件はアーカイブされています（最新は2023/11/14）。");
+});
+
+test("an entry of the ledger and a refusal, by their codes", () => {
+  assert.equal(de.say("movements", "granted", { key: "order-7" }), "Gutgeschrieben: order-7");
+  assert.equal(de.say("movements", "refunded", { error: "The provider is out" }), "Erstattet, weil es fehlgeschlagen ist: The provider is out");
+  const stuck = { error: "Generation timeout: …", error_code: "generation_timeout", error_params: { status: "pending", count: 2, unit: "hour", attempts: 1 } };
+  assert.equal(de.say("movements", "refunded", stuck), "Erstattet, weil es fehlgeschlagen ist: Zeitüberschreitung: Der Auftrag hat 2,0 Stunden auf seinen Beginn gewartet");
+  for (const error_code of ["provider_error", "constructor"]) assert.equal(ja.say("movements", "refunded", { error: "502", error_code, error_params: null }), "失敗したため返金：502");
+  assert.deepEqual([de, ja].map(({ say }) => say("movements", "carried", { month: "2023-08" })), ["Summe der früheren Buchungen bis August 2023", "2023年8月までの履歴の合計"]);
+  assert.equal(de.say("movements", "carried", { month: "?" }), "Summe der früheren Buchungen bis ?");
+  assert.equal(de.say("page", "put_off", { time: NOW }), "Es dauert länger als sonst und hat noch Zeit bis 14.11.2023, 22:13 UTC.");
+  assert.equal(de.say("problems", "insufficient_tokens"), "Ihr Guthaben reicht dafür nicht: Es wurde nichts berechnet.");
+  assert.equal(check({ status: "failed", error: "Cancelled before it was finished", error_code: "cancelled" }, { texts: ja }).error, "完了前にキャンセルされました");
+  assert.equal(de.say("problems", "taken"), undefined);
 });
 
 test("Polish: four forms", () => {

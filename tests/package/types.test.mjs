@@ -93,9 +93,10 @@ import { ago, check, type ErrorParams } from "stale-drafts";
 import { texts, type Catalogue, type Texts } from "stale-drafts/texts";
 import german from "stale-drafts/texts/de";
 import japanese from "stale-drafts/texts/ja";
-import type { Draft } from "stale-drafts/client";
+import type { Draft, StaleDraftsError } from "stale-drafts/client";
 const polish = { locale: "pl", badges: { failed: "Niepowodzenie" }, ages: { minute: { one: "{count} minuta", few: "{count} minuty", other: "{count} minut" } }, errors: { generation_timeout: { pending: "{age}" }, provider_error: "Brak" } } as const satisfies Catalogue;
 const de: Texts = texts(german);
+export const told = (error: StaleDraftsError): string => de.say("problems", error.code, error.details) ?? error.message;
 export const all: string[] = [japanese, polish].map((catalogue: Catalogue) => texts(catalogue).locale);
 export const inGerman = (draft: Draft): Draft => de(draft);
 const params: ErrorParams = check({ status: "pending" }, { texts: de }).error_params;
@@ -127,7 +128,9 @@ export { auto, falling, js, strict, useDrafts };
 /** The Worker is a module for Workers, and has no CommonJS. */
 const MODULES = {
   "worker.ts": `
-import Standalone, { staleDrafts, StaleDraftsError, type Config, type Drafts, type Explained, type Started, type StaleDraftsService, type SweepReport } from "stale-drafts/worker";
+import Standalone, { staleDrafts, StaleDraftsError, type Config, type Drafts, type Explained, type Started, type StaleDraftsService, type LedgerItem, type SweepReport } from "stale-drafts/worker";
+import type { Texts } from "stale-drafts/texts";
+export const told = (entry: LedgerItem, texts: Texts): string => texts.say("movements", entry.message_code, entry.message_params) ?? entry.message;
 interface Env { DB: object; STALE_DRAFTS: StaleDraftsService }
 const config: Config = { policy: { preset: "budget" } };
 const drafts = staleDrafts({ binding: "DB", basePath: "/stale-drafts", config, bindings: { EVENTS: "DRAFT_EVENTS" } });

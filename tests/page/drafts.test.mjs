@@ -312,7 +312,8 @@ for (const [name, options] of [["by the keyboard, with its script", {}], ["witho
     const { page, problems, close } = await signIn("daniela", options);
     const balance = async () => Number((await page.locator("#balance").innerText()).replace(/\D/g, ""));
     const waiting = page.locator(".card").filter({ has: page.getByRole("button", { name: /^Cancel/ }) }).first();
-    const [id, price, before] = [await waiting.getAttribute("data-id"), Number(await waiting.getAttribute("data-tokens")), await balance()];
+    const [id, before] = [await waiting.getAttribute("data-id"), await balance()];
+    const price = (await world.one("SELECT tokens FROM stale_drafts_creations WHERE id = ?", id)).tokens;
     const attempt = Number(await waiting.getAttribute("data-attempt"));
     const card = page.locator(`[data-id="${id}"]`);
     const press = async (words) => {

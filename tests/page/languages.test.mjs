@@ -1,5 +1,5 @@
-// The drafts page in German and Japanese, in Chromium: what the Worker rendered and what the package's element says later are the same
-// words. Screenshots are in tests/output.
+// The owners' pages in German and Japanese, in Chromium: what the Worker rendered and what the package's element says later are the same
+// words, and nothing is cut. Screenshots are in tests/output.
 
 import assert from "node:assert/strict";
 import { mkdirSync } from "node:fs";
@@ -12,7 +12,7 @@ let browser;
 let address;
 
 before(async () => {
-  world = await start({ config: { auth: { cookie: "session" }, languages: ["en", "de", "ja"] } });
+  world = await start({ config: { auth: { cookie: "session" }, languages: ["en", "de", "ja"], policy: { kinds: { film: { cancel: "keep" } } } } });
   address = `http://localhost:${(await world.url()).port}`;
   browser = await chromium.launch({
     executablePath: process.env.CHROMIUM_BIN ?? "/usr/bin/chromium",
@@ -26,27 +26,51 @@ after(async () => {
 });
 
 /** A page as a browser of this language opens it. */
-async function open(user, locale, options = {}) {
+async function open(user, locale, path = "/drafts", options = {}) {
   const context = await browser.newContext({ locale, viewport: { width: 1_280, height: 900 }, ...options });
   await context.addCookies([{ name: "session", value: token({ sub: user }), url: address }]);
   const page = await context.newPage();
   const problems = [];
   page.on("console", (message) => message.type() === "error" && problems.push(message.text()));
   page.on("pageerror", (error) => problems.push(error.message));
-  await page.goto(`${address}/drafts`);
+  await page.goto(`${address}${path}`);
   return { page, problems, context };
 }
 
 const shot = (page, name) => page.screenshot({ path: new URL(`../output/${name}.png`, import.meta.url).pathname, fullPage: true });
 
+/** What of the words lies outside of what is seen: the page itself, or an element that is smaller than its content. */
+const cut = (page) => page.evaluate(() => {
+  const wide = [...document.querySelectorAll("body *")].filter((element) => !element.matches(".skip, .unseen") && element.clientWidth > 0 && element.scrollWidth > element.clientWidth);
+  return [document.documentElement, ...wide].filter(({ scrollWidth, clientWidth }) => scrollWidth > clientWidth).map(({ outerHTML }) => outerHTML.slice(0, 120));
+});
+
+/** The page on a desk and on a phone, and from the right. */
+async function looked(page, name) {
+  assert.deepEqual(await cut(page), []);
+  await shot(page, name);
+  await page.setViewportSize({ width: 360, height: 740 });
+  assert.deepEqual(await cut(page), []);
+  await shot(page, `${name}-phone`);
+  await page.evaluate(() => { document.documentElement.dir = "rtl"; });
+  assert.deepEqual(await cut(page), []);
+  await shot(page, `${name}-phone-rtl`);
+}
+
 const SAID = {
   "de-DE": {
     pending: "⏳ Wartet", processing: "⚙️ In Arbeit", failed: "❌ Fehlgeschlagen", error: "Zeitüberschreitung: Der Auftrag hat 1,0 Stunden auf seinen Beginn gewartet",
     refund: "1.234 Tokens werden gleich erstattet", refunded: "1.234 Tokens erstattet", ages: [/^vor \d+ Sekunden?$/, /^vor 59 Minuten$/, /^vor 1,5 Stunden$/, /^vor 2 Tagen$/],
+    cancel: "Abbrechen", keep: "Ohne Erstattung abbrechen", retry: "Für 1.234 Tokens erneut versuchen", cancelled: "Vor der Fertigstellung abgebrochen", putOff: "noch Zeit bis 14.11.2023, 23:43 UTC",
+    nothing: "Es wurde nichts geändert", tokens: "Wofür Ihre Tokens verwendet wurden",
+    entries: ["+1.234 Tokens", "−1.234 Tokens", "Erstattet, weil es abgebrochen wurde", "Zeitüberschreitung: Der Auftrag hat 1,5 Stunden auf seinen Beginn gewartet", "Gutgeschrieben: buyer-de", "14.11.2023, 22:13 UTC"],
   },
   "ja-JP": {
     pending: "⏳ 待機中", processing: "⚙️ 処理中", failed: "❌ 失敗", error: "生成タイムアウト：1.0時間、開始を待ったままでした",
     refund: "1,234トークンをまもなく返金します", refunded: "1,234トークン返金済み", ages: [/^\d+秒前$/, /^59分前$/, /^1\.5時間前$/, /^2日前$/],
+    cancel: "キャンセル", keep: "返金なしでキャンセル", retry: "1,234トークンでもう一度試す", cancelled: "完了前にキャンセルされました", putOff: "2023/11/14 23:43 UTCまで",
+    nothing: "何も変更されませんでした", tokens: "トークンの利用履歴",
+    entries: ["+1,234トークン", "−1,234トークン", "キャンセルされたため返金", "生成タイムアウト：1.5時間、開始を待ったままでした", "付与：buyer-ja", "2023/11/14 22:13 UTC"],
   },
 };
 
@@ -103,15 +127,46 @@ for (const [locale, said] of Object.entries(SAID)) {
     const main = await page.locator("body").innerText();
     assert.doesNotMatch(main, / ago\b|\btokens\b|Failed|Pending|Balance|Signed in|Needs attention|Attempt /);
     assert.ok(main.includes(said.failed));
-    await shot(page, `drafts-${name}`);
-    await page.setViewportSize({ width: 360, height: 740 });
-    assert.equal(await page.evaluate(() => document.documentElement.scrollWidth), 360);
-    await shot(page, `drafts-${name}-phone`);
-    // From the right, nothing hangs over the edge either.
-    await page.evaluate(() => { document.documentElement.dir = "rtl"; });
-    assert.equal(await page.evaluate(() => document.documentElement.scrollWidth), 360);
-    await shot(page, `drafts-${name}-phone-rtl`);
+    await looked(page, `drafts-${name}`);
     assert.deepEqual(problems, []);
+    await context.close();
+  });
+
+  test(`${name}: cancelled, tried again and told of among the tokens, by the page's own buttons`, async () => {
+    const buyer = `buyer-${name}`;
+    await world.grant(buyer, 10_000);
+    await world.create(
+      { id: `${name}-a`, user_id: buyer, created_at: NOW - MINUTE, tokens: 1_234, prompt: "a lighthouse in the fog, seen from the sea" },
+      { id: `${name}-b`, user_id: buyer, kind: "film", status: "processing", created_at: NOW - 2 * MINUTE, started_at: NOW - MINUTE, extended_until: NOW + 90 * MINUTE, tokens: 5_000 },
+      { id: `${name}-c`, user_id: buyer, created_at: NOW - 90 * MINUTE, prompt: "stuck" },
+    );
+    const { page, problems, context } = await open(buyer, locale);
+    const card = page.locator(".card", { hasText: "a lighthouse in the fog" });
+    await card.getByRole("button", { name: said.cancel }).click();
+    await card.getByText(said.cancelled).waitFor();
+    await card.getByRole("button", { name: said.retry }).click();
+    await card.getByRole("button", { name: said.cancel }).waitFor();
+    assert.equal(await page.locator(".card", { hasText: said.putOff }).getByRole("button").innerText(), said.keep);
+    await looked(page, `drafts-buttons-${name}`);
+    // What is pressed on a page that is out of date is said in the language.
+    await world.report(`/${name}-a/start`, { worker: "w" });
+    await world.report(`/${name}-b/start`, { worker: "w" });
+    await page.setViewportSize({ width: 1_280, height: 900 });
+    await page.reload();
+    await world.database.exec(`UPDATE stale_drafts_creations SET status = 'failed', finished_at = ${NOW}, error = 'x', error_code = 'x' WHERE id = '${name}-b'`);
+    await page.getByRole("button", { name: said.keep }).click();
+    await page.getByRole("heading", { name: said.nothing }).waitFor();
+    assert.equal(await page.evaluate(() => document.documentElement.lang), name);
+    await looked(page, `nothing-changed-${name}`);
+    await page.setViewportSize({ width: 1_280, height: 900 });
+    await page.getByRole("link").click();
+    await page.getByRole("link", { name: said.tokens }).click();
+    await page.locator("#entries").waitFor();
+    const told = await page.locator("body").innerText();
+    for (const words of said.entries) assert.ok(told.includes(words), `${words}\n${told}`);
+    assert.doesNotMatch(told, /\btokens\b|Charged|Refunded|Granted|Balance|Signed in|Drafts/);
+    await looked(page, `tokens-${name}`);
+    assert.deepEqual(problems.filter((text) => !text.includes("409")), []);
     await context.close();
   });
 }

@@ -5,8 +5,9 @@ use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde_json::{Value, json};
+use stale_drafts::rules::Report;
 use stale_drafts::service::compaction::{Compacted, Compaction, Stopped, compact};
-use stale_drafts::store::{self, Cost, Database, DatabaseError, Grant, NewCreation, Row, Statement};
+use stale_drafts::store::{self, Cost, Database, DatabaseError, Details, Grant, NewCreation, Row, Statement};
 
 use crate::archive::{Bucket, done, hold, run as archive};
 use crate::sqlite::{Sqlite, wait};
@@ -239,6 +240,80 @@ fn what_is_in_a_sum_can_t_be_charged_refunded_or_made_again() {
         database.all(&new);
     }
     hold(&database);
+}
+
+/// One that failed, was retried at `again`, and failed again.
+fn retried(database: &Sqlite, id: &str, created_at: u64, again: u64) {
+    failed(database, id, created_at, created_at + 1_000, json!({ "tokens": 9 }));
+    let retry = Report::Retry { attempt: 1 };
+    database.all(&store::report(id, &retry, &Details::default(), at(again)));
+    let fail = Report::Fail { fence: None, error_code: "broken", tokens_used: Some(2) };
+    database.all(&store::report(
+        id,
+        &fail,
+        &Details { error: "it broke", ..Details::default() },
+        at(again + 1_000),
+    ));
+}
+
+#[test]
+fn what_retries_charged_is_summed_up_with_the_rest_of_its_creation_and_never_comes_again() {
+    let (database, bucket) = (database(), Bucket::default());
+    retried(&database, "old", AUGUST, SEPTEMBER);
+    retried(&database, UUID, AUGUST, AUGUST + DAY);
+    retried(&database, "young", AUGUST, OCTOBER);
+    assert_eq!(archive(&database, &bucket, now()).unwrap().unwrap().creations, 3);
+    hold(&database);
+    let before = balances(&database);
+    assert_eq!(before[0], json!(["anna", 994, 994]));
+    let dry = run(&database, &bucket, Compaction { dry_run: true, ..BEFORE_OCTOBER }).unwrap();
+    let compacted = run(&database, &bucket, BEFORE_OCTOBER).unwrap();
+    hold(&database);
+    assert_eq!((compacted.entries, compacted.carries), (8, 2));
+    assert_eq!((dry.entries, dry.carries), (8, 2));
+    assert_eq!(balances(&database), before);
+    // Of one whose last entry is too young, every entry stays.
+    assert_eq!(
+        ledger(&database),
+        [
+            json!(["carry:anna:2023-08", -2, 6]),
+            json!(["carry:anna:2023-09", -2, 2]),
+            json!(["charge2:young", -9, null]),
+            json!(["charge:young", -9, null]),
+            json!(["grant:anna", 1000, null]),
+            json!(["grant:ben", 1000, null]),
+            json!(["refund2:young", 7, null]),
+            json!(["refund:young", 9, null]),
+        ]
+    );
+    let lines = exported(&bucket);
+    let of_old: BTreeSet<_> =
+        lines.iter().map(|(_, line)| key(line)).filter(|key| key.ends_with("old")).collect();
+    assert_eq!(
+        of_old.into_iter().collect::<Vec<_>>(),
+        ["charge2:old", "charge:old", "refund2:old", "refund:old"]
+    );
+    for id in ["old", UUID, "young"] {
+        for (kind, tokens) in [("refund", 7), ("refund", 9), ("charge", -9), ("restore", -7), ("restore", -9)]
+        {
+            for number in ["", "2", "3"] {
+                assert!(!database.takes(&format!(
+                    "INSERT INTO stale_drafts_ledger (entry_key, user_id, type, creation_id, tokens, created_at)
+                     VALUES ('{kind}{number}:{id}', 'anna', '{kind}', '{id}', {tokens}, 0)"
+                )));
+            }
+        }
+        let new = NewCreation { id, user_id: "anna", kind: "image", prompt: "a fox", tokens: 5 };
+        assert!(database.transaction(&store::create(new, now())).unwrap_err().is_constraint());
+    }
+    assert_eq!(balances(&database), before);
+    assert_eq!(run(&database, &bucket, BEFORE_OCTOBER), Ok(Compacted::default()));
+    // A month later the rest of it goes too.
+    let next = at(OCTOBER + 31 * DAY);
+    let rest = run(&database, &bucket, Compaction { before: next, ..BEFORE_OCTOBER }).unwrap();
+    hold(&database);
+    assert_eq!((rest.entries, rest.carries), (4, 1));
+    assert_eq!(balances(&database), before);
 }
 
 #[test]

@@ -1,13 +1,14 @@
 //! More time, for one creation and for a kind.
 
 use serde_json::{Value, json};
-use stale_drafts::rules::{CircuitBreaker, Policy, Refusal, Timestamp};
-use stale_drafts::service::creations::ReportError;
+use stale_drafts::rules::{CircuitBreaker, Policy, Refusal, Report, Timestamp};
+use stale_drafts::service::creations::{self, ReportError};
 use stale_drafts::service::extensions;
-use stale_drafts::store::{self, Extension, ExtensionRow, Filter, GivenRow, Window};
+use stale_drafts::service::sweep::{Notify, Source, SweepRequest, mark_stale_creations_as_failed};
+use stale_drafts::store::{self, Details, Extension, ExtensionRow, Filter, GivenRow, Window};
 
 use crate::sqlite::{Sqlite, wait};
-use crate::{HOUR, MINUTE, NOW, add, at, database, now};
+use crate::{HOUR, MINUTE, NOW, add, at, database, now, policy};
 
 fn extension(until: u64) -> Extension<'static> {
     Extension { until: at(until), actor: "ops", reason: "the provider is down", audit_id: "a1" }
@@ -192,6 +193,68 @@ fn another_attempt_begins_without() {
     let next = "UPDATE stale_drafts_creations SET status = 'pending', attempt = 2";
     assert!(!database.takes(next), "nobody carries it on");
     assert!(database.takes(&format!("{next}, extended_until = NULL")));
+}
+
+/// One of each sort of another attempt: by hand, and by a sweep. Each had more time by itself.
+fn retried(database: &Sqlite) -> [Value; 2] {
+    add(database, "hand", json!({ "kind": "video", "extended_until": NOW + MINUTE }));
+    add(database, "sweep", json!({ "kind": "video", "created_at": NOW - 2 * HOUR }));
+    database.write(
+        "UPDATE stale_drafts_creations SET status = 'failed', error = 'it broke', error_code = 'broken' WHERE id = 'hand';
+         UPDATE stale_drafts_creations SET status = 'processing', started_at = created_at, extended_until = created_at + 60000 WHERE id = 'sweep'",
+    );
+    let retry = Report::Retry { attempt: 1 };
+    wait(creations::report(database, "hand", retry, Details::default(), at(NOW + 1))).unwrap();
+    let policy = policy(&[(&["kinds", "video", "attempts"], 2.0)]);
+    let request = SweepRequest {
+        sweep_id: "01890a5d-ac96-774b-bcce-b302099a8057",
+        source: Source::Cron,
+        actor: None,
+        user_id: None,
+        filter: Filter::default(),
+        planned: None,
+        plan_id: None,
+        now: at(NOW + 1),
+        policy: &policy,
+        dry_run: false,
+        notify: Notify::default(),
+        breaker: None,
+        limit: 100,
+        max_queries: 1_000,
+    };
+    let swept = wait(mark_stale_creations_as_failed(database, request)).unwrap();
+    assert_eq!(swept.retried.len(), 1);
+    assert_eq!(
+        database.read("SELECT status, attempt FROM stale_drafts_creations"),
+        [json!(["pending", 2]), json!(["pending", 2])]
+    );
+    ["hand", "sweep"].map(|id| until(database, id))
+}
+
+#[test]
+fn another_attempt_has_what_its_kind_has_then_and_nothing_of_the_attempt_before() {
+    assert_eq!(retried(&database()), [Value::Null, Value::Null]);
+    // What a kind has is given to attempts as to what is made, also where its creations were not reached.
+    let given = |sql: &str| {
+        let database = database();
+        database.write(&format!("INSERT INTO stale_drafts_extensions (scope, name, until, since, actor, reason, ended_at, ended_by) VALUES {sql}"));
+        database.write(
+            "CREATE TEMP TRIGGER unreached AFTER INSERT ON stale_drafts_creations BEGIN
+          UPDATE stale_drafts_creations SET extended_until = NULL WHERE id = NEW.id AND id = 'sweep'; END",
+        );
+        retried(&database)
+    };
+    let end = NOW + HOUR;
+    let runs = format!("('kind', 'video', {end}, 1, 'ops', 'x', NULL, NULL)");
+    assert_eq!(given(&runs), [json!(end), json!(end)]);
+    for none in [
+        format!("('kind', 'image', {end}, 1, 'ops', 'x', NULL, NULL)"),
+        format!("('kind', 'video', {end}, 1, 'ops', 'x', {NOW}, 'ops')"),
+        format!("('kind', 'video', {}, 1, 'ops', 'x', NULL, NULL)", NOW + 1),
+        format!("('creation', 'hand', {end}, 1, 'ops', 'x', NULL, NULL)"),
+    ] {
+        assert_eq!(given(&none), [Value::Null, Value::Null], "{none}");
+    }
 }
 
 #[test]

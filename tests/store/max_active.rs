@@ -1,12 +1,13 @@
 //! How many creations of one owner may be active when another one is made.
 
-use serde_json::json;
-use stale_drafts::rules::{ActiveLimits, MaxActive};
+use serde_json::{Value, json};
+use stale_drafts::rules::{ActiveLimits, MaxActive, Policy, Report};
 use stale_drafts::service::creations::{self, ReportError};
-use stale_drafts::store::NewCreation;
+use stale_drafts::store::{self, Cost, Database, DatabaseError, Details, NewCreation, Row, Statement};
 
+use crate::archive::hold;
 use crate::sqlite::{Sqlite, wait};
-use crate::{add, database, now};
+use crate::{add, database, now, policy};
 
 fn limits(of_all: f64, of_kind: f64) -> ActiveLimits {
     ActiveLimits { of_all: MaxActive::checked(of_all), of_kind: MaxActive::checked(of_kind) }
@@ -71,4 +72,123 @@ fn more_than_are_listed_are_counted_all_the_same() {
         Err((120, Some(String::from("image")), 100))
     );
     assert_eq!(make(&database, "x", "image", limits(121.0, 121.0)), Ok(()));
+}
+
+/// A failed creation of this kind, of `anna`.
+fn failed(database: &Sqlite, id: &str, kind: &str) {
+    add(database, id, json!({ "kind": kind }));
+    database.write(&format!("UPDATE stale_drafts_creations SET status = 'failed', error = 'it broke', error_code = 'broken' WHERE id = '{id}'"));
+}
+
+/// Whether `user_id`, or an operator if that is empty, retries its first attempt.
+fn retry(
+    database: &impl Database,
+    id: &str,
+    user_id: &str,
+    policy: &Policy,
+) -> Result<u32, (u32, Option<String>, Vec<String>)> {
+    let details = Details {
+        user_id,
+        max_active: (!user_id.is_empty()).then_some(policy),
+        notify: 1,
+        ..Details::default()
+    };
+    match wait(creations::report(database, id, Report::Retry { attempt: 1 }, details, now())) {
+        Ok(row) => Ok(row.creation.attempt),
+        Err(ReportError::TooManyActive { limit, kind, active }) => {
+            Err((limit, kind, active.into_iter().map(|row| row.id).collect()))
+        }
+        Err(other) => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn an_owners_retry_counts_and_an_operators_does_not() {
+    let database = database();
+    for id in ["a", "b", "c"] {
+        failed(&database, id, "image");
+    }
+    add(&database, "another's", json!({ "user_id": "ben" }));
+    let policy = policy(&[(&["max_active"], 1.0)]);
+    assert_eq!(retry(&database, "a", "anna", &policy), Ok(2));
+    let before = database.read("SELECT * FROM stale_drafts_creations");
+    assert_eq!(retry(&database, "b", "anna", &policy), Err((1, None, vec![String::from("a")])));
+    // Nothing was changed, charged or recorded.
+    assert_eq!(database.read("SELECT * FROM stale_drafts_creations"), before);
+    assert_eq!(database.read("SELECT creation_id FROM stale_drafts_attempts"), [json!(["a"])]);
+    assert_eq!(
+        database.read("SELECT entry_key FROM stale_drafts_ledger WHERE entry_key GLOB 'charge2:*'"),
+        [json!(["charge2:a"])]
+    );
+    // It is answered as before.
+    assert_eq!(retry(&database, "a", "anna", &policy), Ok(2));
+    assert_eq!(retry(&database, "b", "", &policy), Ok(2));
+    let both = vec![String::from("a"), String::from("b")];
+    assert_eq!(retry(&database, "c", "anna", &policy), Err((1, None, both)));
+    hold(&database);
+}
+
+#[test]
+fn a_retry_is_held_to_the_limit_of_its_kind_beside_that_of_all() {
+    let database = database();
+    for (id, kind) in [("a", "video"), ("b", "video"), ("c", "image"), ("d", "song"), ("e", "image")] {
+        failed(&database, id, kind);
+    }
+    let both = policy(&[(&["max_active"], 3.0), (&["kinds", "video", "max_active"], 1.0)]);
+    let ids = |ids: &[&str]| ids.iter().map(|id| (*id).to_owned()).collect::<Vec<_>>();
+    assert_eq!(retry(&database, "a", "anna", &both), Ok(2));
+    assert_eq!(retry(&database, "b", "anna", &both), Err((1, Some(String::from("video")), ids(&["a"]))));
+    assert_eq!(retry(&database, "c", "anna", &both), Ok(2));
+    assert_eq!(retry(&database, "d", "anna", &both), Ok(2));
+    assert_eq!(retry(&database, "e", "anna", &both), Err((3, None, ids(&["a", "c", "d"]))));
+    let of_kind = policy(&[(&["kinds", "video", "max_active"], 2.0)]);
+    assert_eq!(retry(&database, "e", "anna", &of_kind), Ok(2));
+    assert_eq!(retry(&database, "b", "anna", &of_kind), Ok(2));
+    hold(&database);
+}
+
+/// Somebody else makes one between what is read of a retry and what is written, if anything is.
+struct Beside<'a>(&'a Sqlite);
+
+impl Database for Beside<'_> {
+    async fn run(&self, batch: &[Statement]) -> Result<Vec<Vec<Row>>, DatabaseError> {
+        if batch.iter().any(|statement| statement.sql.contains("UPDATE")) {
+            add(self.0, "beside", json!({}));
+        }
+        self.0.run(batch).await
+    }
+
+    fn cost(&self) -> Cost {
+        Cost::default()
+    }
+}
+
+#[test]
+fn of_a_retry_and_a_creation_at_once_one_passes() {
+    let database = database();
+    failed(&database, "a", "image");
+    let policy = policy(&[(&["max_active"], 1.0)]);
+    let refused = retry(&Beside(&database), "a", "anna", &policy);
+    assert_eq!(refused, Err((1, None, vec![String::from("beside")])));
+    hold(&database);
+}
+
+#[test]
+fn a_retry_within_limits_reads_only_what_is_active_of_its_owner() {
+    let database = database();
+    failed(&database, "a", "image");
+    let policy = policy(&[(&["max_active"], 1.0), (&["kinds", "image", "max_active"], 1.0)]);
+    let details = Details { user_id: "anna", max_active: Some(&policy), ..Details::default() };
+    for statement in store::report("a", &Report::Retry { attempt: 1 }, &details, now()) {
+        let mut sql = statement.sql.to_owned();
+        for number in 1..=6 {
+            sql = sql.replace(&format!("?{number}"), "'1'");
+        }
+        let scans: Vec<_> = database
+            .read(&format!("EXPLAIN QUERY PLAN {sql}"))
+            .into_iter()
+            .filter(|step| step[3].as_str().unwrap().starts_with("SCAN stale"))
+            .collect();
+        assert_eq!(scans, [] as [Value; 0], "{sql}");
+    }
 }

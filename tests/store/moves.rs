@@ -7,7 +7,8 @@ use stale_drafts::rules::{Bucket, CircuitBreaker, Policy, Timestamp};
 use stale_drafts::service::moves::{Bounds, Goal, Move, MoveError, Progress, step, under_way};
 use stale_drafts::service::shards::Shard;
 use stale_drafts::store::{
-    self, Buckets, Cost, Database, DatabaseError, Filter, PageSize, Param, Row, Statement, Window,
+    self, Buckets, Cost, Database, DatabaseError, Extension, Filter, GivenRow, PageSize, Param, Row,
+    Statement, Window,
 };
 
 use crate::sqlite::{Sqlite, wait};
@@ -63,6 +64,14 @@ fn everything(database: &Sqlite) -> Vec<Value> {
             "SELECT '{table}', {columns} FROM stale_drafts_{table} ORDER BY {first}, {columns}"
         )));
     }
+    all.extend(database.read(
+        "SELECT 'extensions', quote(name), quote(until), quote(since), quote(actor), quote(reason), quote(ended_at), quote(ended_by)
+         FROM stale_drafts_extensions WHERE scope = 'creation' ORDER BY name, until",
+    ));
+    all.extend(database.read(
+        "SELECT 'audit', quote(id), quote(at), quote(actor), quote(action), quote(detail), quote(subject)
+         FROM stale_drafts_audit WHERE subject GLOB 'creation:*' ORDER BY id",
+    ));
     all
 }
 
@@ -127,6 +136,13 @@ fn filled() -> Sqlite {
              VALUES ('garbage {n}', 'anna', '', '', 'pending', {n}, {value}, {value}, {value}, {value}, {value}, {value}, {value})"
         ));
     }
+    database.write(
+        "INSERT INTO stale_drafts_extensions (scope, name, until, since, actor, reason, ended_at, ended_by)
+           VALUES ('creation', 'plain', 1700000000000, 1, 'ops', 'the \"farm\" is slow', NULL, NULL), ('creation', 'plain', 1700000000001, 2, x'00', 'again', 3, 'ops'),
+             ('creation', 'failed', 1700000000000, 1, 'ops', '狐', NULL, NULL);
+         INSERT INTO stale_drafts_audit (id, at, actor, action, detail, subject) VALUES ('2', 1, 'ops', 'note', 'a \"note\"', 'creation:plain'),
+           ('1', 1.5, x'00ff', 'note', '狐', 'creation:plain'), ('3', 'soon', 'ops', 'note', '', 'creation:late')",
+    );
     database.write(&format!("INSERT INTO stale_drafts_rejected VALUES ('garbage 1', {NOW}, x'00'), ('garbage 2', 7, 'by a \"trigger\"')"));
     database
 }
@@ -170,6 +186,8 @@ fn return_to(source: &Sqlite, target: &Sqlite) {
         "carries",
         "compacted_creations",
         "compacted_users",
+        "extensions",
+        "audit",
         "moving_users",
         "moves",
         "closed_buckets",
@@ -179,12 +197,14 @@ fn return_to(source: &Sqlite, target: &Sqlite) {
 }
 
 /// What an app's own hand may try of `anna`, and of `eve`, whom no mover has seen.
-const WRITES: [&str; 5] = [
+const WRITES: [&str; 7] = [
     "INSERT INTO stale_drafts_creations (id, user_id, kind, prompt, status, tokens) VALUES ('new', 'anna', '', '', 'pending', 0)",
     "UPDATE stale_drafts_creations SET heartbeat_at = 7 WHERE id = 'c'",
     "DELETE FROM stale_drafts_creations WHERE id = 'free'",
     "INSERT INTO stale_drafts_ledger (entry_key, user_id, type, tokens, created_at) VALUES ('grant:x', 'anna', 'grant', 5, 1)",
     "DELETE FROM stale_drafts_balances WHERE user_id = 'anna'",
+    "INSERT INTO stale_drafts_audit (id, at, actor, action, detail, subject) VALUES ('1', 1, 'ops', 'note', 'x', 'creation:c')",
+    "INSERT INTO stale_drafts_extensions (scope, name, until, since, actor, reason) VALUES ('creation', 'c', 1700000000000, 1, 'ops', 'x')",
 ];
 
 /// Which of them go through.
@@ -606,6 +626,61 @@ fn every_table_and_column_of_a_user_is_known_to_the_move() {
             "number user_id",
         ]
     );
+    // Of these, what is about a creation goes with it. What kinds have, and what operators did to all, is the database's own.
+    assert_eq!(
+        ["extensions", "audit"].map(columns),
+        ["scope name until since actor reason ended_at ended_by", "id at actor action detail subject"]
+    );
+}
+
+#[test]
+fn what_is_about_a_creation_goes_with_it_and_what_is_about_all_stays() {
+    let (source, target) = (database(), Sqlite::new());
+    for (id, user_id) in [("c", "anna"), ("b", "ben")] {
+        add(&source, id, json!({ "user_id": user_id, "kind": "video" }));
+        let extension = Extension { until: at(NOW + HOUR), actor: "ops", reason: "it is slow", audit_id: id };
+        source.all(&store::extend(id, extension, now()));
+        let note = store::note(
+            &format!("note {id}"),
+            "ops",
+            "ask the provider",
+            store::Subject::Creation(id),
+            now(),
+        );
+        assert_eq!(source.one(note).len(), 1);
+    }
+    source.write(
+        "INSERT INTO stale_drafts_extensions (scope, name, until, since, actor, reason) VALUES ('kind', 'video', 1800000000000, 1, 'ops', 'x'), ('kind', 'c', 1800000000000, 1, 'ops', 'x');
+         UPDATE stale_drafts_creations SET extended_until = 1800000000000;
+         INSERT INTO stale_drafts_sweeps (id, source, started_at) VALUES ('c', 'cron', 1);
+         INSERT INTO stale_drafts_audit (id, at, actor, action, detail, subject) VALUES ('s', 1, 'ops', 'note', 'x', 'sweep:c'), ('all', 1, 'ops', 'paused', 'x', NULL)",
+    );
+    let anna = u32::from(Bucket::of_user("anna").number());
+    let planned = Move { buckets: Buckets { first: anna, last: anna }, ..MOVE };
+    reach([&source, &target], planned, Goal::Moved);
+    // On the way nobody adds to it.
+    for database in [&source, &target] {
+        let note = store::note("late", "ops", "x", store::Subject::Creation("c"), now());
+        assert!(database.transaction(&[note]).unwrap_err().is_moving());
+        let extension = Extension { until: at(1_900_000_000_000), actor: "ops", reason: "x", audit_id: "y" };
+        assert!(database.transaction(&store::extend("c", extension, now())).unwrap_err().is_moving());
+    }
+    reach([&source, &target], planned, Goal::Done);
+    let about = |database: &Sqlite| {
+        let given = database.read("SELECT scope, name FROM stale_drafts_extensions ORDER BY scope, name");
+        (given, database.read("SELECT id FROM stale_drafts_audit ORDER BY id"))
+    };
+    assert_eq!(about(&target), (vec![json!(["creation", "c"])], vec![json!(["note c"])]));
+    let stays = ["all", "b", "c", "note b", "s"].map(|id| json!([id])).to_vec();
+    let given = vec![json!(["creation", "b"]), json!(["kind", "c"]), json!(["kind", "video"])];
+    assert_eq!(about(&source), (given, stays));
+    // The creation has its time there, and says who gave it. What its kind had stays with it too: it is in the row.
+    let until = target.read("SELECT extended_until FROM stale_drafts_creations");
+    assert_eq!(until, [json!([1_800_000_000_000_u64])]);
+    let explained = target.all(&store::explain("c"));
+    let given: Vec<GivenRow> = store::typed_rows(explained[6].clone()).unwrap();
+    assert_eq!(given.iter().map(|row| row.actor.as_str()).collect::<Vec<_>>(), ["ops"]);
+    assert_eq!(target.one(store::acts(store::Subject::Creation("c"))).len(), 1);
 }
 
 /// What the monitor sees of the moves of a database.

@@ -29,6 +29,7 @@ fn details() -> Details<'static> {
         keep: true,
         notify: 3,
         act: None,
+        max_active: None,
     }
 }
 

@@ -245,8 +245,16 @@ fn a_sweep_whose_answers_are_lost_counts_and_rolls_up_once_and_calls_nothing_rac
 
 /// Reports, and says what the reporter hears.
 fn report(database: &Lossy<'_>, random: &str, report: Report<'_>) -> Value {
-    let details =
-        Details { random, progress: Some(40), error: "it broke", user_id: "anna", keep: true, notify: 3, act: None };
+    let details = Details {
+        random,
+        progress: Some(40),
+        error: "it broke",
+        user_id: "anna",
+        keep: true,
+        notify: 3,
+        max_active: None,
+        act: None,
+    };
     match wait(creations::report(database, "c", report, details, now())) {
         Ok(row) => json!([row.creation.status, row.fence, row.result_url, row.error_code]),
         Err(error) => json!(format!("{error:?}")),

@@ -19,8 +19,8 @@ const gzipped = (file) => gzipSync(read(file), { level: 9 }).length;
 // of tasks that a broker delivers again, and the route by which a fleet asks for the policy, took 1 kB each of the first;
 // retention, with R2, takes 18 kB; several databases, with what moves buckets between them, 90 kB; an owner's ledger with its page, more
 // time for creations and kinds, and a limit per owner, 45 kB. Of the second, German, Japanese
-// and what speaks them are 4 kB; of the first, the page's texts by keys and the choice of a language 8 kB.
-test("the Worker has at most 680,000 bytes of WebAssembly and 44,000 of JavaScript, gzip", () => {
+// and what speaks them are 7 kB, half of it the tokens, the buttons and what is refused; of the first, the page's texts by keys and the choice of a language 8 kB.
+test("the Worker has at most 680,000 bytes of WebAssembly and 45,700 of JavaScript, gzip", () => {
   assert.ok(gzipped("index_bg.wasm") <= 680_000, `${gzipped("index_bg.wasm")} bytes`);
-  assert.ok(gzipped("index.js") <= 44_000, `${gzipped("index.js")} bytes`);
+  assert.ok(gzipped("index.js") <= 45_700, `${gzipped("index.js")} bytes`);
 });

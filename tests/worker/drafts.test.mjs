@@ -165,13 +165,17 @@ test("another user's drafts are not visible", async () => {
   }
 });
 
-test("bad parameters get a message that quotes them, escaped on the page", async () => {
+test("bad parameters get a message that quotes them; a page says it in its owner's words, without what was sent", async () => {
   const limit = await get("/api/drafts?limit=0", "ada");
   assert.equal(limit.status, 400);
   assert.deepEqual(await limit.json(), { error: "`limit` is `0`: expected a whole number from 1 to 100", code: "invalid_request" });
   const cursor = await get("/drafts?cursor=<b>", "ada");
   assert.equal(cursor.status, 400);
-  assert.match(await cursor.text(), /`cursor` is `&lt;b&gt;`: expected the `next_cursor` of the page before/);
+  const page = await cursor.text();
+  assert.match(page, /Its address can't be read/);
+  assert.doesNotMatch(page, /<b>|&lt;b|next_cursor/);
+  const { error } = await (await get("/api/drafts?cursor=<b>", "ada")).json();
+  assert.equal(error, "`cursor` is `<b>`: expected the `next_cursor` of the page before");
 });
 
 test("unknown paths and wrong methods are named", async () => {

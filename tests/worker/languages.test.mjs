@@ -1,4 +1,4 @@
-// The drafts page in the caller's language: by `Accept-Language`, of the languages that the configuration names. The API stays English,
+// The owners' pages in the caller's language: by `Accept-Language`, of the languages that the configuration names. The API stays English,
 // with the code and the parameters of what it says.
 
 import assert from "node:assert/strict";
@@ -6,16 +6,21 @@ import { readFileSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { Miniflare } from "miniflare";
-import { HOUR, JWT_SECRET, MINUTE, NOW, start, statements, token } from "./harness.mjs";
+import { CLEANUP_TOKEN, HOUR, JWT_SECRET, MINUTE, NOW, WRITE, start, statements, token } from "./harness.mjs";
 
 let world;
 before(async () => {
-  world = await start({ config: { page_size: 20, auth: { cookie: "session" }, languages: ["en", "de", "ja"] } });
-  for (const user of ["ada", "one", "none", "late"]) await world.grant(user, 10_000);
+  world = await start({ config: { page_size: 20, auth: { cookie: "session" }, languages: ["en", "de", "ja"], policy: { kinds: { film: { cancel: "keep" }, clip: { cancel: "never", max_active: 1 } } } } });
+  for (const user of ["ada", "one", "none", "late", "eve", "kim"]) await world.grant(user, 10_000);
 });
 after(() => world.stop());
 
 const ask = (path, user, language) => world.fetch(path, { headers: { Cookie: `session=${token({ sub: user })}`, ...(language !== undefined && { "Accept-Language": language }) } });
+
+const press = (what, user, fields, language) => world.fetch(`/drafts/${what}`, {
+  method: "POST", redirect: "manual", body: new URLSearchParams(fields).toString(),
+  headers: { ...(user && { Cookie: `session=${token({ sub: user })}` }), "Accept-Language": language, "Sec-Fetch-Site": "same-origin", "Content-Type": "application/x-www-form-urlencoded" },
+});
 
 /** A page as text: what its elements hold, without tags, and what a person reads of it. */
 const words = (html) => html.replace(/<script[^]*?<\/script>/g, "").replace(/<[^>]*>/g, " ").replaceAll("&amp;", "&").replace(/\s+/g, " ").trim();
@@ -85,16 +90,104 @@ test("forms for one and for many, and what there is to say of nothing", async ()
   assert.match((await page("late", "ja")).said, /2回目の試行/);
 });
 
+test("more time, and what its owner may do, is said in the language", async () => {
+  await world.create(
+    { id: "waits", user_id: "eve", created_at: NOW, tokens: 1_030 },
+    { id: "film", user_id: "eve", kind: "film", status: "processing", created_at: NOW, started_at: NOW, extended_until: NOW + 90 * MINUTE },
+    { id: "over", user_id: "eve", created_at: NOW - HOUR, tokens: 1_030 },
+    { id: "free", user_id: "eve", created_at: NOW - HOUR, tokens: 0 },
+  );
+  for (const id of ["over", "free"]) assert.equal((await press("cancel", "eve", { id, attempt: 1 }, "de")).status, 303);
+  const said = {
+    de: ["Wofür Ihre Tokens verwendet wurden", "Abbrechen", "Ohne Erstattung abbrechen", "Für 1.030 Tokens erneut versuchen", "Erneut versuchen", "Es dauert länger als sonst und hat noch Zeit bis 14.11.2023, 23:43 UTC.", "Vor der Fertigstellung abgebrochen"],
+    ja: ["トークンの利用履歴", "キャンセル", "返金なしでキャンセル", "1,030トークンでもう一度試す", "もう一度試す", "通常より時間がかかっています。2023/11/14 23:43 UTCまで処理を続けます。", "完了前にキャンセルされました"],
+    en: ["Where your tokens went", "Cancel", "Cancel without a refund", "Try again for 1,030 tokens", "Try again", "It takes longer than usual: it has time until 2023-11-14 23:43 UTC.", "Cancelled before it was finished"],
+  };
+  for (const [language, texts] of Object.entries(said)) {
+    const { html } = await page("eve", language);
+    for (const text of texts) assert.ok(html.includes(`>${text}<`), `${text}\n${words(html)}`);
+  }
+  assert.doesNotMatch((await page("eve", "de")).said, /Cancel|again|Where|longer/);
+});
+
+test("a button that can do nothing says why in the language, by the code of the answer", async () => {
+  await world.create({ id: "moved-on", user_id: "kim", status: "draft", created_at: NOW }, { id: "dear", user_id: "kim", created_at: NOW, tokens: 6_000 });
+  assert.equal((await press("cancel", "kim", { id: "dear", attempt: 1 }, "de")).status, 303);
+  await world.create({ id: "clip", user_id: "kim", kind: "clip", created_at: NOW });
+  assert.equal((await press("cancel", "kim", { id: "clip", attempt: 1 }, "de")).status, 303);
+  await world.create({ id: "other-clip", user_id: "kim", kind: "clip", status: "processing", created_at: NOW, started_at: NOW });
+  await world.create({ id: "spent", user_id: "kim", status: "draft", created_at: NOW, tokens: 9_000 });
+  const cases = [
+    ["cancel", { id: "moved-on", attempt: 1 }, 409, "Der Stand ist inzwischen ein anderer: Es wurde nichts geändert.", "その間に状態が変わったため、何も変更されませんでした。"],
+    ["retry", { id: "dear", attempt: 2 }, 409, "Der Stand ist inzwischen ein anderer: Es wurde nichts geändert.", "その間に状態が変わったため、何も変更されませんでした。"],
+    ["retry", { id: "dear", attempt: 1 }, 402, "Ihr Guthaben reicht dafür nicht: Es wurde nichts berechnet.", "残高が足りないため、課金されませんでした。"],
+    ["retry", { id: "clip", attempt: 1 }, 429, "Es sind so viele Ihrer Entwürfe in Arbeit, wie es gleichzeitig sein dürfen: Versuchen Sie es erneut, wenn einer davon beendet ist.", "同時に生成できる件数に達しています。いずれかが終わってからもう一度お試しください。"],
+    ["cancel", { id: "other-clip", attempt: 1 }, 409, "Die Verarbeitung hat begonnen und kann nicht mehr abgebrochen werden.", "処理が始まっているため、キャンセルできません。"],
+    ["retry", { id: "nobody's", attempt: 1 }, 404, "Diesen Entwurf gibt es nicht.", "この下書きはありません。"],
+    ["retry", { id: "dear" }, 400, "Die Seite ist vielleicht veraltet: Laden Sie sie neu, und versuchen Sie es noch einmal.", "ページが古くなっている可能性があります。再読み込みして、もう一度お試しください。"],
+  ];
+  for (const [what, fields, status, german, japanese] of cases) {
+    for (const [language, title, text, back] of [["de", "Es wurde nichts geändert", german, "Zurück zu den Entwürfen"], ["ja", "何も変更されませんでした", japanese, "下書き一覧に戻る"]]) {
+      const answer = await press(what, "kim", fields, language);
+      const said = words(await answer.text());
+      assert.deepEqual([answer.status, answer.headers.get("Content-Language"), answer.headers.get("Vary")], [status, language, "Accept-Language"]);
+      assert.equal(said, `${title} ${title} ${text} ${back}`);
+    }
+  }
+  await world.order({ failBefore: WRITE });
+  assert.match(words(await (await press("cancel", "eve", { id: "waits", attempt: 1 }, "de")).text()), /Das geht gerade nicht: Versuchen Sie es in einer Minute erneut\. Zweimal schadet nicht\./);
+  await world.order({ failBefore: null });
+  // Its session has ended meanwhile.
+  const signedOut = await press("cancel", undefined, { id: "waits", attempt: 1 }, "de");
+  assert.equal(signedOut.status, 401);
+  assert.match(words(await signedOut.text()), /Melden Sie sich an, um Ihre Entwürfe zu sehen/);
+});
+
+test("the tokens are told in the language: amounts, reasons, dates, and what is archived", async () => {
+  await world.create({ id: "told", user_id: "ada", created_at: NOW - 65_520_000, tokens: 1 });
+  // A failure that was swept and retried, one of the worker's own, a cancellation, and a result that used less.
+  await world.cron();
+  const retry = async (attempt) => assert.equal((await world.fetch("/api/creations/told/retry", { method: "POST", body: JSON.stringify({ attempt }), headers: { Authorization: `Bearer ${CLEANUP_TOKEN}` } })).status, 200);
+  await retry(1);
+  const fence = async () => (await world.report("/told/start", { worker: "w" })).fence;
+  await world.report("/told/fail", { fence: await fence(), error_code: "provider_error", error: "The provider is out" });
+  await retry(2);
+  await world.report("/told/cancel", {});
+  await retry(3);
+  await world.report("/told/complete", { fence: await fence(), result_url: "https://r.example/1", tokens_used: 0 });
+  await world.database.batch([
+    world.database.prepare("INSERT INTO stale_drafts_ledger (entry_key, user_id, type, tokens, created_at) VALUES ('carry:ada:2023-08', 'ada', 'carry', 0, ?)").bind(NOW - 2_000 * HOUR),
+    world.database.prepare("INSERT INTO stale_drafts_archived_users (user_id, creations, deleted, tokens, first_created_at, last_created_at) VALUES ('ada', 2, 0, -1040, 1, 2)"),
+  ]);
+  const german = await page("ada", "de", "/drafts/tokens?limit=100");
+  for (const text of ["Tokens Zu den Buchungen springen Tokens Angemeldet als ada Guthaben", "+10.000 Tokens Gutgeschrieben: ada", "+1 Token Erstattet, weil es fehlgeschlagen ist: Zeitüberschreitung: Der Auftrag hat 18,2 Stunden auf seinen Beginn gewartet image", "+1 Token Erstattet, weil es fehlgeschlagen ist: The provider is out image", "+1 Token Erstattet, weil es abgebrochen wurde image", "+1 Token Erstattet, was nicht verbraucht wurde image", "−1 Token Erneut berechnet: Es wurde nach einem Fehlschlag noch einmal versucht image", "−1 Token Beim Erstellen berechnet image", "Summe der früheren Buchungen bis August 2023", "14.11.2023, 22:13 UTC", "2 ältere Entwürfe sind archiviert: zusammen -1.040 Tokens, Erstattungen eingerechnet."]) assert.ok(german.said.includes(text), `${text}\n${german.said}`);
+  assert.doesNotMatch(german.said, /tokens|Charged|Refunded|Granted|Signed|Balance|earlier/);
+  const japanese = (await page("ada", "ja", "/drafts/tokens?limit=100")).said;
+  for (const text of ["+10,000トークン 付与：ada", "−1トークン 作成の依頼時に課金", "+1トークン 失敗したため返金：生成タイムアウト：18.2時間、開始を待ったままでした image", "2023年8月までの履歴の合計", "2023/11/14 22:13 UTC", "以前の作成2件はアーカイブされています（返金を含めて合計-1,040トークン）。"]) assert.ok(japanese.includes(text), `${text}\n${japanese}`);
+  assert.match((await page("ada", "ja", "/drafts/tokens?limit=1")).html, /以前 →/);
+  assert.match((await page("new", "de", "/drafts/tokens")).said, /Es gibt noch keine Buchungen\./);
+  const english = (await page("ada", "en", "/drafts/tokens?limit=100")).said;
+  for (const text of ["+10,000 tokens Granted: ada", "−1 token Charged when it was asked for", "The sum of earlier entries, up to 2023-08", "2023-11-14 22:13 UTC", "2 older creations are archived: -1,040 tokens in all, with their refunds."]) assert.ok(english.includes(text), `${text}\n${english}`);
+});
+
 test("who is not signed in, and who asks for a page that is none, is told in the language too", async () => {
   const signedOut = await world.fetch("/drafts", { headers: { "Accept-Language": "de" } });
   assert.equal(signedOut.status, 401);
   assert.equal(signedOut.headers.get("Content-Language"), "de");
   assert.match(words(await signedOut.text()), /Melden Sie sich an, um Ihre Entwürfe zu sehen/);
+  const tokens = await world.fetch("/drafts/tokens", { headers: { "Accept-Language": "ja" } });
+  assert.deepEqual([tokens.status, tokens.headers.get("Content-Language")], [401, "ja"]);
+  assert.match(words(await tokens.text()), /トークンを見るにはログインしてください/);
+  const unread = await page("ada", "de", "/drafts/tokens?cursor=%20");
+  assert.equal(unread.response.status, 400);
+  assert.equal(unread.said, "Diese Seite gibt es nicht Diese Seite gibt es nicht Die Adresse ist nicht lesbar: Vielleicht fehlt ein Teil davon. Zurück zu den Tokens");
   const wrong = await page("ada", "ja", "/drafts?cursor=%20");
   assert.equal(wrong.response.status, 400);
   assert.match(wrong.said, /このページはありません/);
   await world.order({ failBefore: /AS page/ });
   assert.match((await page("ada", "de")).said, /Ihre Entwürfe können gerade nicht geladen werden/);
+  await world.order({ failBefore: /places AS/ });
+  assert.match((await page("ada", "ja", "/drafts/tokens")).said, /現在、トークンを表示できません/);
 });
 
 test("one language needs no `Vary`, and English none of this", async () => {

@@ -48,7 +48,7 @@ test("each token is told of, with its reason in words, and the sum is the balanc
   const error = "Generation timeout: Task stuck in pending status for 2.0 hours";
   const expected = [
     ["charge", -10, "image", "Charged when it was asked for", "charged", {}],
-    ["refund", 30, "video", `Refunded, since it failed: ${error}`, "refunded", { error }],
+    ["refund", 30, "video", `Refunded, since it failed: ${error}`, "refunded", { error, error_code: "generation_timeout", error_params: { status: "pending", count: 2, unit: "hour", attempts: 1 } }],
     ["charge", -30, "video", "Charged when it was asked for", "charged", {}],
     ["grant", 1_000, null, `Granted: ${user}`, "granted", { key: user }],
   ];
@@ -57,6 +57,36 @@ test("each token is told of, with its reason in words, and the sum is the balanc
   assert.equal(told[1].sweep_id, (await world.one("SELECT sweep_id FROM stale_drafts_creations WHERE id = ?", `${user}-stuck`)).sweep_id);
   for (const limit of [1, 2, 3]) assert.deepEqual(await entries(limit), told, `pages of ${limit}`);
   assert.equal(told.reduce((sum, { tokens }) => sum + tokens, 0), view.balance);
+});
+
+test("of one that was retried and cancelled each refund says what its own attempt came to, on the page too", async () => {
+  const { id, attempt } = await world.report("", { user_id: user, kind: "video", prompt: "a fox", tokens: 10 });
+  const start = async () => (await world.report(`/${id}/start`, { worker: "w" })).fence;
+  const retry = (failed) => world.report(`/${id}/retry`, { attempt: failed }, { Authorization: `Bearer ${CLEANUP_TOKEN}` });
+  await world.report(`/${id}/fail`, { fence: await start(), error_code: "broken", error: "the model broke", tokens_used: 4 });
+  await retry(attempt);
+  await world.report(`/${id}/cancel`, {});
+  await retry(attempt + 1);
+  await world.report(`/${id}/fail`, { error_code: "gone", error: "the queue is gone" });
+  await retry(attempt + 2);
+  await world.report(`/${id}/complete`, { fence: await start(), result_url: "https://r.example/1", tokens_used: 7 });
+  const { entries: told, balance } = await json("/api/ledger?limit=1");
+  const expected = [
+    [`refund4:${id}`, 3, "not_used", {}],
+    [`charge4:${id}`, -10, "retried", {}],
+    [`refund3:${id}`, 10, "refunded", { error: "the queue is gone", error_code: "gone", error_params: null }],
+    [`charge3:${id}`, -10, "retried", {}],
+    [`refund2:${id}`, 10, "cancelled", {}],
+    [`charge2:${id}`, -10, "retried", {}],
+    [`refund:${id}`, 6, "refunded_in_part", { error: "the model broke", error_code: "broken", error_params: null }],
+    [`charge:${id}`, -10, "charged", {}],
+  ];
+  assert.deepEqual(told.map(({ entry_key, tokens, message_code, message_params }) => [entry_key, tokens, message_code, message_params]), expected);
+  assert.equal(1_000 + told.reduce((sum, { tokens }) => sum + tokens, 0), balance);
+  const page = await (await world.as(user, "/drafts/tokens")).text();
+  for (const words of ["What was not used came back", "Charged again, as it was retried after its failure", "Refunded, since it was cancelled", "It failed, and what was not used came back: the model broke"]) {
+    assert.ok(page.includes(words), words);
+  }
 });
 
 test("an operator reads a user's by `user_id`, and sweeps nothing; nobody else does", async () => {

@@ -2,12 +2,12 @@
 
 import assert from "node:assert/strict";
 import { afterEach, test } from "node:test";
-import { NOW, start } from "./harness.mjs";
+import { CLEANUP_TOKEN, NOW, start, token } from "./harness.mjs";
 
 let world;
 afterEach(() => world.stop());
 const begin = async (policy) => {
-  world = await start({ config: { policy } });
+  world = await start({ config: { policy, auth: { cookie: "session" } } });
   for (const user of ["ada", "bo"]) await world.grant(user, 1_000);
 };
 const make = (kind = "image", user_id = "ada", headers = {}) => world.report("", { user_id, kind, prompt: "a fox", tokens: 10 }, headers);
@@ -49,6 +49,35 @@ test("of many at once no more than the limit are made, and a repeated request is
   const at = answers.findIndex(({ http }) => http === 201);
   assert.deepEqual(await make("image", "ada", { "Idempotency-Key": `k${at}` }), answers[at]);
   assert.deepEqual([await balance("ada"), await world.wrongBalances()], [970, []]);
+});
+
+test("an owner's own retry counts, an operator's does not", async () => {
+  await begin({ max_active: 1 });
+  const failed = async () => {
+    const { id } = await make();
+    assert.equal((await world.report(`/${id}/fail`, { error_code: "broken", error: "x" })).http, 200);
+    return id;
+  };
+  const [one, two, three] = [await failed(), await failed(), await failed()];
+  const post = (path, body, headers) => world.fetch(path, { method: "POST", body, headers });
+  const retry = async (id) => {
+    const response = await post(`/api/drafts/${id}/retry`, JSON.stringify({ attempt: 1 }), { Authorization: `Bearer ${token({ sub: "ada" })}` });
+    return { http: response.status, ...(await response.json()) };
+  };
+  const answers = await Promise.all([retry(one), retry(two)]);
+  const [passed, refused] = [answers.find(({ http }) => http === 200), answers.find(({ http }) => http !== 200)];
+  assert.deepEqual(refused, {
+    http: 429, code: "too_many_active", limit: 1, kind: null,
+    error: "as many of the owner's creations are active as may be, 1: wait until one of them has ended",
+    active: [{ id: passed.id, kind: "image", status: "pending" }],
+  });
+  assert.deepEqual(await retry(passed.id), passed, "a repeated one is answered as before");
+  assert.equal(await balance("ada"), 990);
+  const pressed = await post("/drafts/retry", new URLSearchParams({ id: three, attempt: "1" }).toString(), { Cookie: `session=${token({ sub: "ada" })}`, "Sec-Fetch-Site": "same-origin", "Content-Type": "application/x-www-form-urlencoded" });
+  assert.equal(pressed.status, 429);
+  assert.match(await pressed.text(), /As many of your drafts are in the making as may be/);
+  assert.equal((await post(`/api/creations/${three}/retry`, JSON.stringify({ attempt: 1 }), { Authorization: `Bearer ${CLEANUP_TOKEN}` })).status, 200);
+  assert.deepEqual([await balance("ada"), await world.wrongBalances()], [980, []]);
 });
 
 test("without a limit a creation costs what it did", async () => {

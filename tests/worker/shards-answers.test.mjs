@@ -86,7 +86,7 @@ test("the dashboard says it above its numbers, and a preview what it is without"
 test("counters that would shrink are left out of the metrics until all answer", async () => {
   const metrics = async () => (await world.fetch("/metrics", { headers })).text();
   const counters = (text) => text.split("\n").filter((line) => /_(total|bucket)\{/.test(line)).length;
-  await world.databases[1].prepare("INSERT INTO stale_drafts_rollups (hour, outcome, kind, stuck_status, rule, creations, tokens, lag_0, lag_1, lag_2, lag_3, lag_4, lag_5) VALUES (0, 'failed', 'image', 'pending', 'max_age_hours', 5, 50, 5, 0, 0, 0, 0, 0)").run();
+  await world.databases[1].prepare("INSERT INTO stale_drafts_rollups (hour, outcome, kind, stuck_status, rule, creations, tokens, lag_0, lag_1, lag_2, lag_3, lag_4, lag_5, lag_ms) VALUES (0, 'failed', 'image', 'pending', 'max_age_hours', 5, 50, 5, 0, 0, 0, 0, 0, 1000)").run();
   const whole = await metrics();
   assert.ok(counters(whole) > 2, whole);
   assert.match(whole, /stale_drafts_active_creations\{[^}]*\} 3\n/);

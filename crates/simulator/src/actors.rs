@@ -271,6 +271,7 @@ async fn report_once(
         keep: call.keep,
         notify: call.notify,
         act: None,
+        max_active: None,
     };
     let what = call.what.report();
     // An owner's report says whose it is.

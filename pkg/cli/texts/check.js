@@ -7,7 +7,7 @@ const namesOf = (text) => [...new Set(text.match(/(?<={)\w+(?=})/g))];
 const FORMS = ["zero", "one", "two", "few", "many", "other"];
 
 /** Whether a text of the original is one text, with or without plural forms. */
-const isText = (text) => typeof text === "string" || Object.hasOwn(text, "other");
+const isText = (text) => typeof text === "string" || Object.keys(text).every((form) => FORMS.includes(form));
 
 /** The forms that a language needs of a text. A count of hours has one decimal, and there are never fewer than two days or attempts: so they may be fewer. */
 function categories(locale, path) {

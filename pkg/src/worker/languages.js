@@ -7,7 +7,7 @@ import { texts } from "../texts.js";
 
 /** What speaks a language. The formats of `Intl` are made when they are first needed, and kept for the isolate's life. */
 function speaker(catalogue) {
-  const { dir = "ltr", page, ...said } = catalogue;
+  const { dir = "ltr", page, movements, problems, ...said } = catalogue;
   let spoken;
   const say = (group, key, values) => (spoken ??= texts(catalogue)).say(group, key, JSON.parse(values));
   // The page's own script says all but what only the server does.

@@ -419,7 +419,7 @@ class Drafts(TypedDict):
 
 
 # What is wrong, as a stable code.
-ErrorCode = Literal["invalid_request", "unauthorized", "insufficient_tokens", "forbidden", "not_found", "method_not_allowed", "conflict", "illegal_transition", "taken", "attempt_over", "wrong_fence", "fence_missing", "active", "not_active", "nothing_kept", "deleted", "balance_too_large", "payload_too_large", "uri_too_long", "idempotency_key_reused", "too_many_requests", "too_many_active", "misconfigured", "moving", "unavailable", "cancelled", "not_cancellable", "more_than_charged", "other_attempt", "settled_elsewhere", "balance_elsewhere"]
+ErrorCode = Literal["invalid_request", "unauthorized", "insufficient_tokens", "forbidden", "not_found", "method_not_allowed", "conflict", "illegal_transition", "taken", "attempt_over", "wrong_fence", "fence_missing", "active", "not_active", "nothing_kept", "deleted", "balance_too_large", "rejected", "payload_too_large", "uri_too_long", "idempotency_key_reused", "too_many_requests", "too_many_active", "misconfigured", "moving", "unavailable", "cancelled", "not_cancellable", "more_than_charged", "other_attempt", "settled_elsewhere", "balance_elsewhere"]
 
 
 class ErrorBody(TypedDict):
@@ -866,6 +866,23 @@ class KindExtended(TypedDict):
     shards: list[ShardReached]
 
 
+class LedgerItemMessageParams(TypedDict, total=False):
+    """What the message says beside its code."""
+
+    # Why it failed, cut to 1,000 characters.
+    error: str
+    # Of that error, as a draft has it.
+    error_code: str | None
+    # What that error is made of, if it is a time-out.
+    error_params: Union[TimeoutParams, None]
+    # The key of a grant.
+    key: str
+    # Up to which month entries were summed up, such as `2026-01`.
+    month: str
+    # The type of an entry of a later version.
+    type: str
+
+
 class LedgerItem(TypedDict):
     """An entry of a user's ledger, with its reason in words."""
 
@@ -890,9 +907,9 @@ class LedgerItem(TypedDict):
     # Why, in words.
     message: str
     # The same as a stable code.
-    message_code: Literal["charged", "refunded", "refunded_without_reason", "restored", "granted", "imported", "paid_elsewhere", "carried", "other"]
-    # What the message says beside its code: `error`, `key`, `month` or `type`.
-    message_params: dict[str, str]
+    message_code: Literal["charged", "retried", "refunded", "refunded_without_reason", "refunded_in_part", "refunded_in_part_without_reason", "cancelled", "not_used", "restored", "granted", "imported", "paid_elsewhere", "carried", "other"]
+    # What the message says beside its code.
+    message_params: LedgerItemMessageParams
 
 
 class ArchivedMoney(TypedDict):
@@ -900,7 +917,8 @@ class ArchivedMoney(TypedDict):
 
     # With those that the user had deleted.
     creations: int
-    # The sum of their entries; below zero if the user paid.
+    # The sum of their entries, but of those that are in the sum of a month, which is an entry itself:
+    # below zero if the user paid.
     tokens: int
     # Of the oldest, epoch ms; null if it can't be read.
     first_created_at: int | None

@@ -1,7 +1,7 @@
 use maud::{Markup, html};
 
 use super::language::{Language, Parameter};
-use super::layout::{layout, minute, prose, rfc3339, tokens};
+use super::layout::{layout, prose, rfc3339, tokens};
 use crate::rules::Unreadable;
 use crate::texts;
 use crate::worker::draft::{DraftView, DraftsView};
@@ -23,7 +23,7 @@ pub fn drafts_page(
                 div { dt { (say(&texts::SIGNED_IN_AS)) } dd #user dir="auto" { (view.user_id) } }
                 div { dt { (say(&texts::BALANCE)) } dd #balance { (language.count(&texts::TOKENS, view.balance)) } }
             }
-            a .quiet href="/drafts/tokens" { "Where your tokens went" }
+            a .quiet href="/drafts/tokens" { (say(&texts::TOKENS_LINK)) }
             @if demo { a .quiet href="/demo" { "Switch user" } }
         }
         p #news .unseen role="status" {}
@@ -84,13 +84,13 @@ fn card(draft: &DraftView, language: &Language) -> Markup {
                 @else if draft.tokens > 0 { (language.count(&texts::TOKENS, draft.tokens)) }
                 @else { (language.say(&texts::FREE)) }
             }
-            @if draft.can_retry || draft.can_cancel { (buttons(draft)) }
+            @if draft.can_retry || draft.can_cancel { (buttons(draft, language)) }
         }
     }
 }
 
 /// What its owner may do. Each form names the attempt that it is about: sent twice, it does nothing twice.
-fn buttons(draft: &DraftView) -> Markup {
+fn buttons(draft: &DraftView, language: &Language) -> Markup {
     let about = html! {
         input type="hidden" name="id" value=(draft.id);
         input type="hidden" name="attempt" value=(draft.attempt);
@@ -101,7 +101,8 @@ fn buttons(draft: &DraftView) -> Markup {
                 form method="post" action="/drafts/retry" {
                     (about)
                     button .button .quiet {
-                        @if draft.tokens > 0 { "Try again for " (tokens(draft.tokens)) } @else { "Try again" }
+                        @if draft.tokens > 0 { (language.count(&texts::RETRY, draft.tokens)) }
+                        @else { (language.say(&texts::TRY_AGAIN)) }
                     }
                 }
             }
@@ -109,7 +110,8 @@ fn buttons(draft: &DraftView) -> Markup {
                 form method="post" action="/drafts/cancel" {
                     (about)
                     button .button .quiet {
-                        @if draft.refund_if_cancelled < draft.tokens { "Cancel without a refund" } @else { "Cancel" }
+                        @if draft.refund_if_cancelled < draft.tokens { (language.say(&texts::CANCEL_WITHOUT_REFUND)) }
+                        @else { (language.say(&texts::CANCEL)) }
                     }
                 }
             }
@@ -130,8 +132,8 @@ fn note(draft: &DraftView, language: &Language) -> Option<String> {
             Some(language.say_with(&texts::ATTEMPT, &[("attempt", attempt)]))
         }
         ("pending" | "processing", _) if draft.is_put_off() => {
-            let until = draft.extended_until.map(minute).unwrap_or_default();
-            Some(format!("It takes longer than usual: it has time until {until} UTC."))
+            let time = Parameter::Instant(draft.extended_until?);
+            Some(language.say_with(&texts::PUT_OFF, &[("time", time)]))
         }
         _ => None,
     }

@@ -2,11 +2,12 @@
 
 use serde_json::{Map, Value, json};
 
-use super::layout::{count, date};
+use super::layout::{count, date, minute};
 use crate::rules::Ago;
-use crate::texts::Text;
+use crate::texts::{self, Text};
 use crate::worker::draft::DraftView;
 use crate::worker::error_params::written;
+use crate::worker::ledger::EntryView;
 
 /// Gives a text of a catalogue, by its group and key, with its parameters; `None` where it is missing.
 type Say = Box<dyn Fn(&str, &str, &Value) -> Option<String>>;
@@ -16,8 +17,35 @@ type Say = Box<dyn Fn(&str, &str, &Value) -> Option<String>>;
 pub enum Parameter {
     /// A number.
     Number(u64),
+    /// A number that may be below zero.
+    Signed(i64),
     /// A day, as epoch milliseconds.
     Day(u64),
+    /// An instant to the minute, as epoch milliseconds.
+    Instant(u64),
+}
+
+impl Parameter {
+    /// As a catalogue takes it.
+    fn value(self) -> Value {
+        match self {
+            Parameter::Number(value) | Parameter::Day(value) | Parameter::Instant(value) => value.into(),
+            Parameter::Signed(value) => value.into(),
+        }
+    }
+
+    /// As it is written in English.
+    fn english(self) -> String {
+        match self {
+            Parameter::Number(number) => count(number),
+            Parameter::Signed(number) => {
+                let sign = if number < 0 { "-" } else { "" };
+                format!("{sign}{}", count(number.unsigned_abs()))
+            }
+            Parameter::Day(millis) => date(millis),
+            Parameter::Instant(millis) => format!("{} UTC", minute(millis)),
+        }
+    }
 }
 
 /// English, or a translation of it.
@@ -75,12 +103,8 @@ impl Language {
 
     /// A text of a page with parameters.
     pub fn say_with(&self, text: &Text, parameters: &[(&str, Parameter)]) -> String {
-        let values: Map<_, _> = parameters
-            .iter()
-            .map(|(name, Parameter::Number(value) | Parameter::Day(value))| {
-                ((*name).to_owned(), Value::from(*value))
-            })
-            .collect();
+        let values: Map<_, _> =
+            parameters.iter().map(|(name, parameter)| ((*name).to_owned(), parameter.value())).collect();
         let said = self.translate("page", text.key, &Value::Object(values));
         said.unwrap_or_else(|| english(text, parameters))
     }
@@ -101,6 +125,20 @@ impl Language {
         Some(said.unwrap_or(english))
     }
 
+    /// Why an entry of the ledger is there.
+    pub fn movement(&self, entry: &EntryView) -> String {
+        let parameters = Value::Object(entry.message_params.clone());
+        let said = self.translate("movements", entry.message_code, &parameters);
+        said.unwrap_or_else(|| entry.message.clone())
+    }
+
+    /// Why something can't be done, by the code of the answer.
+    pub fn problem(&self, code: &str) -> String {
+        let text = texts::problem(code);
+        let said = self.translate("problems", text.key, &json!({}));
+        said.unwrap_or_else(|| text.other.to_owned())
+    }
+
     /// How long ago something was.
     pub fn ago(&self, ago: Ago) -> String {
         let (count, unit) = written(ago.parts());
@@ -110,10 +148,6 @@ impl Language {
 
 fn english(text: &Text, parameters: &[(&str, Parameter)]) -> String {
     let single = parameters.iter().any(|of| matches!(of, ("count", Parameter::Number(1))));
-    let shown = |value: &Parameter| match value {
-        Parameter::Number(number) => count(*number),
-        Parameter::Day(millis) => date(*millis),
-    };
-    let values: Vec<_> = parameters.iter().map(|(name, value)| (*name, shown(value))).collect();
+    let values: Vec<_> = parameters.iter().map(|(name, value)| (*name, value.english())).collect();
     text.fill(single, &values)
 }

@@ -48,11 +48,6 @@ pub fn tokens(count: u64) -> String {
     format!("{} token{}", grouped.join(","), if count == 1 { "" } else { "s" })
 }
 
-/// `+1,000 tokens`, `−1 token`
-pub(super) fn signed_tokens(count: i64) -> String {
-    format!("{}{}", if count < 0 { "−" } else { "+" }, tokens(count.unsigned_abs()))
-}
-
 /// An instant in UTC, to the second.
 pub(super) fn rfc3339(millis: u64) -> String {
     i64::try_from(millis)

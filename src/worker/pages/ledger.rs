@@ -1,59 +1,60 @@
 use maud::{Markup, html};
 
-use super::language::Language;
-use super::layout::{layout, minute, rfc3339, signed_tokens, tokens};
+use super::language::{Language, Parameter};
+use super::layout::{layout, rfc3339};
+use crate::texts;
 use crate::worker::ledger::{EntryView, LedgerView};
 
 /// Where the user's tokens went. Complete without JavaScript.
-pub fn ledger_page(view: &LedgerView, first_page: bool) -> String {
+pub fn ledger_page(view: &LedgerView, language: &Language, first_page: bool) -> String {
+    let say = |text| language.say(text);
     let body = html! {
-        a .skip href="#entries" { "Skip to the entries" }
+        a .skip href="#entries" { (say(&texts::SKIP_TO_ENTRIES)) }
         header .bar {
-            h1 { "Tokens" }
+            h1 { (say(&texts::LEDGER)) }
             dl .account {
-                div { dt { "Signed in as" } dd #user { (view.user_id) } }
-                div { dt { "Balance" } dd #balance { (tokens(view.balance)) } }
+                div { dt { (say(&texts::SIGNED_IN_AS)) } dd #user dir="auto" { (view.user_id) } }
+                div { dt { (say(&texts::BALANCE)) } dd #balance { (language.count(&texts::TOKENS, view.balance)) } }
             }
-            a .quiet href="/drafts" { "Drafts" }
+            a .quiet href="/drafts" { (say(&texts::DRAFTS)) }
         }
         main {
             @if view.swept == Some(false) {
-                p .notice role="alert" {
-                    "Refunds are delayed: your balance will be corrected within minutes. You need not do anything."
-                }
+                p .notice role="alert" { (say(&texts::REFUNDS_DELAYED)) }
             }
             @if view.entries.is_empty() && view.next_cursor.is_none() {
-                p .empty { @if first_page { "No tokens have come or gone yet." } @else { "No more entries." } }
+                p .empty { (say(if first_page { &texts::NO_ENTRIES } else { &texts::NO_MORE_ENTRIES })) }
             } @else {
-                ul #entries .drafts .entries { @for entry in &view.entries { (line(entry)) } }
+                ul #entries .drafts .entries { @for entry in &view.entries { (line(entry, language)) } }
             }
-            @if let Some(archived) = &view.archived { p .notice #archived { (archived.message) } }
-            nav .pages aria-label="Pages" {
-                @if !first_page { a href="/drafts/tokens" { "← Newest" } }
+            @if let Some(archived) = &view.archived { p .notice #archived { (archived.said(language)) } }
+            nav .pages aria-label=(say(&texts::PAGES)) {
+                @if !first_page { a href="/drafts/tokens" { (say(&texts::NEWEST)) } }
                 @if let Some(cursor) = &view.next_cursor {
-                    a rel="next" href={ "/drafts/tokens?cursor=" (cursor) } { "Older →" }
+                    a rel="next" href={ "/drafts/tokens?cursor=" (cursor) } { (say(&texts::OLDER)) }
                 }
             }
         }
     };
-    layout(&Language::english(), "Tokens", false, &body)
+    layout(language, &say(&texts::LEDGER), false, &body)
 }
 
-fn line(entry: &EntryView) -> Markup {
+fn line(entry: &EntryView, language: &Language) -> Markup {
+    let amount = if entry.tokens < 0 { &texts::PAID } else { &texts::GAINED };
     let at = u64::try_from(entry.created_at).unwrap_or(0);
     html! {
         li .entry data-type=(entry.kind_of_entry) {
-            p .amount { strong { (signed_tokens(entry.tokens)) } }
+            p .amount { strong { (language.count(amount, entry.tokens.unsigned_abs())) } }
             div {
-                p .why { (entry.message) }
+                p .why dir="auto" { (language.movement(entry)) }
                 @if let Some(kind) = &entry.kind {
                     p .what dir="auto" {
                         span .kind { (kind) } " "
-                        @if entry.deleted { "deleted" } @else { (entry.prompt.as_deref().unwrap_or_default()) }
+                        @if entry.deleted { (language.say(&texts::DELETED)) } @else { (entry.prompt.as_deref().unwrap_or_default()) }
                     }
                 }
             }
-            time .age datetime=(rfc3339(at)) { (minute(at)) " UTC" }
+            time .age datetime=(rfc3339(at)) { (language.say_with(&texts::AT, &[("time", Parameter::Instant(at))])) }
         }
     }
 }

@@ -7,13 +7,14 @@ use worker::console_error;
 use crate::read;
 use crate::rules::{Report, Status, Time, Timestamp};
 use crate::store::{self, CandidateRow, Database as _, DatabaseError, Details, Page};
-use crate::texts::{self, Text};
+use crate::texts;
 use crate::worker::app::{App, Context};
 use crate::worker::caller::{Owner, User};
 use crate::worker::draft::{Cursor, DraftsView, Listing};
 use crate::worker::extract::{Form, Json, Nothing, Path, Query, pairs};
 use crate::worker::listing::PageSize;
-use crate::worker::pages::{Language, drafts_page, message_page, owners_message_page};
+use crate::worker::one_message::{message, no_such_page, signed_out};
+use crate::worker::pages::{Language, drafts_page};
 use crate::worker::problem::{Answer, Problem, html, json, see_other, tagged};
 use crate::worker::reporting::carry_out;
 use crate::worker::retry_cancel::{By, CancelBody, PressedForm, RetryBody, cancelled, retried};
@@ -41,17 +42,9 @@ pub(in crate::worker) async fn page(
 }
 
 async fn page_in(app: &App, language: &Language, user: Result<User, Problem>, uri: &Uri) -> Response {
-    let message = |status, title: &Text, message: &str, next: Option<(&str, String)>| {
-        let next = next.as_ref().map(|(address, words)| (*address, words.as_str()));
-        html(status, owners_message_page(language, &language.say(title), message, next))
-    };
     let user_id = match user {
         Ok(User(user_id)) => user_id,
-        Err(problem) => {
-            let demo = app.demo && problem.status() == StatusCode::UNAUTHORIZED;
-            let next = demo.then(|| ("/demo", String::from("Sign in as a demo user")));
-            return message(problem.status(), &texts::SIGN_IN, &language.say(&texts::SIGNED_OUT), next);
-        }
+        Err(problem) => return signed_out(app, language, &texts::SIGN_IN, &problem),
     };
     // Links to a page gather parameters of other people's.
     let own = |pairs: Vec<(String, String)>| {
@@ -59,10 +52,7 @@ async fn page_in(app: &App, language: &Language, user: Result<User, Problem>, ur
     };
     let query: ListQuery = match pairs(uri).and_then(|pairs| Ok(own(pairs)?)) {
         Ok(query) => query,
-        Err(problem) => {
-            let next = Some(("/drafts", language.say(&texts::BACK)));
-            return message(StatusCode::BAD_REQUEST, &texts::NO_SUCH_PAGE, problem.message(), next);
-        }
+        Err(_) => return no_such_page(language, "/drafts", &texts::BACK),
     };
     let first_page = query.cursor.is_none();
     match swept_list(app, user_id, query).await {
@@ -71,9 +61,9 @@ async fn page_in(app: &App, language: &Language, user: Result<User, Problem>, ur
             html(StatusCode::OK, page)
         }
         Err(_) => {
-            let next = Some(("/drafts", language.say(&texts::TRY_AGAIN)));
             let said = language.say(&texts::NOT_LOADED);
-            message(StatusCode::SERVICE_UNAVAILABLE, &texts::DRAFTS, &said, next)
+            let next = ("/drafts", &texts::TRY_AGAIN);
+            message(language, StatusCode::SERVICE_UNAVAILABLE, &texts::DRAFTS, &said, next)
         }
     }
 }
@@ -267,35 +257,53 @@ pub(in crate::worker) async fn cancel(
 #[worker::send]
 pub(in crate::worker) async fn retry_on_page(
     app: App,
-    User(user_id): User,
-    Form(form): Form<PressedForm>,
+    user: Result<User, Problem>,
+    headers: HeaderMap,
+    form: Result<Form<PressedForm>, Problem>,
 ) -> Answer {
-    Ok(pressed(retried(&app, &form.id, Some(&user_id), By::Owner(&user_id), &form.retry()).await))
+    let carried_out = async |user_id: &str, form: &PressedForm| {
+        retried(&app, &form.id, Some(user_id), By::Owner(user_id), &form.retry()).await
+    };
+    Ok(pressed(&app, &headers, user, form, carried_out).await)
 }
 
 /// `POST /drafts/cancel`: the same for a cancellation.
 #[worker::send]
 pub(in crate::worker) async fn cancel_on_page(
     app: App,
-    User(user_id): User,
-    Form(form): Form<PressedForm>,
+    user: Result<User, Problem>,
+    headers: HeaderMap,
+    form: Result<Form<PressedForm>, Problem>,
 ) -> Answer {
-    Ok(pressed(cancelled(&app, &form.id, Some(&user_id), By::Owner(&user_id), &form.cancel()).await))
+    let carried_out = async |user_id: &str, form: &PressedForm| {
+        cancelled(&app, &form.id, Some(user_id), By::Owner(user_id), &form.cancel()).await
+    };
+    Ok(pressed(&app, &headers, user, form, carried_out).await)
 }
 
 /// Back to the list; or what is in the way, in words.
-fn pressed(answer: Answer) -> Response {
-    match answer {
-        Ok(_) => see_other("/drafts"),
+async fn pressed(
+    app: &App,
+    headers: &HeaderMap,
+    user: Result<User, Problem>,
+    form: Result<Form<PressedForm>, Problem>,
+    carried_out: impl AsyncFnOnce(&str, &PressedForm) -> Answer,
+) -> Response {
+    let language = language::of(app, headers);
+    let User(user_id) = match user {
+        Ok(user) => user,
         Err(problem) => {
-            let message = match problem.status() {
-                StatusCode::PAYMENT_REQUIRED => "Your balance does not cover it: nothing was charged.",
-                StatusCode::CONFLICT => "It has moved on meanwhile: nothing was changed.",
-                StatusCode::NOT_FOUND => "There is no such draft.",
-                _ => "It can't be done right now: try again in a minute. Doing it twice does no harm.",
-            };
-            let back = Some(("/drafts", "Back to the drafts"));
-            html(problem.status(), message_page("Nothing was changed", message, back))
+            let answer = signed_out(app, &language, &texts::SIGN_IN, &problem);
+            return language::mark(app, &language, answer);
         }
-    }
+    };
+    let answer = match form {
+        Ok(Form(form)) => carried_out(&user_id, &form).await,
+        Err(problem) => Err(problem),
+    };
+    let Err(problem) = answer else { return see_other("/drafts") };
+    let said = language.problem(problem.code());
+    let next = ("/drafts", &texts::BACK);
+    let answer = message(&language, problem.status(), &texts::NOTHING_CHANGED, &said, next);
+    language::mark(app, &language, answer)
 }

@@ -1,19 +1,22 @@
 //! An owner's money: the balance, and where each token went.
 
-use axum::http::{StatusCode, Uri};
+use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::read::{self, Name};
 use crate::store::{self, Database as _, LedgerPlace};
+use crate::texts;
 use crate::worker::app::{App, Context};
 use crate::worker::caller::{User, Whose};
 use crate::worker::extract::{Query, pairs};
 use crate::worker::ledger::{LedgerCursor, LedgerView};
 use crate::worker::listing::PageSize;
-use crate::worker::pages::{ledger_page, message_page};
+use crate::worker::one_message::{message, no_such_page, signed_out};
+use crate::worker::pages::{Language, ledger_page};
 use crate::worker::problem::{Answer, Problem, html, json};
-use crate::worker::sweeping;
+use crate::worker::{language, sweeping};
 
 /// `user_id` is read by [`Whose`].
 #[derive(Deserialize)]
@@ -78,38 +81,37 @@ async fn view(context: &Context, whose: Whose, query: LedgerQuery) -> Result<Led
 
 /// `GET /drafts/tokens`: the same for the caller, as a page.
 #[worker::send]
-pub(in crate::worker) async fn page(app: App, user: Result<User, Problem>, uri: Uri) -> Answer {
+pub(in crate::worker) async fn page(
+    app: App,
+    user: Result<User, Problem>,
+    headers: HeaderMap,
+    uri: Uri,
+) -> Answer {
+    let language = language::of(&app, &headers);
+    let answer = page_in(&app, &language, user, &uri).await;
+    Ok(language::mark(&app, &language, answer))
+}
+
+async fn page_in(app: &App, language: &Language, user: Result<User, Problem>, uri: &Uri) -> Response {
     let user_id = match user {
         Ok(User(user_id)) => user_id,
-        Err(problem) => {
-            let (title, message) =
-                ("Sign in to see your tokens", "You are signed out, or your session has ended.");
-            let demo = app.demo && problem.status() == StatusCode::UNAUTHORIZED;
-            let next = demo.then_some(("/demo", "Sign in as a demo user"));
-            return Ok(html(problem.status(), message_page(title, message, next)));
-        }
+        Err(problem) => return signed_out(app, language, &texts::SIGN_IN_FOR_TOKENS, &problem),
     };
     // Links to a page gather parameters of other people's.
     let own = |pairs: Vec<(String, String)>| {
         read::query(pairs.into_iter().filter(|(key, _)| ["cursor", "limit"].contains(&key.as_str())))
     };
-    let query: LedgerQuery = match pairs(&uri).and_then(|pairs| Ok(own(pairs)?)) {
+    let query: LedgerQuery = match pairs(uri).and_then(|pairs| Ok(own(pairs)?)) {
         Ok(query) => query,
-        Err(problem) => {
-            let next = Some(("/drafts/tokens", "Back to the tokens"));
-            let page = message_page("There is no such page", problem.message(), next);
-            return Ok(html(StatusCode::BAD_REQUEST, page));
-        }
+        Err(_) => return no_such_page(language, "/drafts/tokens", &texts::BACK_TO_TOKENS),
     };
     let first_page = query.cursor.is_none();
-    Ok(match view(&app, Whose::Own(user_id), query).await {
-        Ok(view) => html(StatusCode::OK, ledger_page(&view, first_page)),
+    match view(app, Whose::Own(user_id), query).await {
+        Ok(view) => html(StatusCode::OK, ledger_page(&view, language, first_page)),
         Err(_) => {
-            let message = "Your tokens can't be shown right now. Nothing is lost; try again in a minute.";
-            html(
-                StatusCode::SERVICE_UNAVAILABLE,
-                message_page("Tokens", message, Some(("/drafts/tokens", "Try again"))),
-            )
+            let said = language.say(&texts::TOKENS_NOT_LOADED);
+            let next = ("/drafts/tokens", &texts::TRY_AGAIN);
+            message(language, StatusCode::SERVICE_UNAVAILABLE, &texts::LEDGER, &said, next)
         }
-    })
+    }
 }
