@@ -121,6 +121,7 @@ def test_many_are_retried_as_they_were_previewed_and_who_is_left_is_named(world:
     made = [world.create(ada) for _ in range(3)]
     for creation_id in made:
         world.reporter.fail(creation_id, None, "provider_down", "503")
+        world.wait(0.01)  # They are charged in the order in which they failed.
     world.create(ada)  # It costs 10 of what came back.
     preview = world.operator.preview_retries(filter={"user_id": ada, "error_code": "provider_down", "since": 0}, limit=1000)
     assert [(row["id"], row["is_covered"]) for row in preview["plan"]] == [(made[0], True), (made[1], True), (made[2], False)]

@@ -102,7 +102,8 @@ const CANCEL: &str = concat!(
 );
 
 /// Fails what is active, as an operator wants it. The money of an attached app's row is its own.
-const FAIL_NOW: &str = "UPDATE stale_drafts_creations SET status = 'failed', finished_at = ?2, error_code = ?3, error = ?4,
+const FAIL_NOW: &str =
+    "UPDATE stale_drafts_creations SET status = 'failed', finished_at = ?2, error_code = ?3, error = ?4,
        event = 'failed', event_destinations = ?5
      WHERE id = ?1 AND attempt = ?6 AND status IN ('pending', 'processing') AND balance_elsewhere = 0";
 
@@ -170,13 +171,11 @@ macro_rules! retried {
 pub(super) use {record_retried, retried};
 
 /// The failure that somebody is about to retry.
-const RECORD_RETRIED: &str =
-    concat!(record_retried!(), "FROM stale_drafts_creations WHERE ", retriable!());
+const RECORD_RETRIED: &str = concat!(record_retried!(), "FROM stale_drafts_creations WHERE ", retriable!());
 const RECORD_RETRIED_WITHIN: &str =
     concat!(record_retried!(), "FROM stale_drafts_creations WHERE ", retriable!(), within!("?5"));
 
-const RETRY: &str =
-    concat!("UPDATE stale_drafts_creations SET ", retried!("?5"), " WHERE ", retriable!());
+const RETRY: &str = concat!("UPDATE stale_drafts_creations SET ", retried!("?5"), " WHERE ", retriable!());
 const RETRY_WITHIN: &str =
     concat!("UPDATE stale_drafts_creations SET ", retried!("?5"), " WHERE ", retriable!(), within!("?6"));
 
@@ -364,10 +363,7 @@ pub fn report(id: &str, report: &Report<'_>, details: &Details<'_>, now: Timesta
         }
         Report::FailNow { attempt } => {
             let code = FAILED_BY_OPERATOR.into();
-            vec![Statement::new(
-                FAIL_NOW,
-                [id_, now_, code, error.into(), notify.into(), attempt.into()],
-            )]
+            vec![Statement::new(FAIL_NOW, [id_, now_, code, error.into(), notify.into(), attempt.into()])]
         }
     };
     let done = match *report {

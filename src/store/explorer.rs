@@ -220,12 +220,15 @@ pub fn silent(after: (i64, i64), status: Option<&str>, kind: Option<&str>, limit
     Statement::new(SILENT, [first, second, status.into(), kind.into(), limit.into()])
 }
 
+/// A creation after its last sign of life and its place.
+type SilentRow = ((i64, i64), PageRow);
+
 /// The rows of [`silent`]: each with its last sign of life and its place.
 ///
 /// # Errors
 ///
 /// [`DatabaseError`] if they are not of the shape that was asked for.
-pub fn silent_of(rows: Vec<Row>) -> Result<Vec<((i64, i64), PageRow)>, DatabaseError> {
+pub fn silent_of(rows: Vec<Row>) -> Result<Vec<SilentRow>, DatabaseError> {
     #[derive(Deserialize)]
     struct Silent {
         last_sign_of_life: i64,

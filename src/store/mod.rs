@@ -79,7 +79,8 @@ pub use operators::{active_up_to, by_id, count, explain, owner, sweeps};
 pub use outbox::{Destination, Event, Settlement, claim, claimed, destination_names, events, replay, settle};
 pub use retry::{PAUSES_MS, Retry};
 pub use retry_many::{
-    FailedPlace, Looked, RetryAudit, RetryCreation, RetryRow, RetryState, failed, retry_many, retry_rows, retry_state,
+    FailedPlace, Looked, RetryAudit, RetryCreation, RetryRow, RetryState, failed, retry_many, retry_rows,
+    retry_state,
 };
 pub use rows::{
     AttemptRow, CandidateRow, LedgerRow, PageRow, PlanRow, SetAsideRow, SweepRow, candidates, done_ids,

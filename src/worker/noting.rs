@@ -12,12 +12,7 @@ use crate::store::{self, Database as _, Subject};
 pub(super) const MAX_NOTE: usize = 2_000;
 
 /// Adds a note that came by a form.
-pub(super) async fn add(
-    app: &App,
-    actor: &str,
-    about: Subject<'_>,
-    text: &str,
-) -> Result<(), Problem> {
+pub(super) async fn add(app: &App, actor: &str, about: Subject<'_>, text: &str) -> Result<(), Problem> {
     let length = text.chars().count();
     if length == 0 || length > MAX_NOTE || text.contains('\0') {
         return Err(Problem::bad_request(format!(

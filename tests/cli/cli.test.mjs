@@ -424,6 +424,8 @@ test("retry by filter previews what would be retried and charged, and applies ex
   assert.deepEqual(await world.wrongBalances(), []);
   assert.equal((await world.one("SELECT detail FROM stale_drafts_audit WHERE action = 'retry_many' ORDER BY id DESC LIMIT 1")).detail, "2 of 4 failed creations: it is back");
 
+  assert.match((await run("explain", "d1")).out, /2023-11-14 22:13:20Z\tCLEANUP_TOKEN\tretry_in_bulk\tit is back\n/);
+
   const rest = await run(...filter, "--yes", "--user", "ada", "--json");
   assert.deepEqual([rest.code, JSON.parse(rest.out).retried.map(({ id }) => id)], [0, ["d5"]]);
   const nothing = await run(...filter, "--yes", "--user", "ada");
@@ -508,6 +510,7 @@ test("note stands with a creation or a sweep", async () => {
   const { code, err } = await run("note", "one", "the provider says sorry");
   assert.deepEqual([code, err], [0, "Noted about the creation `one`, by CLEANUP_TOKEN.\n"]);
   assert.deepEqual((await world.ask("/api/creations/one")).acts.map(({ detail }) => detail), ["the provider says sorry"]);
+  assert.match((await run("explain", "one")).out, /2023-11-14 22:13:20Z\tCLEANUP_TOKEN\tnote\tthe provider says sorry\n/);
   await world.cron();
   const [{ id }] = (await world.ask("/api/sweeps")).sweeps;
   assert.equal((await run("note", "--sweep", id, "after the outage")).code, 0);

@@ -11,7 +11,8 @@ use stale_drafts::service::retries::{self, Divided, PlannedRetry, RetryRequest};
 use stale_drafts::service::shards::Shard;
 use stale_drafts::service::sweep::{Notify, Source, SweepRequest, mark_stale_creations_as_failed};
 use stale_drafts::store::{
-    self, Cost, Database, DatabaseError, Details, Filter, NewCreation, PAUSES_MS, Retry, RetryAudit, Row, Statement,
+    self, Cost, Database, DatabaseError, Details, Filter, NewCreation, PAUSES_MS, Retry, RetryAudit, Row,
+    Statement,
 };
 
 use crate::sqlite::{Sqlite, wait};

@@ -374,7 +374,7 @@ fn a_database_that_is_away_keeps_nothing_from_the_others() {
     assert_eq!(found.plan.len(), 1);
     assert_eq!(found.missing, [(String::from("DB2"), DatabaseError::new("it is away"))]);
     // What is away is asked again.
-    assert_eq!(found.next.unwrap().get("DB2").unwrap().is_some(), true);
+    assert!(found.next.unwrap().get("DB2").unwrap().is_some());
     let plan = [planned("b", 1), planned("a", 1)];
     let of = |planned: &PlannedRetry| Some(usize::from(planned.id == "b"));
     let divided = Divided::new(&plan, 2, of).unwrap();

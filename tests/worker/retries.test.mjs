@@ -155,6 +155,44 @@ test("1,000 are one plan, and each failure is found once, page by page", async (
   }
 });
 
+test("whoever else retries, cancels or sweeps at the same time: each attempt is charged once, and each has one outcome", async () => {
+  const world = await start({ config: { circuit_breaker: "off" } });
+  try {
+    const post = poster(world);
+    await world.order({ now: NOW });
+    for (const user of ["ada", "bo"]) await world.grant(user, 150);
+    await world.create(...Array.from({ length: 40 }, (_, i) => ({ id: `c${i}`, user_id: i % 2 ? "ada" : "bo", tokens: 5 })));
+    await world.database.exec(`UPDATE stale_drafts_creations SET status = 'failed', finished_at = ${NOW} + rowid, error = 'x', error_code = 'y'`);
+    const [, { plan }] = await post("/api/retries/preview", { filter: {} });
+    assert.equal(plan.length, 40);
+    const own = (id, user) => world.as(user, `/api/drafts/${id}/retry`, { method: "POST", body: '{"attempt":1}' }).then(async (response) => [response.status, id]);
+    const [one, two, back, ...single] = await Promise.all([
+      post("/api/retries", { plan }),
+      post("/api/retries", { plan: plan.slice(10) }),
+      post("/api/retries", { plan: plan.toReversed() }),
+      ...plan.slice(5, 25).map(({ id, user_id }) => own(id, user_id)),
+      ...plan.slice(0, 5).map(({ id }) => post(`/api/creations/${id}/cancel`, {})),
+      world.cron(),
+    ]);
+    const done = [one, two, back].flatMap(([, { retried }]) => retried.map(({ id }) => id));
+    assert.equal(new Set(done).size, done.length, "no two of them claim the same one");
+    for (const [, answer] of [one, two, back]) {
+      const named = [...answer.retried, ...answer.skipped].map(({ id }) => id);
+      assert.equal(new Set(named).size, named.length);
+      for (const { reason } of answer.skipped) assert.match(reason, /^(already_retried|insufficient_tokens|changed)$/);
+    }
+    const byHand = single.slice(0, 20).filter(([status]) => status === 200).map(([, id]) => id);
+    const charged = await world.all("SELECT creation_id AS id, count(*) AS n FROM stale_drafts_ledger WHERE entry_key LIKE 'charge2:%' GROUP BY creation_id");
+    assert.ok(charged.every(({ n }) => n === 1));
+    assert.deepEqual(new Set(charged.map(({ id }) => id)), new Set([...done, ...byHand]));
+    assert.deepEqual(await world.wrongBalances(), []);
+    const audited = await world.all("SELECT count(*) AS n FROM stale_drafts_audit WHERE action = 'retry_in_bulk'");
+    assert.deepEqual(audited, [{ n: done.length }]);
+  } finally {
+    await world.stop();
+  }
+});
+
 test("of several databases one that does not answer keeps nothing from the others", async () => {
   const world = await start({ shards: 2, config: { circuit_breaker: "off" } });
   try {

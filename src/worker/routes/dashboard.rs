@@ -19,8 +19,8 @@ use crate::worker::extract::{Form, Path, pairs};
 use crate::worker::log;
 use crate::worker::monitor::{self, View};
 use crate::worker::pages::{
-    DashboardView, ExplorerView, creation_address, creation_page, dashboard_page, explorer_page, message_page,
-    preview_page,
+    DashboardView, ExplorerView, creation_address, creation_page, dashboard_page, explorer_page,
+    message_page, preview_page,
 };
 use crate::worker::plan::Plan;
 use crate::worker::problem::{Problem, html, see_other};
@@ -115,13 +115,8 @@ pub(in crate::worker) async fn explorer(app: App, operator: AtDashboard<Read>, u
         Order::Newest => query.facets(&app, FACETS).await?,
         Order::Silent => Vec::new(),
     };
-    let view = ExplorerView {
-        sought: &sought,
-        page: &page,
-        facets: &facets,
-        csrf: &operator.csrf(),
-        is_chosen,
-    };
+    let view =
+        ExplorerView { sought: &sought, page: &page, facets: &facets, csrf: &operator.csrf(), is_chosen };
     Ok(html(StatusCode::OK, explorer_page(&view)))
 }
 

@@ -7,10 +7,10 @@ use crate::read::Text;
 use crate::store::Subject;
 use crate::worker::app::App;
 use crate::worker::caller::{Operator, Sweep};
-use crate::worker::listing::OwnerQuery;
 use crate::worker::extract::{Json, Nothing, Path, Query};
-use crate::worker::problem::{Answer, json};
+use crate::worker::listing::OwnerQuery;
 use crate::worker::noting::{MAX_NOTE, of};
+use crate::worker::problem::{Answer, json};
 
 /// The body of a note.
 #[derive(Debug, Deserialize)]

@@ -80,6 +80,7 @@ pub fn run(api: &Api, id: &str, json: bool) -> Result<Code, Error> {
     );
     ledger(&answer);
     attempt_table(list(&answer, "attempts"));
+    act_table(list(&answer, "acts"));
     if !list(&answer, "sweeps").is_empty() {
         say("");
         sweeps::table(list(&answer, "sweeps"));
@@ -147,4 +148,20 @@ fn attempt_table(attempts: &[Value]) {
         })
         .collect();
     output::table(&["attempt", "outcome", "ended", "worker", "rule"], &[0], &lines);
+}
+
+/// What operators did to it, and noted about it.
+fn act_table(acts: &[Value]) {
+    if acts.is_empty() {
+        return;
+    }
+    say("");
+    let lines: Vec<_> = acts
+        .iter()
+        .map(|row| Line {
+            cells: vec![time(row, "at"), text(row, "actor"), text(row, "action")],
+            notes: vec![text(row, "detail")],
+        })
+        .collect();
+    output::table(&["at", "operator", "action"], &[], &lines);
 }
