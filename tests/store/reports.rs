@@ -28,6 +28,7 @@ fn details() -> Details<'static> {
         user_id: "anna",
         keep: true,
         notify: 3,
+        max_active: None,
         act: None,
         max_active: None,
     }
