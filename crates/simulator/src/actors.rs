@@ -344,7 +344,8 @@ async fn report_once(
         user_id,
         keep: call.keep,
         notify: call.notify,
-        max_active: None,
+        // An owner's retry is held to it, an operator's is not.
+        max_active: call.owner().map(|_| &call.policy),
         act: None,
         max_active: None,
     };

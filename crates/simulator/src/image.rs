@@ -25,7 +25,7 @@ pub struct Image {
     /// What operators have put off: by scope, name and end.
     pub extensions: BTreeMap<(String, String, i64), Extension>,
     /// What of that the audit knows, by id.
-    pub audit: BTreeMap<String, String>,
+    pub audit: BTreeMap<String, Audit>,
     /// In the order of the table, in which one id could stand twice.
     pub events: Vec<Event>,
     /// The tables of the app that is attached, if there is one.
@@ -196,6 +196,14 @@ pub struct Extension {
     pub ended_by: Option<String>,
 }
 
+/// A row of `audit`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Audit {
+    pub action: String,
+    /// `creation:<id>`, where it is about one.
+    pub subject: Option<String>,
+}
+
 /// A row of `sweeps`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SweepRow {
@@ -316,7 +324,7 @@ pub fn read(connection: &Connection, attached: bool, shard: Option<usize>) -> ru
         Ok(())
     })?;
     each(connection, sql::AUDIT, |row| {
-        image.audit.insert(row.get(0)?, row.get(1)?);
+        image.audit.insert(row.get(0)?, Audit { action: row.get(1)?, subject: row.get(2)? });
         Ok(())
     })?;
     each(connection, sql::EVENTS, |row| {

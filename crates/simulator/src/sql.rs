@@ -29,8 +29,7 @@ pub const SWEEPS: &str =
        rejected, unreadable, refunded_tokens, more, error FROM stale_drafts_sweeps";
 pub const EXTENSIONS: &str =
     "SELECT scope, name, until, since, actor, reason, ended_at, ended_by FROM stale_drafts_extensions";
-pub const AUDIT: &str =
-    "SELECT id, action FROM stale_drafts_audit WHERE action IN ('extend', 'extend_kind', 'end_extension')";
+pub const AUDIT: &str = "SELECT id, action, subject FROM stale_drafts_audit WHERE action IN ('extend', 'extend_kind', 'end_extension')";
 pub const EVENTS: &str = "SELECT id, state, due_at, destinations, deliveries, created_at, creation_id, body, last_error FROM stale_drafts_events";
 
 const GRANT: &str = "INSERT INTO stale_drafts_ledger (entry_key, user_id, type, tokens, created_at) VALUES ('grant:' || ?1, ?2, 'grant', ?3, ?4)";

@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 
 use rusqlite::types::Value;
-use stale_drafts::rules::{CANCELLED, MaxActive, Status, Unreadable, Verdict, classify};
+use stale_drafts::rules::{ActiveLimits, CANCELLED, MaxActive, Status, Unreadable, Verdict, classify};
 use stale_drafts::service::ask::Asked;
 use stale_drafts::service::creations::ReportError;
 use stale_drafts::service::extensions::Reached;
 use stale_drafts::service::sweep::{Source, SweepError, SweepOutcome};
-use stale_drafts::store::{CreationRow, DatabaseError};
+use stale_drafts::store::{ActiveRow, CreationRow, DatabaseError};
 
 use super::{History, reference};
 use crate::call::{AskCall, CreateCall, ERROR_CODE, ReportCall, Reported, SweepCall};
@@ -77,8 +77,15 @@ pub fn report(
             _ => wrong("it was answered that the balance is too large"),
         },
         Err(ReportError::Different) => wrong("it was answered that it is another one"),
-        // Only what is made is limited.
-        Err(ReportError::TooManyActive { .. }) => wrong("it was answered that too many are active"),
+        Err(ReportError::TooManyActive { limit, kind, active }) => match row {
+            // What an owner has tried again is limited, as what is made is.
+            Some(row) if call.owner().is_some() && !wrote(link) && row.status == Status::Failed => {
+                let limits = call.policy.max_active(&row.kind);
+                let said = TooMany { limits, user_id: &row.user_id, kind: &row.kind };
+                said.check(*limit, kind.as_deref(), active, &image).map_err(|found| untrue(&what, found))
+            }
+            _ => wrong("it was answered that too many are active"),
+        },
         Err(ReportError::Moving) => match row {
             Some(row) => moving(&what, &row.user_id, link),
             None => wrong("it was answered that its owner is moving"),
@@ -202,27 +209,45 @@ pub fn create(
         Err(ReportError::Database(error) | ReportError::Rejected(error)) => failed(&what, error, link),
         Err(ReportError::Moving) => moving(&what, &call.user_id, link),
         Err(ReportError::TooManyActive { limit, kind, active }) if row.is_none() && !wrote(link) => {
-            let theirs = image.creations.values();
-            let theirs = theirs.filter(|row| row.user_id == call.user_id && row.status.active().is_some());
-            let right: BTreeSet<_> =
-                theirs.map(|row| (row.id.as_str(), row.kind.as_str(), row.status.as_str())).collect();
-            let said = active.iter().map(|row| (row.id.as_str(), row.kind.as_str(), row.status.as_str()));
-            let said: BTreeSet<_> = said.collect();
-            let of_kind = right.iter().filter(|(_, of, _)| *of == call.kind).count();
-            let (count, set) = match kind.as_deref() {
-                None => (right.len(), call.limits.of_all),
-                Some(_) => (of_kind, call.limits.of_kind),
-            };
-            let named = set.map(MaxActive::get) == Some(*limit)
-                && kind.as_deref().is_none_or(|kind| kind == call.kind);
-            if named && said == right && u32::try_from(count).is_ok_and(|count| count >= *limit) {
-                return Ok(());
-            }
-            let found =
-                format!("it was answered that {limit} of {kind:?} are active, {said:?}, and it is {right:?}");
-            Err(untrue(&what, found))
+            let said = TooMany { limits: call.limits, user_id: &call.user_id, kind: call.kind };
+            said.check(*limit, kind.as_deref(), active, &image).map_err(|found| untrue(&what, found))
         }
         _ => Err(untrue(&what, format!("it was answered {outcome:?}, and there stands {row:?}"))),
+    }
+}
+
+/// Another one was refused, since as many are active as may be.
+struct TooMany<'a> {
+    limits: ActiveLimits,
+    user_id: &'a str,
+    kind: &'a str,
+}
+
+impl TooMany<'_> {
+    /// All that are active are listed, and the limit that is named is reached.
+    fn check(
+        &self,
+        limit: u32,
+        kind: Option<&str>,
+        active: &[ActiveRow],
+        image: &Image,
+    ) -> Result<(), String> {
+        let theirs = image.creations.values();
+        let theirs = theirs.filter(|row| row.user_id == self.user_id && row.status.active().is_some());
+        let right: BTreeSet<_> =
+            theirs.map(|row| (row.id.as_str(), row.kind.as_str(), row.status.as_str())).collect();
+        let said = active.iter().map(|row| (row.id.as_str(), row.kind.as_str(), row.status.as_str()));
+        let said: BTreeSet<_> = said.collect();
+        let of_kind = right.iter().filter(|(_, of, _)| *of == self.kind).count();
+        let (count, set) = match kind {
+            None => (right.len(), self.limits.of_all),
+            Some(_) => (of_kind, self.limits.of_kind),
+        };
+        let named = set.map(MaxActive::get) == Some(limit) && kind.is_none_or(|kind| kind == self.kind);
+        if named && said == right && u32::try_from(count).is_ok_and(|count| count >= limit) {
+            return Ok(());
+        }
+        Err(format!("it was answered that {limit} of {kind:?} are active, {said:?}, and it is {right:?}"))
     }
 }
 

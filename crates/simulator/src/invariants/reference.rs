@@ -3,15 +3,15 @@
 
 use rusqlite::types::Value;
 use stale_drafts::rules::{
-    Action, CANCELLED, CANCELLED_TEXT, Cancellation, GENERATION_TIMEOUT, MaxActive, Staleness, Status,
-    Timestamp, Verdict, classify,
+    Action, ActiveLimits, CANCELLED, CANCELLED_TEXT, Cancellation, GENERATION_TIMEOUT, MaxActive, Staleness,
+    Status, Timestamp, Verdict, classify,
 };
 
 use crate::call::{
     AskCall, CreateCall, ERROR, ERROR_CODE, ExtendCall, Extended, OPERATOR, PlannedRow, REASON, ReportCall,
     Reported, Said, SweepCall,
 };
-use crate::image::{Attempt, Creation, Extension, Image};
+use crate::image::{Attempt, Audit, Creation, Extension, Image};
 
 /// An instant as the database stores it.
 pub fn millis(now: Timestamp) -> i64 {
@@ -42,14 +42,14 @@ pub fn stale(row: &Creation, sweep: &SweepCall) -> Option<Staleness> {
 }
 
 /// A stale row after a sweep.
-pub fn swept(row: &Creation, sweep: &SweepCall, staleness: &Staleness) -> Creation {
+pub fn swept(row: &Creation, sweep: &SweepCall, staleness: &Staleness, image: &Image) -> Creation {
     let mut row = row.clone();
     if staleness.action() == Action::Retry {
         row.status = Status::Pending;
         row.attempt = row.attempt.saturating_add(1);
         row.queued_at = at(sweep.now);
         (row.started_at, row.heartbeat_at) = (Value::Null, Value::Null);
-        row.extended_until = Value::Null;
+        row.extended_until = of_kind(image, &row.kind, sweep.now);
         (row.worker, row.fence, row.progress) = (None, None, None);
         row.event = Some(String::from("retried"));
         row.notify = sweep.notify.retry;
@@ -204,7 +204,10 @@ pub fn reported(row: &Creation, call: &ReportCall, image: &Image) -> Creation {
                 && row.attempt == *attempt
                 && row.deleted_at.is_none()
                 && !row.balance_elsewhere
-                && allowed =>
+                && allowed
+                // Operators are not limited.
+                && (user_id.is_empty()
+                    || !is_full(policy.max_active(&row.kind), user_id, &row.kind, image)) =>
         {
             row.status = Status::Pending;
             row.attempt = row.attempt.saturating_add(1);
@@ -212,7 +215,7 @@ pub fn reported(row: &Creation, call: &ReportCall, image: &Image) -> Creation {
             row.tokens_used = None;
             row.queued_at = at(*now);
             (row.started_at, row.heartbeat_at, row.finished_at) = (Value::Null, Value::Null, Value::Null);
-            row.extended_until = Value::Null;
+            row.extended_until = of_kind(image, &row.kind, *now);
             (row.worker, row.fence, row.progress) = (None, None, None);
             (row.error, row.error_code, row.stuck_status) = (None, None, None);
             (row.age_ms, row.max_age_ms, row.rule, row.sweep_id) = (None, None, None, None);
@@ -300,18 +303,16 @@ pub fn told(row: &Creation, call: &AskCall) -> Creation {
     row
 }
 
-/// Whether as many of a user's creations are active as may be.
-pub fn is_full(call: &CreateCall, image: &Image) -> bool {
+/// Whether as many of a user's creations are active as may be, of all kinds or of this one.
+pub fn is_full(limits: ActiveLimits, user_id: &str, kind: &str, image: &Image) -> bool {
     let active = |of_kind: bool| {
         let active = image.creations.values().filter(|row| {
-            row.user_id == call.user_id
-                && row.status.active().is_some()
-                && (!of_kind || row.kind == call.kind)
+            row.user_id == user_id && row.status.active().is_some() && (!of_kind || row.kind == kind)
         });
         u32::try_from(active.count()).unwrap_or(u32::MAX)
     };
     let full = |limit: Option<MaxActive>, of_kind| limit.is_some_and(|limit| active(of_kind) >= limit.get());
-    full(call.limits.of_all, false) || full(call.limits.of_kind, true)
+    full(limits.of_all, false) || full(limits.of_kind, true)
 }
 
 /// When a kind's more time ends, if it has any that lasts for longer than until `after`.
@@ -320,6 +321,11 @@ fn end_of_kind(image: &Image, kind: &str, after: i64) -> Option<i64> {
         scope == "kind" && name == kind && row.ended_at.is_none() && *until > after
     });
     ends.map(|((.., until), _)| *until).max()
+}
+
+/// The more time with which an attempt begins: that of its kind.
+fn of_kind(image: &Image, kind: &str, now: Timestamp) -> Value {
+    end_of_kind(image, kind, millis(now)).map_or(Value::Null, Value::Integer)
 }
 
 /// A row after an operator has given more time, or ended that. `image` is what stood before.
@@ -394,14 +400,19 @@ pub fn noted(before: &Image, call: &ExtendCall) -> Image {
                 ended = true;
             }
             if ended {
-                image.audit.insert(call.audit_id.clone(), String::from("end_extension"));
+                let row = Audit { action: String::from("end_extension"), subject: None };
+                image.audit.insert(call.audit_id.clone(), row);
             }
             return image;
         }
     };
     if writes && !before.extensions.contains_key(&key) {
         image.extensions.insert(key, new);
-        image.audit.insert(call.audit_id.clone(), String::from(action));
+        let subject = match &call.what {
+            Extended::Creation(id) => Some(format!("creation:{id}")),
+            _ => None,
+        };
+        image.audit.insert(call.audit_id.clone(), Audit { action: String::from(action), subject });
     }
     image
 }
@@ -441,7 +452,7 @@ pub fn created(call: &CreateCall, image: &Image) -> Creation {
         sweep_id: None,
         last_sign_of_life: None,
         balance_elsewhere: false,
-        extended_until: end_of_kind(image, kind, millis(*now)).map_or(Value::Null, Value::Integer),
+        extended_until: of_kind(image, kind, *now),
         charge: 1,
         tokens_used: None,
     };

@@ -59,7 +59,7 @@ pub fn check(
 fn made(row: &Creation, before: &Image, call: &Call) -> Result<(), Violation> {
     match call {
         Call::App | Call::Theirs(_) => Ok(()),
-        Call::Create(create) if reference::is_full(create, before) => {
+        Call::Create(create) if reference::is_full(create.limits, &create.user_id, create.kind, before) => {
             let found = format!("{call} made one more, and as many were active as may be");
             Err(Violation::new("no-more-than-max-active", found))
         }
@@ -144,7 +144,7 @@ fn changed(
     expected: &mut Expected,
 ) -> Result<(), Violation> {
     match call {
-        Call::Sweep(sweep) => swept(then, row, before.shard, sweep, history, expected),
+        Call::Sweep(sweep) => swept(then, row, before, sweep, history, expected),
         Call::Report(report) => {
             // A report writes in its first transaction; what follows only looks, but for a start that is noted as repeated: that is
             // carried out with the note.
@@ -228,7 +228,7 @@ fn more_time(before: &Image, after: &Image, call: &Call, run: u32) -> Result<(),
 fn swept(
     then: &Creation,
     row: &Creation,
-    shard: usize,
+    before: &Image,
     sweep: &SweepCall,
     history: &mut History,
     expected: &mut Expected,
@@ -257,7 +257,7 @@ fn swept(
         );
         return Err(Violation::new("only-the-stale-are-swept", found));
     };
-    let right = reference::swept(then, sweep, &staleness);
+    let right = reference::swept(then, sweep, &staleness, before);
     if *row != right {
         let found = format!(
             "sweep {sweep_id}: {} was {}, and became {}",
@@ -267,7 +267,7 @@ fn swept(
         );
         return Err(Violation::new("a-sweep-does-what-it-says", found));
     }
-    let done = history.sweeps.entry((shard, sweep_id.clone())).or_default();
+    let done = history.sweeps.entry((before.shard, sweep_id.clone())).or_default();
     let (event, destinations) = if staleness.action() == Action::Retry {
         done.retried.insert((row.id.clone(), then.attempt));
         let attempt = reference::retried(then, sweep, &staleness);
