@@ -45,7 +45,7 @@ def test_every_method_is_a_route() -> None:
 def test_every_parameter_is_an_argument_and_every_answer_has_its_type(name: str) -> None:
     operation = OPERATIONS[name]
     method = getattr(StaleDrafts, snake(name))
-    names = NAMES | ({"id": "sweep_id"} if operation["path"].startswith("/api/sweeps/") else {})
+    names = {**NAMES, "id": "sweep_id"} if operation["path"].startswith("/api/sweeps/") else NAMES
     wanted = {names.get(parameter["name"], parameter["name"]) for parameter in operation.get("parameters", [])}
     if "requestBody" in operation:
         schema = operation["requestBody"]["content"]["application/json"]["schema"]["$ref"].rsplit("/", 1)[1]

@@ -298,6 +298,16 @@ pub struct Details<'a> {
     pub max_active: Option<&'a Policy>,
     /// Who acts, where that is to be kept: see [`acted`].
     pub act: Option<Acting<'a>>,
+    /// For a retry by its owner: the policy that says how many of theirs may be active, with it. The last result but one has what is
+    /// active instead: see [`Details::limits_retry`].
+    pub max_active: Option<&'a Policy>,
+}
+
+impl Details<'_> {
+    /// Whether a retry is held to a limit.
+    pub fn limits_retry(&self) -> bool {
+        self.max_active.is_some_and(|policy| limits(policy).is_some())
+    }
 }
 
 impl Details<'_> {
@@ -309,7 +319,7 @@ impl Details<'_> {
 
 /// The writes of a report, and a read of the creation after them.
 pub fn report(id: &str, report: &Report<'_>, details: &Details<'_>, now: Timestamp) -> Vec<Statement> {
-    let Details { random, progress, error, user_id, keep, notify, max_active, act } = *details;
+    let Details { random, progress, error, user_id, keep, notify, act, max_active } = *details;
     let (id_, now_): (Param, Param) = (id.into(), now.into());
     let mut batch = match *report {
         Report::Start { worker } => vec![Statement::new(START, [id_, now_, worker.into(), random.into()])],

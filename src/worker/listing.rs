@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use crate::read::whole;
+use crate::read::{Name, whole};
 use crate::rules::Status;
 
 /// How many rows a page has.
@@ -36,4 +36,11 @@ impl StatusWord {
             StatusWord::Failed => Status::Failed,
         }
     }
+}
+
+/// Whose creation it is. With several databases it says where one is whose id an app chose; one of ours says so itself.
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct OwnerQuery {
+    pub(super) user_id: Option<Name>,
 }

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use worker::console_log;
 
 use super::app::App;
+use super::exploring::{Instant, MAX_CURSOR, MAX_WORD, MissingShard, PlacesCursor};
 use super::problem::Problem;
-use super::routes::explorer::{Instant, MAX_CURSOR, MAX_WORD, MissingShard, PlacesCursor};
 use super::{courier, log};
 use crate::read::{Invalid, Name, Text, Whole};
 use crate::rules::Bucket;

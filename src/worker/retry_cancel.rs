@@ -118,12 +118,11 @@ pub(super) async fn retry(
     body: &RetryBody,
 ) -> Result<CreationRow, Problem> {
     // The event is the workers' too: it is their offer.
-    let owner = by.owner();
     let details = Details {
-        user_id: owner,
+        user_id: by.owner(),
         notify: courier::destinations(app).retry,
         // Owners are held to their limit; operators, and the app, know what they do.
-        max_active: (!owner.is_empty()).then_some(&app.config.policy),
+        max_active: matches!(by, By::Owner(_)).then_some(&app.config.policy),
         ..Details::default()
     };
     let row = carry_out_by(app, id, at, body.report(), details, by.actor()).await?;

@@ -30,6 +30,7 @@ fn details() -> Details<'static> {
         notify: 3,
         max_active: None,
         act: None,
+        max_active: None,
     }
 }
 

@@ -346,6 +346,7 @@ async fn report_once(
         notify: call.notify,
         max_active: None,
         act: None,
+        max_active: None,
     };
     let what = call.what.report(&call.policy);
     // An owner's report says whose it is.

@@ -46,7 +46,7 @@ const PLANTS: [(&str, u64, &[&str]); 44] = [
     ("no-price-guard", 2_000, &["a-sweep-counts-what-it-did", "answers-are-true"]),
     ("copy-loses-entries", 200, &[MOVE_ENDS]),
     ("move-without-verifying", 200, &[MOVE]),
-    ("copy-skips-rows", 1_000, &[MOVE]),
+    ("copy-skips-rows", 1_000, &[MOVE, MOVE_ENDS]),
     ("trim-too-early", 100, &[MOVE]),
     ("no-bucket-gate", 500, &[MOVE, MOVE_ENDS, PLACE]),
     ("no-user-fence", 200, &[MOVE, MOVE_ENDS, PLACE]),

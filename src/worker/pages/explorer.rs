@@ -3,7 +3,7 @@ use maud::{Markup, html};
 use super::layout::{count, creation_link, dashboard_layout, minute, prose};
 use crate::rules::Age;
 use crate::store::{Facet, LOOKED_AT};
-use crate::worker::routes::explorer::{FoundPage, FoundView};
+use crate::worker::exploring::{FoundPage, FoundView};
 
 /// What the explorer is made from.
 #[derive(Debug)]

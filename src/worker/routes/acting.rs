@@ -2,12 +2,12 @@
 
 use serde::Deserialize;
 
-use super::dashboard::{Answer, OwnForm, Page};
-use super::extensions::{self, ExtendForm};
-use super::notes;
 use crate::read::Name;
 use crate::store::Subject;
 use crate::worker::app::App;
+use crate::worker::at_dashboard::{Answer, OwnForm, Page};
+use crate::worker::extending::{self, ExtendForm};
+use crate::worker::noting;
 use crate::worker::pages::{creation_address, minute, tokens};
 use crate::worker::problem::{Problem, see_other};
 use crate::worker::retry_cancel::{self, By, CancelBody, FailNowBody, RetryBody};
@@ -76,7 +76,7 @@ pub(in crate::worker) async fn extend(app: App, form: OwnForm) -> Answer {
     let wrong = |problem: Problem| Page::about(id, problem);
     let wanted: ExtendForm = form.read(&["minutes", "until", "reason"]).map_err(wrong)?;
     let wanted = wanted.wanted(app.now).map_err(wrong)?;
-    let row = extensions::give(&app, id, None, form.actor(), wanted).await.map_err(wrong)?;
+    let row = extending::give(&app, id, None, form.actor(), wanted).await.map_err(wrong)?;
     let until = row.creation.extended_until.instant().map_or(0, |until| until.as_millis());
     done(id, &format!("it has time until {} UTC", minute(until)))
 }
@@ -93,7 +93,7 @@ pub(in crate::worker) async fn extend_kind(app: App, form: OwnForm) -> Answer {
     let KindForm { kind } = form.read(&["kind"])?;
     let wanted: ExtendForm = form.read(&["minutes", "until", "reason"])?;
     let (until, reason) = wanted.wanted(app.now)?;
-    let reached = extensions::give_kind(&app, kind.as_str(), form.actor(), (until, reason)).await?;
+    let reached = extending::give_kind(&app, kind.as_str(), form.actor(), (until, reason)).await?;
     let more = if reached.more { "; some are left: give it the same end once more" } else { "" };
     let (kind, until) = (kind.as_str(), minute(until.as_millis()));
     done_there(&format!(
@@ -106,7 +106,7 @@ pub(in crate::worker) async fn extend_kind(app: App, form: OwnForm) -> Answer {
 #[worker::send]
 pub(in crate::worker) async fn end_extension(app: App, form: OwnForm) -> Answer {
     let KindForm { kind } = form.read(&["kind"])?;
-    let reached = extensions::end_kind(&app, kind.as_str(), form.actor()).await?;
+    let reached = extending::end_kind(&app, kind.as_str(), form.actor()).await?;
     let more = if reached.more { "; some are left: end it once more" } else { "" };
     done_there(&format!("{} has no more time than its limits give{more}", kind.as_str()))
 }
@@ -116,10 +116,10 @@ pub(in crate::worker) async fn end_extension(app: App, form: OwnForm) -> Answer 
 pub(in crate::worker) async fn note(app: App, form: OwnForm) -> Answer {
     let (id, sweep, text) = (form.field("id"), form.field("sweep"), form.field("text").trim());
     if id.is_empty() {
-        notes::add(&app, form.actor(), Subject::Sweep(sweep), text).await?;
+        noting::add(&app, form.actor(), Subject::Sweep(sweep), text).await?;
         return done_there("the note is added");
     }
-    let noted = notes::add(&app, form.actor(), Subject::Creation(id), text).await;
+    let noted = noting::add(&app, form.actor(), Subject::Creation(id), text).await;
     noted.map_err(|problem| Page::about(id, problem))?;
     done(id, "the note is added")
 }

@@ -3,10 +3,10 @@
 use axum::http::StatusCode;
 use serde::Deserialize;
 
-use super::dashboard::{Answer, OwnForm};
-use super::explorer::MAX_CURSOR;
 use crate::read::{self, Text};
 use crate::worker::app::App;
+use crate::worker::at_dashboard::{Answer, OwnForm};
+use crate::worker::exploring::MAX_CURSOR;
 use crate::worker::pages::{RetriesView, retries_page, retries_preview_page};
 use crate::worker::problem::{Problem, html};
 use crate::worker::retries::{self, Filter, MAX_ROWS, Plan};

@@ -17,6 +17,7 @@ use crate::worker::caller::{self, Operator, Sweep};
 use crate::worker::courier;
 use crate::worker::draft::{Cursor, Listing};
 use crate::worker::extract::{Json, Nothing, Path, Query};
+use crate::worker::listing::OwnerQuery;
 use crate::worker::listing::{PageSize, StatusWord};
 use crate::worker::problem::{Answer, json};
 use crate::worker::reporting::{carry_out, idempotency_key, problem};
@@ -79,13 +80,6 @@ pub(in crate::worker) async fn explain(
         Known::Here(explanation) => Ok(json(StatusCode::OK, &explanation)),
         Known::Archived(explanation) => Ok(json(StatusCode::OK, &explanation)),
     }
-}
-
-/// Whose creation it is. With several databases it says where one is whose id an app chose; one of ours says so itself.
-#[derive(Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(in crate::worker) struct OwnerQuery {
-    pub(super) user_id: Option<Name>,
 }
 
 /// The body of `POST /api/creations`.

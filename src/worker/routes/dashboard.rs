@@ -1,206 +1,34 @@
 //! The operators' page. It is read with the scope `read`; what it does needs `sweep`, and the form's own token.
 
-use std::marker::PhantomData;
-
-use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::header::SET_COOKIE;
-use axum::http::request::Parts;
 use axum::http::{StatusCode, Uri};
-use axum::response::{IntoResponse, Response};
+use axum::response::{IntoResponse as _, Response};
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use worker::console_log;
 
-use crate::auth::{Scope, csrf, csrf_matches};
+use crate::auth::Scope;
 use crate::read::{self, whole};
 use crate::service::shards::run_each;
 use crate::service::sweep::Source;
 use crate::store::{self, DatabaseError};
 use crate::worker::app::{App, Context};
-use crate::worker::caller::{Denial, Needed, Read, Sweep, allowed};
-use crate::worker::cross_site::Credentials;
-use crate::worker::extract::{Form, MAX_PLAN, Path, pairs};
+use crate::worker::at_dashboard::{Answer, AtDashboard, COOKIE, COOKIE_SECONDS, OwnForm, Page, turned_away};
+use crate::worker::caller::{Read, allowed};
+use crate::worker::exploring::{ExplorerQuery, Order};
+use crate::worker::extract::{Form, Path, pairs};
 use crate::worker::log;
 use crate::worker::monitor::{self, View};
 use crate::worker::pages::{
     DashboardView, ExplorerView, creation_address, creation_page, dashboard_page, explorer_page,
-    message_page, operator_sign_in, preview_page,
+    message_page, preview_page,
 };
 use crate::worker::plan::Plan;
 use crate::worker::problem::{Problem, html, see_other};
-use crate::worker::routes::explorer::{ExplorerQuery, Order};
 use crate::worker::shards::{self, Known};
 use crate::worker::sweep_json::SweepJson;
 use crate::worker::sweeping::{self, Stopped, SweepOptions};
 
-/// The cookie with an operator's credential: for this page only, and never for another site's request.
-const COOKIE: &str = "operator";
-const COOKIE_SECONDS: u32 = 43_200;
 const HOUR_MS: u64 = 3_600_000;
-
-pub(super) type Answer = Result<Response, Page>;
-
-/// What is wrong, as a page.
-pub(in crate::worker) struct Page {
-    title: &'static str,
-    problem: Problem,
-    /// The creation that it is about, where a link leads back.
-    about: Option<String>,
-}
-
-impl Page {
-    const fn new(title: &'static str, problem: Problem) -> Self {
-        Page { title, problem, about: None }
-    }
-
-    /// About this creation.
-    pub(super) fn about(id: &str, problem: impl Into<Page>) -> Self {
-        Page { about: Some(id.to_owned()), ..problem.into() }
-    }
-}
-
-impl IntoResponse for Page {
-    fn into_response(self) -> Response {
-        let Page { title, problem, about } = self;
-        let words = match (problem.status(), problem.number("balance"), problem.number("tokens")) {
-            (StatusCode::PAYMENT_REQUIRED, Some(balance), Some(tokens)) => format!(
-                "The balance of its owner, {balance}, does not cover the charge of {tokens} tokens. Nothing was changed."
-            ),
-            _ => problem.message().to_owned(),
-        };
-        let back =
-            about.filter(|_| problem.status() != StatusCode::NOT_FOUND).map(|id| creation_address(&id));
-        let next = match &back {
-            Some(address) => (address.as_str(), "Back to the creation"),
-            None => ("/dashboard", "Back to the dashboard"),
-        };
-        html(problem.status(), message_page(title, &words, Some(next)))
-    }
-}
-
-impl From<Problem> for Page {
-    fn from(problem: Problem) -> Self {
-        Page::new("Not done", problem)
-    }
-}
-
-impl From<DatabaseError> for Page {
-    fn from(error: DatabaseError) -> Self {
-        let message = "The database does not answer right now. Nothing is lost; /readyz says more.";
-        Page::new("Dashboard", Problem::database(&error, message))
-    }
-}
-
-/// The operator at the dashboard whose credential allows `N`, and that credential; otherwise the page to sign in, or a refusal.
-///
-/// Forms carry what is made of that credential. So each is tried by itself: a cookie that somebody else has set may not sign the
-/// forms of whom Cloudflare Access lets in.
-pub(in crate::worker) struct AtDashboard<N> {
-    name: String,
-    credential: String,
-    scope: PhantomData<N>,
-}
-
-impl<S: Sync, N: Needed> FromRequestParts<S> for AtDashboard<N> {
-    type Rejection = Response;
-
-    #[worker::send]
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Response> {
-        let app = App::from_request_parts(parts, state).await.map_err(Problem::into_response)?;
-        Self::by(&app, &parts.uri, &Credentials::of(parts)).await
-    }
-}
-
-impl<N: Needed> AtDashboard<N> {
-    async fn by(app: &App, uri: &Uri, credentials: &Credentials) -> Result<Self, Response> {
-        let presented = credentials.token(Some(COOKIE));
-        let assertion = credentials.assertion();
-        let by_token = allowed(app, presented, None, N::SCOPE).await;
-        let (allowed, credential) = match (&by_token, assertion) {
-            (Err(Denial::Unauthorized(_)), Some(vouching)) => {
-                (allowed(app, None, assertion, N::SCOPE).await, Some(vouching.token))
-            }
-            _ => (by_token, presented),
-        };
-        match allowed {
-            Ok(name) => {
-                let credential = credential.unwrap_or_default().to_owned();
-                Ok(AtDashboard { name, credential, scope: PhantomData })
-            }
-            Err(denial) => Err(turned_away(app, uri, denial, presented.is_some())),
-        }
-    }
-}
-
-/// The operator who has sent a form of the dashboard, and what is in it. Every button's handler takes it: it has looked at who
-/// sends the form before it read it, and at the form's own token before anything is done.
-pub(in crate::worker) struct OwnForm {
-    operator: AtDashboard<Sweep>,
-    fields: Vec<(String, String)>,
-}
-
-impl OwnForm {
-    /// Who has sent it, as the audit names them.
-    pub(super) fn actor(&self) -> &str {
-        &self.operator.name
-    }
-
-    /// What the forms of the page that answers carry.
-    pub(super) fn csrf(&self) -> String {
-        csrf(&self.operator.credential)
-    }
-
-    /// A field, or nothing.
-    pub(super) fn field(&self, name: &str) -> &str {
-        self.fields.iter().find(|(key, _)| key == name).map_or("", |(_, value)| value)
-    }
-
-    /// All fields with this name.
-    pub(super) fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
-        self.fields.iter().filter(move |(key, _)| key == name).map(|(_, value)| value.as_str())
-    }
-
-    /// These fields; a form sends empty ones for what is not given.
-    pub(super) fn read<T: DeserializeOwned>(&self, names: &[&str]) -> Result<T, Problem> {
-        let given =
-            self.fields.iter().filter(|(key, value)| names.contains(&key.as_str()) && !value.is_empty());
-        Ok(read::query(given.cloned())?)
-    }
-}
-
-impl<S: Send + Sync> FromRequest<S> for OwnForm {
-    type Rejection = Response;
-
-    #[worker::send]
-    async fn from_request(request: Request, state: &S) -> Result<Self, Response> {
-        let (mut parts, body) = request.into_parts();
-        let app = App::from_request_parts(&mut parts, state).await.map_err(Problem::into_response)?;
-        let operator = AtDashboard::by(&app, &parts.uri, &Credentials::of_own_form(&parts)).await?;
-        let form = Form::<_, MAX_PLAN>::from_request(Request::from_parts(parts, body), state).await;
-        let Form(fields) = form.map_err(|problem| Page::from(problem).into_response())?;
-        let form = OwnForm { operator, fields };
-        if csrf_matches(&form.operator.credential, form.field("csrf")) {
-            return Ok(form);
-        }
-        let message =
-            "This form was not made for you, or is too old. Go back to the dashboard and try again.";
-        Err(Page::from(Problem::new(StatusCode::FORBIDDEN, message)).into_response())
-    }
-}
-
-/// The page for who is not let in; `wrong` if a credential was presented.
-fn turned_away(app: &App, uri: &Uri, denial: Denial, wrong: bool) -> Response {
-    match denial {
-        Denial::Unauthorized(reason) => {
-            let problem = Problem::unauthorized(uri.path(), &reason);
-            html(problem.status(), operator_sign_in(app.demo, wrong))
-        }
-        Denial::Forbidden(reason) => {
-            let problem = Problem::forbidden(uri.path(), reason);
-            Page::new("Not allowed", problem).into_response()
-        }
-    }
-}
 
 #[derive(Deserialize)]
 struct PageQuery {
@@ -230,7 +58,7 @@ pub(in crate::worker) async fn page(app: App, operator: AtDashboard<Read>, uri: 
         now: app.now,
         hours,
         actor: &operator.name,
-        csrf: &csrf(&operator.credential),
+        csrf: &operator.csrf(),
         notice: &done,
         policy: &app.config.policy,
         health: &health,
@@ -251,8 +79,7 @@ pub(in crate::worker) async fn explain(
     let done = pairs(&uri)?.into_iter().find(|(key, _)| key == "done").map(|(_, done)| done);
     match shards::explanation(&app, &id, None).await {
         Ok(Known::Here(explanation)) => {
-            let csrf = csrf(&operator.credential);
-            Ok(html(StatusCode::OK, creation_page(&explanation, &csrf, &done.unwrap_or_default())))
+            Ok(html(StatusCode::OK, creation_page(&explanation, &operator.csrf(), &done.unwrap_or_default())))
         }
         Ok(Known::Archived(archived)) => {
             let next = Some(("/dashboard", "Back to the dashboard"));
@@ -288,13 +115,8 @@ pub(in crate::worker) async fn explorer(app: App, operator: AtDashboard<Read>, u
         Order::Newest => query.facets(&app, FACETS).await?,
         Order::Silent => Vec::new(),
     };
-    let view = ExplorerView {
-        sought: &sought,
-        page: &page,
-        facets: &facets,
-        csrf: &csrf(&operator.credential),
-        is_chosen,
-    };
+    let view =
+        ExplorerView { sought: &sought, page: &page, facets: &facets, csrf: &operator.csrf(), is_chosen };
     Ok(html(StatusCode::OK, explorer_page(&view)))
 }
 

@@ -3,29 +3,17 @@
 use axum::http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use worker::console_log;
 
 use crate::read::{Name, Text, Whole};
 use crate::rules::{Timestamp, Verdict, classify};
-use crate::service::creations::ReportError;
-use crate::service::extensions::{self, Reached};
-use crate::service::shards::{each, run_each};
-use crate::store::{self, DatabaseError, Extension, ExtensionRow};
-use crate::worker::app::{App, Context};
+use crate::service::shards::run_each;
+use crate::store::{self, ExtensionRow};
+use crate::worker::app::App;
 use crate::worker::caller::{Operator, Read, Sweep};
+use crate::worker::extending::{LAST_MS, MAX_MINUTES, MAX_REASON, end, end_kind, give, give_kind};
 use crate::worker::extract::{Json, Nothing, Path, Query};
-use crate::worker::problem::{Answer, Problem, json};
-use crate::worker::reporting::problem;
-use crate::worker::routes::explorer::Instant;
-use crate::worker::{log, shards};
-
-const MINUTE_MS: u64 = 60_000;
-/// 30 days: an exception has an end.
-const MAX_MINUTES: u64 = 43_200;
-/// The longest reason, in characters.
-const MAX_REASON: usize = 1_000;
-/// The last instant of a JavaScript `Date`.
-const LAST_MS: u64 = 8_640_000_000_000_000;
+use crate::worker::listing::OwnerQuery;
+use crate::worker::problem::{Answer, json};
 
 /// The body of `POST /api/creations/{id}/extend`.
 #[derive(Debug, Deserialize)]
@@ -44,68 +32,6 @@ pub struct ExtendKindBody {
     minutes: Option<Whole<1, MAX_MINUTES>>,
     until: Option<Whole<0, LAST_MS>>,
     reason: Text<MAX_REASON>,
-}
-
-/// The end that is asked for: in so many minutes, or at an instant.
-fn end(
-    minutes: Option<Whole<1, MAX_MINUTES>>,
-    until: Option<u64>,
-    now: Timestamp,
-) -> Result<Timestamp, Problem> {
-    let latest = now.saturating_add(MAX_MINUTES.saturating_mul(MINUTE_MS));
-    match (minutes.map(Whole::get), until) {
-        (Some(minutes), None) => Ok(now.saturating_add(minutes.saturating_mul(MINUTE_MS))),
-        (None, Some(millis)) => {
-            let until = i64::try_from(millis).ok().and_then(Timestamp::from_millis);
-            until.filter(|until| now < *until && *until <= latest).ok_or_else(|| {
-                Problem::bad_request(format!(
-                    "`until` is `{millis}`: expected epoch milliseconds after now, `{}`, and within 30 days",
-                    now.as_millis()
-                ))
-            })
-        }
-        _ => Err(Problem::bad_request("expected either `minutes` or `until`")),
-    }
-}
-
-/// What a form of the dashboard says about more time.
-#[derive(Deserialize)]
-pub(in crate::worker) struct ExtendForm {
-    minutes: Option<Whole<1, MAX_MINUTES>>,
-    until: Option<Instant>,
-    reason: Text<MAX_REASON>,
-}
-
-impl ExtendForm {
-    /// The end, and the reason.
-    pub(in crate::worker) fn wanted(&self, now: Timestamp) -> Result<(Timestamp, &str), Problem> {
-        let until = self.until.map(|Instant(until)| until.as_millis());
-        Ok((end(self.minutes, until, now)?, self.reason.as_str()))
-    }
-}
-
-/// Gives one creation more time.
-pub(in crate::worker) async fn give(
-    app: &App,
-    id: &str,
-    at: Option<&str>,
-    actor: &str,
-    (until, reason): (Timestamp, &str),
-) -> Result<store::CreationRow, Problem> {
-    let audit_id = app.new_id()?;
-    let extension = Extension { until, actor, reason, audit_id: &audit_id };
-    let ask =
-        async |_: usize, database: &store::D1| match extensions::extend(database, id, extension, app.now)
-            .await
-        {
-            Ok(row) => Ok(Some(row)),
-            Err(ReportError::NotFound) => Ok(None),
-            Err(error) => Err(problem(error, false)),
-        };
-    let row = shards::find(app, id, at, ask).await?;
-    let row = row.ok_or_else(|| problem(ReportError::NotFound, false))?;
-    console_log!("{}", log::operator_action(actor, "extend"));
-    Ok(row)
 }
 
 /// `POST /api/creations/{id}/extend`: an operator gives one creation more time.
@@ -135,41 +61,6 @@ pub(in crate::worker) async fn extend(
     Ok(json(StatusCode::OK, &answer))
 }
 
-/// Whose creation it is: with several databases it says where one is whose id an app chose.
-#[derive(Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(in crate::worker) struct OwnerQuery {
-    user_id: Option<Name>,
-}
-
-/// Gives a kind more time. Repeating it with the same end goes on.
-pub(in crate::worker) async fn give_kind(
-    app: &App,
-    kind: &str,
-    actor: &str,
-    (until, reason): (Timestamp, &str),
-) -> Result<Reaching, Problem> {
-    let audit_id = app.new_id()?;
-    let extension = Extension { until, actor, reason, audit_id: &audit_id };
-    let reached =
-        each(&app.shards(), |shard| extensions::extend_kind(shard.database, kind, extension, app.now)).await;
-    // What another one has said holds: it is not for this one to shorten.
-    let other = reached.iter().flatten().filter_map(|reached| reached.done.extension.as_ref());
-    let mut other =
-        other.filter(|found| u64::try_from(found.until) != Ok(until.as_millis()) || found.ended_at.is_some());
-    if let Some(ExtensionRow { until, ended_at, actor, .. }) = other.next() {
-        let message = match ended_at {
-            None => {
-                format!("`{actor}` has given this kind more time until `{until}` already: end that first")
-            }
-            Some(at) => format!("what ends at `{until}` was ended at `{at}`: expected another `until`"),
-        };
-        return Err(Problem::new(StatusCode::CONFLICT, message));
-    }
-    console_log!("{}", log::operator_action(actor, "extend_kind"));
-    Reaching::read(app, reached)
-}
-
 /// `POST /api/extensions`: an operator gives a kind more time, until an instant. Repeating the same body goes on.
 #[worker::send]
 pub(in crate::worker) async fn extend_kind(
@@ -197,22 +88,6 @@ pub(in crate::worker) struct KindQuery {
     kind: Name,
 }
 
-/// Ends what a kind has. Repeating it goes on.
-pub(in crate::worker) async fn end_kind(app: &App, kind: &str, actor: &str) -> Result<Reaching, Problem> {
-    let audit_id = app.new_id()?;
-    let reached = each(&app.shards(), |shard| {
-        extensions::end_extension(shard.database, kind, actor, &audit_id, app.now)
-    })
-    .await;
-    let known = reached.iter().flatten().any(|reached| reached.done.extension.is_some());
-    let silent = reached.iter().any(Result::is_err);
-    if !known && !silent {
-        return Err(Problem::not_found(format!("`{kind}` has no more time than its policy gives")));
-    }
-    console_log!("{}", log::operator_action(actor, "end_extension"));
-    Reaching::read(app, reached)
-}
-
 /// `DELETE /api/extensions?kind=`: ends what a kind has. Repeating it goes on.
 #[worker::send]
 pub(in crate::worker) async fn end_extension(
@@ -230,47 +105,6 @@ pub(in crate::worker) async fn end_extension(
         "shards": sum.shards,
     });
     Ok(json(StatusCode::OK, &answer))
-}
-
-/// What came of it in all databases.
-pub(in crate::worker) struct Reaching {
-    /// How many creations were changed.
-    pub(in crate::worker) creations: u64,
-    /// Whether some are left: the same goes on.
-    pub(in crate::worker) more: bool,
-    /// Of several databases, each by its name; empty of one.
-    shards: Vec<Value>,
-}
-
-impl Reaching {
-    /// Fails if no database did it. One of several that did not is named, and left for a repetition.
-    fn read(context: &Context, reached: Vec<Result<Reached, DatabaseError>>) -> Result<Self, Problem> {
-        let names = context.shards();
-        let several = names.len() > 1;
-        let mut sum = Reaching { creations: 0, more: false, shards: Vec::new() };
-        let (mut done, mut failed) = (false, None);
-        for (shard, reached) in names.iter().zip(reached) {
-            let (creations, more, error) = match reached {
-                Ok(Reached { done, more }) => (done.creations, more, None),
-                Err(error) => (0, true, Some(error)),
-            };
-            done |= error.is_none();
-            sum.creations = sum.creations.saturating_add(creations);
-            sum.more |= more;
-            if several {
-                let said = error.as_ref().map(ToString::to_string);
-                sum.shards.push(
-                    json!({ "shard": shard.name, "creations": creations, "more": more, "error": said }),
-                );
-            }
-            failed = failed.or(error);
-        }
-        match failed.filter(|_| !done) {
-            None => Ok(sum),
-            Some(error) if error.is_constraint() => Err(problem(ReportError::Rejected(error), false)),
-            Some(error) => Err(error.into()),
-        }
-    }
 }
 
 /// `GET /api/extensions`: what kinds were given, the latest end first.

@@ -1,0 +1,239 @@
+//! Creations found by what they are: the same over the API and on the dashboard.
+
+use std::fmt;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use chrono::{DateTime, NaiveDateTime};
+use serde::de::{Error, Unexpected, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::json;
+
+use crate::read::{Name, Text};
+use crate::rules::Timestamp;
+use crate::service::explorer::{self, Explored, Places};
+use crate::service::shards::Shard;
+use crate::store::{self, D1, Sought};
+use crate::worker::app::App;
+use crate::worker::draft::DraftView;
+use crate::worker::listing::{PageSize, StatusWord};
+use crate::worker::problem::Problem;
+
+pub(in crate::worker) const MAX_WORD: usize = 200;
+pub(in crate::worker) const MAX_CURSOR: usize = 16_384;
+
+/// What is sought: of `GET /api/search` and of the dashboard's explorer. Whatever is given holds for each that is found.
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(in crate::worker) struct ExplorerQuery {
+    user_id: Option<Name>,
+    status: Option<StatusWord>,
+    kind: Option<Name>,
+    error_code: Option<Text<MAX_WORD>>,
+    rule: Option<Text<MAX_WORD>>,
+    since: Option<Instant>,
+    until: Option<Instant>,
+    order: Order,
+    limit: Option<PageSize>,
+    cursor: Option<Text<MAX_CURSOR>>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(in crate::worker) enum Order {
+    /// The newest first.
+    #[default]
+    Newest,
+    /// The longest without a sign of life first: active ones only.
+    Silent,
+}
+
+/// An instant in a query or a body: epoch milliseconds, or as RFC 3339 and a form write it, in UTC.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::worker) struct Instant(pub(in crate::worker) Timestamp);
+
+impl Instant {
+    fn parse(text: &str) -> Option<Self> {
+        let written = || {
+            let utc = |format| NaiveDateTime::parse_from_str(text, format).ok().map(|time| time.and_utc());
+            let time = DateTime::parse_from_rfc3339(text).ok().map(|time| time.to_utc());
+            let time = time.or_else(|| {
+                ["%Y-%m-%dT%H:%MZ", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"].into_iter().find_map(utc)
+            });
+            time.map(|time| time.timestamp_millis())
+        };
+        let millis = text.parse::<i64>().ok().or_else(written)?;
+        Timestamp::from_millis(millis).map(Instant)
+    }
+}
+
+impl<'de> Deserialize<'de> for Instant {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(InstantVisitor)
+    }
+}
+
+struct InstantVisitor;
+
+impl Visitor<'_> for InstantVisitor {
+    type Value = Instant;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("epoch milliseconds, or a time in UTC such as `2026-01-05T03:00Z`")
+    }
+
+    fn visit_u64<E: Error>(self, millis: u64) -> Result<Instant, E> {
+        let instant = i64::try_from(millis).ok().and_then(Timestamp::from_millis).map(Instant);
+        instant.ok_or_else(|| E::invalid_value(Unexpected::Unsigned(millis), &self))
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Instant, E> {
+        Instant::parse(text).ok_or_else(|| E::invalid_value(Unexpected::Str(text), &self))
+    }
+}
+
+/// Where a page ended, as text that is safe in a URL.
+pub(in crate::worker) struct PlacesCursor(pub(in crate::worker) Places);
+
+impl PlacesCursor {
+    /// Reads the `next_cursor` of the page before; without one, the beginning.
+    pub(in crate::worker) fn read(cursor: Option<&str>) -> Result<Places, Problem> {
+        let Some(cursor) = cursor else { return Ok(Places::new()) };
+        let places = URL_SAFE_NO_PAD.decode(cursor).ok();
+        let places = places.and_then(|places| serde_json::from_slice(&places).ok());
+        places.ok_or_else(|| not_ours(cursor))
+    }
+}
+
+impl fmt::Display for PlacesCursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&URL_SAFE_NO_PAD.encode(json!(self.0).to_string()))
+    }
+}
+
+fn not_ours(cursor: &str) -> Problem {
+    Problem::bad_request(format!(
+        "invalid `cursor` `{cursor}`: expected the `next_cursor` of the page before"
+    ))
+}
+
+/// A creation and whose it is.
+#[derive(Debug, Serialize)]
+pub struct FoundView {
+    /// Its owner.
+    pub user_id: String,
+    /// It itself.
+    #[serde(flatten)]
+    pub creation: DraftView,
+}
+
+/// A page of what was found.
+#[derive(Debug, Serialize)]
+pub struct FoundPage {
+    /// The server's clock, in epoch milliseconds.
+    pub now: u64,
+    /// What was found, in order.
+    pub creations: Vec<FoundView>,
+    /// What to give as `?cursor=` for the next page; `null` at the end.
+    pub next_cursor: Option<String>,
+    /// When the oldest creation was made that was looked at, in epoch milliseconds; `null` at the end.
+    pub looked_back_to: Option<i64>,
+    /// The databases that did not answer, if any: what they have is missing.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub missing: Vec<MissingShard>,
+}
+
+/// A database that did not answer.
+#[derive(Debug, Serialize)]
+pub struct MissingShard {
+    /// Its binding.
+    pub shard: String,
+    /// Why.
+    pub error: String,
+}
+
+impl ExplorerQuery {
+    /// As the statements take it.
+    pub(in crate::worker) fn sought(&self) -> Sought<'_> {
+        Sought {
+            user_id: self.user_id.as_ref().map(Name::as_str),
+            status: self.status.map(|status| status.status().as_str()),
+            kind: self.kind.as_ref().map(Name::as_str),
+            error_code: self.error_code.as_ref().map(Text::as_str),
+            rule: self.rule.as_ref().map(Text::as_str),
+            since: self.since.map(|Instant(since)| since),
+            until: self.until.map(|Instant(until)| until),
+        }
+    }
+
+    /// In which order.
+    pub(in crate::worker) const fn order(&self) -> Order {
+        self.order
+    }
+
+    /// A page of what is sought.
+    pub(in crate::worker) async fn find(&self, app: &App) -> Result<FoundPage, Problem> {
+        let limit = self.limit.map_or(app.config.page_size, |limit| limit.get());
+        let sought = self.sought();
+        let from = PlacesCursor::read(self.cursor.as_ref().map(Text::as_str))?;
+        let all = app.replicas();
+        let shards: Vec<Shard<'_, D1>> = match sought.user_id {
+            Some(user_id) => all.get(app.shard_of(user_id).0).copied().into_iter().collect(),
+            None => all,
+        };
+        let explored = match self.order {
+            Order::Newest => explorer::newest(&shards, &sought, &from, limit).await,
+            Order::Silent => {
+                let Sought { status, kind, .. } = sought;
+                if (Sought { status: None, kind: None, ..sought }) != Sought::default() {
+                    return Err(Problem::bad_request(
+                        "`order` is `silent`: expected no more than `status` and `kind` beside it",
+                    ));
+                }
+                explorer::silent(&shards, status, kind, &from, limit).await
+            }
+        };
+        let Explored { rows, next, back_to, missing } = explored;
+        if let Some((_, error)) = missing.first().filter(|_| missing.len() == shards.len()) {
+            return Err(error.clone().into());
+        }
+        let policy = &app.config.policy;
+        let found = |row: store::PageRow| FoundView {
+            user_id: row.creation.user_id.clone(),
+            creation: DraftView::new(row, app.now, policy),
+        };
+        let missing = missing.into_iter();
+        Ok(FoundPage {
+            now: app.now.as_millis(),
+            creations: rows.into_iter().map(found).collect(),
+            next_cursor: next.map(|next| PlacesCursor(next).to_string()),
+            looked_back_to: back_to,
+            missing: missing.map(|(shard, error)| MissingShard { shard, error: error.to_string() }).collect(),
+        })
+    }
+
+    /// How many of the newest creations are alike, the most frequent first.
+    pub(in crate::worker) async fn facets(
+        &self,
+        app: &App,
+        limit: u32,
+    ) -> Result<Vec<store::Facet>, Problem> {
+        let sought = self.sought();
+        let mut facets: Vec<store::Facet> = Vec::new();
+        for answer in
+            crate::service::shards::run_each(&app.replicas(), &[store::facets(&sought, limit)]).await
+        {
+            // Who does not answer is named with the list.
+            let Ok(rows) = answer else { continue };
+            for facet in store::facets_of(rows.into_iter().next().unwrap_or_default())? {
+                match facets.iter_mut().find(|one| one.is_like(&facet)) {
+                    Some(sum) => sum.add(&facet),
+                    None => facets.push(facet),
+                }
+            }
+        }
+        facets.sort_by_key(|facet| std::cmp::Reverse(facet.creations));
+        facets.truncate(limit as usize);
+        Ok(facets)
+    }
+}

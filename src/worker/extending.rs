@@ -1,0 +1,173 @@
+//! More time, by operators: the same over the API and on the dashboard.
+
+use axum::http::StatusCode;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use worker::console_log;
+
+use super::app::{App, Context};
+use super::exploring::Instant;
+use super::problem::Problem;
+use super::reporting::problem;
+use super::{log, shards};
+use crate::read::{Text, Whole};
+use crate::rules::Timestamp;
+use crate::service::creations::ReportError;
+use crate::service::extensions::{self, Reached};
+use crate::service::shards::each;
+use crate::store::{self, DatabaseError, Extension, ExtensionRow};
+
+pub(super) const MINUTE_MS: u64 = 60_000;
+/// 30 days: an exception has an end.
+pub(super) const MAX_MINUTES: u64 = 43_200;
+/// The longest reason, in characters.
+pub(super) const MAX_REASON: usize = 1_000;
+/// The last instant of a JavaScript `Date`.
+pub(super) const LAST_MS: u64 = 8_640_000_000_000_000;
+
+/// The end that is asked for: in so many minutes, or at an instant.
+pub(super) fn end(
+    minutes: Option<Whole<1, MAX_MINUTES>>,
+    until: Option<u64>,
+    now: Timestamp,
+) -> Result<Timestamp, Problem> {
+    let latest = now.saturating_add(MAX_MINUTES.saturating_mul(MINUTE_MS));
+    match (minutes.map(Whole::get), until) {
+        (Some(minutes), None) => Ok(now.saturating_add(minutes.saturating_mul(MINUTE_MS))),
+        (None, Some(millis)) => {
+            let until = i64::try_from(millis).ok().and_then(Timestamp::from_millis);
+            until.filter(|until| now < *until && *until <= latest).ok_or_else(|| {
+                Problem::bad_request(format!(
+                    "`until` is `{millis}`: expected epoch milliseconds after now, `{}`, and within 30 days",
+                    now.as_millis()
+                ))
+            })
+        }
+        _ => Err(Problem::bad_request("expected either `minutes` or `until`")),
+    }
+}
+
+/// What a form of the dashboard says about more time.
+#[derive(Deserialize)]
+pub(super) struct ExtendForm {
+    minutes: Option<Whole<1, MAX_MINUTES>>,
+    until: Option<Instant>,
+    reason: Text<MAX_REASON>,
+}
+
+impl ExtendForm {
+    /// The end, and the reason.
+    pub(super) fn wanted(&self, now: Timestamp) -> Result<(Timestamp, &str), Problem> {
+        let until = self.until.map(|Instant(until)| until.as_millis());
+        Ok((end(self.minutes, until, now)?, self.reason.as_str()))
+    }
+}
+
+/// Gives one creation more time.
+pub(super) async fn give(
+    app: &App,
+    id: &str,
+    at: Option<&str>,
+    actor: &str,
+    (until, reason): (Timestamp, &str),
+) -> Result<store::CreationRow, Problem> {
+    let audit_id = app.new_id()?;
+    let extension = Extension { until, actor, reason, audit_id: &audit_id };
+    let ask =
+        async |_: usize, database: &store::D1| match extensions::extend(database, id, extension, app.now)
+            .await
+        {
+            Ok(row) => Ok(Some(row)),
+            Err(ReportError::NotFound) => Ok(None),
+            Err(error) => Err(problem(error, false)),
+        };
+    let row = shards::find(app, id, at, ask).await?;
+    let row = row.ok_or_else(|| problem(ReportError::NotFound, false))?;
+    console_log!("{}", log::operator_action(actor, "extend"));
+    Ok(row)
+}
+
+/// Gives a kind more time. Repeating it with the same end goes on.
+pub(super) async fn give_kind(
+    app: &App,
+    kind: &str,
+    actor: &str,
+    (until, reason): (Timestamp, &str),
+) -> Result<Reaching, Problem> {
+    let audit_id = app.new_id()?;
+    let extension = Extension { until, actor, reason, audit_id: &audit_id };
+    let reached =
+        each(&app.shards(), |shard| extensions::extend_kind(shard.database, kind, extension, app.now)).await;
+    // What another one has said holds: it is not for this one to shorten.
+    let other = reached.iter().flatten().filter_map(|reached| reached.done.extension.as_ref());
+    let mut other =
+        other.filter(|found| u64::try_from(found.until) != Ok(until.as_millis()) || found.ended_at.is_some());
+    if let Some(ExtensionRow { until, ended_at, actor, .. }) = other.next() {
+        let message = match ended_at {
+            None => {
+                format!("`{actor}` has given this kind more time until `{until}` already: end that first")
+            }
+            Some(at) => format!("what ends at `{until}` was ended at `{at}`: expected another `until`"),
+        };
+        return Err(Problem::new(StatusCode::CONFLICT, message));
+    }
+    console_log!("{}", log::operator_action(actor, "extend_kind"));
+    Reaching::read(app, reached)
+}
+
+/// Ends what a kind has. Repeating it goes on.
+pub(super) async fn end_kind(app: &App, kind: &str, actor: &str) -> Result<Reaching, Problem> {
+    let audit_id = app.new_id()?;
+    let reached = each(&app.shards(), |shard| {
+        extensions::end_extension(shard.database, kind, actor, &audit_id, app.now)
+    })
+    .await;
+    let known = reached.iter().flatten().any(|reached| reached.done.extension.is_some());
+    let silent = reached.iter().any(Result::is_err);
+    if !known && !silent {
+        return Err(Problem::not_found(format!("`{kind}` has no more time than its policy gives")));
+    }
+    console_log!("{}", log::operator_action(actor, "end_extension"));
+    Reaching::read(app, reached)
+}
+
+/// What came of it in all databases.
+pub(super) struct Reaching {
+    /// How many creations were changed.
+    pub(super) creations: u64,
+    /// Whether some are left: the same goes on.
+    pub(super) more: bool,
+    /// Of several databases, each by its name; empty of one.
+    pub(super) shards: Vec<Value>,
+}
+
+impl Reaching {
+    /// Fails if no database did it. One of several that did not is named, and left for a repetition.
+    fn read(context: &Context, reached: Vec<Result<Reached, DatabaseError>>) -> Result<Self, Problem> {
+        let names = context.shards();
+        let several = names.len() > 1;
+        let mut sum = Reaching { creations: 0, more: false, shards: Vec::new() };
+        let (mut done, mut failed) = (false, None);
+        for (shard, reached) in names.iter().zip(reached) {
+            let (creations, more, error) = match reached {
+                Ok(Reached { done, more }) => (done.creations, more, None),
+                Err(error) => (0, true, Some(error)),
+            };
+            done |= error.is_none();
+            sum.creations = sum.creations.saturating_add(creations);
+            sum.more |= more;
+            if several {
+                let said = error.as_ref().map(ToString::to_string);
+                sum.shards.push(
+                    json!({ "shard": shard.name, "creations": creations, "more": more, "error": said }),
+                );
+            }
+            failed = failed.or(error);
+        }
+        match failed.filter(|_| !done) {
+            None => Ok(sum),
+            Some(error) if error.is_constraint() => Err(problem(ReportError::Rejected(error), false)),
+            Some(error) => Err(error.into()),
+        }
+    }
+}
