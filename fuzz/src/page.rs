@@ -139,7 +139,9 @@ fn drafts(told: &Told, status: &str, first: bool) -> String {
 }
 
 fn explained(told: &Told, status: &str) -> String {
-    let events = vec![Row::from_iter([(String::from("last_error"), Value::from(told.error.as_str()))])];
+    // It says something, whatever is told: what has no error is worded without one.
+    let error = Value::from(format!("no: {}", told.error));
+    let events = vec![Row::from_iter([(String::from("last_error"), error)])];
     let results = vec![page(told, status), vec![], vec![], vec![], events, vec![], vec![], vec![]];
     let read = Explanation::read(results, now(), &Policy::default()).expect("it is a row");
     creation_page(&read.expect("it is there"), "csrf", "")
