@@ -293,21 +293,11 @@ pub struct Details<'a> {
     pub keep: bool,
     /// Where the event of a failure, a restore or a retry goes: see `stale_drafts_events.destinations`.
     pub notify: u32,
-    /// For a retry by its owner: the policy that says how many of theirs may be active, with it. The last result but one has what is
-    /// active instead: see [`Details::limits_retry`].
-    pub max_active: Option<&'a Policy>,
     /// Who acts, where that is to be kept: see [`acted`].
     pub act: Option<Acting<'a>>,
     /// For a retry by its owner: the policy that says how many of theirs may be active, with it. The last result but one has what is
     /// active instead: see [`Details::limits_retry`].
     pub max_active: Option<&'a Policy>,
-}
-
-impl Details<'_> {
-    /// Whether a retry is held to a limit.
-    pub fn limits_retry(&self) -> bool {
-        self.max_active.is_some_and(|policy| limits(policy).is_some())
-    }
 }
 
 impl Details<'_> {
