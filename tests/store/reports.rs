@@ -30,7 +30,6 @@ fn details() -> Details<'static> {
         notify: 3,
         max_active: None,
         act: None,
-        max_active: None,
     }
 }
 

@@ -347,7 +347,6 @@ async fn report_once(
         // An owner's retry is held to it, an operator's is not.
         max_active: call.owner().map(|_| &call.policy),
         act: None,
-        max_active: None,
     };
     let what = call.what.report(&call.policy);
     // An owner's report says whose it is.
