@@ -140,12 +140,12 @@ pub struct FoundPage {
     pub looked_back_to: Option<i64>,
     /// The databases that did not answer, if any: what they have is missing.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub missing: Vec<MissingShard>,
+    pub unreachable: Vec<UnreachableShard>,
 }
 
 /// A database that did not answer.
 #[derive(Debug, Serialize)]
-pub struct MissingShard {
+pub struct UnreachableShard {
     /// Its binding.
     pub shard: String,
     /// Why.
@@ -208,7 +208,9 @@ impl ExplorerQuery {
             creations: rows.into_iter().map(found).collect(),
             next_cursor: next.map(|next| PlacesCursor(next).to_string()),
             looked_back_to: back_to,
-            missing: missing.map(|(shard, error)| MissingShard { shard, error: error.to_string() }).collect(),
+            unreachable: missing
+                .map(|(shard, error)| UnreachableShard { shard, error: error.to_string() })
+                .collect(),
         })
     }
 

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use worker::console_log;
 
 use super::app::App;
-use super::exploring::{Instant, MAX_CURSOR, MAX_WORD, MissingShard, PlacesCursor};
+use super::exploring::{Instant, MAX_CURSOR, MAX_WORD, PlacesCursor, UnreachableShard};
 use super::problem::Problem;
 use super::{courier, log};
 use crate::read::{Invalid, Name, Text, Whole};
@@ -123,7 +123,7 @@ pub struct RetryPreview {
     /// When the oldest creation was made that was looked at, in epoch milliseconds; `null` at the end.
     pub looked_back_to: Option<i64>,
     /// The databases that did not answer, if any: what they have is missing.
-    pub unreachable: Vec<MissingShard>,
+    pub unreachable: Vec<UnreachableShard>,
 }
 
 /// A creation that would be retried.
@@ -260,7 +260,9 @@ pub(super) async fn find(
     Ok(RetryPreview {
         next_cursor: next.map(|next| PlacesCursor(next).to_string()),
         looked_back_to: back_to,
-        unreachable: missing.map(|(shard, error)| MissingShard { shard, error: error.to_string() }).collect(),
+        unreachable: missing
+            .map(|(shard, error)| UnreachableShard { shard, error: error.to_string() })
+            .collect(),
         ..preview(app, &plan).await?
     })
 }

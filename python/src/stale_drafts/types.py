@@ -798,12 +798,6 @@ class FoundCreation(TypedDict):
     can_cancel: bool
 
 
-class FoundMissing(TypedDict):
-    # Its binding.
-    shard: str
-    error: str
-
-
 class _FoundRequired(TypedDict):
     # Epoch ms.
     now: int
@@ -816,9 +810,9 @@ class _FoundRequired(TypedDict):
 
 
 class Found(_FoundRequired, total=False):
-    # The databases that did not answer, if any: what they have is missing, and the next page asks them
-    # again.
-    missing: list[FoundMissing]
+    # Only there where one of several databases does not answer: what it has is missing, and the next page
+    # asks it again.
+    unreachable: list[Unreachable]
 
 
 class Granted(TypedDict):

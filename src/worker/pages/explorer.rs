@@ -64,7 +64,7 @@ pub fn explorer_page(view: &ExplorerView<'_>) -> String {
         header .bar { h1 { "Creations" } a href="/dashboard" { "Back to the dashboard" } }
         main .dashboard {
             section .panel { (find_form(view)) }
-            @for missing in &page.missing {
+            @for missing in &page.unreachable {
                 p .notice .failed role="alert" {
                     "The database " code { (missing.shard) } " does not answer, so what it has is missing here: " (missing.error) "."
                 }

@@ -34,8 +34,8 @@ fn page_query<'a>(query: &mut Vec<(&'a str, &'a str)>, limit: &'a str, page: &'a
     query.extend(page.cursor.as_deref().map(|cursor| ("cursor", cursor)));
 }
 
-/// Says which of several databases an answer is without, and how the command ends by that.
-fn completeness(answer: &Value) -> Code {
+/// Says which of several databases an answer is without; whether it is without none.
+fn is_complete(answer: &Value) -> bool {
     let unreachable = output::list(answer, "unreachable");
     for shard in unreachable {
         let (label, name) = (styled(WARNING, "incomplete:"), text(shard, "shard"));
@@ -44,7 +44,12 @@ fn completeness(answer: &Value) -> Code {
             text(shard, "error")
         ));
     }
-    if unreachable.is_empty() {
+    unreachable.is_empty()
+}
+
+/// The same of a list whose cursor does not go back to what was missing, and how the command ends by that.
+fn completeness(answer: &Value) -> Code {
+    if is_complete(answer) {
         return Code::Done;
     }
     if answer.get("next_cursor").is_some() {

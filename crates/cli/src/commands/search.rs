@@ -1,10 +1,10 @@
 use serde_json::Value;
 
-use super::{next_page, page_query};
+use super::{is_complete, next_page, page_query};
 use crate::api::Api;
 use crate::args::{Filter, Page, Search};
 use crate::exit::{Code, Error};
-use crate::output::{self, Line, WARNING, count, list, minute, note, styled, text};
+use crate::output::{self, Line, count, list, minute, note, text};
 use crate::until::{last, now};
 
 /// The query's parameters that a filter stands for.
@@ -43,16 +43,7 @@ pub fn run(api: &Api, search: &Search, page: &Page, json: bool) -> Result<Code, 
         }
         next_page(&answer);
     }
-    let missing = list(&answer, "missing");
-    for shard in missing {
-        note(format!(
-            "{} {} does not answer, and what it has is missing here: {}",
-            styled(WARNING, "incomplete:"),
-            text(shard, "shard"),
-            text(shard, "error")
-        ));
-    }
-    Ok(if missing.is_empty() { Code::Done } else { Code::Unhealthy })
+    Ok(if is_complete(&answer) { Code::Done } else { Code::Unhealthy })
 }
 
 fn table(creations: &[Value]) {

@@ -7,6 +7,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::api::Api;
 use crate::args::Retry;
+use crate::commands::is_complete;
 use crate::commands::search::filter_query;
 use crate::exit::{Code, Error};
 use crate::output::{self, BOLD, Line, WARNING, count, list, minute, note, number, styled, text};
@@ -41,7 +42,7 @@ pub fn run(api: &Api, retry: &Retry, json: bool) -> Result<Code, Error> {
             table(plan);
         }
     }
-    let complete = note_missing(&preview);
+    let complete = is_complete(&preview);
     if plan.is_empty() {
         if json && !retry.dry_run {
             output::json(&nothing());
@@ -161,20 +162,6 @@ fn apply(api: &Api, preview: &Value, retry: &Retry, json: bool) -> Result<Code, 
 /// As the Worker answers to a plan of nothing.
 fn nothing() -> Value {
     json!({ "retried": [], "charged_tokens": 0, "skipped": [] })
-}
-
-/// Says which databases a preview is without; whether it is without none.
-fn note_missing(preview: &Value) -> bool {
-    let unreachable = list(preview, "unreachable");
-    for shard in unreachable {
-        note(format!(
-            "{} {} does not answer, and what it has is missing here: {}",
-            styled(WARNING, "incomplete:"),
-            text(shard, "shard"),
-            text(shard, "error")
-        ));
-    }
-    unreachable.is_empty()
 }
 
 /// Says who can't pay for all of theirs.
