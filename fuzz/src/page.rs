@@ -12,7 +12,7 @@ use stale_drafts::worker::draft::{DraftView, DraftsView};
 use stale_drafts::worker::explanation::Explanation;
 use stale_drafts::worker::log;
 use stale_drafts::worker::pages::{
-    DemoUser, Language, demo_page, drafts_page, explanation_page, message_page, preview_page,
+    DemoUser, Language, creation_page, demo_page, drafts_page, message_page, preview_page,
 };
 use stale_drafts::worker::sweep_json::SweepJson;
 
@@ -99,7 +99,9 @@ fn page(told: &Told, status: &str) -> Vec<Row> {
     let Told { owner, id, kind, error, url, prompt } = told;
     let created_at = NOW_MS - 1_800_000;
     let creation = json!([id, owner, kind, status, 1, 7, created_at, created_at, null, null, 40, null]);
-    let page = json!([creation, prompt, error, "code", null, created_at, 7, url, null, null, null, null, null, null, null]);
+    let page = json!([
+        creation, prompt, error, "code", null, created_at, 7, url, null, null, null, null, null, null, null
+    ]);
     vec![Row::from_iter([(String::from("page"), Value::from(page.to_string()))])]
 }
 
@@ -137,10 +139,12 @@ fn drafts(told: &Told, status: &str, first: bool) -> String {
 }
 
 fn explained(told: &Told, status: &str) -> String {
-    let events = vec![Row::from_iter([(String::from("last_error"), Value::from(told.error.as_str()))])];
-    let results = vec![page(told, status), vec![], vec![], vec![], events, vec![], vec![]];
+    // It says something, whatever is told: what has no error is worded without one.
+    let error = Value::from(format!("no: {}", told.error));
+    let events = vec![Row::from_iter([(String::from("last_error"), error)])];
+    let results = vec![page(told, status), vec![], vec![], vec![], events, vec![], vec![], vec![]];
     let read = Explanation::read(results, now(), &Policy::default()).expect("it is a row");
-    explanation_page(&read.expect("it is there"))
+    creation_page(&read.expect("it is there"), "csrf", "")
 }
 
 fn json_is_the_same(told: &Told, status: &str) {

@@ -11,6 +11,7 @@ use stale_drafts::rules::{
 };
 
 use stale_drafts::worker::plan::Plan;
+use stale_drafts::worker::retries::{ApplyBody, MAX_ROWS};
 use stale_drafts::worker::routes::creations::{CompleteBody, CreateBody, FailBody, HeartbeatBody, StartBody};
 use stale_drafts::worker::routes::events::ReplayBody;
 use stale_drafts::worker::routes::sweeps::CleanupQuery;
@@ -29,6 +30,7 @@ pub fn holds(data: &[u8]) {
         "create" => created(body),
         "start" | "heartbeat" | "complete" | "fail" => reported(route, body),
         "replay" => replayed(body),
+        "retries" => retried(body),
         _ => {
             options(query);
             plan(body);
@@ -234,6 +236,19 @@ fn judged(report: &Report<'_>) {
                 }
             }
         }
+    }
+}
+
+fn retried(body: &str) {
+    match read::json::<ApplyBody>(body.as_bytes()).and_then(|read| read.plan.planned()) {
+        Ok(plan) => {
+            assert!(plan.len() <= MAX_ROWS as usize);
+            for planned in plan {
+                assert!(planned.attempt > 0 && !planned.id.is_empty() && planned.id.chars().count() <= 200);
+                assert!(planned.user_id.is_none_or(|user_id| (1..=200).contains(&user_id.len())));
+            }
+        }
+        Err(error) => refused(&error),
     }
 }
 

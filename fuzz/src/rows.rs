@@ -8,8 +8,8 @@ use stale_drafts::rules::{
 };
 use stale_drafts::service::monitor::Health;
 use stale_drafts::store::{
-    self, CandidateRow, CreationRow, Dashboard, Duration, PageRow, Rolled, Row, candidates, claimed, creation_of, done_ids,
-    page_rows, suspended,
+    self, CandidateRow, CreationRow, Dashboard, Duration, PageRow, Rolled, Row, candidates, claimed,
+    creation_of, done_ids, page_rows, suspended,
 };
 use stale_drafts::worker::draft::{Cursor, DraftView};
 use stale_drafts::worker::explanation::{Explanation, SweepAudit};
@@ -169,7 +169,10 @@ fn scraped(text: &str) {
     assert!(text.ends_with("# EOF\n"));
     for line in text.lines().filter(|line| !line.starts_with("# ")) {
         let (series, value) = line.rsplit_once(' ').expect("it has a value");
-        assert!(series.starts_with("stale_drafts_") && value.parse::<f64>().is_ok_and(f64::is_finite), "{line}");
+        assert!(
+            series.starts_with("stale_drafts_") && value.parse::<f64>().is_ok_and(f64::is_finite),
+            "{line}"
+        );
         let Some((_, labels)) = series.split_once('{') else { continue };
         let mut rest = labels;
         while rest != "}" {

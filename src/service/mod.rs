@@ -7,6 +7,7 @@ pub mod compaction;
 pub mod creations;
 pub mod explorer;
 pub mod extensions;
+pub mod find;
 pub mod monitor;
 pub mod moves;
 pub mod outbox;

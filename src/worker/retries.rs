@@ -6,10 +6,10 @@ use serde::{Deserialize, Serialize};
 use worker::console_log;
 
 use super::app::App;
-use super::problem::Problem;
 use super::exploring::{Instant, MAX_CURSOR, MAX_WORD, MissingShard, PlacesCursor};
+use super::problem::Problem;
 use super::{courier, log};
-use crate::read::{Name, Text, Whole};
+use crate::read::{Invalid, Name, Text, Whole};
 use crate::rules::Bucket;
 use crate::service::retries::{
     self, Divided, FoundRetries, PlannedRetry, PreviewedRetry, RetriedCreation, RetryRequest, RetrySkip,
@@ -36,7 +36,8 @@ pub struct PreviewBody {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ApplyBody {
-    pub(super) plan: Plan,
+    /// What is to be retried.
+    pub plan: Plan,
     pub(super) reason: Option<Text<MAX_REASON>>,
 }
 
@@ -84,12 +85,12 @@ impl Plan {
     ///
     /// # Errors
     ///
-    /// [`Problem`] if it is longer than [`MAX_ROWS`].
-    pub(super) fn planned(self) -> Result<Vec<PlannedRetry>, Problem> {
+    /// [`Invalid`] if it is longer than [`MAX_ROWS`].
+    pub fn planned(self) -> Result<Vec<PlannedRetry>, Invalid> {
         let Plan(creations) = self;
         if creations.len() > MAX_ROWS as usize {
             let message = format!("the plan has {} creations: expected at most {MAX_ROWS}", creations.len());
-            return Err(Problem::bad_request(message));
+            return Err(Invalid { path: String::from("plan"), message });
         }
         let planned = |PlannedCreation { id, attempt, user_id }| PlannedRetry {
             id: id.into_string(),

@@ -6,80 +6,24 @@ use super::app::Context;
 use super::archive::{self, Absent, ArchivedExplanation};
 use super::explanation::Explanation;
 use super::problem::Problem;
-use crate::rules::Bucket;
-use crate::service::shards::{Shard, run_each};
-use crate::store::{self, D1, Database as _, DatabaseError};
+use crate::service;
+use crate::service::find::Found;
+use crate::store::{self, D1, Database as _};
 
-/// Asks the database that has a creation: that of its owner, or of the bucket that its id carries; and if it is not there, or the id
-/// carries none, the one that knows it. `ask` gives `None` where it is not.
+/// Asks the database that has a creation: see [`service::find::find`]. `ask` gives `None` where it is not.
 pub(super) async fn find<T>(
     context: &Context,
     id: &str,
     user_id: Option<&str>,
     ask: impl AsyncFn(usize, &D1) -> Result<Option<T>, Problem>,
 ) -> Result<Option<T>, Problem> {
-    let shards = context.shards();
-    let of = |bucket| Some(context.config.shards.of(bucket));
-    let first = match user_id {
-        _ if shards.len() == 1 => Some(0),
-        Some(user_id) => of(Bucket::of_user(user_id)),
-        None => Bucket::of_id(id).and_then(of),
-    };
-    if let Some((at, shard)) = first.and_then(|at| Some((at, shards.get(at)?))) {
-        let found = ask(at, shard.database).await?;
-        if found.is_some() || user_id.is_some() || shards.len() == 1 {
-            return Ok(found);
-        }
+    match service::find::find(&context.shards(), &context.config.shards, id, user_id, ask).await? {
+        Found::Here(found) => Ok(Some(found)),
+        Found::Nowhere => Ok(None),
+        Found::OfSeveral => Err(Problem::bad_request(format!(
+            "`{id}` is an id of several users: expected `user_id` in the query"
+        ))),
     }
-    match place(context, &shards, id).await? {
-        Some((at, shard)) => ask(at, shard.database).await,
-        None => Ok(None),
-    }
-}
-
-/// The database that knows a creation. While its owner is on the way to another, both do: then it is the one that the configuration says.
-async fn place<'a>(
-    context: &Context,
-    shards: &[Shard<'a, D1>],
-    id: &str,
-) -> Result<Option<(usize, Shard<'a, D1>)>, Problem> {
-    let owners = run_each(shards, &[store::owner(id)]).await;
-    let mut known: Vec<(usize, String)> = Vec::new();
-    let mut silent: Vec<(usize, DatabaseError)> = Vec::new();
-    for (at, owner) in owners.into_iter().enumerate() {
-        match owner {
-            Ok(rows) => {
-                let row = rows.into_iter().flatten().next();
-                let owner = row.and_then(|row| Some(row.get("user_id")?.as_str()?.to_owned()));
-                known.extend(owner.map(|owner| (at, owner)));
-            }
-            Err(error) => silent.push((at, error)),
-        }
-    }
-    let at = match known.as_slice() {
-        [] => match silent.pop() {
-            // It may be where no answer came from.
-            Some((_, error)) => return Err(error.into()),
-            None => return Ok(None),
-        },
-        [(at, owner)] => {
-            // A copy that is on its way to here may be removed again, if the one that counts does not answer.
-            let home = context.shard_of(owner).0;
-            match silent.into_iter().find(|(silent, _)| *silent == home) {
-                Some((_, error)) => return Err(error.into()),
-                None => *at,
-            }
-        }
-        [(_, owner), others @ ..] if others.iter().all(|(_, other)| other == owner) => {
-            context.shard_of(owner).0
-        }
-        _ => {
-            return Err(Problem::bad_request(format!(
-                "`{id}` is an id of several users: expected `user_id` in the query"
-            )));
-        }
-    };
-    Ok(shards.get(at).map(|shard| (at, *shard)))
 }
 
 /// What is known of a creation.

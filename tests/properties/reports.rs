@@ -149,7 +149,7 @@ fn every_report_has_an_answer() {
             );
         }
     });
-    assert_eq!(count, 2_773_440);
+    assert_eq!(count, 2_825_280);
 }
 
 #[test]

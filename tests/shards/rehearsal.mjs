@@ -43,6 +43,8 @@ const shardOf = (split) => (bucket) => (split && bucket >= SPLIT && bucket <= LA
 export const DEATHS = {
   move: [
     ["before the move is entered", "INSERT INTO stale_drafts_moves", "before"],
+    // The target knows of it, and the source does not yet.
+    ["between its two rows", "INSERT INTO stale_drafts_moves", "after"],
     ["where its users are entered", "INSERT INTO stale_drafts_moving_users", "after"],
     ["within the copy of creations", "INSERT INTO stale_drafts_creations \\(id, user_id, kind, prompt, status, attempt", "during"],
     ["after a page of creations", "INSERT INTO stale_drafts_creations \\(id, user_id, kind, prompt, status, attempt", "after"],

@@ -258,6 +258,18 @@ fn another_attempt_has_what_its_kind_has_then_and_nothing_of_the_attempt_before(
 }
 
 #[test]
+fn a_retry_by_hand_begins_without() {
+    let database = database();
+    add(&database, "a", json!({}));
+    wait(extensions::extend(&database, "a", extension(NOW + HOUR), now())).unwrap();
+    database.write("UPDATE stale_drafts_creations SET status = 'failed'");
+    let report = |what| wait(creations::report(&database, "a", what, Details::default(), now()));
+    let row = report(Report::Retry { attempt: 1 }).unwrap();
+    assert_eq!((row.creation.status.as_str(), row.creation.attempt), ("pending", 2));
+    assert_eq!(until(&database, "a"), Value::Null);
+}
+
+#[test]
 fn a_creation_says_who_gave_it_time() {
     let database = database();
     add(&database, "a", json!({}));

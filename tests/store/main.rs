@@ -23,6 +23,7 @@ mod explorer;
 mod extensions;
 mod grants;
 mod import;
+mod interleavings;
 mod ledger;
 mod lists;
 mod max_active;

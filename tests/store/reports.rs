@@ -28,8 +28,8 @@ fn details() -> Details<'static> {
         user_id: "anna",
         keep: true,
         notify: 3,
-        act: None,
         max_active: None,
+        act: None,
     }
 }
 

@@ -6,12 +6,14 @@ use std::cell::Cell;
 use serde_json::{Value, json};
 use stale_drafts::rules::Bucket;
 use stale_drafts::service::explorer::Places;
+use stale_drafts::service::extensions::extend_kind;
 use stale_drafts::service::retries::{
     Divided, PlannedRetry, RetryOutcome, RetryPreview, RetryRequest, RetrySkip, apply, find, preview,
 };
 use stale_drafts::service::shards::Shard;
 use stale_drafts::store::{
-    Cost, Database, DatabaseError, LOOKED_AT, RetryAudit, Row, Sought, Statement, retry_many, retry_state,
+    Cost, Database, DatabaseError, Extension, LOOKED_AT, RetryAudit, Row, Sought, Statement, retry_many,
+    retry_state,
 };
 
 use crate::sqlite::{Sqlite, wait};
@@ -124,6 +126,20 @@ fn what_was_previewed_is_retried_and_charged_in_one_transaction_and_audited() {
     assert_eq!(
         database.read("SELECT id, destinations FROM stale_drafts_events ORDER BY id"),
         ["a", "b", "c"].map(|id| json!([format!("retried:{id}:2"), 4]))
+    );
+}
+
+#[test]
+fn each_has_the_time_that_its_kind_has_now_and_none_that_it_had_itself() {
+    let database = database();
+    failed(&database, "a", json!({ "kind": "video", "extended_until": NOW + MINUTE }));
+    failed(&database, "b", json!({ "extended_until": NOW + MINUTE }));
+    let extension = Extension { until: at(NOW + HOUR), actor: "ops", reason: "it is slow", audit_id: "a1" };
+    wait(extend_kind(&database, "video", extension, now())).unwrap();
+    applied(&database, &[planned("a", 1), planned("b", 1)], AUDIT_ID);
+    assert_eq!(
+        database.read("SELECT id, status, extended_until FROM stale_drafts_creations ORDER BY id"),
+        [json!(["a", "pending", NOW + HOUR]), json!(["b", "pending", null])]
     );
 }
 

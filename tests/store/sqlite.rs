@@ -32,12 +32,12 @@ impl Sqlite {
         Sqlite(connection)
     }
 
-    /// Runs statements in one transaction: all take effect, or none does.
+    /// Runs statements in one transaction: all take effect, or none does. It may be within another one, which a test rolls back.
     pub fn transaction(&self, batch: &[Statement]) -> Result<Vec<Vec<Row>>, DatabaseError> {
-        self.write("BEGIN");
+        self.write("SAVEPOINT run");
         let results: rusqlite::Result<Vec<_>> =
             batch.iter().map(|statement| self.run_one(statement)).collect();
-        self.write(if results.is_ok() { "COMMIT" } else { "ROLLBACK" });
+        self.write(if results.is_ok() { "RELEASE run" } else { "ROLLBACK TO run; RELEASE run" });
         results.map_err(worded)
     }
 

@@ -2,19 +2,21 @@
 
 use std::rc::Rc;
 
-use stale_drafts::rules::{MaxAge, Planned, Policy};
+use stale_drafts::rules::{ActiveLimits, MaxActive, MaxAge, Planned, Policy, Timestamp};
 use stale_drafts::service::creations;
 use stale_drafts::service::creations::ReportError;
 use stale_drafts::service::sweep::{
     SweepError, SweepOutcome, SweepRequest, SweptCreation, mark_stale_creations_as_failed,
 };
-use stale_drafts::store::{self, CreationRow, Database as _, Details, Filter, NewCreation};
+use stale_drafts::store::{self, CreationRow, Database, Details, Filter, NewCreation};
 
+use crate::asking;
 use crate::attached::{self, Theirs};
 use crate::call::{Call, CreateCall, ERROR, PlannedRow, ReportCall, Reported, SweepCall, TheirsCall};
 use crate::courier;
 use crate::invariants;
-use crate::script::{End, Role, Sweep, user_id};
+use crate::more_time;
+use crate::script::{End, Role, Sweep, Uses, user_id};
 use crate::sharded;
 use crate::world::Link;
 
@@ -22,7 +24,7 @@ use crate::world::Link;
 pub async fn act(link: Link, role: Role) {
     match role {
         Role::Sweep(asked) => {
-            let _ = sweep(&link, &asked, None).await;
+            let _ = sweep(&link, &asked, None, None).await;
         }
         Role::Plan { sweep, twice, doubled } => {
             let Ok(mut list) = preview(&link, &sweep).await else { return };
@@ -43,13 +45,13 @@ pub async fn act(link: Link, role: Role) {
                 link.turn().await;
             }
         }
-        Role::Worker { creation, name, beats, end, tries, twice } => {
-            let worker = Worker { link: &link, id: link.world.creation_id(creation), name, tries };
+        Role::Worker { creation, name, beats, end, uses, tries, twice } => {
+            let worker = Worker { link: &link, id: link.world.creation_id(creation), name, uses, tries };
             worker.work(beats, end, twice).await;
         }
         Role::GiveUp { creation } => {
             let id = link.world.creation_id(creation);
-            let _ = report(&link, &id, Reported::Fail { fence: None }, "", 1).await;
+            let _ = report(&link, &id, Reported::Fail { fence: None, tokens_used: None }, "", 1).await;
         }
         Role::Owner { creation, user, publishes, tries } => {
             let what = if publishes { Reported::Publish } else { Reported::Delete };
@@ -58,6 +60,29 @@ pub async fn act(link: Link, role: Role) {
         Role::Restore { creation, tries } => {
             let _ = report(&link, &link.world.creation_id(creation), Reported::Restore, "", tries).await;
         }
+        Role::Retry { creation, user, back, tries, twice } => {
+            let (id, user_id) = (link.world.creation_id(creation), user.map(user_id).unwrap_or_default());
+            let what = Reported::Retry { attempt: seen(&link, &id).saturating_sub(back).max(1) };
+            for _ in 0..if twice { 2 } else { 1 } {
+                let _ = report(&link, &id, what.clone(), &user_id, tries).await;
+            }
+        }
+        Role::Cancel { creation, user, named, tries } => {
+            let (id, user_id) = (link.world.creation_id(creation), user.map(user_id).unwrap_or_default());
+            let what = Reported::Cancel { attempt: named.then(|| seen(&link, &id)) };
+            let _ = report(&link, &id, what, &user_id, tries).await;
+        }
+        Role::Extend { creation, millis, tries } => {
+            let id = link.world.creation_id(creation);
+            for _ in 0..tries {
+                if more_time::extend(&link, &id, millis).await {
+                    return;
+                }
+                link.turn().await;
+            }
+        }
+        Role::ExtendKind { kind, millis } => more_time::extend_kind(&link, kind, millis).await,
+        Role::Ask { sweep, says, most } => asking::ask(&link, &sweep, says, most).await,
         Role::Courier(receiver) => courier::deliver(link, receiver).await,
         Role::Replay => {
             link.begin(Call::Courier);
@@ -93,7 +118,50 @@ async fn theirs(link: &Link, write: Theirs, tries: u32) {
     }
 }
 
-/// One sweep, as the Worker makes it. `planned` are the creations of a plan.
+/// What somebody asks of a sweep, by the clock of their host and the present policy.
+pub fn begun(link: &Link, asked: &Sweep, planned: Option<&[PlannedRow]>) -> SweepCall {
+    let world = &link.world;
+    SweepCall {
+        sweep_id: format!("s{:04}", world.number()),
+        source: asked.source,
+        user: asked.user.map(user_id),
+        kind: asked.kind,
+        status: asked.status,
+        planned: planned.map(<[_]>::to_vec),
+        now: link.now(),
+        policy: with_hours(world.policy(), asked.hours),
+        notify: world.notify(),
+        dry_run: asked.dry_run,
+        first: Default::default(),
+    }
+}
+
+/// The same, as the service takes it.
+pub fn request<'a>(
+    link: &Link,
+    call: &'a SweepCall,
+    planned: Option<&'a [Planned<'a>]>,
+    limit: u32,
+) -> SweepRequest<'a> {
+    SweepRequest {
+        sweep_id: &call.sweep_id,
+        source: call.source,
+        actor: call.user.as_deref(),
+        user_id: call.user.as_deref(),
+        filter: Filter { kind: call.kind, status: call.status },
+        planned,
+        plan_id: planned.map(|_| "plan"),
+        now: link.world.judged_by(call.now),
+        policy: &call.policy,
+        dry_run: call.dry_run,
+        notify: call.notify,
+        breaker: link.world.breaker(),
+        limit,
+        max_queries: 980,
+    }
+}
+
+/// One sweep, as the Worker makes it. `planned` are the creations of a plan, and `before` is what was asked about first.
 ///
 /// # Errors
 ///
@@ -102,41 +170,13 @@ pub async fn sweep(
     link: &Link,
     asked: &Sweep,
     planned: Option<&[PlannedRow]>,
+    before: Option<SweepCall>,
 ) -> Result<SweepOutcome, Box<SweepError>> {
     let world = &link.world;
-    let (now, notify) = (link.now(), world.notify());
-    let user = asked.user.map(user_id);
-    let call = Rc::new(SweepCall {
-        sweep_id: format!("s{:04}", world.number()),
-        source: asked.source,
-        user,
-        kind: asked.kind,
-        status: asked.status,
-        planned: planned.map(<[_]>::to_vec),
-        now,
-        policy: with_hours(world.policy(), asked.hours),
-        notify,
-        dry_run: asked.dry_run,
-        first: Default::default(),
-    });
+    let call = Rc::new(before.unwrap_or_else(|| begun(link, asked, planned)));
     link.begin(Call::Sweep(Rc::clone(&call)));
     let planned: Option<Vec<_>> = planned.map(|rows| rows.iter().map(PlannedRow::planned).collect());
-    let request = SweepRequest {
-        sweep_id: &call.sweep_id,
-        source: call.source,
-        actor: call.user.as_deref(),
-        user_id: call.user.as_deref(),
-        filter: Filter { kind: call.kind, status: call.status },
-        planned: planned.as_deref(),
-        plan_id: planned.as_ref().map(|_| "plan"),
-        now: world.judged_by(now),
-        policy: &call.policy,
-        dry_run: call.dry_run,
-        notify,
-        breaker: world.breaker(),
-        limit: asked.limit,
-        max_queries: 980,
-    };
+    let request = request(link, &call, planned.as_deref(), asked.limit);
     let outcome = if world.places().is_none() {
         mark_stale_creations_as_failed(&link.to(0), request).await
     } else {
@@ -184,7 +224,7 @@ fn with_hours(policy: Policy, hours: Option<f64>) -> Policy {
 
 /// A dry run, and the plan that it makes.
 async fn preview(link: &Link, asked: &Sweep) -> Result<Vec<PlannedRow>, Box<SweepError>> {
-    let report = sweep(link, &Sweep { dry_run: true, ..asked.clone() }, None).await?;
+    let report = sweep(link, &Sweep { dry_run: true, ..asked.clone() }, None, None).await?;
     let planned = |failed: &SweptCreation| PlannedRow {
         id: failed.id.clone(),
         status: failed.staleness.stuck_status.status(),
@@ -198,7 +238,7 @@ async fn preview(link: &Link, asked: &Sweep) -> Result<Vec<PlannedRow>, Box<Swee
 /// Later, exactly what a preview showed.
 async fn carry_out(link: &Link, asked: &Sweep, list: &[PlannedRow]) {
     link.turn().await;
-    if let Ok(report) = sweep(link, asked, Some(list)).await {
+    if let Ok(report) = sweep(link, asked, Some(list), None).await {
         link.world.reach("plans carried out", 1);
         link.world.reach(
             "creations of a plan that it failed or put back",
@@ -210,14 +250,47 @@ async fn carry_out(link: &Link, asked: &Sweep, list: &[PlannedRow]) {
 /// Asks once; whether the outcome is known.
 async fn create(link: &Link, id: &str, user_id: &str, kind: &'static str, tokens: u64) -> bool {
     let now = link.now();
-    let call = Rc::new(CreateCall { id: id.to_owned(), user_id: user_id.to_owned(), kind, tokens, now });
+    let limits = link.world.policy().max_active(kind);
+    let call =
+        Rc::new(CreateCall { id: id.to_owned(), user_id: user_id.to_owned(), kind, tokens, limits, now });
     link.begin(Call::Create(Rc::clone(&call)));
     let new = NewCreation { id, user_id, kind, prompt: "a fox", tokens };
     let side = link.to(sharded::place_of(link, user_id));
-    let outcome = creations::create(&sharded::database_of(&side, link, user_id), new, now).await;
+    let database = sharded::database_of(&side, link, user_id);
+    let outcome = if link.world.counts_beforehand() && counted_beforehand(&database, new, limits, now).await {
+        creations::create(&database, new, now).await
+    } else {
+        creations::create_within(&database, new, limits, now).await
+    };
+    let full = matches!(outcome, Err(ReportError::TooManyActive { .. }));
+    link.world.reach("creations refused by a limit per owner", usize::from(full));
+    let unpaid = matches!(outcome, Err(ReportError::InsufficientTokens { .. }));
+    link.world.reach("creations that a balance did not cover", usize::from(unpaid));
     link.world.check(invariants::create(&call, &outcome, link));
     link.world.reach("writes refused by a move", usize::from(matches!(outcome, Err(ReportError::Moving))));
     !matches!(outcome, Err(ReportError::Database(_) | ReportError::Moving))
+}
+
+/// A planted bug: what is active is counted in a transaction of its own, and there may be one more.
+async fn counted_beforehand(
+    database: &impl Database,
+    new: NewCreation<'_>,
+    limits: ActiveLimits,
+    now: Timestamp,
+) -> bool {
+    let [_, count, _] = store::create_within(new, limits, now);
+    let rows = database.run(&[count]).await.ok().and_then(|mut results| results.pop());
+    let Some(Ok(active)) = rows.map(store::active_instead) else { return false };
+    let below = |limit: Option<MaxActive>, count: usize| {
+        limit.is_none_or(|limit| u32::try_from(count).is_ok_and(|count| count < limit.get()))
+    };
+    let of_kind = active.iter().filter(|row| row.kind == new.kind).count();
+    below(limits.of_all, active.len()) && below(limits.of_kind, of_kind)
+}
+
+/// The attempt that somebody sees before they decide.
+fn seen(link: &Link, id: &str) -> u32 {
+    link.world.image_with(id).creations.get(id).map_or(1, |row| row.attempt)
 }
 
 /// Reports until the outcome is known, at most so many times.
@@ -254,11 +327,12 @@ async fn report_once(
         user_id: user_id.to_owned(),
         random: format!("r{number}"),
         keep: world.policy().keeps_late_results(),
-        notify: if matches!(what, Reported::Fail { .. } | Reported::Restore) {
-            world.notify().app
-        } else {
-            0
+        notify: match what {
+            Reported::Fail { .. } | Reported::Restore | Reported::Cancel { .. } => world.notify().app,
+            Reported::Retry { .. } => world.notify().retry,
+            _ => 0,
         },
+        policy: world.policy(),
         what,
         now: link.now(),
     });
@@ -270,13 +344,13 @@ async fn report_once(
         user_id,
         keep: call.keep,
         notify: call.notify,
+        // An owner's retry is held to it, an operator's is not.
+        max_active: call.owner().map(|_| &call.policy),
         act: None,
-        max_active: None,
     };
-    let what = call.what.report();
+    let what = call.what.report(&call.policy);
     // An owner's report says whose it is.
-    let owner = matches!(call.what, Reported::Publish | Reported::Delete).then_some(user_id);
-    let outcome = sharded::find(link, id, owner, async |side| {
+    let outcome = sharded::find(link, id, call.owner(), async |side| {
         creations::report(&side, id, what, details, call.now).await
     })
     .await;
@@ -289,8 +363,15 @@ async fn report_once(
         Ok(_) => drop(world.history().silenced.remove(id)),
         Err(_) => {}
     }
+    let unpaid = matches!(outcome, Err(ReportError::InsufficientTokens { .. }));
+    let retries = matches!(call.what, Reported::Retry { .. });
+    world.reach("retries that a balance did not cover", usize::from(unpaid && retries));
     if let Err(ReportError::Refused { refusal, .. }) = &outcome {
         world.reach("reports rejected", 1);
+        world.reach("reports of what was cancelled", usize::from(refusal.code() == "cancelled"));
+        world.reach("reports of more than was charged", usize::from(refusal.code() == "more_than_charged"));
+        world
+            .reach("cancellations that the policy refused", usize::from(refusal.code() == "not_cancellable"));
         world.reach("reports of an attempt that was over", usize::from(refusal.code() == "attempt_over"));
     }
     outcome
@@ -300,6 +381,7 @@ struct Worker<'a> {
     link: &'a Link,
     id: String,
     name: usize,
+    uses: Uses,
     tries: u32,
 }
 
@@ -311,7 +393,8 @@ impl Worker<'_> {
     /// Starts, shows that it is alive, and ends. Between its reports it waits for a turn: that may take hours.
     async fn work(&self, beats: u32, end: End, twice: bool) {
         let start = Reported::Start { worker: format!("w{}", self.name) };
-        let Ok(CreationRow { fence: Some(fence), .. }) = self.report(start).await else { return };
+        let Ok(CreationRow { fence: Some(fence), creation, .. }) = self.report(start).await else { return };
+        let tokens_used = self.uses.of(creation.tokens);
         for _ in 0..beats {
             self.link.turn().await;
             // A worker that is told that its attempt is over has its result all the same, and reports it.
@@ -319,14 +402,25 @@ impl Worker<'_> {
         }
         let last = match end {
             End::Completes => {
-                Reported::Complete { result_url: format!("https://cdn.example/{}/{fence}", self.id), fence }
+                let result_url = format!("https://cdn.example/{}/{fence}", self.id);
+                Reported::Complete { result_url, fence, tokens_used }
             }
-            End::Fails => Reported::Fail { fence: Some(fence) },
+            End::Fails => Reported::Fail { fence: Some(fence), tokens_used },
             End::Vanishes => return,
         };
         for _ in 0..if twice { 2 } else { 1 } {
             self.link.turn().await;
-            let _ = self.report(last.clone()).await;
+            let refused = self.report(last.clone()).await;
+            // Whoever said too much corrects it.
+            if let (
+                Err(Some(ReportError::Refused { refusal, .. })),
+                Reported::Complete { fence, result_url, .. },
+            ) = (refused, &last)
+                && refusal.code() == "more_than_charged"
+            {
+                let (fence, result_url) = (fence.clone(), result_url.clone());
+                let _ = self.report(Reported::Complete { fence, result_url, tokens_used: None }).await;
+            }
         }
     }
 }

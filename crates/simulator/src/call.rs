@@ -1,11 +1,11 @@
 //! Who is calling the database, and what for: what the invariants judge a transaction by.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::rc::Rc;
 
-use stale_drafts::rules::{Action, Active, Policy, Report, Status, Timestamp};
+use stale_drafts::rules::{Action, Active, ActiveLimits, Policy, Report, Status, Timestamp};
 use stale_drafts::service::sweep::{Notify, Source};
 
 use crate::attached::Theirs;
@@ -21,6 +21,10 @@ pub enum Call {
     Create(Rc<CreateCall>),
     /// Somebody reports.
     Report(Rc<ReportCall>),
+    /// An operator gives more time, or ends that.
+    Extend(Rc<ExtendCall>),
+    /// The provider is asked about what a sweep would fail or retry.
+    Ask(Rc<AskCall>),
     /// The outbox takes what is due, and notes what came of it.
     Courier,
     /// A direct write.
@@ -78,6 +82,8 @@ pub struct CreateCall {
     pub user_id: String,
     pub kind: &'static str,
     pub tokens: u64,
+    /// How many of its owner's may be active.
+    pub limits: ActiveLimits,
     pub now: Timestamp,
 }
 
@@ -92,7 +98,53 @@ pub struct ReportCall {
     /// Whether a result that comes too late is kept.
     pub keep: bool,
     pub notify: u32,
+    /// The policy that it began with: it says what becomes of what is cancelled.
+    pub policy: Policy,
     pub now: Timestamp,
+}
+
+/// See [`Call::Extend`].
+#[derive(Debug)]
+pub struct ExtendCall {
+    pub what: Extended,
+    /// The end; of no matter where one is ended.
+    pub until: Timestamp,
+    /// The row of the audit.
+    pub audit_id: String,
+    pub now: Timestamp,
+}
+
+/// What gets more time.
+#[derive(Clone, Debug)]
+pub enum Extended {
+    Creation(String),
+    Kind(&'static str),
+    /// The kind whose more time ends.
+    End(&'static str),
+}
+
+/// Who gives more time, and why.
+pub const OPERATOR: &str = "olga";
+pub const REASON: &str = "the provider is down";
+
+/// See [`Call::Ask`].
+#[derive(Debug)]
+pub struct AskCall {
+    /// The sweep that it is for.
+    pub sweep: SweepCall,
+    /// What was said of which attempt.
+    pub said: RefCell<BTreeMap<String, (u32, Said)>>,
+    /// How many creations were completed by it, and how many got a heartbeat.
+    pub done: Cell<usize>,
+    pub running: Cell<usize>,
+}
+
+/// What a provider says of a creation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Said {
+    Done(String),
+    Running,
+    Unknown,
 }
 
 /// What is reported.
@@ -100,11 +152,13 @@ pub struct ReportCall {
 pub enum Reported {
     Start { worker: String },
     Heartbeat { fence: String },
-    Complete { fence: String, result_url: String },
-    Fail { fence: Option<String> },
+    Complete { fence: String, result_url: String, tokens_used: Option<u64> },
+    Fail { fence: Option<String>, tokens_used: Option<u64> },
     Publish,
     Delete,
     Restore,
+    Retry { attempt: u32 },
+    Cancel { attempt: Option<u32> },
 }
 
 /// The error code and text of a worker's failure.
@@ -113,19 +167,21 @@ pub const ERROR: &str = "502";
 
 impl Reported {
     /// As the rules take it.
-    pub fn report(&self) -> Report<'_> {
+    pub fn report<'a>(&'a self, policy: &'a Policy) -> Report<'a> {
         match self {
             Reported::Start { worker } => Report::Start { worker },
             Reported::Heartbeat { fence } => Report::Heartbeat { fence },
-            Reported::Complete { fence, result_url } => {
-                Report::Complete { fence, result_url, tokens_used: None }
+            Reported::Complete { fence, result_url, tokens_used } => {
+                Report::Complete { fence, result_url, tokens_used: *tokens_used }
             }
-            Reported::Fail { fence } => {
-                Report::Fail { fence: fence.as_deref(), error_code: ERROR_CODE, tokens_used: None }
+            Reported::Fail { fence, tokens_used } => {
+                Report::Fail { fence: fence.as_deref(), error_code: ERROR_CODE, tokens_used: *tokens_used }
             }
             Reported::Publish => Report::Publish,
             Reported::Delete => Report::Delete,
             Reported::Restore => Report::Restore,
+            Reported::Retry { attempt } => Report::Retry { attempt: *attempt },
+            Reported::Cancel { attempt } => Report::Cancel { attempt: *attempt, policy },
         }
     }
 }
@@ -143,6 +199,12 @@ impl fmt::Display for Call {
             }
             Call::Create(create) => write!(f, "create {} for {}", create.id, create.user_id),
             Call::Report(report) => Self::describe(report, f),
+            Call::Extend(extend) => match &extend.what {
+                Extended::Creation(id) => write!(f, "more time for {id} until {}", extend.until.as_millis()),
+                Extended::Kind(kind) => write!(f, "more time for {kind} until {}", extend.until.as_millis()),
+                Extended::End(kind) => write!(f, "end of more time for {kind}"),
+            },
+            Call::Ask(ask) => write!(f, "question before sweep {}", ask.sweep.sweep_id),
             Call::Courier => f.write_str("outbox"),
             Call::App => f.write_str("direct write"),
             Call::Theirs(theirs) => theirs.write.fmt(f),
@@ -157,12 +219,56 @@ impl Call {
         match what {
             Reported::Start { worker } => write!(f, "start {id} by {worker}"),
             Reported::Heartbeat { fence } => write!(f, "heartbeat of {id} with fence {fence}"),
-            Reported::Complete { fence, .. } => write!(f, "complete {id} with fence {fence}"),
-            Reported::Fail { fence: Some(fence) } => write!(f, "fail {id} with fence {fence}"),
-            Reported::Fail { fence: None } => write!(f, "fail {id} without a fence"),
+            Reported::Complete { fence, tokens_used, .. } => {
+                write!(f, "complete {id} with fence {fence}{}", used(*tokens_used))
+            }
+            Reported::Fail { fence: Some(fence), tokens_used } => {
+                write!(f, "fail {id} with fence {fence}{}", used(*tokens_used))
+            }
+            Reported::Fail { fence: None, .. } => write!(f, "fail {id} without a fence"),
             Reported::Publish => write!(f, "publish {id} by {user_id}"),
             Reported::Delete => write!(f, "delete {id} by {user_id}"),
             Reported::Restore => write!(f, "restore {id}"),
+            Reported::Retry { attempt } => write!(f, "retry attempt {attempt} of {id}{}", by(user_id)),
+            Reported::Cancel { attempt: Some(attempt) } => {
+                write!(f, "cancel attempt {attempt} of {id}{}", by(user_id))
+            }
+            Reported::Cancel { attempt: None } => write!(f, "cancel {id}{}", by(user_id)),
+        }
+    }
+}
+
+fn used(tokens_used: Option<u64>) -> String {
+    tokens_used.map(|tokens| format!(", {tokens} tokens used")).unwrap_or_default()
+}
+
+fn by(user_id: &str) -> String {
+    if user_id.is_empty() { String::new() } else { format!(" by {user_id}") }
+}
+
+impl ReportCall {
+    /// Whose it must be; `None` if it may be anybody's.
+    pub fn owner(&self) -> Option<&str> {
+        match self.what {
+            Reported::Publish | Reported::Delete => Some(&self.user_id),
+            Reported::Retry { .. } | Reported::Cancel { .. } => {
+                Some(self.user_id.as_str()).filter(|user_id| !user_id.is_empty())
+            }
+            _ => None,
+        }
+    }
+}
+
+impl SweepCall {
+    /// The sweep that was asked about, as it begins.
+    pub fn again(&self) -> Self {
+        SweepCall {
+            sweep_id: self.sweep_id.clone(),
+            user: self.user.clone(),
+            planned: self.planned.clone(),
+            policy: self.policy.clone(),
+            first: RefCell::default(),
+            ..*self
         }
     }
 }

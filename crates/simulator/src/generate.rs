@@ -6,7 +6,7 @@ use stale_drafts::service::sweep::Source;
 
 use crate::attached::{self, THEIRS};
 use crate::random::Random;
-use crate::script::{End, Fault, Op, Receiver, Role, Settings, Stamp, Sweep, Value, Write};
+use crate::script::{End, Fault, Op, Receiver, Role, Says, Settings, Stamp, Sweep, Uses, Value, Write};
 use crate::sharded;
 
 /// At most so many creations, users and hosts are in a run.
@@ -53,11 +53,11 @@ pub struct Maker {
     /// Who has not been let through as often as they may want.
     live: Vec<(usize, u64)>,
     /// Creations that somebody asked for or brought in, and their owners.
-    asked: Vec<(usize, usize)>,
+    pub asked: Vec<(usize, usize)>,
     /// Users who have as many tokens as there can be.
     full: Vec<usize>,
     users: u64,
-    creations: u64,
+    pub creations: u64,
     /// In how many of a hundred cases a call goes wrong.
     faulty: u64,
     /// The same for a clock.
@@ -74,6 +74,8 @@ impl Maker {
         self.creations = self.random.pick([1, 2, 3, 4, 6, 8, CREATIONS]);
         if self.databases > 1 {
             self.users = sharded::USERS as u64;
+            // Several of one user, so that a page of a move ends between two of the same moment.
+            self.creations = self.random.pick([4, 8, CREATIONS, CREATIONS]);
         }
         self.faulty = self.random.pick([0, 0, 5, 20]);
         self.skewed = self.random.pick([0, 0, 30, 100]);
@@ -88,7 +90,7 @@ impl Maker {
             self.skew(host);
         }
         for user in 0..self.users {
-            let tokens = self.random.pick([0, 15, 100, 1_000, 1_000, 1_000_000, MAX_TOKENS]);
+            let tokens = self.random.pick([0, 15, 15, 40, 100, 1_000, 1_000, 1_000_000, MAX_TOKENS]);
             // Whoever has nothing yet is known to no mover.
             let tokens = if self.databases > 1 && self.random.percent(40) { 0 } else { tokens };
             if tokens > 0 {
@@ -98,7 +100,8 @@ impl Maker {
                 self.full.push(user as usize);
             }
         }
-        for _ in 0..self.random.below(4).saturating_add(1) {
+        let several = if self.databases > 1 { 4 } else { 1 };
+        for _ in 0..self.random.below(4).saturating_add(several) {
             self.create();
         }
         if self.attached {
@@ -106,7 +109,11 @@ impl Maker {
         }
         let length = self.random.pick([20, 40, 80, 120]);
         if self.databases > 1 {
-            self.moving();
+            if self.random.percent(30) {
+                self.refused();
+            } else {
+                self.moving();
+            }
         }
         for _ in 0..length {
             if self.attached && self.random.percent(45) {
@@ -117,6 +124,7 @@ impl Maker {
                 match self.random.below(8) {
                     0 => self.deploy(),
                     1 => self.silence(),
+                    2 => self.refused(),
                     _ => self.moving(),
                 }
                 continue;
@@ -127,7 +135,7 @@ impl Maker {
 
     /// One of the things that happen in every run.
     pub fn anything(&mut self) {
-        match self.random.below(100) {
+        match self.random.below(116) {
             0..22 => self.advance(),
             22..32 => self.create(),
             32..44 => self.worker(),
@@ -144,6 +152,13 @@ impl Maker {
                 let host = self.random.below(HOSTS as u64);
                 self.skew(host);
             }
+            80..83 => self.retry(),
+            83..86 => self.cancel(),
+            86..88 => self.more_time(),
+            88..90 => self.ask(),
+            90..91 => self.again(),
+            91..92 => self.rush(),
+            92..94 => self.put_off(),
             _ => self.step(),
         }
     }
@@ -190,6 +205,16 @@ impl Maker {
         }
         if random.percent(25) {
             list.push((&["kinds", "video", "attempts"], Value::Number(random.pick([1.0, 2.0, 3.0]))));
+        }
+        for path in [&["cancel"][..], &["kinds", "video", "cancel"]] {
+            if random.percent(35) {
+                list.push((path, Value::Word(random.pick(["refund", "keep", "keep", "never"]))));
+            }
+        }
+        for path in [&["max_active"][..], &["kinds", "image", "max_active"]] {
+            if random.percent(15) {
+                list.push((path, Value::Number(random.pick([1.0, 2.0, 3.0]))));
+            }
         }
         if random.percent(15) {
             list.push((&["keep_late_results"], Value::False));
@@ -289,10 +314,17 @@ impl Maker {
         let end =
             self.random.pick([End::Completes, End::Completes, End::Completes, End::Fails, End::Vanishes]);
         let (tries, twice) = (self.random.pick([1, 2, 3]), self.random.percent(30));
-        let role = Role::Worker { creation, name, beats, end, tries, twice };
+        let uses = self.uses();
+        let role = Role::Worker { creation, name, beats, end, uses, tries, twice };
         let actor = self.spawn(role, u64::from(beats).saturating_mul(2).saturating_add(4));
         let times = self.random.pick([0, 1, 1, 2, 4, 8]);
         self.burst(actor, times);
+    }
+
+    /// A sweep of everything.
+    pub fn cron() -> Sweep {
+        let (user, kind, status, hours, dry_run) = (None, None, None, None, false);
+        Sweep { source: Source::Cron, user, kind, status, hours, dry_run, limit: 1_000 }
     }
 
     pub fn sweep(&mut self) -> Sweep {
@@ -370,11 +402,16 @@ impl Maker {
         let (creation, _) = self.one();
         let end = End::Completes;
         let name = self.random.below(3) as usize;
-        let worker = self.spawn(Role::Worker { creation, name, beats: 0, end, tries: 2, twice: false }, 4);
+        let uses = self.uses();
+        let role = Role::Worker { creation, name, beats: 0, end, uses, tries: 2, twice: false };
+        let worker = self.spawn(role, 4);
         self.burst(worker, 1);
         let millis = self.random.pick([360_001, 3_600_001, 21_600_000]);
         self.ops.push(Op::Advance(millis));
         self.sweeps();
+        if self.random.percent(25) {
+            self.retry_of(creation);
+        }
         self.burst(worker, 2);
         if self.random.percent(60) {
             let tries = self.random.pick([1, 2]);
@@ -382,6 +419,142 @@ impl Maker {
             let times = self.random.pick([0, 1, 1]);
             self.burst(operator, times);
         }
+    }
+
+    fn uses(&mut self) -> Uses {
+        let unsaid = Uses::Unsaid;
+        self.random.pick([
+            unsaid,
+            unsaid,
+            unsaid,
+            Uses::Nothing,
+            Uses::Half,
+            Uses::Half,
+            Uses::All,
+            Uses::More,
+        ])
+    }
+
+    /// Its owner, somebody else, or an operator.
+    fn somebody(&mut self, owner: usize) -> Option<usize> {
+        match self.random.below(10) {
+            0..4 => None,
+            4 => Some(self.random.below(self.users) as usize),
+            _ => Some(owner),
+        }
+    }
+
+    fn retry(&mut self) {
+        let (creation, _) = self.one();
+        self.retry_of(creation);
+    }
+
+    fn retry_of(&mut self, creation: usize) {
+        let owner =
+            self.asked.iter().rev().find(|(asked, _)| *asked == creation).map_or(0, |(_, owner)| *owner);
+        let user = self.somebody(owner);
+        let (back, tries) = (self.random.pick([0, 0, 0, 0, 1]), self.random.pick([1, 2]));
+        let twice = self.random.percent(30);
+        let actor = self.spawn(Role::Retry { creation, user, back, tries, twice }, 3);
+        let times = self.random.pick([0, 1, 1, 1, 2]);
+        self.burst(actor, times);
+    }
+
+    fn cancel(&mut self) {
+        let (creation, owner) = self.one();
+        let user = self.somebody(owner);
+        let (named, tries) = (self.random.percent(40), self.random.pick([1, 2]));
+        let actor = self.spawn(Role::Cancel { creation, user, named, tries }, 2);
+        let times = self.random.pick([0, 1, 1]);
+        self.burst(actor, times);
+    }
+
+    /// For one creation or for a kind, or the end of it.
+    fn more_time(&mut self) {
+        let millis = self.random.pick([1, 36_000, 360_000, 1_800_000, 21_600_000]);
+        let tries = self.random.pick([1, 2]);
+        let kind = self.random.pick(KINDS);
+        let role = match self.random.below(6) {
+            0..3 => Role::Extend { creation: self.one().0, millis, tries },
+            3..5 => Role::ExtendKind { kind, millis: Some(millis) },
+            _ => Role::ExtendKind { kind, millis: None },
+        };
+        let actor = self.spawn(role, 2);
+        let times = self.random.pick([0, 1, 1, 2]);
+        self.burst(actor, times);
+    }
+
+    fn ask(&mut self) {
+        let sweep = self.sweep();
+        let says = self.random.pick([
+            Says::Done,
+            Says::Done,
+            Says::Running,
+            Says::Mixed,
+            Says::Mixed,
+            Says::Other,
+            Says::Garbage,
+            Says::Silent,
+        ]);
+        let most = self.random.pick([1, 2, 100]);
+        let actor = self.spawn(Role::Ask { sweep, says, most }, 6);
+        let times = self.random.pick([1, 2, 3, 4]);
+        self.burst(actor, times);
+    }
+
+    /// A worker fails it, somebody has it tried again, and another worker goes on: money of a second charge.
+    fn again(&mut self) {
+        let (creation, _) = self.one();
+        for end in
+            [self.random.pick([End::Fails, End::Completes]), self.random.pick([End::Fails, End::Completes])]
+        {
+            let (name, uses) = (self.random.below(3) as usize, self.uses());
+            let role = Role::Worker { creation, name, beats: 0, end, uses, tries: 2, twice: false };
+            let worker = self.spawn(role, 4);
+            self.burst(worker, 3);
+            self.retry_of(creation);
+        }
+    }
+
+    /// Two requests of one owner at once, of whom a limit may let through only one.
+    fn rush(&mut self) {
+        let (_, owner) = self.one();
+        let kind = self.random.pick(KINDS);
+        let mut began = Vec::new();
+        for _ in 0..2 {
+            let creation = self.random.below(self.creations) as usize;
+            let user = self.owner_of(creation, owner);
+            self.asked.push((creation, user));
+            began.push(self.spawn(Role::Create { creation, user, kind, tokens: 1, tries: 2 }, 2));
+        }
+        for actor in [&began, &began].into_iter().flatten() {
+            self.burst(*actor, 1);
+        }
+    }
+
+    /// A sweep has decided, and an operator gives more time before it writes, or the app corrects a kind.
+    fn put_off(&mut self) {
+        let millis = self.random.pick([360_001, 3_600_001, 21_600_000]);
+        self.ops.push(Op::Advance(millis));
+        let sweep = self.sweep();
+        let sweep = self.spawn(Role::Sweep(sweep), 4);
+        let looks = self.random.pick([0, 1, 1]);
+        self.burst(sweep, looks);
+        let millis = self.random.pick([36_000, 360_000, 21_600_000]);
+        let (creation, kind) = (self.one().0, self.random.pick(KINDS));
+        let role = match self.random.below(5) {
+            0..2 => Role::Extend { creation, millis, tries: 1 },
+            2..4 => Role::ExtendKind { kind, millis: Some(millis) },
+            _ => {
+                // Another kind has other limits.
+                self.ops.push(Op::App(Write::Rekind(creation, kind)));
+                self.burst(sweep, 2);
+                return;
+            }
+        };
+        let operator = self.spawn(role, 2);
+        self.burst(operator, 1);
+        self.burst(sweep, 2);
     }
 
     fn courier(&mut self) {

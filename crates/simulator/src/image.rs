@@ -10,7 +10,7 @@ use crate::attached::{self, App};
 use crate::sharded::{self, Moves};
 use crate::sql;
 
-/// The seven tables, and those of the app.
+/// The tables, and those of the app.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Image {
     /// Of which database it is, where there are several.
@@ -22,6 +22,10 @@ pub struct Image {
     pub sweeps: BTreeMap<String, SweepRow>,
     /// Creations that sweeps leave aside, and until when.
     pub rejected: BTreeMap<String, i64>,
+    /// What operators have put off: by scope, name and end.
+    pub extensions: BTreeMap<(String, String, i64), Extension>,
+    /// What of that the audit knows, by id.
+    pub audit: BTreeMap<String, Audit>,
     /// In the order of the table, in which one id could stand twice.
     pub events: Vec<Event>,
     /// The tables of the app that is attached, if there is one.
@@ -65,6 +69,9 @@ pub struct Creation {
     pub last_sign_of_life: Option<i64>,
     pub balance_elsewhere: bool,
     pub extended_until: Value,
+    /// The number of its owner's charge for it.
+    pub charge: u32,
+    pub tokens_used: Option<i64>,
 }
 
 impl Creation {
@@ -80,6 +87,16 @@ impl Creation {
             heartbeat_at: time(&self.heartbeat_at),
             extended_until: time(&self.extended_until),
         }
+    }
+
+    /// What of its charge is used up, or was as it ended; where nothing was said, nothing if it failed, and else all.
+    pub fn used(&self) -> i64 {
+        self.tokens_used.unwrap_or(if self.status == Status::Failed { 0 } else { self.tokens })
+    }
+
+    /// What of its charge has gone back.
+    pub fn unused(&self) -> i64 {
+        self.tokens.saturating_sub(self.used())
     }
 
     /// What the generated column is to be: the rules' last sign of life.
@@ -124,6 +141,8 @@ impl Creation {
             last_sign_of_life: row.get(29)?,
             balance_elsewhere: row.get(30)?,
             extended_until: row.get(31)?,
+            charge: row.get(32)?,
+            tokens_used: row.get(33)?,
         })
     }
 }
@@ -164,6 +183,25 @@ pub struct Attempt {
     pub max_age_ms: Option<i64>,
     pub rule: Option<String>,
     pub sweep_id: Option<String>,
+    pub tokens_used: Option<i64>,
+}
+
+/// A row of `extensions`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Extension {
+    pub since: i64,
+    pub actor: String,
+    pub reason: String,
+    pub ended_at: Option<i64>,
+    pub ended_by: Option<String>,
+}
+
+/// A row of `audit`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Audit {
+    pub action: String,
+    /// `creation:<id>`, where it is about one.
+    pub subject: Option<String>,
 }
 
 /// A row of `sweeps`.
@@ -249,6 +287,7 @@ pub fn read(connection: &Connection, attached: bool, shard: Option<usize>) -> ru
             max_age_ms: row.get(12)?,
             rule: row.get(13)?,
             sweep_id: row.get(14)?,
+            tokens_used: row.get(15)?,
         };
         image.attempts.insert((row.get(0)?, row.get(1)?), attempt);
         Ok(())
@@ -271,6 +310,21 @@ pub fn read(connection: &Connection, attached: bool, shard: Option<usize>) -> ru
             error: row.get(14)?,
         };
         image.sweeps.insert(row.get(0)?, sweep);
+        Ok(())
+    })?;
+    each(connection, sql::EXTENSIONS, |row| {
+        let extension = Extension {
+            since: row.get(3)?,
+            actor: row.get(4)?,
+            reason: row.get(5)?,
+            ended_at: row.get(6)?,
+            ended_by: row.get(7)?,
+        };
+        image.extensions.insert((row.get(0)?, row.get(1)?, row.get(2)?), extension);
+        Ok(())
+    })?;
+    each(connection, sql::AUDIT, |row| {
+        image.audit.insert(row.get(0)?, Audit { action: row.get(1)?, subject: row.get(2)? });
         Ok(())
     })?;
     each(connection, sql::EVENTS, |row| {

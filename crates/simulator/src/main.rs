@@ -3,6 +3,7 @@
 mod actors;
 mod args;
 mod as_d1;
+mod asking;
 mod attached;
 mod call;
 mod courier;
@@ -10,6 +11,7 @@ mod database;
 mod generate;
 mod image;
 mod invariants;
+mod more_time;
 mod plant;
 mod random;
 mod range;

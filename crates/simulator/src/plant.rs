@@ -75,6 +75,28 @@ pub enum Plant {
     NoGrace,
     /// Sweeps decide on users while they move.
     SweepsOfMovers,
+    /// A retry by hand charges nobody.
+    RetryWithoutCharge,
+    /// A retry by hand does not look at the attempt that it is about: sent twice, it may be two.
+    RetryOfAnyAttempt,
+    /// The refund of a second charge has the key of the first one's.
+    RetryReusesTheKey,
+    /// What has failed again is refunded all that it was ever charged.
+    RetryRefundsTwice,
+    /// A cancellation gives back what the policy keeps.
+    CancelRefundsKept,
+    /// What was not used of a result goes back as it is finished, and again as it is published.
+    PartialRefundTwice,
+    /// A restore takes all of the charge, though a part of it had not gone back.
+    RestoreChargesAll,
+    /// A sweep knows nothing of more time.
+    MoreTimeIgnored,
+    /// A sweep's writes do not repeat how much more time a creation has.
+    NoMoreTimeGuard,
+    /// What is active of an owner is counted before another one is made, in a transaction of its own.
+    ActiveCountedBefore,
+    /// What a provider says is written down, whatever has become of the creation since it was asked.
+    AnswerUnguarded,
 }
 
 type Edits = &'static [(&'static str, &'static str)];
@@ -88,6 +110,19 @@ const NO_GUARD: Edits = &[
     ("\n         AND +c.kind = j.value ->> 'kind'", ""),
     ("\n         AND +c.tokens = j.value ->> 'tokens'", ""),
 ];
+const NO_MORE_TIME: (&str, &str) = ("\n         AND +c.extended_until IS j.value ->> 'extended_until'", "");
+/// What the two statements about a provider's answer repeat.
+const ASKED: &str = "c.id = j.value ->> 'id'
+         AND +c.status = j.value ->> 'status'
+         AND +c.attempt = j.value ->> 'attempt'
+         AND +c.last_sign_of_life = j.value ->> 'last_sign_of_life'
+         AND +c.phase = j.value ->> 'phase'
+         AND +c.processing_since IS j.value ->> 'processing_since'
+         AND +c.extended_until IS j.value ->> 'extended_until'
+         AND +c.kind = j.value ->> 'kind'
+         AND +c.tokens = j.value ->> 'tokens'
+         AND NOT EXISTS (SELECT 1 FROM stale_drafts_moving_users WHERE user_id = c.user_id) AND +c.status = 'processing'
+     RETURNING id";
 const LOSES: (&str, &str) = (
     "AND NOT EXISTS (SELECT 1 FROM stale_drafts_ledger WHERE entry_key = v ->> 0)",
     "AND NOT EXISTS (SELECT 1 FROM stale_drafts_ledger WHERE entry_key = v ->> 0) AND v ->> 2 <> 'refund'",
@@ -152,6 +187,36 @@ impl Plant {
                 "AFTER UPDATE ON stale_drafts_creations\nWHEN EXISTS (SELECT 1 FROM stale_drafts_held WHERE user_id = OLD.user_id) BEGIN",
                 "AFTER UPDATE ON stale_drafts_creations\nWHEN false BEGIN",
             )],
+            Plant::RetryWithoutCharge => &[(
+                "WHEN OLD.status = 'failed' AND NEW.status = 'pending' AND NEW.charge <> OLD.charge AND NEW.tokens > 0 BEGIN",
+                "WHEN false BEGIN",
+            )],
+            Plant::RetryReusesTheKey => &[(
+                "VALUES (iif(NEW.charge = 1, 'refund:', 'refund' || NEW.charge || ':') || NEW.id, NEW.user_id, 'refund', NEW.id, NEW.sweep_id,",
+                "VALUES ('refund:' || NEW.id, NEW.user_id, 'refund', NEW.id, NEW.sweep_id,",
+            )],
+            Plant::RetryRefundsTwice => &[
+                ("          NEW.tokens - ifnull(NEW.tokens_used, 0),\n", "          (NEW.tokens - ifnull(NEW.tokens_used, 0)) * NEW.charge,\n"),
+                ("      AND tokens - ifnull(tokens_used, iif(status = 'failed', 0, tokens)) = NEW.tokens\n", ""),
+            ],
+            Plant::PartialRefundTwice => &[
+                (
+                    "WHEN NEW.status = 'draft' AND OLD.status = 'processing' AND NEW.tokens > NEW.tokens_used BEGIN",
+                    "WHEN NEW.status IN ('draft', 'published') AND NEW.tokens > NEW.tokens_used BEGIN",
+                ),
+                (
+                    "VALUES (iif(NEW.charge = 1, 'refund:', 'refund' || NEW.charge || ':') || NEW.id, NEW.user_id, 'refund', NEW.id,\n          NEW.tokens - NEW.tokens_used,",
+                    "VALUES (iif(NEW.status = 'draft', iif(NEW.charge = 1, 'refund:', 'refund' || NEW.charge || ':'), 'refund9:') || NEW.id, NEW.user_id, 'refund', NEW.id,\n          NEW.tokens - NEW.tokens_used,",
+                ),
+                ("AND NEW.entry_key = iif(charge = 1, 'refund:', 'refund' || charge || ':') || id\n", "\n"),
+            ],
+            Plant::RestoreChargesAll => &[
+                ("ifnull(OLD.tokens_used, 0) - NEW.tokens, NEW.restored_at);", "-NEW.tokens, NEW.restored_at);"),
+                (
+                    "CASE WHEN NEW.type = 'charge' OR settled_elsewhere = 1 THEN tokens",
+                    "CASE WHEN true THEN tokens",
+                ),
+            ],
             Plant::SecondsAreTimes => &[("NOT BETWEEN 1000000000000 AND", "NOT BETWEEN 0 AND")],
             _ => &[],
         }
@@ -232,6 +297,22 @@ impl Plant {
                 "result_url = ?4, tokens_used = ?5\n     WHERE id = ?1 AND status = 'processing' AND fence = ?3",
                 "result_url = ?4, tokens_used = ?5\n     WHERE id = ?1 AND status IN ('processing', 'failed') AND fence = ?3",
             )],
+            Plant::RetryOfAnyAttempt => {
+                &[("id = ?1 AND status = 'failed' AND attempt = ?3 AND", "id = ?1 AND status = 'failed' AND")]
+            }
+            Plant::CancelRefundsKept => &[(" = 'keep', tokens, NULL)", " = 'keep', NULL, NULL)")],
+            Plant::MoreTimeIgnored => &[
+                (
+                    "CASE typeof(extended_until) WHEN 'integer' THEN extended_until WHEN 'null' THEN NULL ELSE 'malformed' END",
+                    "NULL",
+                ),
+                ("(c.extended_until IS NULL OR c.extended_until < ?7)", "true"),
+                NO_MORE_TIME,
+            ],
+            Plant::NoMoreTimeGuard => &[NO_MORE_TIME],
+            Plant::AnswerUnguarded => {
+                &[(ASKED, "c.id = j.value ->> 'id' AND +c.status = 'processing'\n     RETURNING id")]
+            }
             Plant::CopyLosesEntries => &[LOSES],
             Plant::MoveWithoutVerifying => &[
                 LOSES,
@@ -338,5 +419,8 @@ fn samples() -> Vec<Statement> {
         &details,
         now,
     ));
+    list.extend(store::report("c", &Report::Retry { attempt: 1 }, &details, now));
+    list.extend(store::report("c", &Report::Cancel { attempt: None, policy: &policy }, &details, now));
+    list.extend(store::told(&[], &[], now));
     list
 }

@@ -181,7 +181,7 @@ impl Run {
         let future = async move {
             let link = Link::new(&world, TRUE_HOST, TRUE_HOST);
             for _ in 0..CALLS {
-                match actors::sweep(&link, &asked, None).await {
+                match actors::sweep(&link, &asked, None, None).await {
                     Ok(outcome) if outcome.more => {}
                     Ok(outcome) => {
                         if let (Call::Sweep(call), true) = (&*link.call(), number == SWEEPS) {

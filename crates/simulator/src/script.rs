@@ -103,6 +103,8 @@ pub enum Value {
     Number(f64),
     /// `"never"`
     Never,
+    /// Another word.
+    Word(&'static str),
     /// `false`
     False,
 }
@@ -114,6 +116,7 @@ impl Settings {
             let setting = match value {
                 Value::Number(number) => Setting::Number(*number, "a number"),
                 Value::Never => Setting::Text("never"),
+                Value::Word(word) => Setting::Text(word),
                 Value::False => Setting::Other("false"),
             };
             (*path, setting)
@@ -132,6 +135,7 @@ impl fmt::Display for Settings {
             match value {
                 Value::Number(number) => write!(f, "{number}")?,
                 Value::Never => f.write_str("\"never\"")?,
+                Value::Word(word) => write!(f, "\"{word}\"")?,
                 Value::False => f.write_str("false")?,
             }
         }
@@ -286,6 +290,8 @@ pub enum Role {
         beats: u32,
         /// How it ends.
         end: End,
+        /// What it says that it has used.
+        uses: Uses,
         /// How often each report is tried while its outcome is unknown.
         tries: u32,
         /// Whether it makes its last report twice.
@@ -306,6 +312,55 @@ pub enum Role {
         publishes: bool,
         /// How often it is tried.
         tries: u32,
+    },
+    /// Somebody has a failed creation tried again, for another charge, by what they saw of it as they began.
+    Retry {
+        /// The creation.
+        creation: usize,
+        /// Its owner, or whoever thinks so; an operator if it is `None`.
+        user: Option<usize>,
+        /// So many attempts before the present one.
+        back: u32,
+        /// How often it is tried while its outcome is unknown.
+        tries: u32,
+        /// Whether it is sent twice.
+        twice: bool,
+    },
+    /// Somebody does not want it any more.
+    Cancel {
+        /// The creation.
+        creation: usize,
+        /// Its owner, or whoever thinks so; the app if it is `None`.
+        user: Option<usize>,
+        /// Whether they name the attempt that they saw.
+        named: bool,
+        /// How often it is tried while its outcome is unknown.
+        tries: u32,
+    },
+    /// An operator gives one creation more time.
+    Extend {
+        /// The creation.
+        creation: usize,
+        /// How much.
+        millis: u64,
+        /// How often it is tried while its outcome is unknown.
+        tries: u32,
+    },
+    /// An operator gives a kind more time; `None` ends what it has.
+    ExtendKind {
+        /// The kind.
+        kind: &'static str,
+        /// How much.
+        millis: Option<u64>,
+    },
+    /// The provider is asked, and then a sweep is made.
+    Ask {
+        /// The sweep.
+        sweep: Sweep,
+        /// What it answers.
+        says: Says,
+        /// About at most so many.
+        most: u32,
     },
     /// An operator restores.
     Restore {
@@ -388,6 +443,64 @@ pub enum End {
     Vanishes,
 }
 
+/// What a worker says that it has used of a charge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Uses {
+    /// It says nothing.
+    Unsaid,
+    /// Nothing.
+    Nothing,
+    /// Half of it.
+    Half,
+    /// All of it.
+    All,
+    /// More than that, which is refused.
+    More,
+}
+
+impl Uses {
+    /// The number of tokens.
+    pub fn of(self, tokens: u64) -> Option<u64> {
+        match self {
+            Uses::Unsaid => None,
+            Uses::Nothing => Some(0),
+            Uses::Half => Some(tokens.checked_div(2).unwrap_or(0)),
+            Uses::All => Some(tokens),
+            Uses::More => Some(tokens.saturating_add(1)),
+        }
+    }
+}
+
+/// What a provider answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Says {
+    /// Everything is done.
+    Done,
+    /// Everything is running.
+    Running,
+    /// By turns: done, running, unknown.
+    Mixed,
+    /// Something about other attempts.
+    Other,
+    /// Nothing that can be read.
+    Garbage,
+    /// Nothing.
+    Silent,
+}
+
+impl fmt::Display for Says {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Says::Done => "says that everything is done",
+            Says::Running => "says that everything is running",
+            Says::Mixed => "says by turns that it is done, running and unknown",
+            Says::Other => "speaks of other attempts",
+            Says::Garbage => "says nothing that can be read",
+            Says::Silent => "says nothing",
+        })
+    }
+}
+
 /// What a sweep is asked for.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sweep {
@@ -446,7 +559,7 @@ impl fmt::Display for Role {
             Role::Create { creation, user, kind, tokens, tries } => {
                 write!(f, "u{user} asks for c{creation}: {kind}, {tokens} tokens, up to {tries} tries")
             }
-            Role::Worker { creation, name, beats, end, tries, twice } => {
+            Role::Worker { creation, name, beats, end, uses, tries, twice } => {
                 let end = match end {
                     End::Completes => "completes it",
                     End::Fails => "fails it",
@@ -454,7 +567,14 @@ impl fmt::Display for Role {
                 };
                 write!(
                     f,
-                    "worker w{name} takes c{creation}, sends {beats} heartbeats and {end}{}, up to {tries} tries each",
+                    "worker w{name} takes c{creation}, sends {beats} heartbeats and {end}{}{}, up to {tries} tries each",
+                    match uses {
+                        Uses::Unsaid => "",
+                        Uses::Nothing => ", with nothing used",
+                        Uses::Half => ", with half of its tokens used",
+                        Uses::All => ", with all of its tokens used",
+                        Uses::More => ", with more used than was charged",
+                    },
                     twice_text(twice)
                 )
             }
@@ -465,6 +585,28 @@ impl fmt::Display for Role {
             }
             Role::Restore { creation, tries } => {
                 write!(f, "an operator restores {}, up to {tries} tries", creation_name(*creation))
+            }
+            Role::Retry { creation, user, back, tries, twice } => {
+                let who = user.map_or_else(|| String::from("an operator"), user_id);
+                let which = if *back > 0 { format!(", {back} attempts before") } else { String::new() };
+                let creation = creation_name(*creation);
+                write!(f, "{who} has {creation} tried again{which}{}, up to {tries} tries", twice_text(twice))
+            }
+            Role::Cancel { creation, user, named, tries } => {
+                let who = user.map_or_else(|| String::from("the app"), user_id);
+                let which = if *named { ", the attempt that was seen" } else { "" };
+                write!(f, "{who} cancels {}{which}, up to {tries} tries", creation_name(*creation))
+            }
+            Role::Extend { creation, millis, tries } => {
+                let creation = creation_name(*creation);
+                write!(f, "an operator gives {creation} {millis} ms more time, up to {tries} tries")
+            }
+            Role::ExtendKind { kind, millis: Some(millis) } => {
+                write!(f, "an operator gives {kind} {millis} ms more time")
+            }
+            Role::ExtendKind { kind, millis: None } => write!(f, "an operator ends more time for {kind}"),
+            Role::Ask { sweep, says, most } => {
+                write!(f, "{sweep}, after a question about {most} at most to a provider who {says}")
             }
             Role::Courier(receiver) => write!(f, "the outbox delivers to a receiver that {receiver}"),
             Role::Replay => f.write_str("an operator has dead events tried again"),

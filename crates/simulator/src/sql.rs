@@ -15,7 +15,7 @@ pub const ROLL_BACK: &str = "ROLLBACK TO run";
 pub const CREATIONS: &str = "SELECT id, user_id, kind, prompt, status, attempt, tokens, created_at, queued_at, started_at,
        heartbeat_at, finished_at, error, error_code, worker, fence, progress, result_url, late_result_url, late_at,
        restored_at, deleted_at, event, event_destinations, stuck_status, age_ms, max_age_ms, rule, sweep_id, last_sign_of_life,
-       balance_elsewhere, extended_until
+       balance_elsewhere, extended_until, charge, tokens_used
      FROM stale_drafts_creations";
 pub const LEDGER: &str =
     "SELECT entry_key, user_id, type, creation_id, sweep_id, tokens, created_at FROM stale_drafts_ledger";
@@ -23,10 +23,13 @@ pub const BALANCES: &str = "SELECT user_id, tokens FROM stale_drafts_balances";
 pub const REJECTED: &str = "SELECT creation_id, until FROM stale_drafts_rejected";
 pub const ATTEMPTS: &str =
     "SELECT creation_id, attempt, outcome, worker, fence, started_at, heartbeat_at, finished_at, error,
-       error_code, stuck_status, age_ms, max_age_ms, rule, sweep_id FROM stale_drafts_attempts";
+       error_code, stuck_status, age_ms, max_age_ms, rule, sweep_id, tokens_used FROM stale_drafts_attempts";
 pub const SWEEPS: &str =
     "SELECT id, source, actor, plan_id, started_at, finished_at, examined, failed, retried, raced,
        rejected, unreadable, refunded_tokens, more, error FROM stale_drafts_sweeps";
+pub const EXTENSIONS: &str =
+    "SELECT scope, name, until, since, actor, reason, ended_at, ended_by FROM stale_drafts_extensions";
+pub const AUDIT: &str = "SELECT id, action, subject FROM stale_drafts_audit WHERE action IN ('extend', 'extend_kind', 'end_extension')";
 pub const EVENTS: &str = "SELECT id, state, due_at, destinations, deliveries, created_at, creation_id, body, last_error FROM stale_drafts_events";
 
 const GRANT: &str = "INSERT INTO stale_drafts_ledger (entry_key, user_id, type, tokens, created_at) VALUES ('grant:' || ?1, ?2, 'grant', ?3, ?4)";
@@ -60,8 +63,11 @@ pub const ACCEPT: &str = "INSERT INTO stale_drafts_accepts (bucket) VALUES (?1)"
 
 /// The second transaction of the plant `ledger-in-second-transaction`.
 pub const REFUND_AFTERWARDS: &str = "INSERT INTO stale_drafts_ledger (entry_key, user_id, type, creation_id, sweep_id, tokens, created_at)
-     SELECT 'refund:' || id, user_id, 'refund', id, sweep_id, tokens, finished_at FROM stale_drafts_creations
-     WHERE status = 'failed' AND tokens > 0 AND id NOT IN (SELECT creation_id FROM stale_drafts_ledger WHERE type = 'refund')";
+     SELECT iif(charge = 1, 'refund:', 'refund' || charge || ':') || id, user_id, 'refund', id, sweep_id, tokens - ifnull(tokens_used, 0),
+       finished_at
+     FROM stale_drafts_creations AS c
+     WHERE status = 'failed' AND tokens > ifnull(tokens_used, 0)
+       AND NOT EXISTS (SELECT 1 FROM stale_drafts_ledger WHERE entry_key = iif(c.charge = 1, 'refund:', 'refund' || c.charge || ':') || c.id)";
 
 /// The statement of a direct write at the instant `now`. `number` is unique, for a grant's key; `id` is that
 /// of a creation.

@@ -179,6 +179,11 @@ impl World {
         if self.plant.is_some_and(Plant::settles_at_once) { 0 } else { GRACE_MS }
     }
 
+    /// Whether what is active is counted before a creation is made, and not as it is.
+    pub fn counts_beforehand(&self) -> bool {
+        self.plant == Some(Plant::ActiveCountedBefore)
+    }
+
     pub fn policy(&self) -> Policy {
         self.policy.borrow().clone()
     }

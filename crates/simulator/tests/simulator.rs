@@ -14,24 +14,28 @@
 use std::process::Command;
 
 /// Each planted bug, the number of seeds within which it must be found, and what may be found.
-const PLANTS: [(&str, u64, &[&str]); 33] = [
+const PLANTS: [(&str, u64, &[&str]); 44] = [
     ("no-status-guard", 50, &[STALE, SWEPT, MACHINE, REFUNDED, BALANCE]),
     ("ledger-in-second-transaction", 50, &[REFUNDED, BALANCE]),
     ("no-fence", 500, &["a-report-does-what-it-says"]),
-    ("worker-clock", 50, &[SWEPT, STALE, "answers-are-true", "nothing-is-hidden"]),
-    ("refund-keyed-on-the-sweep", 100, &["refunded-once", STALE, SWEPT]),
+    ("worker-clock", 50, &[SWEPT, STALE, LATER, ANSWER, "answers-are-true", "nothing-is-hidden"]),
+    (
+        "refund-keyed-on-the-sweep",
+        100,
+        &["refunded-once", STALE, SWEPT, "answers-are-true", THEIRS, REFUNDED],
+    ),
     ("null-heartbeat-escapes", 20, &["one-last-sign-of-life"]),
     ("restore-without-charge", 200, &["a-restore-is-charged"]),
     ("no-sign-of-life-guard", 1_000, &[STALE, SWEPT, RECORDED]),
     ("counts-the-plan", 50, &["a-sweep-counts-what-it-did"]),
-    ("late-result-wins", 50, &[REFUNDED, MACHINE, "deleted-is-gone"]),
+    ("late-result-wins", 50, &[REFUNDED, MACHINE, "deleted-is-gone", "answers-are-true"]),
     ("no-phase-guard", 2_000, &[STALE, SWEPT, RECORDED]),
     ("no-kind-guard", 2_000, &[STALE, SWEPT, RECORDED]),
     ("never-set-aside", 2_000, &["everything-ends"]),
     ("seconds-are-times", 1_000, &["one-last-sign-of-life"]),
     ("heartbeating-never-found", 100, &["nobody-is-passed-over", "nothing-is-hidden"]),
     ("late-write-wins", 100, &["a-time-out-stays"]),
-    ("late-replace-wins", 100, &[THEIRS, "a-time-out-stays"]),
+    ("late-replace-wins", 100, &[THEIRS, "a-time-out-stays", "late-results-are-kept"]),
     ("every-failure-pays", 100, &[THEIRS, "a-time-out-pays-once"]),
     ("refund-to-nobody", 200, &["a-time-out-pays-once"]),
     ("write-back-unguarded", 1_000, &[OVERWRITTEN]),
@@ -42,13 +46,28 @@ const PLANTS: [(&str, u64, &[&str]); 33] = [
     ("no-price-guard", 2_000, &["a-sweep-counts-what-it-did", "answers-are-true"]),
     ("copy-loses-entries", 200, &[MOVE_ENDS]),
     ("move-without-verifying", 200, &[MOVE]),
-    ("copy-skips-rows", 1_000, &[MOVE]),
+    ("copy-skips-rows", 1_000, &[MOVE, MOVE_ENDS]),
     ("trim-too-early", 100, &[MOVE]),
     ("no-bucket-gate", 500, &[MOVE, MOVE_ENDS, PLACE]),
     ("no-user-fence", 200, &[MOVE, MOVE_ENDS, PLACE]),
-    ("no-grace", 8_500, &[SILENCE]),
-    ("sweeps-of-movers", 200, &[SILENCE, MOVE, MOVE_ENDS, PLACE]),
+    ("no-grace", 500, &[SILENCE]),
+    ("sweeps-of-movers", 200, &[SILENCE, MOVE, MOVE_ENDS, PLACE, "answers-are-true"]),
+    ("retry-without-charge", 50, &["charged-once"]),
+    ("retry-of-any-attempt", 50, &[REPORT]),
+    ("retry-reuses-the-key", 200, &["answers-are-true", "everything-ends", REFUNDED, BALANCE]),
+    ("retry-refunds-twice", 50, &["the-refund-is-the-charge", BALANCE]),
+    ("cancel-refunds-kept", 1_000, &[REPORT]),
+    ("partial-refund-twice", 1_000, &["refunded-once"]),
+    ("restore-charges-all", 1_000, &["the-refund-is-the-charge"]),
+    ("more-time-ignored", 50, &[LATER, "answers-are-true"]),
+    ("no-more-time-guard", 200, &[LATER, STALE, SWEPT]),
+    ("active-counted-before", 500, &["no-more-than-max-active"]),
+    ("answer-unguarded", 2_000, &[ANSWER]),
 ];
+
+const REPORT: &str = "a-report-does-what-it-says";
+const LATER: &str = "nothing-before-its-end";
+const ANSWER: &str = "an-answer-is-about-what-was-asked";
 
 const MOVE: &str = "a-move-changes-nothing";
 const MOVE_ENDS: &str = "a-move-ends";
@@ -79,6 +98,20 @@ fn seeds_run_clean_and_reach_everything() {
     assert!(text.starts_with(&format!("{seeds} seeds clean")), "{text}");
     for reached in [
         "callers that died",
+        "cancellations that the policy refused",
+        "creations cancelled and kept",
+        "creations cancelled and refunded",
+        "creations refused by a limit per owner",
+        "creations that a balance did not cover",
+        "creations that a provider has completed",
+        "creations that a provider says are running",
+        "creations that got more time",
+        "failures retried by hand",
+        "failures that used a part",
+        "reports of more than was charged",
+        "reports of what was cancelled",
+        "results that used a part",
+        "retries that a balance did not cover",
         "calls of a database that answers nothing",
         "calls that failed",
         "creations deleted",

@@ -42,7 +42,7 @@ pub(in crate::worker) async fn preview(app: App, form: OwnForm) -> Answer {
             return Err(Problem::bad_request("nothing is chosen: mark at least one creation").into());
         }
         let plan: Plan = read::json(format!("[{}]", chosen.join(",")).as_bytes()).map_err(Problem::from)?;
-        retries::preview(&app, &plan.planned()?).await?
+        retries::preview(&app, &plan.planned().map_err(Problem::from)?).await?
     };
     let csrf = form.csrf();
     let view = RetriesView { csrf: &csrf, sought };
@@ -55,7 +55,7 @@ pub(in crate::worker) async fn apply(app: App, form: OwnForm) -> Answer {
     let ReasonForm { reason } = form.read(&["reason"])?;
     let plan: Plan = read::json(form.field("plan").as_bytes()).map_err(Problem::from)?;
     let reason = reason.as_ref().map_or("", Text::as_str);
-    let outcome = retries::apply(&app, form.actor(), &plan.planned()?, reason).await?;
+    let outcome = retries::apply(&app, form.actor(), &plan.planned().map_err(Problem::from)?, reason).await?;
     let csrf = form.csrf();
     let view = RetriesView { csrf: &csrf, sought: form.field("sought") };
     Ok(html(StatusCode::OK, retries_page(&outcome, view)))

@@ -63,11 +63,16 @@ impl Maker {
                 self.burst(actor, times);
             }
             92..93 => self.their_user(USERS),
-            93..96 => self.their_race(gid),
+            93..97 => self.their_race(gid),
             _ => {
                 let creation = THEIRS.saturating_add(gid as usize);
                 let role = if self.random.percent(60) {
                     Role::Restore { creation, tries: self.random.pick([1, 2]) }
+                } else if self.random.percent(30) {
+                    // Refused: their money is the app's.
+                    Role::Retry { creation, user: None, back: 0, tries: 1, twice: false }
+                } else if self.random.percent(30) {
+                    Role::Cancel { creation, user: None, named: false, tries: 1 }
                 } else {
                     let user = THEIRS.saturating_add(self.random.below(USERS) as usize).saturating_add(1);
                     Role::Owner { creation, user, publishes: self.random.percent(50), tries: 1 }
@@ -142,11 +147,17 @@ impl Maker {
 
     /// A sweep has decided, and the app writes before it does.
     fn their_race(&mut self, gid: i64) {
-        let sweep = self.sweep();
+        if self.random.percent(60) {
+            let write = self.charged(Some(gid));
+            self.theirs(vec![write], 1);
+            let millis = self.random.pick([360_001, 3_600_001, 21_600_000]);
+            self.ops.push(Op::Advance(millis));
+        }
+        let sweep = if self.random.percent(60) { Self::cron() } else { self.sweep() };
         let sweep = self.spawn(Role::Sweep(sweep), 4);
         self.burst(sweep, 1);
         let price = self.random.pick([10, 30, 40]);
-        let what = self.random.pick([0, 0, 1, 2, 3, 4, 5]);
+        let what = self.random.pick([0, 0, 0, 0, 1, 2, 3, 4, 5]);
         let what = match what {
             0 => What::Price(gid, price),
             1 => What::Start(gid),

@@ -2,13 +2,16 @@
 
 use std::collections::BTreeSet;
 
-use stale_drafts::rules::{Status, Unreadable, Verdict, classify};
+use rusqlite::types::Value;
+use stale_drafts::rules::{ActiveLimits, CANCELLED, MaxActive, Status, Unreadable, Verdict, classify};
+use stale_drafts::service::ask::Asked;
 use stale_drafts::service::creations::ReportError;
+use stale_drafts::service::extensions::Reached;
 use stale_drafts::service::sweep::{Source, SweepError, SweepOutcome};
-use stale_drafts::store::{CreationRow, DatabaseError};
+use stale_drafts::store::{ActiveRow, CreationRow, DatabaseError};
 
 use super::{History, reference};
-use crate::call::{CreateCall, ERROR_CODE, ReportCall, Reported, SweepCall};
+use crate::call::{AskCall, CreateCall, ERROR_CODE, ReportCall, Reported, SweepCall};
 use crate::generate::MAX_TOKENS;
 use crate::image::{Creation, Image};
 use crate::trace::state;
@@ -34,7 +37,7 @@ pub fn report(
     let wrong = |why: &str| Err(untrue(&what, format!("{why}, and {} is {}", call.id, stands())));
     match outcome {
         Ok(standing) => match row {
-            Some(row) if took_effect(call, row) && standing.fence == row.fence => Ok(()),
+            Some(row) if took_effect(call, row, &image) && standing.fence == row.fence => Ok(()),
             _ => wrong("it was answered with success"),
         },
         Err(ReportError::Refused { refusal, .. })
@@ -44,6 +47,12 @@ pub fn report(
         }
         Err(ReportError::Refused { refusal, .. }) => match row {
             None => wrong("it was rejected, and there is no such creation"),
+            Some(row)
+                if matches!(call.what, Reported::Retry { .. } | Reported::Cancel { .. })
+                    && reference::refusal(row, call, &image) != Some(refusal.code()) =>
+            {
+                wrong(&format!("it was rejected ({})", refusal.code()))
+            }
             // A late result may have been kept; that is all.
             Some(row) if wrote(link) && row.late_at != Some(reference::millis(call.now)) => {
                 wrong(&format!("it was rejected ({}), and took effect", refusal.code()))
@@ -52,14 +61,15 @@ pub fn report(
         },
         Err(ReportError::NotFound) => match row.filter(|row| link.was_there(&row.id)) {
             Some(row) if row.user_id == call.user_id => wrong("it was answered that it is not there"),
-            Some(_) if !matches!(call.what, Reported::Publish | Reported::Delete) => {
-                wrong("it was answered that it is not there")
-            }
+            Some(_) if call.owner().is_none() => wrong("it was answered that it is not there"),
             _ => Ok(()),
         },
         Err(ReportError::InsufficientTokens { balance, tokens }) => {
             let Some(row) = row else { return wrong("it was answered that the balance is too low") };
-            insufficient(&what, [*balance, *tokens], &row.user_id, row.tokens.unsigned_abs(), link)
+            // A restore takes what went back. Somebody may have come between the refusal and the look.
+            let price = if matches!(call.what, Reported::Restore) { row.unused() } else { row.tokens };
+            let price = if link.alone() { price.unsigned_abs() } else { *tokens };
+            insufficient(&what, [*balance, *tokens], &row.user_id, price, link)
         }
         Err(ReportError::Database(error) | ReportError::Rejected(error)) => failed(&what, error, link),
         Err(ReportError::BalanceTooLarge) => match row {
@@ -67,8 +77,15 @@ pub fn report(
             _ => wrong("it was answered that the balance is too large"),
         },
         Err(ReportError::Different) => wrong("it was answered that it is another one"),
-        // There is no limit on them.
-        Err(ReportError::TooManyActive { .. }) => wrong("it was answered that too many are active"),
+        Err(ReportError::TooManyActive { limit, kind, active }) => match row {
+            // What an owner has tried again is limited, as what is made is.
+            Some(row) if call.owner().is_some() && !wrote(link) && row.status == Status::Failed => {
+                let limits = call.policy.max_active(&row.kind);
+                let said = TooMany { limits, user_id: &row.user_id, kind: &row.kind };
+                said.check(*limit, kind.as_deref(), active, &image).map_err(|found| untrue(&what, found))
+            }
+            _ => wrong("it was answered that too many are active"),
+        },
         Err(ReportError::Moving) => match row {
             Some(row) => moving(&what, &row.user_id, link),
             None => wrong("it was answered that its owner is moving"),
@@ -85,30 +102,44 @@ fn moving(what: &str, owner: &str, link: &Link) -> Result<(), Violation> {
 }
 
 /// Whether a report's effect stands, by this report or by the same one before.
-fn took_effect(call: &ReportCall, row: &Creation) -> bool {
+fn took_effect(call: &ReportCall, row: &Creation, image: &Image) -> bool {
+    let said = |tokens_used: Option<u64>, unsaid: i64| {
+        tokens_used.map_or(unsaid, |used| i64::try_from(used).unwrap_or(i64::MAX)) == row.used()
+    };
     let done = matches!(row.status, Status::Draft | Status::Published);
     match &call.what {
         Reported::Start { worker } => row.worker.as_ref() == Some(worker) && row.fence.is_some(),
         Reported::Heartbeat { fence } => {
             row.status == Status::Processing
                 && row.fence.as_ref() == Some(fence)
-                && row.heartbeat_at == rusqlite::types::Value::Integer(reference::millis(call.now))
+                && row.heartbeat_at == Value::Integer(reference::millis(call.now))
         }
-        Reported::Complete { fence, result_url } => {
+        Reported::Complete { fence, result_url, tokens_used } => {
             done && row.fence.as_ref() == Some(fence)
                 && row.result_url.as_ref() == Some(result_url)
                 && row.restored_at.is_none()
+                && said(*tokens_used, row.tokens)
         }
-        Reported::Fail { fence } => {
+        Reported::Fail { fence, tokens_used } => {
             row.status == Status::Failed
                 && row.fence == *fence
                 && row.error_code.as_deref() == Some(ERROR_CODE)
+                && said(*tokens_used, 0)
         }
         Reported::Publish => {
             row.status == Status::Published && row.user_id == call.user_id && row.deleted_at.is_none()
         }
         Reported::Delete => row.deleted_at.is_some() && row.user_id == call.user_id,
         Reported::Restore => done && row.restored_at.is_some() && row.deleted_at.is_none(),
+        Reported::Retry { attempt } => {
+            let before = image.attempts.get(&(row.id.clone(), *attempt));
+            before.is_some_and(|before| before.outcome == "failed")
+        }
+        Reported::Cancel { attempt } => {
+            row.status == Status::Failed
+                && row.error_code.as_deref() == Some(CANCELLED)
+                && attempt.is_none_or(|attempt| attempt == row.attempt)
+        }
     }
 }
 
@@ -177,7 +208,46 @@ pub fn create(
         }
         Err(ReportError::Database(error) | ReportError::Rejected(error)) => failed(&what, error, link),
         Err(ReportError::Moving) => moving(&what, &call.user_id, link),
+        Err(ReportError::TooManyActive { limit, kind, active }) if row.is_none() && !wrote(link) => {
+            let said = TooMany { limits: call.limits, user_id: &call.user_id, kind: call.kind };
+            said.check(*limit, kind.as_deref(), active, &image).map_err(|found| untrue(&what, found))
+        }
         _ => Err(untrue(&what, format!("it was answered {outcome:?}, and there stands {row:?}"))),
+    }
+}
+
+/// Another one was refused, since as many are active as may be.
+struct TooMany<'a> {
+    limits: ActiveLimits,
+    user_id: &'a str,
+    kind: &'a str,
+}
+
+impl TooMany<'_> {
+    /// All that are active are listed, and the limit that is named is reached.
+    fn check(
+        &self,
+        limit: u32,
+        kind: Option<&str>,
+        active: &[ActiveRow],
+        image: &Image,
+    ) -> Result<(), String> {
+        let theirs = image.creations.values();
+        let theirs = theirs.filter(|row| row.user_id == self.user_id && row.status.active().is_some());
+        let right: BTreeSet<_> =
+            theirs.map(|row| (row.id.as_str(), row.kind.as_str(), row.status.as_str())).collect();
+        let said = active.iter().map(|row| (row.id.as_str(), row.kind.as_str(), row.status.as_str()));
+        let said: BTreeSet<_> = said.collect();
+        let of_kind = right.iter().filter(|(_, of, _)| *of == self.kind).count();
+        let (count, set) = match kind {
+            None => (right.len(), self.limits.of_all),
+            Some(_) => (of_kind, self.limits.of_kind),
+        };
+        let named = set.map(MaxActive::get) == Some(limit) && kind.is_none_or(|kind| kind == self.kind);
+        if named && said == right && u32::try_from(count).is_ok_and(|count| count >= limit) {
+            return Ok(());
+        }
+        Err(format!("it was answered that {limit} of {kind:?} are active, {said:?}, and it is {right:?}"))
     }
 }
 
@@ -347,4 +417,71 @@ pub fn ended(call: &SweepCall, report: &SweepOutcome, image: &Image, sweeps: u32
 
 fn listed(report: &SweepOutcome, id: &str, reason: Unreadable) -> bool {
     report.unreadable.iter().any(|skipped| skipped.id == id && skipped.reason == reason)
+}
+
+/// What became of a question is what was written.
+pub fn ask(call: &AskCall, asked: &Asked, link: &Link) -> Result<(), Violation> {
+    let said = (asked.done, asked.running);
+    let was = (call.done.get(), call.running.get());
+    let right = match &asked.error {
+        None => said == was,
+        // An answer may have been lost: then less is known than was done.
+        Some(_) => said.0 <= was.0 && said.1 <= was.1,
+    };
+    if right || link.faulted() && said.0 <= was.0 && said.1 <= was.1 {
+        return Ok(());
+    }
+    Err(untrue(link.call(), format!("it says that {said:?} were done and running, and it was {was:?}")))
+}
+
+/// The answer to an operator who gave one creation more time.
+pub fn extend(
+    id: &str,
+    until: i64,
+    outcome: &Result<CreationRow, ReportError>,
+    link: &Link,
+) -> Result<(), Violation> {
+    let image = link.world.image_with(id);
+    let row = image.creations.get(id);
+    if row.is_some_and(|row| link.is_behind(&row.user_id)) {
+        return Ok(());
+    }
+    let what = link.call().to_string();
+    let active = row.is_some_and(|row| row.status.active().is_some());
+    let has = row.is_some_and(|row| matches!(row.extended_until, Value::Integer(has) if has >= until));
+    match outcome {
+        Ok(_) if active && has => Ok(()),
+        Err(ReportError::Refused { .. }) if row.is_some() && !active && !wrote(link) => Ok(()),
+        Err(ReportError::NotFound) if row.is_none() || !link.was_there(id) => Ok(()),
+        Err(ReportError::Database(error) | ReportError::Rejected(error)) => failed(&what, error, link),
+        Err(ReportError::Moving) => row.map_or(Ok(()), |row| moving(&what, &row.user_id, link)),
+        _ => Err(untrue(&what, format!("it was answered {outcome:?}, and there stands {row:?}"))),
+    }
+}
+
+/// The answer to an operator who gave a kind more time: nothing of it that is active and readable ends before, but who is on the way.
+pub fn extend_kind(
+    kind: &str,
+    until: i64,
+    reached: &Reached,
+    image: &Image,
+    link: &Link,
+) -> Result<(), Violation> {
+    let runs = image.extensions.iter().any(|((scope, name, end), row)| {
+        scope == "kind" && name == kind && row.ended_at.is_none() && *end == until
+    });
+    let said =
+        reached.done.extension.as_ref().is_some_and(|row| row.until == until && row.ended_at.is_none());
+    let left = image.creations.values().find(|row| {
+        let has = matches!(row.extended_until, Value::Integer(has) if has >= until);
+        row.kind == kind
+            && row.last_sign_of_life.is_some()
+            && !has
+            && !image.moves.users.contains_key(&row.user_id)
+    });
+    match left.filter(|_| said && link.alone() && !reached.more) {
+        Some(row) => Err(untrue(link.call(), format!("{} has no more time: {}", row.id, state(row)))),
+        None if said && !runs => Err(untrue(link.call(), "it says that it runs, and it does not")),
+        None => Ok(()),
+    }
 }

@@ -8,7 +8,7 @@ mod steps;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
-use stale_drafts::rules::{Status, Timestamp};
+use stale_drafts::rules::{CANCELLED, Status, Timestamp};
 
 use crate::attached;
 use crate::call::Call;
@@ -16,7 +16,7 @@ use crate::courier::Sending;
 use crate::image::Image;
 use crate::world::{Violation, World};
 
-pub use answers::{complete, create, ended, report, sweep};
+pub use answers::{ask, complete, create, ended, extend, extend_kind, report, sweep};
 
 /// How a transaction went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,12 +93,26 @@ pub fn count(before: &Image, after: &Image, world: &World) {
     let (mut swept, mut retried, mut failed, mut completed, mut restored, mut kept, mut deleted) =
         (0_usize, 0_usize, 0_usize, 0_usize, 0_usize, 0_usize, 0_usize);
     let add = |count: &mut usize, yes: bool| *count = count.saturating_add(usize::from(yes));
+    let mut new = [0_usize; 6];
     let mut theirs = [0_usize; 5];
     for (then, now) in changed {
         let turned = now.status != then.status;
         add(&mut swept, turned && now.status == Status::Failed && now.sweep_id.is_some());
         add(&mut failed, turned && now.status == Status::Failed && now.sweep_id.is_none());
-        add(&mut retried, now.attempt != then.attempt);
+        add(&mut retried, now.attempt != then.attempt && now.charge == then.charge);
+        let over = turned && now.status.active().is_none() && then.status.active().is_some();
+        let cancelled = over && now.error_code.as_deref() == Some(CANCELLED);
+        let in_part = over && now.tokens_used.is_some_and(|used| 0 < used && used < now.tokens);
+        for (count, yes) in new.iter_mut().zip([
+            now.charge != then.charge,
+            cancelled && now.unused() > 0,
+            cancelled && now.tokens > 0 && now.unused() == 0,
+            in_part && now.status == Status::Draft,
+            in_part && now.status == Status::Failed,
+            now.attempt == then.attempt && now.extended_until != then.extended_until,
+        ]) {
+            add(count, yes);
+        }
         add(&mut completed, turned && now.status == Status::Draft && now.restored_at.is_none());
         add(&mut restored, now.restored_at != then.restored_at);
         add(&mut kept, now.late_at.is_some() && then.late_at.is_none());
@@ -114,6 +128,19 @@ pub fn count(before: &Image, after: &Image, world: &World) {
                 add(count, yes);
             }
         }
+    }
+    for (name, count) in [
+        "failures retried by hand",
+        "creations cancelled and refunded",
+        "creations cancelled and kept",
+        "results that used a part",
+        "failures that used a part",
+        "creations that got more time",
+    ]
+    .into_iter()
+    .zip(new)
+    {
+        world.reach(name, count);
     }
     for (name, count) in [
         "rows of an app that timed out",

@@ -2,10 +2,16 @@
 //! at the very moment of the transaction.
 
 use rusqlite::types::Value;
-use stale_drafts::rules::{Action, GENERATION_TIMEOUT, Staleness, Status, Timestamp, Verdict, classify};
+use stale_drafts::rules::{
+    Action, ActiveLimits, CANCELLED, CANCELLED_TEXT, Cancellation, GENERATION_TIMEOUT, MaxActive, Staleness,
+    Status, Timestamp, Verdict, classify,
+};
 
-use crate::call::{CreateCall, ERROR, ERROR_CODE, PlannedRow, ReportCall, Reported, SweepCall};
-use crate::image::{Attempt, Creation, Image};
+use crate::call::{
+    AskCall, CreateCall, ERROR, ERROR_CODE, ExtendCall, Extended, OPERATOR, PlannedRow, REASON, ReportCall,
+    Reported, Said, SweepCall,
+};
+use crate::image::{Attempt, Audit, Creation, Extension, Image};
 
 /// An instant as the database stores it.
 pub fn millis(now: Timestamp) -> i64 {
@@ -36,14 +42,14 @@ pub fn stale(row: &Creation, sweep: &SweepCall) -> Option<Staleness> {
 }
 
 /// A stale row after a sweep.
-pub fn swept(row: &Creation, sweep: &SweepCall, staleness: &Staleness) -> Creation {
+pub fn swept(row: &Creation, sweep: &SweepCall, staleness: &Staleness, image: &Image) -> Creation {
     let mut row = row.clone();
     if staleness.action() == Action::Retry {
         row.status = Status::Pending;
         row.attempt = row.attempt.saturating_add(1);
         row.queued_at = at(sweep.now);
         (row.started_at, row.heartbeat_at) = (Value::Null, Value::Null);
-        row.extended_until = Value::Null;
+        row.extended_until = of_kind(image, &row.kind, sweep.now);
         (row.worker, row.fence, row.progress) = (None, None, None);
         row.event = Some(String::from("retried"));
         row.notify = sweep.notify.retry;
@@ -103,13 +109,14 @@ pub fn retried(row: &Creation, sweep: &SweepCall, staleness: &Staleness) -> Atte
         max_age_ms,
         rule,
         sweep_id: Some(sweep.sweep_id.clone()),
+        tokens_used: None,
     }
 }
 
-/// What a restore leaves of the failure that it undid.
-pub fn undone(row: &Creation, now: Timestamp) -> Attempt {
+/// What a restore leaves of the failure that it undid (`restored`), and a retry by hand of the one before it (`failed`).
+pub fn undone(row: &Creation, outcome: &str, now: Timestamp) -> Attempt {
     Attempt {
-        outcome: String::from("restored"),
+        outcome: String::from(outcome),
         worker: row.worker.clone(),
         fence: row.fence.clone(),
         started_at: row.started_at.clone(),
@@ -122,18 +129,24 @@ pub fn undone(row: &Creation, now: Timestamp) -> Attempt {
         max_age_ms: row.max_age_ms,
         rule: row.rule.clone(),
         sweep_id: row.sweep_id.clone(),
+        tokens_used: row.tokens_used,
     }
 }
 
 /// A row after a report, which may leave it as it is.
 pub fn reported(row: &Creation, call: &ReportCall, image: &Image) -> Creation {
-    let ReportCall { id, what, user_id, random, progress, keep, notify, now } = call;
+    let ReportCall { id, what, user_id, random, progress, keep, notify, policy, now } = call;
     let mut row = row.clone();
     if row.id != *id {
         return row;
     }
     let holds = |fence: &str| row.status == Status::Processing && row.fence.as_deref() == Some(fence);
     let owned = row.user_id == *user_id && row.deleted_at.is_none();
+    let allowed = user_id.is_empty() || row.user_id == *user_id;
+    let uses = |tokens_used: &Option<u64>| {
+        tokens_used.is_none_or(|used| used <= row.tokens.unsigned_abs() && !row.balance_elsewhere)
+    };
+    let said = |tokens_used: &Option<u64>| tokens_used.and_then(|used| i64::try_from(used).ok());
     match what {
         Reported::Start { worker } if row.status == Status::Pending => {
             row.status = Status::Processing;
@@ -146,16 +159,20 @@ pub fn reported(row: &Creation, call: &ReportCall, image: &Image) -> Creation {
             row.heartbeat_at = at(*now);
             row.progress = progress.map(i64::from).or(row.progress);
         }
-        Reported::Complete { fence, result_url } if holds(fence) => {
+        Reported::Complete { fence, result_url, tokens_used } if holds(fence) && uses(tokens_used) => {
+            row.tokens_used = said(tokens_used);
             row.status = Status::Draft;
             row.finished_at = at(*now);
             row.result_url = Some(result_url.clone());
         }
-        Reported::Complete { fence, result_url } if *keep && is_late(&row, fence, image) => {
+        Reported::Complete { fence, result_url, .. } if *keep && is_late(&row, fence, image) => {
             row.late_result_url = Some(result_url.clone());
             row.late_at = Some(millis(*now));
         }
-        Reported::Fail { fence } if fence.as_deref().map_or(row.status == Status::Pending, holds) => {
+        Reported::Fail { fence, tokens_used }
+            if fence.as_deref().map_or(row.status == Status::Pending, holds) && uses(tokens_used) =>
+        {
+            row.tokens_used = said(tokens_used);
             row.status = Status::Failed;
             row.finished_at = at(*now);
             row.error_code = Some(String::from(ERROR_CODE));
@@ -176,9 +193,51 @@ pub fn reported(row: &Creation, call: &ReportCall, image: &Image) -> Creation {
             row.result_url = row.late_result_url.clone();
             row.finished_at = row.late_at.map_or(Value::Null, Value::Integer);
             row.restored_at = Some(millis(*now));
+            row.tokens_used = None;
             (row.error, row.error_code, row.stuck_status) = (None, None, None);
             (row.age_ms, row.max_age_ms, row.rule, row.sweep_id) = (None, None, None, None);
             row.event = Some(String::from("restored"));
+            row.notify = *notify;
+        }
+        Reported::Retry { attempt }
+            if row.status == Status::Failed
+                && row.attempt == *attempt
+                && row.deleted_at.is_none()
+                && !row.balance_elsewhere
+                && allowed
+                // Operators are not limited.
+                && (user_id.is_empty()
+                    || !is_full(policy.max_active(&row.kind), user_id, &row.kind, image)) =>
+        {
+            row.status = Status::Pending;
+            row.attempt = row.attempt.saturating_add(1);
+            row.charge = row.charge.saturating_add(1);
+            row.tokens_used = None;
+            row.queued_at = at(*now);
+            (row.started_at, row.heartbeat_at, row.finished_at) = (Value::Null, Value::Null, Value::Null);
+            row.extended_until = of_kind(image, &row.kind, *now);
+            (row.worker, row.fence, row.progress) = (None, None, None);
+            (row.error, row.error_code, row.stuck_status) = (None, None, None);
+            (row.age_ms, row.max_age_ms, row.rule, row.sweep_id) = (None, None, None, None);
+            row.event = Some(String::from("retried"));
+            row.notify = *notify;
+        }
+        Reported::Cancel { attempt }
+            if attempt.is_none_or(|attempt| attempt == row.attempt)
+                && !row.balance_elsewhere
+                && allowed
+                && (row.status == Status::Pending
+                    || row.status == Status::Processing
+                        && policy.cancellation(&row.kind) != Cancellation::Never) =>
+        {
+            let kept =
+                row.status == Status::Processing && policy.cancellation(&row.kind) == Cancellation::Keep;
+            row.tokens_used = kept.then_some(row.tokens);
+            row.status = Status::Failed;
+            row.finished_at = at(*now);
+            row.error_code = Some(String::from(CANCELLED));
+            row.error = Some(String::from(CANCELLED_TEXT));
+            row.event = Some(String::from("failed"));
             row.notify = *notify;
         }
         _ => {}
@@ -196,9 +255,171 @@ fn is_late(row: &Creation, fence: &str, image: &Image) -> bool {
     row.late_at.is_none() && row.deleted_at.is_none() && (of_this || (open && of_one_before))
 }
 
+/// Why a retry or a cancellation is refused, by the row as it is then; `None` if it took effect.
+pub fn refusal(row: &Creation, call: &ReportCall, image: &Image) -> Option<&'static str> {
+    match &call.what {
+        Reported::Retry { attempt } => {
+            let before = image.attempts.get(&(row.id.clone(), *attempt));
+            match row.status {
+                _ if before.is_some_and(|before| before.outcome == "failed") => None,
+                _ if row.attempt != *attempt => Some("other_attempt"),
+                _ if row.deleted_at.is_some() => Some("deleted"),
+                Status::Pending | Status::Processing => Some("active"),
+                Status::Draft | Status::Published => Some("illegal_transition"),
+                Status::Failed => row.balance_elsewhere.then_some("balance_elsewhere"),
+            }
+        }
+        Reported::Cancel { attempt } => match row.status {
+            _ if attempt.is_some_and(|attempt| attempt != row.attempt) => Some("other_attempt"),
+            Status::Failed if row.error_code.as_deref() == Some(CANCELLED) => None,
+            Status::Draft | Status::Published | Status::Failed => Some("illegal_transition"),
+            _ if row.balance_elsewhere => Some("balance_elsewhere"),
+            Status::Pending => None,
+            Status::Processing => {
+                (call.policy.cancellation(&row.kind) == Cancellation::Never).then_some("not_cancellable")
+            }
+        },
+        _ => None,
+    }
+}
+
+/// A row after the provider was asked: the one that it was asked about, as far as a sweep would still decide on it.
+pub fn told(row: &Creation, call: &AskCall) -> Creation {
+    let said = call.said.borrow();
+    let said = said.get(&row.id).filter(|(attempt, _)| *attempt == row.attempt).map(|(_, said)| said);
+    let mut row = row.clone();
+    if row.status == Status::Processing && stale(&row, &call.sweep).is_some() {
+        match said {
+            Some(Said::Done(result_url)) => {
+                row.status = Status::Draft;
+                row.finished_at = at(call.sweep.now);
+                row.result_url = Some(result_url.clone());
+            }
+            Some(Said::Running) => row.heartbeat_at = at(call.sweep.now),
+            Some(Said::Unknown) | None => {}
+        }
+    }
+    row.last_sign_of_life = row.sign_of_life();
+    row
+}
+
+/// Whether as many of a user's creations are active as may be, of all kinds or of this one.
+pub fn is_full(limits: ActiveLimits, user_id: &str, kind: &str, image: &Image) -> bool {
+    let active = |of_kind: bool| {
+        let active = image.creations.values().filter(|row| {
+            row.user_id == user_id && row.status.active().is_some() && (!of_kind || row.kind == kind)
+        });
+        u32::try_from(active.count()).unwrap_or(u32::MAX)
+    };
+    let full = |limit: Option<MaxActive>, of_kind| limit.is_some_and(|limit| active(of_kind) >= limit.get());
+    full(limits.of_all, false) || full(limits.of_kind, true)
+}
+
+/// When a kind's more time ends, if it has any that lasts for longer than until `after`.
+fn end_of_kind(image: &Image, kind: &str, after: i64) -> Option<i64> {
+    let ends = image.extensions.iter().filter(|((scope, name, until), row)| {
+        scope == "kind" && name == kind && row.ended_at.is_none() && *until > after
+    });
+    ends.map(|((.., until), _)| *until).max()
+}
+
+/// The more time with which an attempt begins: that of its kind.
+fn of_kind(image: &Image, kind: &str, now: Timestamp) -> Value {
+    end_of_kind(image, kind, millis(now)).map_or(Value::Null, Value::Integer)
+}
+
+/// A row after an operator has given more time, or ended that. `image` is what stood before.
+pub fn extended(row: &Creation, call: &ExtendCall, image: &Image) -> Creation {
+    let (until, now) = (millis(call.until), millis(call.now));
+    let mut row = row.clone();
+    let has = match row.extended_until {
+        Value::Integer(has) => Some(has),
+        _ => None,
+    };
+    let found = row.status.active().is_some() && row.last_sign_of_life.is_some();
+    match &call.what {
+        Extended::Creation(id) => {
+            if row.id == *id && row.status.active().is_some() && has.is_none_or(|has| has < until) {
+                row.extended_until = Value::Integer(until);
+            }
+        }
+        Extended::Kind(kind) => {
+            let there = image.extensions.get(&(String::from("kind"), String::from(*kind), until));
+            let begins = end_of_kind(image, kind, until).is_none();
+            let runs = there.map_or(begins, |there| there.ended_at.is_none());
+            let stays = !image.moves.users.contains_key(&row.user_id);
+            if runs && found && stays && row.kind == *kind && has.is_none_or(|has| has < until) {
+                row.extended_until = Value::Integer(until);
+            }
+        }
+        Extended::End(kind) => {
+            // What runs is ended in the same transaction.
+            let of_kind = |has: i64| {
+                has > now && image.extensions.contains_key(&(String::from("kind"), String::from(*kind), has))
+            };
+            let stays = !image.moves.users.contains_key(&row.user_id);
+            if found && stays && row.kind == *kind && has.is_some_and(of_kind) {
+                row.extended_until = Value::Integer(now);
+            }
+        }
+    }
+    row.last_sign_of_life = row.sign_of_life();
+    row
+}
+
+/// What is noted of more time after an operator has given some, or ended it.
+pub fn noted(before: &Image, call: &ExtendCall) -> Image {
+    let (until, now) = (millis(call.until), millis(call.now));
+    let mut image =
+        Image { extensions: before.extensions.clone(), audit: before.audit.clone(), ..Image::default() };
+    let new = Extension {
+        since: now,
+        actor: String::from(OPERATOR),
+        reason: String::from(REASON),
+        ended_at: None,
+        ended_by: None,
+    };
+    let (key, writes, action) = match &call.what {
+        Extended::Creation(id) => {
+            let then = before.creations.get(id);
+            let changes =
+                then.is_some_and(|then| extended(then, call, before).extended_until != then.extended_until);
+            ((String::from("creation"), id.clone(), until), changes, "extend")
+        }
+        Extended::Kind(kind) => {
+            let begins = end_of_kind(before, kind, until).is_none();
+            ((String::from("kind"), String::from(*kind), until), begins, "extend_kind")
+        }
+        Extended::End(kind) => {
+            let running = image.extensions.iter_mut().filter(|((scope, name, until), row)| {
+                scope == "kind" && name == kind && row.ended_at.is_none() && *until > now
+            });
+            let mut ended = false;
+            for (_, row) in running {
+                (row.ended_at, row.ended_by) = (Some(now), Some(String::from(OPERATOR)));
+                ended = true;
+            }
+            if ended {
+                let row = Audit { action: String::from("end_extension"), subject: None };
+                image.audit.insert(call.audit_id.clone(), row);
+            }
+            return image;
+        }
+    };
+    if writes && !before.extensions.contains_key(&key) {
+        image.extensions.insert(key, new);
+        let subject = match &call.what {
+            Extended::Creation(id) => Some(format!("creation:{id}")),
+            _ => None,
+        };
+        image.audit.insert(call.audit_id.clone(), Audit { action: String::from(action), subject });
+    }
+    image
+}
+
 /// A new row.
-pub fn created(call: &CreateCall) -> Creation {
-    let CreateCall { id, user_id, kind, tokens, now } = call;
+pub fn created(call: &CreateCall, image: &Image) -> Creation {
+    let CreateCall { id, user_id, kind, tokens, now, .. } = call;
     let mut row = Creation {
         id: id.clone(),
         user_id: user_id.clone(),
@@ -231,7 +452,9 @@ pub fn created(call: &CreateCall) -> Creation {
         sweep_id: None,
         last_sign_of_life: None,
         balance_elsewhere: false,
-        extended_until: Value::Null,
+        extended_until: of_kind(image, kind, *now),
+        charge: 1,
+        tokens_used: None,
     };
     row.last_sign_of_life = row.sign_of_life();
     row

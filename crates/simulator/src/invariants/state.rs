@@ -19,7 +19,7 @@ pub fn check(image: &Image) -> Result<(), Violation> {
         }
     }
     for creation in image.creations.values() {
-        money(creation, entries.get(creation.id.as_str()).map(Vec::as_slice).unwrap_or_default())?;
+        money(creation, entries.get(creation.id.as_str()).map(Vec::as_slice).unwrap_or_default(), image)?;
     }
     balances(image, &sums)?;
     for creation in image.creations.values() {
@@ -40,21 +40,40 @@ pub fn check(image: &Image) -> Result<(), Violation> {
     Ok(())
 }
 
-/// Every creation is charged once; refunded once if it failed, with the same number; charged again if it was restored.
-fn money(creation: &Creation, entries: &[&Entry]) -> Result<(), Violation> {
-    let Creation { id, user_id, status, tokens, restored_at, balance_elsewhere, .. } = creation;
-    let of = |kind| entries.iter().filter(move |entry| entry.kind == kind);
+/// Every creation is charged once, and once more by each retry by hand. Of each charge that is over, what was not used went back, once;
+/// what was restored is charged again with what had gone back.
+fn money(creation: &Creation, entries: &[&Entry], image: &Image) -> Result<(), Violation> {
+    let Creation { id, user_id, status, tokens, restored_at, balance_elsewhere, charge, .. } = creation;
+    let of = |kind: &'static str| entries.iter().filter(move |entry| entry.kind == kind);
     let keys = |kind| of(kind).map(|entry| entry.key.as_str()).collect::<Vec<_>>().join(" and ");
-    let (charges, refunds, restores) = (of("charge").count(), of("refund").count(), of("restore").count());
-    if refunds > 1 {
-        let found = format!("{id} was refunded {refunds} times: {}", keys("refund"));
+    let used = used(creation, image);
+    let unused = |number: u32| {
+        let used = used.get((number as usize).saturating_sub(1)).copied().flatten();
+        used.map_or(0, |used| tokens.saturating_sub(used))
+    };
+    let mut numbers: BTreeMap<&str, Vec<u32>> = BTreeMap::new();
+    for entry in entries {
+        numbers.entry(&entry.kind).or_default().push(number(entry));
+    }
+    let numbers = |kind| numbers.get(kind).cloned().unwrap_or_default();
+    let mut refunds = numbers("refund");
+    refunds.sort_unstable();
+    if refunds.windows(2).any(|pair| pair.first() == pair.last())
+        || refunds.iter().any(|number| number > charge)
+    {
+        let found = format!("{id} was charged {charge} times, and refunded by {}", keys("refund"));
         return Err(Violation::new("refunded-once", found));
     }
     for entry in entries {
-        let right = if entry.kind == "refund" { *tokens } else { tokens.saturating_neg() };
-        if entry.tokens != right || entry.user_id != *user_id {
+        let number = number(entry);
+        let right = match entry.kind.as_str() {
+            "refund" => unused(number),
+            "restore" => unused(number).saturating_neg(),
+            _ => tokens.saturating_neg(),
+        };
+        if right != 0 && entry.tokens != right || entry.user_id != *user_id {
             let found = format!(
-                "{} of {} tokens for {} is not what {id} of {user_id} cost: {tokens}",
+                "{} of {} tokens for {} is not what {id} of {user_id} cost and did not use: {right}",
                 entry.key, entry.tokens, entry.user_id
             );
             return Err(Violation::new("the-refund-is-the-charge", found));
@@ -62,27 +81,62 @@ fn money(creation: &Creation, entries: &[&Entry]) -> Result<(), Violation> {
     }
     // What an app has charged is noted with the refund.
     let noted = !balance_elsewhere || *status == Status::Failed || restored_at.is_some();
-    if charges != usize::from(*tokens > 0 && noted) {
-        let found = format!("{id} costs {tokens} tokens and was charged {charges} times");
+    let mut charges = numbers("charge");
+    charges.sort_unstable();
+    let right: Vec<u32> = (1..=*charge).filter(|_| *tokens > 0 && noted).collect();
+    if charges != right {
+        let found =
+            format!("{id} costs {tokens} tokens, and its charges are {charges:?}: expected {right:?}");
         return Err(Violation::new("charged-once", found));
     }
-    if *tokens == 0 {
-        return Ok(());
-    }
-    if restores != usize::from(restored_at.is_some()) {
+    let restores = of("restore").count();
+    let right = usize::from(restored_at.is_some() && unused(*charge) > 0);
+    if restores != right || numbers("restore").iter().any(|number| number != charge) {
         let found = if restores == 0 {
             format!("{id} was restored and not charged again: its owner has the result and the tokens")
         } else {
-            format!("{id} was charged again {restores} times, and restored at {restored_at:?}")
+            format!("{id} was charged again by {}, and restored at {restored_at:?}", keys("restore"))
         };
         return Err(Violation::new("a-restore-is-charged", found));
     }
-    let refunded = refunds > restores;
-    if refunded != (*status == Status::Failed) {
-        let found = format!("{id} is {status} and {}refunded", if refunded { "" } else { "not " });
-        return Err(Violation::new("failed-means-refunded", found));
+    for number in 1..=*charge {
+        let refunded = refunds.contains(&number);
+        if refunded != (unused(number) > 0) {
+            let found = format!(
+                "charge {number} of {id} is {}refunded, and it is {status}",
+                if refunded { "" } else { "not " }
+            );
+            return Err(Violation::new("failed-means-refunded", found));
+        }
+    }
+    // The same once more, and from the other side.
+    let sum = entries.iter().fold(0_i64, |sum, entry| sum.saturating_add(entry.tokens));
+    let restored = if restored_at.is_some() { unused(*charge) } else { 0 };
+    let used = used.iter().fold(restored, |sum, used| sum.saturating_add(used.unwrap_or(*tokens)));
+    if noted && sum != used.saturating_neg() {
+        let found = format!("{id} has used {used} tokens, and its entries sum up to {sum}");
+        return Err(Violation::new("charged-is-used-and-refunded", found));
     }
     Ok(())
+}
+
+/// What of each charge was used as its attempts were over; `None` is not over yet. Of what was restored it is what had been used of the
+/// failure.
+fn used(creation: &Creation, image: &Image) -> Vec<Option<i64>> {
+    let Creation { id, attempt, restored_at, status, .. } = creation;
+    let rows = image.attempts.range((id.clone(), 0)..=(id.clone(), u32::MAX)).map(|(_, row)| row);
+    let failed = rows.filter(|row| row.outcome == "failed").map(|row| Some(row.tokens_used.unwrap_or(0)));
+    let present = match restored_at {
+        Some(_) => image.attempts.get(&(id.clone(), *attempt)).map(|row| row.tokens_used.unwrap_or(0)),
+        None => status.active().is_none().then(|| creation.used()),
+    };
+    failed.chain([present]).collect()
+}
+
+/// Which charge of its creation an entry is of: `refund2:c1` is of the second one.
+fn number(entry: &Entry) -> u32 {
+    let rest = entry.key.strip_prefix(&entry.kind).and_then(|rest| rest.split(':').next());
+    rest.and_then(|number| number.parse().ok()).unwrap_or(1)
 }
 
 /// Every balance is the sum of its ledger.
@@ -98,19 +152,26 @@ fn balances(image: &Image, sums: &BTreeMap<&str, i64>) -> Result<(), Violation> 
     Ok(())
 }
 
-/// The attempts before the present one ended once each, as retried; a restore left the failure that it undid.
+/// The attempts before the present one ended once each: as put back by a sweep, or as failed and retried by hand, which is the next charge.
+/// A restore left the failure that it undid.
 fn attempts(creation: &Creation, image: &Image) -> Result<(), Violation> {
-    let Creation { id, attempt, restored_at, .. } = creation;
+    let Creation { id, attempt, charge, restored_at, .. } = creation;
     let rows = image.attempts.range((id.clone(), 0)..=(id.clone(), u32::MAX));
     let found: Vec<_> = rows.map(|((_, number), row)| (*number, row.outcome.as_str())).collect();
-    let before = (1..*attempt).map(|number| (number, "retried"));
+    let outcome = |number: u32| found.iter().find(|(at, _)| *at == number).map(|(_, outcome)| *outcome);
+    let before = (1..*attempt).map(|number| match outcome(number) {
+        Some("failed") => (number, "failed"),
+        _ => (number, "retried"),
+    });
     let restored = restored_at.map(|_| (*attempt, "restored"));
     let expected: Vec<_> = before.chain(restored).collect();
-    if found == expected {
+    let failed = found.iter().filter(|(_, outcome)| *outcome == "failed").count();
+    if found == expected && u32::try_from(failed) == Ok(charge.saturating_sub(1)) {
         return Ok(());
     }
-    let found =
-        format!("{id} is at attempt {attempt}, and its attempts before are {found:?}: expected {expected:?}");
+    let found = format!(
+        "{id} is at attempt {attempt} and charge {charge}, and its attempts before are {found:?}: expected {expected:?}"
+    );
     Err(Violation::new("each-attempt-ends-once", found))
 }
 

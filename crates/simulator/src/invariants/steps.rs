@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use rusqlite::types::Value;
 use stale_drafts::rules::{Action, Status, Verdict, classify};
 
 use super::{Done, History, reference};
@@ -40,24 +41,29 @@ pub fn check(
     }
     for row in after.creations.values() {
         match before.creations.get(&row.id) {
-            None => made(row, call)?,
-            Some(then) if anew(then, call) && then.tokens != row.tokens => made(row, call)?,
+            None => made(row, before, call)?,
+            Some(then) if anew(then, call) && then.tokens != row.tokens => made(row, before, call)?,
             Some(then) => {
                 legal(then, row, call, history)?;
                 changed(then, row, before, call, run, history, &mut expected)?;
             }
         }
     }
+    more_time(before, after, call, run)?;
     attempts(before, after, call, expected.attempts)?;
     events(before, after, call, expected.events, history)?;
     counted(before, after, call, history)
 }
 
 /// A new row is the app's, or exactly what was asked for.
-fn made(row: &Creation, call: &Call) -> Result<(), Violation> {
+fn made(row: &Creation, before: &Image, call: &Call) -> Result<(), Violation> {
     match call {
         Call::App | Call::Theirs(_) => Ok(()),
-        Call::Create(create) if *row == reference::created(create) => Ok(()),
+        Call::Create(create) if reference::is_full(create.limits, &create.user_id, create.kind, before) => {
+            let found = format!("{call} made one more, and as many were active as may be");
+            Err(Violation::new("no-more-than-max-active", found))
+        }
+        Call::Create(create) if *row == reference::created(create, before) => Ok(()),
         _ => Err(Violation::new("only-what-was-asked", format!("{call} made {}: {}", row.id, state(row)))),
     }
 }
@@ -88,11 +94,15 @@ fn legal(then: &Creation, row: &Creation, call: &Call, history: &mut History) ->
     if !retried && then.status == row.status {
         return Ok(());
     }
+    // A sweep puts back what is active, for nothing; by hand it is what has failed, for another charge.
+    let by_hand = matches!(call, Call::Report(report) if matches!(report.what, Reported::Retry { .. }));
+    let back = if by_hand {
+        then.status == Status::Failed && row.charge == then.charge.saturating_add(1)
+    } else {
+        then.status.active().is_some() && row.charge == then.charge && matches!(call, Call::Sweep(_))
+    };
     let legal = if retried {
-        then.status.active().is_some()
-            && row.status == Status::Pending
-            && row.attempt == then.attempt.saturating_add(1)
-            && matches!(call, Call::Sweep(_))
+        back && row.status == Status::Pending && row.attempt == then.attempt.saturating_add(1)
     } else {
         let restored = then.restored_at.is_none() && row.restored_at.is_some();
         // The app may write its first and its last word in one.
@@ -134,33 +144,45 @@ fn changed(
     expected: &mut Expected,
 ) -> Result<(), Violation> {
     match call {
-        Call::Sweep(sweep) => swept(then, row, before.shard, sweep, history, expected),
+        Call::Sweep(sweep) => swept(then, row, before, sweep, history, expected),
         Call::Report(report) => {
             // A report writes in its first transaction; what follows only looks, but for a start that is noted as repeated: that is
             // carried out with the note.
             let repeats = matches!(report.what, Reported::Start { .. }) && run != BESIDE;
             let writes = run == 0 || repeats;
             let right = if writes { reference::reported(then, report, before) } else { then.clone() };
-            if *row != right {
-                let found = format!(
-                    "{call}: {} was {}, and became {}",
-                    row.id,
-                    state(then),
-                    differences(Some(row), Some(&right))
-                );
-                return Err(Violation::new("a-report-does-what-it-says", found));
-            }
+            same(row, then, &right, call, "a-report-does-what-it-says")?;
             if then.status != Status::Failed && row.status == Status::Failed && report.notify > 0 {
                 expected.events.insert(format!("failed:{}:{}", row.id, row.attempt), report.notify);
             }
+            if then.attempt != row.attempt {
+                let failed = reference::undone(then, "failed", report.now);
+                expected.attempts.insert((row.id.clone(), then.attempt), failed);
+                if report.notify > 0 {
+                    expected.events.insert(format!("retried:{}:{}", row.id, then.attempt), report.notify);
+                }
+            }
             if then.restored_at != row.restored_at {
-                let undone = reference::undone(then, report.now);
+                let undone = reference::undone(then, "restored", report.now);
                 expected.attempts.insert((row.id.clone(), row.attempt), undone);
                 if report.notify > 0 {
                     expected.events.insert(format!("restored:{}:{}", row.id, row.attempt), report.notify);
                 }
             }
             Ok(())
+        }
+        Call::Extend(extend) => {
+            let right = if run == BESIDE { then.clone() } else { reference::extended(then, extend, before) };
+            same(row, then, &right, call, "more-time-is-what-was-given")
+        }
+        Call::Ask(_) if then == row => Ok(()),
+        Call::Ask(ask) => {
+            let count = |counter: &std::cell::Cell<usize>, yes: bool| {
+                counter.set(counter.get().saturating_add(usize::from(yes)));
+            };
+            count(&ask.done, then.status != row.status);
+            count(&ask.running, then.status == row.status && then.heartbeat_at != row.heartbeat_at);
+            same(row, then, &reference::told(then, ask), call, "an-answer-is-about-what-was-asked")
         }
         Call::App | Call::Theirs(_) => Ok(()),
         Call::Create(_) | Call::Courier | Call::Move(_) if then == row => Ok(()),
@@ -170,11 +192,43 @@ fn changed(
     }
 }
 
+/// A row is as it is to be.
+fn same(
+    row: &Creation,
+    then: &Creation,
+    right: &Creation,
+    call: &Call,
+    invariant: &'static str,
+) -> Result<(), Violation> {
+    if row == right {
+        return Ok(());
+    }
+    let found =
+        format!("{call}: {} was {}, and became {}", row.id, state(then), differences(Some(row), Some(right)));
+    Err(Violation::new(invariant, found))
+}
+
+/// Who gave more time is noted, and nobody else writes there.
+fn more_time(before: &Image, after: &Image, call: &Call, run: u32) -> Result<(), Violation> {
+    let right = match call {
+        Call::Extend(extend) if run != BESIDE => reference::noted(before, extend),
+        _ => Image { extensions: before.extensions.clone(), audit: before.audit.clone(), ..Image::default() },
+    };
+    if (&after.extensions, &after.audit) == (&right.extensions, &right.audit) {
+        return Ok(());
+    }
+    let found = format!(
+        "{call} left {:?} and {:?}: expected {:?} and {:?}",
+        after.extensions, after.audit, right.extensions, right.audit
+    );
+    Err(Violation::new("more-time-is-what-was-given", found))
+}
+
 /// A sweep touches what is stale by its own clock and policy, in the row as it was right before the commit.
 fn swept(
     then: &Creation,
     row: &Creation,
-    shard: usize,
+    before: &Image,
     sweep: &SweepCall,
     history: &mut History,
     expected: &mut Expected,
@@ -183,6 +237,10 @@ fn swept(
         return Ok(());
     }
     let SweepCall { sweep_id, now, policy, .. } = sweep;
+    if matches!(then.extended_until, Value::Integer(until) if reference::millis(*now) <= until) {
+        let found = format!("sweep {sweep_id} made {} {}, which has more time", row.id, row.status);
+        return Err(Violation::new("nothing-before-its-end", found));
+    }
     let Some(staleness) = reference::stale(then, sweep) else {
         let verdict = match classify(&then.draft(), *now, policy) {
             Verdict::Settled(status) => format!("it was {status}"),
@@ -199,7 +257,7 @@ fn swept(
         );
         return Err(Violation::new("only-the-stale-are-swept", found));
     };
-    let right = reference::swept(then, sweep, &staleness);
+    let right = reference::swept(then, sweep, &staleness, before);
     if *row != right {
         let found = format!(
             "sweep {sweep_id}: {} was {}, and became {}",
@@ -209,7 +267,7 @@ fn swept(
         );
         return Err(Violation::new("a-sweep-does-what-it-says", found));
     }
-    let done = history.sweeps.entry((shard, sweep_id.clone())).or_default();
+    let done = history.sweeps.entry((before.shard, sweep_id.clone())).or_default();
     let (event, destinations) = if staleness.action() == Action::Retry {
         done.retried.insert((row.id.clone(), then.attempt));
         let attempt = reference::retried(then, sweep, &staleness);
@@ -277,7 +335,7 @@ fn events(
         if let (Some(event), Some(row)) =
             (now.get(id), now.get(id).and_then(|event| after.creations.get(&event.creation_id)))
         {
-            body(event, row)?;
+            body(event, row, after)?;
         }
     }
     let left_alone = !matches!(call, Call::Courier);
@@ -297,14 +355,26 @@ fn events(
 }
 
 /// What an event says is what stands.
-fn body(event: &Event, row: &Creation) -> Result<(), Violation> {
+fn body(event: &Event, row: &Creation, image: &Image) -> Result<(), Violation> {
     let value: serde_json::Value = serde_json::from_str(&event.body).unwrap_or_default();
-    let refunded = if row.status == Status::Failed { row.tokens } else { 0 };
+    let refunded = if row.status == Status::Failed { row.unused() } else { 0 };
+    let of = |attempt, outcome| {
+        image.attempts.get(&(row.id.clone(), attempt)).filter(|before| before.outcome == outcome)
+    };
+    let charged = match row.event.as_deref() {
+        Some("restored") => {
+            let used = of(row.attempt, "restored").and_then(|before| before.tokens_used).unwrap_or(0);
+            row.tokens.saturating_sub(used)
+        }
+        Some("retried") if of(row.attempt.saturating_sub(1), "failed").is_some() => row.tokens,
+        _ => 0,
+    };
     let right = value.pointer("/id").and_then(|id| id.as_str()) == Some(&event.id)
         && value.pointer("/data/creation_id").and_then(|id| id.as_str()) == Some(&row.id)
         && value.pointer("/data/status").and_then(|status| status.as_str()) == Some(row.status.as_str())
         && value.pointer("/data/attempt").and_then(serde_json::Value::as_u64) == Some(u64::from(row.attempt))
         && value.pointer("/data/refunded_tokens").and_then(serde_json::Value::as_i64) == Some(refunded)
+        && value.pointer("/data/charged_tokens").and_then(serde_json::Value::as_i64) == Some(charged)
         && value.pointer("/data/error_code").and_then(|code| code.as_str()) == row.error_code.as_deref();
     if right {
         return Ok(());

@@ -1,11 +1,11 @@
 //! What a schedule has of moves.
 
-use stale_drafts::rules::Bucket;
+use stale_drafts::rules::{BUCKETS, Bucket};
 use stale_drafts::store::Buckets;
 
 use super::{Moving, USERS, Way};
-use crate::generate::{HOSTS, Maker};
-use crate::script::{Fault, Op, Role, Write, user_id};
+use crate::generate::{HOSTS, KINDS, Maker};
+use crate::script::{End, Fault, Op, Role, Settings, Uses, Value, Write, user_id};
 
 /// A move takes some hundred calls.
 const TURNS: u64 = 200;
@@ -40,6 +40,34 @@ impl Maker {
         }
     }
 
+    /// A worker's report is refused since its owner moves, and a sweep comes soon after that has ended: nobody may take that for silence.
+    pub fn refused(&mut self) {
+        let creation = self.random.below(self.creations) as usize;
+        let user = super::owner(creation);
+        let settings = vec![(&["max_age_hours"][..], Value::Number(self.random.pick([0.01, 0.1])))];
+        self.ops.push(Op::Policy(Settings(settings)));
+        let kind = self.random.pick(KINDS);
+        let creator = self.spawn(Role::Create { creation, user, kind, tokens: 1, tries: 2 }, 2);
+        self.asked.push((creation, user));
+        self.burst(creator, 1);
+        let (end, uses) = (End::Vanishes, Uses::Unsaid);
+        let role = Role::Worker { creation, name: 0, beats: 1, end, uses, tries: 1, twice: false };
+        let worker = self.spawn(role, 6);
+        self.burst(worker, 1);
+        let bucket = u32::from(Bucket::of_user(&user_id(user)).number());
+        // Where it is from the beginning, and mostly still.
+        let source = usize::from(bucket >= u32::from(BUCKETS) / 2);
+        let target = source.saturating_add(1).checked_rem(self.databases).unwrap_or(0);
+        let moving = Moving { buckets: Buckets { first: bucket, last: bucket }, source, target };
+        let mover = self.spawn(Role::Move { moving, way: Way::There, small: false }, TURNS);
+        let times = self.random.pick([10, 14, 18]);
+        self.burst(mover, times);
+        // It waits for its turn, and is refused.
+        self.burst(worker, 3);
+        self.burst(mover, 40);
+        self.arrive(&[mover]);
+    }
+
     /// Everybody learns of it, and a sweep comes soon: that is when a report that was refused would be missed.
     fn arrive(&mut self, movers: &[usize]) {
         for mover in movers {
@@ -47,7 +75,7 @@ impl Maker {
         }
         self.ops.extend((0..HOSTS).map(|host| Op::Deploy { host }));
         for mover in movers {
-            self.burst(*mover, 20);
+            self.burst(*mover, 30);
         }
         let millis = self.random.pick([0, 36_001, 360_001, 1_800_000]);
         self.ops.push(Op::Advance(millis));

@@ -21,7 +21,7 @@ use stale_drafts::store::Buckets;
 pub use answers::swept;
 pub use mover::{Way, carry, finish};
 pub use places::{Known, Places};
-pub use route::{database_of, find, place_of, sweep};
+pub use route::{ask, database_of, find, place_of, sweep};
 
 use crate::image::each;
 use crate::script::user_id;

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use crate::image::Image;
+use crate::image::{Audit, Image};
 
 /// What of `all` is these users', and nothing that is nobody's.
 pub fn of_users(all: &Image, is_one: impl Fn(&str) -> bool) -> Image {
@@ -18,6 +18,14 @@ pub fn of_users(all: &Image, is_one: impl Fn(&str) -> bool) -> Image {
     part.attempts.extend(attempts.map(|(key, row)| (key.clone(), row.clone())));
     let rejected = all.rejected.iter().filter(|(id, _)| of_creation(id));
     part.rejected.extend(rejected.map(|(id, until)| (id.clone(), *until)));
+    let given =
+        all.extensions.iter().filter(|((scope, name, _), _)| scope == "creation" && of_creation(name));
+    part.extensions.extend(given.map(|(key, row)| (key.clone(), row.clone())));
+    let about = |row: &Audit| {
+        row.subject.as_deref().and_then(|of| of.strip_prefix("creation:")).is_some_and(of_creation)
+    };
+    let audit = all.audit.iter().filter(|(_, row)| about(row));
+    part.audit.extend(audit.map(|(id, row)| (id.clone(), row.clone())));
     part
 }
 
@@ -28,8 +36,12 @@ pub fn that_counts(all: &Rc<Image>, is_home: impl Fn(&str) -> bool) -> Rc<Image>
     if owners.chain(all.balances.keys().map(String::as_str)).all(&is_home) {
         return Rc::clone(all);
     }
-    let Image { shard, sweeps, events, moves, .. } = Image::clone(all);
-    Rc::new(Image { shard, sweeps, events, moves, ..of_users(all, is_home) })
+    let part = of_users(all, is_home);
+    let Image { shard, sweeps, events, moves, mut extensions, mut audit, .. } = Image::clone(all);
+    // What is about a creation goes with its owner, and what is about a kind stays.
+    extensions.retain(|key, _| key.0 == "kind" || part.extensions.contains_key(key));
+    audit.retain(|id, row| row.subject.is_none() || part.audit.contains_key(id));
+    Rc::new(Image { shard, sweeps, events, moves, extensions, audit, ..part })
 }
 
 /// Where one differs from the other, in words.
@@ -47,5 +59,5 @@ pub fn difference(one: &Image, other: &Image) -> String {
         .or_else(|| first("the balance of", differs(&one.balances, &other.balances)))
         .or_else(|| first("the attempt", differs(&one.attempts, &other.attempts)))
         .or_else(|| first("what was set aside of", differs(&one.rejected, &other.rejected)))
-        .unwrap_or_else(|| String::from("a sweep or an event"))
+        .unwrap_or_else(|| String::from("what is nobody's"))
 }
