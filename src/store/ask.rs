@@ -6,13 +6,13 @@ use super::sweep::as_planned;
 use super::{Param, PlanRow, Row, Statement, json};
 use crate::rules::Timestamp;
 
-/// The same as the report of the present attempt's worker, under the precondition of a sweep.
+/// The same as the report of the present attempt's worker, under the precondition of a sweep. What is attached is done in the app's own row.
 #[rustfmt::skip]
 const DONE: &str = concat!(
     "WITH j AS MATERIALIZED (SELECT value FROM json_each(?1))
      UPDATE stale_drafts_creations AS c INDEXED BY sqlite_autoindex_stale_drafts_creations_1
      SET status = 'draft', finished_at = ?2, result_url = j.value ->> 'result_url'
-     FROM j WHERE ", as_planned!(), " AND +c.status = 'processing'
+     FROM j WHERE ", as_planned!(), " AND +c.status = 'processing' AND c.balance_elsewhere = 0
      RETURNING id"
 );
 

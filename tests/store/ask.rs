@@ -104,6 +104,21 @@ fn what_is_done_is_completed_what_runs_is_alive_and_the_sweep_decides_on_the_res
 }
 
 #[test]
+fn what_is_attached_is_done_in_the_apps_own_row() {
+    let database = database();
+    for id in ["done", "running"] {
+        let columns = json!({ "status": "processing", "created_at": NOW - 3 * HOUR, "started_at": NOW - 2 * HOUR, "balance_elsewhere": 1 });
+        add(&database, id, columns);
+    }
+    let policy = Policy::default();
+    let fake = answer(&[of("done", "done"), of("running", "running")]);
+    let asked = put(&database, &fake, request(&policy), 100);
+    assert_eq!((asked.done, asked.running), (0, 1));
+    let rows = [json!(["done", "processing", null, null]), json!(["running", "processing", null, NOW])];
+    assert_eq!(states(&database), rows);
+}
+
+#[test]
 fn an_answer_that_cannot_be_understood_changes_nothing() {
     let long = format!("https://r.example/{}", "x".repeat(2_048));
     let with = |key: &str, value: Value| {
