@@ -84,7 +84,7 @@ macro_rules! stays {
 }
 
 /// Whether an operator has given a creation no more time than until the instant `$now`: the rule of `Draft::extended_until`. It stands beside
-/// what an index finds by, so that what is put off is read, and no index is written for it.
+/// what an index finds by, so that what is put off is read.
 macro_rules! not_put_off {
     ($creation:literal, $now:literal) => {
         concat!("(", $creation, ".extended_until IS NULL OR ", $creation, ".extended_until < ", $now, ")")
