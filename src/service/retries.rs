@@ -295,7 +295,7 @@ pub struct PreviewedRetry {
 /// What a plan would do.
 #[derive(Clone, Debug, Default)]
 pub struct RetryPreview {
-    /// What would be retried, or would be if its owner could pay: the first that failed first, for that is who is served first.
+    /// What would be retried, or would be if its owner could pay, in the order in which they failed, for that is who is served first.
     pub creations: Vec<PreviewedRetry>,
     /// What would be left as it is, for another reason than its owner's balance.
     pub skipped: Vec<SkippedRetry>,

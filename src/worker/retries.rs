@@ -112,7 +112,7 @@ pub struct RetryPreview {
     pub charged_tokens: u64,
     /// How many owners that are.
     pub owners: usize,
-    /// What is to be retried: the first that failed first.
+    /// What is to be retried, in the order in which they failed.
     pub plan: Vec<PlannedView>,
     /// The owners whose balance does not cover all of theirs.
     pub short: Vec<ShortOwner>,

@@ -126,7 +126,7 @@ fn planned(plan: &[PlannedView]) -> Markup {
         ["Creation", "Owner", "Kind", "Attempt", "Error code", "Failed (UTC)", "Tokens", "Can be paid"];
     html! {
         section .panel {
-            h2 { "The plan: the first that failed first" }
+            h2 { "The plan, in the order in which they failed" }
             div .scroll tabindex="0" role="region" aria-label="The plan" { table {
                 thead { tr { @for head in heads { th scope="col" { (head) } } @if late { th scope="col" { "Late result" } } } }
                 tbody { @for one in plan { (row(one)) } }
