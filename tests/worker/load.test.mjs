@@ -63,9 +63,9 @@ const FAULTS = {
   "an event that was given up": ["each event is told, or still in the outbox", (rows, of, told) => { const id = [...told.keys()][0]; rows.events.push({ id, state: "dead" }); }],
   "an event that says something else": ["what is told is true", (rows, of, told) => ([...told.values()].find(({ event }) => event.type === "creation.failed").event.data.refunded_tokens = 0)],
   "a refusal without cause": ["nobody was refused a result without cause", (rows, of, told, lives) => {
-    const life = [...lives.values()].find(({ reports }) => reports.some(({ action, is }) => action === "complete" && is === "good"));
-    const { fence } = life.reports.find(({ action }) => action === "complete");
-    life.reports.push({ action: "complete", fence, code: "attempt_over", is: "refused" });
+    // One that was restored would be a cause.
+    const { id, fence } = of("complete");
+    lives.get(id).reports.push({ action: "complete", fence, code: "attempt_over", is: "refused" });
   }],
 };
 
