@@ -1,5 +1,6 @@
 use maud::{Markup, html};
 
+use super::done::Done;
 use super::layout::{dashboard_layout, minute, more_time_fields, notice, prose, rfc3339, tokens};
 use super::timeline::timeline;
 use crate::rules::Age;
@@ -7,8 +8,8 @@ use crate::store::GivenRow;
 use crate::worker::draft::DraftView;
 use crate::worker::explanation::Explanation;
 
-/// All about one creation, with what an operator may do there. `csrf` is what its forms carry; `done` is what has just been done: untrusted text.
-pub fn creation_page(explanation: &Explanation, csrf: &str, done: &str) -> String {
+/// All about one creation, with what an operator may do there. `csrf` is what its forms carry; `done` is what has just been done.
+pub fn creation_page(explanation: &Explanation, csrf: &str, done: &Done) -> String {
     let draft = &explanation.creation;
     let all = serde_json::to_string_pretty(explanation).unwrap_or_default();
     let body = html! {

@@ -2,6 +2,7 @@ use maud::{Markup, html};
 use serde_json::Value;
 
 use super::charts::{actives, breakdown, lags, over_time, span_word};
+use super::done::Done;
 use super::layout::{
     count, creation_link, dashboard_layout, form, minute, more_time_fields, notice, prose, table,
 };
@@ -24,8 +25,8 @@ pub struct DashboardView<'a> {
     pub actor: &'a str,
     /// What its forms carry.
     pub csrf: &'a str,
-    /// What has just been done; untrusted text.
-    pub notice: &'a str,
+    /// What has just been done.
+    pub notice: &'a Done,
     /// The policy in force.
     pub policy: &'a Policy,
     /// What the monitor sees.

@@ -3,6 +3,7 @@ use std::ops::Range;
 use chrono::DateTime;
 use maud::{DOCTYPE, Markup, html};
 
+use super::done::Done;
 use super::language::Language;
 
 /// A page of users.
@@ -161,10 +162,10 @@ pub(super) fn form(action: &str, word: &str, csrf: &str, plan: Option<&str>) -> 
     }
 }
 
-/// What has just been done, if something has: untrusted text. It has the focus, so that who can't see it hears it.
-pub(super) fn notice(done: &str) -> Markup {
+/// What has just been done, if something has. It has the focus, so that who can't see it hears it.
+pub(super) fn notice(done: &Done) -> Markup {
     html! {
-        @if !done.is_empty() { p .notice role="status" tabindex="-1" autofocus { "Done: " (done) "." } }
+        @if let Some(done) = done.words() { p .notice role="status" tabindex="-1" autofocus { "Done: " (done) "." } }
     }
 }
 
