@@ -222,3 +222,20 @@ test("many are chosen on the explorer, previewed, and exactly those are retried;
   assert.ok(lines.includes("Retried by CLEANUP_TOKEN, with others (the provider is back). Charged again for attempt 2: 10 tokens"), lines.join("\n"));
   assert.deepEqual(await world.wrongBalances(), []);
 });
+
+test("what its owner has deleted is marked on the explorer and can't be chosen, and a preview of all says that it leaves it out", async () => {
+  await world.create({ id: "gone", user_id: "rich", kind: "gone", tokens: 0, created_at: NOW }, { id: "there", user_id: "rich", kind: "gone", tokens: 0, created_at: NOW });
+  await world.database.exec("UPDATE stale_drafts_creations SET status = 'failed', finished_at = created_at, error = 'x', error_code = 'y' WHERE kind = 'gone'");
+  assert.equal((await world.as("rich", "/api/drafts/gone", { method: "DELETE" })).status, 200);
+  const explorer = await page("/dashboard/creations?kind=gone");
+  const [gone, there] = ["gone", "there"].map((id) => explorer.match(new RegExp(`<tr>(?:(?!</tr>).)*/dashboard/creations/${id}".*?</tr>`, "s"))[0]);
+  assert.match(gone, /deleted by its owner/);
+  assert.doesNotMatch(gone, /checkbox/);
+  assert.match(there, /checkbox/);
+  assert.doesNotMatch(there, /deleted/);
+  const all = await press("retries/preview", { which: "all", sought: "kind=gone" });
+  assert.match(all.text, /<strong>1 would be retried<\/strong>.*What its owner has deleted is left out\./s);
+  const chosen = await press("retries/preview", { which: "chosen", sought: "", creation: '{"id":"gone","attempt":1,"user_id":"rich"}' });
+  assert.match(chosen.text, /its owner has deleted it/);
+  assert.doesNotMatch(chosen.text, /is left out/);
+});

@@ -185,7 +185,7 @@ fn rows(view: &ExplorerView<'_>, any: bool) -> Markup {
             @if any { td .choice { @if draft.can_retry { (choose(view, found)) } } }
             th scope="row" { (creation_link(&draft.id)) }
             td { a href=(view.address(&[("user_id", &found.user_id), ("order", "")])) { (found.user_id) } }
-            td { (draft.kind) } td { (draft.badge) }
+            td { (draft.kind) } td .words { (draft.badge) @if draft.deleted_at.is_some() { ", deleted by its owner" } }
             td .words { @match &draft.error { Some(error) => { (prose(error)) }, None => "–" } }
             td { (draft.created_at.map_or_else(dash, minute)) } td { (age) }
             td { (count(draft.tokens)) } td { (count(draft.refunded_tokens)) }

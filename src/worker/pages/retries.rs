@@ -10,6 +10,8 @@ pub struct RetriesView<'a> {
     pub csrf: &'a str,
     /// What was sought on the explorer, as its address says it: untrusted text.
     pub sought: &'a str,
+    /// Whether all that match are meant, and not only those that were chosen.
+    pub is_all: bool,
 }
 
 impl RetriesView<'_> {
@@ -56,6 +58,7 @@ pub fn retries_preview_page(preview: &RetryPreview, view: RetriesView<'_>) -> St
                     @if !skipped.is_empty() { strong { (number(skipped.len())) } " can't be retried. " }
                     "Nothing has been changed."
                 }
+                @if view.is_all { p .muted { "What its owner has deleted is left out." } }
                 @if plan.is_empty() { p .muted { "There is nothing to retry." } }
                 @else { (apply(plan, view)) }
                 @if let Some(cursor) = next_cursor { (further(cursor, *looked_back_to, view)) }
