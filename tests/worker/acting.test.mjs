@@ -206,6 +206,13 @@ test("many are chosen on the explorer, previewed, and exactly those are retried;
   assert.match(all.text, /<strong>26 would be retried<\/strong>, and <strong>246 tokens<\/strong> charged to 2 owners\. <strong>4<\/strong> can't be paid/);
   assert.match(all.text, /<th scope="row">broke<\/th> ?<td>6<\/td> ?<td>18<\/td> ?<td>6<\/td> ?<td>2<\/td>/);
   assert.match(all.text, /href="\/dashboard\/creations\?status=failed&amp;kind=bulk&amp;error_code=provider_down"/);
+  // Where nobody can pay there is nothing to press.
+  await world.grant("ruined", 3);
+  await world.create({ id: "ruin", user_id: "ruined", kind: "ruin", tokens: 3, created_at: NOW });
+  await world.database.exec("UPDATE stale_drafts_creations SET status = 'failed', finished_at = created_at, error = 'x', error_code = 'y' WHERE id = 'ruin'");
+  const none = await press("retries/preview", { which: "all", sought: "kind=ruin" });
+  assert.match(none.text, /<strong>0 would be retried<\/strong>.*<strong>1<\/strong> can't be paid.*No balance covers any of these/s);
+  assert.doesNotMatch(none.text, /Retry exactly these|name="plan"/);
   // Nothing was changed by looking.
   assert.equal((await world.one("SELECT count(*) AS failed FROM stale_drafts_creations WHERE kind = 'bulk' AND status = 'failed'")).failed, 30);
   const plan = all.text.match(/name="plan" value="([^"]*)"/)[1].replaceAll("&quot;", '"');

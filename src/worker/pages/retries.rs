@@ -60,6 +60,7 @@ pub fn retries_preview_page(preview: &RetryPreview, view: RetriesView<'_>) -> St
                 }
                 @if view.is_all { p .muted { "What its owner has deleted is left out." } }
                 @if plan.is_empty() { p .muted { "There is nothing to retry." } }
+                @else if *retries == 0 { p .muted { "No balance covers any of these, so there is nothing to confirm." } }
                 @else { (apply(plan, view)) }
                 @if let Some(cursor) = next_cursor { (further(cursor, *looked_back_to, view)) }
             }
