@@ -56,10 +56,13 @@ test("a creation is failed by an operator in their own words, retried, cancelled
   assert.equal(await balance("ada"), 100);
   const failed = await page("/dashboard/creations/c1");
   assert.match(failed, /Retry for 10 tokens/);
+  assert.match(failed, /<dt>Attempt<\/dt><dd>1 of 1<\/dd>/);
   assert.doesNotMatch(failed, /<i>was/);
 
   assert.deepEqual(await done(press("retry", { id: "c1", attempt: 1 })), ["/dashboard/creations/c1", "another attempt begins, for 10 tokens"]);
   assert.equal(await balance("ada"), 90);
+  // Of an attempt by hand, the policy's number says nothing.
+  assert.match(await page("/dashboard/creations/c1"), /<dt>Attempt<\/dt><dd>2<\/dd>/);
   await world.order({ now: NOW + 2 * MINUTE });
   const { fence } = await world.report("/c1/start", { worker: "w1" });
   await world.order({ now: NOW + 3 * MINUTE });

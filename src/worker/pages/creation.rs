@@ -46,7 +46,7 @@ fn facts(explanation: &Explanation) -> Markup {
         ("Status", draft.stored_status.clone()),
         ("Verdict", format!("{} {}", draft.verdict, draft.badge)),
         ("Error", draft.error.clone().unwrap_or_else(dash)),
-        ("Attempt", format!("{} of {}", draft.attempt, explanation.max_attempts)),
+        ("Attempt", attempt(draft.attempt, explanation.max_attempts)),
         ("Limit", draft.max_age_ms.map_or_else(dash, |millis| format!("{:#}", Age(millis)))),
         ("Rule", explanation.rule.clone().unwrap_or_else(dash)),
         ("Deadline (UTC)", time(draft.deadline)),
@@ -60,6 +60,11 @@ fn facts(explanation: &Explanation) -> Markup {
         ("Used", used(draft)),
     ];
     html! { dl .facts { @for (name, value) in &facts { div { dt { (name) } dd { (value) } } } } }
+}
+
+/// Which attempt, of how many that sweeps begin: after more by hand that number says nothing.
+fn attempt(attempt: u32, max: u32) -> String {
+    if attempt > max { attempt.to_string() } else { format!("{attempt} of {max}") }
 }
 
 /// What happened to it, the first first.
