@@ -224,7 +224,7 @@ test("many are chosen on the explorer, previewed, and exactly those are retried;
   const outcome = await press("retries", { plan, sought: "kind=bulk", reason: "the provider is back" });
   assert.equal(outcome.status, 200, outcome.text);
   assert.match(outcome.text, /Done: 25 creations were retried, for 236 tokens\. 5 were left as they are, and are named below/);
-  assert.match(outcome.text, />m3<\/a><\/th> ?<td>rich<\/td> ?<td>1<\/td> ?<td class="words">somebody has retried it since/);
+  assert.match(outcome.text, />m3<\/a><\/th> ?<td>rich<\/td> ?<td>1<\/td> ?<td class="words">somebody has retried it since: it is <code>pending<\/code> now/);
   assert.equal([...outcome.text.matchAll(/<code>insufficient_tokens<\/code>/g)].length, 4);
   const rows = await world.all("SELECT status, count(*) AS creations FROM stale_drafts_creations WHERE kind = 'bulk' GROUP BY status ORDER BY status");
   assert.deepEqual(rows.map(({ status, creations }) => [status, creations]), [["failed", 4], ["pending", 26]]);

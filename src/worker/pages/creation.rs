@@ -19,9 +19,9 @@ pub fn creation_page(explanation: &Explanation, csrf: &str, done: &Done) -> Stri
             (notice(done))
             section .panel {
                 @if let Some(row) = &explanation.set_aside {
-                    p .error { "The database rejects its failure: " (row.reason) ". A sweep tries again after " (minute(row.until)) " UTC." }
+                    p .error { "The database rejects its failure: " (prose(&row.reason)) ". A sweep tries again after " (minute(row.until)) " UTC." }
                 }
-                @for given in &explanation.extensions { p .note { (more_time(given)) } }
+                @for given in &explanation.extensions { p .note { (prose(&more_time(given))) } }
                 p .prompt dir="auto" { (draft.prompt) }
                 (facts(explanation))
             }

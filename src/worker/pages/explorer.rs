@@ -66,7 +66,7 @@ pub fn explorer_page(view: &ExplorerView<'_>) -> String {
             section .panel { (find_form(view)) }
             @for missing in &page.unreachable {
                 p .notice .failed role="alert" {
-                    "The database " code { (missing.shard) } " does not answer, so what it has is missing here: " (missing.error) "."
+                    "The database " code { (missing.shard) } " does not answer, so what it has is missing here: " (prose(&missing.error)) "."
                 }
             }
             (facets(view))
