@@ -3,7 +3,7 @@ use serde_json::Value;
 use super::{completeness, sweeps};
 use crate::api::{Api, segment};
 use crate::exit::{Code, Error};
-use crate::output::{self, BOLD, Line, limit, list, say, styled, text, time};
+use crate::output::{self, BOLD, Line, limit, list, number, say, styled, text, time};
 
 /// `explain`: shows everything about one creation.
 pub fn run(api: &Api, id: &str, json: bool) -> Result<Code, Error> {
