@@ -181,6 +181,21 @@ fn a_page_looks_at_a_bounded_number_of_rows_and_the_next_one_goes_on() {
 }
 
 #[test]
+fn no_page_leads_to_an_empty_one() {
+    let (databases, expected) = three();
+    for limit in [1, 4, 6, 10, 60] {
+        let pages = expected.len().div_ceil(limit as usize) as u32;
+        assert_eq!(all(&named(&databases), &Sought::default(), limit).1, pages, "newest by {limit}");
+        let (mut silents, mut from) = (0, Some(Places::new()));
+        while let Some(place) = from {
+            from = wait(silent(&named(&databases), None, None, &place, limit)).next;
+            silents += 1;
+        }
+        assert_eq!(silents, pages, "silent by {limit}");
+    }
+}
+
+#[test]
 fn where_nothing_is_the_list_is_empty_and_at_its_end() {
     let database = Sqlite::new();
     let page = wait(newest(&Shard::one(&database), &Sought::default(), &Places::new(), 5));
