@@ -10,7 +10,7 @@ use crate::auth::Scope;
 use crate::read::{self, whole};
 use crate::service::shards::run_each;
 use crate::service::sweep::Source;
-use crate::store::{self, DatabaseError};
+use crate::store::{self, DatabaseError, Facets};
 use crate::worker::app::{App, Context};
 use crate::worker::at_dashboard::{Answer, AtDashboard, COOKIE, COOKIE_SECONDS, OwnForm, Page, turned_away};
 use crate::worker::caller::{Read, allowed};
@@ -112,7 +112,7 @@ pub(in crate::worker) async fn explorer(app: App, operator: AtDashboard<Read>, u
     // Those that are silent are not looked for among the newest.
     let facets = match query.order() {
         Order::Newest => query.facets(&app, FACETS).await?,
-        Order::Silent => Vec::new(),
+        Order::Silent => Facets::default(),
     };
     let view =
         ExplorerView { sought: &sought, page: &page, facets: &facets, csrf: &operator.csrf(), is_chosen };
