@@ -362,3 +362,38 @@ test("a kind is given more time, and a sweep a note, on the dashboard; what is b
   assert.deepEqual(problems, []);
   await context.close();
 });
+
+/** How far a table goes beyond what is seen of it. */
+const beyond = (page, label) => page.getByRole("region", { name: label }).evaluate((region) => region.scrollWidth - region.clientWidth);
+
+test("ids and sentences wrap, so that figures and reasons are seen without scrolling", async () => {
+  const uuid = (at) => `0190a5e2-7c4b-7d3e-9f21-${String(at).padStart(12, "a")}`;
+  const owner = "5d0c2f8e-41b7-4a96-8c3d-e2f7a9b01c64";
+  await world.create(...Array.from({ length: 6 }, (_, at) => ({ id: uuid(at), user_id: owner, kind: "long-ids", tokens: 0, created_at: NOW - 60_000 })));
+  await world.all("UPDATE stale_drafts_creations SET status = 'failed', finished_at = created_at + 1000, error = 'The provider answered 503 and asked to try again later', error_code = 'provider_down' WHERE kind = 'long-ids'");
+  await world.all("UPDATE stale_drafts_alerts SET evidence = ?", "4 of the newest 35 that ended within the last hour, of which `0190a5e2-7c4b-7d3e-9f21-aaaaaaaaaaaa` is the one that waits longest of all, 14 hours beyond its limit of 8 hours");
+  const { page, problems, context } = await operator();
+  assert.equal(await beyond(page, "Since (UTC) and so on"), 0);
+  await shot(page, "wrap-dashboard");
+  await page.goto(`${address}/dashboard/creations?kind=long-ids&select=page`);
+  assert.equal(await beyond(page, "Creations that were found"), 0);
+  await shot(page, "wrap-explorer");
+  await page.getByRole("button", { name: "Preview a retry of those chosen" }).click();
+  await page.getByRole("button", { name: "Retry exactly these" }).waitFor();
+  assert.equal(await beyond(page, "The plan"), 0);
+  await shot(page, "wrap-preview");
+  await world.all("UPDATE stale_drafts_creations SET deleted_at = 1, prompt = '' WHERE id IN (?1, ?2)", uuid(1), uuid(2));
+  await page.getByRole("button", { name: "Retry exactly these" }).click();
+  const left = page.getByRole("region", { name: "Left as they are" });
+  await left.waitFor();
+  await shot(page, "wrap-retried");
+  await page.setViewportSize({ width: 375, height: 812 });
+  const cut = await left.evaluate((region) => [...region.querySelectorAll("td.words")].filter((cell) => cell.getBoundingClientRect().right > region.getBoundingClientRect().right).length);
+  assert.equal(cut, 0);
+  assert.equal(await page.evaluate(() => document.documentElement.scrollWidth), 375);
+  await shot(page, "wrap-retried-phone");
+  await page.goto(`${address}/dashboard/creations?kind=long-ids`);
+  await shot(page, "wrap-explorer-phone");
+  assert.deepEqual(problems, []);
+  await context.close();
+});

@@ -211,8 +211,8 @@ fn silent(view: &DashboardView<'_>) -> Markup {
                 tbody {
                     @for (row, age, badge) in rows {
                         tr {
-                            th scope="row" { (creation_link(&row.id)) }
-                            td { (row.user_id) } td { (row.kind) } td { (Age(age)) } td { (badge) }
+                            th .id scope="row" { (creation_link(&row.id)) }
+                            td .id { (row.user_id) } td .name { (row.kind) } td { (Age(age)) } td { (badge) }
                         }
                     }
                 }
@@ -343,7 +343,7 @@ fn set_aside(rows: &[SetAsideRow]) -> Markup {
                     thead { tr { th { "Creation" } th { "Tried again (UTC)" } th { "Reason" } } }
                     tbody {
                         @for row in rows {
-                            tr { th scope="row" { (creation_link(&row.creation_id)) } td { (minute(row.until)) } td .words { (prose(&row.reason)) } }
+                            tr { th .id scope="row" { (creation_link(&row.creation_id)) } td { (minute(row.until)) } td .words { (prose(&row.reason)) } }
                         }
                     }
                 } }
@@ -376,8 +376,8 @@ fn actions(view: &DashboardView<'_>) -> Markup {
             None => (None, None),
         };
         html! { tr {
-            td { (minute(row.at)) } td { (row.actor) } td { (row.action) }
-            td {
+            td { (minute(row.at)) } td .name { (row.actor) } td { (row.action) }
+            td .id {
                 @if let Some(id) = creation { (creation_link(id)) }
                 @else if sweep.is_some() { "a sweep" }
             }

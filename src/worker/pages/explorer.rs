@@ -133,7 +133,7 @@ fn facets(view: &ExplorerView<'_>) -> Markup {
         ];
         html! { tr {
             th scope="row" { a href=(view.address(&only)) { (facet.status) } }
-            td { (facet.kind) } td { (error_code.unwrap_or("–")) } td { (rule.unwrap_or("–")) }
+            td .name { (facet.kind) } td .name { (error_code.unwrap_or("–")) } td .name { (rule.unwrap_or("–")) }
             td { (count(facet.creations)) } td { (count(facet.tokens)) }
         } }
     };
@@ -189,9 +189,9 @@ fn rows(view: &ExplorerView<'_>, any: bool) -> Markup {
         let age = draft.age_ms.map_or_else(dash, |age| format!("{:#}", Age(age)));
         html! { tr {
             @if any { td .choice { @if draft.can_retry { (choose(view, found)) } } }
-            th scope="row" { (creation_link(&draft.id)) }
-            td { a href=(view.address(&[("user_id", &found.user_id), ("order", "")])) { (found.user_id) } }
-            td { (draft.kind) } td .words { (draft.badge) @if draft.deleted_at.is_some() { ", deleted by its owner" } }
+            th .id scope="row" { (creation_link(&draft.id)) }
+            td .id { a href=(view.address(&[("user_id", &found.user_id), ("order", "")])) { (found.user_id) } }
+            td .name { (draft.kind) } td .name { (draft.badge) @if draft.deleted_at.is_some() { ", deleted by its owner" } }
             td .words { @match &draft.error { Some(error) => { (prose(error)) }, None => "–" } }
             td { (draft.created_at.map_or_else(dash, minute)) } td { (age) }
             td { (count(draft.tokens)) } td { (count(draft.refunded_tokens)) }

@@ -145,12 +145,15 @@ fn encode(id: &str) -> String {
     id.bytes().map(part).collect()
 }
 
+/// A longer text of a table wraps.
+const LONG: usize = 24;
+
 /// A table that may be scrolled.
 pub(super) fn table(heads: &[&str], rows: Vec<Vec<String>>) -> Markup {
     html! {
         div .scroll tabindex="0" role="region" aria-label={ (heads.first().copied().unwrap_or_default()) " and so on" } { table {
             thead { tr { @for head in heads { th scope="col" { (head) } } } }
-            tbody { @for row in rows { tr { @for cell in row { td { (prose(&cell)) } } } } }
+            tbody { @for row in rows { tr { @for cell in row { td .words[cell.len() > LONG] { (prose(&cell)) } } } } }
         } }
     }
 }

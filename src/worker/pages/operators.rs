@@ -9,8 +9,8 @@ pub fn preview_page(plan: &SweepJson<'_>, csrf: &str) -> String {
     let heads = ["Creation", "Owner", "Kind", "Status", "Age", "Limit", "Tokens", "Action"];
     let row = |row: &CreationJson<'_>| {
         html! { tr {
-            th scope="row" { (creation_link(row.id)) } td { (row.user_id) } td { (row.kind) } td { (row.stuck_status) }
-            td { (format!("{:#}", Age(row.age_ms))) } td { (row.rule) } td { (row.tokens) } td { (row.action) }
+            th .id scope="row" { (creation_link(row.id)) } td .id { (row.user_id) } td .name { (row.kind) } td { (row.stuck_status) }
+            td { (format!("{:#}", Age(row.age_ms))) } td .name { (row.rule) } td { (row.tokens) } td { (row.action) }
         } }
     };
     let sent = serde_json::to_string(plan).unwrap_or_default();

@@ -70,7 +70,7 @@ pub fn retries_preview_page(preview: &RetryPreview, view: RetriesView<'_>) -> St
                     div .scroll tabindex="0" role="region" aria-label="Owners who can't pay all" { table {
                         thead { tr { @for head in ["Owner", "Balance", "All would cost", "Creations", "Would be retried"] { th scope="col" { (head) } } } }
                         tbody { @for owner in short { tr {
-                            th scope="row" { (owner.user_id) } td { (count(owner.balance)) } td { (count(owner.tokens)) }
+                            th .id scope="row" { (owner.user_id) } td { (count(owner.balance)) } td { (count(owner.tokens)) }
                             td { (number(owner.creations)) } td { (number(owner.covered)) }
                         } } }
                     } }
@@ -120,8 +120,8 @@ fn planned(plan: &[PlannedView]) -> Markup {
     let late = plan.iter().any(|one| one.late_at.is_some());
     let row = |one: &PlannedView| {
         html! { tr {
-            th scope="row" { (creation_link(&one.id)) } td { (one.user_id) } td { (one.kind) } td { (one.attempt) }
-            td { (one.error_code.as_deref().unwrap_or("–")) } td { (one.finished_at.map_or_else(|| String::from("–"), minute)) }
+            th .id scope="row" { (creation_link(&one.id)) } td .id { (one.user_id) } td .name { (one.kind) } td { (one.attempt) }
+            td .name { (one.error_code.as_deref().unwrap_or("–")) } td { (one.finished_at.map_or_else(|| String::from("–"), minute)) }
             td { (count(one.tokens)) } td { @if one.is_covered { "yes" } @else { strong { "no" } } }
             @if late { td { @if one.late_at.is_some() { "could be restored instead" } @else { "–" } } }
         } }
@@ -146,10 +146,11 @@ fn left(title: &str, skipped: &[SkippedView]) -> Markup {
             section .panel {
                 h2 { (title) }
                 div .scroll tabindex="0" role="region" aria-label=(title) { table {
-                    thead { tr { @for head in ["Creation", "Owner", "Attempt", "Why"] { th scope="col" { (head) } } } }
+                    thead { tr { @for head in ["Creation", "Why", "Owner", "Attempt"] { th scope="col" { (head) } } } }
                     tbody { @for one in skipped { tr {
-                        th scope="row" { (creation_link(&one.id)) } td { (one.user_id.as_deref().unwrap_or("–")) } td { (one.attempt) }
+                        th .id scope="row" { (creation_link(&one.id)) }
                         td .words { (prose(&one.message)) " " code { (one.reason) } }
+                        td .id { (one.user_id.as_deref().unwrap_or("–")) } td { (one.attempt) }
                     } } }
                 } }
             }
@@ -175,7 +176,7 @@ pub fn retries_page(outcome: &RetryOutcome, view: RetriesView<'_>) -> String {
                     div .scroll tabindex="0" role="region" aria-label="Retried" { table {
                         thead { tr { @for head in ["Creation", "Owner", "Kind", "New attempt", "Charged"] { th scope="col" { (head) } } } }
                         tbody { @for one in retried { tr {
-                            th scope="row" { (creation_link(&one.id)) } td { (one.user_id) } td { (one.kind) } td { (one.attempt) }
+                            th .id scope="row" { (creation_link(&one.id)) } td .id { (one.user_id) } td .name { (one.kind) } td { (one.attempt) }
                             td { (count(one.charged_tokens)) }
                         } } }
                     } }
