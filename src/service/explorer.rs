@@ -97,6 +97,8 @@ async fn ask<D: Database>(
     listed_at: i64,
     limit: u32,
 ) -> bool {
+    // One more than is shown says whether there is a further page.
+    let limit = limit.saturating_add(1);
     let asked: Vec<_> =
         sources.iter_mut().filter(|source| source.is_before(listed_at) && source.rounds < ROUNDS).collect();
     let shards: Vec<_> = asked.iter().map(|source| source.shard).collect();
@@ -133,6 +135,8 @@ pub async fn silent<D: Database>(
     from: &Places,
     limit: u32,
 ) -> Explored {
+    // One more than is shown says whether there is a further page.
+    let asked = limit.saturating_add(1);
     let answers = each(shards, |shard| {
         let after = match from.get(shard.name) {
             None => Some((i64::MIN >> 10, 0)),
@@ -140,7 +144,7 @@ pub async fn silent<D: Database>(
         };
         async move {
             let Some(after) = after else { return Ok((None, Vec::new())) };
-            let results = shard.database.run(&[store::silent(after, status, kind, limit)]).await?;
+            let results = shard.database.run(&[store::silent(after, status, kind, asked)]).await?;
             let rows = store::silent_of(results.into_iter().next().unwrap_or_default())?;
             Ok::<_, DatabaseError>((Some(after), rows))
         }
@@ -152,7 +156,7 @@ pub async fn silent<D: Database>(
     for (shard, answer) in shards.iter().zip(answers) {
         match answer {
             Ok((after, found)) => {
-                let more = found.len() >= limit as usize;
+                let more = found.len() > limit as usize;
                 next.insert(shard.name.to_owned(), after.filter(|_| more || !found.is_empty()));
                 let last = found.len().saturating_sub(1);
                 rows.extend(

@@ -48,10 +48,12 @@ pub(super) const WINDOW: &str = "SELECT CAST(first - ?2 + 1 AS INTEGER) AS place
        NOT EXISTS (SELECT 1 FROM stale_drafts_creations WHERE rowid <= first - ?2) AS last
      FROM (SELECT max(rowid) AS first FROM stale_drafts_creations WHERE rowid < ?1) WHERE first IS NOT NULL";
 
-/// How many of the window are alike, the most frequent first.
+/// How many of the window are alike, the most frequent first; with each, how many such lines there are and what all of them sum up to.
 #[rustfmt::skip]
 const FACETS: &str = concat!(
-    "SELECT status, kind, error_code, rule, count(*) AS creations, sum(tokens) AS tokens FROM stale_drafts_creations AS c NOT INDEXED
+    "SELECT status, kind, error_code, rule, count(*) AS creations, sum(tokens) AS tokens,
+       count(*) OVER () AS lines, sum(count(*)) OVER () AS all_creations, sum(sum(tokens)) OVER () AS all_tokens
+     FROM stale_drafts_creations AS c NOT INDEXED
      WHERE ", window!(), " AND ", sought!(), "
      GROUP BY status, kind, error_code, rule ORDER BY creations DESC, status, kind, error_code, rule LIMIT ?10"
 );
@@ -165,7 +167,7 @@ impl Found {
     }
 }
 
-/// How many of the newest creations are alike: rows for [`Facet`].
+/// How many of the newest creations are alike: rows for [`Facets::read`].
 pub fn facets(sought: &Sought<'_>, limit: u32) -> Statement {
     Statement::new(FACETS, sought.params(NEWEST, limit))
 }
@@ -203,13 +205,63 @@ impl Facet {
     }
 }
 
-/// Reads the rows of [`facets`].
-///
-/// # Errors
-///
-/// [`DatabaseError`] if they are not of the shape that was asked for.
-pub fn facets_of(rows: Vec<Row>) -> Result<Vec<Facet>, DatabaseError> {
-    typed_rows(rows)
+/// How many of the newest creations are alike.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Facets {
+    /// The most frequent first.
+    pub largest: Vec<Facet>,
+    /// How many there are with those that are left out.
+    pub lines: u64,
+    /// Whether there may be more: what one of several databases leaves out, another may have or not.
+    pub more: bool,
+    /// How many creations all of them are.
+    pub creations: u64,
+    /// What all of them were charged.
+    pub tokens: u64,
+}
+
+/// A row of [`FACETS`] beside the facet itself.
+#[derive(Deserialize)]
+struct OfAll {
+    lines: u64,
+    all_creations: u64,
+    all_tokens: u64,
+}
+
+impl Facets {
+    /// Reads the rows of [`facets`].
+    ///
+    /// # Errors
+    ///
+    /// [`DatabaseError`] if they are not of the shape that was asked for.
+    pub fn read(rows: Vec<Row>) -> Result<Self, DatabaseError> {
+        let all: Option<OfAll> = typed_rows(rows.iter().take(1).cloned().collect())?.pop();
+        let (lines, creations, tokens) =
+            all.map_or((0, 0, 0), |all| (all.lines, all.all_creations, all.all_tokens));
+        Ok(Facets { largest: typed_rows(rows)?, lines, more: false, creations, tokens })
+    }
+
+    /// Adds what another database has.
+    pub fn add(&mut self, other: Facets) {
+        let cut = |facets: &Facets| facets.lines > facets.largest.len() as u64;
+        let both = self.lines > 0 && other.lines > 0;
+        self.more |= other.more || (both && (cut(self) || cut(&other)));
+        self.creations = self.creations.saturating_add(other.creations);
+        self.tokens = self.tokens.saturating_add(other.tokens);
+        for facet in other.largest {
+            match self.largest.iter_mut().find(|one| one.is_like(&facet)) {
+                Some(sum) => sum.add(&facet),
+                None => self.largest.push(facet),
+            }
+        }
+        self.lines = self.lines.max(other.lines).max(self.largest.len() as u64);
+    }
+
+    /// Leaves out all but so many of the most frequent.
+    pub fn keep(&mut self, largest: u32) {
+        self.largest.sort_by_key(|facet| std::cmp::Reverse(facet.creations));
+        self.largest.truncate(largest as usize);
+    }
 }
 
 /// Active creations after a place, the longest silent first, of this status and kind if they are given: rows for [`silent_of`].

@@ -52,7 +52,7 @@ pub use creations::{
 pub use d1::D1;
 pub use dashboard::{ActiveBand, Audited, Dashboard, Rates, Rolled, dashboard};
 pub use durations::{DURATION_BANDS_MS, Duration, durations, durations_of};
-pub use explorer::{Facet, Found, LOOKED_AT, NEWEST, Sought, facets, facets_of, seek, silent, silent_of};
+pub use explorer::{Facet, Facets, Found, LOOKED_AT, NEWEST, Sought, facets, seek, silent, silent_of};
 pub use extensions::{
     Extension, ExtensionRow, GivenRow, KindExtended, end_extension, extend, extend_kind, extensions,
     extensions_of, kind_extended,

@@ -215,27 +215,17 @@ impl ExplorerQuery {
     }
 
     /// How many of the newest creations are alike, the most frequent first.
-    pub(in crate::worker) async fn facets(
-        &self,
-        app: &App,
-        limit: u32,
-    ) -> Result<Vec<store::Facet>, Problem> {
+    pub(in crate::worker) async fn facets(&self, app: &App, limit: u32) -> Result<store::Facets, Problem> {
         let sought = self.sought();
-        let mut facets: Vec<store::Facet> = Vec::new();
+        let mut facets = store::Facets::default();
         for answer in
             crate::service::shards::run_each(&app.replicas(), &[store::facets(&sought, limit)]).await
         {
             // Who does not answer is named with the list.
             let Ok(rows) = answer else { continue };
-            for facet in store::facets_of(rows.into_iter().next().unwrap_or_default())? {
-                match facets.iter_mut().find(|one| one.is_like(&facet)) {
-                    Some(sum) => sum.add(&facet),
-                    None => facets.push(facet),
-                }
-            }
+            facets.add(store::Facets::read(rows.into_iter().next().unwrap_or_default())?);
         }
-        facets.sort_by_key(|facet| std::cmp::Reverse(facet.creations));
-        facets.truncate(limit as usize);
+        facets.keep(limit);
         Ok(facets)
     }
 }

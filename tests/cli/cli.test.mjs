@@ -416,8 +416,8 @@ test("retry by filter previews what would be retried and charged, and applies ex
   const applied = await run("retry", "--apply", plan, "--reason", "it is back");
   assert.deepEqual([applied.code, applied.out], [6, "d1\tada\timage\t2\t10\nd3\tada\timage\t2\t10\n"]);
   assert.deepEqual(applied.err.trim().split("\n"), [
-    "skipped: d2: somebody has retried it since: it is `pending` now, attempt 2",
-    "skipped: d4: insufficient tokens: it costs 70, and its owner's balance of 40 does not cover it after those before it in the plan",
+    "skipped: d2 of `ada`: somebody has retried it since: it is `pending` now, attempt 2",
+    "skipped: d4 of `bo`: insufficient tokens: it costs 70, and its owner's balance of 40 does not cover it after those before it in the plan",
     "2 creations retried, 20 tokens charged; 2 skipped.",
   ]);
   assert.deepEqual([await world.status("d1"), await world.status("d5"), await world.status("refused"), await world.status("old")], ["pending", "failed", "failed", "failed"]);

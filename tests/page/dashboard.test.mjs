@@ -342,7 +342,7 @@ test("a kind is given more time, and a sweep a note, on the dashboard; what is b
   await form.getByLabel("Why").fill("the provider is slow");
   assert.deepEqual(await uneven(page, "form[action='/dashboard/extend-kind']"), []);
   await form.getByRole("button", { name: "Give it" }).click();
-  await page.getByRole("status").filter({ hasText: "video has time until" }).waitFor();
+  await page.getByRole("status").filter({ hasText: "the kind has time until" }).waitFor();
   await page.getByText("Note something about a sweep").click();
   await page.getByLabel("What others should know of it").fill("after the outage");
   // Half a minute later, with the focus elsewhere.
@@ -358,7 +358,7 @@ test("a kind is given more time, and a sweep a note, on the dashboard; what is b
   await page.setViewportSize({ width: 375, height: 812 });
   assert.equal(await page.evaluate(() => document.documentElement.scrollWidth), 375);
   await page.getByRole("button", { name: "End what video has" }).click();
-  await page.getByRole("status").filter({ hasText: "video has no more time than its limits give" }).waitFor();
+  await page.getByRole("status").filter({ hasText: "the kind has no more time than its limits give" }).waitFor();
   assert.deepEqual(problems, []);
   await context.close();
 });

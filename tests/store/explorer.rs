@@ -181,6 +181,21 @@ fn a_page_looks_at_a_bounded_number_of_rows_and_the_next_one_goes_on() {
 }
 
 #[test]
+fn no_page_leads_to_an_empty_one() {
+    let (databases, expected) = three();
+    for limit in [1, 4, 6, 10, 60] {
+        let pages = expected.len().div_ceil(limit as usize) as u32;
+        assert_eq!(all(&named(&databases), &Sought::default(), limit).1, pages, "newest by {limit}");
+        let (mut silents, mut from) = (0, Some(Places::new()));
+        while let Some(place) = from {
+            from = wait(silent(&named(&databases), None, None, &place, limit)).next;
+            silents += 1;
+        }
+        assert_eq!(silents, pages, "silent by {limit}");
+    }
+}
+
+#[test]
 fn where_nothing_is_the_list_is_empty_and_at_its_end() {
     let database = Sqlite::new();
     let page = wait(newest(&Shard::one(&database), &Sought::default(), &Places::new(), 5));
@@ -274,7 +289,8 @@ fn the_longest_silent_come_first_of_every_phase_kind_and_database() {
 #[test]
 fn facets_are_what_sql_counts() {
     let database = many();
-    let facets = store::facets_of(database.one(store::facets(&Sought::default(), 100))).unwrap();
+    let read = |limit| store::Facets::read(database.one(store::facets(&Sought::default(), limit))).unwrap();
+    let facets = read(100).largest;
     let counted = database.read(
         "SELECT status, kind, error_code, rule, count(*) AS creations, sum(tokens) AS tokens FROM stale_drafts_creations
          GROUP BY 1, 2, 3, 4 ORDER BY creations DESC, 1, 2, 3, 4",
@@ -284,4 +300,14 @@ fn facets_are_what_sql_counts() {
         let store::Facet { status, kind, error_code, rule, creations, tokens } = facet;
         assert_eq!(json!([status, kind, error_code, rule, creations, tokens]), counted);
     }
+    // What a limit leaves out is counted all the same.
+    let few = read(3);
+    assert_eq!(few.largest, facets[..3]);
+    assert_eq!((few.lines, few.more, few.creations, few.tokens), (facets.len() as u64, false, 240, 240));
+    // Of several databases the sums are exact, and lines that are alike are one.
+    let mut both = read(3);
+    both.add(read(100));
+    both.keep(3);
+    assert_eq!((both.largest.len(), both.lines, both.more), (3, facets.len() as u64, true));
+    assert_eq!((both.creations, both.tokens, both.largest[0].creations), (480, 480, 2 * facets[0].creations));
 }

@@ -32,12 +32,13 @@ const balance = async (user) => (await world.one("SELECT tokens FROM stale_draft
 const acts = (id) => world.all("SELECT actor, action, detail FROM stale_drafts_audit WHERE subject = 'creation:' || ? ORDER BY id", id);
 /** The lines of a creation's timeline, without their times. */
 const timeline = async (id) => [...(await page(`/dashboard/creations/${id}`)).matchAll(/<li><time[^>]*>[^<]*<\/time> <span dir="auto">(.*?)<\/span><\/li>/gs)].map(([, line]) => line.replaceAll(/<\/?code>/g, "`"));
-/** The address that a button led to, as what was done there says. */
-const done = ({ status, location, text }) => {
+/** The address that a button led to, and what the page says there. */
+const done = async (pressed) => {
+  const { status, location, text } = await pressed;
   assert.equal(status, 303, text);
-  const [path, query] = location.split("?");
-  return [path, new URLSearchParams(query).get("done")];
+  return [location.split("?")[0], notice(await page(location))];
 };
+const notice = (text) => text.match(/<p class="notice"[^>]*>Done: (.*?)\.<\/p>/)?.[1];
 
 test("a creation is failed by an operator in their own words, retried, cancelled and restored, and its timeline says who did what", async () => {
   await world.grant("ada", 100);
@@ -47,26 +48,29 @@ test("a creation is failed by an operator in their own words, retried, cancelled
   assert.doesNotMatch(before, /action="\/dashboard\/(retry|restore)"/);
 
   const words = "the model <i>was</i> wrong";
-  assert.deepEqual(done(await press("fail", { id: "c1", attempt: 1, error: words })), ["/dashboard/creations/c1", "it is failed, refunded: 10 tokens"]);
+  assert.deepEqual(await done(press("fail", { id: "c1", attempt: 1, error: words })), ["/dashboard/creations/c1", "it is failed, refunded: 10 tokens"]);
   assert.deepEqual(await world.one("SELECT status, error, error_code FROM stale_drafts_creations WHERE id = 'c1'"), { status: "failed", error: words, error_code: "failed_by_operator" });
   // Pressed once more it is answered as before, and nothing comes of it.
   await world.order({ now: NOW + MINUTE });
-  assert.equal(done(await press("fail", { id: "c1", attempt: 1, error: words }))[1], "it is failed, refunded: 10 tokens");
+  assert.equal((await done(press("fail", { id: "c1", attempt: 1, error: words })))[1], "it is failed, refunded: 10 tokens");
   assert.equal(await balance("ada"), 100);
   const failed = await page("/dashboard/creations/c1");
   assert.match(failed, /Retry for 10 tokens/);
+  assert.match(failed, /<dt>Attempt<\/dt><dd>1 of 1<\/dd>/);
   assert.doesNotMatch(failed, /<i>was/);
 
-  assert.deepEqual(done(await press("retry", { id: "c1", attempt: 1 })), ["/dashboard/creations/c1", "another attempt begins, for 10 tokens"]);
+  assert.deepEqual(await done(press("retry", { id: "c1", attempt: 1 })), ["/dashboard/creations/c1", "another attempt begins, for 10 tokens"]);
   assert.equal(await balance("ada"), 90);
+  // Of an attempt by hand, the policy's number says nothing.
+  assert.match(await page("/dashboard/creations/c1"), /<dt>Attempt<\/dt><dd>2<\/dd>/);
   await world.order({ now: NOW + 2 * MINUTE });
   const { fence } = await world.report("/c1/start", { worker: "w1" });
   await world.order({ now: NOW + 3 * MINUTE });
-  assert.equal(done(await press("cancel", { id: "c1", attempt: 2 }))[1], "it is cancelled, refunded: 10 tokens");
+  assert.equal((await done(press("cancel", { id: "c1", attempt: 2 })))[1], "it is cancelled, refunded: 10 tokens");
   await world.order({ now: NOW + 4 * MINUTE });
   assert.equal((await world.report("/c1/complete", { fence, result_url: "https://files.example/late.png" })).http, 409);
   await world.order({ now: NOW + 5 * MINUTE });
-  assert.equal(done(await press("restore", { id: "c1" }))[1], "the late result is restored, for 10 tokens");
+  assert.equal((await done(press("restore", { id: "c1" })))[1], "the late result is restored, for 10 tokens");
   assert.equal(await balance("ada"), 90);
   assert.deepEqual(await timeline("c1"), [
     "Created",
@@ -142,20 +146,33 @@ test("what is in the way is said in words, with the way back", async () => {
     // No other site's page, and no page of another operator, can press it.
     assert.equal((await press(action, fields, "0".repeat(32))).status, 403, action);
   }
-  assert.deepEqual(done(await press("note", { id: "a/b", text: "odd" })), ["/dashboard/creations/a%2Fb", "the note is added"]);
+  assert.deepEqual(await done(press("note", { id: "a/b", text: "odd" })), ["/dashboard/creations/a%2Fb", "the note is added"]);
   assert.deepEqual(await world.wrongBalances(), []);
+});
+
+test("an address makes the page say nothing that is not on its list", async () => {
+  await world.create({ id: "said", user_id: "ada", kind: "image", tokens: 1, created_at: NOW });
+  for (const path of ["/dashboard/creations/said", "/dashboard"]) {
+    for (const query of ["done=everything+was+deleted", "done=", "done=failed", "done=failed&tokens=all", "done=failed&tokens=-1", "done=paused&done=resumed", "done=kind_extended&until=1&creations=2&more=call+us"]) {
+      const text = await page(`${path}?${query}`);
+      assert.equal(notice(text), undefined, query);
+      assert.doesNotMatch(text, /class="notice"|everything|call us/, query);
+    }
+    assert.equal(notice(await page(`${path}?done=failed&tokens=30&utm_source=chat`)), "it is failed, refunded: 30 tokens");
+  }
+  assert.equal(notice(await page("/dashboard?done=swept&failed=2&retried=1000&unreached=1")), "2 failed, 1,000 retried; 1 database was not reached");
 });
 
 test("more time is given by minutes or until an instant, to one and to a kind, and the kind's is ended", async () => {
   await world.create({ id: "c5", kind: "music", tokens: 0, created_at: NOW - HOUR });
-  assert.deepEqual(done(await press("extend", { id: "c5", attempt: 1, minutes: "30", until: "", reason: "the <b>provider</b>" })), ["/dashboard/creations/c5", "it has time until 2023-11-14 22:43 UTC"]);
-  assert.equal(done(await press("extend", { id: "c5", minutes: "", until: "2023-11-15T01:00", reason: "still" }))[1], "it has time until 2023-11-15 01:00 UTC");
-  assert.equal(done(await press("extend-kind", { kind: "music", minutes: "600", reason: "slow" }))[1], "music has time until 2023-11-15 08:13 UTC, and 1 of what is active");
+  assert.deepEqual(await done(press("extend", { id: "c5", attempt: 1, minutes: "30", until: "", reason: "the <b>provider</b>" })), ["/dashboard/creations/c5", "it has time until 2023-11-14 22:43 UTC"]);
+  assert.equal((await done(press("extend", { id: "c5", minutes: "", until: "2023-11-15T01:00", reason: "still" })))[1], "it has time until 2023-11-15 01:00 UTC");
+  assert.equal((await done(press("extend-kind", { kind: "music", minutes: "600", reason: "slow" })))[1], "the kind has time until 2023-11-15 08:13 UTC, and 1 of what is active");
   const lines = await timeline("c5");
   for (const line of ["CLEANUP_TOKEN gave it more time until 2023-11-14 22:43 UTC: the &lt;b&gt;provider&lt;/b&gt;", "CLEANUP_TOKEN gave it more time until 2023-11-15 01:00 UTC: still", "CLEANUP_TOKEN gave its kind `music` more time until 2023-11-15 08:13 UTC: slow"]) assert.equal(lines.filter((other) => other === line).length, 1, `${line}\n${lines.join("\n")}`);
   assert.ok(!lines.some((line) => line.startsWith("Given more time")), "an extension is told once");
   assert.match(await page("/dashboard"), /<th scope="row">music<\/th><td>2023-11-15 08:13<\/td><td>CLEANUP_TOKEN<\/td>.*End what music has/s);
-  assert.equal(done(await press("end-extension", { kind: "music" }))[1], "music has no more time than its limits give");
+  assert.equal((await done(press("end-extension", { kind: "music" })))[1], "the kind has no more time than its limits give");
   assert.doesNotMatch(await page("/dashboard"), /End what music has/);
 });
 
@@ -164,7 +181,7 @@ test("a sweep's notes are in its list, on the dashboard and in the timeline of w
   await world.cron();
   const [{ id, notes }] = (await world.ask("/api/sweeps?limit=1")).sweeps;
   assert.deepEqual(notes, []);
-  assert.deepEqual(done(await press("note", { id: "", sweep: id, text: "after the <b>outage</b>" })), ["/dashboard", "the note is added"]);
+  assert.deepEqual(await done(press("note", { id: "", sweep: id, text: "after the <b>outage</b>" })), ["/dashboard", "the note is added"]);
   const [noted] = (await world.ask("/api/sweeps?limit=1")).sweeps;
   assert.deepEqual(noted.notes.map(({ actor, action, detail, at }) => [actor, action, detail, at]), [["CLEANUP_TOKEN", "note", "after the <b>outage</b>", NOW]]);
   assert.match(await page("/dashboard"), /CLEANUP_TOKEN: after the &lt;b&gt;outage&lt;\/b&gt;/);
@@ -192,6 +209,13 @@ test("many are chosen on the explorer, previewed, and exactly those are retried;
   assert.match(all.text, /<strong>26 would be retried<\/strong>, and <strong>246 tokens<\/strong> charged to 2 owners\. <strong>4<\/strong> can't be paid/);
   assert.match(all.text, /<th scope="row">broke<\/th> ?<td>6<\/td> ?<td>18<\/td> ?<td>6<\/td> ?<td>2<\/td>/);
   assert.match(all.text, /href="\/dashboard\/creations\?status=failed&amp;kind=bulk&amp;error_code=provider_down"/);
+  // Where nobody can pay there is nothing to press.
+  await world.grant("ruined", 3);
+  await world.create({ id: "ruin", user_id: "ruined", kind: "ruin", tokens: 3, created_at: NOW });
+  await world.database.exec("UPDATE stale_drafts_creations SET status = 'failed', finished_at = created_at, error = 'x', error_code = 'y' WHERE id = 'ruin'");
+  const none = await press("retries/preview", { which: "all", sought: "kind=ruin" });
+  assert.match(none.text, /<strong>0 would be retried<\/strong>.*<strong>1<\/strong> can't be paid.*No balance covers any of these/s);
+  assert.doesNotMatch(none.text, /Retry exactly these|name="plan"/);
   // Nothing was changed by looking.
   assert.equal((await world.one("SELECT count(*) AS failed FROM stale_drafts_creations WHERE kind = 'bulk' AND status = 'failed'")).failed, 30);
   const plan = all.text.match(/name="plan" value="([^"]*)"/)[1].replaceAll("&quot;", '"');
@@ -200,11 +224,28 @@ test("many are chosen on the explorer, previewed, and exactly those are retried;
   const outcome = await press("retries", { plan, sought: "kind=bulk", reason: "the provider is back" });
   assert.equal(outcome.status, 200, outcome.text);
   assert.match(outcome.text, /Done: 25 creations were retried, for 236 tokens\. 5 were left as they are, and are named below/);
-  assert.match(outcome.text, />m3<\/a><\/th> ?<td>rich<\/td> ?<td>1<\/td> ?<td class="words">somebody has retried it since/);
+  assert.match(outcome.text, />m3<\/a><\/th> ?<td>rich<\/td> ?<td>1<\/td> ?<td class="words">somebody has retried it since: it is <code>pending<\/code> now/);
   assert.equal([...outcome.text.matchAll(/<code>insufficient_tokens<\/code>/g)].length, 4);
   const rows = await world.all("SELECT status, count(*) AS creations FROM stale_drafts_creations WHERE kind = 'bulk' GROUP BY status ORDER BY status");
   assert.deepEqual(rows.map(({ status, creations }) => [status, creations]), [["failed", 4], ["pending", 26]]);
   const lines = await timeline("m1");
   assert.ok(lines.includes("Retried by CLEANUP_TOKEN, with others (the provider is back). Charged again for attempt 2: 10 tokens"), lines.join("\n"));
   assert.deepEqual(await world.wrongBalances(), []);
+});
+
+test("what its owner has deleted is marked on the explorer and can't be chosen, and a preview of all says that it leaves it out", async () => {
+  await world.create({ id: "gone", user_id: "rich", kind: "gone", tokens: 0, created_at: NOW }, { id: "there", user_id: "rich", kind: "gone", tokens: 0, created_at: NOW });
+  await world.database.exec("UPDATE stale_drafts_creations SET status = 'failed', finished_at = created_at, error = 'x', error_code = 'y' WHERE kind = 'gone'");
+  assert.equal((await world.as("rich", "/api/drafts/gone", { method: "DELETE" })).status, 200);
+  const explorer = await page("/dashboard/creations?kind=gone");
+  const [gone, there] = ["gone", "there"].map((id) => explorer.match(new RegExp(`<tr>(?:(?!</tr>).)*/dashboard/creations/${id}".*?</tr>`, "s"))[0]);
+  assert.match(gone, /deleted by its owner/);
+  assert.doesNotMatch(gone, /checkbox/);
+  assert.match(there, /checkbox/);
+  assert.doesNotMatch(there, /deleted/);
+  const all = await press("retries/preview", { which: "all", sought: "kind=gone" });
+  assert.match(all.text, /<strong>1 would be retried<\/strong>.*What its owner has deleted is left out\./s);
+  const chosen = await press("retries/preview", { which: "chosen", sought: "", creation: '{"id":"gone","attempt":1,"user_id":"rich"}' });
+  assert.match(chosen.text, /its owner has deleted it/);
+  assert.doesNotMatch(chosen.text, /is left out/);
 });

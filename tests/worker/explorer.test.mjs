@@ -131,6 +131,8 @@ test("every figure on the explorer is what SQL says, whatever is sought", async 
     const [, table] = text.match(new RegExp(`aria-label="${label}".*?<tbody>(.*?)</tbody>`, "s")) ?? ["", ""];
     return [...table.matchAll(/<tr>(.*?)<\/tr>/gs)].map(([, row]) => [...row.matchAll(/<t[hd][^>]*>(.*?)<\/t[hd]>/gs)].map(([, cell]) => cell.replaceAll(/<[^>]*>/g, "")));
   };
+  // More groups than there are lines.
+  await world.create(...Array.from({ length: 13 }, (_, at) => ({ id: `k${at}`, user_id: "ada", kind: `kind-${at}`, tokens: 0, created_at: NOW })));
   for (const [query, where] of [
     ["", "true"],
     ["status=failed", "status = 'failed'"],
@@ -146,6 +148,9 @@ test("every figure on the explorer is what SQL says, whatever is sought", async 
     // As many of a kind as of another may stand in either order.
     const sorted = (rows) => rows.map((row) => row.join("|")).sort();
     assert.ok(facets.length > 0, query);
+    const [all] = await world.all(`SELECT count(DISTINCT json_array(status, kind, error_code, rule)) AS lines, count(*) AS creations, sum(tokens) AS tokens FROM stale_drafts_creations WHERE ${where}`);
+    const few = all.lines > 12 ? `: the 12 largest of ${all.lines} groups` : "";
+    assert.ok(text.includes(`Among the newest 5,000 of each database${few}. In all: ${all.creations} creations, ${all.tokens} token`), query);
     assert.deepEqual(sorted(shown), sorted(facets.map((row) => [row.status, row.kind, row.error_code, row.rule, `${row.creations}`, `${row.tokens}`])), query);
     const rows = await world.all(`SELECT c.id, user_id, kind, tokens, ifnull((SELECT tokens FROM stale_drafts_ledger WHERE entry_key = 'refund:' || c.id), 0) AS refunded
       FROM stale_drafts_creations AS c WHERE ${where} ORDER BY rowid DESC LIMIT 100`);

@@ -1,5 +1,6 @@
 use maud::{Markup, html};
 
+use super::done::Done;
 use super::layout::{dashboard_layout, minute, more_time_fields, notice, prose, rfc3339, tokens};
 use super::timeline::timeline;
 use crate::rules::Age;
@@ -7,8 +8,8 @@ use crate::store::GivenRow;
 use crate::worker::draft::DraftView;
 use crate::worker::explanation::Explanation;
 
-/// All about one creation, with what an operator may do there. `csrf` is what its forms carry; `done` is what has just been done: untrusted text.
-pub fn creation_page(explanation: &Explanation, csrf: &str, done: &str) -> String {
+/// All about one creation, with what an operator may do there. `csrf` is what its forms carry; `done` is what has just been done.
+pub fn creation_page(explanation: &Explanation, csrf: &str, done: &Done) -> String {
     let draft = &explanation.creation;
     let all = serde_json::to_string_pretty(explanation).unwrap_or_default();
     let body = html! {
@@ -18,9 +19,9 @@ pub fn creation_page(explanation: &Explanation, csrf: &str, done: &str) -> Strin
             (notice(done))
             section .panel {
                 @if let Some(row) = &explanation.set_aside {
-                    p .error { "The database rejects its failure: " (row.reason) ". A sweep tries again after " (minute(row.until)) " UTC." }
+                    p .error { "The database rejects its failure: " (prose(&row.reason)) ". A sweep tries again after " (minute(row.until)) " UTC." }
                 }
-                @for given in explanation.extensions.iter().filter(|given| holds(given, draft)) { p .note { (more_time(given)) } }
+                @for given in explanation.extensions.iter().filter(|given| holds(given, draft)) { p .note { (prose(&more_time(given))) } }
                 p .prompt dir="auto" { (draft.prompt) }
                 (facts(explanation))
             }
@@ -48,7 +49,7 @@ fn facts(explanation: &Explanation) -> Markup {
         ("Status", draft.stored_status.clone()),
         ("Verdict", format!("{} {}", draft.verdict, draft.badge)),
         ("Error", draft.error.clone().unwrap_or_else(dash)),
-        ("Attempt", format!("{} of {}", draft.attempt, explanation.max_attempts)),
+        ("Attempt", attempt(draft.attempt, explanation.max_attempts)),
         ("Limit", draft.max_age_ms.map_or_else(dash, |millis| format!("{:#}", Age(millis)))),
         ("Rule", explanation.rule.clone().unwrap_or_else(dash)),
         ("Deadline (UTC)", time(draft.deadline)),
@@ -62,6 +63,11 @@ fn facts(explanation: &Explanation) -> Markup {
         ("Used", used),
     ];
     html! { dl .facts { @for (name, value) in &facts { div { dt { (name) } dd { (value) } } } } }
+}
+
+/// Which attempt, of how many that sweeps begin: after more by hand that number says nothing.
+fn attempt(attempt: u32, max: u32) -> String {
+    if attempt > max { attempt.to_string() } else { format!("{attempt} of {max}") }
 }
 
 /// What happened to it, the first first.

@@ -2,6 +2,7 @@ use maud::{Markup, html};
 use serde_json::Value;
 
 use super::charts::{actives, breakdown, lags, over_time, span_word};
+use super::done::Done;
 use super::layout::{
     count, creation_link, dashboard_layout, form, minute, more_time_fields, notice, prose, table,
 };
@@ -24,8 +25,8 @@ pub struct DashboardView<'a> {
     pub actor: &'a str,
     /// What its forms carry.
     pub csrf: &'a str,
-    /// What has just been done; untrusted text.
-    pub notice: &'a str,
+    /// What has just been done.
+    pub notice: &'a Done,
     /// The policy in force.
     pub policy: &'a Policy,
     /// What the monitor sees.
@@ -60,7 +61,7 @@ pub fn dashboard_page(view: &DashboardView<'_>) -> String {
             (notice(view.notice))
             @for Unreachable { shard, error } in view.unreachable {
                 p .incomplete role="alert" {
-                    strong { code { (shard) } " does not answer: what is below is without it." } " " (capitalized(error)) "."
+                    strong { code { (shard) } " does not answer: what is below is without it." } " " (prose(&capitalized(error))) "."
                 }
             }
             (health_section(view))
@@ -301,7 +302,7 @@ fn more_time(view: &DashboardView<'_>) -> Markup {
     kinds.dedup();
     let row = |row: &ExtensionRow| {
         html! { tr {
-            th scope="row" { (row.kind) } td { (instant(row.until)) } td { (row.actor) } td { (instant(row.since)) } td { (row.reason) }
+            th scope="row" { (row.kind) } td { (instant(row.until)) } td { (row.actor) } td { (instant(row.since)) } td .words { (row.reason) }
             td { form method="post" action="/dashboard/end-extension" {
                 input type="hidden" name="csrf" value=(view.csrf);
                 input type="hidden" name="kind" value=(row.kind);
@@ -342,7 +343,7 @@ fn set_aside(rows: &[SetAsideRow]) -> Markup {
                     thead { tr { th { "Creation" } th { "Tried again (UTC)" } th { "Reason" } } }
                     tbody {
                         @for row in rows {
-                            tr { th scope="row" { (creation_link(&row.creation_id)) } td { (minute(row.until)) } td { (row.reason) } }
+                            tr { th scope="row" { (creation_link(&row.creation_id)) } td { (minute(row.until)) } td .words { (prose(&row.reason)) } }
                         }
                     }
                 } }
@@ -380,7 +381,7 @@ fn actions(view: &DashboardView<'_>) -> Markup {
                 @if let Some(id) = creation { (creation_link(id)) }
                 @else if sweep.is_some() { "a sweep" }
             }
-            td { (words) }
+            td .words { (words) }
         } }
     };
     let heads = ["When (UTC)", "Who", "What", "To which", "In words"];

@@ -1,8 +1,8 @@
 use maud::{Markup, html};
 
-use super::layout::{count, creation_link, dashboard_layout, minute, prose};
+use super::layout::{count, creation_link, dashboard_layout, minute, prose, tokens};
 use crate::rules::Age;
-use crate::store::{Facet, LOOKED_AT};
+use crate::store::{Facet, Facets, LOOKED_AT};
 use crate::worker::exploring::{FoundPage, FoundView};
 
 /// What the explorer is made from.
@@ -13,7 +13,7 @@ pub struct ExplorerView<'a> {
     /// What was found.
     pub page: &'a FoundPage,
     /// How many of the newest are alike.
-    pub facets: &'a [Facet],
+    pub facets: &'a Facets,
     /// What its forms carry.
     pub csrf: &'a str,
     /// Whether all of the page is chosen.
@@ -66,7 +66,7 @@ pub fn explorer_page(view: &ExplorerView<'_>) -> String {
             section .panel { (find_form(view)) }
             @for missing in &page.unreachable {
                 p .notice .failed role="alert" {
-                    "The database " code { (missing.shard) } " does not answer, so what it has is missing here: " (missing.error) "."
+                    "The database " code { (missing.shard) } " does not answer, so what it has is missing here: " (prose(&missing.error)) "."
                 }
             }
             (facets(view))
@@ -137,14 +137,20 @@ fn facets(view: &ExplorerView<'_>) -> Markup {
             td { (count(facet.creations)) } td { (count(facet.tokens)) }
         } }
     };
+    let Facets { largest, lines, more, creations, tokens: charged } = view.facets;
+    let shown = u64::try_from(largest.len()).unwrap_or(u64::MAX);
     html! {
-        @if !view.facets.is_empty() {
+        @if !largest.is_empty() {
             section .panel {
                 h2 { "What there is most of" }
-                p .muted { "Among the newest " (count(LOOKED_AT.into())) " of each database." }
+                p .muted {
+                    "Among the newest " (count(LOOKED_AT.into())) " of each database"
+                    @if *lines > shown { ": the " (count(shown)) " largest of " @if *more { "at least " } (count(*lines)) " groups" }
+                    ". In all: " (count(*creations)) " creations, " (tokens(*charged)) "."
+                }
                 div .scroll tabindex="0" role="region" aria-label="What there is most of" { table {
                     thead { tr { @for head in ["Status", "Kind", "Error code", "Rule", "Creations", "Tokens"] { th scope="col" { (head) } } } }
-                    tbody { @for facet in view.facets { (row(facet)) } }
+                    tbody { @for facet in largest { (row(facet)) } }
                 } }
             }
         }
@@ -185,7 +191,7 @@ fn rows(view: &ExplorerView<'_>, any: bool) -> Markup {
             @if any { td .choice { @if draft.can_retry { (choose(view, found)) } } }
             th scope="row" { (creation_link(&draft.id)) }
             td { a href=(view.address(&[("user_id", &found.user_id), ("order", "")])) { (found.user_id) } }
-            td { (draft.kind) } td { (draft.badge) }
+            td { (draft.kind) } td .words { (draft.badge) @if draft.deleted_at.is_some() { ", deleted by its owner" } }
             td .words { @match &draft.error { Some(error) => { (prose(error)) }, None => "–" } }
             td { (draft.created_at.map_or_else(dash, minute)) } td { (age) }
             td { (count(draft.tokens)) } td { (count(draft.refunded_tokens)) }

@@ -3,6 +3,7 @@ use std::ops::Range;
 use chrono::DateTime;
 use maud::{DOCTYPE, Markup, html};
 
+use super::done::Done;
 use super::language::Language;
 
 /// A page of users.
@@ -58,21 +59,25 @@ pub(super) fn rfc3339(millis: u64) -> String {
 }
 
 /// A page with one message, an error or a refusal, and where to go from there: an address, and what the link says.
-pub fn message_page(title: &str, message: &str, next: Option<(&str, &str)>) -> String {
-    owners_message_page(&Language::english(), title, message, next)
+pub fn message_page(title: &str, said: &str, next: Option<(&str, &str)>) -> String {
+    message(&Language::english(), title, &prose(said), next)
 }
 
 /// The same in the language of an owner.
 pub fn owners_message_page(
     language: &Language,
     title: &str,
-    message: &str,
+    said: &str,
     next: Option<(&str, &str)>,
 ) -> String {
+    message(language, title, &html! { (said) }, next)
+}
+
+fn message(language: &Language, title: &str, said: &Markup, next: Option<(&str, &str)>) -> String {
     let body = html! {
         main .message {
             h1 { (title) }
-            p { (message) }
+            p { (said) }
             @if let Some((address, words)) = next { p { a .button href=(address) { (words) } } }
         }
     };
@@ -145,7 +150,7 @@ pub(super) fn table(heads: &[&str], rows: Vec<Vec<String>>) -> Markup {
     html! {
         div .scroll tabindex="0" role="region" aria-label={ (heads.first().copied().unwrap_or_default()) " and so on" } { table {
             thead { tr { @for head in heads { th scope="col" { (head) } } } }
-            tbody { @for row in rows { tr { @for cell in row { td { (cell) } } } } }
+            tbody { @for row in rows { tr { @for cell in row { td { (prose(&cell)) } } } } }
         } }
     }
 }
@@ -161,10 +166,10 @@ pub(super) fn form(action: &str, word: &str, csrf: &str, plan: Option<&str>) -> 
     }
 }
 
-/// What has just been done, if something has: untrusted text. It has the focus, so that who can't see it hears it.
-pub(super) fn notice(done: &str) -> Markup {
+/// What has just been done, if something has. It has the focus, so that who can't see it hears it.
+pub(super) fn notice(done: &Done) -> Markup {
     html! {
-        @if !done.is_empty() { p .notice role="status" tabindex="-1" autofocus { "Done: " (done) "." } }
+        @if let Some(done) = done.words() { p .notice role="status" tabindex="-1" autofocus { "Done: " (done) "." } }
     }
 }
 

@@ -3,6 +3,7 @@
 mod charts;
 mod creation;
 mod dashboard;
+mod done;
 mod drafts;
 mod explorer;
 mod language;
@@ -14,10 +15,11 @@ mod timeline;
 
 pub use creation::creation_page;
 pub use dashboard::{DashboardView, dashboard_page};
+pub use done::Done;
 pub use drafts::{DemoUser, demo_page, drafts_page};
 pub use explorer::{ExplorerView, explorer_page};
 pub use language::{Language, Parameter};
-pub use layout::{creation_address, message_page, minute, owners_message_page, tokens};
+pub use layout::{creation_address, message_page, owners_message_page};
 pub use ledger::ledger_page;
 pub use operators::{operator_sign_in, preview_page};
 pub use retries::{RetriesView, retries_page, retries_preview_page};

@@ -23,7 +23,7 @@ pub fn preview_page(plan: &SweepJson<'_>, csrf: &str) -> String {
                     strong { (plan.retried) } " would be retried. Nothing has been changed."
                 }
                 @for (shard, error) in plan.unreached() {
-                    p .error { code { (shard) } " was not reached, and the plan is without it: " (error) "." }
+                    p .error { code { (shard) } " was not reached, and the plan is without it: " (prose(error)) "." }
                 }
                 @if let Some(suspended) = &plan.suspended { p .error { (prose(suspended)) "." } }
                 @if plan.creations.is_empty() { p .muted { "Nothing is stale." } }

@@ -1,6 +1,6 @@
 use maud::{Markup, html};
 
-use super::layout::{count, creation_link, dashboard_layout, minute, tokens};
+use super::layout::{count, creation_link, dashboard_layout, minute, prose, tokens};
 use crate::worker::retries::{PlannedView, RetryOutcome, RetryPreview, SkippedView};
 
 /// What the pages of many retries carry from one to the next.
@@ -10,6 +10,8 @@ pub struct RetriesView<'a> {
     pub csrf: &'a str,
     /// What was sought on the explorer, as its address says it: untrusted text.
     pub sought: &'a str,
+    /// Whether all that match are meant, and not only those that were chosen.
+    pub is_all: bool,
 }
 
 impl RetriesView<'_> {
@@ -46,7 +48,7 @@ pub fn retries_preview_page(preview: &RetryPreview, view: RetriesView<'_>) -> St
         header .bar { h1 { "What would be retried" } a href=(view.back()) { "Back to the creations" } }
         main .dashboard {
             @for missing in &preview.unreachable {
-                p .incomplete role="alert" { "The database " code { (missing.shard) } " does not answer, so what it has is missing here: " (missing.error) "." }
+                p .incomplete role="alert" { "The database " code { (missing.shard) } " does not answer, so what it has is missing here: " (prose(&missing.error)) "." }
             }
             section .panel {
                 p {
@@ -56,7 +58,9 @@ pub fn retries_preview_page(preview: &RetryPreview, view: RetriesView<'_>) -> St
                     @if !skipped.is_empty() { strong { (number(skipped.len())) } " can't be retried. " }
                     "Nothing has been changed."
                 }
+                @if view.is_all { p .muted { "What its owner has deleted is left out." } }
                 @if plan.is_empty() { p .muted { "There is nothing to retry." } }
+                @else if *retries == 0 { p .muted { "No balance covers any of these, so there is nothing to confirm." } }
                 @else { (apply(plan, view)) }
                 @if let Some(cursor) = next_cursor { (further(cursor, *looked_back_to, view)) }
             }
@@ -145,7 +149,7 @@ fn left(title: &str, skipped: &[SkippedView]) -> Markup {
                     thead { tr { @for head in ["Creation", "Owner", "Attempt", "Why"] { th scope="col" { (head) } } } }
                     tbody { @for one in skipped { tr {
                         th scope="row" { (creation_link(&one.id)) } td { (one.user_id.as_deref().unwrap_or("–")) } td { (one.attempt) }
-                        td .words { (one.message) " " code { (one.reason) } }
+                        td .words { (prose(&one.message)) " " code { (one.reason) } }
                     } } }
                 } }
             }

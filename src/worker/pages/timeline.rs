@@ -3,7 +3,7 @@
 use crate::rules::{CANCELLED, FAILED_BY_OPERATOR};
 use crate::store::{Act, AttemptRow, GivenRow, LedgerRow};
 use crate::worker::explanation::Explanation;
-use crate::worker::pages::{minute, tokens};
+use crate::worker::pages::layout::{minute, tokens};
 
 /// What happens in one instant is told in this order.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

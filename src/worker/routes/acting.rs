@@ -8,23 +8,18 @@ use crate::worker::app::App;
 use crate::worker::at_dashboard::{Answer, OwnForm, Page};
 use crate::worker::extending::{self, ExtendForm};
 use crate::worker::noting;
-use crate::worker::pages::{creation_address, minute, tokens};
+use crate::worker::pages::{Done, creation_address};
 use crate::worker::problem::{Problem, see_other};
 use crate::worker::retry_cancel::{self, By, CancelBody, FailNowBody, RetryBody};
 
 /// Back to the creation, with what was done.
-fn done(id: &str, what: &str) -> Answer {
-    Ok(see_other(&with_notice(&creation_address(id), what)))
+fn done(id: &str, done: Done) -> Answer {
+    Ok(see_other(&done.at(&creation_address(id))))
 }
 
 /// Back to the dashboard, with what was done.
-fn done_there(what: &str) -> Answer {
-    Ok(see_other(&with_notice("/dashboard", what)))
-}
-
-fn with_notice(address: &str, what: &str) -> String {
-    let notice = serde_urlencoded::to_string([("done", what)]).unwrap_or_default();
-    format!("{address}?{notice}")
+fn done_there(done: Done) -> Answer {
+    Ok(see_other(&done.at("/dashboard")))
 }
 
 /// `POST /dashboard/retry`: a failed creation gets another attempt, and its owner is charged again.
@@ -35,7 +30,7 @@ pub(in crate::worker) async fn retry(app: App, form: OwnForm) -> Answer {
     let body: RetryBody = form.read(&["attempt"]).map_err(wrong)?;
     let by = By::Token(form.actor());
     let row = retry_cancel::retry(&app, id, None, by, &body).await.map_err(wrong)?;
-    done(id, &format!("another attempt begins, for {}", tokens(row.creation.tokens)))
+    done(id, Done::retried(row.creation.tokens))
 }
 
 /// `POST /dashboard/cancel`: nobody wants it any more. What goes back, the policy says.
@@ -46,7 +41,7 @@ pub(in crate::worker) async fn cancel(app: App, form: OwnForm) -> Answer {
     let body: CancelBody = form.read(&["attempt"]).map_err(wrong)?;
     let by = By::Token(form.actor());
     let row = retry_cancel::cancel(&app, id, None, by, &body).await.map_err(wrong)?;
-    done(id, &format!("it is cancelled, refunded: {}", tokens(row.refunded())))
+    done(id, Done::cancelled(row.refunded()))
 }
 
 /// `POST /dashboard/fail`: it is failed now, with words for its owner, and all that was charged goes back.
@@ -56,7 +51,7 @@ pub(in crate::worker) async fn fail(app: App, form: OwnForm) -> Answer {
     let wrong = |problem: Problem| Page::about(id, problem);
     let body: FailNowBody = form.read(&["attempt", "error"]).map_err(wrong)?;
     let row = retry_cancel::fail_now(&app, id, None, form.actor(), &body).await.map_err(wrong)?;
-    done(id, &format!("it is failed, refunded: {}", tokens(row.refunded())))
+    done(id, Done::failed(row.refunded()))
 }
 
 /// `POST /dashboard/restore`: the late result is accepted, and its owner is charged again.
@@ -65,8 +60,7 @@ pub(in crate::worker) async fn restore(app: App, form: OwnForm) -> Answer {
     let id = form.field("id");
     let row = retry_cancel::restore(&app, id, None, form.actor()).await;
     let row = row.map_err(|problem| Page::about(id, problem))?;
-    let charged = tokens(row.charged_again.unwrap_or(0));
-    done(id, &format!("the late result is restored, for {charged}"))
+    done(id, Done::restored(row.charged_again.unwrap_or(0)))
 }
 
 /// `POST /dashboard/extend`: it has more time.
@@ -78,7 +72,7 @@ pub(in crate::worker) async fn extend(app: App, form: OwnForm) -> Answer {
     let wanted = wanted.wanted(app.now).map_err(wrong)?;
     let row = extending::give(&app, id, None, form.actor(), wanted).await.map_err(wrong)?;
     let until = row.creation.extended_until.instant().map_or(0, |until| until.as_millis());
-    done(id, &format!("it has time until {} UTC", minute(until)))
+    done(id, Done::extended(until))
 }
 
 /// Which kind.
@@ -94,12 +88,7 @@ pub(in crate::worker) async fn extend_kind(app: App, form: OwnForm) -> Answer {
     let wanted: ExtendForm = form.read(&["minutes", "until", "reason"])?;
     let (until, reason) = wanted.wanted(app.now)?;
     let reached = extending::give_kind(&app, kind.as_str(), form.actor(), (until, reason)).await?;
-    let more = if reached.more { "; some are left: give it the same end once more" } else { "" };
-    let (kind, until) = (kind.as_str(), minute(until.as_millis()));
-    done_there(&format!(
-        "{kind} has time until {until} UTC, and {} of what is active{more}",
-        reached.creations
-    ))
+    done_there(Done::kind_extended(until.as_millis(), reached.creations, reached.more))
 }
 
 /// `POST /dashboard/end-extension`: a kind has no more time than its limits give.
@@ -107,8 +96,7 @@ pub(in crate::worker) async fn extend_kind(app: App, form: OwnForm) -> Answer {
 pub(in crate::worker) async fn end_extension(app: App, form: OwnForm) -> Answer {
     let KindForm { kind } = form.read(&["kind"])?;
     let reached = extending::end_kind(&app, kind.as_str(), form.actor()).await?;
-    let more = if reached.more { "; some are left: end it once more" } else { "" };
-    done_there(&format!("{} has no more time than its limits give{more}", kind.as_str()))
+    done_there(Done::kind_ended(reached.more))
 }
 
 /// `POST /dashboard/note`: what others should know of a creation, or of a sweep.
@@ -117,9 +105,9 @@ pub(in crate::worker) async fn note(app: App, form: OwnForm) -> Answer {
     let (id, sweep, text) = (form.field("id"), form.field("sweep"), form.field("text").trim());
     if id.is_empty() {
         noting::add(&app, form.actor(), Subject::Sweep(sweep), text).await?;
-        return done_there("the note is added");
+        return done_there(Done::noted());
     }
     let noted = noting::add(&app, form.actor(), Subject::Creation(id), text).await;
     noted.map_err(|problem| Page::about(id, problem))?;
-    done(id, "the note is added")
+    done(id, Done::noted())
 }

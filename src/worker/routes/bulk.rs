@@ -29,7 +29,8 @@ struct ReasonForm {
 #[worker::send]
 pub(in crate::worker) async fn preview(app: App, form: OwnForm) -> Answer {
     let sought = form.field("sought");
-    let preview = if form.field("which") == "all" {
+    let is_all = form.field("which") == "all";
+    let preview = if is_all {
         let pairs: Vec<(String, String)> = serde_urlencoded::from_str(sought).unwrap_or_default();
         let given =
             pairs.into_iter().filter(|(key, value)| FILTER.contains(&key.as_str()) && !value.is_empty());
@@ -45,7 +46,7 @@ pub(in crate::worker) async fn preview(app: App, form: OwnForm) -> Answer {
         retries::preview(&app, &plan.planned().map_err(Problem::from)?).await?
     };
     let csrf = form.csrf();
-    let view = RetriesView { csrf: &csrf, sought };
+    let view = RetriesView { csrf: &csrf, sought, is_all };
     Ok(html(StatusCode::OK, retries_preview_page(&preview, view)))
 }
 
@@ -57,6 +58,6 @@ pub(in crate::worker) async fn apply(app: App, form: OwnForm) -> Answer {
     let reason = reason.as_ref().map_or("", Text::as_str);
     let outcome = retries::apply(&app, form.actor(), &plan.planned().map_err(Problem::from)?, reason).await?;
     let csrf = form.csrf();
-    let view = RetriesView { csrf: &csrf, sought: form.field("sought") };
+    let view = RetriesView { csrf: &csrf, sought: form.field("sought"), is_all: false };
     Ok(html(StatusCode::OK, retries_page(&outcome, view)))
 }

@@ -10,7 +10,7 @@ use crate::auth::Scope;
 use crate::read::{self, whole};
 use crate::service::shards::run_each;
 use crate::service::sweep::Source;
-use crate::store::{self, DatabaseError};
+use crate::store::{self, DatabaseError, Facets};
 use crate::worker::app::{App, Context};
 use crate::worker::at_dashboard::{Answer, AtDashboard, COOKIE, COOKIE_SECONDS, OwnForm, Page, turned_away};
 use crate::worker::caller::{Read, allowed};
@@ -19,7 +19,7 @@ use crate::worker::extract::{Form, Path, pairs};
 use crate::worker::log;
 use crate::worker::monitor::{self, View};
 use crate::worker::pages::{
-    DashboardView, ExplorerView, creation_address, creation_page, dashboard_page, explorer_page,
+    DashboardView, Done, ExplorerView, creation_address, creation_page, dashboard_page, explorer_page,
     message_page, preview_page,
 };
 use crate::worker::plan::Plan;
@@ -34,8 +34,6 @@ const HOUR_MS: u64 = 3_600_000;
 struct PageQuery {
     #[serde(default = "a_day", deserialize_with = "whole::<1, 720, _>")]
     hours: u32,
-    #[serde(default)]
-    done: String,
 }
 
 const fn a_day() -> u32 {
@@ -46,13 +44,14 @@ const fn a_day() -> u32 {
 #[worker::send]
 pub(in crate::worker) async fn page(app: App, operator: AtDashboard<Read>, uri: Uri) -> Answer {
     // Links gather parameters of other people's.
-    let own = pairs(&uri)?.into_iter().filter(|(key, _)| ["hours", "done"].contains(&key.as_str()));
+    let own = pairs(&uri)?.into_iter().filter(|(key, _)| key == "hours");
     let query = read::query::<PageQuery>(own);
     let no_page = |invalid: read::Invalid| Page::new("There is no such page", invalid.into());
-    let PageQuery { hours, done } = query.map_err(no_page)?;
+    let PageQuery { hours } = query.map_err(no_page)?;
+    let done = Done::read(uri.query().unwrap_or_default());
     let since = app.now.saturating_sub(u64::from(hours).saturating_mul(HOUR_MS));
     // Who has just done something sees it.
-    let shards = if done.is_empty() { app.replicas() } else { app.shards() };
+    let shards = if done.words().is_none() { app.replicas() } else { app.shards() };
     let View { health, data, unreachable } = monitor::read(&app, &shards, since).await?;
     let view = DashboardView {
         now: app.now,
@@ -76,10 +75,10 @@ pub(in crate::worker) async fn explain(
     Path(id): Path,
     uri: Uri,
 ) -> Answer {
-    let done = pairs(&uri)?.into_iter().find(|(key, _)| key == "done").map(|(_, done)| done);
+    let done = Done::read(uri.query().unwrap_or_default());
     match shards::explanation(&app, &id, None).await {
         Ok(Known::Here(explanation)) => {
-            Ok(html(StatusCode::OK, creation_page(&explanation, &operator.csrf(), &done.unwrap_or_default())))
+            Ok(html(StatusCode::OK, creation_page(&explanation, &operator.csrf(), &done)))
         }
         Ok(Known::Archived(archived)) => {
             let next = Some(("/dashboard", "Back to the dashboard"));
@@ -113,7 +112,7 @@ pub(in crate::worker) async fn explorer(app: App, operator: AtDashboard<Read>, u
     // Those that are silent are not looked for among the newest.
     let facets = match query.order() {
         Order::Newest => query.facets(&app, FACETS).await?,
-        Order::Silent => Vec::new(),
+        Order::Silent => Facets::default(),
     };
     let view =
         ExplorerView { sought: &sought, page: &page, facets: &facets, csrf: &operator.csrf(), is_chosen };
@@ -187,10 +186,10 @@ pub(in crate::worker) async fn apply(app: App, form: OwnForm) -> Answer {
         ..SweepOptions::new(&app, Source::Tool)
     };
     let (_, outcome) = sweeping::run(&app, options).await.map_err(Problem::from)?;
-    let (failed, retried) = (outcome.failed.len(), outcome.retried.len());
-    let unreached = outcome.shards.iter().filter(|shard| shard.error.is_some());
-    let unreached: String = unreached.map(|shard| format!(";+{}+was+not+reached", shard.shard)).collect();
-    Ok(see_other(&format!("/dashboard?done={failed}+failed,+{retried}+retried{unreached}")))
+    let unreached = outcome.shards.iter().filter(|shard| shard.error.is_some()).count();
+    let [failed, retried, unreached] = [outcome.failed.len(), outcome.retried.len(), unreached]
+        .map(|number| u64::try_from(number).unwrap_or(u64::MAX));
+    Ok(see_other(&Done::swept(failed, retried, unreached).at("/dashboard")))
 }
 
 /// `POST /dashboard/pause`: no sweep runs until an operator resumes, but for confirmed plans.
@@ -198,14 +197,14 @@ pub(in crate::worker) async fn apply(app: App, form: OwnForm) -> Answer {
 pub(in crate::worker) async fn pause(app: App, form: OwnForm) -> Answer {
     let write = store::hold("paused", Some(form.actor()), "by an operator", app.now);
     control(&app, form.actor(), "pause", write).await?;
-    Ok(see_other("/dashboard?done=sweeping+is+paused"))
+    Ok(see_other(&Done::paused().at("/dashboard")))
 }
 
 /// `POST /dashboard/resume`
 #[worker::send]
 pub(in crate::worker) async fn resume(app: App, form: OwnForm) -> Answer {
     control(&app, form.actor(), "resume", store::release("paused")).await?;
-    Ok(see_other("/dashboard?done=sweeping+goes+on"))
+    Ok(see_other(&Done::resumed().at("/dashboard")))
 }
 
 /// Pauses or resumes, with a row of the audit.

@@ -3,7 +3,7 @@ use serde_json::{Value, json};
 use super::{completeness, sweeps};
 use crate::api::{Api, segment};
 use crate::exit::{Code, Error};
-use crate::output::{self, BOLD, Line, limit, list, say, styled, text, time};
+use crate::output::{self, BOLD, Line, limit, list, number, say, styled, text, time};
 
 /// `explain`: shows everything about one creation.
 pub fn run(api: &Api, id: &str, json: bool) -> Result<Code, Error> {
@@ -22,8 +22,12 @@ pub fn run(api: &Api, id: &str, json: bool) -> Result<Code, Error> {
     fact("Kind", &text(creation, "kind"));
     fact("Prompt", &text(creation, "prompt"));
     let attempt = text(creation, "attempt");
-    let attempts = text(&answer, "max_attempts");
-    fact("Status", &format!("{}, attempt {attempt} of {attempts}", text(creation, "stored_status")));
+    // After more by hand, how many sweeps begin says nothing.
+    let of = match number(&answer, "max_attempts") {
+        max if number(creation, "attempt") > max => String::new(),
+        max => format!(" of {max}"),
+    };
+    fact("Status", &format!("{}, attempt {attempt}{of}", text(creation, "stored_status")));
     fact("Verdict", &format!("{}  {}", text(creation, "verdict"), text(creation, "badge")));
     if creation.get("error").is_some_and(Value::is_string) {
         fact("Error", &format!("{} ({})", text(creation, "error"), text(creation, "error_code")));

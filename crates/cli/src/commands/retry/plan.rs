@@ -142,7 +142,9 @@ fn apply(api: &Api, preview: &Value, retry: &Retry, json: bool) -> Result<Code, 
         output::table(&["id", "user", "kind", "attempt", "tokens"], &[3, 4], &lines);
     }
     for row in skipped {
-        note(format!("{} {}: {}", styled(WARNING, "skipped:"), text(row, "id"), text(row, "message")));
+        let owner = row.get("user_id").and_then(Value::as_str);
+        let of = owner.map_or(String::new(), |owner| format!(" of `{owner}`"));
+        note(format!("{} {}{of}: {}", styled(WARNING, "skipped:"), text(row, "id"), text(row, "message")));
     }
     let left = if skipped.is_empty() { String::new() } else { format!("; {} skipped", skipped.len()) };
     note(format!(
