@@ -10,9 +10,10 @@
 )]
 
 use stale_drafts::rules::{
-    ARCHIVE_EXPECTED_WITHIN_MS, CircuitBreaker, DOMINANT_PERCENT, Evidence, FEW, Finding, GENERATION_TIMEOUT,
-    MOVE_EXPECTED_WITHIN_MS, ONE_TIMEOUT_MS, ONE_WINDOW_MS, OpenMove, REDELIVERED_AFTER_MS, SILENT_AFTER_MS,
-    START_EXPECTED_WITHIN_MS, SetAside, Severity, Suspension, Thresholds, Timestamp, alerts, diagnose,
+    ARCHIVE_EXPECTED_WITHIN_MS, CircuitBreaker, DOMINANT_PERCENT, Ended, Evidence, FEW, Finding,
+    GENERATION_TIMEOUT, MOVE_EXPECTED_WITHIN_MS, ONE_TIMEOUT_MS, ONE_WINDOW_MS, OpenMove,
+    REDELIVERED_AFTER_MS, SILENT_AFTER_MS, START_EXPECTED_WITHIN_MS, SetAside, Severity, Suspension,
+    Thresholds, Timestamp, alerts, diagnose,
 };
 
 const MINUTE: u64 = 60_000;
@@ -317,6 +318,19 @@ fn one_kind_dominates_from_five_failures_and_80_percent_on() {
     assert_eq!(of(5, (3, 4), 9), [""; 0]);
     assert_eq!(of(5, (4, 9), 10), [""; 0]);
     assert_eq!(of(5, (4, 8), 8), [""; 0]);
+}
+
+#[test]
+fn an_alert_about_the_newest_is_found_whatever_more_of_them_say() {
+    let down = |count| Some((String::from("provider_down"), count));
+    let many = Ended { finished: 1_000, failed: 300, timed_out: 45, top_error: down(210) };
+    let newest = Evidence { finished: 200, failed: 200, timed_out: 45, top_error: down(170), ..healthy() };
+    let found = ["many_stale", "one_error_dominates"];
+    assert_eq!(alerts_of(&newest), found);
+    assert_eq!(codes(Evidence { more: many.clone(), ..newest }), found);
+    // And what only more of them show is found without an alert.
+    let only_more = Evidence { more: Ended { top_error: down(290), ..many }, ..healthy() };
+    assert_eq!((alerts_of(&only_more), codes(only_more.clone())), (vec![], vec!["one_error_dominates"]));
 }
 
 #[test]

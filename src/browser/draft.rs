@@ -71,7 +71,7 @@ impl Answer {
 
 /// The codes of the badges, in the order of [`Badge::ALL`], which begins as [`Status::ALL`]; the verdicts; the badges in the same
 /// order; the error codes; the units; the times, in the order of [`Field`].
-const NAMES: [&str; 32] = [
+const NAMES: [&str; 33] = [
     Badge::Pending.code(),
     Badge::Processing.code(),
     Badge::Draft.code(),
@@ -104,6 +104,7 @@ const NAMES: [&str; 32] = [
     Field::QueuedAt.as_str(),
     Field::StartedAt.as_str(),
     Field::HeartbeatAt.as_str(),
+    Field::ExtendedUntil.as_str(),
 ];
 // Where they are. A status, and the code of a badge, is at its own number; the badges are BADGES in pkg/src/check.js.
 const SETTLED: i32 = 7;

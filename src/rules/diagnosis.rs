@@ -1,7 +1,7 @@
 use std::borrow::Cow;
 
 use super::breaker::Suspension;
-use super::evidence::{Evidence, SetAside, Thresholds};
+use super::evidence::{Ended, Evidence, SetAside, Thresholds};
 use super::open_move;
 use super::text::Age;
 use super::time::Timestamp;
@@ -91,7 +91,7 @@ pub struct Finding {
 /// assert_eq!(findings[0].evidence, "`c1` has been stale for 5 minutes, and no sweep has failed it");
 /// ```
 pub fn alerts(evidence: &Evidence, thresholds: &Thresholds, now: Timestamp) -> Vec<Finding> {
-    in_order(alerting(evidence, thresholds, now))
+    in_order(alerting(evidence, &Ended::default(), thresholds, now))
 }
 
 /// All that is wrong at the instant `now`: the alerts, and likely root causes. The critical ones come first; a wrong schema before
@@ -126,7 +126,8 @@ pub fn alerts(evidence: &Evidence, thresholds: &Thresholds, now: Timestamp) -> V
 /// assert_eq!(findings[0].evidence, "12 creations wait, the longest for 25 minutes; nothing has ever started");
 /// ```
 pub fn diagnose(evidence: &Evidence, thresholds: &Thresholds, now: Timestamp) -> Vec<Finding> {
-    let mut found = alerting(evidence, thresholds, now);
+    // What the newest ones don't show may be seen in more of them.
+    let mut found = alerting(evidence, &evidence.more, thresholds, now);
     let died = dead_worker(evidence, now);
     let none_runs = no_worker(evidence, now).filter(|_| died.is_none());
     let one_kind = one_kind(evidence).filter(|_| !has(&found, "one_error_dominates"));
@@ -152,7 +153,8 @@ fn has(findings: &[Finding], code: &str) -> bool {
     findings.iter().any(|finding| finding.code == code)
 }
 
-fn alerting(evidence: &Evidence, thresholds: &Thresholds, now: Timestamp) -> Vec<Finding> {
+fn alerting(evidence: &Evidence, more: &Ended, thresholds: &Thresholds, now: Timestamp) -> Vec<Finding> {
+    let newest = newest(evidence);
     let found = [
         unreachable(evidence),
         shared(evidence),
@@ -162,8 +164,8 @@ fn alerting(evidence: &Evidence, thresholds: &Thresholds, now: Timestamp) -> Vec
         rejected(evidence, now),
         suspended(evidence),
         ledger(evidence),
-        many_stale(evidence, thresholds),
-        one_error(evidence, thresholds.error_percent),
+        many_stale(&newest, thresholds).or_else(|| many_stale(more, thresholds)),
+        one_error(&newest, thresholds.error_percent).or_else(|| one_error(more, thresholds.error_percent)),
         outbox(evidence, thresholds, now),
         dead_letters(evidence),
     ];
@@ -304,9 +306,15 @@ fn dead_worker(evidence: &Evidence, now: Timestamp) -> Option<Finding> {
     })
 }
 
-fn one_error(evidence: &Evidence, percent: u64) -> Option<Finding> {
-    let (code, count) = evidence.top_error.as_ref()?;
-    let dominates = evidence.failed >= FEW && share(*count, evidence.failed) >= percent;
+/// How those ended that alerts are about.
+fn newest(evidence: &Evidence) -> Ended {
+    let Evidence { finished, failed, timed_out, ref top_error, .. } = *evidence;
+    Ended { finished, failed, timed_out, top_error: top_error.clone() }
+}
+
+fn one_error(ended: &Ended, percent: u64) -> Option<Finding> {
+    let (code, count) = ended.top_error.as_ref()?;
+    let dominates = ended.failed >= FEW && share(*count, ended.failed) >= percent;
     let (cause, remedy) = if code == NOT_QUEUED {
         (
             "the app can't reach its queue",
@@ -320,22 +328,23 @@ fn one_error(evidence: &Evidence, percent: u64) -> Option<Finding> {
         code: "one_error_dominates",
         severity: Severity::Warning,
         cause: format!("{cause}: `{code}`"),
-        evidence: format!("{count} of {} failures in the last hour have this code", evidence.failed),
+        evidence: format!("{count} of {} failures in the last hour have this code", ended.failed),
         remedy: remedy.into(),
     })
 }
 
 fn one_kind(evidence: &Evidence) -> Option<Finding> {
     let (kind, failed, finished) = evidence.top_kind.as_ref()?;
-    let dominates = evidence.failed >= FEW && share(*failed, evidence.failed) >= DOMINANT_PERCENT;
-    let others = evidence.finished.saturating_sub(*finished);
+    let ended = if evidence.more.finished > 0 { &evidence.more } else { &newest(evidence) };
+    let dominates = ended.failed >= FEW && share(*failed, ended.failed) >= DOMINANT_PERCENT;
+    let others = ended.finished.saturating_sub(*finished);
     (dominates && share(*failed, *finished) >= 50 && others > 0).then(|| Finding {
         code: "one_kind_dominates",
         severity: Severity::Warning,
         cause: format!("the generation of `{kind}` has a problem"),
         evidence: format!(
             "{failed} of {finished} of this kind failed in the last hour, and {} of {others} others",
-            evidence.failed.saturating_sub(*failed)
+            ended.failed.saturating_sub(*failed)
         ),
         remedy: "check the worker and the provider of this kind".into(),
     })
@@ -457,8 +466,8 @@ fn ledger(evidence: &Evidence) -> Option<Finding> {
     })
 }
 
-fn many_stale(evidence: &Evidence, thresholds: &Thresholds) -> Option<Finding> {
-    let (timed_out, finished) = (evidence.timed_out, evidence.finished);
+fn many_stale(ended: &Ended, thresholds: &Thresholds) -> Option<Finding> {
+    let (timed_out, finished) = (ended.timed_out, ended.finished);
     let many = timed_out >= FEW && share(timed_out, finished) > thresholds.stale_percent;
     many.then(|| Finding {
         code: "many_stale",

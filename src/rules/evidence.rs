@@ -37,6 +37,8 @@ pub struct Evidence {
     pub timed_out: u64,
     /// The most frequent error code among the failed ones.
     pub top_error: Option<(String, u64)>,
+    /// The same of more of the newest creations, where likely root causes are looked for.
+    pub more: Ended,
     /// Users whose balance is not the sum of their ledger.
     pub differs: Vec<String>,
     /// Since when the event that has failed for longest fails.
@@ -119,10 +121,8 @@ impl Evidence {
             finished: sum(self.finished, other.finished),
             failed: sum(self.failed, other.failed),
             timed_out: sum(self.timed_out, other.timed_out),
-            top_error: match (self.top_error, other.top_error) {
-                (Some((one, count)), Some((same, more))) if one == same => Some((one, sum(count, more))),
-                (one, other) => [one, other].into_iter().flatten().max_by_key(|(_, count)| *count),
-            },
+            top_error: top(self.top_error, other.top_error),
+            more: self.more.and(other.more),
             top_kind: match (self.top_kind, other.top_kind) {
                 (Some((one, failed, ended)), Some((same, more_failed, more_ended))) if one == same => {
                     Some((one, sum(failed, more_failed), sum(ended, more_ended)))
@@ -157,6 +157,38 @@ impl Evidence {
             schema_version: self.schema_version.min(other.schema_version),
             expected_schema_version: self.expected_schema_version,
         }
+    }
+}
+
+/// How creations ended.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ended {
+    /// How many.
+    pub finished: u64,
+    /// Of these, the failed ones,
+    pub failed: u64,
+    /// and those that timed out.
+    pub timed_out: u64,
+    /// The most frequent error code among the failed ones.
+    pub top_error: Option<(String, u64)>,
+}
+
+impl Ended {
+    fn and(self, other: Self) -> Self {
+        Ended {
+            finished: self.finished.saturating_add(other.finished),
+            failed: self.failed.saturating_add(other.failed),
+            timed_out: self.timed_out.saturating_add(other.timed_out),
+            top_error: top(self.top_error, other.top_error),
+        }
+    }
+}
+
+/// The most frequent error code of both.
+fn top(one: Option<(String, u64)>, other: Option<(String, u64)>) -> Option<(String, u64)> {
+    match (one, other) {
+        (Some((one, count)), Some((same, more))) if one == same => Some((one, count.saturating_add(more))),
+        (one, other) => [one, other].into_iter().flatten().max_by_key(|(_, count)| *count),
     }
 }
 

@@ -35,7 +35,7 @@ pub use diagnosis::{
 };
 pub use draft::{Draft, Field, Phase, REDELIVERED_AFTER_MS, Signs, Unreadable};
 pub use entry::{End, Movement};
-pub use evidence::{Evidence, SetAside, Thresholds};
+pub use evidence::{Ended, Evidence, SetAside, Thresholds};
 pub use limit::{Attempts, InvalidMaxAge, Limit, MaxActive, MaxAge, Preset};
 pub use open_move::{MOVE_EXPECTED_WITHIN_MS, OpenMove};
 pub use plan::{Candidate, Decision, Decisions, Planned, SkipReason, decide, recheck};

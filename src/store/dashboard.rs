@@ -60,8 +60,8 @@ const OLDEST: &str = concat!(
 
 const RATES: &str = "SELECT count(*) AS newest, coalesce(sum(status = 'draft' OR status = 'published'), 0) AS completed,
        coalesce(sum(status = 'failed'), 0) AS failed, coalesce(sum(sweep_id IS NOT NULL), 0) AS timed_out,
-       coalesce(sum(attempt > 1), 0) AS retried, coalesce(sum(sweep_id IS NOT NULL OR attempt > 1), 0) AS stale, coalesce(sum(status = 'pending' OR status = 'processing'), 0) AS active
-     FROM (SELECT status, attempt, sweep_id FROM stale_drafts_creations ORDER BY rowid DESC LIMIT ?1)";
+       coalesce(sum(attempt > charge), 0) AS retried, coalesce(sum(sweep_id IS NOT NULL OR attempt > charge), 0) AS stale, coalesce(sum(status = 'pending' OR status = 'processing'), 0) AS active
+     FROM (SELECT status, attempt, charge, sweep_id FROM stale_drafts_creations ORDER BY rowid DESC LIMIT ?1)";
 
 const SWEEPS: &str =
     concat!("SELECT ", sweep_columns!(), "\n     FROM stale_drafts_sweeps ORDER BY id DESC LIMIT ?1");

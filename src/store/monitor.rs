@@ -9,7 +9,9 @@ use super::open_moves::{OpenMoveRow, not_over, open_move};
 use super::sweep::{held, newest_by_cron, suspended};
 use super::typed::{instant_if_any, json_text, json_text_if_any, only, typed, typed_rows};
 use super::{DatabaseError, Param, Row, Statement, json, rows};
-use crate::rules::{Evidence, FEW, REDELIVERED_AFTER_MS, SILENT_AFTER_MS, SetAside, Suspension, Timestamp};
+use crate::rules::{
+    Ended, Evidence, FEW, REDELIVERED_AFTER_MS, SILENT_AFTER_MS, SetAside, Suspension, Timestamp,
+};
 
 /// So many of the newest creations are looked at,
 const NEWEST: u32 = 200;
@@ -40,7 +42,7 @@ const TAKE_TURN: &str = "UPDATE stale_drafts_monitor
 const OBSERVE: &str = concat!(
     "WITH newest AS MATERIALIZED (
        SELECT status, error_code, sweep_id FROM (SELECT status, error_code, sweep_id, finished_at FROM stale_drafts_creations ORDER BY rowid DESC LIMIT ?2)
-       WHERE typeof(finished_at) = 'integer' AND finished_at BETWEEN ?1 - ?3 AND ?1),
+       WHERE typeof(finished_at) = 'integer' AND finished_at BETWEEN ?1 - ?3 AND ?1 AND ifnull(error_code, '') NOT IN ('cancelled', 'failed_by_operator')),
      errors AS (SELECT error_code, count(*) AS n FROM newest WHERE status = 'failed' AND error_code IS NOT NULL
        GROUP BY error_code ORDER BY n DESC LIMIT 1)
      SELECT (SELECT count(*) FROM newest) AS finished,
@@ -95,7 +97,7 @@ const CAUSES: &str = "WITH
        SELECT status, kind, started_at, finished_at, error_code, sweep_id FROM stale_drafts_creations ORDER BY rowid DESC LIMIT ?5),
      finished AS MATERIALIZED (
        SELECT status, kind, error_code, sweep_id FROM recent
-       WHERE typeof(finished_at) = 'integer' AND finished_at BETWEEN ?1 - ?3 AND ?1 AND error_code IS NOT 'cancelled'),
+       WHERE typeof(finished_at) = 'integer' AND finished_at BETWEEN ?1 - ?3 AND ?1 AND ifnull(error_code, '') NOT IN ('cancelled', 'failed_by_operator')),
      errors AS (SELECT error_code, count(*) AS n FROM finished WHERE status = 'failed' AND error_code IS NOT NULL
        GROUP BY error_code ORDER BY n DESC LIMIT 1),
      kinds AS (SELECT kind, sum(status = 'failed') AS failed, count(*) AS n FROM finished
@@ -400,10 +402,12 @@ impl Observed {
             silent: row.silent,
             silent_between: row.earliest.zip(row.latest),
             unreadable: row.unreadable,
-            finished: row.finished,
-            failed: row.failed,
-            timed_out: row.timed_out,
-            top_error: row.error_code.zip(row.error_count).filter(|_| enough),
+            more: Ended {
+                finished: row.finished,
+                failed: row.failed,
+                timed_out: row.timed_out,
+                top_error: row.error_code.zip(row.error_count).filter(|_| enough),
+            },
             top_kind: kind.filter(|_| enough).map(|(kind, (failed, finished))| (kind, failed, finished)),
             started_again: row.started_again,
             schema_version: row.schema_version,

@@ -71,6 +71,20 @@ impl Explanation {
     }
 }
 
+impl Explanation {
+    /// What its owner was charged in all, and what went back: of every attempt. Of what is accounted elsewhere the ledger has nothing.
+    pub fn money(&self) -> (u64, u64) {
+        if self.ledger.is_empty() {
+            return (self.creation.tokens, self.creation.refunded_tokens);
+        }
+        let sum = |paid: bool| {
+            let own = self.ledger.iter().filter(|entry| (entry.tokens < 0) == paid);
+            own.fold(0_u64, |sum, entry| sum.saturating_add(entry.tokens.unsigned_abs()))
+        };
+        (sum(true), sum(false))
+    }
+}
+
 /// A row of the audit of sweeps. `skipped` are those that a sweep could not mark: unreadable, or rejected by the database.
 #[derive(Clone, Debug, Serialize)]
 pub struct SweepAudit {

@@ -43,7 +43,7 @@ test("D1 counts what triggers write among the changes; SQL's changes() and RETUR
     return [meta.changes, n, results.length];
   };
   assert.deepEqual(await run(`${LIFE.insert} RETURNING gid`), [2, 1, 1]);
-  assert.deepEqual(await run(`${LIFE.start} RETURNING gid`), [2, 1, 1]);
+  assert.deepEqual(await run(`${LIFE.start} RETURNING gid`), [3, 1, 1]);
   assert.deepEqual(await run("UPDATE generations SET state = 'running' WHERE gid = 99 RETURNING gid"), [0, 0, 0]);
   // As a sweep leaves it.
   await database.batch([
@@ -54,21 +54,22 @@ test("D1 counts what triggers write among the changes; SQL's changes() and RETUR
   assert.deepEqual(await run(`${LIFE.completion} RETURNING gid`), [0, 0, 0]);
 });
 
-test("a life of an attached row writes 10 rows beside the app's own, and 2 more for each heartbeat", async () => {
+test("a life of an attached row writes 12 rows beside the app's own, and 2 more for each heartbeat", async () => {
   const plain = await life("plain", null);
   const beside = async (binding, mapping) => Object.fromEntries(Object.entries(await life(binding, mapping)).map(([step, written]) => [step, written - plain[step]]));
   assert.deepEqual(await beside("attached", MAPPING), {
     // The creation, its key and three indexes. The ledger notes the charge with the refund, if there is one.
     insert: 5,
     "another column": 0,
-    // The creation, and each index whose condition or columns hold the status.
-    start: 4,
+    // The creation, each index whose condition or columns hold the status, and a histogram.
+    start: 5,
     // The creation, and the index that a sweep finds silent ones by.
     heartbeat: 2,
-    completion: 1,
+    // The creation, and a histogram.
+    completion: 2,
     "a change afterwards": 0,
   });
   // Without a word for queued it comes in as started: one index more, and no start.
   const running = await beside("running", { ...MAPPING, status: { ...MAPPING.status, pending: [], processing: ["queued", "running"] } });
-  assert.deepEqual([running.insert, running.completion], [6, 1]);
+  assert.deepEqual([running.insert, running.completion], [6, 2]);
 });

@@ -130,7 +130,7 @@ function sweep(db, { where = "true", retry = false, now = Date.now(), limit = 1_
     .map((row) => ({ ...row, error: `Generation timeout: Task stuck in ${row.status} status for 2.0 hours`, age_ms: 2 * HOUR, max_age_ms: HOUR, rule: "max_age_hours", lag: 0 }));
   const rows = JSON.stringify(plan);
   const [what, tokens] = retry ? ["retried", 0] : ["failed", plan.reduce((sum, row) => sum + row.tokens, 0)];
-  const counted = JSON.stringify(plan.map((row) => [what, row.kind, row.status, row.rule, 1, retry ? 0 : row.tokens, 1, 0, 0, 0, 0, 0]));
+  const counted = JSON.stringify(plan.map((row) => [what, row.kind, row.status, row.rule, 1, retry ? 0 : row.tokens, 1, 0, 0, 0, 0, 0, row.age_ms - row.max_age_ms]));
   const start = [sweep_id, "cron", null, null, now, rows, plan.length];
   const end = [plan.length, 0, 0, 0, 1, counted, 0];
   return transaction(db, () => {

@@ -152,7 +152,8 @@ END;
 
 -- The same for INSERT OR REPLACE and for ON CONFLICT DO UPDATE.
 CREATE TRIGGER "stale_drafts_attach_generations_late_insert" BEFORE INSERT ON "generations"
-WHEN EXISTS (SELECT 1 FROM stale_drafts_creations WHERE id = (SELECT id FROM "stale_drafts_attach_generations" WHERE app_id = NEW."gid") AND status = 'failed' AND sweep_id IS NOT NULL AND (deleted_at IS NULL OR error IS (SELECT error FROM "stale_drafts_attach_generations" WHERE app_id = NEW."gid"))) BEGIN
+WHEN EXISTS (SELECT 1 FROM "generations" WHERE "gid" = NEW."gid" AND "state" = 'error')
+  AND EXISTS (SELECT 1 FROM stale_drafts_creations WHERE id = (SELECT id FROM "stale_drafts_attach_generations" WHERE app_id = NEW."gid") AND status = 'failed' AND sweep_id IS NOT NULL AND (deleted_at IS NULL OR error IS (SELECT error FROM "stale_drafts_attach_generations" WHERE app_id = NEW."gid"))) BEGIN
   UPDATE stale_drafts_creations SET late_at = ifnull(late_at, CAST(unixepoch('subsec') * 1000 AS INTEGER)),
     late_result_url = ifnull(CASE WHEN typeof(NEW."result_url") = 'text' AND length(NEW."result_url") BETWEEN 1 AND 2048 AND instr(NEW."result_url", char(0)) = 0 THEN NEW."result_url" END, 'app:late')
   WHERE id = (SELECT id FROM "stale_drafts_attach_generations" WHERE app_id = NEW."gid") AND deleted_at IS NULL AND (late_at IS NULL OR late_result_url = 'app:late' AND CASE WHEN typeof(NEW."result_url") = 'text' AND length(NEW."result_url") BETWEEN 1 AND 2048 AND instr(NEW."result_url", char(0)) = 0 THEN NEW."result_url" END IS NOT NULL)

@@ -100,6 +100,24 @@ test("a row that was over when it came in, with the id of one that had timed out
   app.check();
 });
 
+test("a row with the id of one that had timed out, into which that one is saved with another word, has not timed out", () => {
+  const app = open({ before: USERS });
+  const gid = queue(app);
+  app.sweep();
+  const { error_message } = row(app, gid);
+  app.run("DELETE FROM generations WHERE gid = ?", gid);
+  // No creation can be made of it.
+  assert.equal(queue(app, { gid, state: "running", credits_used: -1 }), gid);
+  app.run("UPDATE generations SET state = 'succeeded', error_message = ?, result_url = 'https://cdn.example/1.png' WHERE gid = ?", error_message, gid);
+  app.run("UPDATE generations SET result_url = 'https://cdn.example/2.png' WHERE gid = ?", gid);
+  assert.equal(row(app, gid).result_url, "https://cdn.example/2.png");
+  assert.throws(() => queue(app, { gid }), /UNIQUE/);
+  queue(app, { gid, state: "succeeded", prompt: "an owl" }, "REPLACE");
+  assert.deepEqual(pick(row(app, gid), "state", "prompt", "error_message"), { state: "succeeded", prompt: "an owl", error_message: null });
+  assert.equal(app.credits(7), 110);
+  app.check();
+});
+
 test("what its owner has deleted here has timed out all the same", () => {
   const app = open({ before: USERS });
   const gid = queue(app);

@@ -506,11 +506,11 @@ test("search finds creations by what they are, over all users", async () => {
 });
 
 test("note stands with a creation or a sweep", async () => {
-  await world.create({ id: "one", created_at: NOW });
-  const { code, err } = await run("note", "one", "the provider says sorry");
-  assert.deepEqual([code, err], [0, "Noted about the creation `one`, by CLEANUP_TOKEN.\n"]);
-  assert.deepEqual((await world.ask("/api/creations/one")).acts.map(({ detail }) => detail), ["the provider says sorry"]);
-  assert.match((await run("explain", "one")).out, /2023-11-14 22:13:20Z\tCLEANUP_TOKEN\tnote\tthe provider says sorry\n/);
+  await world.create({ id: "noted", created_at: NOW });
+  const { code, err } = await run("note", "noted", "the provider says sorry");
+  assert.deepEqual([code, err], [0, "Noted about the creation `noted`, by CLEANUP_TOKEN.\n"]);
+  assert.deepEqual((await world.ask("/api/creations/noted")).acts.map(({ detail }) => detail), ["the provider says sorry"]);
+  assert.match((await run("explain", "noted")).out, /2023-11-14 22:13:20Z\tCLEANUP_TOKEN\tnote\tthe provider says sorry\n/);
   await world.cron();
   const [{ id }] = (await world.ask("/api/sweeps")).sweeps;
   assert.equal((await run("note", "--sweep", id, "after the outage")).code, 0);

@@ -5,8 +5,8 @@ use proptest::option;
 use proptest::prelude::{Just, Strategy, any, prop_assert, prop_assert_eq, prop_oneof, proptest};
 use proptest::sample::select;
 use stale_drafts::rules::{
-    CircuitBreaker, Evidence, Finding, OpenMove, SetAside, Severity, Suspension, Thresholds, Timestamp,
-    alerts, diagnose,
+    CircuitBreaker, Ended, Evidence, Finding, OpenMove, SetAside, Severity, Suspension, Thresholds,
+    Timestamp, alerts, diagnose,
 };
 
 use crate::generate::{now, passes};
@@ -35,7 +35,10 @@ fn code() -> impl Strategy<Value = String> {
 fn evidence() -> impl Strategy<Value = Evidence> {
     let creations = (number(), at(), at(), number(), number(), number(), option::of((now(), now())));
     let found = (option::of(number()), number(), number(), number(), number());
-    let tops = (option::of((code(), number())), option::of((code(), number(), number())));
+    let more = (number(), number(), number(), option::of((code(), number()))).prop_map(
+        |(finished, failed, timed_out, top_error)| Ended { finished, failed, timed_out, top_error },
+    );
+    let tops = (option::of((code(), number())), option::of((code(), number(), number())), more).boxed();
     let sweeps = (at(), at(), at(), number(), option::of(".*"));
     let again = vec((".*", number()), 0..6);
     let schema = (-1..=5_i64, prop_oneof![any::<i64>(), 3..=5_i64], again);
@@ -50,12 +53,13 @@ fn evidence() -> impl Strategy<Value = Evidence> {
     let databases = vec(("[A-C]", "[a-c]"), 0..3);
     let several =
         (option::of(".*"), vec((".*", ".*"), 0..3), any::<bool>(), at(), vec(open_move(), 0..4), databases);
-    let monitored = (overdue, set_aside, vec(".*", 0..3), at(), number(), option::of(suspended()), several);
+    let monitored =
+        (overdue, set_aside, vec(".*", 0..3), at(), number(), option::of(suspended()), several).boxed();
     (creations, found, tops, sweeps, schema, monitored).prop_map(
         |(
             creations,
             found,
-            (top_error, top_kind),
+            (top_error, top_kind, more),
             sweeps,
             (schema_version, expected, started_again),
             monitored,
@@ -97,6 +101,7 @@ fn evidence() -> impl Strategy<Value = Evidence> {
                 stale,
                 unreadable,
                 top_kind,
+                more,
                 started_again,
                 archives,
                 archive_ended_at,
@@ -157,7 +162,10 @@ const ALERTS: [&str; 14] = [
     "dead_letters",
     "sweeping_paused",
 ];
-const CAUSES: [&str; 8] = [
+const CAUSES: [&str; 10] = [
+    // By more of the newest creations than alerts look at.
+    "many_stale",
+    "one_error_dominates",
     "archive_stuck",
     "schema_not_current",
     "sweep_failing",

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use stale_drafts::rules::{CANCELLED, CANCELLED_TEXT, FAILED_BY_OPERATOR, Policy, Refusal, Report, Setting};
 use stale_drafts::service::creations::{self, ReportError};
 use stale_drafts::service::sweep::{Notify, Source, SweepRequest, mark_stale_creations_as_failed};
-use stale_drafts::store::{self, Acting, CreationRow, Details, NewCreation};
+use stale_drafts::store::{self, Acting, CreationRow, Dashboard, Details, NewCreation};
 
 use crate::sqlite::{Sqlite, wait};
 use crate::{HOUR, NOW, add, at, database, now};
@@ -547,4 +547,13 @@ fn what_moved_on_meanwhile_is_left_alone() {
             }
         }
     }
+}
+
+#[test]
+fn a_retry_by_hand_has_not_gone_stale() {
+    let database = failed();
+    report(&database, Report::Retry { attempt: 1 }).unwrap();
+    let rates =
+        Dashboard::read(database.all(&store::dashboard(&Policy::default(), now(), now()))).unwrap().rates;
+    assert_eq!((rates.newest, rates.retried, rates.stale), (1, 0, 0));
 }

@@ -1,7 +1,7 @@
 //! What operators ask, and what a dashboard shows.
 
 use serde_json::{Value, json};
-use stale_drafts::rules::Evidence;
+use stale_drafts::rules::{Ended, Evidence};
 use stale_drafts::store::{
     self, ActiveBand, AttemptRow, Dashboard, Observed, Rates, Rolled, Row, SetAsideRow,
 };
@@ -214,10 +214,7 @@ fn the_evidence_of_a_diagnosis() {
         silent: 3,
         silent_between: Some((at(NOW - 7 * MINUTE), at(NOW - 5 * MINUTE))),
         unreadable: 3,
-        finished: 8,
-        failed: 7,
-        timed_out: 1,
-        top_error: Some((String::from("broken"), 3)),
+        more: Ended { finished: 8, failed: 7, timed_out: 1, top_error: Some((String::from("broken"), 3)) },
         top_kind: Some((String::from("video"), 4, 5)),
         schema_version: version,
         ..Evidence::default()
@@ -304,10 +301,10 @@ fn few_failures_are_not_worth_naming() {
         add(&database, &format!("c{at}"), cancelled);
     }
     let found = evidence(&database);
-    assert_eq!((found.failed, found.top_error, found.top_kind), (4, None, None));
+    assert_eq!((found.more.failed, found.more.top_error, found.top_kind), (4, None, None));
     add(&database, "f5", ended);
     let found = evidence(&database);
-    assert_eq!(found.top_error, Some((String::from("broken"), 5)));
+    assert_eq!(found.more.top_error, Some((String::from("broken"), 5)));
     assert_eq!(found.top_kind, Some((String::from("image"), 5, 5)));
 }
 

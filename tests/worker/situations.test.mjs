@@ -436,7 +436,7 @@ const SITUATIONS = [
     },
     ready: ["schema", "sweep"],
     doctor: applied < 6 ? [503] : ["schema_not_current"],
-    dashboard: applied < 8 ? [503] : [],
+    dashboard: [503],
     // Without the table there are none.
     alerts: applied < 4 ? null : [],
   })),

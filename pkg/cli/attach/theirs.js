@@ -37,7 +37,8 @@ export function theirTriggers(m) {
     AND (${column(m.status, "NEW")} IN ${done}${another});
   SELECT RAISE(IGNORE);`;
   }
-  // A row that has the id of a deleted one is another: it has not the text of the time-out. What its owner deleted here still has.
+  // A row that has the id of a deleted one is another: it has not the word and the text of the time-out. What its owner deleted here
+  // still has. A whole row that was read before it was deleted may bring the text along, with another word.
   const same = m.error ? (row) => ` AND (deleted_at IS NULL OR error IS (SELECT error FROM ${view} WHERE app_id = ${column(m.id, row)}))` : () => "";
   const timedOut = (row) => `EXISTS (SELECT 1 FROM stale_drafts_creations WHERE id = ${creationOf(row)} AND status = 'failed' AND sweep_id IS NOT NULL${same(row)})`;
 
@@ -106,7 +107,8 @@ ${keepLate("OLD")}
 END;`,
     `-- The same for INSERT OR REPLACE and for ON CONFLICT DO UPDATE.
 CREATE TRIGGER ${trigger("late_insert")} BEFORE INSERT ON ${table}
-WHEN ${timedOut("NEW")} BEGIN
+WHEN EXISTS (SELECT 1 FROM ${table} WHERE ${name(m.id.column)} = ${column(m.id, "NEW")} AND ${name(m.status.column)} = ${word(m.status.timed_out)})
+  AND ${timedOut("NEW")} BEGIN
 ${keepLate("NEW")}
 END;`,
   ];

@@ -21,7 +21,7 @@ pub fn creation_page(explanation: &Explanation, csrf: &str, done: &Done) -> Stri
                 @if let Some(row) = &explanation.set_aside {
                     p .error { "The database rejects its failure: " (prose(&row.reason)) ". A sweep tries again after " (minute(row.until)) " UTC." }
                 }
-                @for given in &explanation.extensions { p .note { (prose(&more_time(given))) } }
+                @for given in explanation.extensions.iter().filter(|given| holds(given, draft)) { p .note { (prose(&more_time(given))) } }
                 p .prompt dir="auto" { (draft.prompt) }
                 (facts(explanation))
             }
@@ -40,6 +40,9 @@ fn facts(explanation: &Explanation) -> Markup {
     let dash = || String::from("–");
     let time = |millis: Option<u64>| millis.map_or_else(dash, minute);
     let finished_at = draft.finished_at.and_then(|millis| u64::try_from(millis).ok());
+    let (charged, refunded) = explanation.money();
+    let active = matches!(draft.stored_status.as_str(), "pending" | "processing");
+    let used = if active { dash() } else { tokens(charged.saturating_sub(refunded)) };
     let facts = [
         ("Owner", explanation.user_id.clone()),
         ("Kind", draft.kind.clone()),
@@ -55,9 +58,9 @@ fn facts(explanation: &Explanation) -> Markup {
         ("Started (UTC)", time(draft.started_at)),
         ("Heartbeat (UTC)", time(draft.heartbeat_at)),
         ("Finished (UTC)", time(finished_at)),
-        ("Charged", tokens(draft.tokens)),
-        ("Refunded", tokens(draft.refunded_tokens)),
-        ("Used", used(draft)),
+        ("Charged", tokens(charged)),
+        ("Refunded", tokens(refunded)),
+        ("Used", used),
     ];
     html! { dl .facts { @for (name, value) in &facts { div { dt { (name) } dd { (value) } } } } }
 }
@@ -79,14 +82,6 @@ fn happened(explanation: &Explanation) -> Markup {
             }
             p .muted { "Times are in UTC. An event that was delivered leaves no line." }
         }
-    }
-}
-
-/// What was used of the charge, once that is known.
-fn used(draft: &DraftView) -> String {
-    match draft.stored_status.as_str() {
-        "pending" | "processing" => String::from("–"),
-        _ => tokens(draft.tokens.saturating_sub(draft.refunded_tokens)),
     }
 }
 
@@ -150,6 +145,11 @@ fn actions(explanation: &Explanation, csrf: &str) -> Markup {
             }))
         }
     }
+}
+
+/// Whether that is the time which it has: not that of an attempt before, or one that was ended.
+fn holds(given: &GivenRow, draft: &DraftView) -> bool {
+    u64::try_from(given.until).ok() == draft.extended_until
 }
 
 /// Who has given more time, until when, and why.

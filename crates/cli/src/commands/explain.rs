@@ -1,4 +1,4 @@
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{completeness, sweeps};
 use crate::api::{Api, segment};
@@ -41,7 +41,9 @@ pub fn run(api: &Api, id: &str, json: bool) -> Result<Code, Error> {
             fact("Limit", &format!("`{rule}` of the policy at that time"));
         }
     }
-    for given in list(&answer, "extensions") {
+    // Of an attempt before, or ended, it is among what operators did.
+    let holds = |given: &&Value| given.get("until") == creation.get("extended_until");
+    for given in list(&answer, "extensions").iter().filter(holds) {
         let by =
             format!("by {} at {}: {}", text(given, "actor"), time(given, "since"), text(given, "reason"));
         let ended = given.get("ended_by").and_then(Value::as_str).map_or(String::new(), |_| {
@@ -78,10 +80,7 @@ pub fn run(api: &Api, id: &str, json: bool) -> Result<Code, Error> {
         );
         fact("", &text(set_aside, "reason"));
     }
-    fact(
-        "Tokens",
-        &format!("{} charged, {} refunded", text(creation, "tokens"), text(creation, "refunded_tokens")),
-    );
+    fact("Tokens", &money(&answer, creation));
     ledger(&answer);
     attempt_table(list(&answer, "attempts"));
     act_table(list(&answer, "acts"));
@@ -109,6 +108,25 @@ fn archived(answer: &Value) -> Result<Code, Error> {
     }
     ledger(answer);
     Ok(completeness(answer))
+}
+
+/// All charges and refunds; of what is accounted elsewhere the ledger has none.
+fn money(answer: &Value, creation: &Value) -> String {
+    let ledger = list(answer, "ledger");
+    let sum = |types: &[&str]| {
+        let own = ledger.iter().filter(|entry| types.contains(&text(entry, "type").as_str()));
+        own.filter_map(|entry| entry.get("tokens").and_then(Value::as_i64))
+            .fold(0_i64, i64::saturating_add)
+            .unsigned_abs()
+    };
+    if ledger.is_empty() {
+        return format!(
+            "{} charged, {} refunded",
+            text(creation, "tokens"),
+            text(creation, "refunded_tokens")
+        );
+    }
+    format!("{} charged, {} refunded", sum(&["charge", "restore"]), sum(&["refund"]))
 }
 
 fn fact(name: &str, value: &str) {
@@ -155,6 +173,18 @@ fn attempt_table(attempts: &[Value]) {
 }
 
 /// What operators did to it, and noted about it.
+/// What was done, with the instant until which more time was given as people write it.
+fn detail(act: &Value) -> String {
+    let detail = text(act, "detail");
+    let until = detail.strip_prefix("until ").and_then(|rest| rest.split_once(": "));
+    match until.and_then(|(millis, reason)| Some((millis.parse::<u64>().ok()?, reason))) {
+        Some((millis, reason)) if text(act, "action") == "extend" => {
+            format!("until {}: {reason}", time(&json!({ "until": millis }), "until"))
+        }
+        _ => detail,
+    }
+}
+
 fn act_table(acts: &[Value]) {
     if acts.is_empty() {
         return;
@@ -164,7 +194,7 @@ fn act_table(acts: &[Value]) {
         .iter()
         .map(|row| Line {
             cells: vec![time(row, "at"), text(row, "actor"), text(row, "action")],
-            notes: vec![text(row, "detail")],
+            notes: vec![detail(row)],
         })
         .collect();
     output::table(&["at", "operator", "action"], &[], &lines);

@@ -112,10 +112,11 @@ impl Row {
     }
 }
 
-/// Whether a row has timed out. One that has the key of an earlier one has not: it has not its text.
+/// Whether a row has timed out. One that has the key of an earlier one has not: it has not its word and its text. The text alone
+/// may come with a save of the earlier one.
 pub fn timed_out(image: &Image, gid: i64, row: &Row) -> bool {
     let text = Some(row.text("error_message"));
-    image.timed_out(gid).is_some_and(|creation| creation.error.as_deref() == text)
+    row.state() == "error" && image.timed_out(gid).is_some_and(|creation| creation.error.as_deref() == text)
 }
 
 /// What a sweep or a restore is to leave: it writes what it did to creations back, and gives and takes their tokens. Or what it
