@@ -21,6 +21,7 @@ pub async fn ask(link: &Link, asked: &Sweep, says: Says, most: u32) {
         said: Default::default(),
         done: Cell::default(),
         running: Cell::default(),
+        again: Cell::default(),
     });
     link.begin(Call::Ask(Rc::clone(&call)));
     let request = actors::request(link, &call.sweep, None, asked.limit);

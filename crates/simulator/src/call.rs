@@ -137,6 +137,8 @@ pub struct AskCall {
     /// How many creations were completed by it, and how many got a heartbeat.
     pub done: Cell<usize>,
     pub running: Cell<usize>,
+    /// How many of the latter may have got the one that they had: of the same millisecond.
+    pub again: Cell<usize>,
 }
 
 /// What a provider says of a creation.

@@ -488,6 +488,12 @@ impl Link {
         began.is_empty() || began.iter().any(|image| image.creations.contains_key(creation_id))
     }
 
+    /// Whose a creation was when the invocation began.
+    pub fn owner(&self, creation_id: &str) -> Option<String> {
+        let began = self.began.borrow();
+        began.iter().find_map(|image| Some(image.creations.get(creation_id)?.user_id.clone()))
+    }
+
     /// Whether its configuration is older than what has moved, or something has moved since it began.
     pub fn is_behind(&self, user_id: &str) -> bool {
         let known = self.known.borrow();

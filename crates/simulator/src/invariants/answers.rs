@@ -423,12 +423,13 @@ fn listed(report: &SweepOutcome, id: &str, reason: Unreadable) -> bool {
 pub fn ask(call: &AskCall, asked: &Asked, link: &Link) -> Result<(), Violation> {
     let said = (asked.done, asked.running);
     let was = (call.done.get(), call.running.get());
+    let less = said.0 <= was.0 && said.1 <= was.1.saturating_add(call.again.get());
     let right = match &asked.error {
-        None => said == was,
+        None => said.0 == was.0 && (was.1..=was.1.saturating_add(call.again.get())).contains(&said.1),
         // An answer may have been lost: then less is known than was done.
-        Some(_) => said.0 <= was.0 && said.1 <= was.1,
+        Some(_) => less,
     };
-    if right || link.faulted() && said.0 <= was.0 && said.1 <= was.1 {
+    if right || link.faulted() && less {
         return Ok(());
     }
     Err(untrue(link.call(), format!("it says that {said:?} were done and running, and it was {was:?}")))

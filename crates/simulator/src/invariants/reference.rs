@@ -303,6 +303,13 @@ pub fn told(row: &Creation, call: &AskCall) -> Creation {
     row
 }
 
+/// Whether a provider who was asked has said of a row that it is running, so that it gets a heartbeat.
+pub fn runs(row: &Creation, call: &AskCall) -> bool {
+    let said = call.said.borrow();
+    let runs = said.get(&row.id).is_some_and(|said| *said == (row.attempt, Said::Running));
+    runs && row.status == Status::Processing && stale(row, &call.sweep).is_some()
+}
+
 /// Whether as many of a user's creations are active as may be, of all kinds or of this one.
 pub fn is_full(limits: ActiveLimits, user_id: &str, kind: &str, image: &Image) -> bool {
     let active = |of_kind: bool| {

@@ -175,11 +175,14 @@ fn changed(
             let right = if run == BESIDE { then.clone() } else { reference::extended(then, extend, before) };
             same(row, then, &right, call, "more-time-is-what-was-given")
         }
-        Call::Ask(_) if then == row => Ok(()),
         Call::Ask(ask) => {
             let count = |counter: &std::cell::Cell<usize>, yes: bool| {
                 counter.set(counter.get().saturating_add(usize::from(yes)));
             };
+            if then == row {
+                count(&ask.again, reference::runs(then, ask) && reference::told(then, ask) == *row);
+                return Ok(());
+            }
             count(&ask.done, then.status != row.status);
             count(&ask.running, then.status == row.status && then.heartbeat_at != row.heartbeat_at);
             same(row, then, &reference::told(then, ask), call, "an-answer-is-about-what-was-asked")

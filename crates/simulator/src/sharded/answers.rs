@@ -38,7 +38,7 @@ pub fn swept(
             Some(error) if !link.faulted() => {
                 return untrue(&what, format!("nothing went wrong, and it stopped: {error}"));
             }
-            _ => recorded(call, of, &part, &what, &image, history)?,
+            _ => recorded(call, of, &part, &what, &image, link, history)?,
         }
         if of.error.is_none() && link.alone() {
             alone(call, report, part, &what, &image)?;
@@ -57,6 +57,7 @@ fn recorded(
     part: &SweepOutcome,
     what: &str,
     image: &Image,
+    link: &Link,
     history: &History,
 ) -> Result<(), Violation> {
     if call.dry_run {
@@ -71,7 +72,11 @@ fn recorded(
         })
         .unwrap_or_default();
     let whole = of.error.is_none();
-    let right = if whole {
+    // Its answer was lost, and before it was repeated they moved away from here.
+    let moved = |id: &String| link.faulted() && link.owner(id).is_some_and(|user| link.is_behind(&user));
+    let mut missing = really_failed.difference(&failed).chain(really_retried.difference(&retried)).peekable();
+    let moved = missing.peek().is_some() && missing.all(moved);
+    let right = if whole && !moved {
         failed == really_failed && retried == really_retried
     } else {
         // An answer may have been lost: then less is known than was done, and never more.
@@ -88,7 +93,8 @@ fn recorded(
     }
     let Some(row) = image.sweeps.get(&call.sweep_id) else { return untrue(what, "it left no row") };
     let suspended = of.suspended.as_ref().map(ToString::to_string);
-    let right = row.refunded_tokens == of.refunded_tokens
+    let right = (row.refunded_tokens == of.refunded_tokens
+        || moved && row.refunded_tokens > of.refunded_tokens)
         && row.more == of.more
         && row.finished_at.is_some()
         && row.error == suspended;
