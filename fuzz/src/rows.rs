@@ -14,7 +14,7 @@ use stale_drafts::store::{
 use stale_drafts::worker::draft::{Cursor, DraftView};
 use stale_drafts::worker::explanation::{Explanation, SweepAudit};
 use stale_drafts::worker::metrics;
-use stale_drafts::worker::pages::{DashboardView, dashboard_page};
+use stale_drafts::worker::pages::{DashboardView, Done, dashboard_page};
 
 use crate::{as_text, now};
 
@@ -143,7 +143,7 @@ fn results(value: &Value, policy: &Policy) {
             hours,
             actor: "ada",
             csrf: "",
-            notice: "",
+            notice: &Done::default(),
             policy,
             health: &health,
             data: &data,

@@ -116,11 +116,12 @@ pub(super) fn weekday(millis: u64) -> String {
     names.get(day).copied().unwrap_or_default().to_owned()
 }
 
-/// A sentence of the rules, with what stands between backticks as code.
+/// A sentence, with what stands between two backticks as code. One without another stays.
 pub(super) fn prose(text: &str) -> Markup {
+    let last = text.matches('`').count();
     html! {
         @for (at, part) in text.split('`').enumerate() {
-            @if at.is_multiple_of(2) { (part) } @else { code { (part) } }
+            @if at.is_multiple_of(2) { (part) } @else if at == last { "`" (part) } @else { code { (part) } }
         }
     }
 }
