@@ -28,7 +28,8 @@ CREATE TABLE stale_drafts_sweeps (
   examined        INTEGER NOT NULL DEFAULT 0 CHECK (examined >= 0),
   failed          INTEGER NOT NULL DEFAULT 0 CHECK (failed >= 0),
   retried         INTEGER NOT NULL DEFAULT 0 CHECK (retried >= 0),
-  raced           INTEGER NOT NULL DEFAULT 0 CHECK (raced >= 0),
+  raced           INTEGER NOT NULL DEFAULT 0
+    CONSTRAINT trigger_skips_the_update CHECK (raced >= 0),   -- the error names it: a sweep counts -1 where a RAISE(IGNORE) kept a row as it was
   rejected         INTEGER NOT NULL DEFAULT 0 CHECK (rejected >= 0),   -- the database rejected the write
   unreadable      INTEGER NOT NULL DEFAULT 0 CHECK (unreadable >= 0),
   refunded_tokens INTEGER NOT NULL DEFAULT 0 CHECK (refunded_tokens >= 0),
@@ -85,12 +86,13 @@ CREATE TABLE stale_drafts_creations (
   deleted_at   INTEGER CHECK (typeof(deleted_at) IN ('integer', 'null')),
   -- The last event of it, and to whom it goes: see `events`.
   event        TEXT CHECK (event = 'failed' OR event = 'retried' OR event = 'restored'),
-  event_destinations       INTEGER NOT NULL DEFAULT 0,
+  event_destinations       INTEGER NOT NULL DEFAULT 0 CHECK (typeof(event_destinations) = 'integer'),
 
-  -- What a time-out was decided on; all five are set by a sweep, and only by one. `rule` is the entry of the policy.
+  -- What a time-out was decided on; all five are set by a sweep, and only by one. `rule` is the entry of the policy. Lists make JSON of
+  -- them, of many rows at once.
   stuck_status TEXT    CHECK (stuck_status IN ('pending', 'processing')),
-  age_ms       INTEGER,
-  max_age_ms   INTEGER,
+  age_ms       INTEGER CHECK (typeof(age_ms) IN ('integer', 'null') AND age_ms >= 0),
+  max_age_ms   INTEGER CHECK (typeof(max_age_ms) IN ('integer', 'null') AND max_age_ms >= 0),
   rule         TEXT CHECK (typeof(rule) IN ('text', 'null')),
   sweep_id     TEXT CHECK (typeof(sweep_id) IN ('text', 'null')), -- no foreign key: old sweeps are trimmed
 
@@ -180,7 +182,7 @@ CREATE INDEX stale_drafts_creations_of_user ON stale_drafts_creations (user_id, 
 CREATE TABLE stale_drafts_rejected (
   creation_id TEXT    NOT NULL PRIMARY KEY REFERENCES stale_drafts_creations (id),
   until       INTEGER NOT NULL CHECK (typeof(until) = 'integer'),   -- when a sweep tries again
-  reason      TEXT    NOT NULL                                      -- the database's error
+  reason      TEXT    NOT NULL CHECK (typeof(reason) = 'text')      -- the database's error
 ) WITHOUT ROWID;
 CREATE TRIGGER stale_drafts_creations_move_on AFTER UPDATE OF status, attempt ON stale_drafts_creations
 WHEN NEW.status <> OLD.status OR NEW.attempt <> OLD.attempt BEGIN
@@ -188,23 +190,24 @@ WHEN NEW.status <> OLD.status OR NEW.attempt <> OLD.attempt BEGIN
 END;
 
 -- What became of attempts that are over and were not the last word: those that a sweep put back to pending, the failure that a
--- restore undid, and those that failed before somebody retried by hand. The present attempt stands in `creations`.
+-- restore undid, and those that failed before somebody retried by hand. The present attempt stands in `creations`. What is a time there
+-- comes as it was written, garbage too; the other columns are of one type, as they are there.
 CREATE TABLE stale_drafts_attempts (
   creation_id  TEXT    NOT NULL REFERENCES stale_drafts_creations (id),
-  attempt      INTEGER NOT NULL,
+  attempt      INTEGER NOT NULL CHECK (typeof(attempt) = 'integer'),
   outcome      TEXT    NOT NULL CHECK (outcome IN ('retried', 'restored', 'failed')),
-  worker       TEXT,
-  fence        TEXT,
+  worker       TEXT CHECK (typeof(worker) IN ('text', 'null')),
+  fence        TEXT CHECK (typeof(fence) IN ('text', 'null')),
   started_at   INTEGER,
   heartbeat_at INTEGER,
   finished_at  INTEGER NOT NULL,
-  error        TEXT,
-  error_code   TEXT,
-  stuck_status TEXT,
-  age_ms       INTEGER,
-  max_age_ms   INTEGER,
-  rule         TEXT,
-  sweep_id     TEXT,
+  error        TEXT CHECK (typeof(error) IN ('text', 'null')),
+  error_code   TEXT CHECK (typeof(error_code) IN ('text', 'null')),
+  stuck_status TEXT CHECK (typeof(stuck_status) IN ('text', 'null')),
+  age_ms       INTEGER CHECK (typeof(age_ms) IN ('integer', 'null') AND age_ms >= 0),
+  max_age_ms   INTEGER CHECK (typeof(max_age_ms) IN ('integer', 'null') AND max_age_ms >= 0),
+  rule         TEXT CHECK (typeof(rule) IN ('text', 'null')),
+  sweep_id     TEXT CHECK (typeof(sweep_id) IN ('text', 'null')),
   tokens_used  INTEGER CHECK (typeof(tokens_used) IN ('integer', 'null')),  -- as in `creations`
   PRIMARY KEY (creation_id, attempt)
 ) WITHOUT ROWID;

@@ -21,7 +21,7 @@ CREATE TABLE stale_drafts_ledger (
     AND instr(user_id, char(0)) = 0 AND user_id NOT GLOB '*[' || char(1) || '-' || char(31) || char(127) || '-' || char(159) || ']*'),
   type        TEXT    NOT NULL CHECK (type = 'grant' OR type = 'charge' OR type = 'refund' OR type = 'restore' OR type = 'carry'),
   creation_id TEXT,                           -- no foreign key: what is archived is no longer here, see 0006_archive.sql
-  sweep_id    TEXT,
+  sweep_id    TEXT CHECK (typeof(sweep_id) IN ('text', 'null')),
   tokens      INTEGER NOT NULL CHECK (typeof(tokens) = 'integer' AND abs(tokens) BETWEEN (type <> 'carry') AND 9007199254740991),
   created_at  INTEGER NOT NULL CHECK (typeof(created_at) = 'integer'),
   -- An import follows the old system's balance, up and down: see docs/import.md.

@@ -1,5 +1,5 @@
 -- Shards: several databases, each with the users of its buckets. Here is what keeps a user's rows in one of them while buckets move
--- to another: docs/scale.md. All of it is empty where nothing was ever moved, and costs no row then.
+-- to another: docs/scale.md. All of it is empty where there is one database, and costs no row then.
 INSERT INTO stale_drafts_schema (version) VALUES (5);
 
 -- The moves of buckets from or to this database, for ever: both sides have a row of each. The state is the fence: it is changed in the
@@ -49,16 +49,44 @@ CREATE VIEW stale_drafts_carried (user_id) AS
   SELECT u.user_id FROM stale_drafts_moving_users AS u CROSS JOIN stale_drafts_moves AS m ON m.id = u.move_id
   WHERE m.writing = 1;
 
--- The buckets that this database does not take: they are on the way, or were moved away.
-CREATE TABLE stale_drafts_closed_buckets (
-  bucket INTEGER NOT NULL PRIMARY KEY CHECK (bucket BETWEEN 0 AND 4095)
+-- Which buckets this database has, on record: from each `first_bucket` up to the next row's. `here`: it takes their users' writes;
+-- `leaving`: they are on the way out, and nobody writes; `away`: it has none of their users. Without a row it is the only one, or nobody
+-- has written down yet what it has. The first rows are written once, by the Worker: from then on only the states of moves change them.
+CREATE TABLE stale_drafts_buckets (
+  first_bucket INTEGER NOT NULL PRIMARY KEY CHECK (first_bucket BETWEEN 0 AND 4095),
+  state        TEXT    NOT NULL CHECK (state IN ('here', 'leaving', 'away'))
 ) WITHOUT ROWID;
--- A writer inserts a user's bucket here before what it writes of that user, in the same transaction. It holds back users whom no mover
--- could find, since they are new. It inserts nothing.
-CREATE VIEW stale_drafts_accepts (bucket) AS SELECT bucket FROM stale_drafts_closed_buckets WHERE false;
+-- A writer inserts a user's bucket here before what it writes of that user, in the same transaction: whatever its configuration says. It
+-- also holds back users whom no mover could find, since they are new. It inserts nothing. Only a writer that knows of several databases
+-- asks, so where nothing is on record the answer is no: another one may have the user, with a balance and a first grant.
+CREATE VIEW stale_drafts_accepts (bucket) AS SELECT first_bucket FROM stale_drafts_buckets WHERE false;
 CREATE TRIGGER stale_drafts_accepts_insert INSTEAD OF INSERT ON stale_drafts_accepts
-WHEN EXISTS (SELECT 1 FROM stale_drafts_closed_buckets WHERE bucket = NEW.bucket) BEGIN
+WHEN ifnull((SELECT state FROM stale_drafts_buckets WHERE first_bucket <= NEW.bucket ORDER BY first_bucket DESC LIMIT 1), '') <> 'here' BEGIN
+  SELECT RAISE(ABORT, 'unrecorded: it is not on record yet which users this shard has: try again')
+    WHERE NOT EXISTS (SELECT 1 FROM stale_drafts_buckets);
   SELECT RAISE(ABORT, 'moving: the users of this bucket are in another shard, or on the way to it: try again');
+END;
+
+-- What the states of a move do to its buckets here, each once.
+CREATE VIEW stale_drafts_turned_buckets (first_bucket, last_bucket, state) AS SELECT first_bucket, first_bucket, state FROM stale_drafts_buckets WHERE false;
+CREATE TRIGGER stale_drafts_turned_buckets_insert INSTEAD OF INSERT ON stale_drafts_turned_buckets
+WHEN NEW.state IS NOT NULL AND EXISTS (SELECT 1 FROM stale_drafts_buckets) BEGIN
+  INSERT INTO stale_drafts_buckets (first_bucket, state)
+    SELECT NEW.last_bucket + 1, state FROM stale_drafts_buckets
+    WHERE NEW.last_bucket < 4095 AND first_bucket <= NEW.last_bucket + 1 ORDER BY first_bucket DESC LIMIT 1
+    ON CONFLICT (first_bucket) DO NOTHING;
+  DELETE FROM stale_drafts_buckets WHERE first_bucket BETWEEN NEW.first_bucket AND NEW.last_bucket;
+  INSERT INTO stale_drafts_buckets (first_bucket, state) VALUES (NEW.first_bucket, NEW.state);
+  -- A row that says the same as the one before it.
+  DELETE FROM stale_drafts_buckets WHERE state = (SELECT b.state FROM stale_drafts_buckets AS b
+    WHERE b.first_bucket < stale_drafts_buckets.first_bucket ORDER BY b.first_bucket DESC LIMIT 1);
+END;
+CREATE TRIGGER stale_drafts_moves_insert_buckets AFTER INSERT ON stale_drafts_moves WHEN NEW.state = 'paused' BEGIN
+  INSERT INTO stale_drafts_turned_buckets (first_bucket, last_bucket, state) VALUES (NEW.first_bucket, NEW.last_bucket, 'leaving');
+END;
+CREATE TRIGGER stale_drafts_moves_update_buckets AFTER UPDATE OF state ON stale_drafts_moves WHEN NEW.state <> OLD.state BEGIN
+  INSERT INTO stale_drafts_turned_buckets (first_bucket, last_bucket, state) VALUES (NEW.first_bucket, NEW.last_bucket,
+    CASE NEW.role || ' ' || NEW.state WHEN 'source moved' THEN 'away' WHEN 'source cancelled' THEN 'here' WHEN 'target open' THEN 'here' END);
 END;
 
 -- Nobody else writes what is a moving user's. The triggers of the money leave the mover's writes alone: 0002_money.sql. A balance follows

@@ -35,13 +35,15 @@ CREATE TABLE stale_drafts_archiving (
 
 -- How far the search for what ended long ago is: it goes by rowid, the order in which creations came. One row.
 CREATE TABLE stale_drafts_archive_scan (
-  one         INTEGER NOT NULL PRIMARY KEY CHECK (one = 1),
-  after_rowid INTEGER NOT NULL,
-  begun_at    INTEGER NOT NULL,                   -- when it began at the first row
-  due_at      INTEGER NOT NULL,                   -- when it goes on; until then one that is under way has it to itself
-  ended_at    INTEGER NOT NULL                    -- when a run last ended well
+  one          INTEGER NOT NULL PRIMARY KEY CHECK (one = 1),
+  after_rowid  INTEGER NOT NULL,                  -- before the first that is too young
+  behind_rowid INTEGER,                           -- behind that, for what younger ones are in front of; NULL: today it was at the end
+  begun_at     INTEGER NOT NULL,                  -- when it began at the first row
+  since        INTEGER NOT NULL,                  -- when archiving was switched on
+  due_at       INTEGER NOT NULL,                  -- when it goes on; until then one that is under way has it to itself
+  ended_at     INTEGER NOT NULL                   -- when a run last ended well
 ) WITHOUT ROWID;
-INSERT INTO stale_drafts_archive_scan (one, after_rowid, begun_at, due_at, ended_at) VALUES (1, 0, 0, 0, 0);
+INSERT INTO stale_drafts_archive_scan (one, after_rowid, behind_rowid, begun_at, since, due_at, ended_at) VALUES (1, 0, 0, 0, 0, 0, 0);
 
 -- Only the archive removes a creation that the ledger refers to: a refund needs it.
 CREATE TRIGGER stale_drafts_creations_stay_for_the_ledger AFTER DELETE ON stale_drafts_creations

@@ -24,6 +24,13 @@ CREATE TABLE stale_drafts_compacted_creations (
   hour   INTEGER NOT NULL                         -- of its charge, since the epoch: by it the archive is ordered
 ) WITHOUT ROWID;
 
+-- Who is summing up entries, by one request after the other; no row if nobody is.
+CREATE TABLE stale_drafts_compaction (
+  one   INTEGER NOT NULL PRIMARY KEY CHECK (one = 1),
+  actor TEXT    NOT NULL,
+  until INTEGER NOT NULL                          -- if nothing more comes of it, it was stopped
+) WITHOUT ROWID;
+
 -- The one way in: a row here has these entries summed up, and is gone when the statement that inserts it goes on. So no other statement
 -- ever sees one, and whatever is inserted, what leaves the ledger is what its carry gains.
 CREATE TABLE stale_drafts_compacting (

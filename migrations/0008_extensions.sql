@@ -1,7 +1,7 @@
 -- More time: what operators have put off, for one creation or for a kind, with an end. Normally empty, and costs no row then.
 INSERT INTO stale_drafts_schema (version) VALUES (8);
 
--- Who gave how much, and why, for ever. The end itself stands in each creation, as `extended_until`: so a verdict needs nothing but the
+-- Who gave how much, and why, for ever; of one end that several gave to a creation, the last of them. The end itself stands in each creation, as `extended_until`: so a verdict needs nothing but the
 -- row. That of a kind reaches the creations that are active when it begins, and each that is made before it ends.
 CREATE TABLE stale_drafts_extensions (
   scope    TEXT    NOT NULL CHECK (scope = 'creation' OR scope = 'kind'),

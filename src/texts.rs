@@ -40,7 +40,7 @@ texts! {
     /// So many, of the balance or of a draft.
     TOKENS "tokens": ("{count} token", "{count} tokens");
     /// A sweep did not go through.
-    REFUNDS_DELAYED "refunds_delayed": "Refunds are delayed: your balance will be corrected within minutes. You need not do anything.";
+    REFUNDS_DELAYED "refunds_delayed": "Refunds are delayed: your balance will be corrected. You need not do anything.";
     /// What the sweep before this page failed.
     TIMED_OUT "timed_out": ("{count} draft has timed out. Its tokens are back in your balance.", "{count} drafts have timed out. Their tokens are back in your balance.");
     /// An empty list.
@@ -63,6 +63,8 @@ texts! {
     OPEN_RESULT "open_result": "Open the result";
     /// Of a draft.
     REFUNDED "refunded": ("{count} token refunded", "{count} tokens refunded");
+    /// Of a draft that used less than it was charged: `{count}` were used.
+    USED_IN_PART "used_in_part": ("It used {count} token of the {tokens} that it was charged: the rest is back in your balance.", "It used {count} tokens of the {tokens} that it was charged: the rest is back in your balance.");
     /// Of a draft that has timed out, before a sweep.
     REFUND_ON_ITS_WAY "refund_on_its_way": ("Refund of {count} token on its way", "Refund of {count} tokens on its way");
     /// Of a draft that cost nothing.

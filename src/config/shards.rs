@@ -4,7 +4,7 @@ use serde::{Deserialize, Deserializer};
 
 use super::ConfigError;
 use crate::read::{Text, parsed};
-use crate::rules::{BUCKETS, Bucket};
+use crate::rules::{BUCKETS, Bucket, BucketSet};
 
 /// The databases, and which buckets of users each has. There is at least one, and each bucket belongs to exactly one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,7 +16,7 @@ pub struct Shard {
     /// The name of its binding, which is the shard's name too.
     pub binding: String,
     /// Its buckets; none, where it is still to be filled.
-    pub buckets: Vec<RangeInclusive<Bucket>>,
+    pub buckets: BucketSet,
 }
 
 /// The queries of the monitor for one of several databases, and of a sweep there that finds nothing.
@@ -30,7 +30,7 @@ impl Shards {
 
     /// One database for all.
     pub fn one(binding: impl Into<String>) -> Self {
-        Shards(vec![Shard { binding: binding.into(), buckets: vec![Bucket::FIRST..=Bucket::LAST] }])
+        Shards(vec![Shard { binding: binding.into(), buckets: BucketSet::ALL }])
     }
 
     /// Those that the table lists.
@@ -50,7 +50,8 @@ impl Shards {
         }
         for bucket in (0..BUCKETS).filter_map(Bucket::new) {
             let number = bucket.number();
-            let owners = shards.iter().filter(|shard| shard.has(bucket)).map(|shard| shard.binding.as_str());
+            let owners =
+                shards.iter().filter(|shard| shard.buckets.has(bucket)).map(|shard| shard.binding.as_str());
             let message = match *owners.collect::<Vec<_>>() {
                 [_] => continue,
                 [] => format!("`shards` give bucket {number} to none"),
@@ -87,14 +88,7 @@ impl Shards {
 
     /// The number of the one that has the bucket.
     pub fn of(&self, bucket: Bucket) -> usize {
-        self.0.iter().position(|shard| shard.has(bucket)).unwrap_or(0)
-    }
-}
-
-impl Shard {
-    /// Whether it has the bucket.
-    pub fn has(&self, bucket: Bucket) -> bool {
-        self.buckets.iter().any(|range| range.contains(&bucket))
+        self.0.iter().position(|shard| shard.buckets.has(bucket)).unwrap_or(0)
     }
 }
 
@@ -112,7 +106,7 @@ impl ShardTable {
     }
 }
 
-struct Buckets(Vec<RangeInclusive<Bucket>>);
+struct Buckets(BucketSet);
 
 impl<'de> Deserialize<'de> for Buckets {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -120,7 +114,7 @@ impl<'de> Deserialize<'de> for Buckets {
             "ranges of buckets from 0 to 4095, such as `0-2047` or `0-1023,3072-4095`, or `` for none yet";
         parsed(deserializer, expected, |text| {
             if text.trim().is_empty() {
-                return Some(Buckets(Vec::new()));
+                return Some(Buckets(BucketSet::default()));
             }
             text.split(',').map(range).collect::<Option<_>>().map(Buckets)
         })

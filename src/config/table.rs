@@ -49,6 +49,7 @@ struct AskTable {
 struct AlertsTable {
     overdue_minutes: Option<Whole<1, 1_440>>,
     stale_percent: Option<Whole<0, 100>>,
+    failed_percent: Option<Whole<1, 100>>,
     error_percent: Option<Whole<1, 100>>,
     outbox_minutes: Option<Whole<1, 1_440>>,
 }
@@ -135,6 +136,7 @@ impl AlertsTable {
         Thresholds {
             overdue_ms: millis(self.overdue_minutes, default.overdue_ms),
             stale_percent: self.stale_percent.map_or(default.stale_percent, Whole::get),
+            failed_percent: self.failed_percent.map_or(default.failed_percent, Whole::get),
             error_percent: self.error_percent.map_or(default.error_percent, Whole::get),
             outbox_ms: millis(self.outbox_minutes, default.outbox_ms),
         }

@@ -2,6 +2,16 @@
 
 use std::net::Ipv6Addr;
 
+/// A text as a part of an address: of its path, or of its query.
+pub fn encoded(text: &str) -> String {
+    let part = |byte: u8| match byte {
+        b'-' | b'_' | b'.' => char::from(byte).to_string(),
+        byte if byte.is_ascii_alphanumeric() => char::from(byte).to_string(),
+        byte => format!("%{byte:02X}"),
+    };
+    text.bytes().map(part).collect()
+}
+
 /// An `http` or `https` address, taken apart.
 ///
 /// It is stricter than a browser, so that whoever reads it sees the same host: without a user name before the host, white

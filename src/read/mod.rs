@@ -35,7 +35,7 @@ use std::fmt;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-pub use address::Address;
+pub use address::{Address, encoded};
 use input::{Fault, Form, Input, Step};
 pub use language::{is_language_tag, preferred_language};
 pub use values::{Name, Text, Whole, parsed, whole};

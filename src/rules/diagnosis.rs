@@ -3,6 +3,7 @@ use std::borrow::Cow;
 use super::breaker::Suspension;
 use super::evidence::{Ended, Evidence, SetAside, Thresholds};
 use super::open_move;
+use super::placement;
 use super::text::Age;
 use super::time::Timestamp;
 
@@ -50,6 +51,8 @@ pub struct Finding {
     pub code: &'static str,
     /// How bad it is.
     pub severity: Severity,
+    /// The code of the failures that it is about, if they are so: what they are found by.
+    pub error_code: Option<String>,
     /// The likely cause.
     pub cause: String,
     /// What shows it.
@@ -63,9 +66,11 @@ pub struct Finding {
 ///
 /// | code | found if |
 /// |---|---|
+/// | `schema_not_current` | the schema is not the expected one; as an alert, only where so much of it is missing that one of several databases can't be read |
 /// | `cron_not_running` | cron has neither swept well nor been held for longer than it may, and sweeping is not suspended |
 /// | `database_unreachable` | one of several databases does not answer |
 /// | `database_shared` | two of several databases are one and the same, or one is a copy of the other |
+/// | `buckets_misplaced` | the configuration gives buckets to a database, and another one has them; or one that has nothing on record has users of another |
 /// | `move_unfinished` | a move of users to another database has not gone on for [`MOVE_EXPECTED_WITHIN_MS`](super::MOVE_EXPECTED_WITHIN_MS) |
 /// | `sweep_failing` | the same, but sweeps run, and the newest one stopped early |
 /// | `creations_overdue` | a creation is stale for longer than [`Thresholds::overdue_ms`], and cron has swept since and left it |
@@ -73,10 +78,13 @@ pub struct Finding {
 /// | `circuit_breaker_open` | the [`CircuitBreaker`](super::CircuitBreaker) is open |
 /// | `ledger_differs` | a user's balance is not the sum of their ledger |
 /// | `many_stale` | at least [`FEW`] of the creations that ended, and more than [`Thresholds::stale_percent`] of them, timed out |
+/// | `many_failed` | at least [`FEW`] of the creations that ended failed, time-outs aside, and at least [`Thresholds::failed_percent`] of them |
 /// | `one_error_dominates` | of at least [`FEW`] failures, [`Thresholds::error_percent`] have one code, time-outs aside |
 /// | `outbox_stuck` | the deliveries of an event fail for longer than [`Thresholds::outbox_ms`] |
 /// | `dead_letters` | an event could not be delivered |
 /// | `sweeping_paused` | an operator paused sweeping |
+/// | `archive_not_bound` | creations are to be archived, and no bucket is bound |
+/// | `unreadable_times` | there are active creations whose age can't be known |
 ///
 /// ```
 /// use stale_drafts::rules::{Evidence, Thresholds, Timestamp, alerts};
@@ -100,14 +108,12 @@ pub fn alerts(evidence: &Evidence, thresholds: &Thresholds, now: Timestamp) -> V
 /// | code | found if |
 /// |---|---|
 /// | those of [`alerts`] | but `many_stale` only where no other finding explains it |
-/// | `schema_not_current` | the schema is not the expected one |
 /// | `sweep_failing` | the newest sweep stopped early, and sweeping is not suspended |
 /// | `no_worker_running` | a creation waits, and nothing has started, for [`START_EXPECTED_WITHIN_MS`], and nothing is in progress |
 /// | `worker_died` | all workers that have sent heartbeats are silent, and fell silent within [`ONE_WINDOW_MS`] |
 /// | `one_kind_dominates` | of at least [`FEW`] failures, so many are of one kind, most of that kind failed, others ended too, and no one error explains it |
 /// | `tasks_redelivered` | within a day, at least two attempts were [started once more](super::Draft::started_again), and by one timeout: [`ONE_TIMEOUT_MS`] |
-/// | `unreadable_times` | there are active creations whose age can't be known |
-/// | `archive_stuck` | creations are to be archived, and no run of that has ended well for [`ARCHIVE_EXPECTED_WITHIN_MS`] |
+/// | `archive_stuck` | creations are to be archived, and no run of that has ended well for [`ARCHIVE_EXPECTED_WITHIN_MS`], nor was it switched on since, though a bucket is bound |
 ///
 /// ```
 /// use stale_drafts::rules::{Evidence, Thresholds, Timestamp, diagnose};
@@ -136,17 +142,30 @@ pub fn diagnose(evidence: &Evidence, thresholds: &Thresholds, now: Timestamp) ->
     if died.is_some() || none_runs.is_some() || one_kind.is_some() {
         found.retain(|finding| finding.code != "many_stale");
     }
-    let causes = [
-        failing,
-        none_runs,
-        died,
-        one_kind,
-        redelivered(evidence),
-        unreadable(evidence),
-        archive(evidence, now),
-    ];
+    let causes = [failing, none_runs, died, one_kind, redelivered(evidence), archive(evidence, now)];
     found.extend(causes.into_iter().flatten());
-    schema(evidence).into_iter().chain(in_order(found)).collect()
+    in_order(found)
+}
+
+/// Whether a database that failed with these words lacks what a statement names: its schema is not there, or an old one.
+pub fn lacks_schema(error: &str) -> bool {
+    ["no such table", "no such column"].iter().any(|missing| error.contains(missing))
+}
+
+/// What is to be said behind the name of a database that failed with these words: what is the matter, and more of it.
+///
+/// ```
+/// use stale_drafts::rules::no_answer;
+///
+/// assert_eq!(no_answer("D1_ERROR: no such table: x"), ("lacks the schema", "apply the migrations"));
+/// assert_eq!(no_answer("Network connection lost"), ("does not answer", "Network connection lost"));
+/// ```
+pub fn no_answer(error: &str) -> (&'static str, &str) {
+    if lacks_schema(error) {
+        ("lacks the schema", "apply the migrations")
+    } else {
+        ("does not answer", error)
+    }
 }
 
 fn has(findings: &[Finding], code: &str) -> bool {
@@ -156,8 +175,10 @@ fn has(findings: &[Finding], code: &str) -> bool {
 fn alerting(evidence: &Evidence, more: &Ended, thresholds: &Thresholds, now: Timestamp) -> Vec<Finding> {
     let newest = newest(evidence);
     let found = [
+        schema(evidence),
         unreachable(evidence),
         shared(evidence),
+        placement::misplaced(evidence),
         open_move::unfinished(evidence, now),
         cron(evidence, now),
         overdue(evidence, now),
@@ -165,9 +186,12 @@ fn alerting(evidence: &Evidence, more: &Ended, thresholds: &Thresholds, now: Tim
         suspended(evidence),
         ledger(evidence),
         many_stale(&newest, thresholds).or_else(|| many_stale(more, thresholds)),
+        many_failed(&newest, thresholds).or_else(|| many_failed(more, thresholds)),
         one_error(&newest, thresholds.error_percent).or_else(|| one_error(more, thresholds.error_percent)),
         outbox(evidence, thresholds, now),
         dead_letters(evidence),
+        archive_not_bound(evidence),
+        unreadable(evidence),
     ];
     found.into_iter().flatten().collect()
 }
@@ -179,14 +203,34 @@ fn in_order(mut findings: Vec<Finding>) -> Vec<Finding> {
 }
 
 fn schema(evidence: &Evidence) -> Option<Finding> {
-    let Evidence { schema_version, expected_schema_version, .. } = evidence;
-    (schema_version != expected_schema_version).then(|| Finding {
+    let Evidence { schema_version, expected_schema_version: expected, other_schemas, .. } = evidence;
+    if schema_version == expected && other_schemas.is_empty() {
+        return None;
+    }
+    let of = |(shard, version): &(String, Option<i64>)| match version {
+        Some(version) => format!("that of `{shard}` is version {version}"),
+        None => format!("that of `{shard}` is not there, or too old to say its version"),
+    };
+    let others: Vec<_> = other_schemas.iter().map(of).collect();
+    let commands: Vec<_> = other_schemas.iter().map(|(shard, _)| apply_migrations(shard)).collect();
+    let (found, remedy) = if other_schemas.is_empty() {
+        (format!("the schema is version {schema_version}"), Cow::from("apply the migrations"))
+    } else {
+        (others.join("; "), format!("apply the migrations: {}", commands.join(", ")).into())
+    };
+    Some(Finding {
         code: "schema_not_current",
         severity: Severity::Critical,
+        error_code: None,
         cause: String::from("the Worker expects another schema of the database"),
-        evidence: format!("the schema is version {schema_version}: expected {expected_schema_version}"),
-        remedy: "apply the migrations".into(),
+        evidence: format!("{found}: expected {expected}"),
+        remedy,
     })
+}
+
+/// The command that applies the migrations to the database behind a binding: where it is deployed, or on a developer's machine.
+pub fn apply_migrations(binding: &str) -> String {
+    format!("`npx wrangler d1 migrations apply {binding} --remote` (or `--local`)")
 }
 
 /// Since when cron has not run as it should, in ms, if that is too long; `u64::MAX` if it never has.
@@ -203,6 +247,7 @@ fn unreachable(evidence: &Evidence) -> Option<Finding> {
     Some(Finding {
         code: "database_unreachable",
         severity: Severity::Critical,
+        error_code: None,
         cause: String::from("a database does not answer: its users wait, and the other shards go on"),
         evidence: format!("`{first}` does not answer: {error}{others}"),
         remedy: "look at the platform's status and at the binding; its creations are swept once it answers"
@@ -210,15 +255,21 @@ fn unreachable(evidence: &Evidence) -> Option<Finding> {
     })
 }
 
+/// The first two databases that are one and the same, or of which one is a copy of the other; of each its name, and what tells it from all
+/// others.
+pub fn shared_by(databases: &[(String, String)]) -> Option<(&str, &str)> {
+    databases.iter().enumerate().find_map(|(at, (name, identity))| {
+        let before = databases.iter().take(at).find(|(_, other)| other == identity)?;
+        Some((before.0.as_str(), name.as_str()))
+    })
+}
+
 fn shared(evidence: &Evidence) -> Option<Finding> {
-    let mut pairs = evidence.databases.iter().enumerate().filter_map(|(at, (name, identity))| {
-        let before = evidence.databases.iter().take(at).find(|(_, other)| other == identity)?;
-        Some((&before.0, name))
-    });
-    let (one, other) = pairs.next()?;
+    let (one, other) = shared_by(&evidence.databases)?;
     Some(Finding {
         code: "database_shared",
         severity: Severity::Critical,
+        error_code: None,
         cause: String::from("two shards are one database: it is swept and counted twice"),
         evidence: format!("`{one}` and `{other}` are one and the same, or one is a copy of the other"),
         remedy: "give each shard a database of its own in `d1_databases`, filled by migrations only".into(),
@@ -231,6 +282,7 @@ fn cron(evidence: &Evidence, now: Timestamp) -> Option<Finding> {
         Finding {
         code: "cron_not_running",
         severity: Severity::Critical,
+        error_code: None,
         cause: String::from("the cron trigger is not sweeping"),
         evidence: match (
             age,
@@ -262,6 +314,7 @@ fn failing_sweep(evidence: &Evidence, now: Timestamp) -> Option<Finding> {
     error.map(|error| Finding {
         code: "sweep_failing",
         severity: Severity::Critical,
+        error_code: None,
         cause: String::from("the newest sweep stopped early"),
         evidence: format!("its error: {error}"),
         remedy: "nothing is lost: the next sweep carries on; if it fails too, act on the error".into(),
@@ -277,6 +330,7 @@ fn no_worker(evidence: &Evidence, now: Timestamp) -> Option<Finding> {
     (evidence.waiting > 0 && idle_all && waited > START_EXPECTED_WITHIN_MS && idle_long).then(|| Finding {
         code: "no_worker_running",
         severity: Severity::Critical,
+        error_code: None,
         cause: String::from("no worker is running, or none reaches the queue"),
         evidence: {
             let wait = if evidence.waiting == 1 { "creation waits" } else { "creations wait" };
@@ -296,6 +350,7 @@ fn dead_worker(evidence: &Evidence, now: Timestamp) -> Option<Finding> {
     (evidence.silent >= 2 && evidence.alive == 0 && one_window).then(|| Finding {
         code: "worker_died",
         severity: Severity::Critical,
+        error_code: None,
         cause: format!("a worker died {} ago", Age(now.millis_since(latest))),
         evidence: format!(
             "the last heartbeats of all {} creations in progress that had any came within {} of one another; none since",
@@ -327,8 +382,12 @@ fn one_error(ended: &Ended, percent: u64) -> Option<Finding> {
     (dominates && code != super::GENERATION_TIMEOUT).then(|| Finding {
         code: "one_error_dominates",
         severity: Severity::Warning,
+        error_code: Some(code.clone()),
         cause: format!("{cause}: `{code}`"),
-        evidence: format!("{count} of {} failures in the last hour have this code", ended.failed),
+        evidence: format!(
+            "{count} of {} failures of the last hour, among the newest creations, have this code",
+            ended.failed
+        ),
         remedy: remedy.into(),
     })
 }
@@ -341,9 +400,10 @@ fn one_kind(evidence: &Evidence) -> Option<Finding> {
     (dominates && share(*failed, *finished) >= 50 && others > 0).then(|| Finding {
         code: "one_kind_dominates",
         severity: Severity::Warning,
+        error_code: None,
         cause: format!("the generation of `{kind}` has a problem"),
         evidence: format!(
-            "{failed} of {finished} of this kind failed in the last hour, and {} of {others} others",
+            "{failed} of {finished} of this kind failed in the last hour, and {} of {others} others, among the newest creations",
             ended.failed.saturating_sub(*failed)
         ),
         remedy: "check the worker and the provider of this kind".into(),
@@ -362,6 +422,7 @@ fn redelivered(evidence: &Evidence) -> Option<Finding> {
     Some(Finding {
         code: "tasks_redelivered",
         severity: Severity::Warning,
+        error_code: None,
         cause: String::from("the broker delivers tasks again that are still in progress"),
         evidence: format!(
             "{count} attempts were started twice within a day, {} apart; the last was that of `{newest}`",
@@ -376,6 +437,7 @@ fn unreadable(evidence: &Evidence) -> Option<Finding> {
     (evidence.unreadable > 0).then(|| Finding {
         code: "unreadable_times",
         severity: Severity::Warning,
+        error_code: None,
         cause: String::from("rows have times that can't be read"),
         evidence: format!(
             "{} active with times that are missing, malformed, in seconds or in the future",
@@ -403,6 +465,7 @@ fn overdue(evidence: &Evidence, now: Timestamp) -> Option<Finding> {
     (swept && !explained).then(|| Finding {
         code: "creations_overdue",
         severity: Severity::Critical,
+        error_code: None,
         cause: String::from("stale creations are not failed in time"),
         evidence: format!("`{id}` has been stale for {}, and no sweep has failed it", Age(*by_ms)),
         remedy: "check the newest sweeps and their errors; sweep by hand meanwhile".into(),
@@ -423,6 +486,7 @@ fn rejected(evidence: &Evidence, now: Timestamp) -> Option<Finding> {
     Some(Finding {
         code: "creations_rejected",
         severity: Severity::Critical,
+        error_code: None,
         cause: String::from("the database rejects that some stale creations are failed"),
         evidence: format!("`{id}`: {reason}; a sweep tries it again {again}{others}"),
         remedy: "remove what rejects it, such as a trigger or a constraint of yours".into(),
@@ -434,6 +498,7 @@ fn suspended(evidence: &Evidence) -> Option<Finding> {
         Suspension::BreakerOpen { detail } => Finding {
             code: "circuit_breaker_open",
             severity: Severity::Critical,
+            error_code: None,
             cause: String::from(
                 "a sweep would have failed abnormally many creations, and the circuit breaker stopped it",
             ),
@@ -443,6 +508,7 @@ fn suspended(evidence: &Evidence) -> Option<Finding> {
         Suspension::Paused { actor, .. } => Finding {
             code: "sweeping_paused",
             severity: Severity::Warning,
+            error_code: None,
             cause: String::from("sweeping is paused"),
             evidence: format!("`{actor}` paused it"),
             remedy: "resume it on the dashboard".into(),
@@ -456,6 +522,7 @@ fn ledger(evidence: &Evidence) -> Option<Finding> {
     Some(Finding {
         code: "ledger_differs",
         severity: Severity::Critical,
+        error_code: None,
         cause: String::from("a balance is not the sum of its ledger"),
         evidence: if others == 0 {
             format!("that of `{first}`")
@@ -472,9 +539,31 @@ fn many_stale(ended: &Ended, thresholds: &Thresholds) -> Option<Finding> {
     many.then(|| Finding {
         code: "many_stale",
         severity: Severity::Critical,
+        error_code: None,
         cause: String::from("many creations time out"),
-        evidence: format!("{timed_out} of the newest {finished} that ended within the last hour"),
+        evidence: format!(
+            "{timed_out} of {finished} that ended within the last hour, among the newest creations"
+        ),
         remedy: "check the workers and the provider: the dashboard shows which kinds, and by which limits"
+            .into(),
+    })
+}
+
+/// What timed out is [`many_stale`]'s.
+fn many_failed(ended: &Ended, thresholds: &Thresholds) -> Option<Finding> {
+    let failed = ended.failed.saturating_sub(ended.timed_out);
+    let many = failed >= FEW && share(failed, ended.finished) >= thresholds.failed_percent;
+    let most = ended.top_error.as_ref().filter(|(code, _)| code != super::GENERATION_TIMEOUT);
+    many.then(|| Finding {
+        code: "many_failed",
+        severity: Severity::Critical,
+        error_code: most.map(|(code, _)| code.clone()),
+        cause: String::from("many creations fail"),
+        evidence: {
+            let by = most.map_or(String::new(), |(code, count)| format!(", {count} of them with `{code}`"));
+            format!("{failed} of {} that ended within the last hour failed, among the newest creations{by}", ended.finished)
+        },
+        remedy: "see by which errors, and check the workers and the provider; once that is mended, preview a retry of them"
             .into(),
     })
 }
@@ -484,6 +573,7 @@ fn outbox(evidence: &Evidence, thresholds: &Thresholds, now: Timestamp) -> Optio
     (failing > thresholds.outbox_ms).then(|| Finding {
         code: "outbox_stuck",
         severity: Severity::Critical,
+        error_code: None,
         cause: String::from("events are not delivered"),
         evidence: format!("the deliveries of one have failed for {}", Age(failing)),
         remedy: "check the queue and the webhook: `events --due` names the error".into(),
@@ -494,6 +584,7 @@ fn dead_letters(evidence: &Evidence) -> Option<Finding> {
     (evidence.dead_letters > 0).then(|| Finding {
         code: "dead_letters",
         severity: Severity::Warning,
+        error_code: None,
         cause: String::from("the rest of the app does not know of everything that happened"),
         evidence: match evidence.dead_letters {
             1 => String::from("1 event could not be delivered"),
@@ -503,17 +594,33 @@ fn dead_letters(evidence: &Evidence) -> Option<Finding> {
     })
 }
 
+fn archive_not_bound(evidence: &Evidence) -> Option<Finding> {
+    evidence.archive_not_bound.then(|| Finding {
+        code: "archive_not_bound",
+        severity: Severity::Warning,
+        error_code: None,
+        cause: String::from("nothing is archived"),
+        evidence: String::from("`keep_days.creations` is set, and no R2 bucket is bound as `ARCHIVE`"),
+        remedy: "bind one in `[[r2_buckets]]`, which an app that embeds the Worker passes on with `bindings`, or remove \
+                 `keep_days.creations`"
+            .into(),
+    })
+}
+
 fn archive(evidence: &Evidence, now: Timestamp) -> Option<Finding> {
-    let since = evidence.archive_ended_at.map(|ended_at| now.millis_since(ended_at));
-    let stuck = evidence.archives && since.is_none_or(|since| since > ARCHIVE_EXPECTED_WITHIN_MS);
-    stuck.then(|| Finding {
+    let waits = now.millis_since(evidence.archive_since.max(evidence.archive_ended_at)?);
+    let expected = evidence.archives && !evidence.archive_not_bound;
+    let of = evidence.archive_of.as_ref().map_or(String::new(), |shard| format!(" of `{shard}`"));
+    (expected && waits > ARCHIVE_EXPECTED_WITHIN_MS).then(|| Finding {
         code: "archive_stuck",
         severity: Severity::Warning,
+        error_code: None,
         cause: String::from("creations that ended long ago are not archived"),
-        evidence: since.map_or_else(
-            || String::from("no run has ended well yet"),
-            |since| format!("the last run that ended well was {} ago", Age(since)),
-        ),
+        evidence: if evidence.archive_ended_at < evidence.archive_since {
+            format!("no run{of} has ended well since it was switched on {} ago", Age(waits))
+        } else {
+            format!("the last run{of} that ended well was {} ago", Age(waits))
+        },
         remedy: "check the R2 bucket with the binding `ARCHIVE`: `archive_failed` in the log names the error"
             .into(),
     })

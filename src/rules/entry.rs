@@ -45,7 +45,7 @@ pub enum Movement<'a> {
     NotUsed,
     /// A result that came after the refund was restored.
     Restored,
-    /// Tokens came in; the key names the purchase.
+    /// Tokens came in; the key names the purchase, beside the sentence.
     Granted(&'a str),
     /// They came in from another system, or were set to what it has.
     Imported,
@@ -138,13 +138,14 @@ impl Words for Movement<'_> {
             Movement::Cancelled => "Refunded, since it was cancelled",
             Movement::NotUsed => "What was not used came back",
             Movement::Restored => "Charged again: its result came after the refund, and was restored",
-            Movement::Granted(_) => "Granted: ",
+            Movement::Granted(_) => "Added to the balance",
             Movement::Imported => "Brought in from another system",
             Movement::PaidElsewhere => "Paid from the app's own balance",
             Movement::Carried(_) => "The sum of earlier entries, up to ",
             Movement::Other(_) => "An entry of the type ",
         });
-        if let Some((_, value)) = self.parameter() {
+        // The app chose the key of a grant: it is for machines, and has no place in a sentence.
+        if let (Some((_, value)), false) = (self.parameter(), matches!(self, Movement::Granted(_))) {
             to.text(value);
         }
     }

@@ -2,6 +2,7 @@ use super::breaker::Suspension;
 #[cfg(doc)]
 use super::diagnosis::SILENT_AFTER_MS;
 use super::open_move::OpenMove;
+use super::placement::Placed;
 use super::time::Timestamp;
 
 /// What the database says about generation. The monitor reads the first part, which takes a few rows whatever the table's size; a
@@ -49,6 +50,8 @@ pub struct Evidence {
     pub databases: Vec<(String, String)>,
     /// Moves of buckets between databases that are not over, as each of the two has them.
     pub moves: Vec<OpenMove>,
+    /// The databases that answer, each with the buckets that it is to have and those that it has.
+    pub placed: Vec<Placed>,
 
     /// Creations that wait for a worker.
     pub waiting: u64,
@@ -66,7 +69,7 @@ pub struct Evidence {
     pub silent_between: Option<(Timestamp, Timestamp)>,
     /// Active creations beyond their limit that no sweep has failed yet; `None` if nobody has counted them.
     pub stale: Option<u64>,
-    /// Active creations whose age can't be known.
+    /// Active creations whose age can't be known. The newest sweep by cron has counted them; a diagnosis counts them anew.
     pub unreadable: u64,
     /// The most frequent kind among the failed ones, how many failed, and how many of that kind ended.
     pub top_kind: Option<(String, u64, u64)>,
@@ -76,8 +79,16 @@ pub struct Evidence {
     pub started_again: Vec<(String, u64)>,
     /// Whether creations that ended long ago are to be archived.
     pub archives: bool,
+    /// Whether they have nowhere to go, since no bucket is bound.
+    pub archive_not_bound: bool,
+    /// When that was switched on; `None` until the cron trigger has first seen it.
+    pub archive_since: Option<Timestamp>,
     /// When a run of that last ended well.
     pub archive_ended_at: Option<Timestamp>,
+    /// Of several databases, the one that those two are of: which has waited for longest.
+    pub archive_of: Option<String>,
+    /// Of several databases, those whose schema is another one, with its version; `None` where so much is missing that it does not say.
+    pub other_schemas: Vec<(String, Option<i64>)>,
     /// The schema that the database has.
     pub schema_version: i64,
     /// The schema that is expected.
@@ -90,6 +101,12 @@ impl Evidence {
     pub fn and(self, other: Evidence) -> Evidence {
         let behind = other.last_run < self.last_run;
         let (late, early) = if behind { (&other, &self) } else { (&self, &other) };
+        // Of the one that waits for longest. One that was never asked does not wait.
+        let archived_until =
+            |one: &Evidence| one.archive_since.max(one.archive_ended_at).unwrap_or(Timestamp::MAX);
+        let waits = if archived_until(&other) < archived_until(&self) { &other } else { &self };
+        let (archive_since, archive_ended_at) = (waits.archive_since, waits.archive_ended_at);
+        let archive_of = waits.archive_of.clone();
         let sum = |one: u64, other: u64| one.saturating_add(other);
         let earliest = |one: Option<Timestamp>, other: Option<Timestamp>| match (one, other) {
             (Some(one), Some(other)) => Some(one.min(other)),
@@ -135,6 +152,7 @@ impl Evidence {
             dead_letters: sum(self.dead_letters, other.dead_letters),
             databases: [self.databases, other.databases].concat(),
             moves: [self.moves, other.moves].concat(),
+            placed: [self.placed, other.placed].concat(),
             waiting: sum(self.waiting, other.waiting),
             waiting_since: earliest(self.waiting_since, other.waiting_since),
             last_start: self.last_start.max(other.last_start),
@@ -152,8 +170,11 @@ impl Evidence {
             unreadable: sum(self.unreadable, other.unreadable),
             started_again: [self.started_again, other.started_again].concat(),
             archives: self.archives || other.archives,
-            // Of the one whose last run is longest ago; one that has never ended comes before all others.
-            archive_ended_at: self.archive_ended_at.min(other.archive_ended_at),
+            archive_not_bound: self.archive_not_bound || other.archive_not_bound,
+            archive_since,
+            archive_ended_at,
+            archive_of,
+            other_schemas: [self.other_schemas, other.other_schemas].concat(),
             schema_version: self.schema_version.min(other.schema_version),
             expected_schema_version: self.expected_schema_version,
         }
@@ -213,6 +234,8 @@ pub struct Thresholds {
     pub overdue_ms: u64,
     /// The share of time-outs among the newest finished creations, in percent; 20 by default.
     pub stale_percent: u64,
+    /// The share of failures among the newest finished creations, time-outs aside, in percent; 50 by default.
+    pub failed_percent: u64,
     /// The share of one error among the failures, in percent; 80 by default.
     pub error_percent: u64,
     /// How long the deliveries of an event may fail, in ms; 15 minutes by default.
@@ -221,6 +244,12 @@ pub struct Thresholds {
 
 impl Default for Thresholds {
     fn default() -> Self {
-        Thresholds { overdue_ms: 180_000, stale_percent: 20, error_percent: 80, outbox_ms: 900_000 }
+        Thresholds {
+            overdue_ms: 180_000,
+            stale_percent: 20,
+            failed_percent: 50,
+            error_percent: 80,
+            outbox_ms: 900_000,
+        }
     }
 }

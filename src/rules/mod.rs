@@ -8,6 +8,7 @@
 
 mod breaker;
 mod bucket;
+mod bucket_set;
 mod cancellation;
 mod covered;
 mod diagnosis;
@@ -16,6 +17,7 @@ mod entry;
 mod evidence;
 mod limit;
 mod open_move;
+mod placement;
 mod plan;
 mod policy;
 mod setting;
@@ -27,17 +29,20 @@ mod verdict;
 
 pub use breaker::{CircuitBreaker, Suspension};
 pub use bucket::{BUCKETS, Bucket};
+pub use bucket_set::BucketSet;
 pub use cancellation::{CANCELLED, CANCELLED_TEXT, Cancellation, FAILED_BY_OPERATOR};
 pub use covered::covered;
 pub use diagnosis::{
     ARCHIVE_EXPECTED_WITHIN_MS, DOMINANT_PERCENT, FEW, Finding, NOT_QUEUED, ONE_TIMEOUT_MS, ONE_WINDOW_MS,
-    SILENT_AFTER_MS, START_EXPECTED_WITHIN_MS, Severity, alerts, diagnose,
+    SILENT_AFTER_MS, START_EXPECTED_WITHIN_MS, Severity, alerts, apply_migrations, diagnose, lacks_schema,
+    no_answer, shared_by,
 };
 pub use draft::{Draft, Field, Phase, REDELIVERED_AFTER_MS, Signs, Unreadable};
 pub use entry::{End, Movement};
 pub use evidence::{Ended, Evidence, SetAside, Thresholds};
 pub use limit::{Attempts, InvalidMaxAge, Limit, MaxActive, MaxAge, Preset};
 pub use open_move::{MOVE_EXPECTED_WITHIN_MS, OpenMove};
+pub use placement::{Placed, first_records};
 pub use plan::{Candidate, Decision, Decisions, Planned, SkipReason, decide, recheck};
 pub use policy::{ActiveLimits, KindPolicy, Policy, Rule};
 #[cfg(feature = "browser-policy")]

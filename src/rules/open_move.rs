@@ -85,6 +85,7 @@ pub(super) fn unfinished(evidence: &Evidence, now: Timestamp) -> Option<Finding>
     Some(Finding {
         code: "move_unfinished",
         severity: if holds { Severity::Critical } else { Severity::Warning },
+        error_code: None,
         cause: String::from(match (holds, worst.source.is_some()) {
             (true, _) => "a move of users to another database is not finished, and they can't write",
             (false, true) => {

@@ -144,6 +144,12 @@ pub struct IllegalTransition {
 
 impl fmt::Display for IllegalTransition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.from == self.to {
+            return match self.from {
+                Status::Failed => f.write_str("it has failed already"),
+                status => write!(f, "it is `{status}` already"),
+            };
+        }
         write!(f, "a creation can't go from `{}` to `{}`: ", self.from, self.to)?;
         match self.from.next() {
             [] => write!(f, "`{}` is final", self.from),

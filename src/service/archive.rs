@@ -6,8 +6,9 @@
 
 use sha2::{Digest as _, Sha256};
 
+use super::shards::Shard;
 use crate::rules::Timestamp;
-use crate::store::{self, Database, DatabaseError, Row};
+use crate::store::{self, ArchiveTurn, Behind, Database, DatabaseError, Row};
 
 const HOUR_MS: u64 = 3_600_000;
 const DAY_MS: u64 = 86_400_000;
@@ -25,6 +26,8 @@ const BYTES_BESIDE: u64 = 500;
 const QUERIES_OF_AN_OBJECT: u64 = 7;
 /// Those beside them: the turn and its end, and the first rows.
 const QUERIES_BESIDE: u64 = 3;
+/// With fewer than these a run would do nothing: those of one object, those beside it, and a look behind younger rows.
+const QUERIES_AT_LEAST: u64 = 16;
 
 /// Where creations go that ended long ago.
 pub trait Archive {
@@ -66,6 +69,20 @@ pub struct Archived {
     pub more: bool,
 }
 
+impl Archived {
+    /// Both runs, of which `next` is the later one.
+    fn and(self, next: Archived) -> Archived {
+        Archived {
+            creations: self.creations.saturating_add(next.creations),
+            objects: self.objects.saturating_add(next.objects),
+            bytes: self.bytes.saturating_add(next.bytes),
+            raced: self.raced.saturating_add(next.raced),
+            left: self.left.saturating_add(next.left),
+            more: next.more,
+        }
+    }
+}
+
 /// A run that stopped early: what it did before stays done, and the next one carries on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stopped {
@@ -96,6 +113,66 @@ pub async fn archive(
     }
 }
 
+/// What a run has done on one of several databases, and why it stopped early, if it did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ArchivedThere {
+    /// The database's binding.
+    pub shard: String,
+    /// What it has done.
+    pub archived: Archived,
+    /// Why it stopped early.
+    pub error: Option<String>,
+}
+
+/// The same on several databases, `max_objects` in each, and `max_queries` in all of them. Each has a fair share of the queries; what one
+/// does not need, others have that have more to do. Those where it was not due are left out.
+///
+/// Who comes first may make the most of it: the caller lets another one come first each time.
+pub async fn archive_each<D: Database>(
+    shards: &[Shard<'_, D>],
+    archive: &impl Archive,
+    retention: Retention<'_>,
+    now: Timestamp,
+) -> Vec<ArchivedThere> {
+    let mut done: Vec<ArchivedThere> = Vec::new();
+    let mut left = retention.max_queries;
+    let mut waiting = shards.to_vec();
+    while !waiting.is_empty() {
+        let mut more = Vec::new();
+        let share = left.checked_div(waiting.len() as u64).unwrap_or(left).max(QUERIES_AT_LEAST);
+        for shard in &waiting {
+            let before = shard.database.cost().queries;
+            let place = done.iter().position(|there| there.shard == shard.name);
+            let written = place.and_then(|place| done.get(place)).map_or(0, |there| there.archived.objects);
+            let own = Retention {
+                shard: shard.name,
+                max_objects: retention.max_objects.saturating_sub(written),
+                max_queries: before.saturating_add(share.min(left)),
+                ..retention
+            };
+            let (archived, error) = match self::archive(shard.database, archive, own, now).await {
+                Ok(None) => (None, None),
+                Ok(Some(archived)) => (Some(archived), None),
+                Err(stopped) => (Some(stopped.archived), Some(stopped.error)),
+            };
+            left = left.saturating_sub(shard.database.cost().queries.saturating_sub(before));
+            let Some(archived) = archived else { continue };
+            if archived.more && archived.objects > 0 && archived.objects < own.max_objects {
+                more.push(*shard);
+            }
+            match place.and_then(|place| done.get_mut(place)) {
+                Some(there) => {
+                    there.archived = std::mem::take(&mut there.archived).and(archived);
+                    there.error = error;
+                }
+                None => done.push(ArchivedThere { shard: shard.name.to_owned(), archived, error }),
+            }
+        }
+        waiting = more;
+    }
+    done
+}
+
 struct Run<'a, D, A> {
     database: &'a D,
     archive: &'a A,
@@ -110,27 +187,62 @@ impl<D: Database, A: Archive> Run<'_, D, A> {
             return Ok(false);
         }
         let turn = self.ask(store::take_archive_turn(self.now)).await?;
-        let Some(mut after) = store::archive_turn(&turn).map_err(text)? else { return Ok(false) };
-        loop {
-            let scanned = store::scanned(self.ask(store::scan(self.before(), after)).await?).map_err(text)?;
-            if !self.window(&scanned.candidates, archived).await? {
-                archived.more = true;
-                break;
-            }
-            archived.left = archived.left.saturating_add(scanned.left);
-            after = scanned.next();
-            if scanned.is_last() {
-                break;
-            }
-            // The end of the turn is to be noted, too.
-            if !self.may_ask(1) {
-                archived.more = true;
-                break;
-            }
+        let Some(mut turn) = store::archive_turn(turn).map_err(text)? else { return Ok(false) };
+        archived.more = !self.in_front(&mut turn, archived).await?;
+        if !archived.more {
+            archived.more = !self.behind(&mut turn, archived).await?;
         }
         let next = self.now.saturating_add(HOUR_MS.saturating_sub(self.now.as_millis() % HOUR_MS));
         let due_at = if archived.more { self.now } else { next };
-        self.ask(store::end_archive_turn(after, due_at, self.now)).await?;
+        self.ask(store::end_archive_turn(turn, due_at, self.now)).await?;
+        Ok(true)
+    }
+
+    /// Goes through the rows as far as the first that is too young; `false` if it may not go on before that.
+    async fn in_front(&self, turn: &mut ArchiveTurn, archived: &mut Archived) -> Result<bool, String> {
+        loop {
+            let scan = store::scan(self.before(), turn.after_rowid);
+            let scanned = store::scanned(self.ask(scan).await?).map_err(text)?;
+            if !self.window(&scanned.candidates, archived).await? {
+                return Ok(false);
+            }
+            archived.left = archived.left.saturating_add(scanned.left);
+            turn.after_rowid = scanned.next();
+            if scanned.is_last() {
+                return Ok(true);
+            }
+            // The end of the turn is to be noted, too.
+            if !self.may_ask(1) {
+                return Ok(false);
+            }
+        }
+    }
+
+    /// Goes on behind that one as long as it finds something, and looks at so many rows in vain; `false` if it may not go on before that.
+    async fn behind(&self, turn: &mut ArchiveTurn, archived: &mut Archived) -> Result<bool, String> {
+        while let Some(rowid) = turn.behind_rowid {
+            if !self.may_ask(2) {
+                return Ok(false);
+            }
+            let behind = store::behind(self.before(), rowid.max(turn.after_rowid));
+            match store::behind_of(self.ask(behind).await?).map_err(text)? {
+                Behind::Found(rowid) => {
+                    let scanned = self.ask(store::scan(self.before(), rowid)).await?;
+                    let scanned = store::scanned(scanned).map_err(text)?;
+                    turn.behind_rowid = Some(rowid);
+                    if !self.window(&scanned.candidates, archived).await? {
+                        return Ok(false);
+                    }
+                    archived.left = archived.left.saturating_add(scanned.left);
+                    turn.behind_rowid = Some(scanned.last);
+                }
+                Behind::Nothing(rowid) => {
+                    turn.behind_rowid = Some(rowid);
+                    break;
+                }
+                Behind::End => turn.behind_rowid = None,
+            }
+        }
         Ok(true)
     }
 

@@ -17,7 +17,7 @@ const CREATIONS: usize = 500;
 /// and so many bytes of them: the database takes 2,000,000 as one parameter.
 const BYTES: usize = 1_900_000;
 /// The queries of an object: its entries, what there is of their carries, and the transaction.
-const QUERIES_OF_AN_OBJECT: u64 = 4;
+const QUERIES_OF_AN_OBJECT: u64 = 5;
 /// The entries that may be summed up, by their keys, and what comes after them: a creation is found by its charge, or by its restore.
 const KEYS: [(&str, &str); 2] = [("charge:", "charge;"), ("restore:", "restore;")];
 
@@ -123,6 +123,9 @@ impl<D: Database, A: Archive, E: std::fmt::Display, N: Fn() -> Result<String, E>
                 }
             }
         }
+        if !self.compaction.dry_run {
+            self.ask(store::end_compaction(self.compaction.actor, self.now)).await?;
+        }
         Ok(None)
     }
 
@@ -203,7 +206,8 @@ impl<D: Database, A: Archive, E: std::fmt::Display, N: Fn() -> Result<String, E>
     }
 
     fn may_ask(&self, queries: u64) -> bool {
-        self.database.cost().queries.saturating_add(queries) <= self.compaction.max_queries
+        // The end is to be noted, too.
+        self.database.cost().queries.saturating_add(queries).saturating_add(1) <= self.compaction.max_queries
     }
 }
 

@@ -56,7 +56,7 @@ impl From<DatabaseError> for ReportError {
             ReportError::Moving
         } else if error.is_balance_too_large() {
             ReportError::BalanceTooLarge
-        } else if error.is_constraint() && !error.is_moving() {
+        } else if error.is_constraint() && !error.is_unrecorded() {
             ReportError::Rejected(error)
         } else {
             ReportError::Database(error)

@@ -3,10 +3,22 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use super::shards::{Shard, each};
+use crate::config::Shards;
+use crate::read::encoded;
+use crate::rules::Bucket;
 use crate::store::{self, Database, DatabaseError, Found, PageRow, Sought};
 
 /// A page asks each database so often at most, and each time for [`store::LOOKED_AT`] rows at most.
 pub const ROUNDS: u32 = 4;
+
+/// Alerts are about failures within so long.
+const HOUR_MS: u64 = 3_600_000;
+
+/// The explorer's address with what failed by this code within the hour before an instant, in epoch milliseconds.
+pub fn failures_address(error_code: &str, now: u64) -> String {
+    let since = now.saturating_sub(HOUR_MS);
+    format!("/dashboard/creations?status=failed&error_code={}&failed_since={since}", encoded(error_code))
+}
 
 /// Where a page ended in each database, by its binding: a place, or `None` where there is nothing more. What is not in it is at the
 /// beginning.
@@ -47,6 +59,7 @@ impl<D> Source<'_, D> {
 /// What is sought among the newest creations, the newest first; `limit` at most.
 pub async fn newest<'a, D: Database>(
     shards: &[Shard<'a, D>],
+    configured: &Shards,
     sought: &Sought<'_>,
     from: &Places,
     limit: u32,
@@ -73,8 +86,11 @@ pub async fn newest<'a, D: Database>(
             }
             continue;
         }
-        let Some((_, row)) = newest.and_then(|(_, at)| sources.get_mut(at)?.rows.pop_front()) else { break };
-        explored.rows.push(row);
+        let Some(source) = newest.and_then(|(_, at)| sources.get_mut(at)) else { break };
+        let Some((_, row)) = source.rows.pop_front() else { break };
+        if !is_a_copy(&row, source.shard.name, configured) {
+            explored.rows.push(row);
+        }
     }
     let mut next = Places::new();
     for source in sources {
@@ -88,6 +104,13 @@ pub async fn newest<'a, D: Database>(
     }
     explored.next = Some(next).filter(|next| next.values().any(Option::is_some));
     explored
+}
+
+/// Whether a creation is in another database too, and counts there: while its owner moves both have it, and then it is the one that the
+/// configuration says.
+fn is_a_copy(row: &PageRow, shard: &str, configured: &Shards) -> bool {
+    let home = || configured.iter().nth(configured.of(Bucket::of_user(&row.creation.user_id)));
+    row.hold.is_some() && home().is_some_and(|home| home.binding != shard)
 }
 
 /// Asks those that may have a row which was made after `listed_at`. `false` if none of them may be asked again.
@@ -130,6 +153,7 @@ async fn ask<D: Database>(
 /// Active creations of this status and kind, if they are given, the longest silent first; `limit` at most.
 pub async fn silent<D: Database>(
     shards: &[Shard<'_, D>],
+    configured: &Shards,
     status: Option<&str>,
     kind: Option<&str>,
     from: &Places,
@@ -175,9 +199,14 @@ pub async fn silent<D: Database>(
         }
     }
     rows.sort_by_key(|(place, name, ..)| (*place, *name));
-    for (place, name, row, last) in rows.into_iter().take(limit as usize) {
+    for (place, name, row, last) in rows {
+        if explored.rows.len() == limit as usize {
+            break;
+        }
         next.insert(name.to_owned(), Some(place).filter(|_| !last));
-        explored.rows.push(row);
+        if !is_a_copy(&row, name, configured) {
+            explored.rows.push(row);
+        }
     }
     let goes_on = next.values().any(Option::is_some) || !explored.missing.is_empty();
     explored.next = Some(next).filter(|_| goes_on);

@@ -1,10 +1,12 @@
 //! The monitor: evaluates the health rules, and fires or resolves alerts. It also checks the ledger and removes old rows.
 
 use super::moves::GRACE_MS;
+use super::placement::{Look, placed};
 use super::shards::{Shard, Unreachable, each, part, side_by_side};
-use crate::config::Keep;
+use crate::config::{Keep, Shards};
 use crate::rules::{
     Evidence, Finding, Policy, Suspension, Thresholds, Timestamp, alerts, decide, diagnose as causes_of,
+    first_records,
 };
 use crate::store::{self, Alert, CandidateRow, Database, DatabaseError, Observed};
 
@@ -27,6 +29,10 @@ pub struct Settings<'a> {
     pub keep: Keep,
     /// Where the events of alerts go: bits of [`store::Destination`].
     pub destinations: u32,
+    /// Which databases there are, and the buckets of each.
+    pub shards: &'a Shards,
+    /// Whether a bucket is bound for what is to be archived.
+    pub has_archive: bool,
 }
 
 /// The current health.
@@ -60,7 +66,7 @@ pub async fn look<D: Database>(
     now: Timestamp,
 ) -> Result<Health, DatabaseError> {
     let observed = observe(shards, settings, now, Beside::Nothing).await;
-    let observed = together(shards, observed)?;
+    let observed = together(shards, settings, observed, Look::Unrecorded).await?;
     let findings = alerts(&observed.evidence, settings.thresholds, now);
     Ok(Health::new(findings, observed))
 }
@@ -77,7 +83,7 @@ pub async fn diagnose<D: Database>(
     stale: Option<u64>,
 ) -> Result<Health, DatabaseError> {
     let observed = observe(shards, settings, now, Beside::Causes).await;
-    let mut observed = together(shards, observed)?;
+    let mut observed = together(shards, settings, observed, Look::All).await?;
     observed.evidence.stale = stale;
     observed.evidence.archives = settings.keep.creations.is_some();
     let findings = causes_of(&observed.evidence, settings.thresholds, now);
@@ -142,15 +148,27 @@ async fn observe_one(
 }
 
 /// What all of them say together. One that does not answer is evidence too, unless it is the only one.
-fn together<D>(
+async fn together<D: Database>(
     shards: &[Shard<'_, D>],
+    settings: &Settings<'_>,
     observed: Vec<Result<Observed, DatabaseError>>,
+    look: Look,
 ) -> Result<Observed, DatabaseError> {
+    let recorded: Vec<_> =
+        observed.iter().map(|observed| observed.as_ref().ok().map(|observed| observed.recorded)).collect();
     let (there, unreachable) = part(shards, observed)?;
     let all = there.into_iter().map(|(_, observed)| observed).reduce(Observed::and);
     let mut all = all.ok_or_else(|| DatabaseError::new("there is no database"))?;
-    let named = |Unreachable { shard, error }| (shard, error);
-    all.evidence.unreachable = unreachable.into_iter().map(named).collect();
+    for Unreachable { shard, error } in unreachable {
+        // It does answer, but lacks what it is asked for.
+        if DatabaseError::new(error.as_str()).is_of_schema() {
+            all.evidence.other_schemas.push((shard, None));
+        } else {
+            all.evidence.unreachable.push((shard, error));
+        }
+    }
+    all.evidence.archive_not_bound = settings.keep.creations.is_some() && !settings.has_archive;
+    all.evidence.placed = placed(shards, settings.shards, recorded, look).await;
     Ok(all)
 }
 
@@ -188,8 +206,8 @@ pub struct Changes {
     pub events_due: Vec<usize>,
 }
 
-/// Looks, fires and resolves alerts, checks the next user's ledger of each database, and removes old rows when that is due. `None` if it is
-/// not due beside this request.
+/// Looks, fires and resolves alerts, checks the next user's ledger of each database, removes old rows when that is due, and writes down
+/// which buckets each has where that is not on record yet. `None` if it is not due beside this request.
 ///
 /// Of several databases, the first that answers says whose turn it is, and an alert stands in the first that answers when it fires.
 ///
@@ -207,13 +225,17 @@ pub async fn run<D: Database>(
     let closes = occasion == (Occasion::Cron { swept: true });
     let beside = if closes { Beside::CloseBreaker } else { Beside::Nothing };
     let observed = observe(shards, settings, now, beside).await;
-    let all = together(shards, observed.clone())?;
+    let all = together(shards, settings, observed.clone(), Look::Unrecorded).await?;
     let findings = alerts(&all.evidence, settings.thresholds, now);
     let fires = |code: &str| all.firing.iter().any(|alert| alert.code == code);
     let mut fired: Vec<_> = findings.iter().filter(|finding| !fires(finding.code)).collect();
     let mut changes = Changes { fired: fired.iter().copied().cloned().collect(), ..Changes::default() };
     let minute = usize::try_from(now.as_millis().checked_div(INTERVAL_MS.into()).unwrap_or(0)).unwrap_or(0);
     let turn = minute.checked_rem(shards.len()).unwrap_or(0);
+    // What one has that does not answer can't be known to be free.
+    let answer_all = all.evidence.placed.len() == shards.len();
+    let Evidence { placed, moves, .. } = &all.evidence;
+    let records = if answer_all { first_records(placed, moves) } else { Vec::new() };
     let (mut writes, mut settled) = (Vec::new(), 0_u32);
     for (at, (shard, observed)) in shards.iter().zip(observed).enumerate() {
         // One that does not answer is written to when it does.
@@ -238,6 +260,8 @@ pub async fn run<D: Database>(
             batch.extend(store::settle_moves(now.saturating_sub(GRACE_MS), now));
             settled = settled.saturating_add(1);
         }
+        let record = records.iter().find(|(name, _)| *name == shard.name);
+        batch.extend(record.map(|(_, buckets)| store::record(buckets)));
         changes.resolved.extend(resolved.into_iter().map(str::to_owned));
         writes.push((*shard, batch));
     }

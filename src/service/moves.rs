@@ -19,13 +19,16 @@
 //! source: the rows of sweeps, roll-ups, alerts, what kinds have, the rest of the audit, the objects of the archive, and events that have
 //! still to be delivered.
 
+mod plan;
 mod walk;
 
 use std::cell::Cell;
 use std::fmt;
 
+pub use self::plan::{Plan, Route, Wrong, plan};
 use self::walk::Task;
 use super::shards::Shard;
+use crate::config::Shards;
 use crate::rules::{Bucket, Timestamp};
 use crate::store::{
     self, Buckets, Database, DatabaseError, MoveRow, PageSize, Place, REMOVED_IN, Row, SCHEMA_VERSION, Stage,
@@ -155,8 +158,11 @@ pub async fn step(
         } else if run.may_go_on() {
             match run.take_on(goal, source.as_ref(), target.as_ref()).await {
                 // What another mover has left behind meanwhile is no contradiction.
-                Err(MoveError::Refused(_)) if run.has_moved_on(source.as_ref(), target.as_ref()).await? => {
-                    continue;
+                Err(MoveError::Refused(why)) => {
+                    if run.has_moved_on(source.as_ref(), target.as_ref()).await? {
+                        continue;
+                    }
+                    return refused(run.with_the_way_out(goal, source.as_ref(), why));
                 }
                 flow => flow?,
             }
@@ -183,45 +189,115 @@ fn is_reached(goal: Goal, source: Option<&MoveRow>, target: Option<&MoveRow>) ->
     }
 }
 
-/// So many of a database's newest moves are looked at, to find one again.
+/// So many of a database's newest moves of the same buckets are looked at, to find one again.
 const NEWEST: u32 = 100;
 
-/// The id of the newest move of exactly these buckets from `source` to `target` that can still go towards `goal`, if there is one: who
-/// starts it again need not know its id. It begins in the target, and may have come no further.
+/// What a request for `goal` comes to: see [`plan()`]. Who starts a move again need not know its id.
 ///
 /// # Errors
 ///
-/// [`DatabaseError`] if one of them does not answer.
-pub async fn under_way<S: Database, T: Database>(
+/// [`DatabaseError`] if one of the databases does not answer.
+pub async fn planned<S: Database, T: Database>(
     source: &Shard<'_, S>,
     target: &Shard<'_, T>,
     buckets: Buckets,
     goal: Goal,
-) -> Result<Option<String>, DatabaseError> {
-    // One that is over is begun anew: the buckets may have come back.
-    let over: &[&str] = if goal == Goal::Done { &["cancelled"] } else { &["cancelled", "trimmed"] };
-    match newest(source.database, "source", target.name, buckets, over).await? {
-        Some(id) => Ok(Some(id)),
-        None => {
-            newest(target.database, "target", source.name, buckets, &["cancelled", "open", "settled"]).await
-        }
+    configured: &Shards,
+) -> Result<Result<Plan, Wrong>, DatabaseError> {
+    let route = Route { buckets, source: source.name, target: target.name };
+    let (in_source, around_source) = around(source.database, buckets).await?;
+    let (in_target, around_target) = around(target.database, buckets).await?;
+    let planned = plan(route, goal, &in_source, &in_target, configured);
+    let Some(lost) = route.lost_by_source(&in_source, &in_target) else {
+        let in_the_way = || {
+            let other = |row: &MoveRow, binding: &str| !route.is_of(row, binding);
+            let source =
+                around_source.overlaps.filter(|row| other(row, source.name)).map(|row| (row, source.name));
+            source.or(around_target
+                .overlaps
+                .filter(|row| other(row, target.name))
+                .map(|row| (row, target.name)))
+        };
+        return Ok(match planned {
+            Ok(Plan::GoesOn(id)) => Ok(Plan::GoesOn(id)),
+            planned => match in_the_way() {
+                Some((row, binding)) => Err(Wrong::NotNow(other_move(&row, binding, buckets))),
+                None if goal == Goal::Moved && around_target.has_all => {
+                    Err(Wrong::NotNow(route.has_them_already()))
+                }
+                None => planned,
+            },
+        });
+    };
+    // A restore has brought back rows of users who had moved. They are removed only if the record says that the source does not have them.
+    if goal == Goal::Done && around_source.has_none {
+        return Ok(if lost.state == "settled" {
+            Ok(Plan::GoesOn(lost.id.clone()))
+        } else {
+            Err(Wrong::NotNow(other_move(lost, target.name, buckets)))
+        });
     }
+    Ok(planned)
 }
 
-async fn newest(
-    database: &impl Database,
-    role: &str,
-    other: &str,
-    buckets: Buckets,
-    over: &[&str],
-) -> Result<Option<String>, DatabaseError> {
-    let results = database.run(&[store::moves(NEWEST)]).await?;
-    let rows: Vec<MoveRow> = store::typed_rows(results.into_iter().next().unwrap_or_default())?;
-    let found = rows.into_iter().find(|row| {
-        let same = (row.first_bucket, row.last_bucket) == (buckets.first, buckets.last);
-        row.role == role && same && row.other == other && !over.contains(&row.state.as_str())
-    });
-    Ok(found.map(|row| row.id))
+/// What a database has on record of some buckets, and another move that is about some of them.
+struct Around {
+    overlaps: Option<MoveRow>,
+    has_all: bool,
+    has_none: bool,
+}
+
+/// The moves of exactly these buckets, and what else there is about them.
+async fn around(database: &impl Database, buckets: Buckets) -> Result<(Vec<MoveRow>, Around), DatabaseError> {
+    let batch = [store::moves_of(buckets, NEWEST), store::obstacles("", buckets)];
+    let mut results = database.run(&batch).await?.into_iter();
+    let moves = store::typed_rows(results.next().unwrap_or_default())?;
+    let found = store::obstacles_of(results.next().unwrap_or_default())?;
+    let overlaps = match &found.overlaps {
+        Some(id) => store::move_of(
+            database.run(&[store::move_by_id(id)]).await?.into_iter().next().unwrap_or_default(),
+        )?,
+        None => None,
+    };
+    let recorded = found.recorded > 0;
+    let (has_all, has_none) = (recorded && found.elsewhere.is_none(), recorded && found.here.is_none());
+    Ok((moves, Around { overlaps, has_all, has_none }))
+}
+
+/// Another move of some of the buckets, as the database with this binding has it: where it is, and what it waits for.
+fn other_move(row: &MoveRow, binding: &str, buckets: Buckets) -> String {
+    let (source, target) = match row.role.as_str() {
+        "source" => (binding, row.other.as_str()),
+        _ => (row.other.as_str(), binding),
+    };
+    let route = Route { buckets: Buckets { first: row.first_bucket, last: row.last_bucket }, source, target };
+    let next = match row.state.as_str() {
+        "open" => format!(
+            "it can't be cancelled, and is done after {}, 15 minutes after it was opened: by cron, or by {}",
+            clock(row.changed_at.saturating_add(GRACE_MS)),
+            route.command("finish")
+        ),
+        "moved" => format!(
+            "it can't be cancelled; give its buckets to `{target}` in the configuration, deploy that, and end it with {}",
+            route.command("finish")
+        ),
+        "cancelling" => format!("end its cancellation with {}", route.command("cancel")),
+        _ => format!(
+            "go on with {}, which says what comes next, or undo it with {}",
+            route.command("move"),
+            route.command("cancel")
+        ),
+    };
+    format!(
+        "move `{}` of the buckets {}-{} from `{source}` to `{target}` is about some of the buckets {}-{}, and is `{}` in `{binding}`: {next}",
+        row.id, row.first_bucket, row.last_bucket, buckets.first, buckets.last, row.state
+    )
+}
+
+/// The time of day of an instant, in UTC.
+fn clock(at_ms: u64) -> String {
+    let seconds = at_ms.div_ceil(1_000) % 86_400;
+    format!("{:02}:{:02}:{:02} UTC", seconds / 3_600, seconds / 60 % 60, seconds % 60)
 }
 
 /// What comes after a part of a step.
@@ -317,6 +393,19 @@ impl<S: Database, T: Database> Run<'_, S, T> {
         Ok((source, target))
     }
 
+    /// Why a move is refused, and the command that frees its users where they can't write meanwhile.
+    fn with_the_way_out(&self, goal: Goal, source: Option<&MoveRow>, why: String) -> String {
+        let held = source.is_some_and(|row| matches!(row.state.as_str(), "paused" | "copied" | "verified"));
+        if goal != Goal::Moved || !held {
+            return why;
+        }
+        let Move { buckets, source, target, .. } = self.planned;
+        let cancel = Route { buckets, source, target }.command("cancel");
+        format!(
+            "{why}. Nobody writes of the users who move until this is mended and the move goes on, or it is undone: {cancel}"
+        )
+    }
+
     /// Whether a state is another one by now.
     async fn has_moved_on(
         &self,
@@ -337,7 +426,8 @@ impl<S: Database, T: Database> Run<'_, S, T> {
         let id = self.planned.id;
         let state = |row: Option<&MoveRow>| row.map_or_else(|| "none".to_owned(), |row| row.state.clone());
         let states = (state(source), state(target));
-        let ended = states.0.starts_with("cancel") || states.1.starts_with("cancel");
+        let settled = goal == Goal::Done && states.1 == "settled";
+        let ended = !settled && (states.0.starts_with("cancel") || states.1.starts_with("cancel"));
         match (goal, states.0.as_str(), source, states.1.as_str(), target) {
             (Goal::Cancelled, "moved" | "trimmed", ..) => refused(format!(
                 "move `{id}` can't be cancelled any more: its buckets are in `{}`; move them back instead",
@@ -359,15 +449,28 @@ impl<S: Database, T: Database> Run<'_, S, T> {
                 Ok(Flow::GoesOn)
             }
             (Goal::Done, "moved", _, "arriving", _) => {
-                let open = store::turn_move(id, "arriving", "open", None, self.now);
-                self.target.run(&[open, store::open_buckets(id, "open")]).await?;
+                self.target.run(&[store::turn_move(id, "arriving", "open", None, self.now)]).await?;
                 Ok(Flow::GoesOn)
             }
-            (Goal::Done, "moved", Some(source), "open" | "settled", _) => {
+            // It says no longer that it has them, so that what it has of theirs is a copy.
+            (
+                Goal::Done,
+                "none" | "paused" | "copied" | "verified" | "cancelling" | "cancelled",
+                _,
+                "settled",
+                _,
+            ) => self.enter_again().await,
+            (Goal::Done, "moved", Some(source), "settled", _) => {
+                if !self.find_copies().await? {
+                    return Ok(Flow::GoesOn);
+                }
+                self.empty(&self.source, source, "moved", "trimmed").await
+            }
+            (Goal::Done, "moved", Some(source), "open", _) => {
                 self.empty(&self.source, source, "moved", "trimmed").await
             }
             (Goal::Done, "trimmed", _, "open", Some(target)) => self.settle(target).await,
-            (Goal::Done, state, ..) => refused(format!(
+            (Goal::Done, state @ ("none" | "paused" | "copied" | "verified"), ..) => refused(format!(
                 "move `{id}` has not moved yet: it is `{state}`; expected `moved` before the target is opened"
             )),
             _ => refused(format!(
@@ -382,14 +485,13 @@ impl<S: Database, T: Database> Run<'_, S, T> {
         let Move { id, buckets, source, target } = self.planned;
         self.look_for_obstacles(&self.source).await?;
         self.look_for_obstacles(&self.target).await?;
-        let mut batch = store::begin_move(id, "target", buckets, source, "arriving", self.now).to_vec();
-        batch.push(store::move_by_id(id));
-        let mut results = self.target.run(&batch).await?;
+        let begin = store::begin_move(id, "target", buckets, source, "arriving", self.now);
+        let mut results = self.target.run(&[begin, store::move_by_id(id)]).await?;
         if self.target.read(&mut results, store::move_of)?.is_none() {
             // Another mover was faster: the next look at the obstacles says which.
             return Ok(Flow::GoesOn);
         }
-        self.source.run(&store::begin_move(id, "source", buckets, target, "paused", self.now)).await?;
+        self.source.run(&[store::begin_move(id, "source", buckets, target, "paused", self.now)]).await?;
         Ok(Flow::GoesOn)
     }
 
@@ -405,22 +507,72 @@ impl<S: Database, T: Database> Run<'_, S, T> {
             ));
         }
         if let Some(other) = found.overlaps {
-            return refused(format!(
-                "move `{other}` in `{binding}` is about some of the buckets {}-{}, and is not done: end it first, or cancel it",
-                buckets.first, buckets.last
-            ));
+            let mut results = side.run(&[store::move_by_id(&other)]).await?;
+            let row = side.read(&mut results, store::move_of)?;
+            return match row {
+                Some(row) => refused(other_move(&row, binding, buckets)),
+                None => refused(format!(
+                    "move `{other}` in `{binding}` has just been about some of the buckets: try again"
+                )),
+            };
         }
         if let Some(made) = found.attached {
             return refused(format!(
                 "`{binding}` has an attached table, by `{made}`: its rows and their triggers can't move with the creations; detach it first"
             ));
         }
-        if let Some(bucket) = found.closed.filter(|_| binding == source) {
+        if found.recorded == 0 {
             return refused(format!(
-                "bucket {bucket} is not in `{source}`: it was moved away; move it from where it is to `{target}`"
+                "it is not on record yet which buckets `{binding}` has: the cron trigger writes it down once all databases answer; `mark-stale-drafts doctor` says if something is in the way"
+            ));
+        }
+        if let Some(bucket) = found.elsewhere.filter(|_| binding == source) {
+            return refused(format!(
+                "bucket {bucket} is not in `{source}`: expected one of those that it has, as `mark-stale-drafts shards` shows; move it from where it is to `{target}`"
+            ));
+        }
+        if let Some(bucket) = found.here.filter(|_| binding == target) {
+            return refused(format!(
+                "bucket {bucket} is in `{target}` already: expected buckets that it does not have, as `mark-stale-drafts shards` shows"
             ));
         }
         Ok(())
+    }
+
+    /// Enters the move once more in a source that was restored to an earlier time, where it is to be removed from again.
+    async fn enter_again(&self) -> Result<Flow, MoveError> {
+        let Move { id, buckets, source, target } = self.planned;
+        let mut results = self.source.run(&[store::obstacles(id, buckets)]).await?;
+        let found = self.source.read(&mut results, store::obstacles_of)?;
+        if found.recorded == 0 || found.here.is_some() {
+            return refused(format!(
+                "`{source}` does not know that it gave the buckets {}-{} away, and has some of them on record: docs/scale.md says how to correct that; then this command removes what it has of their users",
+                buckets.first, buckets.last
+            ));
+        }
+        self.source.run(&[store::removes_again(id, buckets, target, self.now)]).await?;
+        Ok(Flow::GoesOn)
+    }
+
+    /// Finds the users of whom the source has copies; whether it has come to the end.
+    async fn find_copies(&self) -> Result<bool, MoveError> {
+        for stage in [Stage::Users, Stage::Owners] {
+            let mut after = Some(stage.beginning().to_owned());
+            while let Some(place) = after.take() {
+                if !self.may_go_on() {
+                    return Ok(false);
+                }
+                let mut results =
+                    self.source.run(&[store::next_users(stage, &place, self.bounds.users)]).await?;
+                let page = self.source.read(&mut results, store::users_of)?;
+                let mine = self.mine(&page.users);
+                if !mine.is_empty() {
+                    self.source.run(&[store::enter_users(self.planned.id, "moved", &mine)]).await?;
+                }
+                after = page.place;
+            }
+        }
+        Ok(true)
     }
 
     /// The users of these that are in the move's buckets.
@@ -539,11 +691,11 @@ impl<S: Database, T: Database> Run<'_, S, T> {
         let Move { id, buckets, source, target } = self.planned;
         match (source_state, target_state) {
             ("none", _) => {
-                let never = store::never_begin_move(id, "source", buckets, target, self.now);
+                let never = store::begin_move(id, "source", buckets, target, "cancelled", self.now);
                 self.source.run(&[never]).await?;
             }
             ("cancelling" | "cancelled", "none") => {
-                let never = store::never_begin_move(id, "target", buckets, source, self.now);
+                let never = store::begin_move(id, "target", buckets, source, "cancelled", self.now);
                 self.target.run(&[never]).await?;
             }
             ("cancelling" | "cancelled", from) => {
@@ -559,9 +711,8 @@ impl<S: Database, T: Database> Run<'_, S, T> {
 
     /// It takes writes again. Its users are still of the move: cron lets them go once their workers have had time to report again.
     async fn release_source(&self) -> Result<Flow, MoveError> {
-        let id = self.planned.id;
-        let cancelled = store::turn_move(id, "cancelling", "cancelled", None, self.now);
-        self.source.run(&[cancelled, store::open_buckets(id, "cancelled")]).await?;
+        let cancelled = store::turn_move(self.planned.id, "cancelling", "cancelled", None, self.now);
+        self.source.run(&[cancelled]).await?;
         Ok(Flow::GoesOn)
     }
 }

@@ -130,7 +130,7 @@ impl fmt::Display for RetrySkip {
         match self {
             RetrySkip::NotFound => f.write_str("there is no such creation"),
             RetrySkip::AlreadyRetried { status, attempt } => {
-                write!(f, "somebody has retried it since: it is `{status}` now, attempt {attempt}")
+                write!(f, "it has been retried since: it is `{status}` now, attempt {attempt}")
             }
             RetrySkip::Changed { status, attempt } => {
                 write!(f, "it has moved on: it is `{status}` now, attempt {attempt}")

@@ -277,6 +277,7 @@ fn add(all: &mut SweepOutcome, outcome: SweepOutcome) {
         refunded_tokens,
         more,
         suspended,
+        held,
         cost,
         shards: _,
     } = outcome;
@@ -285,6 +286,7 @@ fn add(all: &mut SweepOutcome, outcome: SweepOutcome) {
     all.raced = all.raced.saturating_add(raced);
     all.rejected.extend(rejected);
     all.unreadable.extend(unreadable);
+    all.held.extend(held);
     all.skipped.extend(skipped);
     all.examined = all.examined.saturating_add(examined);
     all.refunded_tokens = all.refunded_tokens.saturating_add(refunded_tokens);

@@ -3,15 +3,18 @@
 //! Select candidates by the index → the rules decide → one transaction writes, and repeats in every write what
 //! was decided on.
 
+mod steps;
+
 use std::collections::{HashMap, HashSet, VecDeque};
 
+use self::steps::{Step, counted, plan, seam, steps};
 use super::shards::ShardOutcome;
 use crate::rules::{
-    Action, Active, CircuitBreaker, Decision, Decisions, Planned, Policy, Rule, SkipReason, Staleness,
-    Suspension, Timestamp, Unreadable, decide, recheck,
+    Action, CircuitBreaker, Decisions, Planned, Policy, SkipReason, Staleness, Suspension, Timestamp,
+    Unreadable, decide, recheck,
 };
 use crate::store::{
-    self, CandidateRow, Cost, Count, Database, DatabaseError, Filter, PlanRow, Row, SetAside, SweepStart,
+    self, CandidateRow, Cost, Count, Database, DatabaseError, Filter, HeldUsers, Row, SetAside, SweepStart,
     SweepTotals, TOGETHER, Window,
 };
 
@@ -137,6 +140,8 @@ pub struct SweepOutcome {
     pub more: bool,
     /// What suspended it: then it wrote nothing, unless it was a dry run, which only says so.
     pub suspended: Option<Suspension>,
+    /// On whom it does not decide, since they move to another database, as each database has it; only a dry run and a plan say so.
+    pub held: Vec<HeldUsers>,
     /// What the sweep cost.
     pub cost: Cost,
     /// What it did on each database, where there are several.
@@ -226,13 +231,6 @@ pub(super) struct Run<'a, D> {
     ended: bool,
 }
 
-/// A decision with the row that it is about.
-#[derive(Clone, Copy)]
-struct Step<'a> {
-    decision: Decision<'a>,
-    row: &'a CandidateRow,
-}
-
 impl<'a, D: Database> Run<'a, D> {
     pub(super) fn new(database: &'a D, request: SweepRequest<'a>) -> Self {
         Run { database, request, outcome: SweepOutcome::default(), settled: 0, begun: false, ended: false }
@@ -281,7 +279,8 @@ impl<'a, D: Database> Run<'a, D> {
     ) -> Result<(), DatabaseError> {
         let SweepRequest { now, policy, dry_run, .. } = self.request;
         let limit = limit.min(MAX_ROWS);
-        let Found { mut rows, unreadable, active, suspended } = found;
+        let Found { mut rows, unreadable, active, suspended, held } = found;
+        self.outcome.held = held;
         let stale = count(rows.len());
         self.outcome.more = stale > limit;
         rows.truncate(limit as usize);
@@ -307,7 +306,9 @@ impl<'a, D: Database> Run<'a, D> {
         let planned: Vec<_> = planned.into_iter().take(MAX_ROWS as usize).collect();
         self.outcome.examined = count(planned.len());
         let ids: Vec<_> = planned.iter().map(|planned| planned.id).collect();
-        let results = self.database.run(&[store::by_id(&ids)]).await?;
+        let batch = [store::by_id(&ids), store::held_users(None)];
+        let results = self.database.run(&batch).await?;
+        self.outcome.held = held(&results);
         let rows = store::candidates(only(&results), "candidates")?;
         let candidates: HashMap<_, _> = rows.iter().map(|row| (row.id.as_str(), row.candidate())).collect();
         let mut decisions = Vec::new();
@@ -362,7 +363,7 @@ impl<'a, D: Database> Run<'a, D> {
     /// One candidate more than `limit`, to know whether more remain; or as many as the circuit breaker has to know of, since it
     /// judges how many are stale, however few of them the sweep would take.
     async fn select(&self, limit: u32) -> Result<Found, DatabaseError> {
-        let SweepRequest { now, policy, user_id, filter, breaker, .. } = self.request;
+        let SweepRequest { now, policy, user_id, filter, breaker, dry_run, .. } = self.request;
         let look = breaker.map_or(limit, |breaker| limit.max(breaker.creations)).saturating_add(1);
         let window = Window { limit: look, unreadable: MAX_UNREADABLE };
         let judge = breaker.unwrap_or(CircuitBreaker { at_least: u32::MAX, ..CircuitBreaker::default() });
@@ -370,13 +371,17 @@ impl<'a, D: Database> Run<'a, D> {
             Some(user_id) => store::stale_of_user(user_id, policy, filter, now, window, judge),
             None => store::stale(policy, filter, now, window, judge),
         };
-        let results = self.database.run(&[statement]).await?;
+        let mut batch = vec![statement];
+        batch.extend(dry_run.then(|| store::held_users(user_id)));
+        let results = self.database.run(&batch).await?;
+        let held = held(&results);
         let rows = only(&results);
         Ok(Found {
             rows: store::candidates(rows, "candidates")?,
             unreadable: store::candidates(rows, "unreadable")?,
             active: rows.first().and_then(|row| row.get("active")).and_then(serde_json::Value::as_u64),
             suspended: store::suspended(rows),
+            held,
         })
     }
 
@@ -578,6 +583,7 @@ pub(super) struct Found {
     /// How many creations are active, where the circuit breaker wants to know.
     active: Option<u64>,
     pub(super) suspended: Option<Suspension>,
+    held: Vec<HeldUsers>,
 }
 
 impl Found {
@@ -587,101 +593,12 @@ impl Found {
     }
 }
 
-impl Step<'_> {
-    const fn action(&self) -> Action {
-        self.decision.staleness.action()
-    }
-
-    /// Those that are failed come first, then by kind and owner.
-    fn likeness(&self) -> (bool, &str, &str) {
-        (self.action() == Action::Retry, &self.row.kind, &self.row.user_id)
-    }
+/// On whom no sweep decides, where that was asked behind the first statement.
+fn held(results: &[Vec<Row>]) -> Vec<HeldUsers> {
+    results.get(1).map(|rows| store::held_of(rows)).unwrap_or_default()
 }
 
-/// Where a part that was rejected is split: between kinds, or else between owners, as near to its middle as can be. What a trigger or a
-/// constraint rejects is mostly a matter of the two, and then a few transactions tell it from the others. What is alike is halved.
-fn seam(part: &[Step<'_>]) -> usize {
-    let middle = part.len() / 2;
-    let nearest = |of: &dyn Fn(&CandidateRow) -> &str| {
-        let pairs = part.iter().zip(part.iter().skip(1)).zip(1..);
-        let seams = pairs.filter(|((one, next), _)| of(one.row) != of(next.row)).map(|(_, at)| at);
-        seams.min_by_key(|at| middle.abs_diff(*at))
-    };
-    nearest(&|row| &row.kind).or_else(|| nearest(&|row| &row.user_id)).unwrap_or(middle)
-}
-
-/// The decisions, each with its row.
-fn steps<'a>(decisions: impl IntoIterator<Item = Decision<'a>>, rows: &'a [CandidateRow]) -> Vec<Step<'a>> {
-    let rows: HashMap<_, _> = rows.iter().map(|row| (row.id.as_str(), row)).collect();
-    let step = |decision: Decision<'a>| Some(Step { decision, row: rows.get(decision.id).copied()? });
-    decisions.into_iter().filter_map(step).collect()
-}
-
-/// The steps as the writes take them.
-fn plan<'a>(steps: &[&Step<'a>]) -> Vec<PlanRow<'a>> {
-    steps.iter().map(|step| PlanRow::new(&step.decision, step.row.tokens)).collect()
-}
-
-/// Creations of a transaction that are rolled up together.
-struct Group<'a> {
-    kind: &'a str,
-    status: Active,
-    rule: Rule,
-    creations: u64,
-    tokens: u64,
-    lags: [u64; 6],
-    lag_ms: u64,
-}
-
-/// What is rolled up if all of a transaction goes through: see `sweeps.counted`.
-fn counted(action: Action, steps: &[&Step<'_>]) -> String {
-    // `(kind, status, rule)` are few: they are looked for one by one.
-    let mut groups: Vec<Group<'_>> = Vec::new();
-    for Step { decision, row } in steps {
-        let staleness = decision.staleness;
-        let (kind, status, rule) = (row.kind.as_str(), staleness.stuck_status, staleness.rule);
-        let known = groups
-            .iter()
-            .position(|group| group.kind == kind && group.status == status && group.rule == rule);
-        let at = known.unwrap_or_else(|| {
-            groups.push(Group { kind, status, rule, creations: 0, tokens: 0, lags: [0; 6], lag_ms: 0 });
-            groups.len().saturating_sub(1)
-        });
-        let Some(group) = groups.get_mut(at) else { continue };
-        group.creations = group.creations.saturating_add(1);
-        if action == Action::Fail {
-            group.tokens = group.tokens.saturating_add(row.tokens);
-        }
-        group.lag_ms = group.lag_ms.saturating_add(staleness.late_ms());
-        if let Some(lag) = group.lags.get_mut(staleness.lag()) {
-            *lag = lag.saturating_add(1);
-        }
-    }
-    let rows: Vec<_> = groups
-        .into_iter()
-        .map(|Group { kind, status, rule, creations, tokens, lags: [a, b, c, d, e, f], lag_ms }| {
-            let (rule, status) = (rule.describe(status, kind), status.as_str());
-            serde_json::json!([
-                action.outcome(),
-                kind,
-                status,
-                rule,
-                creations,
-                tokens,
-                a,
-                b,
-                c,
-                d,
-                e,
-                f,
-                lag_ms
-            ])
-        })
-        .collect();
-    serde_json::Value::Array(rows).to_string()
-}
-
-/// The rows of the only statement.
+/// The rows of the first statement.
 fn only(results: &[Vec<Row>]) -> &[Row] {
     results.first().map(Vec::as_slice).unwrap_or_default()
 }

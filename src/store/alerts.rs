@@ -14,7 +14,7 @@ const EMIT_FIRED: &str = "INSERT INTO stale_drafts_events (id, due_at, destinati
      SELECT 'alert.fired:' || (value ->> 'code') || ':' || CAST(?2 AS INTEGER), ?2, ?3, ?2, json_object(
        'id', 'alert.fired:' || (value ->> 'code') || ':' || CAST(?2 AS INTEGER), 'type', 'alert.fired',
        'created_at', CAST(?2 AS INTEGER),
-       'data', json_object('code', value ->> 'code', 'severity', value ->> 'severity', 'cause', value ->> 'cause',
+       'data', json_object('code', value ->> 'code', 'severity', value ->> 'severity', 'error_code', value ->> 'error_code', 'cause', value ->> 'cause',
          'evidence', value ->> 'evidence', 'remedy', value ->> 'remedy'))
      FROM json_each(?1) WHERE ?3 > 0
        AND NOT EXISTS (SELECT 1 FROM stale_drafts_alerts WHERE code = value ->> 'code' AND resolved_at IS NULL)";
@@ -69,6 +69,7 @@ pub fn record_alerts(
         serde_json::json!({
             "code": finding.code,
             "severity": finding.severity.as_str(),
+            "error_code": finding.error_code,
             "cause": finding.cause,
             "evidence": finding.evidence,
             "remedy": finding.remedy,

@@ -1,5 +1,9 @@
 //! Retention: what ended long ago is found by rowid, read as one JSON document each, and removed in one transaction.
 //!
+//! Two searches go through the rows. The first takes what comes before the first row that is too young, and costs next to nothing while
+//! there is nothing. The second looks behind that one, for what a move or an import has brought there, or what a row with a time in the
+//! future is in front of: some rows an hour, and once a day at most from the beginning.
+//!
 //! The documents that are in the archive are compared with the rows before these are removed, whole: so what is removed is what was
 //! written there, whatever came in between.
 
@@ -18,20 +22,28 @@ const WINDOW: u32 = 2_000;
 const AGAIN_AFTER_MS: u32 = 86_400_000;
 /// One that is under way has the search to itself for so long.
 const LEASE_MS: u32 = 600_000;
+/// Where nobody has asked for so long after it was due, archiving was switched off.
+const ON_AGAIN_AFTER_MS: u32 = 7_200_000;
+/// The search behind younger rows looks at so many in an hour at least, and at the most. Between the two it takes a week.
+const FEWEST_BEHIND: u32 = 5_000;
+const MOST_BEHIND: u32 = 50_000;
+const HOURS_BEHIND: u32 = 168;
 /// A creation whose texts have more bytes stays: with every character escaped it would be longer than the database takes.
 const MAX_BYTES: u32 = 250_000;
 
 /// Takes the turn to archive: a row for [`archive_turn`], or none. A time far in the future, by another clock, is not waited for.
-const TAKE_TURN: &str = "UPDATE stale_drafts_archive_scan SET due_at = ?1 + ?2,
-       after_rowid = iif(abs(?1 - begun_at) >= ?3, 0, after_rowid), begun_at = iif(abs(?1 - begun_at) >= ?3, ?1, begun_at)
+const TAKE_TURN: &str = "UPDATE stale_drafts_archive_scan SET due_at = ?1 + ?2, since = iif(?1 - due_at > ?4, ?1, since),
+       after_rowid = iif(abs(?1 - begun_at) >= ?3, 0, after_rowid), begun_at = iif(abs(?1 - begun_at) >= ?3, ?1, begun_at),
+       behind_rowid = iif(abs(?1 - begun_at) >= ?3, ifnull(behind_rowid, 0), behind_rowid)
      WHERE due_at <= ?1 OR due_at > ?1 + 7200000
-     RETURNING after_rowid";
+     RETURNING after_rowid, behind_rowid";
 
-const END_TURN: &str = "UPDATE stale_drafts_archive_scan SET after_rowid = ?1, due_at = ?2, ended_at = ?3";
+const END_TURN: &str =
+    "UPDATE stale_drafts_archive_scan SET after_rowid = ?1, behind_rowid = ?2, due_at = ?3, ended_at = ?4";
 
 /// Whether `c` ended before ?1, and nothing may become of it any more. A late result may be restored. A sweep's row can be compared
 /// with what it did for as long as it is kept. What an app has attached goes only if it never failed: a late write of the app is told
-/// by it, see docs/attach.md. Nor does what is on the way to another shard.
+/// by it, see docs/attach.md. Nor does what is on the way to another shard. A BLOB in a time is no JSON: such a row stays, and holds up no other.
 macro_rules! over {
     () => {
         "c.status <> 'pending' AND c.status <> 'processing' AND c.listed_at < ?1
@@ -43,7 +55,9 @@ macro_rules! over {
          AND (c.balance_elsewhere = 0 OR c.status <> 'failed' AND c.restored_at IS NULL AND instr(c.id, '~') = 0)
          AND (c.sweep_id IS NULL OR NOT EXISTS (SELECT 1 FROM stale_drafts_sweeps WHERE id = c.sweep_id))
          AND (c.attempt = 1 AND c.restored_at IS NULL OR NOT EXISTS (SELECT 1 FROM stale_drafts_attempts AS a
-           CROSS JOIN stale_drafts_sweeps AS s ON s.id = a.sweep_id WHERE a.creation_id = c.id))
+           CROSS JOIN stale_drafts_sweeps AS s ON s.id = a.sweep_id WHERE a.creation_id = c.id)
+           AND NOT EXISTS (SELECT 1 FROM stale_drafts_attempts WHERE creation_id = c.id
+             AND (typeof(started_at) = 'blob' OR typeof(heartbeat_at) = 'blob' OR typeof(finished_at) = 'blob')))
          AND NOT EXISTS (SELECT 1 FROM stale_drafts_moving_users WHERE user_id = c.user_id)"
     };
 }
@@ -84,6 +98,16 @@ const SCAN: &str = concat!(
     hour!(),
     " AS hour, c.bytes FROM rows AS c WHERE c.over AND c.bytes <= ?4 ORDER BY hour, c.id)) AS candidates
      FROM rows"
+);
+
+/// The first row after ?2 that is over, of as many as may be looked at: how far that is, and which row is the newest of all.
+const BEHIND: &str = concat!(
+    "WITH bounds AS (SELECT ifnull((SELECT max(rowid) FROM stale_drafts_creations), 0) AS newest,
+       ifnull((SELECT min(rowid) FROM stale_drafts_creations), 0) AS oldest),
+     looked AS (SELECT newest, CAST(?2 + min(max((newest - oldest) / ?5, ?3), ?4) AS INTEGER) AS until FROM bounds)
+     SELECT newest, until, (SELECT c.rowid FROM stale_drafts_creations AS c WHERE c.rowid > ?2 AND c.rowid <= looked.until AND ",
+    over!(),
+    " ORDER BY c.rowid LIMIT 1) AS first FROM looked"
 );
 
 /// One JSON document with everything that is here of `c`; a column that is NULL is left out. In parts, since D1 takes 32 arguments of a
@@ -198,7 +222,7 @@ const ARCHIVED: &str = concat!(
        (SELECT hour * 3600000 FROM compacted), ?2) AS at),
      place AS (SELECT 'creations/' || strftime('%Y-%m-%d/%H/', at / 1000, 'unixepoch') AS prefix FROM charge
        WHERE at BETWEEN 1000000000000 AND 253402300799999)
-     SELECT prefix, (SELECT json_group_array(object) FROM (SELECT object FROM stale_drafts_archives
+     SELECT prefix, (SELECT at FROM charge) AS at, (SELECT json_group_array(object) FROM (SELECT object FROM stale_drafts_archives
          WHERE object >= prefix AND object < rtrim(prefix, '/') || '0' AND ?1 BETWEEN first_id AND last_id ORDER BY object LIMIT 20)) AS objects,
        ifnull((SELECT user_id FROM stale_drafts_ledger WHERE entry_key = 'charge:' || ?1), (SELECT user_id FROM compacted)) AS user_id,
        (SELECT strftime('ledger/%Y-%m/', hour * 3600, 'unixepoch') FROM compacted) AS ledger_prefix
@@ -210,16 +234,25 @@ const ARCHIVED_OF_USER: &str = "SELECT creations - deleted AS creations, first_c
 
 /// Takes the turn to archive: see [`archive_turn`].
 pub fn take_archive_turn(now: Timestamp) -> Statement {
-    Statement::new(TAKE_TURN, [now.into(), LEASE_MS.into(), AGAIN_AFTER_MS.into()])
+    Statement::new(TAKE_TURN, [now.into(), LEASE_MS.into(), AGAIN_AFTER_MS.into(), ON_AGAIN_AFTER_MS.into()])
 }
 
-/// After which row to go on, from the rows of [`take_archive_turn`]; `None` if it is not our turn.
+/// How far the two searches are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+pub struct ArchiveTurn {
+    /// The row after which the first one goes on.
+    pub after_rowid: i64,
+    /// The row after which the one behind younger rows goes on; `None` where it has been to the end today.
+    pub behind_rowid: Option<i64>,
+}
+
+/// Where to go on, from the rows of [`take_archive_turn`]; `None` if it is not our turn.
 ///
 /// # Errors
 ///
 /// [`DatabaseError`] if the row is not what was asked for.
-pub fn archive_turn(rows: &[Row]) -> Result<Option<i64>, DatabaseError> {
-    rows.first().map(|row| column(row, "after_rowid", Value::as_i64)).transpose()
+pub fn archive_turn(rows: Vec<Row>) -> Result<Option<ArchiveTurn>, DatabaseError> {
+    rows.into_iter().next().map(typed).transpose()
 }
 
 /// A column of a row.
@@ -233,8 +266,49 @@ pub(super) fn column<'a, T>(
 }
 
 /// Ends the turn: where the next one goes on, and when.
-pub fn end_archive_turn(after_rowid: i64, due_at: Timestamp, now: Timestamp) -> Statement {
-    Statement::new(END_TURN, [Param::Integer(after_rowid), due_at.into(), now.into()])
+pub fn end_archive_turn(turn: ArchiveTurn, due_at: Timestamp, now: Timestamp) -> Statement {
+    let behind = turn.behind_rowid.map_or(Param::Null, Param::Integer);
+    Statement::new(END_TURN, [Param::Integer(turn.after_rowid), behind, due_at.into(), now.into()])
+}
+
+/// Looks behind younger rows, after `rowid`, for what ended before `before`: see [`behind_of`].
+pub fn behind(before: Timestamp, rowid: i64) -> Statement {
+    let bounds = [FEWEST_BEHIND.into(), MOST_BEHIND.into(), HOURS_BEHIND.into()];
+    Statement::new(
+        BEHIND,
+        [before.into(), Param::Integer(rowid)].into_iter().chain(bounds).collect::<Vec<_>>(),
+    )
+}
+
+/// What [`behind`] has found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Behind {
+    /// Something that is over: it is after this row.
+    Found(i64),
+    /// Nothing as far as this row, where the search goes on.
+    Nothing(i64),
+    /// Nothing, and no row is left.
+    End,
+}
+
+/// Reads the row of [`behind`].
+///
+/// # Errors
+///
+/// [`DatabaseError`] if it is not what was asked for.
+pub fn behind_of(rows: Vec<Row>) -> Result<Behind, DatabaseError> {
+    #[derive(Deserialize)]
+    struct Looked {
+        newest: i64,
+        until: i64,
+        first: Option<i64>,
+    }
+    let Looked { newest, until, first } = only(rows)?;
+    Ok(match first {
+        Some(first) => Behind::Found(first.saturating_sub(1)),
+        None if until < newest => Behind::Nothing(until),
+        None => Behind::End,
+    })
 }
 
 /// Looks at the next rows after `after_rowid` for what ended before `before`: see [`scanned`].
@@ -246,9 +320,10 @@ pub fn scan(before: Timestamp, after_rowid: i64) -> Statement {
 #[derive(Clone, Debug, Default, Deserialize)]
 pub struct Scanned {
     rows: u32,
-    last: i64,
+    /// The last row that was looked at.
+    pub last: i64,
     young: Option<i64>,
-    /// Creations that seem to be over, and stay: their times can't be read, a late result may be restored, or they are too long.
+    /// Creations that seem to be over, and stay: their times can't be read, or are BLOBs, a late result may be restored, or they are too long.
     pub left: u64,
     /// What may be archived: id, hour (`2026-01-05/13`) and about how many bytes; in the order of hours and ids.
     #[serde(deserialize_with = "json_text")]
@@ -313,6 +388,11 @@ pub fn removed(results: &[Vec<Row>]) -> Result<u64, DatabaseError> {
     row.map_or(Ok(0), |row| column(row, "archived", Value::as_u64))
 }
 
+/// A row if anything is archived.
+pub fn has_archives() -> Statement {
+    Statement::new("SELECT 1 AS there FROM stale_drafts_archives LIMIT 1", [])
+}
+
 /// Where a creation is that is not here: rows for [`place_of`]. `created_at` is the time in its id, if that has one.
 pub fn archived(id: &str, created_at: Option<Timestamp>) -> Statement {
     Statement::new(ARCHIVED, [id.into(), created_at.map_or(Param::Null, Param::from)])
@@ -323,6 +403,9 @@ pub fn archived(id: &str, created_at: Option<Timestamp>) -> Statement {
 pub struct ArchivePlace {
     /// What the keys of the objects of its hour begin with.
     pub prefix: String,
+    /// A time in that hour: of its charge, if that is known.
+    #[serde(skip_serializing)]
+    pub at: i64,
     /// The keys of those that may hold it, at most 20.
     #[serde(deserialize_with = "json_text")]
     pub objects: Vec<String>,

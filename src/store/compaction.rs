@@ -11,6 +11,8 @@ use crate::rules::Timestamp;
 
 /// So many entries are looked at at once.
 const WINDOW: u32 = 5_000;
+/// A compaction of which nothing has come for so long was stopped.
+const AT_IT_MS: u32 = 60_000;
 
 /// A creation's id as `stale_drafts_compacted_creations` has it.
 macro_rules! compacted_id {
@@ -140,6 +142,9 @@ const COMPACT: &str = concat!(
      RETURNING carry, json_array_length(entries) AS entries"
 );
 
+const AT_IT: &str =
+    "INSERT OR REPLACE INTO stale_drafts_compaction (one, actor, until) VALUES (1, ?1, ?2 + ?3)";
+
 const NOTE: &str = "INSERT INTO stale_drafts_audit (id, at, actor, action, detail) SELECT ?1, ?2, ?3, 'compact_ledger', ?4 WHERE changes() > 0";
 
 /// Looks at the next entries, after the key `after` and before `until`, for those of before `before`: see [`entries_scanned`].
@@ -162,6 +167,19 @@ impl EntriesScanned {
     pub fn is_last(&self) -> bool {
         self.rows < u64::from(WINDOW)
     }
+}
+
+/// Who is at a compaction at `now`: a row with the `actor`, or none.
+pub fn compaction_under_way(now: Timestamp) -> Statement {
+    let sql = "SELECT actor FROM stale_drafts_compaction WHERE until BETWEEN ?1 AND ?1 + ?2";
+    Statement::new(sql, [now.into(), AT_IT_MS.into()])
+}
+
+/// Notes that a compaction of this one has come to its end, by a request that began at `now`. What somebody else is at, or a later request,
+/// goes on.
+pub fn end_compaction(actor: &str, now: Timestamp) -> Statement {
+    let sql = "DELETE FROM stale_drafts_compaction WHERE actor = ?1 AND until <= ?2 + ?3";
+    Statement::new(sql, [actor.into(), now.into(), AT_IT_MS.into()])
 }
 
 /// Reads the row of [`scan_entries`].
@@ -218,10 +236,11 @@ pub fn compact(
     actor: &str,
     detail: &str,
     now: Timestamp,
-) -> [Statement; 2] {
+) -> [Statement; 3] {
     [
         Statement::new(COMPACT, [before.into(), Param::Text(documents)]),
         Statement::new(NOTE, [id.into(), now.into(), actor.into(), detail.into()]),
+        Statement::new(AT_IT, [actor.into(), now.into(), AT_IT_MS.into()]),
     ]
 }
 

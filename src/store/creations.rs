@@ -7,6 +7,7 @@ use std::slice;
 
 use serde::{Deserialize, Serialize};
 
+use super::holds::hold;
 use super::notes::{Acting, acted};
 use super::rows::{cell, elsewhere, unsigned};
 use super::sweep::{active, candidate};
@@ -496,7 +497,7 @@ const BALANCES: &str = "SELECT user_id, tokens FROM stale_drafts_balances ORDER 
 /// One user's active creations, readable or not, the oldest rows first.
 #[rustfmt::skip]
 const ACTIVE_OF_USER: &str = concat!(
-    "SELECT json_group_array(", candidate!(), ") AS candidates FROM (
+    "SELECT json_group_array(", candidate!(), ") AS candidates, ", hold!("?1"), " AS hold FROM (
        SELECT * FROM stale_drafts_creations INDEXED BY stale_drafts_creations_active_of_user
        WHERE ", active!(), " AND user_id = ?1 ORDER BY rowid LIMIT ?2)"
 );
@@ -511,7 +512,10 @@ macro_rules! listed {
             ", prompt, error, error_code,
          CASE typeof(finished_at) WHEN 'integer' THEN finished_at END, listed_at, refunded_tokens,
          result_url, late_at, restored_at, deleted_at, rule,
-         CASE WHEN settled_elsewhere = 1 THEN 'settled' WHEN balance_elsewhere = 1 THEN 'balance' END, stuck_status, age_ms)"
+         CASE WHEN settled_elsewhere = 1 THEN 'settled' WHEN balance_elsewhere = 1 THEN 'balance' END, stuck_status, age_ms,
+         ",
+            crate::store::holds::hold!("listed.user_id"),
+            ")"
         )
     };
 }
@@ -534,7 +538,7 @@ const PAGE: &str = concat!(
     "SELECT ", listed!(), " AS page FROM (
        SELECT c.*, ", refunded!(), " FROM stale_drafts_creations AS c INDEXED BY stale_drafts_creations_of_user
        WHERE user_id = ?1 AND (listed_at, id) < (?2, ?3) AND deleted_at IS NULL
-       ORDER BY listed_at DESC, id DESC LIMIT ?4)"
+       ORDER BY listed_at DESC, id DESC LIMIT ?4) AS listed"
 );
 
 /// The same for an operator: deleted ones included, and of one status if ?5 names one.
@@ -543,10 +547,10 @@ const PAGE_OF_ALL: &str = concat!(
     "SELECT ", listed!(), " AS page FROM (
        SELECT c.*, ", refunded!(), " FROM stale_drafts_creations AS c INDEXED BY stale_drafts_creations_of_user
        WHERE user_id = ?1 AND (listed_at, id) < (?2, ?3) AND (?5 IS NULL OR status = ?5)
-       ORDER BY listed_at DESC, id DESC LIMIT ?4)"
+       ORDER BY listed_at DESC, id DESC LIMIT ?4) AS listed"
 );
 
-/// Active creations of one user, at most `limit`: one row with `candidates`.
+/// Active creations of one user, at most `limit`: one row with `candidates`, and `hold` as [`super::PageRow`] has it.
 pub fn active_of_user(user_id: &str, limit: u32) -> Statement {
     Statement::new(ACTIVE_OF_USER, [user_id.into(), limit.into()])
 }

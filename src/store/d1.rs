@@ -21,6 +21,8 @@ pub struct D1 {
     cost: Cell<Cost>,
     retry: Retry,
     time_limit: Option<Duration>,
+    /// By it errors say which of several databases they are of.
+    name: Option<String>,
     /// For what only reads, until something is written.
     session: Option<D1DatabaseSession>,
     has_written: Cell<bool>,
@@ -35,6 +37,7 @@ impl D1 {
             cost: Cell::default(),
             retry: Retry::default(),
             time_limit: None,
+            name: None,
             session: None,
             has_written: Cell::new(false),
             bytes: Cell::new(None),
@@ -57,6 +60,12 @@ impl D1 {
     #[must_use]
     pub fn within(self, time_limit: Duration) -> Self {
         D1 { time_limit: Some(time_limit), ..self }
+    }
+
+    /// The same, as one of several: its errors name it.
+    #[must_use]
+    pub fn named(self, name: &str) -> Self {
+        D1 { name: Some(name.to_owned()), ..self }
     }
 
     /// How large the database was when it last answered, in bytes.
@@ -90,7 +99,8 @@ impl D1 {
     }
 
     async fn in_time(&self, batch: &[Statement]) -> Result<Vec<Vec<Row>>, DatabaseError> {
-        let answer = async { self.batch(batch).await.map_err(|error| DatabaseError::new(message(error))) };
+        let answer =
+            async { self.batch(batch).await.map_err(|error| DatabaseError::of_runtime(&message(error))) };
         let Some(limit) = self.time_limit else { return answer.await };
         match select(pin!(answer), Delay::from(limit)).await {
             Either::Left((answer, _)) => answer,
@@ -118,7 +128,12 @@ impl D1 {
 impl Database for D1 {
     async fn run(&self, batch: &[Statement]) -> Result<Vec<Vec<Row>>, DatabaseError> {
         let call = async || self.in_time(batch).await;
-        self.retry.run(call, async |millis| Delay::from(Duration::from_millis(millis)).await).await
+        let answer =
+            self.retry.run(call, async |millis| Delay::from(Duration::from_millis(millis)).await).await;
+        answer.map_err(|error| match &self.name {
+            Some(name) => error.of(name),
+            None => error,
+        })
     }
 
     fn cost(&self) -> Cost {

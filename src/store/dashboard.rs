@@ -7,7 +7,7 @@ use std::collections::btree_map::Entry;
 use serde::Deserialize;
 
 use super::sweep::{candidate, cutoff, cutoffs, pairs, sweep_columns};
-use super::typed::{json_text, only, typed_rows};
+use super::typed::{json_text, only, sum, sum_of, typed_rows};
 use super::{Alert, CandidateRow, DatabaseError, ExtensionRow, Filter, Param, Row, SetAsideRow, Statement};
 use crate::rules::{Policy, Timestamp};
 
@@ -26,12 +26,17 @@ const DAY_MS: u64 = 86_400_000;
 const BY_HOUR_UP_TO_MS: u64 = 168 * HOUR_MS;
 
 /// By spans of ?3 ms. Numbers are bound as doubles, which would be divided with a fraction.
-const ROLLUPS: &str =
+const ROLLUPS: &str = concat!(
     "SELECT hour / CAST(?3 AS INTEGER) * CAST(?3 AS INTEGER) AS hour, outcome, kind, stuck_status, rule,
-       sum(creations) AS creations, sum(tokens) AS tokens,
-       json_array(sum(lag_0), sum(lag_1), sum(lag_2), sum(lag_3), sum(lag_4), sum(lag_5)) AS lags, sum(lag_ms) AS lag_ms
+       sum(creations) AS creations, ",
+    sum_of!("tokens"),
+    " AS tokens,
+       json_array(sum(lag_0), sum(lag_1), sum(lag_2), sum(lag_3), sum(lag_4), sum(lag_5)) AS lags, ",
+    sum_of!("lag_ms"),
+    " AS lag_ms
      FROM (SELECT * FROM stale_drafts_rollups WHERE hour >= ?1 AND hour <= ?2 ORDER BY hour DESC LIMIT ?4)
-     GROUP BY 1, outcome, kind, stuck_status, rule ORDER BY 1";
+     GROUP BY 1, outcome, kind, stuck_status, rule ORDER BY 1"
+);
 
 const TOTAL_ROLLUPS: &str = "SELECT hour, outcome, kind, stuck_status, rule, creations, tokens,
        json_array(lag_0, lag_1, lag_2, lag_3, lag_4, lag_5) AS lags, lag_ms
@@ -48,14 +53,14 @@ const ACTIVE: &str = concat!(
      GROUP BY phase, kind, band ORDER BY phase, kind, band"
 );
 
-/// Of each phase and kind the active creation that has shown no sign of life for longest; the longest silent first.
+/// Of each phase and kind the active creation that has shown no sign of life for longest; the longest silent first, as many as are shown.
 const OLDEST: &str = concat!(
     "WITH RECURSIVE ", pairs!(), "
      SELECT json_group_array(", candidate!(), ") AS candidates FROM (
        SELECT c.* FROM pairs CROSS JOIN stale_drafts_creations AS c INDEXED BY sqlite_autoindex_stale_drafts_creations_1
        ON c.id = (SELECT id FROM stale_drafts_creations INDEXED BY stale_drafts_creations_active
          WHERE phase = pairs.phase AND kind = pairs.kind AND last_sign_of_life IS NOT NULL ORDER BY last_sign_of_life LIMIT 1)
-       ORDER BY c.last_sign_of_life)"
+       ORDER BY c.last_sign_of_life LIMIT ?1)"
 );
 
 const RATES: &str = "SELECT count(*) AS newest, coalesce(sum(status = 'draft' OR status = 'published'), 0) AS completed,
@@ -96,7 +101,7 @@ pub fn dashboard(policy: &Policy, now: Timestamp, since: Timestamp) -> [Statemen
         Statement::new(ROLLUPS, [first, now.into(), millis(span), ROLLED.into()]),
         Statement::new(TOTAL_ROLLUPS, [TOTALS.into()]),
         Statement::new(ACTIVE, [cutoffs, now.into(), COUNTED.into()]),
-        Statement::new(OLDEST, []),
+        Statement::new(OLDEST, [LISTED.into()]),
         Statement::new(RATES, [NEWEST.into()]),
         Statement::new(SWEEPS, [LISTED.into()]),
         Statement::new(ALERTS, [LISTED.into()]),
@@ -115,7 +120,7 @@ pub struct Dashboard {
     pub totals: Vec<Rolled>,
     /// Active creations against their limits.
     pub active: Vec<ActiveBand>,
-    /// Of each phase and kind the one that is silent for longest.
+    /// Of each phase and kind the one that is silent for longest, the longest first: as many as are shown.
     pub oldest: Vec<CandidateRow>,
     /// How the newest creations ended.
     pub rates: Rates,
@@ -163,11 +168,13 @@ pub struct Rolled {
     /// How many they were.
     pub creations: u64,
     /// What went back.
+    #[serde(deserialize_with = "sum")]
     pub tokens: u64,
     /// By the band of the time from the deadline to the failure: see `rules::LAGS`.
     #[serde(deserialize_with = "json_text")]
     pub lags: [u64; 6],
     /// The sum of these times, in milliseconds.
+    #[serde(deserialize_with = "sum")]
     pub lag_ms: u64,
 }
 

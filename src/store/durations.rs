@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::typed::{json_text, typed_rows};
+use super::typed::{json_text, sum, typed_rows};
 use super::{DatabaseError, Row, Statement};
 
 /// Up to where the bands of a [`Duration`] go, in milliseconds; the last band is beyond.
@@ -28,6 +28,7 @@ pub struct Duration {
     /// `started`; or `completed`, `failed` or `cancelled`.
     pub outcome: String,
     /// The sum, in milliseconds.
+    #[serde(deserialize_with = "sum")]
     pub total_ms: u64,
     /// How many there were by the band: see [`DURATION_BANDS_MS`].
     #[serde(deserialize_with = "json_text")]

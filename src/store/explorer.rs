@@ -15,12 +15,14 @@ pub const LOOKED_AT: u32 = 5_000;
 /// Before the first creation.
 pub const NEWEST: i64 = 1 << 53;
 
-/// The conditions of a [`Sought`], ?3 to ?9.
+/// The conditions of a [`Sought`], ?3 to ?11. Text would be later than any time, so what is none is not compared.
 macro_rules! sought {
     () => {
         "(?3 IS NULL OR c.user_id = ?3) AND (?4 IS NULL OR c.status = ?4) AND (?5 IS NULL OR c.kind = ?5)
          AND (?6 IS NULL OR c.error_code = ?6) AND (?7 IS NULL OR c.rule = ?7)
-         AND (?8 IS NULL OR c.listed_at >= ?8) AND (?9 IS NULL OR c.listed_at < ?9)"
+         AND (?8 IS NULL OR c.listed_at >= ?8) AND (?9 IS NULL OR c.listed_at < ?9)
+         AND (coalesce(?10, ?11) IS NULL OR c.status = 'failed' AND typeof(c.finished_at) = 'integer')
+         AND (?10 IS NULL OR c.finished_at >= ?10) AND (?11 IS NULL OR c.finished_at < ?11)"
     };
 }
 
@@ -33,30 +35,21 @@ macro_rules! window {
 
 pub(super) use {sought, window};
 
-/// Of the window before the row ?1, ?2 rows wide, those that are sought, the newest first, ?10 at most. A row comes in with the greatest
+/// Of the window before the row ?1, ?2 rows wide, those that are sought, the newest first, ?12 at most. A row comes in with the greatest
 /// `rowid`, so that is the order in which they were made.
 #[rustfmt::skip]
 const FOUND: &str = concat!(
     "SELECT ", listed!(), " AS page, place FROM (
        SELECT c.*, c.rowid AS place, ", refunded!(), " FROM stale_drafts_creations AS c NOT INDEXED
-       WHERE ", window!(), " AND ", sought!(), " ORDER BY c.rowid DESC LIMIT ?10)"
+       WHERE ", window!(), " AND ", sought!(), " ORDER BY c.rowid DESC LIMIT ?12) AS listed"
 );
 
-/// Where that window ends, and when its oldest row was made; no row if there is none.
+/// Where that window ends, and when its oldest row was made; no row if there is none. By `max(rowid)` in its place, with whatever is asked
+/// of it, SQLite would read all rows.
 pub(super) const WINDOW: &str = "SELECT CAST(first - ?2 + 1 AS INTEGER) AS place,
        (SELECT listed_at FROM stale_drafts_creations WHERE rowid > first - ?2 ORDER BY rowid LIMIT 1) AS listed_at,
        NOT EXISTS (SELECT 1 FROM stale_drafts_creations WHERE rowid <= first - ?2) AS last
-     FROM (SELECT max(rowid) AS first FROM stale_drafts_creations WHERE rowid < ?1) WHERE first IS NOT NULL";
-
-/// How many of the window are alike, the most frequent first; with each, how many such lines there are and what all of them sum up to.
-#[rustfmt::skip]
-const FACETS: &str = concat!(
-    "SELECT status, kind, error_code, rule, count(*) AS creations, sum(tokens) AS tokens,
-       count(*) OVER () AS lines, sum(count(*)) OVER () AS all_creations, sum(sum(tokens)) OVER () AS all_tokens
-     FROM stale_drafts_creations AS c NOT INDEXED
-     WHERE ", window!(), " AND ", sought!(), "
-     GROUP BY status, kind, error_code, rule ORDER BY creations DESC, status, kind, error_code, rule LIMIT ?10"
-);
+     FROM (SELECT rowid AS first FROM stale_drafts_creations WHERE rowid < ?1 ORDER BY rowid DESC LIMIT 1)";
 
 /// Active creations in the order of their last sign of life, after the place [?1, ?2], of the status ?3 and the kind ?4 if they are given.
 /// The index finds the first ?5 of each phase and kind in use.
@@ -71,7 +64,7 @@ const SILENT: &str = concat!(
          ORDER BY last_sign_of_life, rowid LIMIT ?5))) AS first
        CROSS JOIN stale_drafts_creations AS c ON c.rowid = first.value
        WHERE (?3 IS NULL OR c.status = ?3) AND (?4 IS NULL OR c.kind = ?4)
-       ORDER BY c.last_sign_of_life, c.rowid LIMIT ?5)"
+       ORDER BY c.last_sign_of_life, c.rowid LIMIT ?5) AS listed"
 );
 
 /// What is sought: whatever is given holds for each that is found.
@@ -91,15 +84,59 @@ pub struct Sought<'a> {
     pub since: Option<Timestamp>,
     /// Made before this instant.
     pub until: Option<Timestamp>,
+    /// Failed at this instant or later, and not retried since.
+    pub failed_since: Option<Timestamp>,
+    /// The same, before this instant.
+    pub failed_until: Option<Timestamp>,
+}
+
+/// A window that ends before anything can be in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reversed {
+    /// What it begins by.
+    pub first: &'static str,
+    /// What it ends by.
+    pub last: &'static str,
+    /// When it begins.
+    pub begin: Timestamp,
+    /// When it ends.
+    pub end: Timestamp,
 }
 
 impl Sought<'_> {
+    /// The same, unless one of its windows ends before anything can be in it: to find nothing would look like an answer.
+    ///
+    /// # Errors
+    ///
+    /// [`Reversed`], with both instants.
+    pub fn in_order(self) -> Result<Self, Reversed> {
+        let Sought { since, until, failed_since, failed_until, .. } = self;
+        for (first, last, begin, end) in
+            [("since", "until", since, until), ("failed_since", "failed_until", failed_since, failed_until)]
+        {
+            if let (Some(begin), Some(end)) = (begin, end)
+                && end <= begin
+            {
+                return Err(Reversed { first, last, begin, end });
+            }
+        }
+        Ok(self)
+    }
+
+    /// Whether nothing but a status is sought. Whoever acts on all that match has to say more, or in so many words that all are meant: a
+    /// filter that was lost must not become everything.
+    pub fn has_no_filter(&self) -> bool {
+        Sought { status: None, ..*self } == Sought::default()
+    }
+
     pub(super) fn params(&self, before: i64, limit: u32) -> Vec<Param> {
-        let Sought { user_id, status, kind, error_code, rule, since, until } = *self;
+        let Sought { user_id, status, kind, error_code, rule, .. } = *self;
+        let Sought { since, until, failed_since, failed_until, .. } = *self;
         let time = |time: Option<Timestamp>| time.map_or(Param::Null, Param::from);
         let mut params = vec![Param::Integer(before), LOOKED_AT.into()];
         params.extend([user_id, status, kind, error_code, rule].map(Param::from));
-        params.extend([time(since), time(until), limit.into()]);
+        params.extend([since, until, failed_since, failed_until].map(time));
+        params.push(limit.into());
         params
     }
 }
@@ -164,103 +201,6 @@ impl Found {
         let full = rows.last().filter(|_| rows.len() >= limit as usize);
         let (next, back_to) = window.end(full.map(|(place, row)| (*place, row.listed_at)));
         Ok(Found { rows, next, back_to: Some(back_to) })
-    }
-}
-
-/// How many of the newest creations are alike: rows for [`Facets::read`].
-pub fn facets(sought: &Sought<'_>, limit: u32) -> Statement {
-    Statement::new(FACETS, sought.params(NEWEST, limit))
-}
-
-/// Creations that are alike.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-pub struct Facet {
-    /// Their status.
-    pub status: String,
-    /// Their kind.
-    pub kind: String,
-    /// Why they failed.
-    pub error_code: Option<String>,
-    /// The entry of the policy by which a sweep failed them.
-    pub rule: Option<String>,
-    /// How many they are.
-    pub creations: u64,
-    /// What they were charged.
-    pub tokens: u64,
-}
-
-impl Facet {
-    /// Whether the other one is of the same.
-    pub fn is_like(&self, other: &Facet) -> bool {
-        let of = |facet: &Facet| {
-            (facet.status.clone(), facet.kind.clone(), facet.error_code.clone(), facet.rule.clone())
-        };
-        of(self) == of(other)
-    }
-
-    /// Adds what another database has.
-    pub fn add(&mut self, other: &Facet) {
-        self.creations = self.creations.saturating_add(other.creations);
-        self.tokens = self.tokens.saturating_add(other.tokens);
-    }
-}
-
-/// How many of the newest creations are alike.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Facets {
-    /// The most frequent first.
-    pub largest: Vec<Facet>,
-    /// How many there are with those that are left out.
-    pub lines: u64,
-    /// Whether there may be more: what one of several databases leaves out, another may have or not.
-    pub more: bool,
-    /// How many creations all of them are.
-    pub creations: u64,
-    /// What all of them were charged.
-    pub tokens: u64,
-}
-
-/// A row of [`FACETS`] beside the facet itself.
-#[derive(Deserialize)]
-struct OfAll {
-    lines: u64,
-    all_creations: u64,
-    all_tokens: u64,
-}
-
-impl Facets {
-    /// Reads the rows of [`facets`].
-    ///
-    /// # Errors
-    ///
-    /// [`DatabaseError`] if they are not of the shape that was asked for.
-    pub fn read(rows: Vec<Row>) -> Result<Self, DatabaseError> {
-        let all: Option<OfAll> = typed_rows(rows.iter().take(1).cloned().collect())?.pop();
-        let (lines, creations, tokens) =
-            all.map_or((0, 0, 0), |all| (all.lines, all.all_creations, all.all_tokens));
-        Ok(Facets { largest: typed_rows(rows)?, lines, more: false, creations, tokens })
-    }
-
-    /// Adds what another database has.
-    pub fn add(&mut self, other: Facets) {
-        let cut = |facets: &Facets| facets.lines > facets.largest.len() as u64;
-        let both = self.lines > 0 && other.lines > 0;
-        self.more |= other.more || (both && (cut(self) || cut(&other)));
-        self.creations = self.creations.saturating_add(other.creations);
-        self.tokens = self.tokens.saturating_add(other.tokens);
-        for facet in other.largest {
-            match self.largest.iter_mut().find(|one| one.is_like(&facet)) {
-                Some(sum) => sum.add(&facet),
-                None => self.largest.push(facet),
-            }
-        }
-        self.lines = self.lines.max(other.lines).max(self.largest.len() as u64);
-    }
-
-    /// Leaves out all but so many of the most frequent.
-    pub fn keep(&mut self, largest: u32) {
-        self.largest.sort_by_key(|facet| std::cmp::Reverse(facet.creations));
-        self.largest.truncate(largest as usize);
     }
 }
 

@@ -20,9 +20,11 @@ const EXTEND: &str = concat!(
     " AND (extended_until IS NULL OR typeof(extended_until) <> 'integer' OR extended_until < ?2 OR extended_until > 8640000000000000)"
 );
 
-/// Only if the statement before has changed something; so is the row of the audit.
+/// Only if the statement before has changed something; so is the row of the audit. An attempt may be given the end that one before it had:
+/// who gave it last stands here, and all of them in the audit.
 const NOTE: &str = "INSERT INTO stale_drafts_extensions (scope, name, until, since, actor, reason)
-     SELECT 'creation', ?1, ?2, ?3, ?4, ?5 WHERE changes() > 0 ON CONFLICT (scope, name, until) DO NOTHING";
+     SELECT 'creation', ?1, ?2, ?3, ?4, ?5 WHERE changes() > 0
+     ON CONFLICT (scope, name, until) DO UPDATE SET since = excluded.since, actor = excluded.actor, reason = excluded.reason";
 
 const AUDIT: &str = "INSERT INTO stale_drafts_audit (id, at, actor, action, detail)
      SELECT ?1, ?2, ?3, ?4, ?5 WHERE changes() > 0 ON CONFLICT (id) DO NOTHING";

@@ -6,6 +6,7 @@
 mod alerts;
 mod archive;
 mod ask;
+mod buckets;
 mod compaction;
 mod creations;
 #[cfg(feature = "worker")]
@@ -15,6 +16,7 @@ mod durations;
 mod explorer;
 mod extensions;
 mod grants;
+mod holds;
 mod ledger;
 mod monitor;
 mod moves;
@@ -23,6 +25,7 @@ mod of_user;
 mod open_moves;
 mod operators;
 mod outbox;
+mod outline;
 mod retry;
 mod retry_many;
 mod rows;
@@ -32,17 +35,19 @@ mod typed;
 
 use serde::Serialize;
 
-use crate::rules::Timestamp;
+use crate::rules::{Timestamp, lacks_schema};
 
 pub use alerts::{Alert, record_alerts};
 pub use archive::{
-    ArchivePlace, ArchivedOfUser, Scanned, archive_turn, archived, archived_of, archived_of_user, documents,
-    documents_of, end_archive_turn, place_of, remove, removed, scan, scanned, take_archive_turn,
+    ArchivePlace, ArchiveTurn, ArchivedOfUser, Behind, Scanned, archive_turn, archived, archived_of,
+    archived_of_user, behind, behind_of, documents, documents_of, end_archive_turn, has_archives, place_of,
+    remove, removed, scan, scanned, take_archive_turn,
 };
 pub use ask::{Done, told, told_of};
+pub use buckets::{Recorded, gave_away, record, removes_again, some_users, some_users_of};
 pub use compaction::{
-    Carried, EntriesScanned, EntryDocument, carried, carries, compact, entries_of, entries_scanned,
-    entry_documents, scan_entries,
+    Carried, EntriesScanned, EntryDocument, carried, carries, compact, compaction_under_way, end_compaction,
+    entries_of, entries_scanned, entry_documents, scan_entries,
 };
 pub use creations::{
     ActiveRow, CreationRow, Details, NewCreation, active_instead, active_of_user, balance, balances, create,
@@ -52,12 +57,13 @@ pub use creations::{
 pub use d1::D1;
 pub use dashboard::{ActiveBand, Audited, Dashboard, Rates, Rolled, dashboard};
 pub use durations::{DURATION_BANDS_MS, Duration, durations, durations_of};
-pub use explorer::{Facet, Facets, Found, LOOKED_AT, NEWEST, Sought, facets, seek, silent, silent_of};
+pub use explorer::{Found, LOOKED_AT, NEWEST, Reversed, Sought, seek, silent, silent_of};
 pub use extensions::{
     Extension, ExtensionRow, GivenRow, KindExtended, end_extension, extend, extend_kind, extensions,
     extensions_of, kind_extended,
 };
 pub use grants::{Grant, GrantRow, grant, granted};
+pub use holds::{HeldUsers, held_of, held_users};
 pub use ledger::{
     ArchivedMoney, Ended, LedgerPart, LedgerPlace, archived_money, archived_money_of, ledger_page,
     ledger_parts,
@@ -67,16 +73,18 @@ pub use monitor::{
     take_turn, trim, turn,
 };
 pub use moves::{
-    Buckets, MoveRow, Obstacles, PageSize, Place, REMOVED_IN, Rows, Stage, UserRows, advance, begin_move,
-    copy_again, enter_users, move_by_id, move_of, moves, never_begin_move, next_entries, next_users,
-    not_entered, obstacles, obstacles_of, open_buckets, page_of_move, put, release_users, remove_creations,
-    remove_entries, rows_of, same_page, turn_move, users_of, verified,
+    Buckets, LargestCreation, MoveRow, Obstacles, PageSize, Place, REMOVED_IN, Rows, Stage, TakenId,
+    UserRows, advance, begin_move, copy_again, enter_users, largest_creation, largest_creation_of,
+    move_by_id, move_of, moves_of, next_entries, next_users, not_entered, obstacles, obstacles_of,
+    page_of_move, put, release_users, remove_creations, remove_entries, rows_of, same_page, taken_id,
+    taken_id_of, turn_move, users_of, verified,
 };
 pub use notes::{Act, Acting, Subject, acts, note};
 pub use of_user::OfUser;
 pub use open_moves::{open_moves, open_moves_of};
 pub use operators::{active_up_to, by_id, count, explain, owner, sweeps};
 pub use outbox::{Destination, Event, Settlement, claim, claimed, destination_names, events, replay, settle};
+pub use outline::{Facet, Facets, FailedHour, Outline, OwnerOf, outline};
 pub use retry::{PAUSES_MS, Retry};
 pub use retry_many::{
     FailedPlace, Looked, RetryAudit, RetryCreation, RetryRow, RetryState, failed, retry_many, retry_rows,
@@ -86,12 +94,12 @@ pub use rows::{
     AttemptRow, CandidateRow, LedgerRow, PageRow, PlanRow, SetAsideRow, SweepRow, candidates, done_ids,
     page_rows, suspended,
 };
-pub use shards::{Fullness, fullness};
+pub use shards::{Fullness, fullness, identity, identity_of};
 pub use sweep::{
     Count, Filter, SetAside, SweepStart, SweepTotals, TOGETHER, Window, done_before, end_sweep, mark_failed,
     overdue, readiness, retry, set_aside, stale, stale_of_user, suspension,
 };
-pub use typed::typed_rows;
+pub use typed::{nearest, typed_rows};
 
 /// The schema that the statements are written for: the newest of `migrations/`.
 pub const SCHEMA_VERSION: i64 = 10;
@@ -188,12 +196,41 @@ pub const MAX_TOKENS: u64 = 9_007_199_254_740_991;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DatabaseError {
     message: String,
+    shard: Option<String>,
 }
 
 impl DatabaseError {
     /// An error with the database's own words.
     pub fn new(message: impl Into<String>) -> Self {
-        DatabaseError { message: message.into() }
+        DatabaseError { message: message.into(), shard: None }
+    }
+
+    /// An error with what the runtime says, cut to its cause. The local one wraps that in the answer of another process, which has its stack
+    /// trace, in colours.
+    pub fn of_runtime(message: &str) -> Self {
+        let Some((_, cause)) = message.split_once("Failed to parse body as JSON, got: ") else {
+            return Self::new(message);
+        };
+        let lines = cause.trim().lines().map(str::trim);
+        let lines = lines.take_while(|line| !line.starts_with("at ") && !line.starts_with("\u{1b}"));
+        let text = lines.collect::<Vec<_>>().join(" ");
+        Self::new(text.chars().filter(|character| !character.is_control()).collect::<String>())
+    }
+
+    /// The same, of one of several databases.
+    #[must_use]
+    pub fn of(self, shard: &str) -> Self {
+        DatabaseError { shard: Some(shard.to_owned()), ..self }
+    }
+
+    /// Of several databases, the one that failed, by its binding.
+    pub fn shard(&self) -> Option<&str> {
+        self.shard.as_deref()
+    }
+
+    /// Whether the database lacks what the statement names: its schema is not there, or an old one.
+    pub fn is_of_schema(&self) -> bool {
+        lacks_schema(&self.message)
     }
 
     /// Whether a constraint or a trigger rejected a row: the others may go through without it.
@@ -222,6 +259,11 @@ impl DatabaseError {
     pub fn is_moving(&self) -> bool {
         // Of the triggers of the schema, and of no other that says that it is removing something.
         self.message.starts_with("moving: ") || self.message.contains(" moving: ")
+    }
+
+    /// Whether it is one of several databases, and nobody has written down yet which users it has: the same request goes through later.
+    pub fn is_unrecorded(&self) -> bool {
+        self.message.contains("unrecorded: ")
     }
 
     /// Whether a balance would be larger than any may be.

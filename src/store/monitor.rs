@@ -4,6 +4,7 @@
 use serde::Deserialize;
 
 use super::alerts::{Alert, firing};
+use super::buckets::{BucketRows, Recorded, on_record};
 use super::creations::DAY_MS;
 use super::open_moves::{OpenMoveRow, not_over, open_move};
 use super::sweep::{held, newest_by_cron, suspended};
@@ -39,6 +40,7 @@ const TAKE_TURN: &str = "UPDATE stale_drafts_monitor
      WHERE abs(?1 - looked_at) >= ?2
      RETURNING trimmed_at = ?1 AS trims";
 
+/// Those whose balance differed and who have none here any more, for they have moved, are left out.
 const OBSERVE: &str = concat!(
     "WITH newest AS MATERIALIZED (
        SELECT status, error_code, sweep_id FROM (SELECT status, error_code, sweep_id, finished_at FROM stale_drafts_creations ORDER BY rowid DESC LIMIT ?2)
@@ -53,7 +55,9 @@ const OBSERVE: &str = concat!(
     newest_by_cron!("started_at", "error IS NULL"),
     " AS last_good_sweep, ",
     newest_by_cron!("started_at", concat!("error IS NULL OR ", held!())),
-    " AS last_run,
+    " AS last_run, ifnull(",
+    newest_by_cron!("unreadable", "error IS NULL"),
+    ", 0) AS unreadable,
        (SELECT started_at FROM stale_drafts_sweeps ORDER BY id DESC LIMIT 1) AS newest_sweep,
        (SELECT iif(", held!(), ", NULL, error) FROM stale_drafts_sweeps ORDER BY id DESC LIMIT 1) AS newest_sweep_error,
        (SELECT json_array(creation_id, reason, min(until), count(*)) FROM (SELECT * FROM stale_drafts_rejected LIMIT 1000)
@@ -62,13 +66,17 @@ const OBSERVE: &str = concat!(
        (SELECT failing_since FROM stale_drafts_events INDEXED BY stale_drafts_events_failing
         WHERE state = 'due' AND failing_since IS NOT NULL ORDER BY failing_since LIMIT 1) AS events_failing_since,
        (SELECT count(*) FROM (SELECT 1 FROM stale_drafts_events WHERE state = 'dead' LIMIT 100)) AS dead_letters,
-       (SELECT json_array(identity, json(differs)) FROM stale_drafts_ledger_check) AS ledger_check, ",
+       (SELECT json_array(identity, json(iif(differs = '[]', differs, (
+          SELECT json_group_array(value) FROM json_each(differs)
+          WHERE EXISTS (SELECT 1 FROM stale_drafts_balances WHERE user_id = value))))) FROM stale_drafts_ledger_check) AS ledger_check, ",
     suspended!(),
     " AS suspended,
        EXISTS (SELECT 1 FROM stale_drafts_moving_users)
        OR EXISTS (SELECT 1 FROM stale_drafts_moves INDEXED BY stale_drafts_moves_open WHERE state = 'open') AS settles, ",
     not_over!(),
-    " AS moves"
+    " AS moves, ",
+    on_record!(),
+    " AS buckets"
 );
 
 /// One row of numbers; [`Evidence`] says what they mean. What was cancelled has not failed by itself. What is set aside waits for no worker; where nothing is, as normally, no id
@@ -124,17 +132,20 @@ const CAUSES: &str = "WITH
             AND c.status = 'failed' AND c.sweep_id IS NULL AND c.finished_at <= again.at + ?10)
           GROUP BY creation_id, attempt ORDER BY max(at) DESC)) AS started_again,
        (SELECT max(version) FROM stale_drafts_schema) AS schema_version,
+       (SELECT nullif(since, 0) FROM stale_drafts_archive_scan) AS archive_since,
        (SELECT nullif(ended_at, 0) FROM stale_drafts_archive_scan) AS archive_ended_at
      FROM pending, busy, heartbeats";
 
 /// The next user's balance beside the sum of their ledger, which is found by their grants and their creations. What is archived of them
-/// was added up then. Of one who is on the way to another shard not all is here: a move compares all of it itself.
-const NEXT_BALANCE: &str = "WITH next AS (SELECT user_id, tokens FROM stale_drafts_balances
-       WHERE user_id > (SELECT user_id FROM stale_drafts_ledger_check) ORDER BY user_id LIMIT 1),
+/// was added up then. Of one who is on the way to another shard not all is here, so `ledger` is NULL: a move compares all of it itself.
+/// Of one whose balance differed, all creations are looked at: else nobody would see that it is right again.
+const NEXT_BALANCE: &str = "WITH next AS MATERIALIZED (
+       SELECT b.user_id, b.tokens, EXISTS (SELECT 1 FROM json_each(k.differs) WHERE value = b.user_id) AS differed
+       FROM stale_drafts_ledger_check AS k CROSS JOIN stale_drafts_balances AS b ON b.user_id > k.user_id ORDER BY b.user_id LIMIT 1),
      own AS MATERIALIZED (SELECT c.id, c.charge FROM next CROSS JOIN stale_drafts_creations AS c INDEXED BY stale_drafts_creations_of_user
-       ON c.user_id = next.user_id LIMIT ?1)
+       ON c.user_id = next.user_id LIMIT (SELECT iif(differed, -1, ?1) FROM next))
      SELECT user_id, tokens, (SELECT count(*) FROM own) AS creations,
-       iif(EXISTS (SELECT 1 FROM stale_drafts_moving_users AS m WHERE m.user_id = next.user_id), tokens,
+       iif(EXISTS (SELECT 1 FROM stale_drafts_moving_users AS m WHERE m.user_id = next.user_id), NULL,
        (SELECT coalesce(sum(l.tokens), 0) FROM stale_drafts_ledger AS l INDEXED BY stale_drafts_ledger_grants
         WHERE l.type = 'grant' AND l.user_id = next.user_id)
        + (SELECT coalesce(sum(l.tokens), 0) FROM own CROSS JOIN stale_drafts_ledger AS l
@@ -236,10 +247,13 @@ pub struct Observed {
     pub next_event_at: Option<Timestamp>,
     /// Whether [`settle_moves`] may have something to do.
     pub settles: bool,
+    /// The buckets that are on record.
+    pub recorded: Option<Recorded>,
 }
 
 #[derive(Deserialize)]
 struct ObservedRow {
+    unreadable: u64,
     finished: u64,
     failed: u64,
     timed_out: u64,
@@ -263,6 +277,8 @@ struct ObservedRow {
     ledger_check: (String, Vec<String>),
     #[serde(deserialize_with = "json_text")]
     moves: Vec<OpenMoveRow>,
+    #[serde(deserialize_with = "json_text")]
+    buckets: BucketRows,
     settles: u8,
 }
 
@@ -271,7 +287,7 @@ struct BalanceRow {
     user_id: String,
     tokens: i64,
     creations: u64,
-    ledger: i64,
+    ledger: Option<i64>,
 }
 
 #[derive(Deserialize)]
@@ -301,6 +317,8 @@ struct CausesRow {
     started_again: Vec<(String, u64)>,
     schema_version: i64,
     #[serde(deserialize_with = "instant_if_any")]
+    archive_since: Option<Timestamp>,
+    #[serde(deserialize_with = "instant_if_any")]
     archive_ended_at: Option<Timestamp>,
 }
 
@@ -317,9 +335,14 @@ pub fn observed(results: Vec<Vec<Row>>) -> Result<Observed, DatabaseError> {
     let (identity, mut differs) = row.ledger_check;
     let balance: Option<BalanceRow> = balance.into_iter().next().map(typed).transpose()?;
     let checked = balance.map(|balance| {
-        differs.retain(|other| *other != balance.user_id);
-        if balance.creations <= u64::from(CREATIONS_OF_A_USER) && balance.ledger != balance.tokens {
-            differs.push(balance.user_id.clone());
+        let is_whole =
+            balance.creations <= u64::from(CREATIONS_OF_A_USER) || differs.contains(&balance.user_id);
+        // Whoever can't be compared stays as they were.
+        if let Some(ledger) = balance.ledger.filter(|_| is_whole) {
+            differs.retain(|other| *other != balance.user_id);
+            if ledger != balance.tokens {
+                differs.push(balance.user_id.clone());
+            }
         }
         balance.user_id
     });
@@ -330,6 +353,7 @@ pub fn observed(results: Vec<Vec<Row>>) -> Result<Observed, DatabaseError> {
         top_error: row.error_code.zip(row.error_count),
         last_good_sweep: row.last_good_sweep,
         last_run: row.last_run,
+        unreadable: row.unreadable,
         newest_sweep: row.newest_sweep,
         newest_sweep_error: row.newest_sweep_error,
         set_aside: row.set_aside.map(|(id, reason, until, count)| {
@@ -352,6 +376,7 @@ pub fn observed(results: Vec<Vec<Row>>) -> Result<Observed, DatabaseError> {
         firing: typed_rows(alerts)?,
         next_event_at: row.next_event_at,
         settles: row.settles != 0,
+        recorded: Recorded::read(&row.buckets),
     })
 }
 
@@ -360,6 +385,11 @@ impl Observed {
     pub fn name(&mut self, shard: &str) {
         let of = |detail: &mut String| *detail = format!("`{shard}`: {detail}");
         self.evidence.behind = Some(shard.to_owned());
+        self.evidence.archive_of = Some(shard.to_owned());
+        let version = self.evidence.schema_version;
+        if version != self.evidence.expected_schema_version {
+            self.evidence.other_schemas.push((shard.to_owned(), Some(version)));
+        }
         self.evidence.moves.iter_mut().for_each(|row| shard.clone_into(&mut row.shard));
         self.evidence.databases.iter_mut().for_each(|(name, _)| shard.clone_into(name));
         self.evidence.newest_sweep_error.iter_mut().for_each(of);
@@ -380,6 +410,7 @@ impl Observed {
                 (one, other) => one.or(other),
             },
             settles: self.settles || other.settles,
+            recorded: None,
         }
     }
 
@@ -411,6 +442,7 @@ impl Observed {
             top_kind: kind.filter(|_| enough).map(|(kind, (failed, finished))| (kind, failed, finished)),
             started_again: row.started_again,
             schema_version: row.schema_version,
+            archive_since: row.archive_since,
             archive_ended_at: row.archive_ended_at,
             ..std::mem::take(&mut self.evidence)
         };

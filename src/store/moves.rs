@@ -54,34 +54,65 @@ macro_rules! back {
     };
 }
 
-/// A creation with its attempts, with how it is set aside, and with what operators gave it and noted about it. What a time-out says is in
-/// an array of its own: D1 takes 32 arguments of a function.
+/// What a creation has that grows without a bound, each as a row that begins with what it is of: its attempts (0), what operators gave it (1),
+/// and what they noted about it (2); the next ones after the place ?2, if that is within the creation. Any of them has less than
+/// 200,000 bytes, so that what is looked at at once is bounded. `taken` are as many as begin within half of ?4 bytes.
+#[rustfmt::skip]
+macro_rules! parts {
+    ($what:literal) => {
+        concat!(
+            "(SELECT ", $what, " FROM (
+           SELECT part, sum(length(CAST(part AS BLOB))) OVER (ROWS UNBOUNDED PRECEDING) - length(CAST(part AS BLOB)) < ?4 / 2
+             AND row_number() OVER (ROWS UNBOUNDED PRECEDING) < 50 AS taken FROM (
+             SELECT * FROM (SELECT json_array(0, ", any!("attempt"), ", outcome, ", any!("worker"), ", ", any!("fence"), ",
+                ", any!("started_at"), ", ", any!("heartbeat_at"), ", ", any!("finished_at"), ", ", any!("error"), ", ", any!("error_code"), ",
+                ", any!("stuck_status"), ", ", any!("age_ms"), ", ", any!("max_age_ms"), ", ", any!("rule"), ", ", any!("sweep_id"), ", tokens_used) AS part
+               FROM stale_drafts_attempts WHERE creation_id = c.id
+                 AND (c.id <> ?2 ->> 2 OR ?2 ->> 3 = 0 AND attempt > ", back!("(?2 ->> 4)"), ") ORDER BY attempt LIMIT 50)
+             UNION ALL SELECT * FROM (SELECT json_array(1, until, since, ", any!("actor"), ", ", any!("reason"), ", ended_at, ", any!("ended_by"), ")
+               FROM stale_drafts_extensions WHERE scope = 'creation' AND name = c.id
+                 AND (c.id <> ?2 ->> 2 OR ?2 ->> 3 = 0 OR ?2 ->> 3 = 1 AND until > ?2 ->> 4) ORDER BY until LIMIT 50)
+             UNION ALL SELECT * FROM (SELECT json_array(2, ", any!("id"), ", ", any!("at"), ", ", any!("actor"), ", ", any!("action"), ", ", any!("detail"), ")
+               FROM stale_drafts_audit INDEXED BY stale_drafts_audit_of_subject WHERE subject = 'creation:' || c.id
+                 AND (c.id <> ?2 ->> 2 OR ?2 ->> 3 < 2 OR id > ", back!("(?2 ->> 4)"), ") ORDER BY id LIMIT 50))))"
+        )
+    };
+}
+
+/// Their bytes, and whether there are more than are taken: 0 or 1.
+macro_rules! parts_measured {
+    () => {
+        parts!("json_array(ifnull(sum(length(CAST(part AS BLOB))) FILTER (WHERE taken), 0), count(*) > count(*) FILTER (WHERE taken))")
+    };
+}
+
+/// A creation with its `$parts`, and with how it is set aside. What a time-out says is in an array of its own: D1 takes 32 arguments of a
+/// function.
 #[rustfmt::skip]
 macro_rules! creation {
-    () => {
+    ($parts:expr) => {
         concat!(
             "json_array(c.id, c.user_id, c.kind, c.prompt, c.status, c.attempt, c.tokens, ", any!("c.created_at"), ", ", any!("c.queued_at"), ",
          ", any!("c.started_at"), ", ", any!("c.heartbeat_at"), ", ", any!("c.finished_at"), ", c.error, c.error_code, c.worker, c.fence,
          ", any!("c.progress"), ", c.result_url, c.late_result_url, c.late_at, c.restored_at, c.settled_elsewhere, c.balance_elsewhere, c.deleted_at,
          c.event, ", any!("c.event_destinations"), ", json_array(c.stuck_status, ", any!("c.age_ms"), ", ", any!("c.max_age_ms"), ", c.rule, c.sweep_id, ", any!("c.extended_until"), "),
-         json((SELECT json_group_array(json_array(", any!("a.attempt"), ", a.outcome, ", any!("a.worker"), ", ", any!("a.fence"), ",
-            ", any!("a.started_at"), ", ", any!("a.heartbeat_at"), ", ", any!("a.finished_at"), ", ", any!("a.error"), ", ", any!("a.error_code"), ",
-            ", any!("a.stuck_status"), ", ", any!("a.age_ms"), ", ", any!("a.max_age_ms"), ", ", any!("a.rule"), ", ", any!("a.sweep_id"), ", a.tokens_used))
-          FROM stale_drafts_attempts AS a WHERE a.creation_id = c.id)),
+         json(", $parts, "),
          json((SELECT json_array(r.until, ", any!("r.reason"), ") FROM stale_drafts_rejected AS r WHERE r.creation_id = c.id)),
-         json_array(c.charge, c.tokens_used),
-         json_array(json((SELECT json_group_array(json_array(e.until, e.since, ", any!("e.actor"), ", ", any!("e.reason"), ", e.ended_at, ", any!("e.ended_by"), "))
-            FROM (SELECT * FROM stale_drafts_extensions WHERE scope = 'creation' AND name = c.id ORDER BY until) AS e)),
-          json((SELECT json_group_array(json_array(", any!("o.id"), ", ", any!("o.at"), ", ", any!("o.actor"), ", ", any!("o.action"), ", ", any!("o.detail"), "))
-            FROM (SELECT * FROM stale_drafts_audit INDEXED BY stale_drafts_audit_of_subject WHERE subject = 'creation:' || c.id ORDER BY id) AS o))))"
+         json_array(c.charge, c.tokens_used))"
         )
     };
 }
 
-/// How many bytes come before each row of `$listed`, whose rows are of `$size` bytes.
-macro_rules! before {
+/// How many bytes there are up to each row of those that are listed, whose rows are of `$size` bytes; and whether it is in the page, which
+/// has ?4 bytes at most, or one row.
+macro_rules! through {
     ($size:literal) => {
-        concat!("sum(", $size, ") OVER (ROWS UNBOUNDED PRECEDING) - ", $size, " AS before")
+        concat!("sum(", $size, ") OVER (ROWS UNBOUNDED PRECEDING) AS through, ", $size, " AS size")
+    };
+}
+macro_rules! within {
+    () => {
+        "(through <= ?4 OR through = size)"
     };
 }
 
@@ -99,36 +130,52 @@ macro_rules! rows {
     };
 }
 
-/// A page of the creations of a move's users, after the place ?2: at most ?3, as many as begin within ?4 bytes. A user who is not done
-/// comes first, by a part of their own: their creations before that place are not read again. The texts are made of those alone that
-/// are in the page: 1,000 long prompts would be more than the database may hold at once.
+/// A page of the creations of a move's users, after the place ?2: at most ?3, and ?4 bytes. A user who is not done comes first, by a part of
+/// their own: their creations before that place are not read again. The texts are made of those alone that are in the page: 1,000 long
+/// prompts would be more than the database may hold at once. One with more parts than a page takes ends the page, whose place is
+/// then the last part: the next page begins with the same creation, and the parts after it.
 #[rustfmt::skip]
 const CREATIONS: &str = concat!(
     "WITH listed AS (
-       SELECT id, place, size FROM (
+       SELECT id, place, size, parts FROM (
          SELECT * FROM (
            SELECT 0 AS part, c.user_id AS user_id, c.listed_at AS listed_at, c.id AS id, json_array(c.user_id, c.listed_at, c.id) AS place,
-             length(CAST(", creation!(), " AS BLOB)) AS size
+             length(CAST(", creation!("'[]'"), " AS BLOB)) AS size, ", parts_measured!(), " AS parts
            FROM stale_drafts_creations AS c INDEXED BY stale_drafts_creations_of_user
-           WHERE c.user_id = ?2 ->> 0 AND (c.listed_at, c.id) > (?2 ->> 1, ?2 ->> 2)
+           WHERE c.user_id = ?2 ->> 0 AND (c.listed_at, c.id) >= (?2 ->> 1, ?2 ->> 2) AND (c.id <> ?2 ->> 2 OR ?2 ->> 3 IS NOT NULL)
              AND EXISTS (SELECT 1 FROM stale_drafts_moving_users WHERE user_id = ?2 ->> 0 AND move_id = ?1)
            ORDER BY c.listed_at, c.id LIMIT ?3)
          UNION ALL
          SELECT * FROM (
            SELECT 1, u.user_id, c.listed_at, c.id, json_array(c.user_id, c.listed_at, c.id),
-             length(CAST(", creation!(), " AS BLOB))
+             length(CAST(", creation!("'[]'"), " AS BLOB)), ", parts_measured!(), "
            FROM stale_drafts_moving_users AS u INDEXED BY stale_drafts_moving_users_of_move
            CROSS JOIN stale_drafts_creations AS c INDEXED BY stale_drafts_creations_of_user ON c.user_id = u.user_id
            WHERE u.move_id = ?1 AND u.user_id > ?2 ->> 0
            ORDER BY u.user_id, c.listed_at, c.id LIMIT ?3))
        ORDER BY part, user_id, listed_at, id LIMIT ?3),
-     measured AS MATERIALIZED (SELECT id, place, ", before!("size"), " FROM listed),
+     measured AS MATERIALIZED (SELECT id, place, parts ->> 1 AS more, sum(parts ->> 1) OVER (ROWS UNBOUNDED PRECEDING) - (parts ->> 1) AS cut,
+       ", through!("(size + (parts ->> 0))"), " FROM listed),
      page AS MATERIALIZED (
-       SELECT m.place, ", creation!(), " AS row
+       SELECT m.id, m.place, m.more, ", creation!(parts!("json_group_array(json(part)) FILTER (WHERE taken)")), " AS row
        FROM measured AS m CROSS JOIN stale_drafts_creations AS c INDEXED BY sqlite_autoindex_stale_drafts_creations_1 ON c.id = m.id
-       WHERE m.before < ?4)
-     SELECT ", rows!(), ", (SELECT place FROM page LIMIT 1 OFFSET (SELECT count(*) - 1 FROM page)) AS place FROM page"
+       WHERE ", within!(), " AND m.cut = 0)
+     SELECT '[' || ifnull(group_concat(row, ','), '') || ']' AS rows, count(*) FILTER (WHERE id <> ?2 ->> 2) AS n,
+       (SELECT iif(more, json_array(place ->> 0, place ->> 1, place ->> 2, row -> '$[27][#-1][0]', row -> '$[27][#-1][1]'), place)
+         FROM page LIMIT 1 OFFSET (SELECT count(*) - 1 FROM page)) AS place FROM page"
 );
+
+/// Of the next creations after the place ?2 the one that has most bytes in one of its rows.
+const LARGEST: &str = "SELECT id, bytes FROM (
+       SELECT c.id AS id, max(length(CAST(c.prompt AS BLOB)) + ifnull(length(CAST(c.error AS BLOB)), 0),
+         ifnull((SELECT max(ifnull(length(CAST(error AS BLOB)), 0)) FROM stale_drafts_attempts WHERE creation_id = c.id), 0),
+         ifnull((SELECT length(CAST(reason AS BLOB)) FROM stale_drafts_rejected WHERE creation_id = c.id), 0),
+         ifnull((SELECT max(length(CAST(detail AS BLOB))) FROM stale_drafts_audit WHERE subject = 'creation:' || c.id), 0)) AS bytes
+       FROM stale_drafts_moving_users AS u INDEXED BY stale_drafts_moving_users_of_move
+       CROSS JOIN stale_drafts_creations AS c INDEXED BY stale_drafts_creations_of_user ON c.user_id = u.user_id
+       WHERE u.move_id = ?1 AND u.user_id >= ?2 ->> 0 AND (u.user_id, c.listed_at, c.id) >= (?2 ->> 0, ?2 ->> 1, ?2 ->> 2)
+       ORDER BY u.user_id, c.listed_at, c.id LIMIT ?3)
+     ORDER BY bytes DESC LIMIT 1";
 
 /// A page of the ledger of a move's users, after the key ?2 and up to the key ?6, or to the end; among the next ?5 entries of anybody,
 /// or all of them. No index finds an entry by its user. Where rows are left out, it goes on after the last one that is here; else
@@ -146,8 +193,8 @@ const LEDGER: &str = concat!(
        WHERE l.entry_key > ?2 ->> 0 AND l.entry_key <= (SELECT until FROM slice)
          AND EXISTS (SELECT 1 FROM stale_drafts_moving_users AS u WHERE u.user_id = l.user_id AND u.move_id = ?1)
        ORDER BY l.entry_key LIMIT ?3),
-     measured AS MATERIALIZED (SELECT entry_key, row, ", before!("length(CAST(row AS BLOB))"), " FROM listed),
-     page AS MATERIALIZED (SELECT entry_key, row FROM measured WHERE before < ?4)
+     measured AS MATERIALIZED (SELECT entry_key, row, ", through!("length(CAST(row AS BLOB))"), " FROM listed),
+     page AS MATERIALIZED (SELECT entry_key, row FROM measured WHERE ", within!(), ")
      SELECT ", rows!(), ",
        CASE WHEN count(*) = ?3 OR count(*) < (SELECT count(*) FROM listed) THEN json_array(max(entry_key))
          ELSE (SELECT iif(typeof(until) = 'text', json_array(until), NULL) FROM slice) END AS place
@@ -168,8 +215,8 @@ const COMPACTED: &str = concat!(
        WHERE k.id > ", back!("(?2 ->> 0)"), " AND k.id <= (SELECT ifnull(until, ", last_id!(), ") FROM slice)
          AND EXISTS (SELECT 1 FROM stale_drafts_moving_users AS u WHERE u.user_id = o.user_id AND u.move_id = ?1)
        ORDER BY k.id LIMIT ?3),
-     measured AS MATERIALIZED (SELECT id, row, ", before!("length(CAST(row AS BLOB))"), " FROM listed),
-     page AS MATERIALIZED (SELECT id, row FROM measured WHERE before < ?4)
+     measured AS MATERIALIZED (SELECT id, row, ", through!("length(CAST(row AS BLOB))"), " FROM listed),
+     page AS MATERIALIZED (SELECT id, row FROM measured WHERE ", within!(), ")
      SELECT ", rows!(), ",
        CASE WHEN count(*) = ?3 OR count(*) < (SELECT count(*) FROM listed) THEN (SELECT json_array(", any!("id"), ") FROM (SELECT max(id) AS id FROM page))
          ELSE (SELECT iif(until IS NOT NULL, json_array(", any!("until"), "), NULL) FROM slice) END AS place
@@ -213,37 +260,54 @@ macro_rules! move_columns {
 }
 
 const MOVE: &str = concat!("SELECT ", move_columns!(), " FROM stale_drafts_moves WHERE id = ?1");
-const MOVES: &str =
-    concat!("SELECT ", move_columns!(), " FROM stale_drafts_moves ORDER BY started_at DESC, id LIMIT ?1");
+const MOVES: &str = concat!(
+    "SELECT ",
+    move_columns!(),
+    " FROM stale_drafts_moves ORDER BY started_at DESC, id DESC LIMIT ?1"
+);
+const MOVES_OF: &str = concat!(
+    "SELECT ",
+    move_columns!(),
+    " FROM stale_drafts_moves WHERE first_bucket = ?1 AND last_bucket = ?2 ORDER BY started_at DESC, id DESC LIMIT ?3"
+);
+
+/// The first row on record that says `$what` of any of the buckets `$first` to `$last`.
+macro_rules! among {
+    ($first:literal, $last:literal, $what:literal) => {
+        concat!(
+            "(SELECT first_bucket FROM stale_drafts_buckets WHERE ",
+            $what,
+            " AND first_bucket <= ",
+            $last,
+            " AND first_bucket >= (SELECT max(first_bucket) FROM stale_drafts_buckets WHERE first_bucket <= ",
+            $first,
+            ") ORDER BY first_bucket LIMIT 1)"
+        )
+    };
+}
 
 /// Why the buckets ?2 to ?3 can't begin to move as ?1: what stands in the way, or `NULL` for each.
-const OBSTACLES: &str = "SELECT
+#[rustfmt::skip]
+const OBSTACLES: &str = concat!("SELECT
        (SELECT id FROM stale_drafts_moves WHERE id <> ?1 AND first_bucket <= ?3 AND last_bucket >= ?2
           AND state NOT IN ('trimmed', 'settled', 'cancelled') LIMIT 1) AS overlaps,
-       (SELECT min(bucket) FROM stale_drafts_closed_buckets WHERE bucket BETWEEN ?2 AND ?3
-          AND NOT EXISTS (SELECT 1 FROM stale_drafts_moves WHERE id = ?1)) AS closed,
+       EXISTS (SELECT 1 FROM stale_drafts_buckets) AS recorded,
+       (SELECT max(first_bucket, ?2) FROM ", among!("?2", "?3", "state <> 'here'"), ") AS elsewhere,
+       (SELECT max(first_bucket, ?2) FROM ", among!("?2", "?3", "state <> 'away'"), ") AS here,
        (SELECT name FROM sqlite_schema WHERE name GLOB 'stale_drafts_attach_*' LIMIT 1) AS attached,
-       (SELECT max(version) FROM stale_drafts_schema) AS version";
+       (SELECT max(version) FROM stale_drafts_schema) AS version");
 
-/// Enters a move, unless it is there or another one is about one of its buckets; in the source also, unless one of them has moved away.
-const BEGIN: &str =
+/// Enters a move, unless it is there or another one is about one of its buckets. The source has all of them on record, and the target none.
+#[rustfmt::skip]
+const BEGIN: &str = concat!(
     "INSERT INTO stale_drafts_moves (id, role, first_bucket, last_bucket, other, state, started_at, changed_at, stepped_at)
      SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7, ?7 WHERE ?6 = 'cancelled' OR NOT EXISTS (
        SELECT 1 FROM stale_drafts_moves WHERE id <> ?1 AND first_bucket <= ?4 AND last_bucket >= ?3
          AND state NOT IN ('trimmed', 'settled', 'cancelled'))
-       AND (?2 = 'target' OR NOT EXISTS (SELECT 1 FROM stale_drafts_closed_buckets WHERE bucket BETWEEN ?3 AND ?4))
-     ON CONFLICT (id) DO NOTHING";
-
-/// Closes a move's buckets, as long as it is in the state ?4.
-const CLOSE: &str = "INSERT INTO stale_drafts_closed_buckets (bucket)
-     WITH RECURSIVE buckets (bucket) AS (SELECT CAST(?2 AS INTEGER) UNION ALL SELECT bucket + 1 FROM buckets WHERE bucket < ?3)
-     SELECT bucket FROM buckets WHERE EXISTS (SELECT 1 FROM stale_drafts_moves WHERE id = ?1 AND state = ?4)
-     ON CONFLICT (bucket) DO NOTHING";
-
-/// Opens a move's buckets, once it is in the state ?2.
-const OPEN: &str = "DELETE FROM stale_drafts_closed_buckets WHERE bucket BETWEEN
-       (SELECT first_bucket FROM stale_drafts_moves WHERE id = ?1 AND state = ?2)
-       AND (SELECT last_bucket FROM stale_drafts_moves WHERE id = ?1 AND state = ?2)";
+       AND EXISTS (SELECT 1 FROM stale_drafts_buckets)
+       AND NOT EXISTS ", among!("?3", "?4", "state <> iif(?2 = 'source', 'here', 'away')"), "
+     ON CONFLICT (id) DO NOTHING"
+);
 
 /// From the state ?2 to the state ?3, where the mover goes on at the beginning; if ?5 is given, only from that place.
 const TURN: &str = "UPDATE stale_drafts_moves SET state = ?3, place = '', changed_at = ?4, stepped_at = ?4
@@ -294,14 +358,19 @@ const PUT_CREATIONS: &str = concat!(
      ON CONFLICT (id) DO NOTHING"
 );
 
-/// The rows of the array `$path` of each creation, as `v`, with the creation's `id`.
+/// The first creation of a page whose id another user has here.
+const TAKEN_ID: &str = "SELECT v ->> 0 AS id, v ->> 1 AS user_id, c.user_id AS of_user
+     FROM (SELECT value AS v FROM json_each(?1)) CROSS JOIN stale_drafts_creations AS c ON c.id = v ->> 0
+     WHERE c.user_id <> v ->> 1 LIMIT 1";
+
+/// The parts of each creation that are of `$what`, as `v`, with the creation's `id`: see `parts!`.
 macro_rules! of_creations {
-    ($path:literal) => {
+    ($what:literal) => {
         concat!(
             "(SELECT c.value ->> 0 AS id, c.value ->> 1 AS owner, a.value AS v
-       FROM json_each(?1) AS c CROSS JOIN json_each(c.value, '",
-            $path,
-            "') AS a)
+       FROM json_each(?1) AS c CROSS JOIN json_each(c.value, '$[27]') AS a WHERE a.value ->> 0 = ",
+            $what,
+            ")
      WHERE EXISTS (SELECT 1 FROM stale_drafts_carried WHERE stale_drafts_carried.user_id = owner)"
         )
     };
@@ -311,10 +380,10 @@ macro_rules! of_creations {
 const PUT_ATTEMPTS: &str = concat!(
     "INSERT INTO stale_drafts_attempts (creation_id, attempt, outcome, worker, fence, started_at, heartbeat_at, finished_at, error, error_code,
        stuck_status, age_ms, max_age_ms, rule, sweep_id, tokens_used)
-     SELECT id, ", back!("v ->> 0"), ", v ->> 1, ", back!("v ->> 2"), ", ", back!("v ->> 3"), ", ", back!("v ->> 4"), ", ", back!("v ->> 5"), ",
-       ", back!("v ->> 6"), ", ", back!("v ->> 7"), ", ", back!("v ->> 8"), ", ", back!("v ->> 9"), ", ", back!("v ->> 10"), ", ", back!("v ->> 11"), ",
-       ", back!("v ->> 12"), ", ", back!("v ->> 13"), ", v ->> 14
-     FROM ", of_creations!("$[27]"), "
+     SELECT id, ", back!("v ->> 1"), ", v ->> 2, ", back!("v ->> 3"), ", ", back!("v ->> 4"), ", ", back!("v ->> 5"), ", ", back!("v ->> 6"), ",
+       ", back!("v ->> 7"), ", ", back!("v ->> 8"), ", ", back!("v ->> 9"), ", ", back!("v ->> 10"), ", ", back!("v ->> 11"), ", ", back!("v ->> 12"), ",
+       ", back!("v ->> 13"), ", ", back!("v ->> 14"), ", v ->> 15
+     FROM ", of_creations!("0"), "
      ON CONFLICT (creation_id, attempt) DO NOTHING"
 );
 
@@ -330,16 +399,16 @@ const PUT_REJECTED: &str = concat!(
 #[rustfmt::skip]
 const PUT_EXTENSIONS: &str = concat!(
     "INSERT INTO stale_drafts_extensions (scope, name, until, since, actor, reason, ended_at, ended_by)
-     SELECT 'creation', id, v ->> 0, v ->> 1, ", back!("v ->> 2"), ", ", back!("v ->> 3"), ", v ->> 4, ", back!("v ->> 5"), "
-     FROM ", of_creations!("$[30][0]"), "
+     SELECT 'creation', id, v ->> 1, v ->> 2, ", back!("v ->> 3"), ", ", back!("v ->> 4"), ", v ->> 5, ", back!("v ->> 6"), "
+     FROM ", of_creations!("1"), "
      ON CONFLICT (scope, name, until) DO NOTHING"
 );
 
 #[rustfmt::skip]
 const PUT_ACTS: &str = concat!(
     "INSERT INTO stale_drafts_audit (id, at, actor, action, detail, subject)
-     SELECT ", back!("v ->> 0"), ", ", back!("v ->> 1"), ", ", back!("v ->> 2"), ", ", back!("v ->> 3"), ", ", back!("v ->> 4"), ", 'creation:' || id
-     FROM ", of_creations!("$[30][1]"), "
+     SELECT ", back!("v ->> 1"), ", ", back!("v ->> 2"), ", ", back!("v ->> 3"), ", ", back!("v ->> 4"), ", ", back!("v ->> 5"), ", 'creation:' || id
+     FROM ", of_creations!("2"), "
      ON CONFLICT (id) DO NOTHING"
 );
 
@@ -580,7 +649,7 @@ impl Place {
 pub struct Rows {
     /// The rows: an array of arrays.
     pub rows: String,
-    /// How many.
+    /// How many; without a creation that the page before began with.
     pub n: u64,
     /// After which row the next page begins; `None` at the end.
     pub place: Option<String>,
@@ -601,12 +670,36 @@ pub struct UserRows {
 pub struct Obstacles {
     /// The id of a move of one of these buckets that is not done.
     pub overlaps: Option<String>,
-    /// The first of the buckets that this database does not have.
-    pub closed: Option<u32>,
+    /// 0, if it is not on record which buckets this database has.
+    pub recorded: u8,
+    /// The first of the buckets that this database does not have, or that is leaving it.
+    pub elsewhere: Option<u32>,
+    /// The first of them that it has.
+    pub here: Option<u32>,
     /// What an attached table has made: see docs/attach.md.
     pub attached: Option<String>,
     /// The newest migration.
     pub version: Option<i64>,
+}
+
+/// A creation of a page whose id another user has in the target.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct TakenId {
+    /// The id.
+    pub id: String,
+    /// Whose creation is to come.
+    pub user_id: String,
+    /// Whose is there.
+    pub of_user: String,
+}
+
+/// A creation whose rows are large.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct LargestCreation {
+    /// The id.
+    pub id: String,
+    /// About how many bytes the largest of its rows has.
+    pub bytes: u64,
 }
 
 /// How much a page may hold.
@@ -614,7 +707,7 @@ pub struct Obstacles {
 pub struct PageSize {
     /// Rows.
     pub rows: u32,
-    /// Bytes, of which the last row may be beyond.
+    /// Bytes; a page of one row may have more.
     pub bytes: u32,
     /// Entries of the ledger, or of what is compacted, that are looked at, whosever they are.
     pub slice: u32,
@@ -637,6 +730,11 @@ pub fn move_by_id(id: &str) -> Statement {
 /// The newest `limit` moves: rows for [`MoveRow`].
 pub fn moves(limit: u32) -> Statement {
     Statement::new(MOVES, [limit.into()])
+}
+
+/// The same of exactly these buckets.
+pub fn moves_of(Buckets { first, last }: Buckets, limit: u32) -> Statement {
+    Statement::new(MOVES_OF, [first.into(), last.into(), limit.into()])
 }
 
 /// The row of [`move_by_id`], if there is one.
@@ -662,7 +760,7 @@ pub fn obstacles_of(rows: Vec<Row>) -> Result<Obstacles, DatabaseError> {
     only(rows)
 }
 
-/// Enters a move and closes its buckets, unless another move is about one of them.
+/// Enters a move, unless another move is about one of its buckets; with the state come the changes of what is on record, by the schema.
 pub fn begin_move(
     id: &str,
     role: &str,
@@ -670,31 +768,17 @@ pub fn begin_move(
     other: &str,
     state: &str,
     now: Timestamp,
-) -> [Statement; 2] {
+) -> Statement {
     let Buckets { first, last } = buckets;
-    [
-        Statement::new(
-            BEGIN,
-            [id.into(), role.into(), first.into(), last.into(), other.into(), state.into(), now.into()],
-        ),
-        Statement::new(CLOSE, [id.into(), first.into(), last.into(), state.into()]),
-    ]
-}
-
-/// Enters a move as cancelled before it began here: now it can't begin.
-pub fn never_begin_move(id: &str, role: &str, buckets: Buckets, other: &str, now: Timestamp) -> Statement {
-    let [begin, _] = begin_move(id, role, buckets, other, "cancelled", now);
-    begin
+    Statement::new(
+        BEGIN,
+        [id.into(), role.into(), first.into(), last.into(), other.into(), state.into(), now.into()],
+    )
 }
 
 /// From one state to another, and if one is given, from that place: a row if this did it.
 pub fn turn_move(id: &str, from: &str, to: &str, place: Option<&str>, now: Timestamp) -> Statement {
     Statement::new(TURN, [id.into(), from.into(), to.into(), now.into(), place.into()])
-}
-
-/// Opens a move's buckets, once it is in this state.
-pub fn open_buckets(id: &str, state: &str) -> Statement {
-    Statement::new(OPEN, [id.into(), state.into()])
 }
 
 /// Goes on from one place to another: a row, unless another mover has gone on meanwhile.
@@ -778,6 +862,34 @@ pub fn put(id: &str, stage: Stage, rows: &str) -> Vec<Statement> {
         _ => &[PUT_CREATIONS, PUT_ATTEMPTS, PUT_REJECTED, PUT_EXTENSIONS, PUT_ACTS],
     };
     unlocked(id, "arriving", texts.iter().map(|text| Statement::new(text, [rows.into()])))
+}
+
+/// Of the next `limit` creations after a place the one that has most bytes in one of its rows: a row for [`LargestCreation`].
+pub fn largest_creation(id: &str, after: &str, limit: u32) -> Statement {
+    Statement::new(LARGEST, [id.into(), after.into(), limit.into()])
+}
+
+/// The row of [`largest_creation`], if there is one.
+///
+/// # Errors
+///
+/// [`DatabaseError`] if it is not of the shape that was asked for.
+pub fn largest_creation_of(rows: Vec<Row>) -> Result<Option<LargestCreation>, DatabaseError> {
+    rows.into_iter().next().map(typed).transpose()
+}
+
+/// The first creation of a page whose id another user has here, if there is one: a row for [`taken_id_of`].
+pub fn taken_id(rows: &str) -> Statement {
+    Statement::new(TAKEN_ID, [rows.into()])
+}
+
+/// The row of [`taken_id`], if there is one.
+///
+/// # Errors
+///
+/// [`DatabaseError`] if it is not of the shape that was asked for.
+pub fn taken_id_of(rows: Vec<Row>) -> Result<Option<TakenId>, DatabaseError> {
+    rows.into_iter().next().map(typed).transpose()
 }
 
 /// Where the next rows of the ledger, or of what is compacted, end: a row with `place`.

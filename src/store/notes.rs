@@ -10,11 +10,14 @@ const SHOWN: u32 = 100;
 
 const NOTE_CREATION: &str = "INSERT INTO stale_drafts_audit (id, at, actor, action, detail, subject)
      SELECT ?1, ?2, ?3, 'note', ?4, 'creation:' || id FROM stale_drafts_creations WHERE id = ?5
-     ON CONFLICT (id) DO NOTHING RETURNING id";
+     ON CONFLICT (id) DO NOTHING";
 
 const NOTE_SWEEP: &str = "INSERT INTO stale_drafts_audit (id, at, actor, action, detail, subject)
      SELECT ?1, ?2, ?3, 'note', ?4, 'sweep:' || id FROM stale_drafts_sweeps WHERE id = ?5
-     ON CONFLICT (id) DO NOTHING RETURNING id";
+     ON CONFLICT (id) DO NOTHING";
+
+/// Apart, for the answer of the first try may be lost: the second writes nothing, and is answered all the same.
+const NOTED: &str = "SELECT id FROM stale_drafts_audit WHERE id = ?1";
 
 /// Only if the statement before has changed something.
 const ACTED: &str = "INSERT INTO stale_drafts_audit (id, at, actor, action, detail, subject)
@@ -33,13 +36,14 @@ pub enum Subject<'a> {
     Sweep(&'a str),
 }
 
-/// Notes something, if what it is about is there: a row if it is. `id` is a UUIDv7.
-pub fn note(id: &str, actor: &str, text: &str, about: Subject<'_>, now: Timestamp) -> Statement {
+/// Notes something, if what it is about is there: then the last statement gives a row. `id` is a UUIDv7.
+pub fn note(id: &str, actor: &str, text: &str, about: Subject<'_>, now: Timestamp) -> [Statement; 2] {
     let (sql, subject) = match about {
         Subject::Creation(creation) => (NOTE_CREATION, creation),
         Subject::Sweep(sweep) => (NOTE_SWEEP, sweep),
     };
-    Statement::new(sql, [id.into(), now.into(), actor.into(), text.into(), subject.into()])
+    let note = [id.into(), now.into(), actor.into(), text.into(), subject.into()];
+    [Statement::new(sql, note), Statement::new(NOTED, [id.into()])]
 }
 
 /// Who does something to a creation.

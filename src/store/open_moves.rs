@@ -1,21 +1,23 @@
-//! Moves of buckets that are not over: what the monitor and `/readyz` look at. There are none but while buckets move.
+//! Moves of buckets that are not over, and which buckets are on record: what the monitor and `/readyz` look at.
 
 use serde::Deserialize;
 
+use super::buckets::{BucketRows, Recorded, on_record};
 use super::typed::{json_text, only};
 use super::{DatabaseError, Row, Statement};
 use crate::rules::{OpenMove, Timestamp};
 
-/// Those that are not over, as one text.
+/// Those that are not over, as one text: all of them, since what a database may have is also what none of them is about. No two are about
+/// the same bucket.
 macro_rules! not_over {
     () => {
         "(SELECT json_group_array(json_array(id, role, first_bucket, last_bucket, other, state, stepped_at)) FROM (
-          SELECT * FROM stale_drafts_moves INDEXED BY stale_drafts_moves_by_is_over WHERE is_over = 0 LIMIT 20))"
+          SELECT * FROM stale_drafts_moves INDEXED BY stale_drafts_moves_by_is_over WHERE is_over = 0))"
     };
 }
 pub(super) use not_over;
 
-const OPEN_MOVES: &str = concat!("SELECT ", not_over!(), " AS moves");
+const OPEN_MOVES: &str = concat!("SELECT ", not_over!(), " AS moves, ", on_record!(), " AS buckets");
 
 /// A move as the text has it.
 pub(super) type OpenMoveRow = (String, String, u32, u32, String, String, i64);
@@ -35,7 +37,7 @@ pub(super) fn open_move(row: OpenMoveRow) -> OpenMove {
     }
 }
 
-/// The moves that are not over, at most 20: a row for [`open_moves_of`].
+/// The moves that are not over, and which buckets are on record: a row for [`open_moves_of`].
 pub fn open_moves() -> Statement {
     Statement::new(OPEN_MOVES, [])
 }
@@ -45,12 +47,18 @@ pub fn open_moves() -> Statement {
 /// # Errors
 ///
 /// [`DatabaseError`] if it is not what was asked for.
-pub fn open_moves_of(rows: Vec<Row>, shard: &str) -> Result<Vec<OpenMove>, DatabaseError> {
+pub fn open_moves_of(
+    rows: Vec<Row>,
+    shard: &str,
+) -> Result<(Vec<OpenMove>, Option<Recorded>), DatabaseError> {
     #[derive(Deserialize)]
     struct Moves {
         #[serde(deserialize_with = "json_text")]
         moves: Vec<OpenMoveRow>,
+        #[serde(deserialize_with = "json_text")]
+        buckets: BucketRows,
     }
-    let Moves { moves } = only(rows)?;
-    Ok(moves.into_iter().map(|row| OpenMove { shard: shard.to_owned(), ..open_move(row) }).collect())
+    let Moves { moves, buckets } = only(rows)?;
+    let named = |row| OpenMove { shard: shard.to_owned(), ..open_move(row) };
+    Ok((moves.into_iter().map(named).collect(), Recorded::read(&buckets)))
 }

@@ -3,6 +3,7 @@
 use super::creations::{listed, refunded};
 use super::extensions::OF_CREATION;
 use super::sweep::{active, candidate, sweep_columns};
+use super::typed::sum_of;
 use super::{Param, Statement, Subject, acts, json};
 use crate::rules::Timestamp;
 
@@ -20,7 +21,9 @@ const BY_ID: &str = concat!(
 
 /// Active creations by status, kind and band of age: the band is the number of limits in ?2 that its age exceeds.
 const COUNT: &str = concat!(
-    "SELECT status, kind, band, count(*) AS creations, sum(tokens) AS tokens FROM (
+    "SELECT status, kind, band, count(*) AS creations, ",
+    sum_of!("tokens"),
+    " AS tokens FROM (
        SELECT status, kind, tokens, CASE WHEN last_sign_of_life IS NULL OR last_sign_of_life > ?4 THEN -1 ELSE
          (SELECT count(*) FROM json_each(?2) WHERE ?1 - last_sign_of_life > value) END AS band
        FROM stale_drafts_creations WHERE ",
@@ -54,7 +57,7 @@ const ONE: &str = concat!(
     " AS page
      FROM (SELECT c.*, ",
     refunded!(),
-    " FROM stale_drafts_creations AS c WHERE c.id = ?1)"
+    " FROM stale_drafts_creations AS c WHERE c.id = ?1) AS listed"
 );
 
 const LEDGER_OF: &str = "SELECT entry_key, type, tokens, created_at, sweep_id FROM stale_drafts_ledger

@@ -44,11 +44,11 @@ macro_rules! audit_id {
     };
 }
 
-/// Of the window before the row ?1, those that are sought and can be retried, the newest first, ?10 at most.
+/// Of the window before the row ?1, those that are sought and can be retried, the newest first, ?12 at most.
 #[rustfmt::skip]
 const FAILED: &str = concat!(
     "SELECT c.id, c.user_id, c.attempt, c.rowid AS place, c.listed_at FROM stale_drafts_creations AS c NOT INDEXED
-     WHERE ", window!(), " AND ", sought!(), " AND ", can_be_retried!(), " ORDER BY c.rowid DESC LIMIT ?10"
+     WHERE ", window!(), " AND ", sought!(), " AND ", can_be_retried!(), " ORDER BY c.rowid DESC LIMIT ?12"
 );
 
 /// Chooses those of the plan ?1 that are still as they were previewed, as far as each owner's balance goes in the plan's order: the rule

@@ -102,6 +102,9 @@ pub struct PageRow {
     /// How long, in milliseconds.
     #[serde(deserialize_with = "unsigned")]
     pub stuck_ms: Option<u64>,
+    /// Since when its owner, who has moved, only waits for sweeps; 0 for one who is on the way to another database.
+    #[serde(deserialize_with = "unsigned")]
+    pub hold: Option<u64>,
 }
 
 impl PageRow {
@@ -214,6 +217,7 @@ pub struct SweepRow {
     /// Creations whose age can't be known.
     pub unreadable: u64,
     /// What it refunded.
+    #[serde(deserialize_with = "super::typed::sum")]
     pub refunded_tokens: u64,
     /// Whether stale creations remained.
     #[serde(deserialize_with = "flag")]

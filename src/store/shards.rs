@@ -2,9 +2,10 @@
 
 use serde::Deserialize;
 
+use super::buckets::{BucketRows, Recorded, on_record};
 use super::moves::{MoveRow, moves};
 use super::sweep::active;
-use super::typed::{json_text_if_any, only, typed_rows};
+use super::typed::{json_text, json_text_if_any, only, typed_rows};
 use super::{DatabaseError, Row, Statement};
 
 /// At most so many active creations are counted.
@@ -18,12 +19,32 @@ const FULLNESS: &str = concat!(
     active!(),
     " LIMIT ?1)) AS active,
        ifnull((SELECT max(rowid) FROM stale_drafts_creations) - (SELECT min(rowid) FROM stale_drafts_creations) + 1, 0) AS creations,
-       (SELECT json_array(started_at, finished_at, error) FROM stale_drafts_sweeps WHERE source = 'cron' ORDER BY id DESC LIMIT 1) AS last_sweep"
+       (SELECT json_array(started_at, finished_at, error) FROM stale_drafts_sweeps WHERE source = 'cron' ORDER BY id DESC LIMIT 1) AS last_sweep, ",
+    on_record!(),
+    " AS buckets"
 );
 
 /// How full a database is, and which buckets move or have moved: for [`Fullness::read`].
 pub fn fullness() -> [Statement; 2] {
     [Statement::new(FULLNESS, [COUNTED.into()]), moves(MOVES)]
+}
+
+/// What tells a database from all others, and from none that is a copy of it: a row for [`identity_of`].
+pub fn identity() -> Statement {
+    Statement::new("SELECT identity FROM stale_drafts_ledger_check", [])
+}
+
+/// The row of [`identity`].
+///
+/// # Errors
+///
+/// [`DatabaseError`] if it is not of the shape that was asked for.
+pub fn identity_of(rows: Vec<Row>) -> Result<String, DatabaseError> {
+    #[derive(Deserialize)]
+    struct Identity {
+        identity: String,
+    }
+    only(rows).map(|Identity { identity }| identity)
 }
 
 /// How full a database is.
@@ -35,6 +56,8 @@ pub struct Fullness {
     pub creations: u64,
     /// The newest sweep by cron: when it began, when it ended, and its error.
     pub last_sweep: Option<(i64, Option<i64>, Option<String>)>,
+    /// The buckets that are on record.
+    pub recorded: Option<Recorded>,
     /// Buckets that move or have moved, the newest first.
     pub moves: Vec<MoveRow>,
 }
@@ -52,10 +75,13 @@ impl Fullness {
             creations: u64,
             #[serde(deserialize_with = "json_text_if_any")]
             last_sweep: Option<(i64, Option<i64>, Option<String>)>,
+            #[serde(deserialize_with = "json_text")]
+            buckets: BucketRows,
         }
         let [numbers, moves]: [Vec<Row>; 2] =
             results.try_into().map_err(|_| DatabaseError::new("expected two results"))?;
-        let Numbers { active, creations, last_sweep } = only(numbers)?;
-        Ok(Fullness { active, creations, last_sweep, moves: typed_rows(moves)? })
+        let Numbers { active, creations, last_sweep, buckets } = only(numbers)?;
+        let recorded = Recorded::read(&buckets);
+        Ok(Fullness { active, creations, last_sweep, recorded, moves: typed_rows(moves)? })
     }
 }

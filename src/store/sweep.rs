@@ -248,16 +248,33 @@ const RETRY: &str = concat!(
      FROM j WHERE ", as_planned!()
 );
 
+/// How many have moved on since they were read: so many of the plan (?7, in ?6) the statement before did not change. Where one of these
+/// is as planned still, a trigger has skipped it by `RAISE(IGNORE)`: then it is -1, which the table refuses, and the transaction with it. For
+/// what the sweep did before (the owner's credit, the attempt's row) would stay without what it was done for.
+macro_rules! raced {
+    () => {
+        concat!(
+            "CASE WHEN changes() = ?7 THEN 0
+         WHEN EXISTS (SELECT 1 FROM json_each(?6) AS j CROSS JOIN stale_drafts_creations AS c INDEXED BY sqlite_autoindex_stale_drafts_creations_1
+           ON ",
+            as_planned!(),
+            ") THEN -1
+         ELSE ?7 - changes() END"
+        )
+    };
+}
+
 /// Counts what [`MARK_FAILED`] just did, in the same transaction: `changes()` is its number of rows. What it was about is
 /// read back only if a creation had moved on; otherwise it is the plan, and `done_ids` is `NULL`. The first
 /// transaction of a sweep makes its row, and the last one ends it. A trigger rolls `counted` up.
 ///
 /// A transaction may be repeated that was committed, and whose answer was lost. Then the sweep's row is beyond the creations that
 /// were settled `before` it, nothing is counted again, and there is no answer: see [`done_before`].
-const COUNT_FAILED: &str =
+#[rustfmt::skip]
+const COUNT_FAILED: &str = concat!(
     "INSERT INTO stale_drafts_sweeps (id, source, actor, plan_id, started_at, failed, raced, refunded_tokens,
        examined, rejected, unreadable, more, finished_at, counted)
-     VALUES (?1, ?2, ?3, ?4, ?5, changes(), ?7 - changes(),
+     VALUES (?1, ?2, ?3, ?4, ?5, changes(), ", raced!(), ",
        CASE WHEN changes() = ?7 THEN ?8 ELSE (
          SELECT coalesce(sum(c.tokens), 0) FROM json_each(?6) AS j
          CROSS JOIN stale_drafts_creations AS c INDEXED BY sqlite_autoindex_stale_drafts_creations_1
@@ -277,13 +294,15 @@ const COUNT_FAILED: &str =
      RETURNING CASE WHEN changes() <> ?7 THEN (
        SELECT json_group_array(c.id) FROM json_each(?6) AS j
        CROSS JOIN stale_drafts_creations AS c INDEXED BY sqlite_autoindex_stale_drafts_creations_1
-       ON c.id = j.value ->> 'id' WHERE +c.sweep_id = ?1) END AS done_ids";
+       ON c.id = j.value ->> 'id' WHERE +c.sweep_id = ?1) END AS done_ids"
+);
 
 /// Counts what [`RETRY`] just did, as [`COUNT_FAILED`] does; nothing is refunded.
-const COUNT_RETRIED: &str =
+#[rustfmt::skip]
+const COUNT_RETRIED: &str = concat!(
     "INSERT INTO stale_drafts_sweeps (id, source, actor, plan_id, started_at, retried, raced,
        examined, rejected, unreadable, more, finished_at, counted)
-     VALUES (?1, ?2, ?3, ?4, ?5, changes(), ?7 - changes(),
+     VALUES (?1, ?2, ?3, ?4, ?5, changes(), ", raced!(), ",
        ?8, ?9, ?10, ?11, CASE WHEN ?12 THEN max(?5, CAST(unixepoch('subsec') * 1000 AS INTEGER)) END,
        CASE WHEN changes() = ?7 THEN ?13 ELSE (
          SELECT json_group_array(json_array('retried', c.kind, a.stuck_status, a.rule, 1, 0,
@@ -301,7 +320,8 @@ const COUNT_RETRIED: &str =
      RETURNING CASE WHEN changes() <> ?7 THEN (
        SELECT json_group_array(a.creation_id) FROM json_each(?6) AS j
        CROSS JOIN stale_drafts_attempts AS a ON a.creation_id = j.value ->> 'id' AND a.attempt = j.value ->> 'attempt'
-       WHERE a.sweep_id = ?1) END AS done_ids";
+       WHERE a.sweep_id = ?1) END AS done_ids"
+);
 
 /// What a sweep has done of a plan.
 #[rustfmt::skip]
@@ -355,7 +375,7 @@ macro_rules! newest_by_cron {
         concat!(
             "(SELECT ",
             $column,
-            " FROM (SELECT source, started_at, finished_at, error FROM stale_drafts_sweeps ORDER BY id DESC LIMIT 1000)
+            " FROM (SELECT source, started_at, finished_at, error, unreadable FROM stale_drafts_sweeps ORDER BY id DESC LIMIT 1000)
         WHERE source = 'cron' AND finished_at IS NOT NULL AND (",
             $well,
             ") LIMIT 1)"

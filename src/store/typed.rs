@@ -1,5 +1,6 @@
 use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer};
+use serde_json::Value;
 
 use super::{DatabaseError, Row};
 use crate::read;
@@ -34,6 +35,27 @@ pub(super) fn instant<'de, D: Deserializer<'de>>(column: D) -> Result<Timestamp,
 pub(super) fn instant_if_any<'de, D: Deserializer<'de>>(column: D) -> Result<Option<Timestamp>, D::Error> {
     Ok(Option::<i64>::deserialize(column)?.and_then(Timestamp::from_millis))
 }
+
+/// A sum over many rows. Above 2^53 D1 answers with a double: it is read as the nearest whole number, so no page fails because of it.
+pub(super) fn sum<'de, D: Deserializer<'de>>(column: D) -> Result<u64, D::Error> {
+    let sum = Value::deserialize(column)?;
+    nearest(&sum).ok_or_else(|| D::Error::custom(format!("invalid sum {sum}: expected 0 or more")))
+}
+
+/// The same for a JSON value; `None` if it is not a sum.
+pub fn nearest(sum: &Value) -> Option<u64> {
+    let double = || sum.as_f64().filter(|sum| *sum >= 0.0).map(|sum| sum as u64);
+    sum.as_u64().or_else(double)
+}
+
+/// The sum of a column in SQL: beyond what an integer holds, the greatest one, where `sum` is an error.
+macro_rules! sum_of {
+    ($column:literal) => {
+        concat!("CAST(total(", $column, ") AS INTEGER)")
+    };
+}
+
+pub(super) use sum_of;
 
 /// A column that holds JSON as text.
 pub(super) fn json_text<'de, T: DeserializeOwned, D: Deserializer<'de>>(column: D) -> Result<T, D::Error> {

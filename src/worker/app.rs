@@ -15,6 +15,7 @@ use worker::d1::D1SessionConstraint;
 use worker::send::SendWrapper;
 
 use super::cors::Sharing;
+use super::of_user::OfUser;
 use super::problem::Problem;
 use super::{courier, language, monitor};
 use crate::auth::{Scope, Secret, SecretError};
@@ -24,7 +25,7 @@ use crate::rules::{Bucket, Timestamp};
 use crate::service;
 use crate::service::monitor::Occasion;
 use crate::service::outbox::REQUEST_MS;
-use crate::store::{D1, OfUser};
+use crate::store::D1;
 
 /// One of several databases that has not answered within this time is given up, and the others go on.
 const TIME_LIMIT: Duration = Duration::from_secs(10);
@@ -183,9 +184,8 @@ impl Context {
     }
 
     /// The database that has all that is of a user, for what concerns that user.
-    pub(super) fn database_of(&self, user_id: &str) -> OfUser<'_, D1> {
-        let several = self.config.shards.are_several();
-        OfUser::new(self.shard_of(user_id).1, several.then(|| Bucket::of_user(user_id)))
+    pub(super) fn database_of(&self, user_id: &str) -> OfUser<'_> {
+        OfUser::new(self, self.shard_of(user_id).1, Bucket::of_user(user_id))
     }
 
     /// How many queries each database may be asked in this invocation.
@@ -261,7 +261,7 @@ fn databases(env: &Env, config: &Config, first: D1SessionConstraint) -> Result<D
         let mut database = D1::new(env.d1(binding).map_err(missing)?);
         if several {
             // One that is locked or slow is not to hold up what concerns the others.
-            database = database.within(TIME_LIMIT);
+            database = database.within(TIME_LIMIT).named(binding);
         }
         if config.read_replicas {
             let unknown = |error| {

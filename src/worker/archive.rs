@@ -60,7 +60,7 @@ impl Archive for Bucket {
 /// Archives what ended long ago, if the configuration says so, and writes the log.
 pub(super) async fn run(context: &Context) {
     let Some(keep_days) = context.config.keep.creations else { return };
-    // `/readyz` says so, too.
+    // `/readyz` and the monitor say so, too. No turn is taken, so that the first run with a bucket need not wait for the next hour.
     let Some(bucket) = bucket(&context.env) else {
         return console_error!("{}", log::failed_archive(NO_BUCKET));
     };
@@ -69,28 +69,14 @@ pub(super) async fn run(context: &Context) {
     let minute = usize::try_from(context.now.as_millis() / MINUTE_MS).unwrap_or(0);
     let first = minute.checked_rem(shards.len()).unwrap_or(0);
     shards.rotate_left(first);
-    let made =
-        |shards: &[Shard<'_, D1>]| shards.iter().map(|shard| shard.database.cost().queries).sum::<u64>();
-    let before = made(&shards);
-    let allowed = u64::from(context.config.queries_per_run).saturating_sub(QUERIES_LEFT);
-    let allowed = before.saturating_add(QUERIES).min(allowed);
-    for Shard { name, database } in shards.iter().copied() {
-        let left = allowed.saturating_sub(made(&shards));
-        let retention = Retention {
-            keep_days,
-            shard: name,
-            max_objects: OBJECTS,
-            max_queries: database.cost().queries.saturating_add(left),
-        };
-        let (archived, error) = match archive::archive(database, &bucket, retention, context.now).await {
-            Ok(None) => continue,
-            Ok(Some(archived)) => (archived, None),
-            Err(stopped) => (stopped.archived, Some(stopped.error)),
-        };
-        if archived.objects > 0 {
-            console_log!("{}", log::archived(&archived));
+    let made: u64 = shards.iter().map(|shard| shard.database.cost().queries).sum();
+    let left = u64::from(context.config.queries_per_run).saturating_sub(QUERIES_LEFT).saturating_sub(made);
+    let retention = Retention { keep_days, shard: "", max_objects: OBJECTS, max_queries: QUERIES.min(left) };
+    for there in archive::archive_each(&shards, &bucket, retention, context.now).await {
+        if there.archived.objects > 0 {
+            console_log!("{}", log::archived(&there.archived));
         }
-        if let Some(error) = error {
+        if let Some(error) = there.error {
             console_error!("{}", log::failed_archive(&error));
         }
     }
@@ -125,8 +111,8 @@ pub struct ArchivedExplanation {
 pub(super) enum Absent {
     /// It is archived.
     Archived(Box<ArchivedExplanation>),
-    /// There is none, as far as the ledger knows; what to say of it.
-    Unknown(String),
+    /// There is none, as far as the ledger knows; where it may be nevertheless.
+    Unknown(Option<String>),
 }
 
 /// What became of a creation that is not here. `ledger` is what the ledger has of it.
@@ -136,10 +122,17 @@ pub(super) async fn find(
     id: &str,
     ledger: Vec<Row>,
 ) -> Result<Absent, DatabaseError> {
-    let mut results = database.run(&[store::archived(id, time_of(id))]).await?;
-    let place = store::place_of(results.pop().unwrap_or_default())?;
-    let nothing = format!("there is no creation `{id}`");
-    let Some(place) = place else { return Ok(Absent::Unknown(nothing)) };
+    let results = database.run(&[store::archived(id, time_of(id)), store::has_archives()]).await?;
+    let [place, there] =
+        <[_; 2]>::try_from(results).map_err(|_| DatabaseError::new("expected two results"))?;
+    // One that cost nothing has left no trace but the time in its id, if that has one.
+    let nowhere = Absent::Unknown((!there.is_empty()).then(|| {
+        String::from(
+            "if it cost nothing it may be archived, and nothing here says when it was made: \
+             look in the objects of `stale_drafts_archives` with a `first_id` and a `last_id` that it is between",
+        )
+    }));
+    let Some(place) = store::place_of(place)? else { return Ok(nowhere) };
     Ok(match place.user_id.clone() {
         Some(user_id) => Absent::Archived(Box::new(ArchivedExplanation {
             now: now.as_millis(),
@@ -150,9 +143,8 @@ pub(super) async fn find(
             ledger: store::typed_rows(ledger)?,
             unreachable: Vec::new(),
         })),
-        None if place.objects.is_empty() => Absent::Unknown(nothing),
-        // One that cost nothing has left no trace but the time in its id.
-        None => Absent::Unknown(format!("{nothing}: if there was, it is archived under `{}`", place.prefix)),
+        None if place.objects.is_empty() => nowhere,
+        None => Absent::Unknown(Some(format!("if there was, it is archived under `{}`", place.prefix))),
     })
 }
 
@@ -164,10 +156,10 @@ pub(super) async fn complete(
     if shards.len() == 1 {
         return Ok(());
     }
-    let ArchivedExplanation { id, archived, ledger, .. } = explanation;
-    let charged_at = ledger.iter().find(|entry| entry.kind == "charge").map(|entry| entry.created_at);
-    let created_at = charged_at.and_then(Timestamp::from_millis).or_else(|| time_of(id));
-    let answers = run_each(shards, &[store::archived(id, created_at)]).await.into_iter();
+    let ArchivedExplanation { id, archived, .. } = explanation;
+    // Who left it there took its entry along, or the hour of that, which is what is left of one that is summed up.
+    let answers =
+        run_each(shards, &[store::archived(id, Timestamp::from_millis(archived.at))]).await.into_iter();
     let places = answers.map(|answer| store::place_of(answer?.into_iter().next().unwrap_or_default()));
     let (there, unreachable) = part(shards, places)?;
     archived.objects =

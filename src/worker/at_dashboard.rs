@@ -28,37 +28,40 @@ pub(super) type Answer = Result<Response, Page>;
 pub(super) struct Page {
     title: &'static str,
     problem: Problem,
-    /// The creation that it is about, where a link leads back.
-    about: Option<String>,
+    /// Where a link leads back, and what it says.
+    back: (String, &'static str),
 }
 
 impl Page {
-    pub(super) const fn new(title: &'static str, problem: Problem) -> Self {
-        Page { title, problem, about: None }
+    pub(super) fn new(title: &'static str, problem: Problem) -> Self {
+        Page { title, problem, back: (String::from("/dashboard"), "Back to the dashboard") }
     }
 
-    /// About this creation.
+    /// With the way back to this address.
+    pub(super) fn leading_to(address: String, words: &'static str, problem: impl Into<Page>) -> Self {
+        Page { back: (address, words), ..problem.into() }
+    }
+
+    /// About this creation, where a link leads back if there is one.
     pub(super) fn about(id: &str, problem: impl Into<Page>) -> Self {
-        Page { about: Some(id.to_owned()), ..problem.into() }
+        let page = problem.into();
+        if page.problem.status() == StatusCode::NOT_FOUND {
+            return page;
+        }
+        Page::leading_to(creation_address(id), "Back to the creation", page)
     }
 }
 
 impl IntoResponse for Page {
     fn into_response(self) -> Response {
-        let Page { title, problem, about } = self;
+        let Page { title, problem, back: (address, link) } = self;
         let words = match (problem.status(), problem.number("balance"), problem.number("tokens")) {
             (StatusCode::PAYMENT_REQUIRED, Some(balance), Some(tokens)) => format!(
                 "The balance of its owner, {balance}, does not cover the charge of {tokens} tokens. Nothing was changed."
             ),
             _ => problem.message().to_owned(),
         };
-        let back =
-            about.filter(|_| problem.status() != StatusCode::NOT_FOUND).map(|id| creation_address(&id));
-        let next = match &back {
-            Some(address) => (address.as_str(), "Back to the creation"),
-            None => ("/dashboard", "Back to the dashboard"),
-        };
-        html(problem.status(), message_page(title, &words, Some(next)))
+        html(problem.status(), message_page(title, &words, Some((&address, link))))
     }
 }
 

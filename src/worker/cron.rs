@@ -70,7 +70,7 @@ pub(super) async fn by_message(context: &Context, message: &str) -> Result<(), S
         return unknown(format!("there is no shard `{name}`"));
     };
     let options = SweepOptions { only: Some(&[at]), others, ..SweepOptions::new(context, Source::Cron) };
-    let (_, outcome) = sweeping::run(context, options).await.map_err(|Stopped(error)| error)?;
+    let (_, outcome) = sweeping::run(context, options).await.map_err(|Stopped(error)| error.to_string())?;
     if outcome.suspended.is_some() {
         return Ok(());
     }
@@ -82,7 +82,7 @@ pub(super) async fn by_message(context: &Context, message: &str) -> Result<(), S
 async fn here(context: &Context, only: Option<&[usize]>, others: Numbers) -> Result<bool, String> {
     let options = SweepOptions { only, others, ..SweepOptions::new(context, Source::Cron) };
     let swept = sweeping::run(context, options).await;
-    let (sweep_id, outcome) = swept.map_err(|Stopped(error)| error)?;
+    let (sweep_id, outcome) = swept.map_err(|Stopped(error)| error.to_string())?;
     let failed: Vec<_> = outcome.shards.iter().filter(|shard| shard.error.is_some()).collect();
     for ShardOutcome { shard, error, .. } in &failed {
         let error = format!("`{shard}`: {}", error.as_deref().unwrap_or_default());

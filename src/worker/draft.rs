@@ -10,9 +10,10 @@ use serde_json::Value;
 
 use crate::read::Address;
 use crate::rules::{
-    Action, Ago, Badge, Cancellation, GENERATION_TIMEOUT, Judgement, Policy, Report, Status, Timestamp,
+    Action, Ago, Badge, Cancellation, GENERATION_TIMEOUT, Judgement, Policy, Report, Status, Time, Timestamp,
     Verdict, badge, classify,
 };
+use crate::service::holds;
 use crate::store::{self, DatabaseError, Page, PageRow, Row};
 use crate::worker::archive::ArchivedView;
 use crate::worker::error_params::ErrorParams;
@@ -63,8 +64,12 @@ pub struct DraftView {
     pub finished_at: Option<i64>,
     /// The last instant at which a fresh creation is not stale, in epoch milliseconds; `null` for `never`.
     pub deadline: Option<u64>,
-    /// Until when an operator has given it more time, in epoch milliseconds: it is not stale before. `null` where nobody has.
+    /// Until when it has more time, in epoch milliseconds: it is not stale before. An operator has given it that, or a move: see
+    /// `held_until`. `null` where nobody has.
     pub extended_until: Option<u64>,
+    /// The same instant where it has that time because its owner moves to another database, so that no sweep decides on it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub held_until: Option<u64>,
     /// The limit of an active creation, in milliseconds; `null` for `never` and for one that is not active.
     pub max_age_ms: Option<u64>,
     /// Milliseconds since it was asked for.
@@ -96,8 +101,13 @@ pub struct DraftView {
 
 impl DraftView {
     /// What to show of a row at the instant `now`, under `policy`.
-    pub fn new(row: PageRow, now: Timestamp, policy: &Policy) -> Self {
-        let verdict = classify(&row.creation.draft(), now, policy);
+    pub fn new(mut row: PageRow, now: Timestamp, policy: &Policy) -> Self {
+        let mut verdict = classify(&row.creation.draft(), now, policy);
+        let held_until = held_until(&row, &verdict, now);
+        if let Some(until) = held_until {
+            row.creation.extended_until = Time::At(until);
+            verdict = classify(&row.creation.draft(), now, policy);
+        }
         let stored_status = row.creation.status.clone();
         let error_params = match verdict {
             Verdict::Settled(_) => ErrorParams::settled(&row),
@@ -169,6 +179,7 @@ impl DraftView {
             finished_at: row.finished_at,
             deadline: deadline.map(Timestamp::as_millis),
             extended_until: row.creation.extended_until.instant().map(Timestamp::as_millis),
+            held_until: held_until.map(Timestamp::as_millis),
             max_age_ms: verdict.max_age_ms(),
             age_ms: created_at
                 .filter(|created_at| *created_at <= now.latest_sign_of_life())
@@ -187,15 +198,33 @@ impl DraftView {
         self.result_url.as_deref()
     }
 
-    /// Whether an operator has put its deadline off.
+    /// Whether its deadline is put off, by an operator or by a move.
     pub fn is_put_off(&self) -> bool {
         self.verdict == "fresh" && self.extended_until.is_some() && self.extended_until == self.deadline
+    }
+
+    /// How many of its tokens it has used, where that is less than it was charged: a result, or a failure that was not for nothing.
+    pub fn used_in_part(&self) -> Option<u64> {
+        let used = self.tokens.saturating_sub(self.refunded_tokens);
+        (self.refunded_tokens > 0 && (used > 0 || self.status != "failed")).then_some(used)
     }
 
     /// How long ago it was asked for.
     pub fn age(&self) -> Option<Ago> {
         self.age_ms.map(Ago)
     }
+}
+
+/// Until when no sweep decides on a draft, where that is later than its deadline: silence says nothing while its worker's reports are
+/// refused, so it is not shown as failed.
+fn held_until(row: &PageRow, verdict: &Verdict, now: Timestamp) -> Option<Timestamp> {
+    let until = holds::until(row.hold?, now);
+    let deadline = match verdict {
+        Verdict::Fresh { deadline, .. } => *deadline,
+        Verdict::Stale(staleness) => Some(staleness.deadline()),
+        Verdict::Settled(_) | Verdict::Unreadable(_) => None,
+    };
+    deadline.is_some_and(|deadline| deadline < until).then_some(until)
 }
 
 /// A page of the drafts list: the JSON of `GET /api/drafts`, and what the page is made from.
@@ -213,7 +242,7 @@ pub struct DraftsView {
     pub next_cursor: Option<String>,
     /// How many creations the sweep marked failed as the list was opened.
     pub marked_as_failed: usize,
-    /// Whether that sweep went through; if not, it is repeated by the cron trigger.
+    /// Whether that sweep did all that was due; if not, the cron trigger repeats it.
     pub swept: bool,
     /// At the end of the list: what is older and no longer in it; `null` if nothing is.
     pub archived: Option<ArchivedView>,

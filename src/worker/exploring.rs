@@ -4,16 +4,16 @@ use std::fmt;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use chrono::{DateTime, NaiveDateTime};
+use chrono::{DateTime, NaiveDateTime, SecondsFormat};
 use serde::de::{Error, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::json;
 
-use crate::read::{Name, Text};
+use crate::read::{Invalid, Name, Text};
 use crate::rules::Timestamp;
 use crate::service::explorer::{self, Explored, Places};
 use crate::service::shards::Shard;
-use crate::store::{self, D1, Sought};
+use crate::store::{self, D1, Outline, Reversed, Sought};
 use crate::worker::app::App;
 use crate::worker::draft::DraftView;
 use crate::worker::listing::{PageSize, StatusWord};
@@ -21,6 +21,8 @@ use crate::worker::problem::Problem;
 
 pub(in crate::worker) const MAX_WORD: usize = 200;
 pub(in crate::worker) const MAX_CURSOR: usize = 16_384;
+/// Failures are counted so far back.
+const COUNTED_BACK_MS: u64 = 90 * 86_400_000;
 
 /// What is sought: of `GET /api/search` and of the dashboard's explorer. Whatever is given holds for each that is found.
 #[derive(Default, Deserialize)]
@@ -33,6 +35,8 @@ pub(in crate::worker) struct ExplorerQuery {
     rule: Option<Text<MAX_WORD>>,
     since: Option<Instant>,
     until: Option<Instant>,
+    failed_since: Option<Instant>,
+    failed_until: Option<Instant>,
     order: Order,
     limit: Option<PageSize>,
     cursor: Option<Text<MAX_CURSOR>>,
@@ -55,8 +59,10 @@ pub(in crate::worker) struct Instant(pub(in crate::worker) Timestamp);
 impl Instant {
     fn parse(text: &str) -> Option<Self> {
         let written = || {
-            let utc = |format| NaiveDateTime::parse_from_str(text, format).ok().map(|time| time.and_utc());
-            let time = DateTime::parse_from_rfc3339(text).ok().map(|time| time.to_utc());
+            // As pages and the command print it, a blank stands for the `T`.
+            let text = text.replacen(' ', "T", 1);
+            let utc = |format| NaiveDateTime::parse_from_str(&text, format).ok().map(|time| time.and_utc());
+            let time = DateTime::parse_from_rfc3339(&text).ok().map(|time| time.to_utc());
             let time = time.or_else(|| {
                 ["%Y-%m-%dT%H:%MZ", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"].into_iter().find_map(utc)
             });
@@ -152,10 +158,26 @@ pub struct UnreachableShard {
     pub error: String,
 }
 
+/// In words, with both instants.
+pub(in crate::worker) fn reversed(window: Reversed) -> Invalid {
+    let written = |at: Timestamp| {
+        let time = i64::try_from(at.as_millis()).ok().and_then(DateTime::from_timestamp_millis);
+        time.map_or_else(
+            || at.as_millis().to_string(),
+            |time| time.to_rfc3339_opts(SecondsFormat::AutoSi, true),
+        )
+    };
+    let Reversed { first, last, begin, end } = window;
+    let (begin, end) = (written(begin), written(end));
+    let message =
+        format!("`{last}` is `{end}`, and `{first}` is `{begin}`: expected an end after its beginning");
+    Invalid { path: last.to_owned(), message }
+}
+
 impl ExplorerQuery {
     /// As the statements take it.
-    pub(in crate::worker) fn sought(&self) -> Sought<'_> {
-        Sought {
+    pub(in crate::worker) fn sought(&self) -> Result<Sought<'_>, Invalid> {
+        let sought = Sought {
             user_id: self.user_id.as_ref().map(Name::as_str),
             status: self.status.map(|status| status.status().as_str()),
             kind: self.kind.as_ref().map(Name::as_str),
@@ -163,7 +185,10 @@ impl ExplorerQuery {
             rule: self.rule.as_ref().map(Text::as_str),
             since: self.since.map(|Instant(since)| since),
             until: self.until.map(|Instant(until)| until),
-        }
+            failed_since: self.failed_since.map(|Instant(since)| since),
+            failed_until: self.failed_until.map(|Instant(until)| until),
+        };
+        sought.in_order().map_err(reversed)
     }
 
     /// In which order.
@@ -174,7 +199,7 @@ impl ExplorerQuery {
     /// A page of what is sought.
     pub(in crate::worker) async fn find(&self, app: &App) -> Result<FoundPage, Problem> {
         let limit = self.limit.map_or(app.config.page_size, |limit| limit.get());
-        let sought = self.sought();
+        let sought = self.sought()?;
         let from = PlacesCursor::read(self.cursor.as_ref().map(Text::as_str))?;
         let all = app.replicas();
         let shards: Vec<Shard<'_, D1>> = match sought.user_id {
@@ -182,7 +207,7 @@ impl ExplorerQuery {
             None => all,
         };
         let explored = match self.order {
-            Order::Newest => explorer::newest(&shards, &sought, &from, limit).await,
+            Order::Newest => explorer::newest(&shards, &app.config.shards, &sought, &from, limit).await,
             Order::Silent => {
                 let Sought { status, kind, .. } = sought;
                 if (Sought { status: None, kind: None, ..sought }) != Sought::default() {
@@ -190,7 +215,7 @@ impl ExplorerQuery {
                         "`order` is `silent`: expected no more than `status` and `kind` beside it",
                     ));
                 }
-                explorer::silent(&shards, status, kind, &from, limit).await
+                explorer::silent(&shards, &app.config.shards, status, kind, &from, limit).await
             }
         };
         let Explored { rows, next, back_to, missing } = explored;
@@ -214,18 +239,24 @@ impl ExplorerQuery {
         })
     }
 
-    /// How many of the newest creations are alike, the most frequent first.
-    pub(in crate::worker) async fn facets(&self, app: &App, limit: u32) -> Result<store::Facets, Problem> {
-        let sought = self.sought();
-        let mut facets = store::Facets::default();
-        for answer in
-            crate::service::shards::run_each(&app.replicas(), &[store::facets(&sought, limit)]).await
-        {
+    /// Within which instants failures are counted by the hour: both ends included.
+    pub(in crate::worker) fn failed_within(&self, now: Timestamp) -> (Timestamp, Timestamp) {
+        let latest = now.latest_sign_of_life();
+        let last = self.failed_until.map_or(latest, |Instant(until)| until.min(latest));
+        let earliest = last.saturating_sub(COUNTED_BACK_MS);
+        (self.failed_since.map_or(earliest, |Instant(since)| since.max(earliest)), last)
+    }
+
+    /// What the newest creations that are sought amount to, with the largest groups and owners.
+    pub(in crate::worker) async fn outline(&self, app: &App, largest: u32) -> Result<Outline, Problem> {
+        let asked = store::outline(&self.sought()?, largest, self.failed_within(app.now));
+        let mut outline = Outline::default();
+        for answer in crate::service::shards::run_each(&app.replicas(), &asked).await {
             // Who does not answer is named with the list.
-            let Ok(rows) = answer else { continue };
-            facets.add(store::Facets::read(rows.into_iter().next().unwrap_or_default())?);
+            let Ok(results) = answer else { continue };
+            outline.add(Outline::read(results)?);
         }
-        facets.keep(limit);
-        Ok(facets)
+        outline.keep(largest);
+        Ok(outline)
     }
 }

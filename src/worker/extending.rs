@@ -11,7 +11,7 @@ use super::problem::Problem;
 use super::reporting::problem;
 use super::{log, shards};
 use crate::read::{Text, Whole};
-use crate::rules::Timestamp;
+use crate::rules::{Timestamp, Verdict, classify};
 use crate::service::creations::ReportError;
 use crate::service::extensions::{self, Reached};
 use crate::service::shards::each;
@@ -87,6 +87,14 @@ pub(super) async fn give(
     Ok(row)
 }
 
+/// The last instant at which it is not stale; `None` for `never`, and where its times can't be read.
+pub(super) fn deadline(app: &App, row: &store::CreationRow) -> Option<Timestamp> {
+    match classify(&row.creation.draft(), app.now, &app.config.policy) {
+        Verdict::Fresh { deadline, .. } => deadline,
+        _ => None,
+    }
+}
+
 /// Gives a kind more time. Repeating it with the same end goes on.
 pub(super) async fn give_kind(
     app: &App,
@@ -96,22 +104,33 @@ pub(super) async fn give_kind(
 ) -> Result<Reaching, Problem> {
     let audit_id = app.new_id()?;
     let extension = Extension { until, actor, reason, audit_id: &audit_id };
+    let shards = app.shards();
     let reached =
-        each(&app.shards(), |shard| extensions::extend_kind(shard.database, kind, extension, app.now)).await;
+        each(&shards, |shard| extensions::extend_kind(shard.database, kind, extension, app.now)).await;
+    let answers = shards.iter().zip(&reached);
+    let found = answers
+        .filter_map(|(shard, reached)| Some((shard.name, reached.as_ref().ok()?.done.extension.as_ref()?)));
+    let (taken, other): (Vec<_>, Vec<_>) = found.partition(|(_, found)| {
+        found.ended_at.is_none() && u64::try_from(found.until) == Ok(until.as_millis())
+    });
+    // One that did not answer may have done it.
+    if other.len() < reached.len() {
+        console_log!("{}", log::operator_action(actor, "extend_kind"));
+    }
     // What another one has said holds: it is not for this one to shorten.
-    let other = reached.iter().flatten().filter_map(|reached| reached.done.extension.as_ref());
-    let mut other =
-        other.filter(|found| u64::try_from(found.until) != Ok(until.as_millis()) || found.ended_at.is_some());
-    if let Some(ExtensionRow { until, ended_at, actor, .. }) = other.next() {
-        let message = match ended_at {
+    if let Some((_, ExtensionRow { until: held, ended_at, actor, .. })) = other.first() {
+        let mut message = match ended_at {
             None => {
-                format!("`{actor}` has given this kind more time until `{until}` already: end that first")
+                format!("`{actor}` has given this kind more time until `{held}` already: end that first")
             }
-            Some(at) => format!("what ends at `{until}` was ended at `{at}`: expected another `until`"),
+            Some(at) => format!("what ends at `{held}` was ended at `{at}`: expected another `until`"),
         };
+        // They knew nothing of it: they were away as it was given.
+        for (shard, _) in taken {
+            message += &format!("; `{shard}` has taken `{}` all the same", until.as_millis());
+        }
         return Err(Problem::new(StatusCode::CONFLICT, message));
     }
-    console_log!("{}", log::operator_action(actor, "extend_kind"));
     Reaching::read(app, reached)
 }
 

@@ -72,6 +72,11 @@ impl EntryView {
             message_params: params,
         }
     }
+
+    /// What the app calls the purchase that tokens came in by.
+    pub fn purchase(&self) -> Option<&str> {
+        self.message_params.get("key").and_then(Value::as_str)
+    }
 }
 
 /// A page of a user's ledger: the JSON of `GET /api/ledger`, and what the page is made from.
@@ -87,7 +92,7 @@ pub struct LedgerView {
     pub entries: Vec<EntryView>,
     /// What to give as `?cursor=` for the next page; `null` at the end.
     pub next_cursor: Option<String>,
-    /// Whether the owner's creations were swept before; `null` for an operator, who asks without that.
+    /// Whether the sweep before did all that it met; `null` for an operator, who asks without one.
     pub swept: Option<bool>,
     /// At the end: what is archived, and no longer among the entries; `null` if nothing is.
     pub archived: Option<ArchivedMoneyView>,

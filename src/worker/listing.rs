@@ -1,8 +1,12 @@
 //! What the queries of several lists have in common.
 
+use axum::http::Uri;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
-use crate::read::{Name, whole};
+use super::extract::pairs;
+use super::problem::Problem;
+use crate::read::{self, Name, whole};
 use crate::rules::Status;
 
 /// How many rows a page has.
@@ -13,6 +17,12 @@ impl PageSize {
     pub(in crate::worker) const fn get(self) -> u32 {
         self.0
     }
+}
+
+/// Where in its list an owner's page begins, by its address. Links to a page gather parameters of other people's: those are left aside.
+pub(super) fn place_on_page<Place: DeserializeOwned>(uri: &Uri) -> Result<Place, Problem> {
+    let own = pairs(uri)?.into_iter().filter(|(key, _)| ["cursor", "limit"].contains(&key.as_str()));
+    Ok(read::query(own)?)
 }
 
 /// A status, as it is stored.

@@ -26,6 +26,7 @@ pub mod log;
 pub mod metrics;
 mod monitor;
 mod noting;
+mod of_user;
 mod one_message;
 pub mod pages;
 pub mod plan;

@@ -5,11 +5,11 @@ use std::cell::Cell;
 use worker::{console_error, console_log};
 
 use super::app::Context;
-use super::{courier, log};
+use super::{archive, courier, log};
 use crate::rules::Timestamp;
 use crate::service::monitor::{self, Health, INTERVAL_MS, Occasion, Settings};
 use crate::service::shards::{Shard, Unreachable, part, run_each};
-use crate::store::{self, D1, Dashboard, DatabaseError, Duration};
+use crate::store::{self, CandidateRow, D1, Dashboard, DatabaseError, Duration};
 
 const MINUTE_MS: u64 = 60_000;
 
@@ -26,6 +26,8 @@ pub(super) fn settings(context: &Context) -> Settings<'_> {
         max_ms_since_sweep: if max_minutes == 0 { u64::MAX } else { max_minutes.saturating_mul(MINUTE_MS) },
         keep: context.config.keep,
         destinations: courier::of_alerts(context),
+        shards: &context.config.shards,
+        has_archive: archive::bucket(&context.env).is_some(),
     }
 }
 
@@ -49,6 +51,12 @@ pub(super) async fn read(
     let named = |(shard, mut dashboard): (Shard<'_, D1>, Dashboard)| {
         if shards.len() > 1 {
             dashboard.name(shard.name);
+            // While an owner moves both databases have what is theirs: it is listed from the one that the configuration says.
+            let is_home = |row: &CandidateRow| {
+                let (home, _) = context.shard_of(&row.user_id);
+                shards.get(home).is_some_and(|home| home.name == shard.name)
+            };
+            dashboard.oldest.retain(is_home);
         }
         dashboard
     };

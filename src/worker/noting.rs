@@ -6,7 +6,7 @@ use super::app::App;
 use super::problem::Problem;
 use super::shards;
 use crate::service::shards::run_each;
-use crate::store::{self, Database as _, Subject};
+use crate::store::{self, Database as _, Row, Subject};
 
 /// The longest note, in characters.
 pub(super) const MAX_NOTE: usize = 2_000;
@@ -31,12 +31,11 @@ pub(super) async fn of(
     user_id: Option<&str>,
 ) -> Result<serde_json::Value, Problem> {
     let id = app.new_id()?;
-    let note = [store::note(&id, actor, text, about, app.now)];
+    let note = store::note(&id, actor, text, about, app.now);
     let noted = match about {
         Subject::Creation(creation) => {
             shards::find(app, creation, user_id, async |_, database| {
-                let results = database.run(&note).await?;
-                Ok(results.into_iter().next().filter(|rows| !rows.is_empty()).map(drop))
+                Ok(is_noted(&database.run(&note).await?))
             })
             .await?
         }
@@ -44,7 +43,7 @@ pub(super) async fn of(
         Subject::Sweep(_) => {
             let mut noted = None;
             for results in run_each(&app.shards(), &note).await {
-                noted = results?.into_iter().next().filter(|rows| !rows.is_empty()).map(drop).or(noted);
+                noted = is_noted(&results?).or(noted);
             }
             noted
         }
@@ -58,4 +57,8 @@ pub(super) async fn of(
             Subject::Sweep(id) => format!("there is no sweep `{id}`"),
         })),
     }
+}
+
+fn is_noted(results: &[Vec<Row>]) -> Option<()> {
+    results.last().filter(|rows| !rows.is_empty()).map(drop)
 }

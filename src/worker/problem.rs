@@ -14,6 +14,13 @@ use crate::store::DatabaseError;
 
 /// The code of what is to be repeated until a move of buckets is done.
 const MOVING: &str = "moving";
+/// In so many seconds what moves is asked for again, and a database that does not answer.
+const MOVED_AFTER_S: u16 = 5;
+const AGAIN_AFTER_S: u16 = 10;
+
+/// What is said where nothing is on record: see `worker::of_user`.
+const UNRECORDED: &str = "it is not on record yet which users the database has: repeat the request, it does no harm; \
+                          /readyz says what is in the way";
 
 /// The code of what goes through when another creation of the same owner has ended, whenever that is.
 pub(super) const TOO_MANY_ACTIVE: &str = "too_many_active";
@@ -27,12 +34,14 @@ pub struct Problem {
     status: StatusCode,
     message: String,
     more: Map<String, Value>,
+    /// In so many seconds it may go through.
+    retry_after: Option<u16>,
 }
 
 impl Problem {
     /// With this status and message.
     pub fn new(status: StatusCode, message: impl Into<String>) -> Self {
-        Problem { status, message: message.into(), more: Map::new() }
+        Problem { status, message: message.into(), more: Map::new(), retry_after: None }
     }
 
     /// 400: the message quotes what was sent and says what would be right.
@@ -66,15 +75,35 @@ impl Problem {
 
     /// 503: the database failed; its words go to the log.
     pub(super) fn database(error: &DatabaseError, message: &str) -> Self {
-        console_error!("{}", log::failed_read(&error.to_string()));
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, message)
+        let of = error.shard().map_or(String::new(), |shard| format!("`{shard}`: "));
+        console_error!("{}", log::failed_read(&format!("{of}{error}")));
+        Self::unanswered(error, message)
+    }
+
+    /// The same where the log has it already. Of several databases the message names the one that failed, and the answer has a
+    /// `Retry-After`: the others go on, so somebody may well be waiting.
+    pub(super) fn unanswered(error: &DatabaseError, message: &str) -> Self {
+        let message = if error.is_unrecorded() { UNRECORDED } else { message };
+        let problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, message);
+        let Some(shard) = error.shard() else { return problem };
+        let message = if error.is_of_schema() {
+            format!("the database `{shard}` lacks the schema: apply the migrations; /readyz says how")
+        } else if message.contains(&format!("`{shard}`")) {
+            message.to_owned()
+        } else if message.contains("database") {
+            message.replacen("database", &format!("database `{shard}`"), 1)
+        } else {
+            format!("{message} (the database `{shard}` does not answer)")
+        };
+        Problem { message, retry_after: Some(AGAIN_AFTER_S), ..problem }
     }
 
     /// 503: the user's bucket is being moved to another database, as `Retry-After` says.
     pub(super) fn moving() -> Self {
         let message =
             "what is this user's is being moved to another database: repeat the request, it does no harm";
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, message).with("code", MOVING)
+        let problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, message).with("code", MOVING);
+        Problem { retry_after: Some(MOVED_AFTER_S), ..problem }
     }
 
     /// The same with one key more.
@@ -116,13 +145,12 @@ impl From<DatabaseError> for Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let Problem { status, message, mut more } = self;
+        let Problem { status, message, mut more, retry_after } = self;
         more.insert(String::from("error"), message.into());
         // 401 says nothing else, whatever the reason.
         if status != StatusCode::UNAUTHORIZED {
             more.entry("code").or_insert_with(|| code(status).into());
         }
-        let moving = more.get("code").is_some_and(|code| code == MOVING);
         let waits = more.get("code").is_some_and(|code| code == TOO_MANY_ACTIVE);
         let mut response = json(status, &more);
         let headers = response.headers_mut();
@@ -133,10 +161,10 @@ impl IntoResponse for Problem {
             StatusCode::TOO_MANY_REQUESTS if !waits => {
                 headers.insert(RETRY_AFTER, HeaderValue::from_static("60"));
             }
-            StatusCode::SERVICE_UNAVAILABLE if moving => {
-                headers.insert(RETRY_AFTER, HeaderValue::from_static("5"));
-            }
             _ => {}
+        }
+        if let Some(seconds) = retry_after {
+            headers.insert(RETRY_AFTER, seconds.into());
         }
         response
     }

@@ -39,7 +39,11 @@ pub(super) async fn carry_out_by(
             Err(error) => Err(problem(error, keep)),
         }
     });
-    let (at, row) = found.await?.ok_or_else(|| problem(ReportError::NotFound, keep))?;
+    let Some((at, row)) = found.await? else {
+        // A worker that is told that there is none gives up its work.
+        let elsewhere = shards::may_be_elsewhere(context, id, user_id).await?;
+        return Err(problem(if elsewhere { ReportError::Moving } else { ReportError::NotFound }, keep));
+    };
     if details.notify != 0 {
         context.emitted(at);
     }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use worker::console_log;
 
 use super::app::App;
-use super::exploring::{Instant, MAX_CURSOR, MAX_WORD, PlacesCursor, UnreachableShard};
+use super::exploring::{Instant, MAX_CURSOR, MAX_WORD, PlacesCursor, UnreachableShard, reversed};
 use super::problem::Problem;
 use super::{courier, log};
 use crate::read::{Invalid, Name, Text, Whole};
@@ -22,14 +22,16 @@ pub use crate::service::retries::MAX_ROWS;
 
 const MAX_REASON: usize = 1_000;
 
-/// The body of `POST /api/retries/preview`: a filter, or a plan.
+/// The body of `POST /api/retries/preview`: a filter, everything, or a plan.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PreviewBody {
-    pub(super) filter: Option<Filter>,
-    pub(super) plan: Option<Plan>,
-    pub(super) limit: Option<Whole<1, { MAX_ROWS as u64 }>>,
-    pub(super) cursor: Option<Text<MAX_CURSOR>>,
+    filter: Option<Filter>,
+    #[serde(default)]
+    all: bool,
+    plan: Option<Plan>,
+    limit: Option<Whole<1, { MAX_ROWS as u64 }>>,
+    cursor: Option<Text<MAX_CURSOR>>,
 }
 
 /// The body of `POST /api/retries`.
@@ -51,12 +53,51 @@ pub struct Filter {
     rule: Option<Text<MAX_WORD>>,
     since: Option<Instant>,
     until: Option<Instant>,
+    failed_since: Option<Instant>,
+    failed_until: Option<Instant>,
+}
+
+impl PreviewBody {
+    /// What is sought, if it is no plan that is previewed.
+    fn sought(filter: Option<Filter>, all: bool) -> Result<Option<Filter>, Problem> {
+        match filter {
+            None => Ok(all.then(Filter::default)),
+            Some(_) if all => Err(Problem::bad_request(
+                "`all` is `true`, for everything that has failed: leave out `filter`",
+            )),
+            Some(filter) if filter.sought()?.has_no_filter() => Err(Problem::bad_request(
+                "`filter` is empty: expected at least one of `user_id`, `kind`, `error_code`, `rule`, `since`, `until`, `failed_since` and \
+                 `failed_until`; or, for everything that has failed, `\"all\": true` in its place",
+            )),
+            filter => Ok(filter),
+        }
+    }
+
+    /// What a plan would do, or a plan of what is sought.
+    ///
+    /// # Errors
+    ///
+    /// [`Problem`] if it says neither or both, and if no database answers.
+    pub(super) async fn preview(self, app: &App) -> Result<RetryPreview, Problem> {
+        let PreviewBody { filter, all, plan, limit, cursor } = self;
+        match (PreviewBody::sought(filter, all)?, plan) {
+            (None, Some(_)) if limit.is_some() || cursor.is_some() => Err(Problem::bad_request(
+                "a plan says itself which creations it is for: leave out `limit` and `cursor`",
+            )),
+            (None, Some(plan)) => preview(app, &plan.planned()?).await,
+            (Some(filter), None) => {
+                let limit = limit.map_or(MAX_ROWS, |limit| limit.get_u32());
+                find(app, &filter.sought()?, cursor.as_ref().map(Text::as_str), limit).await
+            }
+            _ => Err(Problem::bad_request("expected one of `filter`, `plan` and `\"all\": true`")),
+        }
+    }
 }
 
 impl Filter {
     /// As the statements take it.
-    pub(super) fn sought(&self) -> Sought<'_> {
-        Sought {
+    pub(super) fn sought(&self) -> Result<Sought<'_>, Invalid> {
+        let sought = Sought {
             user_id: self.user_id.as_ref().map(Name::as_str),
             status: None,
             kind: self.kind.as_ref().map(Name::as_str),
@@ -64,7 +105,10 @@ impl Filter {
             rule: self.rule.as_ref().map(Text::as_str),
             since: self.since.map(|Instant(since)| since),
             until: self.until.map(|Instant(until)| until),
-        }
+            failed_since: self.failed_since.map(|Instant(since)| since),
+            failed_until: self.failed_until.map(|Instant(until)| until),
+        };
+        sought.in_order().map_err(reversed)
     }
 }
 

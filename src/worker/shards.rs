@@ -5,9 +5,12 @@ use std::cell::RefCell;
 use super::app::Context;
 use super::archive::{self, Absent, ArchivedExplanation};
 use super::explanation::Explanation;
+use super::of_user::may_lack_users;
 use super::problem::Problem;
+use crate::rules::Bucket;
 use crate::service;
 use crate::service::find::Found;
+use crate::service::shards::run_each;
 use crate::store::{self, D1, Database as _};
 
 /// Asks the database that has a creation: see [`service::find::find`]. `ask` gives `None` where it is not.
@@ -26,6 +29,35 @@ pub(super) async fn find<T>(
     }
 }
 
+/// Whether a creation that is in none of the databases may be in one that is not there: the database that is to have its bucket has it
+/// not on record. Where nothing says its bucket, any of them.
+pub(super) async fn may_be_elsewhere(
+    context: &Context,
+    id: &str,
+    user_id: Option<&str>,
+) -> Result<bool, Problem> {
+    if !may_lack_users(context).await? {
+        return Ok(false);
+    }
+    let bucket = user_id.map(Bucket::of_user).or_else(|| Bucket::of_id(id));
+    let (shards, configured) = (context.shards(), &context.config.shards);
+    let home = bucket.map(|bucket| configured.of(bucket));
+    let asked = |at: usize| home.is_none_or(|home| home == at);
+    let concerned: Vec<_> =
+        shards.iter().enumerate().filter(|(at, _)| asked(*at)).map(|(_, shard)| *shard).collect();
+    let given = configured.iter().enumerate().filter(|(at, _)| asked(*at)).map(|(_, shard)| shard.buckets);
+    let answers = run_each(&concerned, &[store::open_moves()]).await;
+    for ((shard, answer), given) in concerned.iter().zip(answers).zip(given) {
+        let rows = answer?.into_iter().next().unwrap_or_default();
+        let (_, recorded) = store::open_moves_of(rows, shard.name)?;
+        let has = recorded.unwrap_or_default().all();
+        if bucket.map_or_else(|| !given.without(&has).is_empty(), |bucket| !has.has(bucket)) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 /// What is known of a creation.
 pub(super) enum Known {
     /// All about it.
@@ -40,7 +72,7 @@ pub(super) async fn explanation(
     id: &str,
     user_id: Option<&str>,
 ) -> Result<Known, Problem> {
-    let unknown = RefCell::new(format!("there is no creation `{id}`"));
+    let elsewhere = RefCell::new(None);
     let ask = async |_: usize, database: &D1| -> Result<Option<Known>, Problem> {
         let results = database.run(&store::explain(id)).await?;
         let ledger = results.get(1).cloned().unwrap_or_default();
@@ -49,8 +81,10 @@ pub(super) async fn explanation(
         }
         Ok(match archive::find(database, context.now, id, ledger).await? {
             Absent::Archived(explanation) => Some(Known::Archived(explanation)),
-            Absent::Unknown(message) => {
-                unknown.replace(message);
+            Absent::Unknown(perhaps) => {
+                if perhaps.is_some() {
+                    elsewhere.replace(perhaps);
+                }
                 None
             }
         })
@@ -61,7 +95,10 @@ pub(super) async fn explanation(
         known => known,
     };
     match known {
-        None => Err(Problem::not_found(unknown.take())),
+        None => {
+            let perhaps = elsewhere.take().map_or(String::new(), |perhaps| format!(": {perhaps}"));
+            Err(Problem::not_found(format!("there is no creation `{id}`{perhaps}")))
+        }
         Some(Known::Archived(mut archived)) => {
             archive::complete(&mut archived, &context.shards()).await?;
             Ok(Known::Archived(archived))

@@ -5,6 +5,7 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use crate::rules::{GENERATION_TIMEOUT, Staleness, Timestamp};
+use crate::service::holds::{LeftOut, left_out};
 use crate::service::shards::ShardOutcome;
 use crate::service::sweep::{SweepOutcome, SweptCreation};
 use crate::store::Cost;
@@ -28,6 +29,9 @@ pub struct SweepJson<'a> {
     more: bool,
     /// What suspended the sweep.
     pub suspended: Option<String>,
+    /// On whom it does not decide, since they move to another database.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<LeftOut>,
     cost: Cost,
     /// What was done on each of several databases.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -112,6 +116,7 @@ impl<'a> SweepJson<'a> {
             refunded_tokens: outcome.refunded_tokens,
             more: outcome.more,
             suspended: outcome.suspended.as_ref().map(ToString::to_string),
+            left_out: left_out(&outcome.held),
             cost: outcome.cost,
             shards: outcome.shards.iter().map(ShardJson::new).collect(),
             rejected: rejected.map(|row| RejectedJson { id: &row.id, error: &row.error }).collect(),

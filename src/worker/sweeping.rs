@@ -1,6 +1,5 @@
 //! Runs sweeps for the cron trigger, the drafts page, the endpoint, the dashboard and the doctor, and writes their log.
 
-use axum::http::StatusCode;
 use worker::{console_error, console_log};
 
 use super::app::Context;
@@ -11,7 +10,7 @@ use crate::rules::{Planned, Policy};
 use crate::service::shards::sweep_beside;
 use crate::service::sweep::{MAX_ROWS, Source, SweepOutcome, SweepRequest, max_queries};
 use crate::service::together::Numbers;
-use crate::store::Filter;
+use crate::store::{DatabaseError, Filter};
 
 /// What is asked of a sweep; by default everything that is stale by the configuration.
 #[derive(Clone, Copy)]
@@ -53,23 +52,32 @@ impl<'a> SweepOptions<'a> {
 }
 
 /// A sweep that stopped early: what it did before stays done.
-pub(super) struct Stopped(pub(super) String);
+pub(super) struct Stopped(pub(super) DatabaseError);
 
 impl From<Stopped> for Problem {
-    fn from(_: Stopped) -> Self {
-        let message = "the sweep stopped early: what it did is kept, and the next one carries on";
-        Problem::new(StatusCode::SERVICE_UNAVAILABLE, message)
+    fn from(Stopped(error): Stopped) -> Self {
+        Problem::unanswered(
+            &error,
+            "the sweep stopped early: what it did is kept, and the next one carries on",
+        )
     }
 }
 
-/// Sweeps one user's creations as their owner looks at them. Gives how many were failed.
-pub(super) async fn by_page(context: &Context, user_id: &str) -> Result<usize, Stopped> {
+/// Sweeps one user's creations as their owner looks at them. Gives how many were failed, and whether all that it met was carried out: what
+/// suspends sweeping, what the database rejects, and what is left for the next sweep hold it back as much as an error. What an earlier one
+/// has set aside it does not meet.
+pub(super) async fn by_page(context: &Context, user_id: &str) -> (usize, bool) {
     let options = SweepOptions {
         actor: Some(user_id),
         user_id: Some(user_id),
         ..SweepOptions::new(context, Source::Page)
     };
-    run(context, options).await.map(|(_, outcome)| outcome.failed.len())
+    match run(context, options).await {
+        Ok((_, SweepOutcome { failed, suspended, rejected, more, .. })) => {
+            (failed.len(), suspended.is_none() && rejected.is_empty() && !more)
+        }
+        Err(Stopped(_)) => (0, false),
+    }
 }
 
 /// Sweeps and writes the log. Everything that sweeps comes through here.
@@ -77,7 +85,7 @@ pub(super) async fn run(
     context: &Context,
     options: SweepOptions<'_>,
 ) -> Result<(String, SweepOutcome), Stopped> {
-    let sweep_id = context.new_id().map_err(|problem| Stopped(problem.message().to_owned()))?;
+    let sweep_id = context.new_id().map_err(|problem| Stopped(DatabaseError::new(problem.message())))?;
     let SweepOptions { source, user_id, dry_run, only, others, limit_of_all, .. } = options;
     if dry_run {
         // It writes nothing, and neither does anything beside it.
@@ -95,7 +103,7 @@ pub(super) async fn run(
     let swept = sweep_beside(&shards, request, limit_of_all, others).await;
     let (outcome, error) = match swept {
         Ok(outcome) => (outcome, None),
-        Err(stopped) => (stopped.outcome, Some(stopped.error.to_string())),
+        Err(stopped) => (stopped.outcome, Some(stopped.error)),
     };
     let changed = !outcome.failed.is_empty() || !outcome.retried.is_empty();
     if changed && !dry_run {
@@ -119,7 +127,7 @@ pub(super) async fn run(
     match error {
         None => Ok((sweep_id, outcome)),
         Some(error) => {
-            console_error!("{}", log::failed_sweep(&sweep_id, source, &error));
+            console_error!("{}", log::failed_sweep(&sweep_id, source, &error.to_string()));
             Err(Stopped(error))
         }
     }

@@ -78,6 +78,17 @@ impl Api {
         self.answer(path, request.header("Content-Type", "application/json").send(body))
     }
 
+    /// What `/readyz` says is wrong with the configuration: the answer itself does not. A binding of a database that is not there is
+    /// among the checks of the schema.
+    fn not_configured(&self) -> String {
+        let ready = self.probe("/readyz");
+        let check = |name: &str| {
+            let check = ready.as_ref()?.get("checks")?.get(name)?.as_str()?;
+            (check != "ok").then(|| format!(", which says: {}", one_line(check)))
+        };
+        check("configuration").or_else(|| check("schema")).unwrap_or_default()
+    }
+
     fn address(&self, path: &str) -> String {
         format!("{}{path}", self.url)
     }
@@ -120,8 +131,13 @@ impl Api {
                 };
                 Err(Error::new(Code::Failed, format!("{said}{money}")))
             }
-            (_, _, Some(said)) => {
-                Err(Error::new(Code::Failed, format!("`{url}` answered {}: {said}", status.as_u16())))
+            (_, Some(body), Some(said)) => {
+                let why = if body.get("code").is_some_and(|code| code == "misconfigured") {
+                    self.not_configured()
+                } else {
+                    String::new()
+                };
+                Err(Error::new(Code::Failed, format!("`{url}` answered {}: {said}{why}", status.as_u16())))
             }
             _ => Err(Error::new(
                 Code::Unreachable,

@@ -16,7 +16,8 @@ Exit codes:
   5  the Worker can't be reached
   6  partly done: some creations were skipped, rejected or unreadable, or the run was stopped
   7  `doctor` found something critical, or `shards` a database that does not answer
-  8  `import verify` found a difference";
+  8  `import verify` found a difference
+  130  Ctrl-C stopped a move of buckets: the Worker ends the step that it is at";
 
 /// Marks stuck images and videos as failed, and refunds their tokens.
 ///
@@ -251,21 +252,27 @@ pub struct Filter {
     /// Only what failed with this code, such as `generation_timeout`.
     #[arg(long, value_name = "CODE")]
     pub error_code: Option<String>,
-    /// Only what a sweep failed by this entry of the policy, such as `max_age_hours`.
+    /// Only what a sweep failed by this entry of the policy, as `explain` names it, such as `max_age_hours`, `preset` or `kinds.video`.
     #[arg(long)]
     pub rule: Option<String>,
     /// Only what was made then or later: the last `03:00` on this machine's clock, `03:00Z` in UTC, or an instant with its zone.
     #[arg(long, value_name = "TIME")]
     pub since: Option<String>,
-    /// Only what was made before then.
+    /// Only what was made before then: after a `--since`, the first `03:00`.
     #[arg(long, value_name = "TIME")]
     pub until: Option<String>,
+    /// Only what failed then or later, and was not retried since.
+    #[arg(long, value_name = "TIME")]
+    pub failed_since: Option<String>,
+    /// Only what failed before then: after a `--failed-since`, the first `03:00`.
+    #[arg(long, value_name = "TIME")]
+    pub failed_until: Option<String>,
 }
 
 /// What to retry.
 #[derive(Debug, Args)]
 #[group(skip)]
-#[command(group = clap::ArgGroup::new("which").args(["ids", "user", "kind", "error_code", "rule", "since", "until", "all", "apply"]).required(true).multiple(true))]
+#[command(group = clap::ArgGroup::new("which").args(["ids", "user", "kind", "error_code", "rule", "since", "until", "failed_since", "failed_until", "all", "apply"]).required(true).multiple(true))]
 pub struct Retry {
     /// The creations' ids.
     #[arg(value_name = "ID", conflicts_with_all = ["filter", "all", "apply", "dry_run", "yes", "limit", "reason"])]

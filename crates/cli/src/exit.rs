@@ -7,7 +7,7 @@ pub enum Code {
     Done = 0,
     /// The Worker answered with an error, or the output could not be written.
     Failed = 1,
-    /// An argument, a file or a value in it is invalid.
+    /// An argument, a file or a value in it is invalid, or names what is not there.
     InvalidInput = 2,
     /// A dry run found stale creations.
     StaleFound = 3,
@@ -21,6 +21,8 @@ pub enum Code {
     Unhealthy = 7,
     /// `import verify` found a difference.
     Differs = 8,
+    /// Ctrl-C stopped a move of buckets.
+    Interrupted = 130,
 }
 
 impl From<Code> for ExitCode {

@@ -21,6 +21,22 @@ pub fn last<Zone: TimeZone>(text: &str, now: &DateTime<Zone>) -> Result<DateTime
     read(text, now, "time", Side::Before)
 }
 
+/// The end of a window of what has been. After a `since` a time of day is the first one: `22:00` to `02:00` is one night.
+///
+/// # Errors
+///
+/// As [`instant`].
+pub fn last_after<Zone: TimeZone>(
+    text: &str,
+    since: Option<DateTime<Utc>>,
+    now: &DateTime<Zone>,
+) -> Result<DateTime<Utc>, String> {
+    match since {
+        Some(since) => read(text, &since.with_timezone(&now.timezone()), "time", Side::After),
+        None => last(text, now),
+    }
+}
+
 /// Where a time of day is from now.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Side {
@@ -39,11 +55,8 @@ fn read<Zone: TimeZone>(
             "`{text}` is no {what}: expected a time of day such as `04:00` on this machine's clock or `04:00Z` in UTC, or an instant with its zone such as `2026-01-05T04:00:00+01:00`"
         )
     };
-    // Seconds may be left out.
-    let whole =
-        DateTime::parse_from_rfc3339(text).or_else(|_| DateTime::parse_from_str(text, "%Y-%m-%dT%H:%M%#z"));
-    if let Ok(instant) = whole {
-        return Ok(instant.to_utc());
+    if let Some(instant) = whole(text) {
+        return Ok(instant);
     }
     let (time, utc) = match text.strip_suffix(['Z', 'z']) {
         Some(time) => (time, true),
@@ -51,6 +64,17 @@ fn read<Zone: TimeZone>(
     };
     let time = NaiveTime::parse_from_str(time, "%H:%M").map_err(|_| expected())?;
     if utc { nearest(time, &now.to_utc(), text, side) } else { nearest(time, now, text, side) }
+}
+
+/// An instant with its zone. Seconds may be left out, and blanks may stand where tables and [`both_ways`] have them: what is printed can be
+/// given again.
+fn whole(text: &str) -> Option<DateTime<Utc>> {
+    let (day, rest) = text.split_at_checked(10)?;
+    let rest = rest.strip_prefix(['T', 't', ' '])?;
+    let text = format!("{day}T{}", rest.replacen(' ', "", 1));
+    let instant =
+        DateTime::parse_from_rfc3339(&text).or_else(|_| DateTime::parse_from_str(&text, "%Y-%m-%dT%H:%M%#z"));
+    instant.ok().map(|instant| instant.to_utc())
 }
 
 /// The next time of day after `now`, or the last one before it, on its clock.
@@ -85,11 +109,15 @@ fn nearest<Zone: TimeZone>(
     Err(format!("`{text}` does not come within a day: give the instant with its zone"))
 }
 
-/// The instant on this machine's clock and in UTC: `2026-01-05 04:00 +01:00 (2026-01-05 03:00Z)`.
+/// The instant on this machine's clock and in UTC: `2026-01-05 04:00 +01:00 (2026-01-05 03:00Z)`; once where the two are the same.
 pub fn both_ways(millis: i64) -> String {
     let Some(instant) = DateTime::from_timestamp_millis(millis) else { return String::from("-") };
     let here = instant.with_timezone(&Local);
-    format!("{} ({})", here.format("%Y-%m-%d %H:%M %:z"), instant.format("%Y-%m-%d %H:%MZ"))
+    let utc = instant.format("%Y-%m-%d %H:%MZ");
+    match here.offset().local_minus_utc() {
+        0 => utc.to_string(),
+        _ => format!("{} ({utc})", here.format("%Y-%m-%d %H:%M %:z")),
+    }
 }
 
 /// This machine's clock, with its zone.
@@ -102,7 +130,7 @@ pub fn now() -> DateTime<Local> {
 mod tests {
     use chrono::{DateTime, FixedOffset};
 
-    use super::{instant, last};
+    use super::{instant, last, last_after};
 
     fn at(text: &str) -> DateTime<FixedOffset> {
         DateTime::parse_from_rfc3339(text).unwrap()
@@ -119,6 +147,9 @@ mod tests {
             ("02:00Z", "2026-01-06T02:00:00Z"),
             ("2026-02-01T04:00:00+09:00", "2026-01-31T19:00:00Z"),
             ("2026-02-01T04:00Z", "2026-02-01T04:00:00Z"),
+            ("2026-02-01 04:00Z", "2026-02-01T04:00:00Z"),
+            ("2026-02-01 04:00:30Z", "2026-02-01T04:00:30Z"),
+            ("2026-02-01 04:00 +09:00", "2026-01-31T19:00:00Z"),
         ] {
             assert_eq!(instant(text, &now).unwrap(), at(expected).to_utc(), "{text}");
         }
@@ -141,10 +172,37 @@ mod tests {
     }
 
     #[test]
+    fn an_end_after_a_beginning_is_the_first_one_after_it() {
+        let now = at("2026-11-29T11:35:00+01:00");
+        for (since, until, expected) in [
+            // Within the window that goes on still.
+            (Some("10:00"), "12:00", "2026-11-29T11:00:00Z"),
+            (Some("10:00"), "11:00", "2026-11-29T10:00:00Z"),
+            (Some("22:00"), "02:00", "2026-11-29T01:00:00Z"),
+            (Some("10:00"), "10:00", "2026-11-30T09:00:00Z"),
+            (Some("2026-11-02T22:00Z"), "04:00Z", "2026-11-03T04:00:00Z"),
+            // A whole date and time is taken as it is, even if it is before the beginning: the server refuses that.
+            (Some("10:00"), "2026-11-01T00:00Z", "2026-11-01T00:00:00Z"),
+            (None, "12:00", "2026-11-28T11:00:00Z"),
+        ] {
+            let since = since.map(|since| last(since, &now).unwrap());
+            assert_eq!(last_after(until, since, &now).unwrap(), at(expected).to_utc(), "{since:?} {until}");
+        }
+    }
+
+    #[test]
     fn anything_else_is_quoted_with_what_would_be_right() {
         let now = at("2026-01-05T03:30:00+01:00");
-        for text in ["", "4 am", "24:00", "04:00+01:00", "2026-01-05", "2026-01-05T04:00:00", "1700000000000"]
-        {
+        for text in [
+            "",
+            "4 am",
+            "24:00",
+            "04:00+01:00",
+            "2026-01-05",
+            "2026-01-05T04:00:00",
+            "2026-01-05 04:00",
+            "1700000000000",
+        ] {
             let error = instant(text, &now).unwrap_err();
             assert!(
                 error.starts_with(&format!("`{text}` is no end: expected a time of day such as `04:00`")),

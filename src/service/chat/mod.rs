@@ -13,6 +13,7 @@ pub use discord::message as discord;
 pub use slack::message as slack;
 pub use text::capitalized;
 
+use super::explorer::failures_address;
 use crate::rules::Age;
 
 /// The alert of an event, as [`crate::store::record_alerts`] writes it.
@@ -28,6 +29,8 @@ struct Alert {
 struct Data {
     code: String,
     severity: String,
+    /// Of alerts about failures, the code that most have.
+    error_code: Option<String>,
     cause: String,
     #[serde(default)]
     evidence: String,
@@ -84,11 +87,12 @@ impl Alert {
 
     /// The view that shows it, at the Worker's public address.
     fn link(&self, public_url: &str) -> String {
-        let section = match self.state() {
-            State::Resolved => "alerts",
-            _ => section(&self.data.code),
+        let place = match (self.state(), &self.data.error_code) {
+            (State::Resolved, _) => String::from("/dashboard#alerts"),
+            (_, Some(error_code)) => failures_address(error_code, self.created_at),
+            (_, None) => format!("/dashboard#{}", section(&self.data.code)),
         };
-        format!("{}/dashboard#{section}", public_url.trim_end_matches('/'))
+        format!("{}{place}", public_url.trim_end_matches('/'))
     }
 }
 
@@ -99,7 +103,7 @@ fn section(code: &str) -> &'static str {
         "creations_overdue" => "silent",
         "creations_rejected" => "set-aside",
         "many_stale" => "stale",
-        "one_error_dominates" => "generation",
+        "many_failed" | "one_error_dominates" => "generation",
         "circuit_breaker_open" | "sweeping_paused" => "actions",
         _ => "health",
     }

@@ -46,7 +46,8 @@ pub fn message(body: &str, public_url: Option<&str>) -> Option<String> {
         None => format!("Since {}", date(alert.created_at)),
         Some(lasted) => format!("Resolved {}, after {lasted}", date(alert.created_at)),
     })];
-    elements.extend(public_url.map(|url| markdown(format!("<{}|Open the dashboard>", alert.link(url)))));
+    elements
+        .extend(public_url.map(|url| markdown(format!("<{}|Open the dashboard>", escape(&alert.link(url))))));
     blocks.push(json!({ "type": "context", "elements": elements }));
     let text = format!("{}: {}", state.word(), data.cause);
     let message = json!({

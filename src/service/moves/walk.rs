@@ -1,7 +1,7 @@
 //! The walk of a move over the pages of the source: it copies them, and then it compares them.
 
 use super::{Flow, Move, MoveError, Run, refused};
-use crate::store::{self, Database, MoveRow, Place, Row, Stage, Statement};
+use crate::store::{self, Database, DatabaseError, MoveRow, Place, Row, Stage, Statement};
 
 /// What is done with what a walk comes by.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -97,10 +97,9 @@ impl<S: Database, T: Database> Run<'_, S, T> {
                 }
                 let Some(page) = self.next_page(&mut walk).await? else { return Ok(Flow::GoesOn) };
                 match task {
-                    Task::Copy if page.n == 0 => {}
-                    Task::Copy => {
-                        self.target.run(&store::put(id, walk.place.stage, &page.rows)).await?;
-                    }
+                    // A page may hold nothing but more of a creation that was counted before.
+                    Task::Copy if page.rows == "[]" => {}
+                    Task::Copy => self.put(walk.place.stage, &page.rows).await?,
                     Task::Verify => self.compare(walk.place.stage, &after, &page).await?,
                 }
                 walk.after(page.place, page.n);
@@ -115,6 +114,24 @@ impl<S: Database, T: Database> Run<'_, S, T> {
             }
         }
         self.save(&walk).await
+    }
+
+    /// Writes a page into the target. An id of a creation can be only one user's in a database.
+    async fn put(&self, stage: Stage, rows: &str) -> Result<(), MoveError> {
+        let Move { id, source, target, .. } = self.planned;
+        let mut batch = store::put(id, stage, rows);
+        if stage != Stage::Creations {
+            return self.target.run(&batch).await.map(drop);
+        }
+        batch.push(store::taken_id(rows));
+        let mut results = self.target.run(&batch).await?;
+        match self.target.read(&mut results, store::taken_id_of)? {
+            None => Ok(()),
+            Some(taken) => refused(format!(
+                "the creation `{}` of user `{}` in `{source}` can't move: `{target}` has one with the same id, of user `{}`; remove one of them, or give it another id",
+                taken.id, taken.user_id, taken.of_user
+            )),
+        }
     }
 
     /// Finds how far the ledgers, or what is compacted, can be compared at once: no further than a slice of the target's, whosever its
@@ -171,9 +188,30 @@ impl<S: Database, T: Database> Run<'_, S, T> {
             Reach::To(end) => Some(end.as_str()),
             Reach::Unknown | Reach::End => None,
         };
-        let next = store::page_of_move(self.planned.id, *stage, after, until, self.bounds.page);
-        let Some(mut results) = self.note_and(walk, next).await? else { return Ok(None) };
+        let (stage, after) = (*stage, after.clone());
+        let next = store::page_of_move(self.planned.id, stage, &after, until, self.bounds.page);
+        let results = match self.note_and(walk, next).await {
+            Err(MoveError::Database { error, .. }) if stage == Stage::Creations && error.is_too_big() => {
+                return self.too_big(&after, &error).await;
+            }
+            results => results?,
+        };
+        let Some(mut results) = results else { return Ok(None) };
         self.source.read(&mut results, store::rows_of).map(Some)
+    }
+
+    /// Names the creation that is more than a database may hold at once: only an app's own hand can have written it.
+    async fn too_big<O>(&self, after: &str, error: &DatabaseError) -> Result<O, MoveError> {
+        let Move { id, source, .. } = self.planned;
+        let next = store::largest_creation(id, after, self.bounds.page.rows);
+        let mut results = self.source.run(&[next]).await?;
+        let named = match self.source.read(&mut results, store::largest_creation_of)? {
+            Some(found) => format!("`{}`, of about {} bytes", found.id, found.bytes),
+            None => "none that is still there".to_owned(),
+        };
+        refused(format!(
+            "a creation in `{source}` can't move, its rows are too long ({error}): the largest of the next ones is {named}; shorten its texts"
+        ))
     }
 
     async fn note_and(&self, walk: &mut Walk, next: Statement) -> Result<Option<Vec<Vec<Row>>>, MoveError> {
@@ -208,7 +246,7 @@ impl<S: Database, T: Database> Run<'_, S, T> {
             _ => "the creations",
         };
         format!(
-            "{what} of move `{id}` differ: the first row is {} in `{source_binding}` and {} in `{target_binding}`; cancel the move, and look what has written there",
+            "{what} of move `{id}` differ: the first row is {} in `{source_binding}` and {} in `{target_binding}`; look what has written there",
             name(&source),
             name(&target)
         )

@@ -3,7 +3,7 @@ use maud::{Markup, html};
 use super::dashboard::DashboardView;
 use super::layout::{count, day, minute, table, weekday};
 use crate::rules::LAGS;
-use crate::store::{ActiveBand, Rolled};
+use crate::store::{ActiveBand, FailedHour, LOOKED_AT, Rolled};
 
 const HOUR_MS: u64 = 3_600_000;
 /// The height of the chart, in its own units.
@@ -15,57 +15,111 @@ const BAND_WORDS: [&str; 5] = ["first quarter", "second", "third", "last quarter
 
 /// A bar chart of what went stale, by spans of time, and the table behind it.
 pub(super) fn over_time(view: &DashboardView<'_>) -> Markup {
-    let spans = Spans::new(view);
-    let names = ["Failed while pending", "Failed while processing", "Retried"];
-    let highest = spans.sums.iter().map(|(_, three)| add(three)).max().unwrap_or(0);
+    let names = ["Failed while pending", "Failed while processing", "Retried"].map(String::from);
+    let mut spans = Spans::back(view.now.as_millis(), view.hours.into(), names.len());
+    for row in &view.data.hours {
+        let series = match (row.outcome.as_str(), row.stuck_status.as_str()) {
+            ("retried", _) => 2,
+            (_, "processing") => 1,
+            _ => 0,
+        };
+        spans.add(row.hour, series, row.creations);
+    }
+    html! {
+        section .panel aria-labelledby="over-time" {
+            h2 #over-time { "Stale creations over time, " (spans.word) " (UTC)" }
+            @if spans.highest() == 0 { p .muted { "None in the last " (span_word(view.hours)) "." } }
+            @else { (drawn(&names, &spans)) }
+        }
+    }
+}
+
+/// So many error codes have a series of their own; all others share one.
+const CODES: usize = 5;
+
+/// A bar chart of what failed when, by the error code; `within` are the instants of the first and the last bar.
+pub(super) fn failures(failed: &[FailedHour], within: (u64, u64)) -> Markup {
+    let mut codes: Vec<(Option<&str>, u64)> = Vec::new();
+    for one in failed {
+        let code = one.error_code.as_deref();
+        match codes.iter_mut().find(|(other, _)| *other == code) {
+            Some((_, sum)) => *sum = sum.saturating_add(one.creations),
+            None => codes.push((code, one.creations)),
+        }
+    }
+    codes.sort_by_key(|(code, sum)| (std::cmp::Reverse(*sum), *code));
+    let others = codes.len().saturating_sub(CODES);
+    codes.truncate(CODES);
+    let mut names: Vec<_> =
+        codes.iter().map(|(code, _)| code.unwrap_or("without a code").to_owned()).collect();
+    if others > 0 {
+        names.push(if others == 1 {
+            String::from("1 other")
+        } else {
+            format!("{} others", count(others as u64))
+        });
+    }
+    let mut spans = Spans::between(within, names.len());
+    for one in failed {
+        let series = codes.iter().position(|(code, _)| *code == one.error_code.as_deref());
+        spans.add(one.hour, series.unwrap_or(CODES), one.creations);
+    }
+    html! {
+        section .panel aria-labelledby="failures" {
+            h2 #failures { "Failures over time, " (spans.word) " (UTC)" }
+            p .muted { "By the error code, of what has not been retried since, among the newest " (count(LOOKED_AT.into())) " creations of each database." }
+            (drawn(&names, &spans))
+        }
+    }
+}
+
+/// The bars, with their axes, and the table behind them.
+fn drawn(names: &[String], spans: &Spans) -> Markup {
+    let highest = spans.highest();
     let ticks = ticks(highest);
     let top = ticks.last().copied().unwrap_or(1).max(1);
-    let row = |(from, three): &(u64, [u64; 3])| {
-        let [one, two, other] = three.map(count);
-        (*three != [0; 3]).then(|| vec![minute(*from), one, two, other])
+    let some = |numbers: &[u64]| numbers.iter().any(|number| *number > 0);
+    let row = |(from, numbers): &(u64, Vec<u64>)| {
+        let cells = || [minute(*from)].into_iter().chain(numbers.iter().map(|number| count(*number)));
+        some(numbers).then(|| cells().collect())
     };
-    let rows: Vec<_> = spans.sums.iter().rev().filter_map(row).collect();
+    let rows: Vec<Vec<String>> = spans.sums.iter().rev().filter_map(row).collect();
+    let heads: Vec<_> = ["From (UTC)"].into_iter().chain(names.iter().map(String::as_str)).collect();
     let bars = spans.sums.len() as u64;
     let width = 960_u64.checked_div(bars).unwrap_or(1).max(2);
     let of_top = |number: u64| number.saturating_mul(HEIGHT).checked_div(top).unwrap_or(0);
     html! {
-        section .panel aria-labelledby="over-time" {
-            h2 #over-time { "Stale creations over time, " (spans.word) " (UTC)" }
-            @if highest == 0 { p .muted { "None in the last " (span_word(view.hours)) "." } }
-            @else {
-                p .legend aria-hidden="true" { @for (name, at) in names.iter().zip(0..) { span { span .{ "key series-" (at) } {} (name) } } }
-                figure .plot {
-                    div .y aria-hidden="true" { @for tick in ticks.iter().rev() { span { (count(*tick)) } } }
-                    svg .chart viewBox={ "0 0 " (width.saturating_mul(bars)) " " (HEIGHT) } role="img"
-                        aria-label={ "Bars " (spans.word) ", up to " (count(highest)) "; the table below has their numbers" } preserveAspectRatio="none" {
-                        @for tick in &ticks {
-                            @let y = HEIGHT.saturating_sub(of_top(*tick));
-                            line .grid x1="0" x2=(width.saturating_mul(bars)) y1=(y) y2=(y) {}
-                        }
-                        @for ((from, three), at) in spans.sums.iter().zip(0_u64..).filter(|((_, three), _)| *three != [0; 3]) {
-                            g {
-                                title { (minute(*from)) ": " @for (name, number) in names.iter().zip(three).filter(|(_, number)| **number > 0) { (name) " " (count(*number)) ". " } }
-                                @for (series, number) in three.iter().enumerate().filter(|(_, number)| **number > 0) {
-                                    // What is there is seen.
-                                    @let height = of_top(*number).max(2);
-                                    @let below = of_top(add(three.get(..series).unwrap_or_default()));
-                                    rect .{ "series-" (series) } x=(at.saturating_mul(width).saturating_add(width / 10)) width=(width.saturating_sub(width / 5).max(1))
-                                        y=(HEIGHT.saturating_sub(below.saturating_add(height))) height=(height) {}
-                                }
-                            }
+        p .legend aria-hidden="true" { @for (name, at) in names.iter().zip(0..) { span { span .{ "key series-" (at) } {} (name) } } }
+        figure .plot {
+            div .y aria-hidden="true" { @for tick in ticks.iter().rev() { span { (count(*tick)) } } }
+            svg .chart viewBox={ "0 0 " (width.saturating_mul(bars)) " " (HEIGHT) } role="img"
+                aria-label={ "Bars " (spans.word) ", up to " (count(highest)) "; the table below has their numbers" } preserveAspectRatio="none" {
+                @for tick in &ticks {
+                    @let y = HEIGHT.saturating_sub(of_top(*tick));
+                    line .grid x1="0" x2=(width.saturating_mul(bars)) y1=(y) y2=(y) {}
+                }
+                @for ((from, numbers), at) in spans.sums.iter().zip(0_u64..).filter(|((_, numbers), _)| some(numbers)) {
+                    g {
+                        title { (minute(*from)) ": " @for (name, number) in names.iter().zip(numbers).filter(|(_, number)| **number > 0) { (name) " " (count(*number)) ". " } }
+                        @for (series, number) in numbers.iter().enumerate().filter(|(_, number)| **number > 0) {
+                            // What is there is seen.
+                            @let height = of_top(*number).max(2);
+                            @let below = of_top(sum(numbers.get(..series).unwrap_or_default()));
+                            rect .{ "series-" (series) } x=(at.saturating_mul(width).saturating_add(width / 10)) width=(width.saturating_sub(width / 5).max(1))
+                                y=(HEIGHT.saturating_sub(below.saturating_add(height))) height=(height) {}
                         }
                     }
-                    div .x aria-hidden="true" { @for (at, (from, _)) in spans.sums.iter().enumerate() {
-                        @let label = spans.label(*from).unwrap_or_default();
-                        // The last ones would have no room.
-                        span { @if at.saturating_add(label.len() / 2) < spans.sums.len() { (label) } }
-                    } }
-                }
-                details {
-                    summary { "As a table" }
-                    (table(&["From (UTC)", names[0], names[1], names[2]], rows))
                 }
             }
+            div .x aria-hidden="true" { @for (at, (from, _)) in spans.sums.iter().enumerate() {
+                @let label = spans.label(*from).unwrap_or_default();
+                // The last ones would have no room.
+                span { @if at.saturating_add(label.len() / 2) < spans.sums.len() { (label) } }
+            } }
+        }
+        details {
+            summary { "As a table" }
+            (table(&heads, rows))
         }
     }
 }
@@ -87,58 +141,83 @@ pub(super) fn span_word(hours: u32) -> String {
     }
 }
 
-/// The spans of time that have a bar each, with what was failed while pending, failed while processing, and retried.
+/// The spans of time that have a bar each, with the numbers of each series.
 struct Spans {
     word: &'static str,
     hours: u64,
-    sums: Vec<(u64, [u64; 3])>,
+    sums: Vec<(u64, Vec<u64>)>,
 }
 
 impl Spans {
-    fn new(view: &DashboardView<'_>) -> Self {
-        let (word, hours) = match view.hours {
+    /// So many hours back from now.
+    fn back(now: u64, hours: u64, series: usize) -> Self {
+        let (word, each) = Spans::scale(hours);
+        let last = place(now, each);
+        let bars = hours.div_ceil(each).max(1);
+        Spans::new(word, each, last.saturating_sub(bars.saturating_sub(1))..=last, series)
+    }
+
+    /// From the span of one instant to that of another.
+    fn between((first, last): (u64, u64), series: usize) -> Self {
+        let hour = |millis: u64| millis / HOUR_MS;
+        let (word, each) = Spans::scale(hour(last).saturating_sub(hour(first)).saturating_add(1));
+        Spans::new(word, each, place(first, each)..=place(last, each), series)
+    }
+
+    /// How long a span is, in hours and in words.
+    const fn scale(hours: u64) -> (&'static str, u64) {
+        match hours {
             ..49 => ("by the hour", 1),
             49..169 => ("by 6 hours", 6),
             _ => ("by the day", 24),
-        };
-        let span_ms = HOUR_MS.saturating_mul(hours);
-        let place = |millis: u64| millis.checked_div(span_ms).unwrap_or(0);
-        let last = place(view.now.as_millis());
-        let bars = u64::from(view.hours).div_ceil(hours).max(1);
-        let first = last.saturating_sub(bars.saturating_sub(1));
-        let mut sums: Vec<(u64, [u64; 3])> =
-            (first..=last).map(|at| (at.saturating_mul(span_ms), [0; 3])).collect();
-        for row in &view.data.hours {
-            let series = match (row.outcome.as_str(), row.stuck_status.as_str()) {
-                ("retried", _) => 2,
-                (_, "processing") => 1,
-                _ => 0,
-            };
-            let at = place(row.hour).checked_sub(first).and_then(|at| usize::try_from(at).ok());
-            if let Some(number) =
-                at.and_then(|at| sums.get_mut(at)).and_then(|(_, sums)| sums.get_mut(series))
-            {
-                *number = number.saturating_add(row.creations);
-            }
         }
-        Spans { word, hours, sums }
     }
 
-    /// What the axis says below a bar, if anything: each sixth hour, each day of the week, or each Monday.
+    fn new(word: &'static str, hours: u64, places: std::ops::RangeInclusive<u64>, series: usize) -> Self {
+        let from = |place: u64| place.saturating_mul(hours).saturating_mul(HOUR_MS);
+        Spans { word, hours, sums: places.map(|place| (from(place), vec![0; series])).collect() }
+    }
+
+    /// Adds to a series what was at an instant, if that has a bar.
+    fn add(&mut self, at: u64, series: usize, creations: u64) {
+        let span_ms = self.hours.saturating_mul(HOUR_MS);
+        let first = self.sums.first().map_or(0, |(from, _)| *from);
+        let place = at.checked_sub(first).and_then(|after| after.checked_div(span_ms));
+        let bar = place.and_then(|place| self.sums.get_mut(usize::try_from(place).ok()?));
+        if let Some(number) = bar.and_then(|(_, numbers)| numbers.get_mut(series)) {
+            *number = number.saturating_add(creations);
+        }
+    }
+
+    fn highest(&self) -> u64 {
+        self.sums.iter().map(|(_, numbers)| sum(numbers)).max().unwrap_or(0)
+    }
+
+    /// What the axis says below a bar, if anything: each sixth or twelfth hour, each day of the week, or each Monday, second or fourth
+    /// one.
     fn label(&self, from: u64) -> Option<String> {
         let hour = from / HOUR_MS;
         let day = || day(from);
+        let bars = self.sums.len();
+        let many = bars > 31;
         match self.hours {
             1 if hour.is_multiple_of(24) => Some(day()),
-            1 => hour.is_multiple_of(6).then(|| format!("{:02}:00", hour % 24)),
+            1 => hour.is_multiple_of(if many { 12 } else { 6 }).then(|| format!("{:02}:00", hour % 24)),
             6 => hour.is_multiple_of(24).then(|| weekday(from)),
             // The epoch began on a Thursday.
+            _ if bars > 62 => ((hour / 24) % 28 == 4).then(day),
+            _ if many => ((hour / 24) % 14 == 4).then(day),
             _ => ((hour / 24) % 7 == 4).then(day),
         }
     }
 }
 
-fn add(numbers: &[u64]) -> u64 {
+/// The number of the span of so many hours in which an instant lies, from the epoch on.
+fn place(millis: u64, hours: u64) -> u64 {
+    millis.checked_div(hours.saturating_mul(HOUR_MS)).unwrap_or(0)
+}
+
+fn sum(numbers: &[u64]) -> u64 {
     numbers.iter().fold(0, |sum: u64, number| sum.saturating_add(*number))
 }
 

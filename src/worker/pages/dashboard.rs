@@ -6,12 +6,13 @@ use super::done::Done;
 use super::layout::{
     count, creation_link, dashboard_layout, form, minute, more_time_fields, notice, prose, table,
 };
-use crate::rules::{Age, Policy, Severity, Suspension, Timestamp, Verdict, badge, classify};
+use crate::rules::{Age, Policy, Severity, Suspension, Timestamp, Verdict, badge, classify, no_answer};
 use crate::service::chat::capitalized;
+use crate::service::explorer::failures_address;
 use crate::service::monitor::Health;
 use crate::service::shards::Unreachable;
 use crate::store::{
-    Act, Alert, Audited, CandidateRow, Dashboard, ExtensionRow, Rates, Rolled, Row, SetAsideRow,
+    Act, Alert, Audited, CandidateRow, Dashboard, ExtensionRow, Rates, Rolled, Row, SetAsideRow, nearest,
 };
 
 /// What the dashboard is made from.
@@ -59,9 +60,10 @@ pub fn dashboard_page(view: &DashboardView<'_>) -> String {
         }
         main .dashboard data-now=(view.now.as_millis()) {
             (notice(view.notice))
+            (go_on(view))
             @for Unreachable { shard, error } in view.unreachable {
                 p .incomplete role="alert" {
-                    strong { code { (shard) } " does not answer: what is below is without it." } " " (prose(&capitalized(error))) "."
+                    strong { code { (shard) } " " (no_answer(error).0) ": what is below is without it." } " " (prose(&capitalized(no_answer(error).1))) "."
                 }
             }
             (health_section(view))
@@ -91,12 +93,15 @@ fn health_section(view: &DashboardView<'_>) -> Markup {
     let (look, word) = match (critical, findings.is_empty()) {
         (true, _) => ("failed", "Something is wrong"),
         (false, false) => ("pending", "Worth a look"),
-        (false, true) => ("draft", "Generation is healthy"),
+        (false, true) => ("draft", "No alert fires"),
     };
     html! {
         section #health .health .(look) aria-label="Health" {
             h2 { (word) }
-            @if findings.is_empty() { p { "Cron sweeps, stale creations fail in time, balances equal the ledger, and events are delivered." } }
+            @if findings.is_empty() {
+                p { "Cron sweeps, stale creations fail in time, balances equal the ledger, and events are delivered." }
+                p .muted { "For causes that no alert is about: " code { "mark-stale-drafts doctor" } "." }
+            }
             ul {
                 @for finding in findings {
                     li data-code=(finding.code) {
@@ -106,6 +111,9 @@ fn health_section(view: &DashboardView<'_>) -> Markup {
                         }
                         p { (prose(&capitalized(&finding.evidence))) "." }
                         p .muted { "→ " (prose(&capitalized(&finding.remedy))) ". " code { (finding.code) } }
+                        @if let Some(error_code) = &finding.error_code {
+                            p { a href=(failures_address(error_code, view.now.as_millis())) { "What failed with " code { (error_code) } " within the last hour" } }
+                        }
                     }
                 }
             }
@@ -223,7 +231,7 @@ fn silent(view: &DashboardView<'_>) -> Markup {
 
 fn sweeps(view: &DashboardView<'_>) -> Markup {
     let rows = &view.data.sweeps;
-    let number = |row: &Row, key: &str| row.get(key).and_then(Value::as_u64);
+    let number = |row: &Row, key: &str| row.get(key).and_then(nearest);
     let text = |row: &Row, key: &str| row.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
     let began = |row: &Row| minute(number(row, "started_at").unwrap_or(0));
     let by = |row: &Row| [text(row, "source"), text(row, "actor")].join(" ").trim_end().to_owned();
@@ -328,6 +336,31 @@ fn more_time(view: &DashboardView<'_>) -> Markup {
                     datalist #kinds { @for kind in kinds { option value=(kind) {} } }
                     (more_time_fields())
                 }
+            }
+        }
+    }
+}
+
+/// The button that goes on where some of a kind are left: by what is on record of the kind, so with the same end.
+fn go_on(view: &DashboardView<'_>) -> Markup {
+    let Some((kind, until)) = view.notice.left() else { return html! {} };
+    let of_kind = || view.data.extensions.iter().filter(|row| row.kind == kind);
+    let mut running = of_kind().filter(|row| row.runs(view.now));
+    let (action, found) = match until {
+        Some(until) => ("extend-kind", running.find(|row| u64::try_from(row.until) == Ok(until))),
+        // What was given since is not for this button to end.
+        None => ("end-extension", of_kind().next().filter(|_| running.next().is_none())),
+    };
+    html! {
+        @if let Some(row) = found {
+            form #go-on method="post" action={ "/dashboard/" (action) } {
+                input type="hidden" name="csrf" value=(view.csrf);
+                input type="hidden" name="kind" value=(row.kind);
+                @if until.is_some() {
+                    input type="hidden" name="until" value=(row.until);
+                    input type="hidden" name="reason" value=(row.reason);
+                }
+                button .button type="submit" { "Go on" }
             }
         }
     }

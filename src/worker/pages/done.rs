@@ -2,9 +2,9 @@ use serde::{Deserialize, Serialize};
 
 use super::layout::{count, minute, tokens};
 
-/// What an operator has just done, as the address says it after the redirect: one of these words, and numbers. An address is anybody's to
-/// make, so the page's own words never come from it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// What an operator has just done, as the address says it after the redirect: one of these words, numbers, and the kind. An address is
+/// anybody's to make, so the page's own words never come from it, and a kind is only looked for on record.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Done {
     done: Option<Act>,
@@ -15,6 +15,7 @@ pub struct Done {
     creations: Option<u64>,
     unreached: Option<u64>,
     more: Option<bool>,
+    kind: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,9 +65,10 @@ impl Done {
         Done { until: Some(until), ..Done::only(Act::Extended) }
     }
 
-    /// A kind has time until then, and so many of what is active; with `more`, some are left.
-    pub fn kind_extended(until: u64, creations: u64, more: bool) -> Self {
+    /// A kind has time until then, given to so many of what is active; with `more`, some are left.
+    pub fn kind_extended(kind: &str, until: u64, creations: u64, more: bool) -> Self {
         Done {
+            kind: Some(kind.to_owned()),
             until: Some(until),
             creations: Some(creations),
             more: Some(more),
@@ -75,8 +77,8 @@ impl Done {
     }
 
     /// A kind has no more time than its limits give; with `more`, some of what is active has.
-    pub fn kind_ended(more: bool) -> Self {
-        Done { more: Some(more), ..Done::only(Act::KindEnded) }
+    pub fn kind_ended(kind: &str, more: bool) -> Self {
+        Done { kind: Some(kind.to_owned()), more: Some(more), ..Done::only(Act::KindEnded) }
     }
 
     /// A note is added.
@@ -104,6 +106,16 @@ impl Done {
         Done::only(Act::Resumed)
     }
 
+    /// Of what kind some are left, and the end that was given to it; none, where its own was ended.
+    pub fn left(&self) -> Option<(&str, Option<u64>)> {
+        let kind = self.kind.as_deref().filter(|_| self.more == Some(true))?;
+        match self.done? {
+            Act::KindExtended => Some((kind, Some(self.until?))),
+            Act::KindEnded => Some((kind, None)),
+            _ => None,
+        }
+    }
+
     fn only(done: Act) -> Self {
         Done { done: Some(done), ..Done::default() }
     }
@@ -122,13 +134,14 @@ impl Done {
             Act::Restored => format!("the late result is restored, for {}", tokens(self.tokens?)),
             Act::Extended => format!("it has time until {} UTC", minute(self.until?)),
             Act::KindExtended => {
-                let more = if self.more? { "; some are left: give it the same end once more" } else { "" };
-                let (until, creations) = (minute(self.until?), count(self.creations?));
-                format!("the kind has time until {until} UTC, and {creations} of what is active{more}")
+                let (until, creations, left) =
+                    (minute(self.until?), count(self.creations?), some_left(self.more?));
+                format!(
+                    "the kind has time until {until} UTC, given now to {creations} of what is active{left}"
+                )
             }
             Act::KindEnded => {
-                let more = if self.more? { "; some are left: end it once more" } else { "" };
-                format!("the kind has no more time than its limits give{more}")
+                format!("the kind has no more time than its limits give{}", some_left(self.more?))
             }
             Act::Noted => String::from("the note is added"),
             Act::Swept => {
@@ -143,4 +156,8 @@ impl Done {
             Act::Resumed => String::from("sweeping goes on"),
         })
     }
+}
+
+const fn some_left(more: bool) -> &'static str {
+    if more { "; some are left" } else { "" }
 }

@@ -72,6 +72,10 @@ fn card(draft: &DraftView, language: &Language) -> Markup {
                 p .error dir="auto" { @if look == "unreadable" { (prose(&error)) } @else { (error) } }
             }
             @if let Some(note) = note(draft, language) { p .note { (note) } }
+            @if let Some(used) = draft.used_in_part() {
+                @let parameters = [("count", Parameter::Number(used)), ("tokens", Parameter::Number(draft.tokens))];
+                p .note { (language.say_with(&texts::USED_IN_PART, &parameters)) }
+            }
             @if let Some(percent) = draft.progress.filter(|_| draft.status == "processing") {
                 progress .progress max="100" value=(percent) aria-label=(language.say(&texts::PROGRESS)) { (percent) " %" }
             }

@@ -1,8 +1,9 @@
 use maud::{Markup, html};
 
-use super::layout::{count, creation_link, dashboard_layout, minute, prose, tokens};
-use crate::rules::Age;
-use crate::store::{Facet, Facets, LOOKED_AT};
+use super::charts::failures;
+use super::layout::{count, creation_link, dashboard_layout, heads, minute, prose, tokens};
+use crate::rules::{Age, Timestamp, no_answer};
+use crate::store::{Facet, Facets, LOOKED_AT, Outline, OwnerOf};
 use crate::worker::exploring::{FoundPage, FoundView};
 
 /// What the explorer is made from.
@@ -12,10 +13,14 @@ pub struct ExplorerView<'a> {
     pub sought: &'a [(String, String)],
     /// What was found.
     pub page: &'a FoundPage,
-    /// How many of the newest are alike.
-    pub facets: &'a Facets,
+    /// What the newest amount to.
+    pub outline: &'a Outline,
+    /// Within which instants its failures are.
+    pub failed_within: (Timestamp, Timestamp),
     /// What its forms carry.
     pub csrf: &'a str,
+    /// Whether more than a status is sought.
+    pub has_filter: bool,
     /// Whether all of the page is chosen.
     pub is_chosen: bool,
 }
@@ -25,8 +30,8 @@ impl ExplorerView<'_> {
         self.sought.iter().find(|(name, _)| name == key).map_or("", |(_, value)| value)
     }
 
-    /// Whether all that match can be retried: those that have failed are sought, or are among what is.
-    fn can_retry_all(&self) -> bool {
+    /// Whether those that have failed are sought, or are among what is.
+    fn may_match_failed(&self) -> bool {
         ["", "failed"].contains(&self.value("status")) && self.value("order").is_empty()
     }
 
@@ -54,7 +59,15 @@ const STATUSES: [(&str, &str); 6] = [
 const ORDERS: [(&str, &str); 2] = [("", "Newest first"), ("silent", "Longest silent first")];
 const TEXTS: [(&str, &str); 4] =
     [("kind", "Kind"), ("user_id", "Owner"), ("error_code", "Error code"), ("rule", "Rule")];
-const TIMES: [(&str, &str); 2] = [("since", "Created since (UTC)"), ("until", "Created before (UTC)")];
+const TIMES: [(&str, &str); 4] = [
+    ("since", "Created since (UTC)"),
+    ("until", "Created before (UTC)"),
+    ("failed_since", "Failed since (UTC)"),
+    ("failed_until", "Failed before (UTC)"),
+];
+
+/// The chart of failures is of a day at least: its first bar begins 23 hours before its last.
+const A_DAY_MS: u64 = 23 * 3_600_000;
 
 /// Creations found by what they are. All that is sought stands in the address.
 pub fn explorer_page(view: &ExplorerView<'_>) -> String {
@@ -66,10 +79,12 @@ pub fn explorer_page(view: &ExplorerView<'_>) -> String {
             section .panel { (find_form(view)) }
             @for missing in &page.unreachable {
                 p .notice .failed role="alert" {
-                    "The database " code { (missing.shard) } " does not answer, so what it has is missing here: " (prose(&missing.error)) "."
+                    "The database " code { (missing.shard) } " " (no_answer(&missing.error).0) ", so what it has is missing here: " (prose(no_answer(&missing.error).1)) "."
                 }
             }
+            (failures_over_time(view))
             (facets(view))
+            (owners(view))
             section #found .panel {
                 h2 { "Found" }
                 @if page.creations.is_empty() { p .muted { "Nothing here." } }
@@ -133,11 +148,13 @@ fn facets(view: &ExplorerView<'_>) -> Markup {
         ];
         html! { tr {
             th scope="row" { a href=(view.address(&only)) { (facet.status) } }
-            td .name { (facet.kind) } td .name { (error_code.unwrap_or("–")) } td .name { (rule.unwrap_or("–")) }
-            td { (count(facet.creations)) } td { (count(facet.tokens)) }
+            td .name data-head="Kind" { (facet.kind) }
+            td .id data-head="Error code" { (error_code.unwrap_or("–")) }
+            td .id data-head="Rule" { (rule.unwrap_or("–")) }
+            td .figure data-head="Creations" { (count(facet.creations)) } td .figure data-head="Tokens" { (count(facet.tokens)) }
         } }
     };
-    let Facets { largest, lines, more, creations, tokens: charged } = view.facets;
+    let Facets { largest, lines, more, creations, tokens: charged } = &view.outline.facets;
     let shown = u64::try_from(largest.len()).unwrap_or(u64::MAX);
     html! {
         @if !largest.is_empty() {
@@ -148,9 +165,49 @@ fn facets(view: &ExplorerView<'_>) -> Markup {
                     @if *lines > shown { ": the " (count(shown)) " largest of " @if *more { "at least " } (count(*lines)) " groups" }
                     ". In all: " (count(*creations)) " creations, " (tokens(*charged)) "."
                 }
-                div .scroll tabindex="0" role="region" aria-label="What there is most of" { table {
-                    thead { tr { @for head in ["Status", "Kind", "Error code", "Rule", "Creations", "Tokens"] { th scope="col" { (head) } } } }
+                div .scroll tabindex="0" role="region" aria-label="What there is most of" { table .cards {
+                    thead { tr { (heads(&["Status", "Kind", "Error code", "Rule"], &["Creations", "Tokens"])) } }
                     tbody { @for facet in largest { (row(facet)) } }
+                } }
+            }
+        }
+    }
+}
+
+/// When they failed, if any has: from the oldest of these failures on, or from what is sought, and a day at least.
+fn failures_over_time(view: &ExplorerView<'_>) -> Markup {
+    let Outline { failures: failed, .. } = view.outline;
+    let (first, last) = view.failed_within;
+    // What is dated a little ahead has failed now.
+    let last = last.as_millis().min(view.page.now);
+    let oldest = failed.iter().map(|one| one.hour).min();
+    let begins = if view.value("failed_since").is_empty() { oldest } else { Some(first.as_millis()) };
+    let begins = begins.unwrap_or(last).min(last.saturating_sub(A_DAY_MS));
+    html! { @if oldest.is_some() { (failures(failed, (begins, last))) } }
+}
+
+/// Who has most of them, each a way to see only theirs.
+fn owners(view: &ExplorerView<'_>) -> Markup {
+    let Outline { owners, all_owners, .. } = view.outline;
+    let row = |OwnerOf { user_id, creations, failed, tokens }: &OwnerOf| {
+        html! { tr {
+            th .id scope="row" { a href=(view.address(&[("user_id", user_id)])) { (user_id) } }
+            td .figure { (count(*creations)) } td .figure { (count(*failed)) } td .figure { (count(*tokens)) }
+        } }
+    };
+    let shown = u64::try_from(owners.len()).unwrap_or(u64::MAX);
+    html! {
+        @if !owners.is_empty() && view.value("user_id").is_empty() {
+            section .panel {
+                h2 { "Who has most" }
+                p .muted {
+                    "Among the same"
+                    @if *all_owners > shown { ": the " (count(shown)) " with most of " (count(*all_owners)) " owners" }
+                    "."
+                }
+                div .scroll tabindex="0" role="region" aria-label="Who has most" { table {
+                    thead { tr { (heads(&["Owner"], &["Creations", "Failed", "Tokens"])) } }
+                    tbody { @for owner in owners { (row(owner)) } }
                 } }
             }
         }
@@ -162,22 +219,29 @@ fn found(view: &ExplorerView<'_>) -> Markup {
     let sought: Vec<_> = view.sought.iter().filter(|(key, _)| key != "cursor").collect();
     let sought = serde_urlencoded::to_string(sought).unwrap_or_default();
     let any = view.page.creations.iter().any(|found| found.creation.can_retry);
+    let choice =
+        |select| format!("{}#found", view.address(&[("cursor", view.value("cursor")), ("select", select)]));
+    // The first one is what Enter in a box means; one more stands where a keyboard leaves the table.
+    let chosen = html! { button .button type="submit" name="which" value="chosen" { "Preview a retry of those chosen" } };
     html! {
         form #choose method="post" action="/dashboard/retries/preview" {
             input type="hidden" name="csrf" value=(view.csrf);
             input type="hidden" name="sought" value=(sought);
             @if any {
                 div .actions {
-                    // The first one is what Enter in a box means.
-                    button .button type="submit" name="which" value="chosen" { "Preview a retry of those chosen" }
-                    @if view.can_retry_all() {
+                    (chosen)
+                    @if view.may_match_failed() && view.has_filter {
                         button .button type="submit" name="which" value="all" { "Preview a retry of all that match and failed" }
                     }
-                    @if view.is_chosen { a href=(view.address(&[("cursor", view.value("cursor"))])) { "Choose none" } }
-                    @else { a href=(view.address(&[("cursor", view.value("cursor")), ("select", "page")])) { "Choose all of this page" } }
+                    @if view.is_chosen { a href=(choice("")) { "Choose none" } }
+                    @else { a href=(choice("page")) { "Choose all of this page" } }
+                }
+                @if view.may_match_failed() && !view.has_filter {
+                    p .muted { "To retry all that match, choose a filter first, such as an error code, a kind, an owner or a time." }
                 }
             }
             (rows(view, any))
+            @if any { div .actions { (chosen) } }
         }
     }
 }
@@ -187,22 +251,28 @@ fn rows(view: &ExplorerView<'_>, any: bool) -> Markup {
     let row = |found: &FoundView| {
         let draft = &found.creation;
         let age = draft.age_ms.map_or_else(dash, |age| format!("{:#}", Age(age)));
+        let failed_at = draft.finished_at.filter(|_| draft.stored_status == "failed");
+        let failed_at = failed_at.and_then(|at| u64::try_from(at).ok()).map_or_else(dash, minute);
         html! { tr {
             @if any { td .choice { @if draft.can_retry { (choose(view, found)) } } }
             th .id scope="row" { (creation_link(&draft.id)) }
-            td .id { a href=(view.address(&[("user_id", &found.user_id), ("order", "")])) { (found.user_id) } }
-            td .name { (draft.kind) } td .name { (draft.badge) @if draft.deleted_at.is_some() { ", deleted by its owner" } }
-            td .words { @match &draft.error { Some(error) => { (prose(error)) }, None => "–" } }
-            td { (draft.created_at.map_or_else(dash, minute)) } td { (age) }
-            td { (count(draft.tokens)) } td { (count(draft.refunded_tokens)) }
+            td .name data-head="State" { (draft.badge) @if draft.deleted_at.is_some() { ", deleted by its owner" } }
+            td .id data-head="Error code" { (draft.error_code.as_deref().unwrap_or("–")) }
+            td .name data-head="Failed (UTC)" { (failed_at) }
+            td .figure data-head="Tokens" { (count(draft.tokens)) }
+            td .id data-head="Owner" { a href=(view.address(&[("user_id", &found.user_id), ("order", "")])) { (found.user_id) } }
+            td .name data-head="Kind" { (draft.kind) }
+            td .words data-head="Error" { @match &draft.error { Some(error) => { (prose(error)) }, None => "–" } }
+            td .name data-head="Created (UTC)" { (draft.created_at.map_or_else(dash, minute)) }
+            td .figure data-head="Age" { (age) } td .figure data-head="Refunded" { (count(draft.refunded_tokens)) }
         } }
     };
-    let heads = ["Creation", "Owner", "Kind", "State", "Error", "Created (UTC)", "Age", "Tokens", "Refunded"];
     html! {
-        div .scroll tabindex="0" role="region" aria-label="Creations that were found" { table {
+        div .scroll tabindex="0" role="region" aria-label="Creations that were found" { table .cards {
             thead { tr {
                 @if any { th scope="col" { span .unseen { "Chosen" } } }
-                @for head in heads { th scope="col" { (head) } }
+                (heads(&["Creation", "State", "Error code", "Failed (UTC)"], &["Tokens"]))
+                (heads(&["Owner", "Kind", "Error", "Created (UTC)"], &["Age", "Refunded"]))
             } }
             tbody { @for creation in &view.page.creations { (row(creation)) } }
         } }

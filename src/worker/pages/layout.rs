@@ -5,6 +5,7 @@ use maud::{DOCTYPE, Markup, html};
 
 use super::done::Done;
 use super::language::Language;
+use crate::read::encoded;
 
 /// A page of users.
 pub(super) fn layout(language: &Language, title: &str, script: bool, body: &Markup) -> String {
@@ -133,17 +134,23 @@ pub(super) fn creation_link(id: &str) -> Markup {
 
 /// Where all about a creation is.
 pub fn creation_address(id: &str) -> String {
-    format!("/dashboard/creations/{}", encode(id))
+    format!("/dashboard/creations/{}", encoded(id))
 }
 
-/// An id as a part of a path.
-fn encode(id: &str) -> String {
-    let part = |byte: u8| match byte {
-        b'-' | b'_' | b'.' => char::from(byte).to_string(),
-        byte if byte.is_ascii_alphanumeric() => char::from(byte).to_string(),
-        byte => format!("%{byte:02X}"),
-    };
-    id.bytes().map(part).collect()
+/// Where the creations are that are sought, as an address says it.
+pub fn found_address(sought: &str) -> String {
+    match sought {
+        "" => String::from("/dashboard/creations#found"),
+        sought => format!("/dashboard/creations?{sought}#found"),
+    }
+}
+
+/// The heads of a table, words and then figures, which stand at the end of their column.
+pub(super) fn heads(words: &[&str], figures: &[&str]) -> Markup {
+    html! {
+        @for head in words { th scope="col" { (head) } }
+        @for head in figures { th .figure scope="col" { (head) } }
+    }
 }
 
 /// A longer text of a table wraps.
@@ -151,10 +158,14 @@ const LONG: usize = 24;
 
 /// A table that may be scrolled.
 pub(super) fn table(heads: &[&str], rows: Vec<Vec<String>>) -> Markup {
+    let is_figure =
+        |cell: &String| !cell.is_empty() && cell.bytes().all(|byte| b"0123456789,".contains(&byte));
+    let figures: Vec<_> =
+        (0..heads.len()).map(|at| rows.iter().all(|row| row.get(at).is_some_and(is_figure))).collect();
     html! {
         div .scroll tabindex="0" role="region" aria-label={ (heads.first().copied().unwrap_or_default()) " and so on" } { table {
-            thead { tr { @for head in heads { th scope="col" { (head) } } } }
-            tbody { @for row in rows { tr { @for cell in row { td .words[cell.len() > LONG] { (prose(&cell)) } } } } }
+            thead { tr { @for (head, figure) in heads.iter().zip(&figures) { th .figure[*figure] scope="col" { (head) } } } }
+            tbody { @for row in rows { tr { @for (cell, figure) in row.iter().zip(&figures) { td .figure[*figure] .words[cell.len() > LONG] { (prose(cell)) } } } } }
         } }
     }
 }

@@ -47,6 +47,8 @@ fn line(entry: &EntryView, language: &Language) -> Markup {
             p .amount { strong { (language.count(amount, entry.tokens.unsigned_abs())) } }
             div {
                 p .why dir="auto" { (language.movement(entry)) }
+                // By what the app calls the purchase, for whoever asks about it.
+                @if let Some(key) = entry.purchase() { p .purchase dir="auto" { small { (key) } } }
                 @if let Some(kind) = &entry.kind {
                     p .what dir="auto" {
                         span .kind { (kind) } " "

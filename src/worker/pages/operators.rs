@@ -1,7 +1,8 @@
 use maud::html;
 
-use super::layout::{creation_link, dashboard_layout, form, prose};
+use super::layout::{creation_link, dashboard_layout, form, prose, rfc3339};
 use crate::rules::Age;
+use crate::service::holds::LeftOut;
 use crate::worker::sweep_json::{CreationJson, SweepJson};
 
 /// What a sweep would do, with the plan to apply.
@@ -25,8 +26,9 @@ pub fn preview_page(plan: &SweepJson<'_>, csrf: &str) -> String {
                 @for (shard, error) in plan.unreached() {
                     p .error { code { (shard) } " was not reached, and the plan is without it: " (prose(error)) "." }
                 }
+                @for left in &plan.left_out { p .error { (left_out(left)) "." } }
                 @if let Some(suspended) = &plan.suspended { p .error { (prose(suspended)) "." } }
-                @if plan.creations.is_empty() { p .muted { "Nothing is stale." } }
+                @if plan.creations.is_empty() { p .muted { @if plan.left_out.is_empty() { "Nothing is stale." } @else { "Nothing else is stale." } } }
                 @else {
                     (form("apply", "Apply exactly this", csrf, Some(&sent)))
                     div .scroll tabindex="0" role="region" aria-label="What would be done" { table {
@@ -38,6 +40,15 @@ pub fn preview_page(plan: &SweepJson<'_>, csrf: &str) -> String {
         }
     };
     dashboard_layout("Preview", false, &body)
+}
+
+/// On whom the sweep does not decide.
+fn left_out(LeftOut { users, until, .. }: &LeftOut) -> String {
+    let users = if *users == 1 { "1 user is" } else { &format!("{users} users are") };
+    match until {
+        Some(until) => format!("{users} left out until {} because of a move", rfc3339(*until)),
+        None => format!("{users} left out because of a move that is under way"),
+    }
 }
 
 /// Where an operator signs in, after a wrong token if `wrong`.

@@ -1,6 +1,10 @@
 use maud::{Markup, html};
 
-use super::layout::{count, creation_link, dashboard_layout, minute, prose, tokens};
+use super::layout::{
+    count, creation_link, dashboard_layout, found_address, heads, minute, prose, rfc3339, tokens,
+};
+use crate::rules::{Timestamp, no_answer};
+use crate::store::Sought;
 use crate::worker::retries::{PlannedView, RetryOutcome, RetryPreview, SkippedView};
 
 /// What the pages of many retries carry from one to the next.
@@ -10,18 +14,11 @@ pub struct RetriesView<'a> {
     pub csrf: &'a str,
     /// What was sought on the explorer, as its address says it: untrusted text.
     pub sought: &'a str,
-    /// Whether all that match are meant, and not only those that were chosen.
-    pub is_all: bool,
+    /// Which failed creations are meant, if all that match are, and not only those that were chosen.
+    pub filter: Option<Sought<'a>>,
 }
 
 impl RetriesView<'_> {
-    fn back(&self) -> String {
-        match self.sought {
-            "" => String::from("/dashboard/creations"),
-            sought => format!("/dashboard/creations?{sought}"),
-        }
-    }
-
     fn hidden(&self) -> Markup {
         html! {
             input type="hidden" name="csrf" value=(self.csrf);
@@ -45,12 +42,13 @@ pub fn retries_preview_page(preview: &RetryPreview, view: RetriesView<'_>) -> St
     } = preview;
     let uncovered = plan.len().saturating_sub(*retries);
     let body = html! {
-        header .bar { h1 { "What would be retried" } a href=(view.back()) { "Back to the creations" } }
+        header .bar { h1 { "What would be retried" } a href=(found_address(view.sought)) { "Back to the creations" } }
         main .dashboard {
             @for missing in &preview.unreachable {
-                p .incomplete role="alert" { "The database " code { (missing.shard) } " does not answer, so what it has is missing here: " (prose(&missing.error)) "." }
+                p .incomplete role="alert" { "The database " code { (missing.shard) } " " (no_answer(&missing.error).0) ", so what it has is missing here: " (prose(no_answer(&missing.error).1)) "." }
             }
             section .panel {
+                (filter(view.filter.as_ref()))
                 p {
                     strong { (number(*retries)) " would be retried" } ", and " strong { (tokens(*charged_tokens)) } " charged to "
                     (of(*owners, "owner", "owners")) ". "
@@ -58,20 +56,20 @@ pub fn retries_preview_page(preview: &RetryPreview, view: RetriesView<'_>) -> St
                     @if !skipped.is_empty() { strong { (number(skipped.len())) } " can't be retried. " }
                     "Nothing has been changed."
                 }
-                @if view.is_all { p .muted { "What its owner has deleted is left out." } }
+                @if view.filter.is_some() { p .muted { "What its owner has deleted is left out." } }
                 @if plan.is_empty() { p .muted { "There is nothing to retry." } }
                 @else if *retries == 0 { p .muted { "No balance covers any of these, so there is nothing to confirm." } }
-                @else { (apply(plan, view)) }
+                @else { (apply(plan, next_cursor.as_deref(), view)) }
                 @if let Some(cursor) = next_cursor { (further(cursor, *looked_back_to, view)) }
             }
             @if !short.is_empty() {
                 section .panel {
                     h2 { "Whose balance does not cover all of theirs" }
                     div .scroll tabindex="0" role="region" aria-label="Owners who can't pay all" { table {
-                        thead { tr { @for head in ["Owner", "Balance", "All would cost", "Creations", "Would be retried"] { th scope="col" { (head) } } } }
+                        thead { tr { (heads(&["Owner"], &["Balance", "All would cost", "Creations", "Would be retried"])) } }
                         tbody { @for owner in short { tr {
-                            th .id scope="row" { (owner.user_id) } td { (count(owner.balance)) } td { (count(owner.tokens)) }
-                            td { (number(owner.creations)) } td { (number(owner.covered)) }
+                            th .id scope="row" { (owner.user_id) } td .figure { (count(owner.balance)) } td .figure { (count(owner.tokens)) }
+                            td .figure { (number(owner.creations)) } td .figure { (number(owner.covered)) }
                         } } }
                     } }
                 }
@@ -83,8 +81,32 @@ pub fn retries_preview_page(preview: &RetryPreview, view: RetriesView<'_>) -> St
     dashboard_layout("What would be retried", false, &body)
 }
 
-/// Applies exactly what the page shows.
-fn apply(plan: &[PlannedView], view: RetriesView<'_>) -> Markup {
+/// What was sought, so that who has lost a filter on the way sees it.
+fn filter(filter: Option<&Sought<'_>>) -> Markup {
+    let Some(Sought { user_id, kind, error_code, rule, since, until, failed_since, failed_until, .. }) =
+        filter
+    else {
+        return html! { p { "Of what failed: those that were chosen." } };
+    };
+    let words = [("error code", error_code), ("kind", kind), ("owner", user_id), ("rule", rule)];
+    let times = [
+        ("failed since", failed_since),
+        ("failed before", failed_until),
+        ("created since", since),
+        ("created before", until),
+    ];
+    let words = words.into_iter().filter_map(|(name, value)| value.map(|value| (name, value.to_owned())));
+    let times =
+        times.into_iter().filter_map(|(name, at)| at.map(|at| (name, rfc3339(Timestamp::as_millis(at)))));
+    html! {
+        p { "Of what failed: all with " @for (at, (name, value)) in words.chain(times).enumerate() {
+            @if at > 0 { ", " } (name) " " code { (value) }
+        } "." }
+    }
+}
+
+/// Applies exactly what the page shows; `beyond` is where a preview of the next ones begins.
+fn apply(plan: &[PlannedView], beyond: Option<&str>, view: RetriesView<'_>) -> Markup {
     let plan: Vec<_> = plan
         .iter()
         .map(|one| serde_json::json!({ "id": one.id, "attempt": one.attempt, "user_id": one.user_id }))
@@ -93,6 +115,7 @@ fn apply(plan: &[PlannedView], view: RetriesView<'_>) -> Markup {
         form .find method="post" action="/dashboard/retries" {
             (view.hidden())
             input type="hidden" name="plan" value=(serde_json::Value::from(plan));
+            @if let Some(cursor) = beyond { input type="hidden" name="cursor" value=(cursor); }
             label .wide { span { "Why (optional; the audit keeps it)" } input type="text" name="reason" maxlength="1000" autocomplete="off"; }
             button .button type="submit" { "Retry exactly these" }
         }
@@ -107,7 +130,7 @@ fn further(cursor: &str, looked_back_to: Option<i64>, view: RetriesView<'_>) -> 
             (view.hidden())
             input type="hidden" name="cursor" value=(cursor);
             p .muted {
-                "There may be more than these"
+                "More may match than these"
                 @if let Some(back_to) = back_to { ", made before " (minute(back_to)) " UTC" }
                 ". "
             }
@@ -120,19 +143,24 @@ fn planned(plan: &[PlannedView]) -> Markup {
     let late = plan.iter().any(|one| one.late_at.is_some());
     let row = |one: &PlannedView| {
         html! { tr {
-            th .id scope="row" { (creation_link(&one.id)) } td .id { (one.user_id) } td .name { (one.kind) } td { (one.attempt) }
-            td .name { (one.error_code.as_deref().unwrap_or("–")) } td { (one.finished_at.map_or_else(|| String::from("–"), minute)) }
-            td { (count(one.tokens)) } td { @if one.is_covered { "yes" } @else { strong { "no" } } }
-            @if late { td { @if one.late_at.is_some() { "could be restored instead" } @else { "–" } } }
+            th .id scope="row" { (creation_link(&one.id)) }
+            td .figure data-head="Tokens" { (count(one.tokens)) }
+            td data-head="Can be paid" { @if one.is_covered { "yes" } @else { strong { "no" } } }
+            td .id data-head="Error code" { (one.error_code.as_deref().unwrap_or("–")) }
+            td .name data-head="Failed (UTC)" { (one.finished_at.map_or_else(|| String::from("–"), minute)) }
+            td .id data-head="Owner" { (one.user_id) } td .name data-head="Kind" { (one.kind) } td .figure data-head="Attempt" { (one.attempt) }
+            @if late { td .name data-head="Late result" { @if one.late_at.is_some() { "could be restored instead" } @else { "–" } } }
         } }
     };
-    let heads =
-        ["Creation", "Owner", "Kind", "Attempt", "Error code", "Failed (UTC)", "Tokens", "Can be paid"];
     html! {
         section .panel {
             h2 { "The plan, in the order in which they failed" }
-            div .scroll tabindex="0" role="region" aria-label="The plan" { table {
-                thead { tr { @for head in heads { th scope="col" { (head) } } @if late { th scope="col" { "Late result" } } } }
+            div .scroll tabindex="0" role="region" aria-label="The plan" { table .cards {
+                thead { tr {
+                    (heads(&["Creation"], &["Tokens"]))
+                    (heads(&["Can be paid", "Error code", "Failed (UTC)", "Owner", "Kind"], &["Attempt"]))
+                    @if late { (heads(&["Late result"], &[])) }
+                } }
                 tbody { @for one in plan { (row(one)) } }
             } }
         }
@@ -146,11 +174,11 @@ fn left(title: &str, skipped: &[SkippedView]) -> Markup {
             section .panel {
                 h2 { (title) }
                 div .scroll tabindex="0" role="region" aria-label=(title) { table {
-                    thead { tr { @for head in ["Creation", "Why", "Owner", "Attempt"] { th scope="col" { (head) } } } }
+                    thead { tr { (heads(&["Creation", "Why", "Owner"], &["Attempt"])) } }
                     tbody { @for one in skipped { tr {
                         th .id scope="row" { (creation_link(&one.id)) }
                         td .words { (prose(&one.message)) " " code { (one.reason) } }
-                        td .id { (one.user_id.as_deref().unwrap_or("–")) } td { (one.attempt) }
+                        td .id { (one.user_id.as_deref().unwrap_or("–")) } td .figure { (one.attempt) }
                     } } }
                 } }
             }
@@ -158,26 +186,27 @@ fn left(title: &str, skipped: &[SkippedView]) -> Markup {
     }
 }
 
-/// What came of a plan.
-pub fn retries_page(outcome: &RetryOutcome, view: RetriesView<'_>) -> String {
+/// What came of a plan; `beyond` is where a preview of the next ones begins, if the plan had not all that match.
+pub fn retries_page(outcome: &RetryOutcome, beyond: Option<&str>, view: RetriesView<'_>) -> String {
     let RetryOutcome { retried, charged_tokens, skipped, .. } = outcome;
     let body = html! {
-        header .bar { h1 { "Retried" } a href=(view.back()) { "Back to the creations" } a href="/dashboard" { "Dashboard" } }
+        header .bar { h1 { "Retried" } a href=(found_address(view.sought)) { "Back to the creations" } a href="/dashboard" { "Dashboard" } }
         main .dashboard {
             p .notice role="status" tabindex="-1" autofocus {
                 "Done: " (of(retried.len(), "creation was retried", "creations were retried")) ", for " (tokens(*charged_tokens)) ". "
-                @if skipped.is_empty() { "None was left." }
+                @if skipped.is_empty() { "None of this plan was left." }
                 @else { (of(skipped.len(), "was left as it is, and is", "were left as they are, and are")) " named below." }
             }
+            @if let Some(cursor) = beyond { section .panel { (further(cursor, None, view)) } }
             (left("Left as they are", skipped))
             @if !retried.is_empty() {
                 section .panel {
                     h2 { "Retried" }
                     div .scroll tabindex="0" role="region" aria-label="Retried" { table {
-                        thead { tr { @for head in ["Creation", "Owner", "Kind", "New attempt", "Charged"] { th scope="col" { (head) } } } }
+                        thead { tr { (heads(&["Creation", "Owner", "Kind"], &["New attempt", "Charged"])) } }
                         tbody { @for one in retried { tr {
-                            th .id scope="row" { (creation_link(&one.id)) } td .id { (one.user_id) } td .name { (one.kind) } td { (one.attempt) }
-                            td { (count(one.charged_tokens)) }
+                            th .id scope="row" { (creation_link(&one.id)) } td .id { (one.user_id) } td .name { (one.kind) } td .figure { (one.attempt) }
+                            td .figure { (count(one.charged_tokens)) }
                         } } }
                     } }
                 }

@@ -3,6 +3,7 @@
 use serde::Deserialize;
 
 use crate::read::Name;
+use crate::rules::Timestamp;
 use crate::store::Subject;
 use crate::worker::app::App;
 use crate::worker::at_dashboard::{Answer, OwnForm, Page};
@@ -71,8 +72,9 @@ pub(in crate::worker) async fn extend(app: App, form: OwnForm) -> Answer {
     let wanted: ExtendForm = form.read(&["minutes", "until", "reason"]).map_err(wrong)?;
     let wanted = wanted.wanted(app.now).map_err(wrong)?;
     let row = extending::give(&app, id, None, form.actor(), wanted).await.map_err(wrong)?;
-    let until = row.creation.extended_until.instant().map_or(0, |until| until.as_millis());
-    done(id, Done::extended(until))
+    // Where the limit alone gives it longer, that is what holds.
+    let until = extending::deadline(&app, &row).or(row.creation.extended_until.instant());
+    done(id, Done::extended(until.map_or(0, Timestamp::as_millis)))
 }
 
 /// Which kind.
@@ -81,14 +83,14 @@ struct KindForm {
     kind: Name,
 }
 
-/// `POST /dashboard/extend-kind`: all of a kind have more time. Pressing it again goes on where many are active.
+/// `POST /dashboard/extend-kind`: all of a kind have more time. Where many are active, the page that answers has a button that goes on.
 #[worker::send]
 pub(in crate::worker) async fn extend_kind(app: App, form: OwnForm) -> Answer {
     let KindForm { kind } = form.read(&["kind"])?;
     let wanted: ExtendForm = form.read(&["minutes", "until", "reason"])?;
     let (until, reason) = wanted.wanted(app.now)?;
     let reached = extending::give_kind(&app, kind.as_str(), form.actor(), (until, reason)).await?;
-    done_there(Done::kind_extended(until.as_millis(), reached.creations, reached.more))
+    done_there(Done::kind_extended(kind.as_str(), until.as_millis(), reached.creations, reached.more))
 }
 
 /// `POST /dashboard/end-extension`: a kind has no more time than its limits give.
@@ -96,7 +98,7 @@ pub(in crate::worker) async fn extend_kind(app: App, form: OwnForm) -> Answer {
 pub(in crate::worker) async fn end_extension(app: App, form: OwnForm) -> Answer {
     let KindForm { kind } = form.read(&["kind"])?;
     let reached = extending::end_kind(&app, kind.as_str(), form.actor()).await?;
-    done_there(Done::kind_ended(reached.more))
+    done_there(Done::kind_ended(kind.as_str(), reached.more))
 }
 
 /// `POST /dashboard/note`: what others should know of a creation, or of a sweep.

@@ -9,7 +9,8 @@ use worker::console_log;
 use crate::read::parsed;
 use crate::rules::Timestamp;
 use crate::service::compaction::{Compacted, Compaction, MARGIN_DAYS, compact};
-use crate::store::Database as _;
+use crate::service::shards::{Shard, run_each};
+use crate::store::{self, D1, Database as _, Row};
 use crate::worker::app::App;
 use crate::worker::archive;
 use crate::worker::caller::{Operator, Sweep};
@@ -95,6 +96,9 @@ pub(in crate::worker) async fn compact_ledger(
         return Err(Problem::new(StatusCode::CONFLICT, archive::NO_BUCKET_FOR_THE_LEDGER));
     }
     let shards = app.shards();
+    if dry_run {
+        nobody_is_at_it(&app, &shards).await?;
+    }
     let (first, mut after) = match cursor {
         None => (0, String::new()),
         Some(Cursor { shard, after }) => {
@@ -166,4 +170,22 @@ pub(in crate::worker) async fn compact_ledger(
         "shards": parts,
     });
     Ok(json(StatusCode::OK, &answer))
+}
+
+/// A dry run beside a compaction would count what is gone before it has ended. One that does not answer is named by the dry run itself.
+async fn nobody_is_at_it(app: &App, shards: &[Shard<'_, D1>]) -> Result<(), Problem> {
+    let answers = run_each(shards, &[store::compaction_under_way(app.now)]).await;
+    let actor = |answer: &Result<Vec<Vec<Row>>, _>| {
+        answer.as_ref().ok()?.first()?.first()?.get("actor")?.as_str().map(str::to_owned)
+    };
+    match shards.iter().zip(&answers).find_map(|(shard, answer)| Some((shard.name, actor(answer)?))) {
+        None => Ok(()),
+        Some((shard, actor)) => Err(Problem::new(
+            StatusCode::CONFLICT,
+            format!(
+                "`{actor}` is summing up the ledger of `{shard}` right now, so what a dry run counts would be wrong: \
+                 wait until that has ended, or a minute after it was stopped, and ask again"
+            ),
+        )),
+    }
 }

@@ -10,7 +10,7 @@ use crate::auth::Scope;
 use crate::read::{self, whole};
 use crate::service::shards::run_each;
 use crate::service::sweep::Source;
-use crate::store::{self, DatabaseError, Facets};
+use crate::store::{self, Outline};
 use crate::worker::app::{App, Context};
 use crate::worker::at_dashboard::{Answer, AtDashboard, COOKIE, COOKIE_SECONDS, OwnForm, Page, turned_away};
 use crate::worker::caller::{Read, allowed};
@@ -92,10 +92,22 @@ pub(in crate::worker) async fn explain(
 }
 
 /// What of a query the explorer takes: a form sends empty fields for what is not sought, and links gather parameters of other people's.
-const SOUGHT: [&str; 10] =
-    ["status", "kind", "user_id", "error_code", "rule", "since", "until", "order", "limit", "cursor"];
-/// So many lines say what there is most of.
-const FACETS: u32 = 12;
+const SOUGHT: [&str; 12] = [
+    "status",
+    "kind",
+    "user_id",
+    "error_code",
+    "rule",
+    "since",
+    "until",
+    "failed_since",
+    "failed_until",
+    "order",
+    "limit",
+    "cursor",
+];
+/// So many lines say what there is most of, and who has most.
+const LARGEST: u32 = 12;
 
 /// `GET /dashboard/creations`: creations found by what they are; with `id`, the way to that one.
 #[worker::send]
@@ -108,14 +120,22 @@ pub(in crate::worker) async fn explorer(app: App, operator: AtDashboard<Read>, u
     let sought: Vec<_> = given.into_iter().filter(|(key, _)| SOUGHT.contains(&key.as_str())).collect();
     let no_page = |invalid: read::Invalid| Page::new("That can't be sought", invalid.into());
     let query = read::query::<ExplorerQuery>(sought.clone()).map_err(no_page)?;
+    let has_filter = !query.sought().map_err(no_page)?.has_no_filter();
     let page = query.find(&app).await?;
     // Those that are silent are not looked for among the newest.
-    let facets = match query.order() {
-        Order::Newest => query.facets(&app, FACETS).await?,
-        Order::Silent => Facets::default(),
+    let outline = match query.order() {
+        Order::Newest => query.outline(&app, LARGEST).await?,
+        Order::Silent => Outline::default(),
     };
-    let view =
-        ExplorerView { sought: &sought, page: &page, facets: &facets, csrf: &operator.csrf(), is_chosen };
+    let view = ExplorerView {
+        sought: &sought,
+        page: &page,
+        outline: &outline,
+        failed_within: query.failed_within(app.now),
+        csrf: &operator.csrf(),
+        has_filter,
+        is_chosen,
+    };
     Ok(html(StatusCode::OK, explorer_page(&view)))
 }
 
@@ -168,7 +188,7 @@ pub(in crate::worker) async fn preview(app: App, form: OwnForm) -> Answer {
     // What is shown can be applied as it is.
     options.limit_of_all = Some(options.limit.min(Plan::MAX));
     let swept = sweeping::run(&app, options).await;
-    let (sweep_id, outcome) = swept.map_err(|Stopped(error)| Page::from(DatabaseError::new(error)))?;
+    let (sweep_id, outcome) = swept.map_err(|Stopped(error)| Page::from(error))?;
     let plan = SweepJson::new(&outcome, &sweep_id, app.now, true);
     Ok(html(StatusCode::OK, preview_page(&plan, &form.csrf())))
 }

@@ -4,15 +4,15 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use worker::console_error;
 
-use crate::read;
 use crate::rules::{Report, Status, Time, Timestamp};
+use crate::service::holds;
 use crate::store::{self, CandidateRow, Database as _, DatabaseError, Details, Page};
 use crate::texts;
 use crate::worker::app::{App, Context};
 use crate::worker::caller::{Owner, User};
 use crate::worker::draft::{Cursor, DraftsView, Listing};
-use crate::worker::extract::{Form, Json, Nothing, Path, Query, pairs};
-use crate::worker::listing::PageSize;
+use crate::worker::extract::{Form, Json, Nothing, Path, Query};
+use crate::worker::listing::{PageSize, place_on_page};
 use crate::worker::one_message::{message, no_such_page, signed_out};
 use crate::worker::pages::{Language, drafts_page};
 use crate::worker::problem::{Answer, Problem, html, json, see_other, tagged};
@@ -46,13 +46,8 @@ async fn page_in(app: &App, language: &Language, user: Result<User, Problem>, ur
         Ok(User(user_id)) => user_id,
         Err(problem) => return signed_out(app, language, &texts::SIGN_IN, &problem),
     };
-    // Links to a page gather parameters of other people's.
-    let own = |pairs: Vec<(String, String)>| {
-        read::query(pairs.into_iter().filter(|(key, _)| ["cursor", "limit"].contains(&key.as_str())))
-    };
-    let query: ListQuery = match pairs(uri).and_then(|pairs| Ok(own(pairs)?)) {
-        Ok(query) => query,
-        Err(_) => return no_such_page(language, "/drafts", &texts::BACK),
+    let Ok(query) = place_on_page::<ListQuery>(uri) else {
+        return no_such_page(language, "/drafts", &texts::BACK);
     };
     let first_page = query.cursor.is_none();
     match swept_list(app, user_id, query).await {
@@ -87,7 +82,7 @@ fn policy(context: &Context) -> Value {
 #[worker::send]
 pub(in crate::worker) async fn list(app: App, User(user_id): User, Query(query): Query<ListQuery>) -> Answer {
     let view = swept_list(&app, user_id, query).await;
-    let view = view.map_err(|_| Problem::new(StatusCode::SERVICE_UNAVAILABLE, NOT_LOADED))?;
+    let view = view.map_err(|error| Problem::unanswered(&error, NOT_LOADED))?;
     Ok(json(StatusCode::OK, &Drafts { view, policy: policy(&app) }))
 }
 
@@ -97,7 +92,7 @@ async fn swept_list(
     user_id: String,
     query: ListQuery,
 ) -> Result<DraftsView, DatabaseError> {
-    let swept = sweeping::by_page(context, &user_id).await;
+    let (marked_as_failed, swept) = sweeping::by_page(context, &user_id).await;
     let limit = query.limit.map_or(context.config.page_size, PageSize::get);
     let after = query.cursor.map_or_else(Page::first, |cursor| cursor.0);
     let page = store::page(&user_id, &after, limit.saturating_add(1));
@@ -108,14 +103,16 @@ async fn swept_list(
     let Listing { balance, drafts, next_cursor, archived } = listing.inspect_err(|error| {
         console_error!("{}", log::failed_read(&error.to_string()));
     })?;
+    // What is stale still was not carried out, also where it was set aside earlier.
+    let swept = swept && drafts.iter().all(|draft| draft.verdict != "stale");
     Ok(DraftsView {
         now: context.now.as_millis(),
         user_id,
         balance,
         drafts,
         next_cursor,
-        marked_as_failed: *swept.as_ref().unwrap_or(&0),
-        swept: swept.is_ok(),
+        marked_as_failed,
+        swept,
         archived,
     })
 }
@@ -147,7 +144,8 @@ struct ActiveDraft {
 }
 
 impl ActiveDraft {
-    fn new(row: CandidateRow) -> Self {
+    /// `held_until` is until when no sweep decides on it: then it has time until then.
+    fn new(row: CandidateRow, held_until: Option<u64>) -> Self {
         let millis = |time: Time| time.instant().map(Timestamp::as_millis);
         ActiveDraft {
             id: row.id,
@@ -158,7 +156,7 @@ impl ActiveDraft {
             queued_at: millis(row.queued_at),
             started_at: millis(row.started_at),
             heartbeat_at: millis(row.heartbeat_at),
-            extended_until: millis(row.extended_until),
+            extended_until: millis(row.extended_until).max(held_until),
             progress: row.progress,
         }
     }
@@ -172,12 +170,14 @@ pub(in crate::worker) async fn active(app: App, User(user_id): User, headers: He
     let rows = app.database_of(&user_id).run(&batch).await.and_then(|results| match results.as_slice() {
         [balance, active] => {
             let tokens = balance.first().and_then(|row| row.get("tokens")).and_then(Value::as_u64);
-            Ok((tokens.unwrap_or(0), store::candidates(active, "candidates")?))
+            let hold = active.first().and_then(|row| row.get("hold")).and_then(Value::as_u64);
+            Ok((tokens.unwrap_or(0), store::candidates(active, "candidates")?, hold))
         }
         _ => Err(DatabaseError::new("expected two results")),
     });
-    let (balance, rows) = rows.map_err(|error| Problem::database(&error, NOT_LOADED))?;
-    let drafts = rows.into_iter().map(ActiveDraft::new).collect();
+    let (balance, rows, hold) = rows.map_err(|error| Problem::database(&error, NOT_LOADED))?;
+    let held_until = hold.map(|hold| holds::until(hold, app.now).as_millis());
+    let drafts = rows.into_iter().map(|row| ActiveDraft::new(row, held_until)).collect();
     let policy = policy(&app);
     tagged(&ActiveDrafts { user_id, balance, drafts, policy }, app.now.as_millis(), &headers)
 }

@@ -90,6 +90,8 @@ pub(in crate::worker) async fn list(
 #[serde(deny_unknown_fields)]
 pub struct ReplayBody {
     ids: Option<Vec<Text<500>>>,
+    #[serde(default)]
+    all: bool,
 }
 
 impl ReplayBody {
@@ -102,7 +104,18 @@ impl ReplayBody {
     ///
     /// A text that says what would be right.
     pub fn ids(&self) -> Result<Option<Vec<&str>>, String> {
-        let Some(ids) = &self.ids else { return Ok(None) };
+        let ids = match (&self.ids, self.all) {
+            (Some(ids), false) => ids,
+            (None, true) => return Ok(None),
+            (None, false) => {
+                return Err(String::from(
+                    "nothing says which dead letters: expected their `ids`, or `\"all\": true` for all of them",
+                ));
+            }
+            (Some(_), true) => {
+                return Err(String::from("`all` is `true`, for all dead letters: leave out `ids`"));
+            }
+        };
         if ids.len() > Self::MAX {
             return Err(format!("`ids` has {} texts: expected at most {}", ids.len(), Self::MAX));
         }
@@ -113,7 +126,7 @@ impl ReplayBody {
 /// A thousand ids of 500 bytes, each of them escaped, fit.
 const MAX_IDS: usize = 4_000_000;
 
-/// `POST /api/events/replay`: dead letters are tried again, those in `ids` or all of them.
+/// `POST /api/events/replay`: dead letters are tried again: those in `ids`, or `all` of them.
 #[worker::send]
 pub(in crate::worker) async fn replay(
     app: App,

@@ -5,12 +5,12 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::read::{Name, Text, Whole};
-use crate::rules::{Timestamp, Verdict, classify};
+use crate::rules::Timestamp;
 use crate::service::shards::run_each;
 use crate::store::{self, ExtensionRow};
 use crate::worker::app::App;
 use crate::worker::caller::{Operator, Read, Sweep};
-use crate::worker::extending::{LAST_MS, MAX_MINUTES, MAX_REASON, end, end_kind, give, give_kind};
+use crate::worker::extending::{LAST_MS, MAX_MINUTES, MAX_REASON, deadline, end, end_kind, give, give_kind};
 use crate::worker::extract::{Json, Nothing, Path, Query};
 use crate::worker::listing::OwnerQuery;
 use crate::worker::problem::{Answer, json};
@@ -47,16 +47,15 @@ pub(in crate::worker) async fn extend(
     let at = user_id.as_ref().map(Name::as_str);
     let row = give(&app, &id, at, &operator.name, (until, reason.as_str())).await?;
     let millis = |at: Timestamp| at.as_millis();
-    let deadline = match classify(&row.creation.draft(), app.now, &app.config.policy) {
-        Verdict::Fresh { deadline, .. } => deadline.map(millis),
-        _ => None,
-    };
+    let deadline = deadline(&app, &row);
     let answer = json!({
         "id": row.creation.id,
         "status": row.creation.status,
         "attempt": row.creation.attempt,
         "extended_until": row.creation.extended_until.instant().map(millis),
-        "deadline": deadline,
+        "deadline": deadline.map(millis),
+        // A later one stays, and of what is never stale nothing is put off.
+        "is_put_off": deadline == Some(until),
     });
     Ok(json(StatusCode::OK, &answer))
 }

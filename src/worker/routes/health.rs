@@ -5,7 +5,8 @@ use serde_json::{Map, Value, json};
 use worker::{Env, console_error};
 
 use crate::config::Config;
-use crate::rules::{Evidence, Finding, Severity, Suspension, alerts};
+use crate::rules::{Evidence, Finding, Severity, Suspension, alerts, apply_migrations};
+use crate::service::placement::{Look, placed};
 use crate::service::shards::run_each;
 use crate::store::{self, DatabaseError, Row, SCHEMA_VERSION};
 use crate::worker::app::{Context, Invocation, config};
@@ -34,12 +35,12 @@ pub(in crate::worker) async fn ready(Invocation { env, .. }: Invocation) -> Resp
         archive(&env, &config)?;
         asking::is_fit(&env, config.ask.as_ref())
     });
-    let (secrets, schema, sweep, moves) = match Context::new(&env) {
+    let (secrets, schema, sweep, placement) = match Context::new(&env) {
         Ok(context) => {
             let (schema, sweep) = databases(&context).await;
-            (caller::secrets_are_fit(&context), schema, sweep, moves(&context).await)
+            (caller::secrets_are_fit(&context), schema, sweep, placement(&context).await)
         }
-        Err(error) => (Ok(()), Err(error.clone()), Err(error), None),
+        Err(error) => (Ok(()), Err(error.clone()), Err(error), Vec::new()),
     };
     let ok = |check: Check| check.map(|()| "ok");
     let mut checks = vec![
@@ -48,7 +49,7 @@ pub(in crate::worker) async fn ready(Invocation { env, .. }: Invocation) -> Resp
         ("schema", ok(schema)),
         ("sweep", sweep),
     ];
-    checks.extend(moves.map(|moves| ("moves", ok(moves))));
+    checks.extend(placement.into_iter().map(|(name, check)| (name, ok(check))));
     let ready = checks.iter().all(|(_, check)| check.is_ok());
     let text = |check: Result<&str, String>| check.map_or_else(Value::from, Value::from);
     let checks: Map<_, _> = checks.into_iter().map(|(name, check)| (name.to_owned(), text(check))).collect();
@@ -64,7 +65,11 @@ async fn databases(context: &Context) -> (Check, Result<&'static str, String>) {
     let suspensions = run_each(&shards, &[store::suspension()]).await;
     let (mut schema, mut sweep) = (Ok(()), Ok("ok"));
     for ((shard, answer), suspension) in shards.iter().zip(answers).zip(suspensions) {
-        let (own_schema, own_sweep) = check(context, answer, suspension);
+        let migrate = match several {
+            true => format!("apply the migrations: {}", apply_migrations(shard.name)),
+            false => String::from("apply the migrations"),
+        };
+        let (own_schema, own_sweep) = check(context, answer, suspension, &migrate);
         let of = |error: String| if several { format!("`{}`: {error}", shard.name) } else { error };
         schema = both(schema, own_schema.map_err(of), |(), ()| ());
         sweep = both(sweep, own_sweep.map_err(of), |one, other| if one == "ok" { other } else { one });
@@ -72,30 +77,47 @@ async fn databases(context: &Context) -> (Check, Result<&'static str, String>) {
     (schema, sweep)
 }
 
-/// Whether a move of users between several databases goes on, or else holds none of them. What does not answer is not moved.
-async fn moves(context: &Context) -> Option<Check> {
+/// Of several databases, and of one that was one of several, whether a move of users goes on, or else holds none of them; and whether each has
+/// the buckets that the configuration gives it. What does not answer is not moved.
+async fn placement(context: &Context) -> Vec<(&'static str, Check)> {
     let shards = context.shards();
-    if shards.len() == 1 {
-        return None;
-    }
-    let answers = run_each(&shards, &[store::open_moves()]).await;
+    let several = shards.len() > 1;
+    let answers = run_each(&shards, &[store::identity(), store::open_moves()]).await;
     let mut evidence = Evidence { max_ms_since_sweep: u64::MAX, ..Evidence::default() };
+    let mut recorded = Vec::new();
     for (shard, answer) in shards.iter().zip(answers) {
         let read = |results: Vec<Vec<Row>>| {
-            store::open_moves_of(results.into_iter().next().unwrap_or_default(), shard.name)
+            let mut results = results.into_iter();
+            let identity = store::identity_of(results.next().unwrap_or_default())?;
+            let (moves, recorded) = store::open_moves_of(results.next().unwrap_or_default(), shard.name)?;
+            Ok((identity, moves, recorded))
         };
-        match answer.and_then(read) {
-            Ok(moves) => evidence.moves.extend(moves),
-            Err(error) => evidence.unreachable.push((shard.name.to_owned(), error.to_string())),
-        }
+        recorded.push(match answer.and_then(read) {
+            Ok((identity, moves, recorded)) => {
+                evidence.databases.push((shard.name.to_owned(), identity));
+                evidence.moves.extend(moves);
+                Some(recorded)
+            }
+            Err(error) => {
+                evidence.unreachable.push((shard.name.to_owned(), error.to_string()));
+                None
+            }
+        });
+    }
+    evidence.placed = placed(&shards, &context.config.shards, recorded, Look::Unrecorded).await;
+    // The only one, which was never one of several.
+    if !several && evidence.placed.is_empty() {
+        return Vec::new();
     }
     let findings = alerts(&evidence, &context.config.alerts, context.now);
-    let held =
-        |finding: &Finding| finding.code == "move_unfinished" && finding.severity == Severity::Critical;
-    Some(match findings.into_iter().find(held) {
-        None => Ok(()),
-        Some(finding) => Err(format!("{}: {}", finding.cause, finding.evidence)),
-    })
+    let check = |code: &str| {
+        let found =
+            findings.iter().find(|finding| finding.code == code && finding.severity == Severity::Critical);
+        found.map_or(Ok(()), |Finding { cause, evidence, .. }| Err(format!("{cause}: {evidence}")))
+    };
+    // That two are one explains whatever is misplaced.
+    let buckets = check("database_shared").and_then(|()| check("buckets_misplaced"));
+    vec![("moves", check("move_unfinished")), ("buckets", buckets)]
 }
 
 /// What is wrong of either, or what is right of both.
@@ -108,23 +130,32 @@ fn both<T>(one: Result<T, String>, other: Result<T, String>, right: impl Fn(T, T
 }
 
 /// Whether the schema is current; and whether the cron trigger sweeps, or what else is right about that.
-fn check(context: &Context, answer: Answer, suspension: Answer) -> (Check, Result<&'static str, String>) {
+fn check(
+    context: &Context,
+    answer: Answer,
+    suspension: Answer,
+    migrate: &str,
+) -> (Check, Result<&'static str, String>) {
     let rows = match answer {
         Ok(results) => results.into_iter().next().unwrap_or_default(),
         // Anybody may ask: the database's own words go to the log.
         Err(error) => {
-            let error = error.to_string();
-            console_error!("{}", log::failed_read(&error));
-            let missing = ["no such table", "no such column"].iter().any(|missing| error.contains(missing));
-            let check = if missing { "the schema is not there: apply the migrations" } else { NO_ANSWER };
-            return (Err(String::from(check)), Err(String::from(check)));
+            console_error!("{}", log::failed_read(&error.to_string()));
+            let missing = || match context.config.shards.are_several() {
+                true => format!(
+                    "the schema is not there: if it had users, bind the database that has them again; if it is new, {migrate}"
+                ),
+                false => format!("the schema is not there: {migrate}"),
+            };
+            let check = if error.is_of_schema() { missing() } else { String::from(NO_ANSWER) };
+            return (Err(check.clone()), Err(check));
         }
     };
     let number = |column: &str| rows.first().and_then(|row| row.get(column)).and_then(Value::as_i64);
     let schema = match number("version") {
         Some(version) if version == SCHEMA_VERSION => Ok(()),
         version => Err(format!(
-            "the schema is version {}: expected {SCHEMA_VERSION}, apply the migrations",
+            "the schema is version {}: expected {SCHEMA_VERSION}, {migrate}",
             version.unwrap_or(0)
         )),
     };

@@ -5,14 +5,14 @@ use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::read::{self, Name};
+use crate::read::Name;
 use crate::store::{self, Database as _, LedgerPlace};
 use crate::texts;
 use crate::worker::app::{App, Context};
 use crate::worker::caller::{User, Whose};
-use crate::worker::extract::{Query, pairs};
+use crate::worker::extract::Query;
 use crate::worker::ledger::{LedgerCursor, LedgerView};
-use crate::worker::listing::PageSize;
+use crate::worker::listing::{PageSize, place_on_page};
 use crate::worker::one_message::{message, no_such_page, signed_out};
 use crate::worker::pages::{Language, ledger_page};
 use crate::worker::problem::{Answer, Problem, html, json};
@@ -46,7 +46,7 @@ struct Balance {
 /// Sweeps the owner's creations, so that what is due comes back first. An operator asks for what is there.
 async fn swept(context: &Context, whose: &Whose) -> Option<bool> {
     match whose {
-        Whose::Own(user_id) => Some(sweeping::by_page(context, user_id).await.is_ok()),
+        Whose::Own(user_id) => Some(sweeping::by_page(context, user_id).await.1),
         Whose::Asked(_) => None,
     }
 }
@@ -97,13 +97,8 @@ async fn page_in(app: &App, language: &Language, user: Result<User, Problem>, ur
         Ok(User(user_id)) => user_id,
         Err(problem) => return signed_out(app, language, &texts::SIGN_IN_FOR_TOKENS, &problem),
     };
-    // Links to a page gather parameters of other people's.
-    let own = |pairs: Vec<(String, String)>| {
-        read::query(pairs.into_iter().filter(|(key, _)| ["cursor", "limit"].contains(&key.as_str())))
-    };
-    let query: LedgerQuery = match pairs(uri).and_then(|pairs| Ok(own(pairs)?)) {
-        Ok(query) => query,
-        Err(_) => return no_such_page(language, "/drafts/tokens", &texts::BACK_TO_TOKENS),
+    let Ok(query) = place_on_page::<LedgerQuery>(uri) else {
+        return no_such_page(language, "/drafts/tokens", &texts::BACK_TO_TOKENS);
     };
     let first_page = query.cursor.is_none();
     match view(app, Whose::Own(user_id), query).await {

@@ -9,10 +9,11 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Value, json};
 
 use crate::rules::{Active, Limit, Policy, Severity};
+use crate::service::holds::left_out;
 use crate::service::monitor::diagnose;
 use crate::service::shards::{part, run_each};
 use crate::service::sweep::Source;
-use crate::store::{self, DatabaseError, Row};
+use crate::store::{self, Row};
 use crate::worker::app::App;
 use crate::worker::caller::{Operator, Read};
 use crate::worker::extract::{Nothing, Query};
@@ -90,7 +91,7 @@ impl Count {
     fn new(row: &Row, bands: &[u64], policy: &Policy) -> Self {
         let band = row.get("band").and_then(Value::as_i64).and_then(|band| usize::try_from(band).ok());
         let text = |key: &str| row.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
-        let number = |key: &str| row.get(key).and_then(Value::as_u64).unwrap_or(0);
+        let number = |key: &str| row.get(key).and_then(store::nearest).unwrap_or(0);
         let (status, kind) = (text("status"), text("kind"));
         let active = Active::ALL.into_iter().find(|active| active.as_str() == status);
         let max_age_ms = active.and_then(|active| match policy.limit(active, &kind).0 {
@@ -139,7 +140,8 @@ pub(in crate::worker) async fn doctor(
     // What a sweep would do is known by asking for one that writes nothing.
     let dry_run = SweepOptions { dry_run: true, ..SweepOptions::new(&app, Source::Endpoint) };
     let swept = sweeping::run(&app, dry_run).await;
-    let (_, outcome) = swept.map_err(|Stopped(error)| Problem::from(DatabaseError::new(error)))?;
+    let (_, outcome) = swept.map_err(|Stopped(error)| Problem::from(error))?;
+    let left_out = left_out(&outcome.held);
     let stale = outcome.failed.len().saturating_add(outcome.retried.len()) as u64;
     let settings = monitor::settings(&app);
     let findings = diagnose(&app.shards(), &settings, app.now, Some(stale)).await?.findings;
@@ -150,6 +152,7 @@ pub(in crate::worker) async fn doctor(
             json!({
                 "code": finding.code,
                 "severity": finding.severity.as_str(),
+                "error_code": finding.error_code,
                 "cause": finding.cause,
                 "evidence": finding.evidence,
                 "remedy": finding.remedy,
@@ -157,7 +160,11 @@ pub(in crate::worker) async fn doctor(
         })
         .collect();
     let now = app.now.as_millis();
-    Ok(json(StatusCode::OK, &json!({ "now": now, "healthy": healthy, "findings": list })))
+    let mut body = json!({ "now": now, "healthy": healthy, "findings": list });
+    if let (false, Some(body)) = (left_out.is_empty(), body.as_object_mut()) {
+        body.insert(String::from("left_out"), json!(left_out));
+    }
+    Ok(json(StatusCode::OK, &body))
 }
 
 /// `GET /metrics`: for machines, as OpenMetrics has it.

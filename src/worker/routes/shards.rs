@@ -5,10 +5,11 @@ use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 use worker::console_log;
 
-use crate::config::{self, Shard as Configured};
+use crate::config;
 use crate::read::{Text, parsed};
 use crate::rules::Bucket;
-use crate::service::moves::{self, Bounds, Goal, Move, MoveError};
+use crate::service::moves::{self, Bounds, Goal, Move, MoveError, Plan, Route, Wrong};
+use crate::service::placement;
 use crate::service::shards::run_each;
 use crate::store::{self, Buckets, Fullness};
 use crate::worker::app::App;
@@ -39,6 +40,7 @@ pub(in crate::worker) async fn list(
             Ok(fullness) => (Some(fullness), None),
             Err(error) => (None, Some(error.to_string())),
         };
+        let recorded = fullness.as_ref().and_then(|fullness| fullness.recorded);
         let last_sweep = fullness.as_ref().and_then(|fullness| fullness.last_sweep.as_ref());
         let last_sweep = last_sweep.map(|(started_at, finished_at, error)| {
             let duration = finished_at.map(|finished| finished.saturating_sub(*started_at).max(0));
@@ -46,7 +48,8 @@ pub(in crate::worker) async fn list(
         });
         json!({
             "shard": configured.binding,
-            "buckets": buckets(configured),
+            "buckets": configured.buckets.to_string(),
+            "recorded": recorded.map(|recorded| recorded.all().to_string()),
             "bytes": bytes,
             "max_bytes": MAX_BYTES,
             "used_percent": percent,
@@ -60,15 +63,6 @@ pub(in crate::worker) async fn list(
     });
     let list: Vec<Value> = list.collect();
     Ok(json(StatusCode::OK, &json!({ "now": app.now.as_millis(), "shards": list })))
-}
-
-/// A shard's buckets as the configuration has them.
-fn buckets(shard: &Configured) -> String {
-    let range = |range: &std::ops::RangeInclusive<Bucket>| {
-        let (first, last) = (range.start().number(), range.end().number());
-        if first == last { first.to_string() } else { format!("{first}-{last}") }
-    };
-    shard.buckets.iter().map(range).collect::<Vec<_>>().join(",")
 }
 
 /// The body of `POST /api/shards/moves`.
@@ -138,39 +132,23 @@ pub(in crate::worker) async fn advance(
         GoalWord::Done => Goal::Done,
         GoalWord::Cancelled => Goal::Cancelled,
     };
-    // Whose buckets they are is the configuration's to say: of the source until they have moved, of the target afterwards. What began in
-    // the target alone may be cancelled also when another move has taken them elsewhere.
-    let owner = if goal == Goal::Done { target.name } else { source.name };
-    let of = |bucket: Bucket| {
-        app.config.shards.iter().find(|shard| shard.has(bucket)).map(|shard| shard.binding.as_str())
-    };
-    let foreign =
-        (first.number()..=last.number()).filter_map(Bucket::new).find(|bucket| of(*bucket) != Some(owner));
-    if let Some(bucket) = foreign.filter(|_| goal != Goal::Cancelled) {
-        let (number, has) = (bucket.number(), of(bucket).unwrap_or_default());
-        let message = if goal == Goal::Done {
-            format!(
-                "the configuration gives bucket {number} to `{has}`: give it to `{owner}`, deploy that, and then finish"
-            )
-        } else {
-            format!(
-                "the configuration gives bucket {number} to `{has}`: expected `{owner}`, which the buckets leave"
-            )
-        };
-        return Err(Problem::new(StatusCode::CONFLICT, message));
-    }
     let buckets = Buckets { first: first.number().into(), last: last.number().into() };
-    let under_way = moves::under_way(&source, &target, buckets, goal).await?;
-    let id = match under_way {
-        Some(id) => id,
-        None if goal == Goal::Moved => {
+    let configured = &app.config.shards;
+    let planned =
+        moves::planned(&source, &target, buckets, goal, configured).await?.map_err(|wrong| match wrong {
+            Wrong::Unknown(why) => Problem::not_found(why),
+            Wrong::NotNow(why) => Problem::new(StatusCode::CONFLICT, why),
+        })?;
+    let id = match planned {
+        Plan::GoesOn(id) => id,
+        Plan::Begins => {
             console_log!("{}", log::operator_action(&operator.name, "move_buckets"));
+            if let Some(why) = placement::shared(&shards).await? {
+                return Err(Problem::new(StatusCode::CONFLICT, why));
+            }
+            // Nothing has been written down yet where cron has not come by since the shards were there.
+            placement::record(&shards, configured).await?;
             app.new_id()?
-        }
-        None => {
-            let message =
-                format!("no move of these buckets from `{}` to `{}` is under way", source.name, target.name);
-            return Err(Problem::not_found(message));
         }
     };
     let step = Move { id: &id, buckets, source: source.name, target: target.name };
@@ -178,11 +156,14 @@ pub(in crate::worker) async fn advance(
     let bounds = Bounds { queries, ..Bounds::default() };
     match moves::step(source.database, target.database, step, goal, app.now, bounds).await {
         Ok(progress) => {
+            let route = Route { buckets, source: source.name, target: target.name };
+            let next = route.after_cancelling(configured).filter(|_| goal == Goal::Cancelled);
             let answer = json!({
                 "now": app.now.as_millis(),
                 "id": id,
                 "done": progress.done,
                 "waits_until": progress.waits_until,
+                "next": next,
                 "source": progress.source,
                 "target": progress.target,
             });

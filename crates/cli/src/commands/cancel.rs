@@ -9,7 +9,9 @@ use crate::output::{count, number};
 pub fn run(api: &Api, ids: &[String], json: bool) -> Result<Code, Error> {
     let cancel = |id: &str| api.post(&format!("/api/creations/{}/cancel", segment(id)), &json!({}));
     each(ids, json, cancel, |id, answer| {
-        let refunded = count(number(answer, "refunded_tokens"), "token");
-        format!("`{id}` is cancelled; {refunded} refunded.")
+        match (number(answer, "refunded_tokens"), number(answer, "tokens_used")) {
+            (0, 1..) => format!("`{id}` is cancelled; nothing goes back: the policy keeps it."),
+            (refunded, _) => format!("`{id}` is cancelled; {} refunded.", count(refunded, "token")),
+        }
     })
 }

@@ -1,6 +1,6 @@
 use std::io::IsTerminal as _;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::api::Api;
 use crate::args::Compact;
@@ -26,9 +26,18 @@ pub fn run(api: &Api, compact: &Compact, json: bool) -> Result<Code, Error> {
     finish(&all(api, compact, false)?, false, json)
 }
 
-/// Asks again and again until there is no more: the sum of all answers. Whoever stops it, the same command goes on.
+/// Adds what one answer, or its part of a database, has counted.
+fn add(sums: &mut Map<String, Value>, answer: &Map<String, Value>) {
+    let counted = |of: &Map<String, Value>, key| of.get(key).and_then(Value::as_u64).unwrap_or(0);
+    for key in ["entries", "carries", "objects", "bytes"] {
+        let sum = counted(sums, key).saturating_add(counted(answer, key));
+        sums.insert(key.to_owned(), sum.into());
+    }
+}
+
+/// Repeats the request until nothing is left. Returns the last answer, with the sums of all. If it is stopped, the same command goes on.
 fn all(api: &Api, Compact { before, .. }: &Compact, dry_run: bool) -> Result<Value, Error> {
-    let (mut sums, mut failed) = ([0; 4], Vec::new());
+    let (mut sums, mut shards) = (Map::new(), Vec::<Map<String, Value>>::new());
     let mut cursor = Value::Null;
     loop {
         let body = match &cursor {
@@ -36,22 +45,22 @@ fn all(api: &Api, Compact { before, .. }: &Compact, dry_run: bool) -> Result<Val
             cursor => json!({ "before": before, "dry_run": dry_run, "cursor": cursor }),
         };
         let answer = api.post("/api/ledger/compact", &body)?;
-        for (sum, key) in sums.iter_mut().zip(["entries", "carries", "objects", "bytes"]) {
-            *sum = u64::saturating_add(*sum, number(&answer, key));
+        for shard in list(&answer, "shards").iter().filter_map(Value::as_object) {
+            match shards.iter_mut().find(|known| known.get("shard") == shard.get("shard")) {
+                Some(known) => {
+                    add(known, shard);
+                    known.insert(String::from("error"), shard.get("error").cloned().unwrap_or_default());
+                }
+                None => shards.push(shard.clone()),
+            }
         }
-        failed.extend(
-            list(&answer, "shards")
-                .iter()
-                .filter(|shard| shard.get("error").is_some_and(Value::is_string))
-                .cloned(),
-        );
-        cursor = answer.get("cursor").cloned().unwrap_or(Value::Null);
+        let mut answer = answer.as_object().cloned().unwrap_or_default();
+        add(&mut sums, &answer);
+        cursor = answer.get("cursor").cloned().unwrap_or_default();
         if cursor.is_null() {
-            let [entries, carries, objects, bytes] = sums;
-            return Ok(json!({
-                "before": before, "dry_run": dry_run, "entries": entries, "carries": carries, "objects": objects, "bytes": bytes,
-                "failed": failed,
-            }));
+            answer.extend(sums);
+            answer.insert(String::from("shards"), shards.into());
+            return Ok(answer.into());
         }
     }
 }
@@ -68,6 +77,10 @@ fn confirmed(would: &Value) -> Result<bool, Error> {
 }
 
 fn summary(sum: &Value) -> String {
+    if number(sum, "entries") == 0 {
+        let verb = if sum.get("dry_run") == Some(&Value::Bool(true)) { "would be" } else { "was" };
+        return format!("No entry of months before {} {verb} summed up", text(sum, "before"));
+    }
     let would = if sum.get("dry_run") == Some(&Value::Bool(true)) { "would become" } else { "became" };
     let carries = number(sum, "carries");
     let new = if carries == 1 { String::from("1 new sum") } else { format!("{carries} new sums") };
@@ -83,25 +96,22 @@ fn summary(sum: &Value) -> String {
 
 /// Shows what was done, or would be.
 fn finish(sum: &Value, dry_run: bool, json: bool) -> Result<Code, Error> {
-    let failed = list(sum, "failed");
+    let failed: Vec<_> =
+        list(sum, "shards").iter().filter(|shard| shard.get("error").is_some_and(Value::is_string)).collect();
     if json {
         output::json(sum);
     } else {
         say(format!("{}.", summary(sum)));
-        if !dry_run {
+        if !dry_run && number(sum, "objects") > 0 {
             let objects = count(number(sum, "objects"), "object");
             note(format!(
-                "One by one they are in the archive: {objects} with {} bytes.",
-                number(sum, "bytes")
+                "One by one they are in the archive: {objects} with {}.",
+                count(number(sum, "bytes"), "byte")
             ));
         }
     }
-    for shard in failed {
-        note(format!(
-            "{} does not answer: {}. Run it again later.",
-            text(shard, "shard"),
-            text(shard, "error")
-        ));
+    for shard in &failed {
+        note(format!("{} {}. Run it again later.", text(shard, "shard"), super::no_answer(shard)));
     }
     Ok(if failed.is_empty() { Code::Done } else { Code::PartlyDone })
 }

@@ -1,5 +1,6 @@
 use serde_json::Value;
 
+use super::note_left_out;
 use crate::api::Api;
 use crate::exit::{Code, Error};
 use crate::output::{self, DIM, ERROR, GOOD, WARNING, list, paragraph, say, styled, text};
@@ -16,6 +17,7 @@ pub fn run(api: &Api, json: bool) -> Result<Code, Error> {
         output::json(&answer);
     } else {
         show(list(&answer, "findings"));
+        note_left_out(&answer);
     }
     Ok(if healthy { Code::Done } else { Code::Unhealthy })
 }

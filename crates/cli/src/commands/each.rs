@@ -21,11 +21,15 @@ pub fn each(
                 answers.push(answer);
             }
             // Whatever is wrong with the credential or the Worker is wrong for all of them.
-            Err(error) if matches!(error.code, Code::Failed | Code::InvalidInput) && ids.len() > 1 => {
+            Err(error) if is_about(error.code) && ids.len() > 1 => {
                 note(format!("{} `{id}`: {}", styled(ERROR, "error:"), error.message));
                 refused = refused.saturating_add(1);
             }
-            Err(error) => return Err(error),
+            Err(Error { code, message }) => {
+                // An error about one of them names it, wherever it comes from.
+                let named = message.contains(&format!("`{id}`")) || !is_about(code);
+                return Err(Error::new(code, if named { message } else { format!("`{id}`: {message}") }));
+            }
         }
     }
     let none = answers.is_empty();
@@ -37,4 +41,9 @@ pub fn each(
         (_, true) => Code::Failed,
         _ => Code::PartlyDone,
     })
+}
+
+/// Whether it may be about the creation.
+const fn is_about(code: Code) -> bool {
+    matches!(code, Code::Failed | Code::InvalidInput)
 }

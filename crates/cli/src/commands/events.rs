@@ -45,7 +45,7 @@ pub fn list(api: &Api, due: bool, page: &Page, json: bool) -> Result<Code, Error
 
 /// `replay`: makes dead letters due again; all of them if there are no ids.
 pub fn replay(api: &Api, ids: &[String], json: bool) -> Result<Code, Error> {
-    let body = if ids.is_empty() { json!({}) } else { json!({ "ids": ids }) };
+    let body = if ids.is_empty() { json!({ "all": true }) } else { json!({ "ids": ids }) };
     let answer = api.post("/api/events/replay", &body)?;
     if json {
         output::json(&answer);

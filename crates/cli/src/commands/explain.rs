@@ -41,6 +41,13 @@ pub fn run(api: &Api, id: &str, json: bool) -> Result<Code, Error> {
             fact("Limit", &format!("`{rule}` of the policy at that time"));
         }
     }
+    if creation.get("held_until").is_some_and(Value::is_u64) {
+        let until = time(creation, "held_until");
+        fact(
+            "On hold",
+            &format!("until {until} at least: its owner moves to another database, so no sweep decides"),
+        );
+    }
     // Of an attempt before, or ended, it is among what operators did.
     let holds = |given: &&Value| given.get("until") == creation.get("extended_until");
     for given in list(&answer, "extensions").iter().filter(holds) {

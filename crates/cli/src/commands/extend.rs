@@ -1,9 +1,11 @@
+use std::collections::BTreeSet;
+
 use serde_json::{Map, Value};
 
 use crate::api::{Api, segment};
 use crate::args::{Extend, Extensions};
 use crate::exit::{Code, Error};
-use crate::output::{self, Line, count, list, note, number, say, text, time};
+use crate::output::{self, Line, WARNING, count, list, note, number, say, styled, text, time};
 use crate::until::{both_ways, instant, now};
 
 type Body = Map<String, Value>;
@@ -32,8 +34,31 @@ fn one(api: &Api, id: &str, body: &Value, json: bool) -> Result<Code, Error> {
         return Ok(Code::Done);
     }
     say(time(&answer, "extended_until"));
-    note(format!("`{}` is not stale before {}.", text(&answer, "id"), end(&answer, "extended_until")));
+    let (id, until) = (text(&answer, "id"), end(&answer, "extended_until"));
+    note(if answer.get("is_put_off") != Some(&Value::Bool(false)) {
+        format!("`{id}` is not stale before {until}.")
+    } else if answer.get("deadline").is_some_and(Value::is_u64) {
+        format!("`{id}`: its deadline, {}, is later already: nothing changes.", end(&answer, "deadline"))
+    } else {
+        format!("`{id}` has no deadline that could be put off: nothing changes.")
+    });
     Ok(Code::Done)
+}
+
+/// Warns of a kind that no active creation has: it may be misspelt. A later creation may have it, so it is no error; and whoever may
+/// not read is not warned.
+fn warn_of_unknown(api: &Api, kind: &str) {
+    let Ok(answer) = api.get("/api/counts", &[]) else { return };
+    let kinds: BTreeSet<_> = list(&answer, "counts").iter().map(|row| text(row, "kind")).collect();
+    if kinds.contains(kind) {
+        return;
+    }
+    let named: Vec<_> = kinds.iter().take(10).map(|kind| format!("`{kind}`")).collect();
+    let there = match named.as_slice() {
+        [] => String::from("nothing is active"),
+        _ => format!("what is active is {}{}", named.join(", "), if kinds.len() > 10 { ", …" } else { "" }),
+    };
+    note(format!("{} no active creation has the kind `{kind}`: {there}", styled(WARNING, "warning:")));
 }
 
 fn of_kind(api: &Api, kind: &str, mut body: Body, json: bool) -> Result<Code, Error> {
@@ -54,10 +79,14 @@ fn of_kind(api: &Api, kind: &str, mut body: Body, json: bool) -> Result<Code, Er
     } else {
         say(time(&answer, "until"));
         note(format!(
-            "No `{kind}` is stale before {}. {} has more time now; what is made until then gets it too.",
+            "No `{kind}` is stale before {}. {} {} more time now; what is made until then gets it too.",
             end(&answer, "until"),
-            count(extended, "creation")
+            count(extended, "creation"),
+            if extended == 1 { "has" } else { "have" }
         ));
+        if extended == 0 {
+            warn_of_unknown(api, kind);
+        }
     }
     Ok(named(&answer))
 }
@@ -133,7 +162,7 @@ fn show(api: &Api, json: bool) -> Result<Code, Error> {
         .collect();
     output::table(&["kind", "state", "until", "since", "by", "reason"], &[], &lines);
     for shard in list(&answer, "silent") {
-        note(format!("{} does not answer: {}", text(shard, "shard"), text(shard, "error")));
+        note(format!("{} {}", text(shard, "shard"), super::no_answer(shard)));
     }
     Ok(if list(&answer, "silent").is_empty() { Code::Done } else { Code::Unhealthy })
 }
@@ -147,11 +176,7 @@ fn silent(answer: &Value) -> impl Iterator<Item = &Value> {
 fn named(answer: &Value) -> Code {
     let mut code = Code::Done;
     for shard in silent(answer) {
-        note(format!(
-            "{} does not answer: {}. Repeat the command.",
-            text(shard, "shard"),
-            text(shard, "error")
-        ));
+        note(format!("{} {}. Repeat the command.", text(shard, "shard"), super::no_answer(shard)));
         code = Code::PartlyDone;
     }
     code

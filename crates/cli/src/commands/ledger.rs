@@ -1,10 +1,16 @@
 use serde_json::Value;
 
-use super::{next_page, page_query};
+use super::{next_page, page_query, placed};
 use crate::api::Api;
 use crate::args::Page;
 use crate::exit::{Code, Error};
 use crate::output::{self, Line, list, minute, note, number, text};
+
+/// The sentence, and by what the app calls a purchase.
+fn why(row: &Value) -> String {
+    let key = row.pointer("/message_params/key").and_then(Value::as_str);
+    key.map_or_else(|| text(row, "message"), |key| format!("{}: {key}", text(row, "message")))
+}
 
 /// `ledger`: shows where a user's tokens went, by creation, the newest first.
 pub fn run(api: &Api, user: &str, page: &Page, json: bool) -> Result<Code, Error> {
@@ -14,9 +20,10 @@ pub fn run(api: &Api, user: &str, page: &Page, json: bool) -> Result<Code, Error
     let answer = api.get("/api/ledger", &query)?;
     if json {
         output::json(&answer);
-        return Ok(Code::Done);
+        return Ok(placed(api, user, list(&answer, "entries")));
     }
-    let lines: Vec<_> = list(&answer, "entries")
+    let entries = list(&answer, "entries");
+    let lines: Vec<_> = entries
         .iter()
         .map(|row| Line {
             cells: vec![
@@ -24,7 +31,7 @@ pub fn run(api: &Api, user: &str, page: &Page, json: bool) -> Result<Code, Error
                 text(row, "tokens"),
                 text(row, "kind"),
                 text(row, "creation_id"),
-                text(row, "message"),
+                why(row),
             ],
             notes: Vec::new(),
         })
@@ -36,5 +43,5 @@ pub fn run(api: &Api, user: &str, page: &Page, json: bool) -> Result<Code, Error
         note(text(archived, "message"));
     }
     next_page(&answer);
-    Ok(Code::Done)
+    Ok(placed(api, user, entries))
 }

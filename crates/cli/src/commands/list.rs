@@ -1,16 +1,21 @@
 use serde_json::Value;
 
-use super::{next_page, page_query};
+use super::{next_page, page_query, placed};
 use crate::api::Api;
 use crate::args::Page;
 use crate::exit::{Code, Error};
 use crate::output::{self, Line, list, minute, note, number, text};
 
-/// Until when an operator has put its deadline off.
+/// Until when its deadline is put off, by an operator or by a move.
 fn put_off(row: &Value) -> String {
     let extended = row.get("extended_until").filter(|until| until.is_u64());
     let counts = extended.is_some() && extended == row.get("deadline") && text(row, "verdict") == "fresh";
-    if counts { format!("has time until {}", minute(row, "extended_until")) } else { String::new() }
+    if !counts {
+        return String::new();
+    }
+    let held = row.get("held_until").is_some_and(Value::is_u64);
+    let why = if held { ": on hold, because its owner moves to another database" } else { "" };
+    format!("has time until {}{why}", minute(row, "extended_until"))
 }
 
 /// `list`: lists a user's creations, newest first.
@@ -22,7 +27,7 @@ pub fn run(api: &Api, user: &str, status: Option<&str>, page: &Page, json: bool)
     let answer = api.get("/api/creations", &query)?;
     if json {
         output::json(&answer);
-        return Ok(Code::Done);
+        return Ok(placed(api, user, list(&answer, "creations")));
     }
     let creations = list(&answer, "creations");
     let lines: Vec<_> = creations
@@ -50,5 +55,5 @@ pub fn run(api: &Api, user: &str, status: Option<&str>, page: &Page, json: bool)
         note(text(archived, "message"));
     }
     next_page(&answer);
-    Ok(Code::Done)
+    Ok(placed(api, user, creations))
 }

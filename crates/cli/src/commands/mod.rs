@@ -23,10 +23,12 @@ pub mod sweeps;
 pub mod token;
 
 use serde_json::Value;
+use stale_drafts::rules;
 
+use crate::api::Api;
 use crate::args::Page;
 use crate::exit::Code;
-use crate::output::{self, WARNING, note, styled, text};
+use crate::output::{self, WARNING, note, styled, text, time};
 
 /// Adds a page's parameters to a query.
 fn page_query<'a>(query: &mut Vec<(&'a str, &'a str)>, limit: &'a str, page: &'a Page) {
@@ -34,17 +36,41 @@ fn page_query<'a>(query: &mut Vec<(&'a str, &'a str)>, limit: &'a str, page: &'a
     query.extend(page.cursor.as_deref().map(|cursor| ("cursor", cursor)));
 }
 
+/// What is the matter with one of several databases that an answer has an error of, to be said behind its name.
+fn no_answer(shard: &Value) -> String {
+    let error = text(shard, "error");
+    let (matter, more) = rules::no_answer(&error);
+    format!("{matter}: {more}")
+}
+
 /// Says which of several databases an answer is without; whether it is without none.
 fn is_complete(answer: &Value) -> bool {
     let unreachable = output::list(answer, "unreachable");
     for shard in unreachable {
         let (label, name) = (styled(WARNING, "incomplete:"), text(shard, "shard"));
-        note(format!(
-            "{label} {name} does not answer, and what it has is missing here: {}",
-            text(shard, "error")
-        ));
+        let error = text(shard, "error");
+        let (matter, more) = rules::no_answer(&error);
+        note(format!("{label} {name} {matter}, and what it has is missing here: {more}"));
     }
     unreachable.is_empty()
+}
+
+/// Says on whom no sweep decides because of a move; whether there is anybody.
+fn note_left_out(answer: &Value) -> bool {
+    let left_out = output::list(answer, "left_out");
+    for left in left_out {
+        let users = output::count(output::number(left, "users"), "user");
+        let are = if output::number(left, "users") == 1 { "is" } else { "are" };
+        note(match left.get("until").is_some_and(Value::is_number) {
+            true => format!("{users} {are} left out until {} because of a move.", time(left, "until")),
+            false => {
+                format!(
+                    "{users} {are} left out because of a move that is under way. See: mark-stale-drafts shards"
+                )
+            }
+        });
+    }
+    !left_out.is_empty()
 }
 
 /// The same of a list whose cursor does not go back to what was missing, and how the command ends by that.
@@ -57,6 +83,20 @@ fn completeness(answer: &Value) -> Code {
             "Once it answers, list from the beginning again: a cursor does not go back to what was missing.",
         );
     }
+    Code::Unhealthy
+}
+
+/// How the command ends where it has shown a user's rows. That there are none may be since another database has them: then the
+/// configuration gives buckets to one while another one has their users, and the Worker is not ready.
+fn placed(api: &Api, user: &str, rows: &[Value]) -> Code {
+    let ready = if rows.is_empty() { api.probe("/readyz") } else { None };
+    let buckets = ready.as_ref().and_then(|ready| ready.pointer("/checks/buckets")?.as_str());
+    let Some(misplaced) = buckets.filter(|check| *check != "ok") else { return Code::Done };
+    let label = styled(WARNING, "incomplete:");
+    note(format!(
+        "{label} what `{user}` has may be in another database: {}. See: mark-stale-drafts doctor",
+        output::one_line(misplaced)
+    ));
     Code::Unhealthy
 }
 

@@ -5,21 +5,43 @@ use crate::api::Api;
 use crate::args::{Filter, Page, Search};
 use crate::exit::{Code, Error};
 use crate::output::{self, Line, count, list, minute, note, text};
-use crate::until::{last, now};
+use crate::until::{both_ways, last, last_after, now};
 
 /// The query's parameters that a filter stands for.
 pub fn filter_query(filter: &Filter) -> Result<Vec<(&'static str, String)>, Error> {
-    let Filter { user, kind, error_code, rule, since, until } = filter;
+    let Filter { user, kind, error_code, rule, since, until, failed_since, failed_until } = filter;
     let mut query = Vec::new();
     let words = [("user_id", user), ("kind", kind), ("error_code", error_code), ("rule", rule)];
     query.extend(words.into_iter().filter_map(|(key, word)| Some((key, word.clone()?))));
-    for (key, time) in [("since", since), ("until", until)] {
-        if let Some(time) = time {
-            let instant = last(time, &now()).map_err(|error| Error::new(Code::InvalidInput, error))?;
-            query.push((key, instant.timestamp_millis().to_string()));
-        }
+    let now = now();
+    for (begin, end, since, until) in
+        [("since", "until", since, until), ("failed_since", "failed_until", failed_since, failed_until)]
+    {
+        let invalid = |error| Error::new(Code::InvalidInput, error);
+        let since = since.as_ref().map(|time| last(time, &now)).transpose().map_err(invalid)?;
+        let until = until.as_ref().map(|time| last_after(time, since, &now)).transpose().map_err(invalid)?;
+        let times = [(begin, since), (end, until)];
+        query.extend(
+            times.into_iter().filter_map(|(key, at)| Some((key, at?.timestamp_millis().to_string()))),
+        );
     }
     Ok(query)
+}
+
+/// Says within which instants creations are sought: a time of day was taken as one.
+pub fn note_windows(query: &[(&str, String)]) {
+    for (what, begin, end) in [("Made", "since", "until"), ("Failed", "failed_since", "failed_until")] {
+        let at = |key: &str| {
+            let (_, millis) = query.iter().find(|(name, _)| *name == key)?;
+            Some(both_ways(millis.parse().ok()?))
+        };
+        match (at(begin), at(end)) {
+            (Some(begin), Some(end)) => note(format!("{what} from {begin} until {end}.")),
+            (Some(begin), None) => note(format!("{what} from {begin} on.")),
+            (None, Some(end)) => note(format!("{what} before {end}.")),
+            (None, None) => {}
+        }
+    }
 }
 
 /// `search`: lists creations by what they are, over all users.
@@ -37,6 +59,7 @@ pub fn run(api: &Api, search: &Search, page: &Page, json: bool) -> Result<Code, 
         output::json(&answer);
     } else {
         table(creations);
+        note_windows(&own);
         note(format!("{}.", count(creations.len() as u64, "creation")));
         if let Some(true) = answer.get("next_cursor").map(Value::is_string) {
             note(format!("It has looked back to {}.", minute(&answer, "looked_back_to")));

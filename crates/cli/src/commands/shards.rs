@@ -3,7 +3,7 @@ use serde_json::{Value, json};
 use crate::api::Api;
 use crate::args::{Buckets, Shards};
 use crate::exit::{Code, Error};
-use crate::output::{self, Line, age, list, note, text, time};
+use crate::output::{self, Line, age, count, list, note, number, text, time};
 
 /// `shards`, and what moves buckets between them.
 pub fn run(api: &Api, command: Option<&Shards>, json: bool) -> Result<Code, Error> {
@@ -17,6 +17,7 @@ pub fn run(api: &Api, command: Option<&Shards>, json: bool) -> Result<Code, Erro
 
 /// Takes a move on until it is where it is to be. Whoever stops it, the same command goes on.
 fn advance(api: &Api, buckets: &Buckets, goal: &str, json: bool) -> Result<Code, Error> {
+    say_at_ctrl_c(buckets, goal);
     let Buckets { from, to, buckets } = buckets;
     let body = json!({ "source": from, "target": to, "buckets": buckets, "goal": goal });
     let mut state = String::new();
@@ -41,14 +42,37 @@ fn advance(api: &Api, buckets: &Buckets, goal: &str, json: bool) -> Result<Code,
             let until = time(&answer, "waits_until");
             note(format!("{to} has them. No sweep decides on these users until {until}; cron ends that."));
         } else if goal == "moved" {
+            let users = count(number(source, "users"), "user");
+            let creations = count(number(source, "creations"), "creation");
+            let are = if number(source, "users") == 1 { "is" } else { "are" };
             note(format!(
-                "{} users with {} creations are in {to}, and wait. Now give the buckets {buckets} to {to} in the configuration, deploy it, and: mark-stale-drafts shards finish --from {from} --to {to} --buckets {buckets}",
-                text(source, "users"),
-                text(source, "creations")
+                "{users} with {creations} {are} in {to}, on hold. Now give the buckets {buckets} to {to} in the configuration, deploy it, and: mark-stale-drafts shards finish --from {from} --to {to} --buckets {buckets}"
             ));
+        }
+        if answer.get("next").is_some_and(Value::is_string) {
+            note(text(&answer, "next"));
         }
         return Ok(Code::Done);
     }
+}
+
+/// Whoever stops the command stops no step that the Worker is at. So Ctrl-C says what comes next, at once.
+fn say_at_ctrl_c(Buckets { from, to, buckets }: &Buckets, goal: &str) {
+    let command =
+        |verb: &str| format!("mark-stale-drafts shards {verb} --from {from} --to {to} --buckets {buckets}");
+    let next = match goal {
+        "moved" => format!("Go on with: {}\nOr undo it: {}", command("move"), command("cancel")),
+        "done" => format!("Go on with: {}", command("finish")),
+        _ => format!("Go on with: {}", command("cancel")),
+    };
+    let text = format!(
+        "Stopped. The Worker still ends the step that it is at; the users of a move that is not finished can't write.\n{next}"
+    );
+    // If there can be no handler, it ends without a word, which does no harm.
+    let _ = ctrlc::set_handler(move || {
+        note(&text);
+        std::process::exit(Code::Interrupted as i32);
+    });
 }
 
 fn show(api: &Api, json: bool) -> Result<Code, Error> {
@@ -81,26 +105,45 @@ fn line(shard: &Value) -> Line {
     };
     let percent = text(shard, "used_percent");
     let sweep = shard.get("last_sweep").unwrap_or(&Value::Null);
-    let mut notes: Vec<_> = list(shard, "moves").iter().map(moving).collect();
-    notes.extend(
-        shard
-            .get("error")
-            .and_then(Value::as_str)
-            .map(|_| format!("does not answer: {}", text(shard, "error"))),
-    );
+    let recorded = shard.get("recorded").and_then(Value::as_str);
+    let recorded = recorded.filter(|recorded| shard.get("buckets").and_then(Value::as_str) != Some(recorded));
+    let mut notes: Vec<_> = recorded.map(on_record).into_iter().collect();
+    // Of those that are over, the newest: `--json` has the others.
+    let moves = list(shard, "moves").iter().enumerate();
+    notes.extend(moves.filter(|(at, row)| *at == 0 || !is_over(row)).map(|(_, row)| moving(row)));
+    notes.extend(shard.get("error").and_then(Value::as_str).map(|_| super::no_answer(shard)));
     Line {
         cells: vec![
             text(shard, "shard"),
             text(shard, "buckets"),
             megabytes("bytes"),
             if percent == "-" { percent } else { format!("{percent} %") },
-            text(shard, "creations"),
+            at_most(shard, "creations"),
             text(shard, "active"),
             time(sweep, "started_at"),
             age(sweep, "duration_ms"),
         ],
         notes,
     }
+}
+
+/// A number that is an upper bound.
+fn at_most(shard: &Value, key: &str) -> String {
+    let number = text(shard, key);
+    if matches!(number.as_str(), "-" | "0") { number } else { format!("≤ {number}") }
+}
+
+/// What a database has, where the configuration says something else.
+fn on_record(buckets: &str) -> String {
+    if buckets.is_empty() {
+        return String::from("has none of them on record");
+    }
+    format!("has on record: {buckets}")
+}
+
+/// Whether nothing of a move is left to do here.
+fn is_over(row: &Value) -> bool {
+    matches!(text(row, "state").as_str(), "trimmed" | "settled" | "cancelled")
 }
 
 /// A move of buckets, in a line.

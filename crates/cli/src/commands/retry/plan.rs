@@ -8,7 +8,7 @@ use sha2::{Digest as _, Sha256};
 use crate::api::Api;
 use crate::args::Retry;
 use crate::commands::is_complete;
-use crate::commands::search::filter_query;
+use crate::commands::search::{filter_query, note_windows};
 use crate::exit::{Code, Error};
 use crate::output::{self, BOLD, Line, WARNING, count, list, minute, note, number, styled, text};
 use crate::saved_plans;
@@ -55,15 +55,20 @@ pub fn run(api: &Api, retry: &Retry, json: bool) -> Result<Code, Error> {
     if is_cut(&preview, retry) {
         note(format!("More have failed: this plan is for {}.", count(plan.len() as u64, "creation")));
     }
+    if retry.dry_run && number(&preview, "retries") == 0 {
+        note("There is nothing to apply.");
+        return Ok(if complete { Code::Done } else { Code::PartlyDone });
+    }
     if retry.dry_run {
         let plan_id = plan_id(plan);
         saved_plans::save(&plan_id, &preview)?;
         note("Nothing was changed.");
+        let without = if complete { "" } else { ", without what is missing" };
         note(format!(
-            "To apply exactly this plan: mark-stale-drafts retry --apply {}",
+            "To apply exactly this plan{without}: mark-stale-drafts retry --apply {}",
             styled(BOLD, plan_id)
         ));
-        return Ok(Code::StaleFound);
+        return Ok(if complete { Code::StaleFound } else { Code::PartlyDone });
     }
     if !retry.yes && !confirmed()? {
         note("Nothing was changed.");
@@ -75,6 +80,7 @@ pub fn run(api: &Api, retry: &Retry, json: bool) -> Result<Code, Error> {
 /// Asks for previews, page by page, and makes one of them: of at most as many creations as a plan has.
 fn fetch(api: &Api, retry: &Retry) -> Result<Value, Error> {
     let query = filter_query(&retry.filter)?;
+    note_windows(&query);
     let since =
         query.iter().find(|(key, _)| *key == "since").and_then(|(_, since)| since.parse::<i64>().ok());
     let filter: Map<_, _> =
@@ -83,7 +89,10 @@ fn fetch(api: &Api, retry: &Retry) -> Result<Value, Error> {
     let (mut plan, mut cursor, mut pages) = (Vec::new(), Value::Null, 0_u32);
     let mut answer = loop {
         let left = limit.saturating_sub(u32::try_from(plan.len()).unwrap_or(u32::MAX));
-        let mut body = json!({ "filter": filter, "limit": left });
+        let mut body = match retry.all {
+            true => json!({ "all": true, "limit": left }),
+            false => json!({ "filter": filter, "limit": left }),
+        };
         if let (Some(body), false) = (body.as_object_mut(), cursor.is_null()) {
             body.insert(String::from("cursor"), cursor);
         }

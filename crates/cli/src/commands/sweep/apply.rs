@@ -12,6 +12,7 @@ use super::outcome::Outcome;
 use super::{more, note_suspended, note_unreached, note_unreadable};
 use crate::api::Api;
 use crate::args::Sweep;
+use crate::commands::note_left_out;
 use crate::exit::{Code, Error};
 use crate::format::summary;
 use crate::output::{self, list, note};
@@ -35,10 +36,15 @@ pub fn run(
         if json {
             output::json(&Outcome::default().json());
         }
+        let left_out = note_left_out(&plan);
         if note_unreached(&plan) {
             return Ok(Code::PartlyDone);
         }
-        note("Nothing is stale: nothing to do.");
+        note(if left_out {
+            "Nothing else is stale: nothing to do."
+        } else {
+            "Nothing is stale: nothing to do."
+        });
         return Ok(Code::Done);
     }
     let mut left = sweep.limit.map(|limit| rest(limit, &plan));

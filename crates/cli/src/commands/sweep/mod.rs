@@ -6,6 +6,7 @@ mod preview;
 
 use serde_json::Value;
 
+use super::note_left_out;
 use crate::api::Api;
 use crate::args::Sweep;
 use crate::exit::{Code, Error};
@@ -45,9 +46,10 @@ fn dry_run(plan: &Value, json: bool) -> Result<Code, Error> {
     }
     note_unreadable(plan);
     note_suspended(plan);
+    let left_out = note_left_out(plan);
     let unreached = note_unreached(plan);
     if creations.is_empty() {
-        note(if unreached { "Nothing else is stale." } else { "Nothing is stale." });
+        note(if unreached || left_out { "Nothing else is stale." } else { "Nothing is stale." });
         return Ok(if unreached { Code::PartlyDone } else { Code::Done });
     }
     note(format!("{}.", summary(creations, "would be ")));

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::commands::note_left_out;
 use crate::format::{is_retry, sum, summary};
 use crate::output::{self, WARNING, count, list, note, number, styled, text};
 
@@ -15,6 +16,8 @@ pub struct Outcome {
     skipped: Vec<Value>,
     /// Of several databases, those that were not reached, each with its error.
     unreached: Vec<Value>,
+    /// On whom the last plan did not decide, because of a move.
+    left_out: Vec<Value>,
     sweep_ids: Vec<Value>,
     pub plan_ids: Vec<Value>,
     /// Ctrl-C stopped it.
@@ -31,6 +34,7 @@ impl Outcome {
         self.rejected.extend_from_slice(list(answer, "rejected"));
         self.skipped.extend_from_slice(list(answer, "skipped"));
         self.unreached.extend(super::unreached(answer).cloned());
+        self.left_out = list(answer, "left_out").to_vec();
         self.sweep_ids.extend(answer.get("sweep_id").cloned());
     }
 
@@ -55,6 +59,7 @@ impl Outcome {
             "rejected": self.rejected,
             "skipped": self.skipped,
             "unreached": self.unreached,
+            "left_out": self.left_out,
             "creations": self.creations,
             "sweep_ids": self.sweep_ids,
             "plan_ids": self.plan_ids,
@@ -81,6 +86,7 @@ impl Outcome {
             let label = styled(WARNING, "not reached:");
             note(format!("{label} {}: {}", text(shard, "shard"), text(shard, "error")));
         }
+        note_left_out(&json!({ "left_out": self.left_out }));
         if self.raced > 0 {
             let raced = count(self.raced, "creation");
             note(format!("{} {raced} changed during the sweep", styled(WARNING, "skipped:")));
