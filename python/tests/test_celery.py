@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+import time
 import uuid
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from celery import Celery
 from celery.contrib.testing.worker import start_worker
-from support import Process, World, until
+from support import Process, Script, World, until
 
-from stale_drafts import Job, StaleDrafts
+from stale_drafts import Conflict, GenerationError, Job, StaleDrafts, Unavailable
 from stale_drafts._redelivery import visibility_timeout, warning
-from stale_drafts.celery import GenerationTask, install
+from stale_drafts.celery import ATTEMPT, GenerationTask, install
+from stale_drafts.types import Explanation
 
 WARNING = "Redis delivers a task a second time after"
 
@@ -162,24 +165,179 @@ def test_beat_sweeps(world: World, fleet: Fleet, launch: Callable[..., Process])
     worker.says("Auto-cleanup: Marked 1 stale creations as failed")
 
 
-def test_a_result_that_could_not_be_reported_is_reported_by_the_next_run(script: Callable[..., Any]) -> None:
-    started = '{"id": "c1", "user_id": "ada", "kind": "image", "prompt": "a fox", "attempt": 1, "fence": "f1", "max_silence_ms": null}'
-    ok: Any = (200, {}, "{}")
-    server = script((200, {}, started), ok, (503, {}, "{}"), (200, {}, started), ok)
+NOTHING: dict[str, str] = {}
+OK: Any = (200, NOTHING, "{}")
+SILENT: Any = (503, NOTHING, "{}")
+
+
+def started(max_silence_ms: int | None = None) -> Any:
+    creation = {"id": "c1", "user_id": "ada", "kind": "image", "prompt": "a fox", "attempt": 1, "fence": "f1", "max_silence_ms": max_silence_ms}
+    return 200, NOTHING, json.dumps(creation)
+
+
+def conflict(code: str, **more: Any) -> Any:
+    return 409, NOTHING, json.dumps({"error": "no", "code": code, **more})
+
+
+def local(url: str, function: Callable[..., str], **options: Any) -> Any:
+    """The function as a task of an app of its own, which has no patience."""
     app = Celery("any", broker=f"memory://{uuid.uuid4()}", backend="cache+memory://")
-    install(app, StaleDrafts(server.url, "token", patience=0))
+    install(app, StaleDrafts(url, "token", patience=0))
+    return app.task(base=GenerationTask, shared=False, **{"default_retry_delay": 0, **options})(function)
+
+
+def ended(task: Any, *args: Any, **options: Any) -> Any:
+    """What becomes of the task in a worker of this process."""
+    with start_worker(task.app, pool="solo", perform_ping_check=False):
+        result = task.apply_async(args, **options)
+        until("it is done", lambda: result.ready() or result.state == "IGNORED")
+        return result
+
+
+def verbs(server: Script) -> list[str]:
+    return [asked["path"].rsplit("/", 1)[1] for asked in server.asked]
+
+
+def bodies(server: Script, verb: str) -> list[dict[str, Any]]:
+    return [json.loads(asked["body"]) for asked in server.asked if asked["path"].endswith(f"/{verb}")]
+
+
+def test_a_result_that_could_not_be_reported_is_reported_by_the_next_run(script: Callable[..., Any]) -> None:
+    server = script(started(), OK, SILENT, OK)
     paid = []
 
-    @app.task(base=GenerationTask, shared=False, default_retry_delay=0)
     def generate(job: Job, size: int) -> str:
         paid.append(size)
+        job.tokens_used = 4
         return "https://results.example/c1"
 
-    with start_worker(app, pool="solo", perform_ping_check=False):
-        result = generate.delay("c1", size=7)
-        assert until("it is done", result.ready) and result.get() == "https://results.example/c1"
-    verbs = [asked["path"].rsplit("/", 1)[1] for asked in server.asked]
-    assert (verbs, paid) == (["start", "heartbeat", "complete", "start", "complete"], [7])
+    assert ended(local(server.url, generate), "c1", 7).get() == "https://results.example/c1"
+    assert (verbs(server), paid) == (["start", "heartbeat", "complete", "complete"], [7])
+    first, second = bodies(server, "complete")
+    assert first == second == {"fence": "f1", "result_url": "https://results.example/c1", "tokens_used": 4}
+
+
+def test_a_result_does_not_expire(script: Callable[..., Any]) -> None:
+    server = script(started(), OK, SILENT, OK)
+
+    def generate(job: Job) -> str:
+        return "https://results.example/c1"
+
+    assert ended(local(server.url, generate, default_retry_delay=2), "c1", expires=1.5).get() == "https://results.example/c1"
+    assert verbs(server) == ["start", "heartbeat", "complete", "complete"]
+
+
+def test_a_result_is_reported_again_before_the_silence_is_too_long(script: Callable[..., Any]) -> None:
+    # A third of three seconds, and Celery's own delay is three minutes, at most once: so the result has 180 tries.
+    server = script(started(3_000), OK, SILENT, SILENT, OK)
+
+    def generate(job: Job) -> str:
+        return "https://results.example/c1"
+
+    task = local(server.url, generate, default_retry_delay=180, max_retries=1)
+    before = time.monotonic()
+    assert ended(task, "c1").get() == "https://results.example/c1"
+    assert 2 <= time.monotonic() - before < 60
+    assert verbs(server) == ["start", "heartbeat", "complete", "complete", "complete"]
+    assert not hasattr(task, "override_max_retries"), "the next task has its own"
+
+
+class Slow(StaleDrafts):
+    """Waits before it completes, as long as a heartbeat takes to be due."""
+
+    def complete(self, *args: Any, **options: Any) -> Any:
+        time.sleep(2.5)
+        return super().complete(*args, **options)
+
+
+def test_a_task_is_not_silent_while_it_reports(script: Callable[..., Any]) -> None:
+    server = script(started(3_000), OK)
+
+    def generate(job: Job) -> str:
+        return "https://results.example/c1"
+
+    task = local(server.url, generate, drafts=Slow(server.url, "token", patience=0))
+    ended(task, "c1")
+    said = verbs(server)
+    assert (said[0], said[-1]) == ("start", "complete")
+    assert said.count("heartbeat") >= 3, "one before it generates, and more until the result has its answer"
+
+
+def test_a_result_is_handed_in_although_another_attempt_has_begun(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    ada = world.user(10)
+    creation_id = world.create(ada)
+    paid = []
+
+    def generate(job: Job) -> str:
+        paid.append(job.attempt)
+        job.tokens_used = 4
+        return f"https://results.example/{job.id}"
+
+    drafts, complete = world.client("report", patience=0), StaleDrafts.complete
+
+    def lost(self: StaleDrafts, *args: Any, **options: Any) -> Any:
+        monkeypatch.setattr(StaleDrafts, "complete", complete)
+        # Meanwhile it is too late, an operator has it tried once more, and another worker begins.
+        world.wait(2)
+        world.operator.mark_stale_creations_as_failed()
+        world.operator.retry(creation_id, 1)
+        world.reporter.start(creation_id, "another worker")
+        raise Unavailable("nobody answers")
+
+    monkeypatch.setattr(StaleDrafts, "complete", lost)
+    task = local(world.url, generate, drafts=drafts)
+    task.apply([creation_id])
+    row = world.rows(f"SELECT * FROM stale_drafts_creations WHERE id = '{creation_id}'")[0]
+    assert (row["status"], row["attempt"], row["worker"], paid) == ("processing", 2, "another worker", [1])
+    assert row["late_result_url"] == f"https://results.example/{creation_id}"
+
+
+@pytest.mark.parametrize("raises", [False, True])
+def test_more_than_was_charged_is_left_out(world: World, raises: bool) -> None:
+    ada = world.user(10)
+    creation_id = world.create(ada)
+
+    def generate(job: Job) -> str:
+        job.tokens_used = 11
+        if raises:
+            raise GenerationError("provider_rejected", "The prompt was rejected.")
+        return "https://results.example/c1"
+
+    local(world.url, generate, drafts=world.reporter).apply([creation_id])
+    creation = cast(Explanation, world.operator.explain(creation_id))["creation"]
+    expected = ("failed", "provider_rejected", 10) if raises else ("draft", None, 0)
+    assert (creation["status"], creation["error_code"], world.balance(ada)) == expected
+
+
+def test_a_conflict_that_the_function_ran_into_is_reported(script: Callable[..., Any]) -> None:
+    server = script(started(), OK, OK)
+
+    def generate(job: Job) -> str:
+        raise Conflict("of something else", status=409)
+
+    with pytest.raises(Conflict):
+        local(server.url, generate).apply(["c1"]).get()
+    assert bodies(server, "fail") == [{"fence": "f1", "error_code": "worker_error", "error": "The worker ran into an error."}]
+
+
+@pytest.mark.parametrize(("headers", "present", "fails"), [({}, 1, True), ({}, 2, False), ({ATTEMPT: 2}, 2, True), ({ATTEMPT: 1}, 2, False)])
+def test_a_task_that_expires_leaves_a_newer_attempt_alone(
+    world: World, fleet: Fleet, headers: dict[str, int], present: int, fails: bool
+) -> None:
+    ada = world.user(20)
+    creation_id = world.create(ada)
+    if present == 2:
+        world.reporter.fail(creation_id, None, "not_queued", "The queue can't be reached.")
+        world.operator.retry(creation_id, 1)
+    worker = fleet.start()
+    fleet.send(creation_id, expires=0.001, headers=headers)
+    if fails:
+        row = fleet.settled(creation_id, "failed", worker)
+        assert (row["error_code"], row["attempt"], world.balance(ada)) == ("expired", present, 20)
+    else:
+        worker.says(f"creation {creation_id}: left as it is: it is `pending`, at attempt 2; the task was for 1")
+        row = fleet.row(creation_id)
+        assert (row["status"], row["attempt"], world.balance(ada)) == ("pending", 2, 10)
 
 
 def test_a_task_without_a_client_says_what_is_missing() -> None:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import time
-from typing import cast
+from collections.abc import Callable
+from typing import Any, cast
 
 import pytest
-from support import HOUR, World
+from support import HOUR, Script, World
 
-from stale_drafts import Conflict, GenerationError, Job, generate
+from stale_drafts import Conflict, GenerationError, Job, StaleDrafts, generate
 from stale_drafts.types import Explanation
 
 URL = "https://cdn.example/fox.png"
+NOTHING: dict[str, str] = {}
 
 
 def status_of(world: World, creation_id: str) -> tuple[str, str | None]:
@@ -112,13 +115,67 @@ def test_what_a_failure_has_used_is_kept(world: World) -> None:
     assert (status_of(world, made)[0], world.balance(ada)) == ("failed", 6)
 
 
-def test_more_than_was_charged_is_an_error_of_the_worker(world: World) -> None:
+@pytest.mark.parametrize("used", [11, -1, 2.5, 2**60, "4", float("nan")])
+def test_a_number_that_can_not_be_right_is_left_out(world: World, caplog: pytest.LogCaptureFixture, used: Any) -> None:
+    ada = world.user(20)
+    made, refused = world.create(ada), world.create(ada)
+
+    def render(job: Job) -> str:
+        job.tokens_used = used
+        if job.id == refused:
+            raise GenerationError("provider_rejected", "The prompt was rejected")
+        return URL
+
+    # The owner has what was paid for, at the price of before.
+    assert generate(world.reporter, made, render) is True
+    assert (status_of(world, made), world.balance(ada)) == (("draft", None), 0)
+    assert f"`tokens_used` is `{used!r}`: expected" in caplog.text
+    # And nothing is kept for a failure.
+    assert generate(world.reporter, refused, render) is False
+    assert (status_of(world, refused), world.balance(ada)) == (("failed", "The prompt was rejected"), 10)
+
+
+@pytest.mark.parametrize("verb", ["complete", "fail"])
+def test_where_the_money_is_elsewhere_the_number_is_left_out(script: Callable[..., Script], verb: str) -> None:
+    started = '{"id": "c1", "user_id": "ada", "kind": "image", "prompt": "a fox", "attempt": 1, "fence": "f1", "max_silence_ms": null}'
+    elsewhere = (409, NOTHING, '{"error": "the app keeps it", "code": "balance_elsewhere"}')
+    server = script((200, NOTHING, started), (200, NOTHING, "{}"), elsewhere, (200, NOTHING, "{}"))
+
+    def render(job: Job) -> str:
+        job.tokens_used = 4
+        if verb == "fail":
+            raise GenerationError("provider_rejected", "The prompt was rejected")
+        return URL
+
+    assert generate(StaleDrafts(server.url, "token"), "c1", render) is (verb == "complete")
+    reports = [json.loads(asked["body"]) for asked in server.asked if asked["path"].endswith(f"/{verb}")]
+    assert [report.get("tokens_used") for report in reports] == [4, None]
+
+
+@pytest.mark.parametrize("code", ["cancelled", "generation_timeout", "failed_by_operator"])
+def test_a_code_that_is_not_a_workers_fails_it_too(world: World, caplog: pytest.LogCaptureFixture, code: str) -> None:
+    # A Celery that another test runs in this process sets the level of all loggers.
+    caplog.set_level("WARNING", logger="stale_drafts.job")
     ada = world.user(10)
     made = world.create(ada)
 
     def render(job: Job) -> str:
-        job.tokens_used = 11
-        return URL
+        job.tokens_used = 4
+        raise GenerationError(code, "The provider has dropped it")
+
+    assert generate(world.reporter, made, render) is False
+    assert (status_of(world, made), world.balance(ada)) == (("failed", "The provider has dropped it"), 6)
+    creation = cast(Explanation, world.operator.explain(made))["creation"]
+    assert creation["error_code"] == "worker_error"
+    assert "it fails with `worker_error`, for its code is refused" in caplog.text and "a code of your own" in caplog.text
+
+
+def test_a_conflict_that_the_function_ran_into_fails_it_too(world: World) -> None:
+    ada = world.user(10)
+    made = world.create(ada)
+
+    def render(job: Job) -> str:
+        raise Conflict("of something else", status=409)
 
     assert generate(world.reporter, made, render) is False
     assert (status_of(world, made), world.balance(ada)) == (("failed", "The worker ran into an error."), 10)

@@ -12,4 +12,4 @@ class GenerationRequest(Request):
         # The soft one is an exception in the task. A worker that is being ended uses the hard one to end its tasks, which
         # then run elsewhere.
         if not soft and not state.should_terminate:
-            self.task.give_up(self.args, self.id, "time_limit", "It took too long.")
+            self.task.give_up(self._context, "time_limit", "It took too long.")

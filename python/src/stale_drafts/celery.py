@@ -16,21 +16,23 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable
 from typing import Any
 
 from celery import Task
 from celery.exceptions import Ignore, TaskPredicate
 from celery.signals import task_revoked, worker_ready
 
+from ._attempt import Attempt
 from ._redelivery import warn_of_redelivery
 from .client import StaleDrafts
 from .errors import Conflict, StaleDraftsError, Unavailable
-from .job import GenerationError, Job, Stopped, failure
+from .job import GenerationError, Job, Stopped
 
-__all__ = ["SWEEP", "GenerationError", "GenerationTask", "Job", "Stopped", "install", "sweep_schedule"]
+__all__ = ["ATTEMPT", "SWEEP", "GenerationError", "GenerationTask", "Job", "Stopped", "install", "sweep_schedule"]
 
 log = logging.getLogger(__name__)
 
@@ -38,8 +40,14 @@ SWEEP = "stale_drafts.mark_stale_creations_as_failed"
 """The name of the task that sweeps."""
 
 
-RESULT = "stale_drafts_result_url"
-"""The header by which a task's retry knows a result that could not be reported. An argument would not fit the function."""
+ATTEMPT = "stale_drafts_attempt"
+"""The header that says which attempt a task is sent for; without it, the first. An argument would not fit the function.
+
+    generate.apply_async([creation_id], headers={ATTEMPT: 2})
+"""
+
+RESULT = "stale_drafts_result"
+"""The header by which a task's retry knows a result that could not be reported, and all that its report says."""
 
 
 class GenerationTask(Task):
@@ -49,11 +57,11 @@ class GenerationTask(Task):
     heartbeats. What it returns is the result's URL, which is handed in. If it raises `GenerationError`, the creation fails
     with that code and text; if it raises anything else, with `worker_error` and a text that gives nothing away. If it is
     revoked, expires or exceeds its hard time limit, the creation fails too: at once, or a minute later if it had begun. Each
-    failure refunds the owner.
+    failure refunds the owner. A task for another attempt than the first says so by the header `ATTEMPT`.
 
     An attempt that is over is no error of the task: it is logged, and Celery ignores the task's outcome. If Stale Drafts
-    can't be reached, Celery retries the task, and a result that it had is only reported. Should it give up, the creation
-    fails at its limit and is refunded.
+    can't be reached, Celery retries the task, and a result that it had is only reported, by the fence of its attempt. Should
+    it give up, the creation fails at its limit and is refunded.
     """
 
     abstract = True
@@ -77,46 +85,80 @@ class GenerationTask(Task):
 
     def __call__(self, creation_id: str, *args: Any, **kwargs: Any) -> str:
         drafts = self._client()
-        # What an earlier run of the task has paid for, and could not report.
-        result_url: str | None = self.request.get(RESULT) or (self.request.headers or {}).get(RESULT)
+        paid = _header(self.request, RESULT)
+        if paid is not None:
+            # An earlier run has paid for it. Its fence says whose it is, whoever else has begun since; no start is needed.
+            attempt = Attempt(drafts, creation_id, paid["fence"], paid["max_silence_ms"])
+            attempt.tokens_used = paid["tokens_used"]
+            return self._report(attempt, lambda: str(paid["result_url"]))
         try:
             job = Job(drafts, drafts.start(creation_id, self.request.id or str(uuid.uuid4())))
         except Conflict as conflict:
             log.warning("creation %s: not begun: %s", creation_id, conflict)
             raise Ignore() from None
         except Unavailable as error:
-            raise self._later(error, result_url) from error
+            raise self._later(error) from error
+        return self._report(job, lambda: self._generate(job, args, kwargs))
+
+    def _generate(self, job: Job, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
+        if job.stopped and not self.hand_in_late:
+            raise Stopped()
+        result_url: str = self.run(job, *args, **kwargs)
+        return result_url
+
+    def _report(self, attempt: Attempt, result: Callable[[], str]) -> str:
+        result_url: str | None = None
         try:
-            result_url = result_url or self._generate(job, args, kwargs)
-            # Report a result even if the attempt has ended: then it is kept.
-            drafts.complete(job.id, job.fence, result_url, tokens_used=job.tokens_used)
+            # It is alive until the result has an answer.
+            with attempt:
+                result_url = result()
+                attempt.complete(result_url)
         except Stopped:
-            log.warning("creation %s: stopped", job.id)
-            raise Ignore() from None
-        except Conflict as conflict:
-            kept = "it is kept" if conflict.kept else "it is not kept"
-            log.warning("creation %s: the result was refused, %s: %s", job.id, kept, conflict)
+            log.warning("creation %s: stopped", attempt.id)
             raise Ignore() from None
         except Unavailable as error:
-            raise self._later(error, result_url) from error
+            raise self._later(error, attempt, result_url) from error
         except TaskPredicate:  # The task retries itself or is ignored: nothing has failed.
             raise
         except Exception as error:
-            self._fail(job, error)
-            raise
+            # A conflict that the function ran into is an error like any other.
+            if not isinstance(error, Conflict) or result_url is None:
+                self._fail(attempt, error)
+                raise
+            kept = "it is kept" if error.kept else "it is not kept"
+            log.warning("creation %s: the result was refused, %s: %s", attempt.id, kept, error)
+            raise Ignore() from None
         return result_url
 
-    def _generate(self, job: Job, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
-        with job:
-            if job.stopped and not self.hand_in_late:
-                raise Stopped()
-            result_url: str = self.run(job, *args, **kwargs)
-            return result_url
-
-    def _later(self, error: Unavailable, result_url: str | None) -> Exception:
-        headers = {**(self.request.headers or {}), **({RESULT: result_url} if result_url else {})}
-        retry: Exception = self.retry(exc=error, headers=headers)
+    def _later(self, error: Unavailable, attempt: Attempt | None = None, result_url: str | None = None) -> Exception:
+        """The task's retry, with the result that it has paid for, if it has one."""
+        headers = dict(self.request.headers or {})
+        if (number := _header(self.request, ATTEMPT)) is not None:
+            headers[ATTEMPT] = number
+        options: dict[str, Any] = {}
+        if attempt is not None and result_url is not None:
+            headers[RESULT] = {
+                "fence": attempt.fence, "max_silence_ms": attempt.max_silence_ms, "result_url": result_url, "tokens_used": attempt.tokens_used,
+            }  # fmt: skip
+            # It has begun in time; a result does not expire.
+            options = {"expires": None, **self._pace(attempt)}
+        try:
+            retry: Exception = self.retry(exc=error, headers=headers, **options)
+        finally:
+            # Celery would keep it for this process' next tasks.
+            self.__dict__.pop("override_max_retries", None)
         return retry
+
+    def _pace(self, attempt: Attempt) -> dict[str, Any]:
+        """When a result is reported again, and how often. Nobody sends heartbeats until then: no more than a third of the silence
+        that is allowed. Where that is sooner than Celery's own delay, it is tried the more often, so that it lasts as long."""
+        usual = float(self.default_retry_delay)
+        if attempt.max_silence_ms is None or attempt.max_silence_ms / 3_000 >= usual:
+            return {}
+        delay = max(attempt.max_silence_ms / 3_000, 1.0)
+        if self.max_retries is None:
+            return {"countdown": delay}
+        return {"countdown": delay, "max_retries": math.ceil(self.max_retries * usual / delay)}
 
     def _client(self) -> StaleDrafts:
         drafts = self.drafts or getattr(self.app, "stale_drafts", None)
@@ -125,27 +167,31 @@ class GenerationTask(Task):
         assert isinstance(drafts, StaleDrafts)
         return drafts
 
-    def _fail(self, job: Job, error: Exception) -> None:
+    def _fail(self, attempt: Attempt, error: Exception) -> None:
         try:
-            self._client().fail(job.id, job.fence, *failure(error), tokens_used=job.tokens_used)
+            attempt.fail(error)
         except StaleDraftsError as problem:
-            log.warning("creation %s: could not be failed: %s", job.id, problem)
+            log.warning("creation %s: could not be failed: %s", attempt.id, problem)
 
-    def give_up(self, args: Sequence[Any], task_id: str, code: str, text: str) -> None:
+    def give_up(self, request: Any, code: str, text: str) -> None:
         """Fails the creation of a run that Celery has ended, in its stead. Does not wait: the worker's main process calls it."""
-        if args:
-            threading.Thread(target=self._give_up, args=(args[0], task_id, code, text), daemon=True).start()
+        if request.args:
+            arguments = (request.args[0], request.id, int(_header(request, ATTEMPT) or 1), code, text)
+            threading.Thread(target=self._give_up, args=arguments, daemon=True).start()
 
-    def _give_up(self, creation_id: str, task_id: str, code: str, text: str) -> None:
+    def _give_up(self, creation_id: str, task_id: str, attempt: int, code: str, text: str) -> None:
         try:
             drafts = self._client()
-            try:
+            status, present = _look(drafts, creation_id)
+            if status == "pending" and present == attempt:
                 drafts.fail(creation_id, None, code, text)
-            except Conflict as conflict:
-                if conflict.code != "fence_missing":
-                    raise
+            elif status == "processing":
                 # It had begun. The same name gets its fence; a creation that another task is at stays as it is.
                 drafts.fail(creation_id, drafts.start(creation_id, task_id)["fence"], code, text)
+            else:
+                # A failure without a fence does not say of which attempt: a newer one would fail that waits for its own task.
+                log.info("creation %s: left as it is: it is `%s`, at attempt %d; the task was for %d", creation_id, status, present, attempt)
+                return
             log.info("creation %s: failed with `%s`", creation_id, code)
         except Conflict as conflict:
             log.info("creation %s: left as it is: %s", creation_id, conflict)
@@ -153,11 +199,27 @@ class GenerationTask(Task):
             log.warning("creation %s: could not be failed: %s", creation_id, problem)
 
 
+def _header(request: Any, name: str) -> Any:
+    """A header of the task's message; None if it has none of the name. Where Celery puts it depends on how the task was called."""
+    found = request.get(name)
+    return (request.headers or {}).get(name) if found is None else found
+
+
+def _look(drafts: StaleDrafts, creation_id: str) -> tuple[str, int]:
+    """What a creation is and at which attempt, as a token with the scope `report` may know it. Attempts count from 1, so the fence is
+    nobody's: its heartbeat is refused, changes nothing, and the refusal says both."""
+    try:
+        drafts.heartbeat(creation_id, "0.0", patience=None)
+    except Conflict as conflict:
+        return str(conflict.body["status"]), int(conflict.body["attempt"])
+    raise AssertionError("a fence of no attempt was taken")
+
+
 @task_revoked.connect(weak=False)
 def _on_revoked(sender: object = None, request: Any = None, expired: bool = False, **_: Any) -> None:
     if isinstance(sender, GenerationTask) and request:
         code, text = ("expired", "It was not begun in time.") if expired else ("revoked", "It was cancelled.")
-        sender.give_up(request.args, request.id, code, text)
+        sender.give_up(request, code, text)
 
 
 def install(

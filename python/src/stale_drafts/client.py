@@ -178,18 +178,21 @@ class StaleDrafts:
         rule: str | None = None,
         since: int | str | None = None,
         until: int | str | None = None,
+        failed_since: int | str | None = None,
+        failed_until: int | str | None = None,
         order: Literal["newest", "silent"] | None = None,
         limit: int | None = None,
         cursor: str | None = None,
     ) -> types.Found:
         """A page of the creations that are all of that, the newest first. Nothing is swept.
 
-        `since` and `until` are epoch milliseconds, or text such as `2026-01-05T03:00Z`. A page may be short or empty and have a
+        `since` and `until` say when it was made, `failed_since` and `failed_until` when it failed, if it was not retried since:
+        epoch milliseconds, or text such as `2026-01-05T03:00Z`. A page may be short or empty and have a
         `next_cursor` all the same: so far it has looked.
         """
         asked = query({
             "status": status, "kind": kind, "user_id": user_id, "error_code": error_code, "rule": rule, "since": since,
-            "until": until, "order": order, "limit": limit, "cursor": cursor,
+            "until": until, "failed_since": failed_since, "failed_until": failed_until, "order": order, "limit": limit, "cursor": cursor,
         })  # fmt: skip
         return cast(types.Found, self._get("/api/search", asked))
 
@@ -220,16 +223,18 @@ class StaleDrafts:
         self,
         *,
         filter: Mapping[str, int | str] | None = None,
+        all: bool | None = None,
         plan: Iterable[Mapping[str, object]] | None = None,
         limit: int | None = None,
         cursor: str | None = None,
     ) -> types.RetryPreview:
         """What retrying many failed creations would do, and what it would charge. Nothing is written.
 
-        `filter` has any of `user_id`, `kind`, `error_code`, `rule`, `since` and `until`; all of them hold. Or give a `plan`: creations
-        with their `id` and `attempt`. There is more while the answer has a `next_cursor`.
+        `filter` has at least one of `user_id`, `kind`, `error_code`, `rule`, `since`, `until`, `failed_since` and `failed_until`; each
+        that is given holds. In its place, `all=True` is everything that has failed, and a `plan` is creations with their `id` and
+        `attempt`. There is more while the answer has a `next_cursor`.
         """
-        asked = {"filter": filter, "plan": None if plan is None else list(plan), "limit": limit, "cursor": cursor}
+        asked = {"filter": filter, "all": all, "plan": None if plan is None else list(plan), "limit": limit, "cursor": cursor}
         body = {key: value for key, value in asked.items() if value is not None}
         return cast(types.RetryPreview, self._post("/api/retries/preview", body))
 
@@ -309,9 +314,11 @@ class StaleDrafts:
         """A page of the events that have not been delivered: the dead letters, or those that are still being tried."""
         return cast(types.Events, self._get("/api/events", query({"state": state, "limit": limit, "cursor": cursor})))
 
-    def replay(self, *, ids: Iterable[str] | None = None) -> types.Replayed:
-        """Tries dead events again; without `ids`, all of them."""
-        return cast(types.Replayed, self._post("/api/events/replay", {} if ids is None else {"ids": list(ids)}))
+    def replay(self, *, ids: Iterable[str] | None = None, all: bool | None = None) -> types.Replayed:
+        """Tries dead events again: those of these `ids`, or with `all=True` all of them."""
+        asked = {"ids": None if ids is None else list(ids), "all": all}
+        body = {key: value for key, value in asked.items() if value is not None}
+        return cast(types.Replayed, self._post("/api/events/replay", body))
 
     def shards(self) -> types.Shards:
         """How full each database is, and which buckets of users move between them."""

@@ -36,7 +36,8 @@ class ActiveDraft(TypedDict):
     started_at: int | None
     # Epoch ms.
     heartbeat_at: int | None
-    # Until when an operator has given it more time, epoch ms: it is not stale before.
+    # Until when it has more time, epoch ms: it is not stale before. An operator has given it that, or a
+    # move of its owner to another database.
     extended_until: int | None
     # Percent.
     progress: int | None
@@ -126,7 +127,8 @@ class Balance(TypedDict):
     user_id: str
     # Tokens.
     balance: int
-    # Whether the sweep before it went through; null with `user_id`.
+    # Whether the sweep before it carried out all that it met, as in `GET /api/drafts`, where what is set
+    # aside for a later try is seen too; null with `user_id`.
     swept: bool | None
 
 
@@ -282,7 +284,7 @@ class TimeParams(TypedDict):
     field: Literal["created_at", "queued_at", "started_at", "heartbeat_at", "extended_until"]
 
 
-class Draft(TypedDict):
+class _DraftRequired(TypedDict):
     id: str
     kind: str
     # Untrusted text.
@@ -313,7 +315,8 @@ class Draft(TypedDict):
     started_at: int | None
     # Epoch ms.
     heartbeat_at: int | None
-    # Until when an operator has given it more time, epoch ms: it is not stale before.
+    # Until when it has more time, epoch ms: it is not stale before. An operator has given it that, or a
+    # move: see `held_until`.
     extended_until: int | None
     # Epoch ms.
     finished_at: int | None
@@ -340,6 +343,13 @@ class Draft(TypedDict):
     can_retry: bool
     # Whether it may be cancelled now.
     can_cancel: bool
+
+
+class Draft(_DraftRequired, total=False):
+    # The same as `extended_until`, where it has that time because its owner moves to another database: no
+    # sweep decides on it. While the move is under way it is put off further. Only where that is later
+    # than its deadline.
+    held_until: int
 
 
 # A creation as operators see it: what its owner sees.
@@ -382,20 +392,36 @@ class Deleted(TypedDict):
 
 
 class Finding(TypedDict):
-    code: Literal["schema_not_current", "database_unreachable", "database_shared", "move_unfinished", "cron_not_running", "sweep_failing", "no_worker_running", "worker_died", "one_error_dominates", "one_kind_dominates", "tasks_redelivered", "unreadable_times", "creations_overdue", "creations_rejected", "circuit_breaker_open", "sweeping_paused", "ledger_differs", "many_stale", "outbox_stuck", "dead_letters", "archive_stuck"]
+    code: Literal["schema_not_current", "database_unreachable", "database_shared", "buckets_misplaced", "move_unfinished", "cron_not_running", "sweep_failing", "no_worker_running", "worker_died", "one_error_dominates", "one_kind_dominates", "tasks_redelivered", "unreadable_times", "creations_overdue", "creations_rejected", "circuit_breaker_open", "sweeping_paused", "ledger_differs", "many_stale", "many_failed", "outbox_stuck", "dead_letters", "archive_not_bound", "archive_stuck"]
     severity: Literal["critical", "warning"]
+    # Of findings about failures, the code that most have: what `/api/search` finds them by.
+    error_code: str | None
     cause: str
     evidence: str
     remedy: str
 
 
-class Diagnosis(TypedDict):
+class LeftOut(TypedDict):
+    # The move, as `GET /api/shards` has it.
+    move_id: str
+    # How many; counted up to 100,000.
+    users: int
+    # Until when, epoch ms; null while the move is under way: sweeps decide 15 minutes after it.
+    until: int | None
+
+
+class _DiagnosisRequired(TypedDict):
     # Epoch ms.
     now: int
     # Nothing is critical.
     healthy: bool
     # The critical ones first.
     findings: list[Finding]
+
+
+class Diagnosis(_DiagnosisRequired, total=False):
+    # The users on whom no sweep decides because of a move. Only where there are any.
+    left_out: list[LeftOut]
 
 
 class Drafts(TypedDict):
@@ -410,7 +436,9 @@ class Drafts(TypedDict):
     next_cursor: str | None
     # How many the sweep failed as the list was opened.
     marked_as_failed: int
-    # Whether that sweep went through.
+    # Whether all that is due was carried out: `false` after an error, while sweeping is suspended, where
+    # more is due than one sweep does, and where the database rejects it: then also while it is set aside
+    # for a later try and on this page.
     swept: bool
     # By what they are judged, as the configuration has it.
     policy: PolicySettings
@@ -655,6 +683,8 @@ class Extended(TypedDict):
     # The last instant at which it is not stale, epoch ms; null for `never`, and where its times can't be
     # read.
     deadline: int | None
+    # Whether the deadline is what was asked for; false where a later one stays, and for null.
+    is_put_off: bool
 
 
 class ShardReached(TypedDict):
@@ -734,9 +764,7 @@ class Failed(TypedDict):
     refunded_tokens: int
 
 
-class FoundCreation(TypedDict):
-    """A creation and whose it is."""
-
+class _FoundCreationRequired(TypedDict):
     # Its owner.
     user_id: str
     id: str
@@ -769,7 +797,8 @@ class FoundCreation(TypedDict):
     started_at: int | None
     # Epoch ms.
     heartbeat_at: int | None
-    # Until when an operator has given it more time, epoch ms: it is not stale before.
+    # Until when it has more time, epoch ms: it is not stale before. An operator has given it that, or a
+    # move: see `held_until`.
     extended_until: int | None
     # Epoch ms.
     finished_at: int | None
@@ -796,6 +825,15 @@ class FoundCreation(TypedDict):
     can_retry: bool
     # Whether it may be cancelled now.
     can_cancel: bool
+
+
+class FoundCreation(_FoundCreationRequired, total=False):
+    """A creation and whose it is."""
+
+    # The same as `extended_until`, where it has that time because its owner moves to another database: no
+    # sweep decides on it. While the move is under way it is put off further. Only where that is later
+    # than its deadline.
+    held_until: int
 
 
 class _FoundRequired(TypedDict):
@@ -933,7 +971,8 @@ class Ledger(TypedDict):
     entries: list[LedgerItem]
     # For the next page; null at the end.
     next_cursor: str | None
-    # Whether the sweep before it went through; null with `user_id`.
+    # Whether the sweep before it carried out all that it met, as in `GET /api/drafts`, where what is set
+    # aside for a later try is seen too; null with `user_id`.
     swept: bool | None
     # At the end: what is archived, and no longer among the entries.
     archived: Union[ArchivedMoney, None]
@@ -970,6 +1009,8 @@ class MoveProgress(TypedDict):
     done: bool
     # Epoch ms: until then no sweep decides on users who have arrived.
     waits_until: int | None
+    # Of a move that is cancelled: what the configuration has still to become, in words.
+    next: str | None
     source: Union[Move, None]
     target: Union[Move, None]
 
@@ -1176,6 +1217,9 @@ class ShardFullness(TypedDict):
     shard: str
     # As the configuration has them.
     buckets: str
+    # As the database itself has them on record, in the same form: from the first configuration with
+    # several databases, and from then on by moves. null: nothing is on record yet, or it does not answer.
+    recorded: str | None
     # Its size; null if it does not answer.
     bytes: int | None
     # What D1 holds.
@@ -1314,6 +1358,9 @@ class SweepReport(_SweepReportRequired, total=False):
     # With several databases: what was done on each. One with an `error` was reached in part, or not at
     # all.
     shards: list[ShardSwept]
+    # In a dry run, and with a plan: the users on whom no sweep decides because of a move. Only where
+    # there are any.
+    left_out: list[LeftOut]
 
 
 class _SweepsRequired(TypedDict):
@@ -1390,6 +1437,8 @@ class CreationEvent(TypedDict):
 class AlertFiredData(TypedDict):
     code: str
     severity: Literal["warning", "critical"]
+    # Of findings about failures, the code that most have: what `/api/search` finds them by.
+    error_code: str | None
     # What is wrong, in words.
     cause: str
     evidence: str
