@@ -10,6 +10,7 @@ import { Help, Usage } from "../lib/help.js";
 import { say } from "../lib/terminal.js";
 import { run, start, wranglerIn } from "../lib/wrangler.js";
 import { copied } from "../init/migrations.js";
+import { BASE_PATH } from "../init/plan.js";
 import { secretChanges } from "../init/secrets.js";
 import { runCron } from "./cron.js";
 import { fill, isNew } from "./demo.js";
@@ -59,10 +60,10 @@ function checkPort(port) {
   });
 }
 
-/** Waits until the server answers, whatever it answers. */
+/** Waits until the server answers, whatever it answers. It asks what the app's own code never sees. */
 async function served(url, ended) {
   while (!ended.aborted) {
-    const answer = await fetch(url, { redirect: "manual", signal: AbortSignal.any([ended, AbortSignal.timeout(10_000)]) }).catch(() => undefined);
+    const answer = await fetch(`${url}${BASE_PATH}/healthz`, { redirect: "manual", signal: AbortSignal.any([ended, AbortSignal.timeout(10_000)]) }).catch(() => undefined);
     if (answer) return true;
     await sleep(200, undefined, { signal: ended }).catch(() => {});
   }

@@ -12,6 +12,9 @@ export { StaleDraftsError } from "../error.js";
 /** Calls a function of the API in an environment that is the Worker's own. */
 const ask = (env, ctx) => (request, caller) => new Core(ctx, env).fetchTrusted(request, env, ctx, caller);
 
+/** After how many seconds a message is delivered again whose database did not answer: the first time, the second, and from then on. */
+const AGAIN_AFTER = [10, 30, 90];
+
 /** Sweeps what the messages of the queue `SWEEPS` name, each by itself: one that fails is delivered again, and keeps nothing from the others. */
 async function sweepShards(batch, core, env) {
   await Promise.all(batch.messages.map(async (message) => {
@@ -19,7 +22,7 @@ async function sweepShards(batch, core, env) {
       await core.sweepShard(JSON.stringify(message.body ?? null), env);
       message.ack();
     } catch {
-      message.retry();
+      message.retry({ delaySeconds: AGAIN_AFTER[message.attempts - 1] ?? AGAIN_AFTER.at(-1) });
     }
   }));
 }
