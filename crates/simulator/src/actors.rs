@@ -14,6 +14,7 @@ use crate::asking;
 use crate::attached::{self, Theirs};
 use crate::call::{Call, CreateCall, ERROR, PlannedRow, ReportCall, Reported, SweepCall, TheirsCall};
 use crate::courier;
+use crate::in_bulk;
 use crate::invariants;
 use crate::more_time;
 use crate::script::{End, Role, Sweep, Uses, user_id};
@@ -72,6 +73,12 @@ pub async fn act(link: Link, role: Role) {
             let what = Reported::Cancel { attempt: named.then(|| seen(&link, &id)) };
             let _ = report(&link, &id, what, &user_id, tries).await;
         }
+        Role::FailNow { creation, back, tries } => {
+            let id = link.world.creation_id(creation);
+            let attempt = seen(&link, &id).saturating_sub(back).max(1);
+            let _ = report(&link, &id, Reported::FailNow { attempt }, "", tries).await;
+        }
+        Role::InBulk(asked) => in_bulk::retry(&link, &asked).await,
         Role::Extend { creation, millis, tries } => {
             let id = link.world.creation_id(creation);
             for _ in 0..tries {
@@ -328,7 +335,10 @@ async fn report_once(
         random: format!("r{number}"),
         keep: world.policy().keeps_late_results(),
         notify: match what {
-            Reported::Fail { .. } | Reported::Restore | Reported::Cancel { .. } => world.notify().app,
+            Reported::Fail { .. }
+            | Reported::Restore
+            | Reported::Cancel { .. }
+            | Reported::FailNow { .. } => world.notify().app,
             Reported::Retry { .. } => world.notify().retry,
             _ => 0,
         },

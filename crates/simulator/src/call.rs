@@ -1,11 +1,12 @@
 //! Who is calling the database, and what for: what the invariants judge a transaction by.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::rc::Rc;
 
 use stale_drafts::rules::{Action, Active, ActiveLimits, Policy, Report, Status, Timestamp};
+use stale_drafts::service::retries::PlannedRetry;
 use stale_drafts::service::sweep::{Notify, Source};
 
 use crate::attached::Theirs;
@@ -25,6 +26,8 @@ pub enum Call {
     Extend(Rc<ExtendCall>),
     /// The provider is asked about what a sweep would fail or retry.
     Ask(Rc<AskCall>),
+    /// An operator looks for failed creations, or has many of them tried again.
+    Bulk(Rc<BulkCall>),
     /// The outbox takes what is due, and notes what came of it.
     Courier,
     /// A direct write.
@@ -141,6 +144,19 @@ pub struct AskCall {
     pub again: Cell<usize>,
 }
 
+/// See [`Call::Bulk`].
+#[derive(Debug)]
+pub struct BulkCall {
+    pub plan: Vec<PlannedRetry>,
+    pub audit_id: String,
+    pub notify: u32,
+    pub now: Timestamp,
+    /// What stood before its first transaction, by database.
+    pub first: RefCell<BTreeMap<usize, Rc<Image>>>,
+    /// The attempts that it retried, as it was seen in the rows.
+    pub done: RefCell<BTreeSet<(String, u32)>>,
+}
+
 /// What a provider says of a creation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Said {
@@ -161,6 +177,7 @@ pub enum Reported {
     Restore,
     Retry { attempt: u32 },
     Cancel { attempt: Option<u32> },
+    FailNow { attempt: u32 },
 }
 
 /// The error code and text of a worker's failure.
@@ -184,6 +201,7 @@ impl Reported {
             Reported::Restore => Report::Restore,
             Reported::Retry { attempt } => Report::Retry { attempt: *attempt },
             Reported::Cancel { attempt } => Report::Cancel { attempt: *attempt, policy },
+            Reported::FailNow { attempt } => Report::FailNow { attempt: *attempt },
         }
     }
 }
@@ -207,6 +225,7 @@ impl fmt::Display for Call {
                 Extended::End(kind) => write!(f, "end of more time for {kind}"),
             },
             Call::Ask(ask) => write!(f, "question before sweep {}", ask.sweep.sweep_id),
+            Call::Bulk(bulk) => write!(f, "retry in bulk of {} creations", bulk.plan.len()),
             Call::Courier => f.write_str("outbox"),
             Call::App => f.write_str("direct write"),
             Call::Theirs(theirs) => theirs.write.fmt(f),
@@ -235,6 +254,7 @@ impl Call {
             Reported::Cancel { attempt: Some(attempt) } => {
                 write!(f, "cancel attempt {attempt} of {id}{}", by(user_id))
             }
+            Reported::FailNow { attempt } => write!(f, "fail attempt {attempt} of {id} now"),
             Reported::Cancel { attempt: None } => write!(f, "cancel {id}{}", by(user_id)),
         }
     }

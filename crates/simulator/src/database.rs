@@ -104,12 +104,6 @@ impl Sqlite {
         self.clock.store(millis, Ordering::Relaxed);
     }
 
-    /// Whether a bucket is closed: moved away, or on the way.
-    pub fn has_closed(&self, bucket: u16) -> Result<bool, String> {
-        let found = self.connection.prepare_cached(sql::CLOSED).and_then(|mut query| query.exists([bucket]));
-        found.map_err(|error| error.to_string())
-    }
-
     /// How many rows have been changed in all; the same number means that nothing was.
     pub fn changes(&self) -> u64 {
         self.connection.total_changes()

@@ -6,7 +6,9 @@ use stale_drafts::service::sweep::Source;
 
 use crate::attached::{self, THEIRS};
 use crate::random::Random;
-use crate::script::{End, Fault, Op, Receiver, Role, Says, Settings, Stamp, Sweep, Uses, Value, Write};
+use crate::script::{
+    End, Fault, InBulk, Op, Receiver, Role, Says, Settings, Stamp, Sweep, Uses, Value, Write,
+};
 use crate::sharded;
 
 /// At most so many creations, users and hosts are in a run.
@@ -125,6 +127,7 @@ impl Maker {
                     0 => self.deploy(),
                     1 => self.silence(),
                     2 => self.refused(),
+                    3 => self.unmoved(),
                     _ => self.moving(),
                 }
                 continue;
@@ -159,6 +162,9 @@ impl Maker {
             90..91 => self.again(),
             91..92 => self.rush(),
             92..94 => self.put_off(),
+            94..96 => self.fail_now(),
+            96..98 => self.in_bulk(),
+            98..99 => self.plan_of_failures(),
             _ => self.step(),
         }
     }
@@ -397,7 +403,8 @@ impl Maker {
         self.burst(actor, times);
     }
 
-    /// A worker that is slow, a sweep in between, the result too late, and an operator who restores it: seldom by chance.
+    /// A worker that is slow, a sweep or another worker's failure in between, the result too late, and an operator who restores it: seldom
+    /// by chance.
     fn late(&mut self) {
         let (creation, _) = self.one();
         let end = End::Completes;
@@ -406,11 +413,19 @@ impl Maker {
         let role = Role::Worker { creation, name, beats: 0, end, uses, tries: 2, twice: false };
         let worker = self.spawn(role, 4);
         self.burst(worker, 1);
-        let millis = self.random.pick([360_001, 3_600_001, 21_600_000]);
-        self.ops.push(Op::Advance(millis));
-        self.sweeps();
         if self.random.percent(25) {
-            self.retry_of(creation);
+            // It was sent twice, and the other one gives up: only what that had not used has gone back.
+            let (end, uses) = (End::Fails, Uses::Half);
+            let role = Role::Worker { creation, name, beats: 0, end, uses, tries: 2, twice: false };
+            let other = self.spawn(role, 4);
+            self.burst(other, 3);
+        } else {
+            let millis = self.random.pick([360_001, 3_600_001, 21_600_000]);
+            self.ops.push(Op::Advance(millis));
+            self.sweeps();
+            if self.random.percent(25) {
+                self.retry_of(creation);
+            }
         }
         self.burst(worker, 2);
         if self.random.percent(60) {
@@ -467,6 +482,45 @@ impl Maker {
         let actor = self.spawn(Role::Cancel { creation, user, named, tries }, 2);
         let times = self.random.pick([0, 1, 1]);
         self.burst(actor, times);
+    }
+
+    fn fail_now(&mut self) {
+        let (creation, _) = self.one();
+        let (back, tries) = (self.random.pick([0, 0, 0, 1]), self.random.pick([1, 2]));
+        let actor = self.spawn(Role::FailNow { creation, back, tries }, 2);
+        let times = self.random.pick([0, 1, 1]);
+        self.burst(actor, times);
+    }
+
+    fn in_bulk(&mut self) {
+        let kind = self.random.percent(30).then(|| self.random.pick(KINDS));
+        let (twice, doubled) = (self.random.percent(30), self.random.percent(15));
+        let actor = self.spawn(Role::InBulk(InBulk { kind, twice, doubled }), 8);
+        let times = self.random.pick([1, 2, 3, 4]);
+        self.burst(actor, times);
+    }
+
+    /// A plan of failures that was previewed, and one of them goes on before it is carried out.
+    fn plan_of_failures(&mut self) {
+        let (creation, _) = self.one();
+        self.fails(creation);
+        let (twice, doubled) = (self.random.percent(30), self.random.percent(15));
+        let operator = self.spawn(Role::InBulk(InBulk { kind: None, twice, doubled }), 8);
+        self.burst(operator, 2);
+        if self.random.percent(60) {
+            self.retry_of(creation);
+            self.fails(creation);
+        }
+        self.burst(operator, 4);
+    }
+
+    /// A worker that fails at once.
+    fn fails(&mut self, creation: usize) {
+        let name = self.random.below(3) as usize;
+        let (end, uses) = (End::Fails, Uses::Unsaid);
+        let role = Role::Worker { creation, name, beats: 0, end, uses, tries: 2, twice: false };
+        let worker = self.spawn(role, 4);
+        self.burst(worker, 3);
     }
 
     /// For one creation or for a kind, or the end of it.

@@ -10,6 +10,7 @@ mod courier;
 mod database;
 mod generate;
 mod image;
+mod in_bulk;
 mod invariants;
 mod more_time;
 mod plant;

@@ -69,6 +69,8 @@ pub enum Plant {
     TrimTooEarly,
     /// A database takes new rows of a bucket that moves, or has moved away.
     NoBucketGate,
+    /// A database takes new rows of every bucket that no move is about: nothing is on record.
+    NoRecord,
     /// What is written of a user who moves goes through, if it is an update of a creation.
     NoUserFence,
     /// Sweeps decide on users as soon as they have arrived.
@@ -97,6 +99,16 @@ pub enum Plant {
     ActiveCountedBefore,
     /// What a provider says is written down, whatever has become of the creation since it was asked.
     AnswerUnguarded,
+    /// A retry of many does not look at the attempt that was previewed.
+    BulkOfAnyAttempt,
+    /// A retry of many does not look at balances.
+    BulkBeyondTheBalance,
+    /// A retry of many does not look at what a balance has to cover before.
+    BulkOutOfOrder,
+    /// What an operator fails by hand is not refunded.
+    FailNowKeepsTheCharge,
+    /// An operator who fails something by hand does not look at the attempt: sent late, it fails the next one.
+    FailNowOfAnyAttempt,
 }
 
 type Edits = &'static [(&'static str, &'static str)];
@@ -180,8 +192,13 @@ impl Plant {
                  CREATE VIEW stale_drafts_held (user_id) AS",
             )],
             Plant::NoBucketGate => &[(
-                "WHEN EXISTS (SELECT 1 FROM stale_drafts_closed_buckets WHERE bucket = NEW.bucket) BEGIN",
-                "WHEN false BEGIN",
+                "ORDER BY first_bucket DESC LIMIT 1), '') <> 'here' BEGIN",
+                "ORDER BY first_bucket DESC LIMIT 1), '') = 'nowhere' BEGIN",
+            )],
+            Plant::NoRecord => &[(
+                "ORDER BY first_bucket DESC LIMIT 1), '') <> 'here' BEGIN",
+                "ORDER BY first_bucket DESC LIMIT 1), '') <> 'here'
+                  AND EXISTS (SELECT 1 FROM stale_drafts_moves WHERE NEW.bucket BETWEEN first_bucket AND last_bucket AND state <> 'cancelled') BEGIN",
             )],
             Plant::NoUserFence => &[(
                 "AFTER UPDATE ON stale_drafts_creations\nWHEN EXISTS (SELECT 1 FROM stale_drafts_held WHERE user_id = OLD.user_id) BEGIN",
@@ -292,7 +309,7 @@ impl Plant {
                 &[("\n         AND +c.last_sign_of_life = j.value ->> 'last_sign_of_life'", "")]
             }
             Plant::NoFence => &[(" AND status = 'processing' AND fence = ?3", " AND status = 'processing'")],
-            Plant::CountsThePlan => &[("?5, changes(), ?7 - changes(),", "?5, ?7, ?7 - changes(),")],
+            Plant::CountsThePlan => &[("?5, changes(), CASE", "?5, ?7, CASE")],
             Plant::LateResultWins => &[(
                 "result_url = ?4, tokens_used = ?5\n     WHERE id = ?1 AND status = 'processing' AND fence = ?3",
                 "result_url = ?4, tokens_used = ?5\n     WHERE id = ?1 AND status IN ('processing', 'failed') AND fence = ?3",
@@ -313,13 +330,29 @@ impl Plant {
             Plant::AnswerUnguarded => {
                 &[(ASKED, "c.id = j.value ->> 'id' AND +c.status = 'processing'\n     RETURNING id")]
             }
+            Plant::BulkOfAnyAttempt => &[(
+                "c.id = j.value ->> 'id' AND +c.attempt = j.value ->> 'attempt'\n         AND (j.value",
+                "c.id = j.value ->> 'id'\n         AND (j.value",
+            )],
+            Plant::BulkBeyondTheBalance => &[("WHERE due <= ifnull(balance, 0)", "WHERE true")],
+            Plant::BulkOutOfOrder => &[(
+                "sum(c.tokens) OVER (PARTITION BY c.user_id ORDER BY j.key ROWS UNBOUNDED PRECEDING) AS due",
+                "c.tokens AS due",
+            )],
+            Plant::FailNowKeepsTheCharge => &[(
+                "event = 'failed', event_destinations = ?5\n     WHERE id = ?1 AND attempt = ?6",
+                "event = 'failed', event_destinations = ?5, tokens_used = tokens\n     WHERE id = ?1 AND attempt = ?6",
+            )],
+            Plant::FailNowOfAnyAttempt => {
+                &[("WHERE id = ?1 AND attempt = ?6 AND status", "WHERE id = ?1 AND ?6 > 0 AND status")]
+            }
             Plant::CopyLosesEntries => &[LOSES],
             Plant::MoveWithoutVerifying => &[
                 LOSES,
                 ("SET state = ?3, place = ''", "SET state = iif(?3 = 'copied', 'verified', ?3), place = ''"),
             ],
             Plant::CopySkipsRows => {
-                &[("AND (c.listed_at, c.id) > (?2 ->> 1, ?2 ->> 2)", "AND c.listed_at > ?2 ->> 1")]
+                &[("AND (c.listed_at, c.id) >= (?2 ->> 1, ?2 ->> 2)", "AND c.listed_at > ?2 ->> 1")]
             }
             Plant::SweepsOfMovers => {
                 &[("NOT EXISTS (SELECT 1 FROM stale_drafts_moving_users WHERE user_id = c.user_id)", "true")]
@@ -421,6 +454,8 @@ fn samples() -> Vec<Statement> {
     ));
     list.extend(store::report("c", &Report::Retry { attempt: 1 }, &details, now));
     list.extend(store::report("c", &Report::Cancel { attempt: None, policy: &policy }, &details, now));
+    list.extend(store::report("c", &Report::FailNow { attempt: 1 }, &details, now));
     list.extend(store::told(&[], &[], now));
+    list.extend(store::retry_many(&[], store::RetryAudit { id: "a", actor: "", reason: "" }, 0, now));
     list
 }

@@ -25,7 +25,7 @@ const CALLS: u64 = crate::generate::CREATIONS + 40;
 /// Longer than every limit and the farthest clock.
 const LONG_MS: u64 = 48 * 3_600_000;
 /// Nobody needs more turns than this to end.
-const TURNS: u32 = 500;
+const TURNS: u32 = 1_000;
 /// The host whose clock is right.
 const TRUE_HOST: usize = usize::MAX;
 

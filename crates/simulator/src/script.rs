@@ -337,6 +337,17 @@ pub enum Role {
         /// How often it is tried while its outcome is unknown.
         tries: u32,
     },
+    /// An operator fails what is active, by what they saw of it as they began.
+    FailNow {
+        /// The creation.
+        creation: usize,
+        /// So many attempts before the present one.
+        back: u32,
+        /// How often it is tried while its outcome is unknown.
+        tries: u32,
+    },
+    /// An operator has many failed creations tried again, as they were previewed.
+    InBulk(InBulk),
     /// An operator gives one creation more time.
     Extend {
         /// The creation.
@@ -397,6 +408,17 @@ pub enum Role {
         /// The status that it writes, if another one than it read.
         state: Option<&'static str>,
     },
+}
+
+/// See [`Role::InBulk`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InBulk {
+    /// The kind that is looked for; all if it is `None`.
+    pub kind: Option<&'static str>,
+    /// Whether the plan is carried out twice.
+    pub twice: bool,
+    /// Whether it lists everything twice.
+    pub doubled: bool,
 }
 
 /// The id of a user.
@@ -597,6 +619,15 @@ impl fmt::Display for Role {
                 let which = if *named { ", the attempt that was seen" } else { "" };
                 write!(f, "{who} cancels {}{which}, up to {tries} tries", creation_name(*creation))
             }
+            Role::FailNow { creation, back, tries } => {
+                let which = if *back > 0 { format!(", {back} attempts before") } else { String::new() };
+                write!(f, "an operator fails {}{which}, up to {tries} tries", creation_name(*creation))
+            }
+            Role::InBulk(InBulk { kind, twice, doubled }) => {
+                let what = kind.unwrap_or("everything");
+                let double = if *doubled { ", listed twice" } else { "" };
+                write!(f, "an operator has {what} that has failed tried again{double}{}", twice_text(twice))
+            }
             Role::Extend { creation, millis, tries } => {
                 let creation = creation_name(*creation);
                 write!(f, "an operator gives {creation} {millis} ms more time, up to {tries} tries")
@@ -619,6 +650,7 @@ impl fmt::Display for Role {
                     Way::There => "moves, waits for the configuration, and finishes",
                     Way::ThereAtOnce => "moves, and finishes at once",
                     Way::Back => "cancels",
+                    Way::Unmoved => "gives the buckets away by the configuration alone, and puts that right",
                 };
                 write!(f, "an operator {what}: {moving}{}", if *small { ", by small steps" } else { "" })
             }

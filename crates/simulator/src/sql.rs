@@ -57,7 +57,7 @@ const REKIND: &str = "UPDATE stale_drafts_creations SET kind = ?2 WHERE id = ?1"
 /// The moves of one of several databases, and whom they are about.
 pub const MOVES: &str = "SELECT id, role, first_bucket, last_bucket, other, state FROM stale_drafts_moves";
 pub const MOVING: &str = "SELECT user_id, move_id FROM stale_drafts_moving_users";
-pub const CLOSED: &str = "SELECT 1 FROM stale_drafts_closed_buckets WHERE bucket = ?1";
+pub const BUCKETS: &str = "SELECT first_bucket, state FROM stale_drafts_buckets";
 /// What an app writes first, of a user of this bucket: docs/scale.md.
 pub const ACCEPT: &str = "INSERT INTO stale_drafts_accepts (bucket) VALUES (?1)";
 

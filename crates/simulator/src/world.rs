@@ -10,7 +10,7 @@ use stale_drafts::config::Shards;
 use stale_drafts::rules::{CircuitBreaker, Policy, Timestamp};
 use stale_drafts::service::moves::GRACE_MS;
 use stale_drafts::service::sweep::Notify;
-use stale_drafts::store::{Cost, Database, DatabaseError, Retry, Row, Statement};
+use stale_drafts::store::{self, Cost, Database, DatabaseError, Retry, Row, Statement};
 
 use crate::attached::THEIRS;
 use crate::call::Call;
@@ -85,10 +85,20 @@ impl World {
             database.set_clock(BEGINNING);
         }
         let several = databases.len() > 1;
-        let image = |shard| Rc::new(Image { shard, ..Image::default() });
+        let places = several.then(|| Places::new(databases.len())).transpose()?;
+        for (database, buckets) in databases.iter().zip(places.iter().flat_map(Places::given)) {
+            database.transaction(&[store::record(&buckets)]).map_err(|error| error.to_string())?;
+        }
+        let mut images = Vec::new();
+        for (shard, database) in databases.iter().enumerate() {
+            images.push(Rc::new(if several { database.image(Some(shard))? } else { Image::default() }));
+        }
+        if let Some(places) = &places {
+            places.begin(&images);
+        }
         Ok(World {
             databases: databases.to_vec(),
-            places: several.then(|| Places::new(databases.len())).transpose()?,
+            places,
             plant,
             time: Cell::new(BEGINNING),
             skews: RefCell::default(),
@@ -102,7 +112,7 @@ impl World {
             turns: Cell::new(0),
             taken: Cell::new(0),
             writes: Cell::new(0),
-            images: RefCell::new((0..databases.len()).map(image).collect()),
+            images: RefCell::new(images),
             history: RefCell::default(),
             violation: RefCell::default(),
             trace: traced.then(RefCell::default),
@@ -118,11 +128,6 @@ impl World {
     /// How many databases there are.
     pub fn databases(&self) -> usize {
         self.databases.len()
-    }
-
-    /// One of them.
-    pub fn database(&self, shard: usize) -> Option<&Sqlite> {
-        self.databases.get(shard).map(Rc::as_ref)
     }
 
     /// Whether buckets of which this user is one are on the way.
@@ -579,6 +584,9 @@ impl Link {
         // What it decides on is what it hears, and that may be a later try's.
         if let (Call::Sweep(sweep), 0) = (&*call, run) {
             sweep.first.borrow_mut().insert(shard, world.image_at(shard));
+        }
+        if let (Call::Bulk(bulk), 0) = (&*call, run) {
+            bulk.first.borrow_mut().insert(shard, world.image_at(shard));
         }
         let fault = world.faults.borrow_mut().remove(&self.actor);
         let dies = matches!(fault, Some(Fault::DiesBefore | Fault::DiesAfter));

@@ -14,7 +14,7 @@
 use std::process::Command;
 
 /// Each planted bug, the number of seeds within which it must be found, and what may be found.
-const PLANTS: [(&str, u64, &[&str]); 44] = [
+const PLANTS: [(&str, u64, &[&str]); 50] = [
     ("no-status-guard", 50, &[STALE, SWEPT, MACHINE, REFUNDED, BALANCE]),
     ("ledger-in-second-transaction", 50, &[REFUNDED, BALANCE]),
     ("no-fence", 500, &["a-report-does-what-it-says"]),
@@ -49,6 +49,7 @@ const PLANTS: [(&str, u64, &[&str]); 44] = [
     ("copy-skips-rows", 1_000, &[MOVE, MOVE_ENDS]),
     ("trim-too-early", 100, &[MOVE]),
     ("no-bucket-gate", 500, &[MOVE, MOVE_ENDS, PLACE]),
+    ("no-record", 2_000, &[PLACE, "answers-are-true", MOVE, MOVE_ENDS]),
     ("no-user-fence", 200, &[MOVE, MOVE_ENDS, PLACE]),
     ("no-grace", 500, &[SILENCE]),
     ("sweeps-of-movers", 200, &[SILENCE, MOVE, MOVE_ENDS, PLACE, "answers-are-true"]),
@@ -63,9 +64,15 @@ const PLANTS: [(&str, u64, &[&str]); 44] = [
     ("no-more-time-guard", 200, &[LATER, STALE, SWEPT]),
     ("active-counted-before", 500, &["no-more-than-max-active"]),
     ("answer-unguarded", 2_000, &[ANSWER]),
+    ("bulk-of-any-attempt", 1_000, &[PREVIEWED]),
+    ("bulk-beyond-the-balance", 1_000, &["answers-are-true", PREVIEWED]),
+    ("bulk-out-of-order", 1_000, &["answers-are-true", PREVIEWED]),
+    ("fail-now-keeps-the-charge", 500, &[REPORT]),
+    ("fail-now-of-any-attempt", 1_000, &[REPORT]),
 ];
 
 const REPORT: &str = "a-report-does-what-it-says";
+const PREVIEWED: &str = "only-what-was-previewed";
 const LATER: &str = "nothing-before-its-end";
 const ANSWER: &str = "an-answer-is-about-what-was-asked";
 
@@ -107,11 +114,16 @@ fn seeds_run_clean_and_reach_everything() {
         "creations that a provider says are running",
         "creations that got more time",
         "failures retried by hand",
+        "creations that an operator failed",
+        "failures of a plan that a balance did not cover",
+        "failures of a plan that had moved on",
+        "failures retried in bulk",
         "failures that used a part",
         "reports of more than was charged",
         "reports of what was cancelled",
         "results that used a part",
         "retries that a balance did not cover",
+        "configurations without a move",
         "calls of a database that answers nothing",
         "calls that failed",
         "creations deleted",

@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 
 use rusqlite::types::Value;
-use stale_drafts::rules::{ActiveLimits, CANCELLED, MaxActive, Status, Unreadable, Verdict, classify};
+use stale_drafts::rules::{
+    ActiveLimits, CANCELLED, FAILED_BY_OPERATOR, MaxActive, Status, Unreadable, Verdict, classify,
+};
 use stale_drafts::service::ask::Asked;
 use stale_drafts::service::creations::ReportError;
 use stale_drafts::service::extensions::Reached;
@@ -48,8 +50,10 @@ pub fn report(
         Err(ReportError::Refused { refusal, .. }) => match row {
             None => wrong("it was rejected, and there is no such creation"),
             Some(row)
-                if matches!(call.what, Reported::Retry { .. } | Reported::Cancel { .. })
-                    && reference::refusal(row, call, &image) != Some(refusal.code()) =>
+                if matches!(
+                    call.what,
+                    Reported::Retry { .. } | Reported::Cancel { .. } | Reported::FailNow { .. }
+                ) && reference::refusal(row, call, &image) != Some(refusal.code()) =>
             {
                 wrong(&format!("it was rejected ({})", refusal.code()))
             }
@@ -134,6 +138,12 @@ fn took_effect(call: &ReportCall, row: &Creation, image: &Image) -> bool {
         Reported::Retry { attempt } => {
             let before = image.attempts.get(&(row.id.clone(), *attempt));
             before.is_some_and(|before| before.outcome == "failed")
+        }
+        Reported::FailNow { attempt } => {
+            row.status == Status::Failed
+                && row.error_code.as_deref() == Some(FAILED_BY_OPERATOR)
+                && *attempt == row.attempt
+                && row.tokens_used.is_none()
         }
         Reported::Cancel { attempt } => {
             row.status == Status::Failed
@@ -293,13 +303,15 @@ fn recorded(
         report.retried.iter().map(|failed| (failed.id.clone(), failed.attempt)).collect();
     let (really_marked, really_retried) =
         done.map(|done| (done.failed.clone(), done.retried.clone())).unwrap_or_default();
-    let true_ = if whole {
-        failed == really_marked && retried == really_retried
-    } else {
-        // An answer may have been lost: then less is known than was done, and never more.
-        failed.is_subset(&really_marked) && retried.is_subset(&really_retried)
-    };
-    if !true_ {
+    // An answer may have been lost: then less is known than was done, and never more. So it is of a whole sweep that asked again, where its
+    // creations have moved to another database in between.
+    let no_more = failed.is_subset(&really_marked) && retried.is_subset(&really_retried);
+    let unsaid: Vec<_> = really_marked
+        .difference(&failed)
+        .chain(really_retried.difference(&retried).map(|(id, _)| id))
+        .collect();
+    let gone = unsaid.iter().all(|id| !image.creations.contains_key(*id));
+    if !no_more || whole && !gone {
         return Err(untrue(
             what,
             format!(
@@ -307,7 +319,7 @@ fn recorded(
             ),
         ));
     }
-    if !whole {
+    if !whole || !unsaid.is_empty() {
         return Ok(());
     }
     let idle = report.failed.is_empty() && report.retried.is_empty() && report.rejected.is_empty();

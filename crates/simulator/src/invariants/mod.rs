@@ -1,6 +1,7 @@
 //! What must hold after every transaction and every answer. docs/simulator.md says it in words.
 
 mod answers;
+mod in_bulk;
 mod reference;
 mod state;
 mod steps;
@@ -8,7 +9,7 @@ mod steps;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
-use stale_drafts::rules::{CANCELLED, Status, Timestamp};
+use stale_drafts::rules::{CANCELLED, FAILED_BY_OPERATOR, Status, Timestamp};
 
 use crate::attached;
 use crate::call::Call;
@@ -17,6 +18,7 @@ use crate::image::Image;
 use crate::world::{Violation, World};
 
 pub use answers::{ask, complete, create, ended, extend, extend_kind, report, sweep};
+pub use in_bulk::{carried_out, previewed};
 
 /// How a transaction went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,7 +95,7 @@ pub fn count(before: &Image, after: &Image, world: &World) {
     let (mut swept, mut retried, mut failed, mut completed, mut restored, mut kept, mut deleted) =
         (0_usize, 0_usize, 0_usize, 0_usize, 0_usize, 0_usize, 0_usize);
     let add = |count: &mut usize, yes: bool| *count = count.saturating_add(usize::from(yes));
-    let mut new = [0_usize; 6];
+    let mut new = [0_usize; 7];
     let mut theirs = [0_usize; 5];
     for (then, now) in changed {
         let turned = now.status != then.status;
@@ -110,6 +112,7 @@ pub fn count(before: &Image, after: &Image, world: &World) {
             in_part && now.status == Status::Draft,
             in_part && now.status == Status::Failed,
             now.attempt == then.attempt && now.extended_until != then.extended_until,
+            over && now.error_code.as_deref() == Some(FAILED_BY_OPERATOR),
         ]) {
             add(count, yes);
         }
@@ -136,6 +139,7 @@ pub fn count(before: &Image, after: &Image, world: &World) {
         "results that used a part",
         "failures that used a part",
         "creations that got more time",
+        "creations that an operator failed",
     ]
     .into_iter()
     .zip(new)

@@ -3,8 +3,8 @@
 
 use rusqlite::types::Value;
 use stale_drafts::rules::{
-    Action, ActiveLimits, CANCELLED, CANCELLED_TEXT, Cancellation, GENERATION_TIMEOUT, MaxActive, Staleness,
-    Status, Timestamp, Verdict, classify,
+    Action, ActiveLimits, CANCELLED, CANCELLED_TEXT, Cancellation, FAILED_BY_OPERATOR, GENERATION_TIMEOUT,
+    MaxActive, Staleness, Status, Timestamp, Verdict, classify,
 };
 
 use crate::call::{
@@ -209,18 +209,7 @@ pub fn reported(row: &Creation, call: &ReportCall, image: &Image) -> Creation {
                 && (user_id.is_empty()
                     || !is_full(policy.max_active(&row.kind), user_id, &row.kind, image)) =>
         {
-            row.status = Status::Pending;
-            row.attempt = row.attempt.saturating_add(1);
-            row.charge = row.charge.saturating_add(1);
-            row.tokens_used = None;
-            row.queued_at = at(*now);
-            (row.started_at, row.heartbeat_at, row.finished_at) = (Value::Null, Value::Null, Value::Null);
-            row.extended_until = of_kind(image, &row.kind, *now);
-            (row.worker, row.fence, row.progress) = (None, None, None);
-            (row.error, row.error_code, row.stuck_status) = (None, None, None);
-            (row.age_ms, row.max_age_ms, row.rule, row.sweep_id) = (None, None, None, None);
-            row.event = Some(String::from("retried"));
-            row.notify = *notify;
+            return retried_by_hand(&row, *now, *notify, image);
         }
         Reported::Cancel { attempt }
             if attempt.is_none_or(|attempt| attempt == row.attempt)
@@ -240,8 +229,37 @@ pub fn reported(row: &Creation, call: &ReportCall, image: &Image) -> Creation {
             row.event = Some(String::from("failed"));
             row.notify = *notify;
         }
+        Reported::FailNow { attempt }
+            if row.attempt == *attempt && row.status.active().is_some() && !row.balance_elsewhere =>
+        {
+            row.status = Status::Failed;
+            row.finished_at = at(*now);
+            row.error_code = Some(String::from(FAILED_BY_OPERATOR));
+            row.error = Some(String::from(ERROR));
+            row.event = Some(String::from("failed"));
+            row.notify = *notify;
+        }
         _ => {}
     }
+    row.last_sign_of_life = row.sign_of_life();
+    row
+}
+
+/// A failed row after somebody had it tried again, for another charge.
+pub fn retried_by_hand(row: &Creation, now: Timestamp, notify: u32, image: &Image) -> Creation {
+    let mut row = row.clone();
+    row.status = Status::Pending;
+    row.attempt = row.attempt.saturating_add(1);
+    row.charge = row.charge.saturating_add(1);
+    row.tokens_used = None;
+    row.queued_at = at(now);
+    (row.started_at, row.heartbeat_at, row.finished_at) = (Value::Null, Value::Null, Value::Null);
+    row.extended_until = of_kind(image, &row.kind, now);
+    (row.worker, row.fence, row.progress) = (None, None, None);
+    (row.error, row.error_code, row.stuck_status) = (None, None, None);
+    (row.age_ms, row.max_age_ms, row.rule, row.sweep_id) = (None, None, None, None);
+    row.event = Some(String::from("retried"));
+    row.notify = notify;
     row.last_sign_of_life = row.sign_of_life();
     row
 }
@@ -278,6 +296,12 @@ pub fn refusal(row: &Creation, call: &ReportCall, image: &Image) -> Option<&'sta
             Status::Processing => {
                 (call.policy.cancellation(&row.kind) == Cancellation::Never).then_some("not_cancellable")
             }
+        },
+        Reported::FailNow { attempt } => match row.status {
+            _ if row.attempt != *attempt => Some("other_attempt"),
+            Status::Failed if row.error_code.as_deref() == Some(FAILED_BY_OPERATOR) => None,
+            Status::Draft | Status::Published | Status::Failed => Some("illegal_transition"),
+            Status::Pending | Status::Processing => row.balance_elsewhere.then_some("balance_elsewhere"),
         },
         _ => None,
     }
@@ -413,7 +437,8 @@ pub fn noted(before: &Image, call: &ExtendCall) -> Image {
             return image;
         }
     };
-    if writes && !before.extensions.contains_key(&key) {
+    // A later attempt may be given the end that one before it had: who gave it last is noted. A kind has each end once.
+    if writes && (action == "extend" || !before.extensions.contains_key(&key)) {
         image.extensions.insert(key, new);
         let subject = match &call.what {
             Extended::Creation(id) => Some(format!("creation:{id}")),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use rusqlite::types::Value;
 use stale_drafts::rules::{Action, Status, Verdict, classify};
 
-use super::{Done, History, reference};
+use super::{Done, History, in_bulk, reference};
 use crate::attached;
 use crate::call::{Call, Reported, SweepCall};
 use crate::image::{Attempt, Creation, Event, Image};
@@ -95,7 +95,8 @@ fn legal(then: &Creation, row: &Creation, call: &Call, history: &mut History) ->
         return Ok(());
     }
     // A sweep puts back what is active, for nothing; by hand it is what has failed, for another charge.
-    let by_hand = matches!(call, Call::Report(report) if matches!(report.what, Reported::Retry { .. }));
+    let by_hand = matches!(call, Call::Bulk(_))
+        || matches!(call, Call::Report(report) if matches!(report.what, Reported::Retry { .. }));
     let back = if by_hand {
         then.status == Status::Failed && row.charge == then.charge.saturating_add(1)
     } else {
@@ -167,6 +168,18 @@ fn changed(
                 expected.attempts.insert((row.id.clone(), row.attempt), undone);
                 if report.notify > 0 {
                     expected.events.insert(format!("restored:{}:{}", row.id, row.attempt), report.notify);
+                }
+            }
+            Ok(())
+        }
+        Call::Bulk(bulk) => {
+            same(row, then, &in_bulk::retried(then, row, bulk, before), call, "only-what-was-previewed")?;
+            if then.attempt != row.attempt {
+                bulk.done.borrow_mut().insert((row.id.clone(), then.attempt));
+                let failed = reference::undone(then, "failed", bulk.now);
+                expected.attempts.insert((row.id.clone(), then.attempt), failed);
+                if bulk.notify > 0 {
+                    expected.events.insert(format!("retried:{}:{}", row.id, then.attempt), bulk.notify);
                 }
             }
             Ok(())

@@ -40,6 +40,18 @@ impl Maker {
         }
     }
 
+    /// Somebody changes the configuration and moves nothing. Others create, grant and report meanwhile.
+    pub fn unmoved(&mut self) {
+        let moving = self.buckets();
+        let mistaken = self.spawn(Role::Move { moving, way: Way::Unmoved, small: false }, TURNS);
+        self.burst(mistaken, 1);
+        for _ in 0..self.random.below(6).saturating_add(2) {
+            self.beside();
+            self.burst(mistaken, 1);
+        }
+        self.burst(mistaken, 10);
+    }
+
     /// A worker's report is refused since its owner moves, and a sweep comes soon after that has ended: nobody may take that for silence.
     pub fn refused(&mut self) {
         let creation = self.random.below(self.creations) as usize;

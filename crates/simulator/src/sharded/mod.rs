@@ -21,7 +21,7 @@ use stale_drafts::store::Buckets;
 pub use answers::swept;
 pub use mover::{Way, carry, finish};
 pub use places::{Known, Places};
-pub use route::{ask, database_of, find, place_of, sweep};
+pub use route::{all, ask, database_of, find, named, place_of, sweep};
 
 use crate::image::each;
 use crate::script::user_id;
@@ -90,6 +90,16 @@ pub struct Moves {
     pub rows: BTreeMap<String, MoveRow>,
     /// Whom they are about, until they are done: the move of each.
     pub users: BTreeMap<String, String>,
+    /// What is on record: from which bucket on it is in which state.
+    pub buckets: BTreeMap<u16, String>,
+}
+
+impl Moves {
+    /// Whether the database takes writes of a user, by its record.
+    pub fn takes(&self, user_id: &str) -> bool {
+        let last = self.buckets.range(..=Bucket::of_user(user_id).number()).next_back();
+        last.is_some_and(|(_, state)| state == "here")
+    }
 }
 
 /// A row of `moves`, without the place where the mover goes on.
@@ -115,6 +125,10 @@ pub fn read(connection: &Connection) -> rusqlite::Result<Moves> {
     })?;
     each(connection, sql::MOVING, |row| {
         moves.users.insert(row.get(0)?, row.get(1)?);
+        Ok(())
+    })?;
+    each(connection, sql::BUCKETS, |row| {
+        moves.buckets.insert(row.get(0)?, row.get(1)?);
         Ok(())
     })?;
     Ok(moves)

@@ -2,18 +2,20 @@
 
 use std::rc::Rc;
 
-use stale_drafts::rules::Bucket;
-use stale_drafts::service::moves::{self, Bounds, Goal, Move, MoveError, Progress};
+use stale_drafts::service::moves::{self, Bounds, Goal, Move, MoveError, Plan, Progress};
 use stale_drafts::service::shards::Shard;
 use stale_drafts::store::{self, Database as _, PageSize};
 
 use super::places::Places;
 use super::{Moving, binding};
 use crate::call::Call;
+use crate::generate::HOSTS;
 use crate::world::{Link, Violation, World};
 
 /// At most so many requests until an operator gives up.
 const REQUESTS: u32 = 40;
+/// For so many turns of an operator the configuration is wrong.
+const MISTAKEN: u32 = 4;
 /// So often cron comes, a quarter of an hour apart: for longer than the farthest clock is ahead.
 const CRONS: u32 = 16;
 /// Pages so small that everything takes several, and requests so short that a move takes several.
@@ -33,6 +35,8 @@ pub enum Way {
     ThereAtOnce,
     /// Cancels what somebody else began.
     Back,
+    /// Moves nothing and changes the configuration, and after a while puts it right.
+    Unmoved,
 }
 
 /// What came of a request.
@@ -51,6 +55,10 @@ pub async fn carry(link: Link, moving: Moving, way: Way, small: bool) {
         reach(&link, moving, Goal::Cancelled, bounds).await;
         return;
     }
+    if way == Way::Unmoved {
+        give_away(&link, moving).await;
+        return;
+    }
     if !reach(&link, moving, Goal::Moved, bounds).await {
         return;
     }
@@ -64,6 +72,24 @@ pub async fn carry(link: Link, moving: Moving, way: Way, small: bool) {
         link.turn().await;
     }
     reach(&link, moving, Goal::Done, bounds).await;
+}
+
+/// Everybody gets a configuration that no move has made true; and then one that is.
+async fn give_away(link: &Link, moving: Moving) {
+    let world = Rc::clone(&link.world);
+    let Some(places) = world.places() else { return };
+    let everywhere = |changed: Result<(), String>| {
+        if let Err(error) = changed {
+            world.violate(Violation::new("simulator", error));
+        }
+        (0..HOSTS).for_each(|host| places.deploy(host));
+    };
+    everywhere(places.give_away(moving));
+    world.reach("configurations without a move", 1);
+    for _ in 0..MISTAKEN {
+        link.turn().await;
+    }
+    everywhere(places.configure());
 }
 
 /// Whether the goal was reached.
@@ -86,21 +112,14 @@ async fn request(link: &Link, moving: Moving, goal: Goal, bounds: Bounds) -> Ans
     let Moving { buckets, source, target } = moving;
     link.begin(Call::Move(moving));
     let Some(shards) = link.shards() else { return Answer::Refused };
-    // Whose buckets they are is the configuration's to say: of the source until they have moved, of the target afterwards.
-    let owner = if goal == Goal::Done { target } else { source };
-    let number = |bucket: u32| u16::try_from(bucket).ok().and_then(Bucket::new);
-    let foreign = (buckets.first..=buckets.last).filter_map(number).any(|bucket| shards.of(bucket) != owner);
-    if foreign && goal != Goal::Cancelled {
-        return Answer::Refused;
-    }
     let (source_name, target_name) = (binding(source), binding(target));
     let (source_side, target_side) = (link.to(source), link.to(target));
     let from = Shard { name: &source_name, database: &source_side };
     let to = Shard { name: &target_name, database: &target_side };
-    let id = match moves::under_way(&from, &to, buckets, goal).await {
-        Ok(Some(id)) => id,
-        Ok(None) if goal == Goal::Moved => format!("m{:04}", link.world.number()),
-        Ok(None) => return Answer::Refused,
+    let id = match moves::planned(&from, &to, buckets, goal, &shards).await {
+        Ok(Ok(Plan::GoesOn(id))) => id,
+        Ok(Ok(Plan::Begins)) => format!("m{:04}", link.world.number()),
+        Ok(Err(_)) => return Answer::Refused,
         Err(_) => return Answer::GoesOn,
     };
     step(link, &id, moving, goal, bounds).await
@@ -129,7 +148,7 @@ async fn step(link: &Link, id: &str, moving: Moving, goal: Goal, bounds: Bounds)
 fn may_be(why: &str) -> bool {
     [
         "is about some of the buckets",
-        "was moved away",
+        "expected one of those that it has",
         "can't be cancelled any more",
         "was cancelled: cancel it again",
         "has not moved yet",
@@ -142,10 +161,13 @@ fn may_be(why: &str) -> bool {
 pub async fn finish(link: Link) {
     let world = Rc::clone(&link.world);
     let Some(places) = world.places() else { return };
+    if let Err(error) = places.configure() {
+        world.violate(Violation::new("simulator", error));
+    }
     for _ in 0..REQUESTS {
         let Some((id, moving, states)) = places.unfinished().into_iter().next() else {
             settle(&link, places).await;
-            world.check(places.at_rest(&world));
+            world.check(places.at_rest());
             return;
         };
         let known = states.each_ref().map(Option::as_deref);

@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use serde_json::json;
 use stale_drafts::config::{Config, Shards};
-use stale_drafts::rules::{BUCKETS, Bucket, Timestamp};
+use stale_drafts::rules::{BUCKETS, Bucket, BucketSet, Timestamp};
 use stale_drafts::service::moves::GRACE_MS;
 use stale_drafts::store::{Buckets, Param, Statement};
 
@@ -74,6 +74,16 @@ impl Places {
         })
     }
 
+    /// What stands in each database at the beginning.
+    pub fn begin(&self, images: &[Rc<Image>]) {
+        *self.all.borrow_mut() = images.to_vec();
+    }
+
+    /// The buckets that the newest configuration gives each database.
+    pub fn given(&self) -> Vec<BucketSet> {
+        self.newest.borrow().iter().map(|shard| shard.buckets).collect()
+    }
+
     /// The database that counts for a user.
     pub fn home(&self, user_id: &str) -> usize {
         self.homes.borrow().get(usize::from(Bucket::of_user(user_id).number())).copied().unwrap_or(0)
@@ -101,6 +111,17 @@ impl Places {
         if **self.newest.borrow() != newest {
             *self.newest.borrow_mut() = Rc::new(newest);
         }
+        Ok(())
+    }
+
+    /// An operator gives buckets to another database, and has moved nothing.
+    pub fn give_away(&self, moving: Moving) -> Result<(), String> {
+        let mut homes = self.homes.borrow().clone();
+        let Buckets { first, last } = moving.buckets;
+        if let Some(homes) = homes.get_mut(first as usize..=last as usize) {
+            homes.fill(moving.target);
+        }
+        *self.newest.borrow_mut() = Rc::new(shards(&homes, self.all.borrow().len())?);
         Ok(())
     }
 
@@ -224,6 +245,7 @@ impl Places {
         }
         if matches!(call, Call::Move(_)) {
             change.outcome = change.outcome.and_then(|()| self.left_behind(images, shard, &all));
+            change.outcome = change.outcome.and_then(|()| self.one_takes_writes());
         }
         change
     }
@@ -268,6 +290,23 @@ impl Places {
             "a-move-changes-nothing",
             format!("{call} changed {what} in {}", binding(all.shard)),
         ))
+    }
+
+    /// No user's rows are ever in two databases that both take writes.
+    fn one_takes_writes(&self) -> Result<(), Violation> {
+        let all = self.all.borrow();
+        for user in (0..super::USERS).map(user_id) {
+            let take: Vec<_> = all
+                .iter()
+                .filter(|image| image.moves.takes(&user))
+                .map(|image| binding(image.shard))
+                .collect();
+            if take.len() > 1 {
+                let found = format!("{} take what is written of {user}", take.join(" and "));
+                return Err(Violation::new("one-takes-writes", found));
+            }
+        }
+        Ok(())
     }
 
     /// What is where it does not count, not any more or not yet, is a part of what does.
@@ -357,7 +396,7 @@ impl Places {
     }
 
     /// Once all moves are over nothing is where it does not count, nobody is on the way, and every home takes writes.
-    pub fn at_rest(&self, world: &World) -> Result<(), Violation> {
+    pub fn at_rest(&self) -> Result<(), Violation> {
         let fail = |found: String| Err(Violation::new("a-move-ends", found));
         for image in &*self.all.borrow() {
             let database = binding(image.shard);
@@ -372,14 +411,8 @@ impl Places {
         }
         for user in (0..super::USERS).map(user_id) {
             let home = self.home(&user);
-            let closed =
-                world.database(home).map(|database| database.has_closed(Bucket::of_user(&user).number()));
-            match closed {
-                Some(Ok(false)) | None => {}
-                Some(Ok(true)) => {
-                    return fail(format!("the bucket of {user} is closed in {}", binding(home)));
-                }
-                Some(Err(error)) => return Err(Violation::new("simulator", error)),
+            if self.all.borrow().get(home).is_some_and(|image| !image.moves.takes(&user)) {
+                return fail(format!("the bucket of {user} is closed in {}", binding(home)));
             }
         }
         Ok(())

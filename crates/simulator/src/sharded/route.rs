@@ -62,10 +62,12 @@ pub async fn ask(link: &Link, request: SweepRequest<'_>, provider: &impl Provide
     ask::ask(of_user.map_or(shards.as_slice(), std::slice::from_ref), provider, request, most).await
 }
 
-fn all<'a>(link: &'a Link, side: impl Fn(usize) -> Side<'a>) -> (Vec<String>, Vec<Side<'a>>) {
+/// All of the databases, as an invocation reaches them, and their names.
+pub fn all<'a>(link: &'a Link, side: impl Fn(usize) -> Side<'a>) -> (Vec<String>, Vec<Side<'a>>) {
     (0..link.world.databases()).map(|shard| (binding(shard), side(shard))).unzip()
 }
 
-fn named<'a>(names: &'a [String], sides: &'a [Side<'a>]) -> Vec<Shard<'a, Side<'a>>> {
+/// The same as a service takes them.
+pub fn named<'a>(names: &'a [String], sides: &'a [Side<'a>]) -> Vec<Shard<'a, Side<'a>>> {
     names.iter().zip(sides).map(|(name, database)| Shard { name, database }).collect()
 }
