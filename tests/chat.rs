@@ -86,6 +86,21 @@ fn slack_shows_cause_evidence_remedy_and_a_link_to_the_view() {
 }
 
 #[test]
+fn an_alert_about_failures_links_to_them() {
+    let mut event = fired("many creations fail", "5 of 8");
+    event["data"]["code"] = json!("many_failed");
+    assert_eq!(on_discord(&event)["embeds"][0]["url"], "https://drafts.example/admin/dashboard#generation");
+    event["data"]["error_code"] = json!("out of <memory>|&");
+    let failures = format!(
+        "https://drafts.example/admin/dashboard/creations?status=failed&error_code=out%20of%20%3Cmemory%3E%7C%26&failed_since={}",
+        NOW - 3_600_000
+    );
+    assert_eq!(on_discord(&event)["embeds"][0]["url"], failures.as_str());
+    let link = &on_slack(&event)["blocks"][4]["elements"][1];
+    assert_eq!(*link, mrkdwn(&format!("<{}|Open the dashboard>", failures.replace('&', "&amp;"))));
+}
+
+#[test]
 fn discord_shows_the_same() {
     assert_eq!(
         on_discord(&fired("a creation is overdue", "`c1` has been stale for 5 minutes")),

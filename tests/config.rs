@@ -64,6 +64,7 @@ fn numbers_are_whole_and_within_their_bounds() {
         ("circuit_breaker.at_least", 1, 1_000),
         ("alerts.overdue_minutes", 1, 1_440),
         ("alerts.stale_percent", 0, 100),
+        ("alerts.failed_percent", 1, 100),
         ("alerts.error_percent", 1, 100),
         ("alerts.outbox_minutes", 1, 1_440),
         ("keep_days.sweeps", 1, 3_650),

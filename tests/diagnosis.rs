@@ -67,8 +67,12 @@ fn the_bounds_are_what_the_documentation_says() {
     assert_eq!([ONE_TIMEOUT_MS, REDELIVERED_AFTER_MS], [120_000, 60_000]);
     assert_eq!([FEW, DOMINANT_PERCENT], [5, 80]);
     assert_eq!([ARCHIVE_EXPECTED_WITHIN_MS, MOVE_EXPECTED_WITHIN_MS], [2 * HOUR, 15 * MINUTE]);
-    let Thresholds { overdue_ms, stale_percent, error_percent, outbox_ms } = Thresholds::default();
-    assert_eq!([overdue_ms, stale_percent, error_percent, outbox_ms], [180_000, 20, 80, 900_000]);
+    let Thresholds { overdue_ms, stale_percent, failed_percent, error_percent, outbox_ms } =
+        Thresholds::default();
+    assert_eq!(
+        [overdue_ms, stale_percent, failed_percent, error_percent, outbox_ms],
+        [180_000, 20, 50, 80, 900_000]
+    );
 }
 
 #[test]
@@ -105,8 +109,30 @@ fn a_wrong_schema_comes_first_then_what_is_critical() {
     assert!(Severity::Critical > Severity::Warning);
     // A diagnosis says all that the alerts say.
     let alerts = alerted(&evidence);
-    assert_eq!(alerts.len(), 2);
+    assert_eq!(alerts.len(), 4);
     assert!(alerts.iter().all(|alert| said(&findings).contains(alert)));
+}
+
+#[test]
+fn of_several_databases_those_with_another_schema_are_named_with_the_commands() {
+    let other = |shard: &str, version| (shard.to_owned(), version);
+    // The newer one has the smaller number of none.
+    let evidence = Evidence {
+        other_schemas: vec![other("DB_1", Some(5)), other("DB_2", None)],
+        schema_version: 4,
+        expected_schema_version: 4,
+        ..healthy()
+    };
+    let [finding] = <[_; 1]>::try_from(all(&evidence)).unwrap();
+    assert_eq!(
+        finding.evidence,
+        "that of `DB_1` is version 5; that of `DB_2` is not there, or too old to say its version: expected 4"
+    );
+    assert_eq!(
+        finding.remedy,
+        "apply the migrations: `npx wrangler d1 migrations apply DB_1 --remote` (or `--local`), `npx wrangler d1 migrations apply DB_2 --remote` (or `--local`)"
+    );
+    assert_eq!(alerted(&evidence).len(), 1);
 }
 
 #[test]
@@ -163,6 +189,11 @@ fn a_creation_is_overdue_once_a_sweep_has_left_it() {
     assert_eq!(of(50 * MINUTE - 1, 75 * MINUTE), ["creations_overdue"]);
     // It has stopped.
     assert_eq!(of(50 * MINUTE, 10 * MINUTE), ["cron_not_running"]);
+    // Cron has swept since and left it, and then it was paused, or has stopped: that explains it.
+    assert_eq!(of(20 * MINUTE, 10 * MINUTE), ["cron_not_running"]);
+    let left =
+        Evidence { overdue: Some((String::from("c1"), 50 * MINUTE)), suspended: Some(paused()), ..healthy() };
+    assert_eq!(codes(left), ["sweeping_paused"]);
     // None is expected, and owners sweep their own.
     assert_eq!(codes(Evidence { max_ms_since_sweep: u64::MAX, ..Evidence::default() }), [""; 0]);
 }
@@ -214,7 +245,9 @@ fn what_a_cause_leads_to_is_not_said_beside_it() {
     let top_error = Some((String::from("quota_exceeded"), 6));
     let of_one_kind = Evidence { top_kind, finished: 7, ..timed_out };
     assert_eq!(codes(of_one_kind.clone()), ["one_kind_dominates"]);
-    assert_eq!(codes(Evidence { top_error, timed_out: 0, ..of_one_kind }), ["one_error_dominates"]);
+    // How many fail is said beside why.
+    let both = ["many_failed", "one_error_dominates"];
+    assert_eq!(codes(Evidence { top_error, timed_out: 0, ..of_one_kind }), both);
 }
 
 #[test]
@@ -311,13 +344,28 @@ fn one_kind_dominates_from_five_failures_and_80_percent_on() {
         let top_kind = Some((String::from("video"), of_kind, finished_of_kind));
         diagnosed(Evidence { failed, finished, top_kind, ..healthy() })
     };
-    let text = "one_kind_dominates: 4 of 8 of this kind failed in the last hour, and 1 of 1 others";
-    assert_eq!(of(5, (4, 8), 9), [text]);
-    // Too few failures; too few of this kind; too few of it that failed; nothing else to compare with.
-    assert_eq!(of(4, (4, 4), 9), [""; 0]);
-    assert_eq!(of(5, (3, 4), 9), [""; 0]);
-    assert_eq!(of(5, (4, 9), 10), [""; 0]);
-    assert_eq!(of(5, (4, 8), 8), [""; 0]);
+    let text = "one_kind_dominates: 4 of 8 of this kind failed in the last hour, and 1 of 3 others, among the newest creations";
+    assert_eq!(of(5, (4, 8), 11), [text]);
+    // Too few failures; too few of this kind; too few of it that failed.
+    assert_eq!(of(4, (4, 4), 11), [""; 0]);
+    assert_eq!(of(5, (3, 4), 11), [""; 0]);
+    assert_eq!(of(5, (4, 9), 11), [""; 0]);
+    // Nothing else to compare with; that so many fail is another finding, and said beside it where there is.
+    assert_eq!(
+        of(5, (4, 8), 8),
+        ["many_failed: 5 of 8 that ended within the last hour failed, among the newest creations"]
+    );
+    let many = "many_failed: 5 of 9 that ended within the last hour failed, among the newest creations";
+    let text = "one_kind_dominates: 4 of 8 of this kind failed in the last hour, and 1 of 1 others, among the newest creations";
+    assert_eq!(of(5, (4, 8), 9), [many, text]);
+    // More of the newest creations are known: their share counts.
+    let of_more = |failed| {
+        let more = Ended { failed, finished: 30, ..Ended::default() };
+        let top_kind = Some((String::from("video"), 8, 8));
+        diagnosed(Evidence { failed: 9, finished: 20, top_kind, more, ..healthy() })
+    };
+    let text = "one_kind_dominates: 8 of 8 of this kind failed in the last hour, and 2 of 22 others, among the newest creations";
+    assert_eq!((of_more(10), of_more(11)), (vec![text.to_owned()], vec![]));
 }
 
 #[test]
@@ -325,7 +373,7 @@ fn an_alert_about_the_newest_is_found_whatever_more_of_them_say() {
     let down = |count| Some((String::from("provider_down"), count));
     let many = Ended { finished: 1_000, failed: 300, timed_out: 45, top_error: down(210) };
     let newest = Evidence { finished: 200, failed: 200, timed_out: 45, top_error: down(170), ..healthy() };
-    let found = ["many_stale", "one_error_dominates"];
+    let found = ["many_stale", "many_failed", "one_error_dominates"];
     assert_eq!(alerts_of(&newest), found);
     assert_eq!(codes(Evidence { more: many.clone(), ..newest }), found);
     // And what only more of them show is found without an alert.
@@ -339,7 +387,8 @@ fn one_error_dominates_from_five_failures_and_its_percentage_on() {
         let top_error = Some((String::from(code), count));
         alerted(&Evidence { failed, top_error, ..healthy() })
     };
-    let text = "one_error_dominates: 4 of 5 failures in the last hour have this code";
+    let text =
+        "one_error_dominates: 4 of 5 failures of the last hour, among the newest creations, have this code";
     assert_eq!(of(5, "quota_exceeded", 4), [text]);
     assert_eq!(of(5, "quota_exceeded", 3), [""; 0]);
     assert_eq!(of(4, "quota_exceeded", 4), [""; 0]);
@@ -361,11 +410,43 @@ fn one_error_dominates_from_five_failures_and_its_percentage_on() {
 #[test]
 fn many_stale_from_five_time_outs_and_beyond_its_percentage() {
     let of = |timed_out, finished| alerted(&Evidence { timed_out, finished, ..healthy() });
-    let text = "many_stale: 5 of the newest 23 that ended within the last hour";
+    let text = "many_stale: 5 of 23 that ended within the last hour, among the newest creations";
     assert_eq!(of(5, 23), [text]);
     assert_eq!(of(5, 25), [""; 0]);
     assert_eq!(of(4, 4), [""; 0]);
     assert_eq!(of(5, 0), [""; 0]);
+}
+
+#[test]
+fn many_failed_from_five_failures_and_its_percentage_on_time_outs_aside() {
+    let down = Some((String::from("provider_down"), 4));
+    let of = |failed, timed_out, finished, top_error: &Option<(String, u64)>| {
+        let top_error = top_error.clone();
+        all(&Evidence { failed, timed_out, finished, top_error, ..healthy() })
+            .into_iter()
+            .filter(|finding| finding.code == "many_failed")
+            .map(|finding| (finding.severity, finding.evidence, finding.error_code))
+            .collect::<Vec<_>>()
+    };
+    let text =
+        |rest| format!("5 of 10 that ended within the last hour failed, among the newest creations{rest}");
+    let by = text(", 4 of them with `provider_down`");
+    assert_eq!(of(5, 0, 10, &down), [(Severity::Critical, by, Some(String::from("provider_down")))]);
+    assert_eq!(of(5, 0, 10, &None), [(Severity::Critical, text(""), None)]);
+    // What timed out is another finding's, and so is its code.
+    let timed_out = Some((String::from(GENERATION_TIMEOUT), 6));
+    assert_eq!(of(11, 6, 10, &timed_out), [(Severity::Critical, text(""), None)]);
+    assert_eq!(
+        [of(5, 1, 5, &down), of(4, 0, 4, &down), of(5, 0, 11, &down), of(5, 0, 0, &down)],
+        [const { Vec::new() }; 4]
+    );
+    // By its own percentage.
+    let evidence = Evidence { failed: 5, finished: 11, ..healthy() };
+    let found = |failed_percent| {
+        let thresholds = Thresholds { failed_percent, ..Thresholds::default() };
+        alerts(&evidence, &thresholds, now()).iter().map(|finding| finding.code).collect::<Vec<_>>()
+    };
+    assert_eq!([found(45), found(46)], [vec!["many_failed"], vec![]]);
 }
 
 #[test]
@@ -409,6 +490,18 @@ fn the_databases_that_do_not_answer_are_named() {
     let evidence = "`DB_2` does not answer: gone; nor does `DB_5`; nor does `DB_7`";
     let three = of(&[("DB_2", "gone"), ("DB_5", "gone"), ("DB_7", "slow")]);
     assert_eq!(said(&three), [format!("database_unreachable: {evidence}")]);
+}
+
+#[test]
+fn two_shards_that_are_one_database_are_named() {
+    let of = |databases: &[(&str, &str)]| {
+        let databases =
+            databases.iter().map(|(name, identity)| ((*name).to_owned(), (*identity).to_owned())).collect();
+        alerted(&Evidence { databases, ..healthy() })
+    };
+    assert_eq!(of(&[("DB", "a"), ("DB_2", "b"), ("DB_3", "c")]), [""; 0]);
+    let text = "database_shared: `DB` and `DB_3` are one and the same, or one is a copy of the other";
+    assert_eq!(of(&[("DB", "a"), ("DB_2", "b"), ("DB_3", "a")]), [text]);
 }
 
 #[test]
@@ -478,9 +571,44 @@ fn an_archive_is_expected_to_run_where_it_is_configured() {
         diagnosed(at(ARCHIVE_EXPECTED_WITHIN_MS + 60_000)),
         ["archive_stuck: the last run that ended well was 2.0 hours ago"]
     );
-    let never = Evidence { archives: true, archive_ended_at: None, ..healthy() };
-    assert_eq!(diagnosed(never.clone()), ["archive_stuck: no run has ended well yet"]);
-    assert_eq!(diagnosed(Evidence { archives: false, ..never }), [""; 0]);
+    // What is old already when it is switched on is not archived at once, nor is that noticed before the first cron.
+    let on = |past: u64| Evidence { archives: true, archive_since: Some(ago(past)), ..healthy() };
+    assert_eq!(diagnosed(Evidence { archives: true, ..healthy() }), [""; 0]);
+    assert_eq!(diagnosed(on(ARCHIVE_EXPECTED_WITHIN_MS)), [""; 0]);
+    let never = on(ARCHIVE_EXPECTED_WITHIN_MS + 60_000);
+    let text = "archive_stuck: no run has ended well since it was switched on 2.0 hours ago";
+    assert_eq!(diagnosed(never.clone()), [text]);
+    assert_eq!(diagnosed(Evidence { archives: false, ..never.clone() }), [""; 0]);
+    // It was off in between.
+    let again = |past| Evidence { archive_ended_at: Some(ago(99 * 3_600_000)), ..on(past) };
+    assert_eq!(diagnosed(again(ARCHIVE_EXPECTED_WITHIN_MS)), [""; 0]);
+    assert_eq!(diagnosed(again(ARCHIVE_EXPECTED_WITHIN_MS + 60_000)), [text]);
+    // Of several databases, the one that waits for longest is named; one that cron has not come to yet does not wait.
+    for other in [at(0), on(0), healthy()] {
+        let both = |one: &Evidence, other: &Evidence| {
+            diagnosed(Evidence { archives: true, databases: Vec::new(), ..one.clone().and(other.clone()) })
+        };
+        let of = |shard: &str, one: &Evidence| Evidence { archive_of: Some(shard.to_owned()), ..one.clone() };
+        let (never, other) = (of("DB_1", &never), of("DB_2", &other));
+        let named = text.replace("no run", "no run of `DB_1`");
+        assert_eq!((both(&never, &other), both(&other, &never)), (vec![named.clone()], vec![named]));
+    }
+}
+
+#[test]
+fn without_a_bucket_nothing_is_archived_and_that_is_said_at_once_and_instead_of_that_it_is_stuck() {
+    let stuck = Evidence { archives: true, archive_since: Some(ago(99 * HOUR)), ..healthy() };
+    assert_eq!(codes(stuck.clone()), ["archive_stuck"]);
+    let evidence = Evidence { archive_not_bound: true, ..stuck };
+    let text = "archive_not_bound: `keep_days.creations` is set, and no R2 bucket is bound as `ARCHIVE`";
+    assert_eq!(
+        (alerted(&evidence), diagnosed(evidence.clone())),
+        (vec![text.to_owned()], vec![text.to_owned()])
+    );
+    let [found] = &all(&evidence)[..] else { panic!("one") };
+    assert_eq!(found.severity, Severity::Warning);
+    assert!(found.remedy.contains("[[r2_buckets]]"), "{}", found.remedy);
+    assert_eq!(codes(evidence.and(healthy())), ["archive_not_bound"]);
 }
 
 /// A move from `A` to `B` as one of them has it, which last went on so long ago.
@@ -553,5 +681,8 @@ fn of_several_moves_the_one_that_holds_users_for_longest_is_said() {
     assert_eq!(diagnosed(evidence.clone()), [text]);
     // Where one of the two does not answer, that is why.
     let unreachable = vec![(String::from("B"), String::from("gone"))];
-    assert_eq!(codes(Evidence { unreachable, ..evidence }), ["database_unreachable"]);
+    assert_eq!(codes(Evidence { unreachable, ..evidence.clone() }), ["database_unreachable"]);
+    let another = vec![(String::from("C"), String::from("gone"))];
+    let both = ["database_unreachable", "move_unfinished"];
+    assert_eq!(codes(Evidence { unreachable: another, ..evidence }), both);
 }

@@ -15,9 +15,9 @@ mod common;
 use common::{NOW, policy, time};
 use serde_json::Value;
 use stale_drafts::rules::{
-    Action, Active, Age, Ago, Bucket, Cancellation, Candidate, Draft, Field, LAGS, Limit, MarkedMessage,
-    MaxAge, Phase, Policy, RetriedMessage, Rule, Setting, Sink, Status, SweepMessage, Time, Timestamp,
-    Unreadable, Verdict, Words, badge, classify, decide,
+    Action, Active, ActiveLimits, Age, Ago, Badge, Bucket, Cancellation, Candidate, Draft, Field, LAGS,
+    Limit, MarkedMessage, MaxActive, MaxAge, Phase, Policy, RetriedMessage, Rule, Setting, Sink, Status,
+    SweepMessage, Time, Timestamp, Unit, Unreadable, Verdict, Words, badge, classify, decide,
 };
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test;
@@ -74,6 +74,7 @@ fn verdicts() {
                 let begun = staleness.processing_since();
                 assert_eq!(begun.is_some(), staleness.stuck_status == Active::Processing, "{name}");
                 assert!(begun.is_none_or(|begun| Some(begun) == staleness.entered), "{name}");
+                assert_eq!(staleness.put_off().is_some(), case["put_off"] == true, "{name}");
                 assert!(
                     case.get("age_ms").is_none_or(|age| *age == staleness.age_ms),
                     "{name}: {staleness:?}"
@@ -164,6 +165,8 @@ fn transitions() {
         text(Status::Failed, Status::Draft),
         "a creation can't go from `failed` to `draft`: `failed` is final"
     );
+    assert_eq!(text(Status::Failed, Status::Failed), "it has failed already");
+    assert_eq!(text(Status::Draft, Status::Draft), "it is `draft` already");
     assert_eq!(
         "done".parse::<Status>().unwrap_err().to_string(),
         "unknown status `done`: expected `pending`, `processing`, `draft`, `published` or `failed`"
@@ -324,6 +327,17 @@ fn a_policy_says_what_it_holds() {
     let keeps = |value| of(value).keeps_late_results();
     assert!(keeps(serde_json::json!({})) && keeps(serde_json::json!({ "keep_late_results": true })));
     assert!(!keeps(serde_json::json!({ "keep_late_results": false })));
+    let active = |value, kind| {
+        let ActiveLimits { of_all, of_kind } = of(value).max_active(kind);
+        (of_all.map(MaxActive::get), of_kind.map(MaxActive::get))
+    };
+    assert_eq!(active(serde_json::json!({}), "video"), (None, None));
+    let both = || serde_json::json!({ "max_active": 3, "kinds": { "video": { "max_active": 2 } } });
+    assert_eq!((active(both(), "video"), active(both(), "image")), ((Some(3), Some(2)), (Some(3), None)));
+    for status in Active::ALL {
+        let uniform = Policy::uniform(Limit::Never);
+        assert_eq!(uniform.limit(status, "image"), (Limit::Never, Rule::MaxAgeHours));
+    }
     let kinds = of(serde_json::json!({ "kinds": { "video": { "attempts": 2 }, "film": { "pending": 1 } } }));
     assert_eq!(kinds.kinds().collect::<Vec<_>>(), ["film", "video"]);
     assert_eq!(Policy::default().kinds().next(), None);
@@ -341,6 +355,9 @@ fn the_ends_of_what_a_time_and_a_limit_can_be() {
     assert_eq!(now().saturating_sub(u64::MAX).as_millis(), 0);
     let limit = |millis| MaxAge::from_millis(millis).map(MaxAge::as_millis);
     assert_eq!([0, 1, LAST, LAST + 1].map(limit), [None, Some(1), Some(LAST), None]);
+    let active = |number| MaxActive::checked(number).map(MaxActive::get);
+    assert_eq!([1.0, 2.0, 10_000.0].map(active), [Some(1), Some(2), Some(10_000)]);
+    assert_eq!([0.0, 0.5, 1.5, 10_000.5, 10_001.0, -1.0, f64::NAN].map(active), [None; 7]);
 }
 
 #[cfg_attr(not(target_arch = "wasm32"), test)]
@@ -379,6 +396,19 @@ fn the_words_of_the_database() {
     assert_eq!(Active::ALL.map(|status| status.to_string()), ["pending", "processing"]);
     let actions = [Action::Fail, Action::Retry].map(|action| (action.as_str(), action.outcome()));
     assert_eq!(actions, [("fail", "failed"), ("retry", "retried")]);
+    let units = [Unit::TenthsOfHours, Unit::Minutes, Unit::Seconds, Unit::Days].map(Unit::as_str);
+    assert_eq!(units, ["hour", "minute", "second", "day"]);
+    let badges = ["pending", "processing", "draft", "published", "failed", "retrying", "needs_attention"];
+    assert_eq!(Badge::ALL.map(Badge::code), badges);
+    let field = Field::QueuedAt;
+    let unreadable = [
+        Unreadable::UnknownStatus,
+        Unreadable::Missing,
+        Unreadable::Malformed(field),
+        Unreadable::Implausible(field),
+        Unreadable::Future(now()),
+    ];
+    assert_eq!(unreadable.map(Unreadable::field), [None, None, Some(field), Some(field), None]);
 }
 
 #[cfg_attr(not(target_arch = "wasm32"), test)]

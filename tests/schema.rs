@@ -132,7 +132,7 @@ fn a_number_has_the_bounds_that_the_schema_gives() {
             }
         }
     }
-    assert_eq!(seen, 22);
+    assert_eq!(seen, 23);
 }
 
 #[test]

@@ -93,8 +93,9 @@ fn english() -> Value {
         .iter()
         .map(|movement| {
             let said = match movement.parameter() {
-                Some((name, value)) => with(movement, value, name),
-                None => movement.to_string(),
+                // What the app calls a purchase stands beside the sentence.
+                Some((name, value)) if name != "key" => with(movement, value, name),
+                _ => movement.to_string(),
             };
             (movement.code().to_owned(), said.into())
         })

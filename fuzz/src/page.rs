@@ -106,7 +106,8 @@ fn page(told: &Told, status: &str) -> Vec<Row> {
     let created_at = NOW_MS - 1_800_000;
     let creation = json!([id, owner, kind, status, 1, 7, created_at, created_at, null, null, 40, null]);
     let page = json!([
-        creation, prompt, error, "code", null, created_at, 7, url, null, null, null, null, null, null, null
+        creation, prompt, error, "code", null, created_at, 7, url, null, null, null, null, null, null, null,
+        null
     ]);
     vec![Row::from_iter([(String::from("page"), Value::from(page.to_string()))])]
 }

@@ -57,6 +57,7 @@ fn taken(config: &Config, table: &Map<String, Value>) {
         assert!((1..=1_000).contains(&breaker.at_least));
     }
     assert!(config.alerts.stale_percent <= 100 && (1..=100).contains(&config.alerts.error_percent));
+    assert!((1..=100).contains(&config.alerts.failed_percent));
 }
 
 /// No credential is taken that opens more than it says.

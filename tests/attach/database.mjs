@@ -49,15 +49,15 @@ export const row = (app, gid) => app.one("SELECT * FROM generations WHERE gid = 
 
 export const pick = (object, ...keys) => Object.fromEntries(keys.map((key) => [key, object[key]]));
 
-/** A constant of the Rust source, as the database gets it: its texts and macros joined. */
+/** A constant of the Rust source, as the database gets it: its texts and macros joined, and those within a macro. */
 function constant(file, name) {
   const source = read(file);
   const text = (of) => JSON.parse(of.replaceAll("\n", "\\n"));
-  const macros = Object.fromEntries(
-    [...source.matchAll(/macro_rules! (\w+) \{\s*\(\) => \{\s*("(?:[^"\\]|\\.)*")\s*\};/g)].map(([, macro, body]) => [macro, text(body)]),
-  );
+  const macros = Object.fromEntries([...source.matchAll(/macro_rules! (\w+) \{\s*\(\) => \{([\s\S]*?)\n    \};\n\}/g)].map(([, macro, body]) => [macro, body]));
+  const expanded = (body) =>
+    [...body.matchAll(/("(?:[^"\\]|\\.)*")|(\w+)!\(\)/g)].map(([, literal, macro]) => (literal ? text(literal) : expanded(macros[macro]))).join("");
   const [, body] = source.match(new RegExp(`const ${name}: &str =([^;]*(?:"(?:[^"\\\\]|\\\\.)*"[^;"]*)*);`));
-  return [...body.matchAll(/("(?:[^"\\]|\\.)*")|(\w+)!\(\)/g)].map(([, literal, macro]) => (literal ? text(literal) : macros[macro])).join("");
+  return expanded(body);
 }
 const sweepSql = (name) => constant("src/store/sweep.rs", name);
 const reportSql = (name) => constant("src/store/creations.rs", name);

@@ -326,12 +326,36 @@ test("old entries of the ledger are summed up if somebody says yes, and explaine
     assert.deepEqual([asked.code, await sums()], [0, 0]);
     const { out, err, code } = await ask("2023-10", "--yes");
     assert.deepEqual([out, code, await sums()], ["2 entries of months before 2023-10 became a part of the sums of their months, with 1 new sum.\n", 0, 1]);
-    assert.match(err, /^One by one they are in the archive: 1 object with \d+ bytes\.\n$/);
-    assert.deepEqual(JSON.parse((await ask("2023-10", "--yes", "--json")).out), { before: "2023-10", dry_run: false, entries: 0, carries: 0, objects: 0, bytes: 0, failed: [] });
+    assert.match(err, /^One by one they are in the archive: 1 object with [\d,]+ bytes\.\n$/);
+    // The API's answer, of all requests together.
+    const nothing = { entries: 0, carries: 0, objects: 0, bytes: 0 };
+    assert.deepEqual(JSON.parse((await ask("2023-10", "--yes", "--json")).out), { now: NOW, before: "2023-10", dry_run: false, ...nothing, more: false, cursor: null, shards: [{ shard: "DB", ...nothing, error: null }] });
+    assert.deepEqual(await ask("2023-10", "--yes"), { out: "No entry of months before 2023-10 was summed up.\n", err: "", code: 0 });
+    assert.deepEqual(await ask("2023-10", "--dry-run"), { out: "No entry of months before 2023-10 would be summed up.\n", err: "", code: 0 });
     assert.match((await finish(COMMAND, ["explain", "old"], { env })).out, /The ledger has its entries in the sum of a month; one by one they are in an object under `ledger\/2023-09\/`\./);
   } finally {
     await own.stop();
   }
+});
+
+test("a summing up that takes several requests is one answer", async () => {
+  const part = (shard, entries, error = null) => ({ shard, entries, carries: 1, objects: 1, bytes: 10, error });
+  const answers = [["DB:x", [part("DB", 2)]], ["DB_2:", [part("DB", 3), part("DB_2", 0)]], [null, [part("DB_2", 1), part("DB_3", 0, "it is gone")]]];
+  const cursors = [];
+  const server = createServer(async (request, response) => {
+    cursors.push(JSON.parse(Buffer.concat(await request.toArray())).cursor);
+    const [cursor, shards] = answers[cursors.length - 1];
+    const sum = (key) => shards.reduce((all, shard) => all + shard[key], 0);
+    const body = { now: NOW, before: "2023-10", dry_run: false, entries: sum("entries"), carries: sum("carries"), objects: sum("objects"), bytes: sum("bytes"), more: cursor !== null, cursor, shards };
+    response.writeHead(200, { "Content-Type": "application/json" }).end(JSON.stringify(body));
+  });
+  await new Promise((done) => server.listen(0, "localhost", done));
+  const { out, err, code } = await run("ledger", "compact", "--before", "2023-10", "--yes", "--json", "--url", `http://localhost:${server.address().port}`);
+  server.closeAllConnections();
+  server.close();
+  assert.deepEqual([cursors, code, err], [[undefined, "DB:x", "DB_2:"], 6, "DB_3 does not answer: it is gone. Run it again later.\n"]);
+  const shards = [{ ...part("DB", 5), carries: 2, objects: 2, bytes: 20 }, { ...part("DB_2", 1), carries: 2, objects: 2, bytes: 20 }, part("DB_3", 0, "it is gone")];
+  assert.deepEqual(JSON.parse(out), { now: NOW, before: "2023-10", dry_run: false, entries: 6, carries: 5, objects: 5, bytes: 50, more: false, cursor: null, shards });
 });
 
 /** A creation whose sweep came before its result; gives its id. */
@@ -405,7 +429,7 @@ test("retry by filter previews what would be retried and charged, and applies ex
     ...["d1", "d2", "d3"].map((id) => `${id}\tada\timage\t1\t2023-11-14 19:14Z\tdown\t-\t10\t`),
     "d4\tbo\tvideo\t1\t2023-11-14 19:14Z\tdown\t-\t70\tits owner's balance does not cover it",
   ]);
-  assert.match(dry.err, /^insufficient tokens: `bo` has 40 tokens, and 1 creation cost 70: 0 of them would be retried\n3 creations of 4, of 1 user, would be retried, 30 tokens charged\.\nNothing was changed\.\nTo apply exactly this plan: mark-stale-drafts retry --apply [0-9a-f]{12}\n$/);
+  assert.match(dry.err, /^Made from 2023-11-14 18:00Z on\.\ninsufficient tokens: `bo` has 40 tokens, and 1 creation cost 70: 0 of them would be retried\n3 creations of 4, of 1 user, would be retried, 30 tokens charged\.\nNothing was changed\.\nTo apply exactly this plan: mark-stale-drafts retry --apply [0-9a-f]{12}\n$/);
   assert.equal(await world.status("d1"), "failed");
   const plan = dry.err.match(/--apply (\w+)/)[1];
 
@@ -416,7 +440,7 @@ test("retry by filter previews what would be retried and charged, and applies ex
   const applied = await run("retry", "--apply", plan, "--reason", "it is back");
   assert.deepEqual([applied.code, applied.out], [6, "d1\tada\timage\t2\t10\nd3\tada\timage\t2\t10\n"]);
   assert.deepEqual(applied.err.trim().split("\n"), [
-    "skipped: d2 of `ada`: somebody has retried it since: it is `pending` now, attempt 2",
+    "skipped: d2 of `ada`: it has been retried since: it is `pending` now, attempt 2",
     "skipped: d4 of `bo`: insufficient tokens: it costs 70, and its owner's balance of 40 does not cover it after those before it in the plan",
     "2 creations retried, 20 tokens charged; 2 skipped.",
   ]);
@@ -426,10 +450,16 @@ test("retry by filter previews what would be retried and charged, and applies ex
 
   assert.match((await run("explain", "d1")).out, /2023-11-14 22:13:20Z\tCLEANUP_TOKEN\tretry_in_bulk\tit is back\n/);
 
+  const night = await run("retry", "--dry-run", "--failed-until", "2023-11-14T19:15Z", "--failed-since", "2023-11-14T19:14Z");
+  assert.match(night.err, /^Failed from 2023-11-14 19:14Z until 2023-11-14 19:15Z\.\n/);
+  assert.deepEqual(night.out.trim().split("\n").map((line) => line.split("\t")[0]), ["d4", "refused"]);
   const rest = await run(...filter, "--yes", "--user", "ada", "--json");
   assert.deepEqual([rest.code, JSON.parse(rest.out).retried.map(({ id }) => id)], [0, ["d5"]]);
   const nothing = await run(...filter, "--yes", "--user", "ada");
-  assert.deepEqual([nothing.code, nothing.out, nothing.err], [0, "", "Nothing that has failed is like that: nothing to do.\n"]);
+  assert.deepEqual([nothing.code, nothing.out, nothing.err], [0, "", "Made from 2023-11-14 18:00Z on.\nNothing that has failed is like that: nothing to do.\n"]);
+  // A plan of nothing is not offered.
+  const unpaid = await run("retry", "--user", "bo", "--kind", "video", "--dry-run");
+  assert.deepEqual([unpaid.code, unpaid.err.split("\n").slice(1)], [0, ["0 creations of 1, of 0 users, would be retried, 0 tokens charged.", "There is nothing to apply.", ""]]);
   // Each plan is applied by what made it.
   assert.match((await run("--apply", plan)).err, /^error: plan `\w+` is one of retries: apply it with `mark-stale-drafts retry --apply \w+`\n$/);
 });
@@ -462,6 +492,8 @@ test("retry by filter says what it needs", async () => {
     [["retry", "--all", "--kind", "video"], /cannot be used with/],
     [["retry", "--apply", "x", "--limit", "3"], /cannot be used with/],
     [["retry", "--since", "soon", "--yes"], /^error: `soon` is no time: expected a time of day such as `04:00`/],
+    [["retry", "--failed-since", "2026-11-29 10:00Z", "--failed-until", "2026-11-28 12:00Z", "--dry-run"], /\nerror: `failed_until` is `2026-11-28T12:00:00Z`, and `failed_since` is `2026-11-29T10:00:00Z`: expected an end after its beginning\n$/],
+    [["search", "--since", "2026-11-29T10:00Z", "--until", "2026-11-29 10:00:00Z"], /^error: `until` is `2026-11-29T10:00:00Z`, and/],
     [["retry", "--apply", "0123456789ab"], /^error: unknown plan `0123456789ab`/],
   ]) {
     const { code, err } = await run(...args);
@@ -480,12 +512,14 @@ test("cancel ends what is not finished and refunds it, and names what it can't",
 });
 
 test("fail ends what is not finished in words for its owner, and refunds it whole", async () => {
-  await world.create({ id: "one", created_at: NOW }, { id: "done", created_at: NOW, status: "draft" });
+  await world.create({ id: "one", created_at: NOW }, { id: "done", created_at: NOW, status: "draft" }, { id: "over", created_at: NOW, status: "failed" });
   const { code, out, err } = await run("fail", "one", "done", "nobody", "--error", "This model is withdrawn.");
   assert.deepEqual([code, out], [6, "one\n"]);
   assert.match(err, /^`one` has failed; 10 tokens refunded\.\nerror: `done`: .+\nerror: `nobody`: there is no creation `nobody`\n$/);
   const [{ error, error_code }] = await world.all("SELECT error, error_code FROM stale_drafts_creations WHERE id = 'one'");
   assert.deepEqual([error, error_code], ["This model is withdrawn.", "failed_by_operator"]);
+  const over = await run("fail", "over", "--error", "x");
+  assert.deepEqual([over.code, over.err], [1, "error: `over`: it has failed already\n"]);
   assert.equal((await run("fail", "one")).code, 2);
   assert.deepEqual(await world.wrongBalances(), []);
 });
@@ -498,9 +532,13 @@ test("search finds creations by what they are, over all users", async () => {
     "d4\tbo\tvideo\tfailed\tsettled\t2023-11-14 19:13Z\tdown\t70\tit said 503",
     ...["d3", "d2"].map((id) => `${id}\tada\timage\tfailed\tsettled\t2023-11-14 19:13Z\tdown\t10\tit said 503`),
   ]);
-  const cursor = err.match(/^3 creations\.\nIt has looked back to 2023-11-14 19:13Z\.\nThere are more: --cursor (\S+)\n$/)[1];
+  const cursor = err.match(/^Made from 2023-11-14 18:00Z on\.\n3 creations\.\nIt has looked back to 2023-11-14 19:13Z\.\nThere are more: --cursor (\S+)\n$/)[1];
   const next = await run("search", "failed", "--error-code", "down", "--since", "2023-11-14T18:00Z", "--cursor", cursor);
   assert.equal(next.out.split("\t")[0], "d1");
+  // When it failed, and not when it was made.
+  const failed = async (...times) => JSON.parse((await run("search", "--json", ...times)).out).creations.map(({ id }) => id);
+  assert.deepEqual(await failed("--failed-since", "2023-11-14T19:14Z", "--failed-until", "2023-11-14T19:15Z"), ["refused", "d4", "d3", "d2", "d1"]);
+  assert.deepEqual(await failed("--failed-since", "2023-11-14T19:15Z", "--error-code", "down"), []);
   assert.equal((await run("search", "--silent", "--kind", "image")).err, "0 creations.\n");
   assert.deepEqual(JSON.parse((await run("search", "--user", "bo", "--json")).out).creations.map(({ id }) => id), ["d4"]);
 });
@@ -687,6 +725,42 @@ test("a request of a move is repeated if its connection breaks", async () => {
   server.close();
 });
 
+test("shards shows what moves, and of what has moved the last", async () => {
+  const move = (n, state, more) => ({ id: `m${n}`, role: "source", first_bucket: n, last_bucket: n, other: "DB_2", state, started_at: NOW, changed_at: NOW, users: 0, creations: 0, ...more });
+  let moves = [move(4, "trimmed"), move(3, "copied"), move(2, "trimmed"), move(1, "cancelled")];
+  const shard = () => ({ shard: "DB", buckets: "0-4095", recorded: "0-4095", bytes: 1_000_000, max_bytes: 10_000_000_000, used_percent: 0, nearly_full: false, creations: 0, active: 0, last_sweep: null, error: null, moves });
+  const server = createServer((_, response) => response.writeHead(200, { "Content-Type": "application/json" }).end(JSON.stringify({ now: NOW, shards: [shard()] })));
+  await new Promise((done) => server.listen(0, "localhost", done));
+  const shown = async (...args) => (await run("shards", ...args, "--url", `http://localhost:${server.address().port}`)).out;
+  const said = (n, state) => `buckets ${n}-${n} to DB_2: ${state}, since 2023-11-14 22:13:20Z`;
+  assert.deepEqual((await shown()).trim().split("\t").slice(8), [said(4, "trimmed"), said(3, "copied")]);
+  assert.equal(JSON.parse(await shown("--json")).shards[0].moves.length, 4);
+  // What the target has to settle is not over.
+  moves = [move(4, "settled"), move(3, "open")];
+  assert.deepEqual((await shown()).trim().split("\t").slice(8), [said(4, "settled"), said(3, "open")]);
+  server.closeAllConnections();
+  server.close();
+});
+
+test("Ctrl-C stops a move at once, and says what the Worker does and which command goes on", async () => {
+  const server = createServer((request) => request.resume());
+  await new Promise((done) => server.listen(0, "localhost", done));
+  const stopped = async (verb) => {
+    const args = ["shards", verb, "--from", "DB", "--to", "DB_2", "--buckets", "0-63", "--url", `http://localhost:${server.address().port}`];
+    const child = spawn(COMMAND, args, { cwd: home, env: environment() });
+    let err = "";
+    child.stderr.on("data", (text) => { err += text; });
+    server.once("request", () => child.kill("SIGINT"));
+    return { code: await new Promise((done) => child.on("close", done)), err };
+  };
+  const command = (verb) => `mark-stale-drafts shards ${verb} --from DB --to DB_2 --buckets 0-63`;
+  const said = "Stopped. The Worker still ends the step that it is at; the users of a move that is not finished can't write.\n";
+  assert.deepEqual(await stopped("move"), { code: 130, err: `${said}Go on with: ${command("move")}\nOr undo it: ${command("cancel")}\n` });
+  for (const verb of ["finish", "cancel"]) assert.deepEqual(await stopped(verb), { code: 130, err: `${said}Go on with: ${command(verb)}\n` });
+  server.closeAllConnections();
+  server.close();
+});
+
 test("the token comes from a file, stdin, or the configuration file", async () => {
   const none = { MARK_STALE_DRAFTS_TOKEN: "", MARK_STALE_DRAFTS_URL: "" };
   const missing = await finish(COMMAND, ["sweeps"], { env: none });
@@ -771,6 +845,47 @@ test("where one of several databases does not answer, it shows what the others h
   }
 });
 
+test("a user of whom there is nothing since another database has them is not shown as one who has nothing", async () => {
+  const shards = await start({ shards: 2 });
+  try {
+    const env = { MARK_STALE_DRAFTS_URL: `http://localhost:${(await shards.url()).port}` };
+    await shards.cron();
+    const asked = [["list", "--user", "ada"], ["ledger", "--user", "ada"], ["list", "--user", "ada", "--json"], ["ledger", "--user", "ada", "--json"]];
+    for (const args of asked) {
+      const { err, code } = await finish(COMMAND, args, { env });
+      assert.deepEqual([code, err.includes("incomplete")], [0, false], args);
+    }
+    // The configuration gives Ada to DB_0; by what is on record DB_1 has all.
+    const record = (at, sql) => shards.databases[at].prepare(sql).run();
+    for (const [at, state] of [[0, "away"], [1, "here"]]) {
+      await record(at, "DELETE FROM stale_drafts_buckets");
+      await record(at, `INSERT INTO stale_drafts_buckets VALUES (0, '${state}')`);
+    }
+    for (const args of asked) {
+      const { err, code } = await finish(COMMAND, args, { env });
+      assert.equal(code, 7, `${args}: ${err}`);
+      assert.match(err, /^incomplete: what `ada` has may be in another database: .*`DB_0`.*`DB_1`.*\. See: mark-stale-drafts doctor$/m, args);
+    }
+  } finally {
+    await shards.stop();
+  }
+});
+
+test("against a Worker without one of its databases each command names the binding", async () => {
+  const shard = (binding, buckets) => ({ binding, buckets });
+  const shards = await start({ shards: 1, config: { shards: [shard("DB_0", "0-2047"), shard("DB_9", "2048-4095")] } });
+  try {
+    const url = `http://localhost:${(await shards.url()).port}`;
+    for (const args of [["count"], ["list", "--user", "ada"], ["--dry-run"]]) {
+      const { err, code } = await finish(COMMAND, [...args, "--url", url]);
+      const why = "the service is not configured: see /readyz, which says: the database binding `DB_9` is not there: expected one in `d1_databases`";
+      assert.deepEqual([err, code], [`error: \`${url}\` answered 503: ${why}\n`, 1], args);
+    }
+  } finally {
+    await shards.stop();
+  }
+});
+
 test("ledger shows where a user's tokens went, and goes on", async () => {
   await world.create(stale("swept", { tokens: 7 }), { id: "made", kind: "video", created_at: NOW, tokens: 3 });
   await world.cron();
@@ -780,7 +895,7 @@ test("ledger shows where a user's tokens went, and goes on", async () => {
     "2023-11-14 22:13Z\t-3\tvideo\tmade\tCharged when it was asked for",
     "2023-11-14 22:13Z\t7\timage\tswept\tRefunded, since it failed: Generation timeout: Task stuck in pending status for 48.0 hours",
     "2023-11-12 22:13Z\t-7\timage\tswept\tCharged when it was asked for",
-    "1970-01-01 00:00Z\t10000\t-\t-\tGranted: ada",
+    "1970-01-01 00:00Z\t10000\t-\t-\tAdded to the balance: ada",
   ]);
   assert.equal(err, "The balance of `ada` is 9,997 tokens.\n");
   const first = await run("ledger", "--user", "ada", "--limit", "1");
@@ -795,6 +910,9 @@ test("extend gives a creation or a kind more time, until an end that is printed 
   const zoned = (...args) => finish(COMMAND, args, { env: { TZ: "Asia/Tokyo" } });
   const one = await zoned("extend", "slow", "--minutes", "30", "--reason", "a slow day");
   assert.deepEqual([one.code, one.out, one.err], [0, "2023-11-14 22:43:20Z\n", "`slow` is not stale before 2023-11-15 07:43 +09:00 (2023-11-14 22:43Z).\n"]);
+  // The same time stands once where this machine's clock is UTC, and an end that is earlier than the deadline is not called done.
+  const less = await run("extend", "slow", "--minutes", "10", "--reason", "a slow day");
+  assert.deepEqual([less.code, less.err], [0, "`slow`: its deadline, 2023-11-14 22:43Z, is later already: nothing changes.\n"]);
   const { out: explained } = await run("explain", "slow");
   assert.match(explained, /More time {5}until 2023-11-14 22:43:20Z, by CLEANUP_TOKEN at 2023-11-14 22:13:20Z: a slow day\n/);
   assert.match((await run("list", "--user", "ada")).out, /^slow\timage\tpending\tfresh\t.*\thas time until 2023-11-14 22:43Z$/m);
@@ -802,6 +920,12 @@ test("extend gives a creation or a kind more time, until an end that is printed 
   const kind = await zoned("extend", "--kind", "video", "--until", "2023-11-15T04:00:00Z", "--reason", "the provider is down");
   assert.deepEqual([kind.code, kind.out], [0, "2023-11-15 04:00:00Z\n"]);
   assert.equal(kind.err, "No `video` is stale before 2023-11-15 13:00 +09:00 (2023-11-15 04:00Z). 1 creation has more time now; what is made until then gets it too.\n");
+  const misspelt = await run("extend", "--kind", "vidoe", "--until", "2023-11-15 04:00Z", "--reason", "x");
+  assert.deepEqual([misspelt.code, misspelt.err.split("\n").slice(0, 2)], [0, [
+    "No `vidoe` is stale before 2023-11-15 04:00Z. 0 creations have more time now; what is made until then gets it too.",
+    "warning: no active creation has the kind `vidoe`: what is active is `image`, `video`",
+  ]]);
+  await world.database.exec("DELETE FROM stale_drafts_extensions WHERE name = 'vidoe'");
   await world.cron();
   assert.deepEqual([await world.status("slow"), await world.status("busy")], ["pending", "pending"]);
   assert.equal((await run("extensions")).out, "video\truns\t2023-11-15 04:00:00Z\t2023-11-14 22:13:20Z\tCLEANUP_TOKEN\tthe provider is down\t\t\n");

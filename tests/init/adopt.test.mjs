@@ -40,10 +40,14 @@ database_id = "aaaaaaaa-0000-4000-8000-000000000000"
 `;
 
 test("in your Worker: init, the lines of code, dev", async (t) => {
-  const path = example(t, { "wrangler.toml": CONFIG, ...files("in-your-worker") });
+  const texts = files("in-your-worker");
+  const logged = texts["src/index.ts"].replace("async function app(request: Request, env: Env) {", "$&\n  console.log(`the app is asked: ${request.url}`);");
+  const path = example(t, { "wrangler.toml": CONFIG, ...texts, "src/index.ts": logged });
   assert.equal((await run(path, ["init", "--yes"])).code, 0);
   const { url, output } = await serve(t, path, (port) => [process.execPath, CLI, "dev", "--port", String(port)], { env: env(path), ready: /^✓ Ready at/m });
+  assert.doesNotMatch(output(), /the app is asked/);
   assert.equal(await (await fetch(url)).text(), "Your app");
+  await until(output, (text) => text.includes("the app is asked"));
   assert.deepEqual(await json(url, "/generate"), { status: 402, body: { error: "insufficient tokens: the balance does not cover the charge", code: "insufficient_tokens" } });
   assert.equal((await json(url, "/buy")).body.balance, 100);
   const { body: created } = await json(url, "/generate");

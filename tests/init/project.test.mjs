@@ -28,7 +28,9 @@ before(async () => {
   mkdirSync(packages);
   const found = (name) => realpathSync(execFileSync("sh", ["-c", `command -v ${name}`]).toString().trim());
   for (const [name, path] of [["node", process.execPath], ...["npm", "npx", "sh", "env"].map((name) => [name, found(name)])]) symlinkSync(path, join(bin, name));
-  env = { PATH: bin, HOME: process.env.HOME, npm_config_prefer_offline: "true", npm_config_audit: "false", npm_config_fund: "false", npm_config_update_notifier: "false", NO_COLOR: "1", WRANGLER_SEND_METRICS: "false" };
+  // A network may have a certificate authority of its own.
+  const { NODE_EXTRA_CA_CERTS } = process.env;
+  env = { PATH: bin, ...(NODE_EXTRA_CA_CERTS && { NODE_EXTRA_CA_CERTS }), HOME: process.env.HOME, npm_config_prefer_offline: "true", npm_config_audit: "false", npm_config_fund: "false", npm_config_update_notifier: "false", NO_COLOR: "1", WRANGLER_SEND_METRICS: "false" };
   for (const name of ["pkg", "pkg/create"]) await exec("npm", ["pack", "--pack-destination", packages], { cwd: join(root, name), env });
 });
 

@@ -37,7 +37,7 @@ const MIX = [
  * What the Worker's log may tell of here: a webhook that is not well, the circuit breaker, and alerts of what is done on purpose. The first
  * two are of the local runtime's database, not of the Worker: it was being asked as a request was cut, and reads half of the question.
  */
-const MEANT = [/^workerd\/server\/server\.c\+\+:\d+: error: Uncaught exception: .*SyntaxError: Unexpected end of JSON input$/, /^stack: \S*workerd/, /"destination":"webhook".*"event":"delivery_failed"/, /the circuit breaker is open/, /"code":"(many_stale|one_error_dominates|circuit_breaker_open)","event":"alert_fired"/];
+const MEANT = [/^workerd\/server\/server\.c\+\+:\d+: error: Uncaught exception: .*SyntaxError: Unexpected end of JSON input$/, /^stack: \S*workerd/, /"destination":"webhook".*"event":"delivery_failed"/, /the circuit breaker is open/, /"code":"(many_stale|many_failed|one_error_dominates|circuit_breaker_open)","event":"alert_fired"/];
 
 /** The lines of a log that tell of something else. */
 export const unmeant = (lines) => lines.filter((line) => !MEANT.some((meant) => meant.test(line)));

@@ -147,7 +147,7 @@ test("Japanese: one form", () => {
 });
 
 test("an entry of the ledger and a refusal, by their codes", () => {
-  assert.equal(de.say("movements", "granted", { key: "order-7" }), "Gutgeschrieben: order-7");
+  assert.equal(de.say("movements", "granted", { key: "order-7" }), "Ihrem Guthaben hinzugefügt");
   assert.equal(de.say("movements", "refunded", { error: "The provider is out" }), "Erstattet, weil es fehlgeschlagen ist: The provider is out");
   const stuck = { error: "Generation timeout: …", error_code: "generation_timeout", error_params: { status: "pending", count: 2, unit: "hour", attempts: 1 } };
   assert.equal(de.say("movements", "refunded", stuck), "Erstattet, weil es fehlgeschlagen ist: Zeitüberschreitung: Der Auftrag hat 2,0 Stunden auf seinen Beginn gewartet");

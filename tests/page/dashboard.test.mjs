@@ -229,6 +229,31 @@ test("the explorer finds the outage's failures, leads to one with its timeline, 
   await context.close();
 });
 
+test("the explorer's chart says its numbers and times for hours, days and months, on a phone too, with a table behind it", async () => {
+  const { page, problems, context } = await operator();
+  for (const [back, word, places] of [[2, "by the hour", 24], [40, "by the hour", 41], [6 * 24, "by 6 hours", 25], [30 * 24, "by the day", 31], [90 * 24, "by the day", 91]]) {
+    await page.goto(`${address}/dashboard/creations?status=failed&failed_since=${NOW - back * HOUR}`);
+    await page.getByRole("heading", { name: `Failures over time, ${word} (UTC)` }).waitFor();
+    const found = await axes(page);
+    assert.ok(Math.abs(found.places - places) <= 1, `${back}: ${found.places}`);
+    assert.ok(found.times.length >= 2 && found.numbers[0] >= found.highest && found.numbers.at(-1) === 0, JSON.stringify(found));
+    // What is drawn is what is in the table, and all that failed since.
+    const { failed } = await world.one("SELECT count(*) AS failed FROM stale_drafts_creations WHERE status = 'failed' AND finished_at >= ?", NOW - back * HOUR);
+    const cells = await page.locator("section", { has: page.locator("#failures") }).locator("tbody td:not(:first-child)").allTextContents();
+    assert.equal(cells.reduce((sum, text) => sum + Number(text.replaceAll(",", "")), 0), failed);
+    for (const width of [1_280, 360]) {
+      await page.setViewportSize({ width, height: 800 });
+      assert.equal(await page.evaluate(() => document.documentElement.scrollWidth), width);
+      const boxes = await page.locator(".plot .x span").evaluateAll((spans) => spans.filter((span) => span.textContent).map((span) => { const words = document.createRange(); words.selectNodeContents(span); const { left, right } = words.getBoundingClientRect(); return [left, right]; }));
+      for (const [at, [, right]] of boxes.entries()) assert.ok(right < (boxes[at + 1]?.[0] ?? width), `${back} at ${width}: ${boxes}`);
+    }
+    await page.setViewportSize({ width: 1_280, height: 900 });
+  }
+  assert.deepEqual(await axe(page), []);
+  assert.deepEqual(problems, []);
+  await context.close();
+});
+
 /** Labels and fields of a form in line: the tops of what stands in one row of it. */
 const uneven = (page, selector) =>
   page.locator(selector).evaluateAll((forms) =>
@@ -250,12 +275,12 @@ test("an operator fails one, gives it time and retries it, by keyboard and on a 
     assert.deepEqual(await axe(page), []);
   }
   await page.setViewportSize({ width: 1_280, height: 900 });
-  await page.getByLabel("Minutes from now").fill("30");
+  await page.getByLabel("Minutes from now").fill("90");
   await page.getByLabel("Why").fill("the provider is slow");
   await page.keyboard.press("Enter");
   await page.getByRole("status").filter({ hasText: "it has time until" }).waitFor();
   // Who can't see it hears it: it has the focus.
-  await page.waitForFunction(() => document.activeElement.textContent === "Done: it has time until 2023-11-14 22:43 UTC.");
+  await page.waitForFunction(() => document.activeElement.textContent === "Done: it has time until 2023-11-14 23:43 UTC.");
   // From there, tabs go through the links, the forms' fields and their buttons, each of which shows where one is.
   const order = [];
   for (let at = 0; at < 12; at += 1) {
@@ -303,7 +328,7 @@ for (const javaScriptEnabled of [true, false]) {
     await page.getByRole("link", { name: "Choose all of this page" }).click();
     await page.getByRole("link", { name: "Choose none" }).waitFor();
     assert.equal(await page.locator(":checked[type=checkbox]").count(), 8);
-    await page.getByRole("button", { name: "Preview a retry of those chosen" }).click();
+    await page.getByRole("button", { name: "Preview a retry of those chosen" }).first().click();
     await page.getByRole("heading", { name: "What would be retried" }).waitFor();
     assert.match(await page.locator("main").innerText(), /8 would be retried, and 50 tokens charged to 2 owners/);
     await page.getByRole("link", { name: "Back to the creations" }).click();
@@ -371,14 +396,14 @@ test("ids and sentences wrap, so that figures and reasons are seen without scrol
   const owner = "5d0c2f8e-41b7-4a96-8c3d-e2f7a9b01c64";
   await world.create(...Array.from({ length: 6 }, (_, at) => ({ id: uuid(at), user_id: owner, kind: "long-ids", tokens: 0, created_at: NOW - 60_000 })));
   await world.all("UPDATE stale_drafts_creations SET status = 'failed', finished_at = created_at + 1000, error = 'The provider answered 503 and asked to try again later', error_code = 'provider_down' WHERE kind = 'long-ids'");
-  await world.all("UPDATE stale_drafts_alerts SET evidence = ?", "4 of the newest 35 that ended within the last hour, of which `0190a5e2-7c4b-7d3e-9f21-aaaaaaaaaaaa` is the one that waits longest of all, 14 hours beyond its limit of 8 hours");
+  await world.all("UPDATE stale_drafts_alerts SET evidence = ?", "4 of 35 that ended within the last hour, among the newest creations, of which `0190a5e2-7c4b-7d3e-9f21-aaaaaaaaaaaa` is the one that waits longest of all, 14 hours beyond its limit of 8 hours");
   const { page, problems, context } = await operator();
   assert.equal(await beyond(page, "Since (UTC) and so on"), 0);
   await shot(page, "wrap-dashboard");
   await page.goto(`${address}/dashboard/creations?kind=long-ids&select=page`);
   assert.equal(await beyond(page, "Creations that were found"), 0);
   await shot(page, "wrap-explorer");
-  await page.getByRole("button", { name: "Preview a retry of those chosen" }).click();
+  await page.getByRole("button", { name: "Preview a retry of those chosen" }).first().click();
   await page.getByRole("button", { name: "Retry exactly these" }).waitFor();
   assert.equal(await beyond(page, "The plan"), 0);
   await shot(page, "wrap-preview");
@@ -392,8 +417,40 @@ test("ids and sentences wrap, so that figures and reasons are seen without scrol
   assert.equal(cut, 0);
   assert.equal(await page.evaluate(() => document.documentElement.scrollWidth), 375);
   await shot(page, "wrap-retried-phone");
-  await page.goto(`${address}/dashboard/creations?kind=long-ids`);
+  await page.setViewportSize({ width: 390, height: 844 });
+  await world.create(...Array.from({ length: 6 }, (_, at) => ({ id: uuid(at + 6), user_id: owner, kind: "long-ids-too", tokens: 0, created_at: NOW - 60_000 })));
+  await world.all("UPDATE stale_drafts_creations SET status = 'failed', finished_at = created_at + 1000, error = 'it said 503', error_code = 'provider_down' WHERE kind = 'long-ids-too'");
+  await page.goto(`${address}/dashboard/creations?kind=long-ids-too&select=page`);
+  const seen = async (label, heads) => {
+    assert.equal(await page.evaluate(() => document.documentElement.scrollWidth), 390);
+    assert.equal(await beyond(page, label), 0, label);
+    for (const head of heads) assert.ok(await page.getByRole("region", { name: label }).locator(`td[data-head="${head}"]`).first().isVisible(), head);
+    // A screen reader still hears a table.
+    assert.ok(await page.getByRole("region", { name: label }).getByRole("row").count() > 1);
+    assert.deepEqual(await axe(page), []);
+  };
+  await seen("Creations that were found", ["State", "Error code", "Failed (UTC)", "Tokens"]);
   await shot(page, "wrap-explorer-phone");
+  // From the last box, a keyboard comes to a button below the table.
+  await page.getByRole("button", { name: "Preview a retry of those chosen" }).last().press("Enter");
+  await page.getByRole("button", { name: "Retry exactly these" }).waitFor();
+  await seen("The plan", ["Tokens", "Can be paid"]);
+  await shot(page, "wrap-preview-phone");
+  // Figures stand at the end of their column, and a button is seen by its border: at least 3 : 1.
+  await page.setViewportSize({ width: 1_280, height: 900 });
+  assert.deepEqual(await page.locator("th", { hasText: "Tokens" }).or(page.locator("td[data-head=Tokens]")).evaluateAll((cells) => [...new Set(cells.map((cell) => getComputedStyle(cell).textAlign))]), ["end"]);
+  for (const colorScheme of ["light", "dark"]) {
+    await page.emulateMedia({ colorScheme });
+    const contrast = await page.locator("form .button").first().evaluate((button) => {
+      const luminance = (color) => {
+        const [red, green, blue] = color.match(/\d+/g).map((part) => (part / 255 <= 0.04045 ? part / 255 / 12.92 : ((part / 255 + 0.055) / 1.055) ** 2.4));
+        return 0.2126 * red + 0.7152 * green + 0.0722 * blue;
+      };
+      const [one, other] = [getComputedStyle(button).borderTopColor, getComputedStyle(button).backgroundColor].map(luminance);
+      return (Math.max(one, other) + 0.05) / (Math.min(one, other) + 0.05);
+    });
+    assert.ok(contrast >= 3, `${colorScheme}: ${contrast}`);
+  }
   assert.deepEqual(problems, []);
   await context.close();
 });

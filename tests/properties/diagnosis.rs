@@ -4,9 +4,10 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::{Just, Strategy, any, prop_assert, prop_assert_eq, prop_oneof, proptest};
 use proptest::sample::select;
+use stale_drafts::config::range;
 use stale_drafts::rules::{
-    CircuitBreaker, Ended, Evidence, Finding, OpenMove, SetAside, Severity, Suspension, Thresholds,
-    Timestamp, alerts, diagnose,
+    Bucket, BucketSet, CircuitBreaker, Ended, Evidence, Finding, OpenMove, Placed, SetAside, Severity,
+    Suspension, Thresholds, Timestamp, alerts, diagnose, first_records,
 };
 
 use crate::generate::{now, passes};
@@ -51,8 +52,16 @@ fn evidence() -> impl Strategy<Value = Evidence> {
         }));
     let overdue = option::of((".*", any::<u64>()));
     let databases = vec(("[A-C]", "[a-c]"), 0..3);
-    let several =
-        (option::of(".*"), vec((".*", ".*"), 0..3), any::<bool>(), at(), vec(open_move(), 0..4), databases);
+    let several = (
+        option::of(".*"),
+        vec((".*", ".*"), 0..3),
+        (any::<bool>(), any::<bool>()),
+        (at(), at(), option::of(".*")),
+        vec(open_move(), 0..4),
+        databases,
+        vec(placed(), 0..4),
+        vec(("[A-C]", option::of(0..5_i64)), 0..2),
+    );
     let monitored =
         (overdue, set_aside, vec(".*", 0..3), at(), number(), option::of(suspended()), several).boxed();
     (creations, found, tops, sweeps, schema, monitored).prop_map(
@@ -70,7 +79,16 @@ fn evidence() -> impl Strategy<Value = Evidence> {
             let last_run = last_good_sweep.max(held);
             let (overdue, set_aside, differs, events_failing_since, dead_letters, suspended, several) =
                 monitored;
-            let (behind, unreachable, archives, archive_ended_at, moves, databases) = several;
+            let (
+                behind,
+                unreachable,
+                (archives, archive_not_bound),
+                (archive_since, archive_ended_at, archive_of),
+                moves,
+                databases,
+                placed,
+                other_schemas,
+            ) = several;
             Evidence {
                 last_good_sweep,
                 last_run,
@@ -90,6 +108,7 @@ fn evidence() -> impl Strategy<Value = Evidence> {
                 events_failing_since,
                 dead_letters,
                 moves,
+                placed,
                 databases,
                 waiting,
                 waiting_since,
@@ -104,10 +123,34 @@ fn evidence() -> impl Strategy<Value = Evidence> {
                 more,
                 started_again,
                 archives,
+                archive_not_bound,
+                archive_since,
                 archive_ended_at,
+                archive_of,
+                other_schemas,
                 schema_version,
                 expected_schema_version: expected,
             }
+        },
+    )
+}
+
+fn bucket() -> impl Strategy<Value = Bucket> {
+    prop_oneof![0..=9_u16, 0..=4_095_u16, Just(4_095)].prop_map(|number| Bucket::new(number).unwrap())
+}
+
+fn buckets() -> impl Strategy<Value = BucketSet> {
+    vec((bucket(), bucket()).prop_map(|(one, other)| one.min(other)..=one.max(other)), 0..4)
+        .prop_map(BucketSet::from_iter)
+}
+
+fn placed() -> impl Strategy<Value = Placed> {
+    ("[A-C]", buckets(), option::of(buckets()), option::of(buckets())).prop_map(
+        |(shard, configured, recorded, users)| Placed {
+            shard,
+            configured,
+            recorded,
+            users: users.filter(|_| recorded.is_none()).unwrap_or_default(),
         },
     )
 }
@@ -136,19 +179,22 @@ fn suspended() -> impl Strategy<Value = Suspension> {
 }
 
 fn thresholds() -> impl Strategy<Value = Thresholds> {
-    (number(), number(), number(), number()).prop_map(
-        |(overdue_ms, stale_percent, error_percent, outbox_ms)| Thresholds {
+    (number(), number(), number(), number(), number()).prop_map(
+        |(overdue_ms, stale_percent, failed_percent, error_percent, outbox_ms)| Thresholds {
             overdue_ms,
             stale_percent,
+            failed_percent,
             error_percent,
             outbox_ms,
         },
     )
 }
 
-const ALERTS: [&str; 14] = [
+const ALERTS: [&str; 19] = [
+    "schema_not_current",
     "database_unreachable",
     "database_shared",
+    "buckets_misplaced",
     "move_unfinished",
     "cron_not_running",
     "sweep_failing",
@@ -157,23 +203,25 @@ const ALERTS: [&str; 14] = [
     "circuit_breaker_open",
     "ledger_differs",
     "many_stale",
+    "many_failed",
     "one_error_dominates",
     "outbox_stuck",
     "dead_letters",
     "sweeping_paused",
+    "archive_not_bound",
+    "unreadable_times",
 ];
-const CAUSES: [&str; 10] = [
+const CAUSES: [&str; 9] = [
     // By more of the newest creations than alerts look at.
     "many_stale",
+    "many_failed",
     "one_error_dominates",
     "archive_stuck",
-    "schema_not_current",
     "sweep_failing",
     "no_worker_running",
     "worker_died",
     "one_kind_dominates",
     "tasks_redelivered",
-    "unreadable_times",
 ];
 
 /// Whether findings are what everybody who shows them relies on: known codes, each once, with texts, the critical ones first.
@@ -263,6 +311,59 @@ proptest! {
         if let Some(suspended) = breaker.check(stale, active) {
             prop_assert!(suspended.to_string().starts_with("the circuit breaker is open: "));
         }
+    }
+
+    #[test]
+    fn buckets_are_misplaced_exactly_where_a_record_differs(placed in vec(placed(), 1..4)) {
+        let placed: Vec<_> = placed.into_iter().filter(|place| place.recorded.is_some()).collect();
+        let differs = placed.iter().any(|place| place.recorded != Some(place.configured));
+        let evidence = Evidence { placed, ..Evidence::default() };
+        prop_assert_eq!(has(&alerts(&evidence, &Thresholds::default(), Timestamp::EPOCH), "buckets_misplaced"), differs);
+    }
+
+    #[test]
+    fn no_first_record_has_what_is_on_record_or_moves_or_what_another_one_has(placed in vec(placed(), 0..4), moves in vec(open_move(), 0..2)) {
+        let recorded = placed.iter().filter_map(|place| place.recorded.as_ref()).fold(BucketSet::default(), |all, one| all.and(one));
+        // The configuration gives each bucket to one.
+        let mut given = BucketSet::default();
+        let mut own = Vec::new();
+        for place in placed {
+            let configured = place.configured.without(&given);
+            given = given.and(&configured);
+            own.push(Placed { shard: own.len().to_string(), configured, ..place });
+        }
+        let bucket = |number: u32| Bucket::new(u16::try_from(number).unwrap()).unwrap();
+        let moving: BucketSet = moves.iter().map(|row| bucket(row.first_bucket)..=bucket(row.last_bucket)).collect();
+        let recorded = recorded.and(&moving);
+        let mut taken = recorded;
+        for (shard, buckets) in first_records(&own, &moves) {
+            prop_assert!(buckets.within(&taken).is_empty());
+            taken = taken.and(&buckets);
+            let place = own.iter().find(|place| place.shard == shard).unwrap();
+            prop_assert!(place.recorded.is_none());
+            // Nobody's users are written off: a record has all of them.
+            prop_assert!(place.users.without(&buckets).is_empty());
+            prop_assert!(place.users.without(&place.configured).is_empty() || buckets == BucketSet::ALL.without(&recorded));
+        }
+        // A database that is a side of a move and has nothing on record has lost it.
+        let lost: Vec<_> = own.iter().filter(|place| place.recorded.is_none()).map(|place| OpenMove {
+            id: String::from("m"), shard: place.shard.clone(), is_source: true, other: String::from("B"),
+            first_bucket: 0, last_bucket: 0, state: String::from("moved"), stepped_at: Timestamp::EPOCH,
+        }).collect();
+        prop_assert!(lost.is_empty() || first_records(&own, &lost).is_empty());
+    }
+
+    #[test]
+    fn a_set_of_buckets_is_what_its_ranges_say(one in buckets(), other in buckets(), bucket in bucket()) {
+        prop_assert_eq!(one.ranges().into_iter().collect::<BucketSet>(), one);
+        prop_assert_eq!(one.and(&other).has(bucket), one.has(bucket) || other.has(bucket));
+        prop_assert_eq!(one.within(&other).has(bucket), one.has(bucket) && other.has(bucket));
+        prop_assert_eq!(one.without(&other).has(bucket), one.has(bucket) && !other.has(bucket));
+        let len: u32 = one.ranges().iter().map(|range| u32::from(range.end().number() - range.start().number()) + 1).sum();
+        prop_assert_eq!((one.len(), one.is_empty()), (len, len == 0));
+        let text = one.to_string();
+        let read: BucketSet = text.split(',').filter(|text| !text.is_empty()).map(|text| range(text).unwrap()).collect();
+        prop_assert_eq!(read, one);
     }
 
     #[test]

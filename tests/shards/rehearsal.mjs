@@ -58,8 +58,8 @@ export const DEATHS = {
     ["after it has moved", "UPDATE stale_drafts_moves SET state = \\?3", "after"],
   ],
   finish: [
-    ["before the target is open", "DELETE FROM stale_drafts_closed_buckets", "before"],
-    ["after the target is open", "DELETE FROM stale_drafts_closed_buckets", "after"],
+    ["before the target is open", "UPDATE stale_drafts_moves SET state = \\?3", "before"],
+    ["after the target is open", "UPDATE stale_drafts_moves SET state = \\?3", "after"],
     ["within the trim of the ledger", "DELETE FROM stale_drafts_ledger", "during"],
     ["after a page of it", "DELETE FROM stale_drafts_ledger", "after"],
     ["within the trim of creations", "DELETE FROM stale_drafts_creations", "during"],

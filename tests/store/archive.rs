@@ -6,14 +6,15 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 use stale_drafts::config::Keep;
 use stale_drafts::rules::{Policy, Report, Thresholds, Timestamp};
-use stale_drafts::service::archive::{Archive, Archived, Retention, Stopped, archive};
+use stale_drafts::service::archive::{Archive, Archived, Retention, Stopped, archive, archive_each};
 use stale_drafts::service::creations;
 use stale_drafts::service::monitor::{self, Occasion, Settings};
+use stale_drafts::service::shards::Shard;
 use stale_drafts::service::sweep::{Notify, Source, SweepRequest, mark_stale_creations_as_failed};
 use stale_drafts::store::{self, Cost, Database, DatabaseError, Details, NewCreation, Row, Statement};
 
 use crate::sqlite::{Sqlite, wait};
-use crate::{HOUR, NOW, add, at, database, now, policy};
+use crate::{HOUR, NOW, ONE_DATABASE, add, at, database, now, policy};
 
 const DAY: u64 = 24 * HOUR;
 const KEEP: u32 = 30;
@@ -122,13 +123,13 @@ fn timed_out(database: &Sqlite, id: &str, sweep_id: &str) {
     let counted =
         json!([["failed", "image", "pending", "max_age_hours", 1, 5, 1, 0, 0, 0, 0, 0, 1]]).to_string();
     database.write(&format!(
-        "BEGIN;
+        "SAVEPOINT swept;
          INSERT INTO stale_drafts_sweeps (id, source, started_at, finished_at, failed, refunded_tokens, counted)
            VALUES ('{sweep_id}', 'cron', {started}, {started}, 1, 5, '{counted}');
          UPDATE stale_drafts_balances SET tokens = tokens + 5 WHERE user_id = 'anna';
          UPDATE stale_drafts_creations SET status = 'failed', finished_at = {started}, error = 'it was stuck', error_code = 'generation_timeout',
            stuck_status = 'pending', age_ms = 2, max_age_ms = 1, rule = 'max_age_hours', sweep_id = '{sweep_id}' WHERE id = '{id}';
-         COMMIT",
+         RELEASE swept",
         started = BEFORE - HOUR,
     ));
 }
@@ -424,6 +425,184 @@ fn the_search_goes_on_where_young_ones_begin() {
     assert_eq!(run(&database, &bucket, at(later + HOUR)).unwrap().unwrap().creations, 1);
 }
 
+/// So many that are too young, each with a time of its own.
+fn young(database: &Sqlite, name: &str, count: u32) {
+    database.write(&format!(
+        "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < {count})
+         INSERT INTO stale_drafts_creations (id, user_id, kind, prompt, status, tokens, created_at, finished_at)
+         SELECT '{name}' || n, 'anna', 'image', '', 'draft', 0, {NOW} - n, {NOW} FROM n"
+    ));
+}
+
+#[test]
+fn what_is_behind_younger_ones_is_found_some_rows_an_hour() {
+    let (database, bucket) = (database(), Bucket::default());
+    let positions =
+        || database.read("SELECT after_rowid, behind_rowid FROM stale_drafts_archive_scan").remove(0);
+    let archived_at = |now| run(&database, &bucket, at(now)).unwrap().unwrap().creations;
+    // One whose clock was wrong would be in front of all others for a century.
+    done(&database, "of the future", json!({ "created_at": NOW * 2, "finished_at": NOW * 2 }));
+    young(&database, "y", 6_000);
+    done(&database, "moved here", json!({}));
+    assert_eq!((archived_at(NOW), positions()), (0, json!([0, 5_000])));
+    assert_eq!((archived_at(NOW + HOUR), positions()), (1, json!([0, null])));
+    hold(&database);
+    // The next round begins a day after the last one.
+    done(&database, "moved later", json!({}));
+    assert_eq!((archived_at(NOW + 2 * HOUR), positions()), (0, json!([0, null])));
+    assert_eq!((archived_at(NOW + DAY), positions()), (0, json!([0, 5_000])));
+    assert_eq!((archived_at(NOW + DAY + HOUR), positions()), (1, json!([0, null])));
+    hold(&database);
+    assert_eq!(bucket.ids(), ["moved here", "moved later"]);
+}
+
+#[test]
+fn behind_younger_ones_a_run_goes_on_as_long_as_it_finds_something() {
+    let (database, bucket) = (database(), Bucket::default());
+    let old = |name: &str, count: u32| {
+        database.write(&format!(
+            "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < {count})
+             INSERT INTO stale_drafts_creations (id, user_id, kind, prompt, status, tokens, created_at, finished_at)
+             SELECT '{name}' || n, 'anna', 'image', '', 'draft', 0, {}, {} FROM n",
+            BEFORE - HOUR,
+            BEFORE - 1
+        ));
+    };
+    // A move brings user by user what is old and what is young.
+    for user in ["a", "b", "c"] {
+        young(&database, &format!("{user}-young"), 2_500);
+        old(&format!("{user}-old"), 2_500);
+    }
+    let bounded = Retention { max_objects: 5, ..retention() };
+    let first = wait(archive(&database, &bucket, bounded, now())).unwrap().unwrap();
+    assert_eq!((first.creations, first.objects, first.more), (4_500, 5, true));
+    // It is due again at once, and goes on where it was.
+    let next = wait(archive(&database, &bucket, retention(), now())).unwrap().unwrap();
+    assert_eq!((next.creations, next.more), (3_000, false));
+    hold(&database);
+    assert_eq!(
+        database.read("SELECT count(*) FROM stale_drafts_creations WHERE finished_at < 1690000000000"),
+        [json!([0])]
+    );
+    assert_eq!(database.read("SELECT behind_rowid FROM stale_drafts_archive_scan"), [json!([null])]);
+}
+
+#[test]
+fn what_can_not_go_keeps_the_search_behind_younger_ones_from_nothing() {
+    let (database, bucket) = (database(), Bucket::default());
+    young(&database, "y", 10);
+    for n in 0..50 {
+        done(
+            &database,
+            &format!("late{n}"),
+            json!({ "status": "failed", "late_at": BEFORE - 1, "late_result_url": "https://r.example/2" }),
+        );
+    }
+    done(&database, "goes", json!({}));
+    let archived = run(&database, &bucket, now()).unwrap().unwrap();
+    assert_eq!((archived.creations, archived.more), (1, false));
+    assert_eq!(bucket.ids(), ["goes"]);
+}
+
+#[test]
+fn since_when_it_is_switched_on() {
+    let (database, bucket) = (database(), Bucket::default());
+    let since =
+        || database.read("SELECT since FROM stale_drafts_archive_scan").remove(0)[0].as_u64().unwrap();
+    run(&database, &bucket, now()).unwrap();
+    assert_eq!(since(), NOW);
+    // A bucket that does not answer for hours does not begin it anew,
+    done(&database, "c", json!({}));
+    bucket.refuses.set(true);
+    for minutes in (0..600).step_by(10) {
+        drop(run(&database, &bucket, at(NOW + HOUR + minutes * 60_000)));
+    }
+    assert_eq!(since(), NOW);
+    // and a week without it does.
+    bucket.refuses.set(false);
+    run(&database, &bucket, at(NOW + 7 * DAY)).unwrap();
+    assert_eq!(since(), NOW + 7 * DAY);
+}
+
+/// A database that counts its queries.
+struct Counting(Sqlite, Cell<u64>);
+
+impl Database for Counting {
+    async fn run(&self, batch: &[Statement]) -> Result<Vec<Vec<Row>>, DatabaseError> {
+        self.1.set(self.1.get() + batch.len() as u64);
+        self.0.transaction(batch)
+    }
+
+    fn cost(&self) -> Cost {
+        Cost { queries: self.1.get(), ..Cost::default() }
+    }
+}
+
+/// Databases with so many creations each, all of which are to be archived and of an hour of their own.
+fn databases_with<const N: usize>(creations: [u64; N]) -> [Counting; N] {
+    creations.map(|count| {
+        let sqlite = database();
+        for n in 0..count {
+            done(&sqlite, &format!("c{n}"), json!({ "tokens": 1, "created_at": BEFORE - (n + 1) * HOUR }));
+        }
+        Counting(sqlite, Cell::new(0))
+    })
+}
+
+#[test]
+fn a_backlog_of_one_database_leaves_the_others_their_share() {
+    let databases = databases_with([100, 3, 0, 100]);
+    let shards: Vec<_> =
+        databases.iter().zip(["A", "B", "C", "D"]).map(|(database, name)| Shard { name, database }).collect();
+    let bucket = Bucket::default();
+    let run = |max_queries| {
+        let before: u64 = databases.iter().map(|database| database.1.get()).sum();
+        let retention = Retention { shard: "", max_queries, ..retention() };
+        let done = wait(archive_each(&shards, &bucket, retention, now()));
+        let made = databases.iter().map(|database| database.1.get()).sum::<u64>() - before;
+        assert!(made <= max_queries, "{made} of {max_queries}");
+        done.into_iter()
+            .map(|there| {
+                assert_eq!(there.error, None);
+                (there.shard, there.archived.creations, there.archived.more)
+            })
+            .collect::<Vec<_>>()
+    };
+    let first = run(150);
+    let creations =
+        |name: &str| first.iter().find(|(shard, ..)| shard == name).map(|(_, creations, _)| *creations);
+    // What B and C did not need went to the two that have more to do.
+    assert_eq!((creations("B"), creations("C")), (Some(3), Some(0)), "{first:?}");
+    let (a, d) = (creations("A").unwrap(), creations("D").unwrap());
+    assert!(a.min(d) >= 5 && a + d >= 14, "{first:?}");
+    // The ones that are done are not due; each goes on where it was.
+    let second = run(150);
+    assert!(
+        second
+            .iter()
+            .all(|(shard, creations, more)| ["A", "D"].contains(&shard.as_str()) && *creations >= 5 && *more),
+        "{second:?}"
+    );
+    // Too few for all of them: nobody is begun that could not do anything.
+    assert_eq!(run(12).len(), 1);
+    let alone = run(2_000);
+    assert!(
+        alone.iter().all(|(_, creations, _)| *creations == 20),
+        "at most so many objects of each: {alone:?}"
+    );
+}
+
+#[test]
+fn a_database_that_is_dead_keeps_the_archive_of_no_other_one() {
+    let databases = databases_with([2, 2]);
+    let failing = [Failing::new(&databases[0].0, 1, false), Failing::new(&databases[1].0, 99, false)];
+    let shards = [0, 1].map(|at| Shard { name: ["A", "B"][at], database: &failing[at] });
+    let done = wait(archive_each(&shards, &Bucket::default(), retention(), now()));
+    let [dead, alive] = <[_; 2]>::try_from(done).unwrap();
+    assert_eq!((dead.shard.as_str(), dead.error.as_deref()), ("A", Some("the database does not answer")));
+    assert_eq!((alive.shard.as_str(), alive.archived.creations, alive.error), ("B", 2, None));
+}
+
 #[test]
 fn long_texts_are_spread_over_objects() {
     let database = database();
@@ -563,9 +742,11 @@ fn whatever_happens_no_creation_and_no_token_is_lost() {
                         max_ms_since_sweep: u64::MAX,
                         keep,
                         destinations: 0,
+                        shards: &ONE_DATABASE,
+                        has_archive: false,
                     };
                     wait(monitor::run(
-                        &stale_drafts::service::shards::Shard::one(&database),
+                        &Shard::one(&database),
                         &settings,
                         now,
                         Occasion::Cron { swept: true },
@@ -625,4 +806,23 @@ fn sweep(database: &Sqlite, policy: &Policy, sweep_id: &str, now: Timestamp) {
         max_queries: 1_000,
     };
     wait(mark_stale_creations_as_failed(database, request)).unwrap();
+}
+
+#[test]
+fn an_attempt_whose_time_is_a_blob_stays_and_holds_up_no_other() {
+    for column in ["started_at", "heartbeat_at", "finished_at"] {
+        let (database, bucket) = (database(), Bucket::default());
+        done(&database, "bytes", json!({ "attempt": 2 }));
+        done(&database, "goes", json!({ "attempt": 2 }));
+        database.write(
+            "INSERT INTO stale_drafts_attempts (creation_id, attempt, outcome, finished_at) VALUES ('bytes', 1, 'retried', 5), ('goes', 1, 'retried', 5)",
+        );
+        database.write(&format!(
+            "UPDATE stale_drafts_attempts SET {column} = x'313630' WHERE creation_id = 'bytes'"
+        ));
+        let archived = run(&database, &bucket, now()).unwrap().unwrap();
+        assert_eq!((archived.creations, archived.left), (1, 1), "{column}");
+        assert_eq!(bucket.ids(), ["goes"], "{column}");
+        assert_eq!(ids(&database), ["bytes"], "{column}");
+    }
 }

@@ -384,6 +384,35 @@ fn a_dry_run_counts_and_writes_nothing() {
     assert_eq!(*bucket.objects.borrow(), objects);
 }
 
+#[test]
+fn whoever_sums_up_is_known_until_it_has_come_to_its_end() {
+    let (database, bucket) = filled();
+    let at_it = |now: u64| {
+        let rows = database.one(store::compaction_under_way(at(now)));
+        rows.first().map(|row| row["actor"].as_str().unwrap().to_owned())
+    };
+    let one = Compaction { max_objects: 1, ..BEFORE_OCTOBER };
+    let ops = Some(String::from("ops"));
+    assert!(run(&database, &bucket, one).unwrap().next.is_some());
+    // Whoever is stopped there is at it for a minute more, by whatever clock.
+    assert_eq!(
+        (at_it(NOW), at_it(NOW + 60_000), at_it(NOW + 60_001), at_it(NOW - 1)),
+        (ops.clone(), ops, None, None)
+    );
+    run(&database, &bucket, Compaction { dry_run: true, ..BEFORE_OCTOBER }).unwrap();
+    assert!(at_it(NOW).is_some());
+    run(&database, &bucket, BEFORE_OCTOBER).unwrap();
+    assert_eq!(at_it(NOW), None);
+    // One that ends beside another one, or beside a later request of its own, says nothing of that.
+    for (actor, now) in [("bo", NOW), ("ops", NOW + 1)] {
+        let until = now + 60_000;
+        database.write(&format!("INSERT INTO stale_drafts_compaction VALUES (1, '{actor}', {until})"));
+        run(&database, &bucket, BEFORE_OCTOBER).unwrap();
+        assert_eq!(at_it(now).as_deref(), Some(actor));
+        database.write("DELETE FROM stale_drafts_compaction");
+    }
+}
+
 /// The database, that dies at a call, before it takes effect or after; before each call somebody else acts.
 struct Between<'a> {
     database: &'a Sqlite,

@@ -3,12 +3,15 @@
 use std::cell::Cell;
 
 use serde_json::{Value, json};
+use stale_drafts::rules::Timestamp;
 use stale_drafts::service::explorer::{Explored, Places, ROUNDS, newest, silent};
 use stale_drafts::service::shards::Shard;
-use stale_drafts::store::{self, Cost, Database, DatabaseError, LOOKED_AT, Row, Sought, Statement};
+use stale_drafts::store::{
+    self, Cost, Database, DatabaseError, LOOKED_AT, Outline, Reversed, Row, Sought, Statement,
+};
 
 use crate::sqlite::{Sqlite, wait};
-use crate::{HOUR, MINUTE, NOW, add, at, database};
+use crate::{HOUR, MINUTE, NOW, ONE_DATABASE, add, at, database};
 
 /// A database that can be away, and counts what it is asked.
 struct Shaky {
@@ -45,7 +48,7 @@ fn ids(explored: &Explored) -> Vec<String> {
 fn all<D: Database>(shards: &[Shard<'_, D>], sought: &Sought<'_>, limit: u32) -> (Vec<String>, u32) {
     let (mut found, mut pages, mut from) = (Vec::new(), 0, Places::new());
     loop {
-        let page = wait(newest(shards, sought, &from, limit));
+        let page = wait(newest(shards, &ONE_DATABASE, sought, &from, limit));
         assert!(page.missing.is_empty(), "{:?}", page.missing);
         assert!(page.rows.len() <= limit as usize);
         found.extend(ids(&page));
@@ -74,6 +77,12 @@ fn many() -> Sqlite {
                 "status": status,
                 "tokens": 1,
                 "created_at": NOW - (240 - number) * MINUTE,
+                // Now and then a time that is none.
+                "finished_at": match (failed, number % 35) {
+                    (false, _) => Value::Null,
+                    (true, 2) => Value::from("soon"),
+                    (true, _) => Value::from(NOW - (240 - number) * MINUTE + number % 20 * MINUTE),
+                },
                 "error_code": if failed { pick(&["provider_down", "refused", "unknown"]) } else { Value::Null },
                 "error": if failed { Value::from("no") } else { Value::Null },
             }),
@@ -82,51 +91,62 @@ fn many() -> Sqlite {
     database
 }
 
+/// What may be sought: how SQL says it, and how a question does.
+type Condition = (String, Box<dyn Fn(&mut Sought<'static>)>);
+
+fn word(column: &str, word: &'static str, set: fn(&mut Sought<'static>, &'static str)) -> Condition {
+    (format!("{column} = '{word}'"), Box::new(move |sought| set(sought, word)))
+}
+
+fn time(sql: &str, minutes_ago: u64, set: fn(&mut Sought<'static>, Timestamp)) -> Condition {
+    let time = at(NOW - minutes_ago * MINUTE);
+    (format!("{sql} {}", time.as_millis()), Box::new(move |sought| set(sought, time)))
+}
+
 #[test]
 fn whatever_is_sought_is_what_sql_finds() {
     let database = many();
     let shards = Shard::one(&database);
-    let words = [None, Some("anna"), Some("nobody")];
-    for user_id in words {
-        for status in [None, Some("failed"), Some("pending")] {
-            for kind in [None, Some("video")] {
-                for error_code in [None, Some("provider_down")] {
-                    for since in [None, Some(at(NOW - 100 * MINUTE))] {
-                        for until in [None, Some(at(NOW - 50 * MINUTE))] {
-                            let sought =
-                                Sought { user_id, status, kind, error_code, since, until, rule: None };
-                            let mut wheres = vec![String::from("true")];
-                            let texts = [
-                                ("user_id", user_id),
-                                ("status", status),
-                                ("kind", kind),
-                                ("error_code", error_code),
-                            ];
-                            wheres.extend(
-                                texts.iter().filter_map(|(column, value)| {
-                                    Some(format!("{column} = '{}'", (*value)?))
-                                }),
-                            );
-                            wheres.extend(since.map(|since| format!("created_at >= {}", since.as_millis())));
-                            wheres.extend(until.map(|until| format!("created_at < {}", until.as_millis())));
-                            let sql = format!(
-                                "SELECT id FROM stale_drafts_creations WHERE {} ORDER BY created_at DESC",
-                                wheres.join(" AND ")
-                            );
-                            let expected: Vec<String> = database
-                                .read(&sql)
-                                .into_iter()
-                                .map(|row| row[0].as_str().unwrap().to_owned())
-                                .collect();
-                            for limit in [7, 100] {
-                                assert_eq!(all(&shards, &sought, limit).0, expected, "{sought:?} by {limit}");
-                            }
-                        }
-                    }
-                }
-            }
+    let failed = |sql| format!("status = 'failed' AND typeof(finished_at) = 'integer' AND finished_at {sql}");
+    let conditions = [
+        vec![
+            word("user_id", "anna", |sought, user_id| sought.user_id = Some(user_id)),
+            word("user_id", "nobody", |sought, user_id| sought.user_id = Some(user_id)),
+        ],
+        vec![
+            word("status", "failed", |sought, status| sought.status = Some(status)),
+            word("status", "pending", |sought, status| sought.status = Some(status)),
+        ],
+        vec![word("kind", "video", |sought, kind| sought.kind = Some(kind))],
+        vec![word("error_code", "provider_down", |sought, code| sought.error_code = Some(code))],
+        vec![time("created_at >=", 100, |sought, since| sought.since = Some(since))],
+        vec![time("created_at <", 50, |sought, until| sought.until = Some(until))],
+        vec![time(&failed(">="), 90, |sought, since| sought.failed_since = Some(since))],
+        vec![time(&failed("<"), 60, |sought, until| sought.failed_until = Some(until))],
+    ];
+    // With none of the conditions, and with each of them, beside all that came before.
+    let mut questions = vec![(Sought::default(), String::from("true"))];
+    for either in &conditions {
+        for (sought, sql) in questions.clone() {
+            questions.extend(either.iter().map(|(also, set)| {
+                let mut sought = sought;
+                set(&mut sought);
+                (sought, format!("{sql} AND {also}"))
+            }));
         }
     }
+    assert_eq!(questions.len(), 3 * 3 * 64);
+    let mut some = 0;
+    for (sought, sql) in questions {
+        let sql = format!("SELECT id FROM stale_drafts_creations WHERE {sql} ORDER BY created_at DESC");
+        let id = |row: Value| row[0].as_str().unwrap().to_owned();
+        let expected: Vec<String> = database.read(&sql).into_iter().map(id).collect();
+        some += usize::from(sought.failed_since.is_some() && !expected.is_empty());
+        for limit in [7, 100] {
+            assert_eq!(all(&shards, &sought, limit).0, expected, "{sought:?} by {limit}");
+        }
+    }
+    assert!(some > 20);
 }
 
 #[test]
@@ -169,7 +189,8 @@ fn a_page_looks_at_a_bounded_number_of_rows_and_the_next_one_goes_on() {
     assert_eq!(all(&shards, &sought, 100).0, expected);
     assert_eq!(all(&shards, &sought, 1).0, expected);
     let before = database.queries.get();
-    let page = wait(newest(&shards, &Sought { kind: Some("audio"), ..sought }, &Places::new(), 100));
+    let page =
+        wait(newest(&shards, &ONE_DATABASE, &Sought { kind: Some("audio"), ..sought }, &Places::new(), 100));
     assert_eq!(database.queries.get() - before, u64::from(ROUNDS) * 2);
     assert!(page.rows.is_empty() && page.next.is_some());
     // So far back, and not one row further.
@@ -188,7 +209,7 @@ fn no_page_leads_to_an_empty_one() {
         assert_eq!(all(&named(&databases), &Sought::default(), limit).1, pages, "newest by {limit}");
         let (mut silents, mut from) = (0, Some(Places::new()));
         while let Some(place) = from {
-            from = wait(silent(&named(&databases), None, None, &place, limit)).next;
+            from = wait(silent(&named(&databases), &ONE_DATABASE, None, None, &place, limit)).next;
             silents += 1;
         }
         assert_eq!(silents, pages, "silent by {limit}");
@@ -198,9 +219,9 @@ fn no_page_leads_to_an_empty_one() {
 #[test]
 fn where_nothing_is_the_list_is_empty_and_at_its_end() {
     let database = Sqlite::new();
-    let page = wait(newest(&Shard::one(&database), &Sought::default(), &Places::new(), 5));
+    let page = wait(newest(&Shard::one(&database), &ONE_DATABASE, &Sought::default(), &Places::new(), 5));
     assert!(page.rows.is_empty() && page.next.is_none() && page.back_to.is_none());
-    let page = wait(silent(&Shard::one(&database), None, None, &Places::new(), 5));
+    let page = wait(silent(&Shard::one(&database), &ONE_DATABASE, None, None, &Places::new(), 5));
     assert!(page.rows.is_empty() && page.next.is_none());
 }
 
@@ -237,10 +258,11 @@ fn over_several_databases_there_is_one_order() {
 fn a_database_that_does_not_answer_is_named_and_asked_again_by_the_next_page() {
     let (databases, expected) = three();
     databases[1].away.set(true);
-    let page = wait(newest(&named(&databases), &Sought::default(), &Places::new(), 100));
+    let page = wait(newest(&named(&databases), &ONE_DATABASE, &Sought::default(), &Places::new(), 100));
     assert_eq!(page.missing.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["B"]);
     databases[1].away.set(false);
-    let rest = wait(newest(&named(&databases), &Sought::default(), &page.next.clone().unwrap(), 100));
+    let rest =
+        wait(newest(&named(&databases), &ONE_DATABASE, &Sought::default(), &page.next.clone().unwrap(), 100));
     assert!(rest.missing.is_empty() && rest.next.is_none());
     let mut both = [ids(&page), ids(&rest)].concat();
     both.sort_by_key(|id| expected.iter().position(|one| one == id));
@@ -274,7 +296,7 @@ fn the_longest_silent_come_first_of_every_phase_kind_and_database() {
         for limit in [1, 7, 100] {
             let (mut found, mut from) = (Vec::new(), Places::new());
             loop {
-                let page = wait(silent(&named(&databases), status, kind, &from, limit));
+                let page = wait(silent(&named(&databases), &ONE_DATABASE, status, kind, &from, limit));
                 found.extend(ids(&page));
                 match page.next {
                     Some(next) => from = next,
@@ -286,10 +308,84 @@ fn the_longest_silent_come_first_of_every_phase_kind_and_database() {
     }
 }
 
+/// What the newest of a database amount to, with what failed from two hours ago on.
+fn outline_of(database: &Sqlite, sought: &Sought<'_>, largest: u32) -> Outline {
+    let within = (at(NOW - 2 * HOUR), at(NOW));
+    Outline::read(wait(database.run(&store::outline(sought, largest, within))).unwrap()).unwrap()
+}
+
+#[test]
+fn owners_are_what_sql_counts() {
+    let database = many();
+    let sought = Sought { kind: Some("video"), ..Sought::default() };
+    let counted = |of| {
+        database.read(&format!(
+            "SELECT user_id, count(*), sum(status = 'failed'), sum(tokens) FROM stale_drafts_creations
+             WHERE {of} GROUP BY 1 ORDER BY 2 DESC, 1"
+        ))
+    };
+    let said = |outline: &Outline| -> Vec<Value> {
+        let said = |one: &store::OwnerOf| json!([one.user_id, one.creations, one.failed, one.tokens]);
+        outline.owners.iter().map(said).collect()
+    };
+    let outline = outline_of(&database, &sought, 9);
+    assert_eq!((said(&outline), outline.all_owners), (counted("kind = 'video'"), 2));
+    assert_eq!(said(&outline_of(&database, &Sought::default(), 1)), counted("true")[..1]);
+    // Of several databases nobody is in two, and those with most are kept.
+    let mut both = outline_of(&database, &sought, 9);
+    let other = Sqlite::new();
+    add(&other, "c", json!({ "user_id": "zoe", "tokens": 0 }));
+    both.add(outline_of(&other, &Sought::default(), 9));
+    both.keep(2);
+    assert_eq!((said(&both), both.all_owners), (counted("kind = 'video'"), 3));
+}
+
+#[test]
+fn failures_are_what_sql_counts_by_the_hour_within_their_bounds() {
+    let database = many();
+    let hours = |sought| {
+        let mut failures = outline_of(&database, &sought, 1).failures;
+        failures.sort_by(|one, other| (one.hour, &one.error_code).cmp(&(other.hour, &other.error_code)));
+        failures.iter().map(|one| json!([one.hour, one.error_code, one.creations])).collect::<Vec<_>>()
+    };
+    let counted = |of: &str| {
+        database.read(&format!(
+            "SELECT finished_at / 3600000 * 3600000 AS hour, error_code, count(*) FROM stale_drafts_creations
+             WHERE status = 'failed' AND typeof(finished_at) = 'integer' AND finished_at BETWEEN {} AND {NOW} AND {of}
+             GROUP BY 1, 2 ORDER BY 1, 2",
+            NOW - 2 * HOUR
+        ))
+    };
+    assert!(counted("true").len() > 6);
+    assert_eq!(hours(Sought::default()), counted("true"));
+    let of_ben = Sought { user_id: Some("ben"), error_code: Some("refused"), ..Sought::default() };
+    assert_eq!(hours(of_ben), counted("user_id = 'ben' AND error_code = 'refused'"));
+    // At both ends, and not beyond; one without a code; a time that is none is in no hour.
+    let database = Sqlite::new();
+    for (id, finished_at) in [
+        ("a", json!(NOW)),
+        ("b", json!(NOW + 1)),
+        ("c", json!(NOW - 2 * HOUR)),
+        ("d", json!(NOW - 2 * HOUR - 1)),
+        ("e", json!("soon")),
+    ] {
+        add(
+            &database,
+            id,
+            json!({ "status": "failed", "error": "x", "finished_at": finished_at, "tokens": 0 }),
+        );
+    }
+    let failures = outline_of(&database, &Sought::default(), 1).failures;
+    assert_eq!(
+        failures.iter().map(|one| (one.creations, one.error_code.as_deref())).collect::<Vec<_>>(),
+        [(1, None), (1, None)]
+    );
+}
+
 #[test]
 fn facets_are_what_sql_counts() {
     let database = many();
-    let read = |limit| store::Facets::read(database.one(store::facets(&Sought::default(), limit))).unwrap();
+    let read = |largest| outline_of(&database, &Sought::default(), largest).facets;
     let facets = read(100).largest;
     let counted = database.read(
         "SELECT status, kind, error_code, rule, count(*) AS creations, sum(tokens) AS tokens FROM stale_drafts_creations
@@ -305,9 +401,27 @@ fn facets_are_what_sql_counts() {
     assert_eq!(few.largest, facets[..3]);
     assert_eq!((few.lines, few.more, few.creations, few.tokens), (facets.len() as u64, false, 240, 240));
     // Of several databases the sums are exact, and lines that are alike are one.
-    let mut both = read(3);
-    both.add(read(100));
+    let mut both = outline_of(&database, &Sought::default(), 3);
+    both.add(outline_of(&database, &Sought::default(), 100));
     both.keep(3);
+    let both = both.facets;
     assert_eq!((both.largest.len(), both.lines, both.more), (3, facets.len() as u64, true));
     assert_eq!((both.creations, both.tokens, both.largest[0].creations), (480, 480, 2 * facets[0].creations));
+}
+
+#[test]
+fn a_window_that_ends_before_it_begins_is_refused_with_both_instants() {
+    let at = |millis| Timestamp::from_millis(millis);
+    let sought = |since, until| Sought { since, until, ..Sought::default() };
+    let failed = |since, until| Sought { failed_since: since, failed_until: until, ..Sought::default() };
+    for (since, until) in [(None, None), (at(5), None), (None, at(5)), (at(5), at(6))] {
+        assert_eq!(sought(since, until).in_order(), Ok(sought(since, until)));
+        assert_eq!(failed(since, until).in_order(), Ok(failed(since, until)));
+    }
+    for (begin, end) in [(5, 5), (1_764_410_400_000, 1_764_331_200_000)] {
+        let window =
+            |first, last| Err(Reversed { first, last, begin: at(begin).unwrap(), end: at(end).unwrap() });
+        assert_eq!(sought(at(begin), at(end)).in_order(), window("since", "until"));
+        assert_eq!(failed(at(begin), at(end)).in_order(), window("failed_since", "failed_until"));
+    }
 }

@@ -296,3 +296,31 @@ fn who_is_on_the_way_to_another_shard_is_left_alone() {
     assert_eq!(extend_kind(&database, "image", NOW + HOUR).done.creations, 1);
     assert_eq!([until(&database, "a"), until(&database, "b")], [Value::Null, json!(NOW + HOUR)]);
 }
+
+#[test]
+fn of_two_who_give_two_attempts_the_same_end_the_last_is_shown_and_the_audit_has_both() {
+    let database = database();
+    add(&database, "a", json!({ "created_at": NOW }));
+    let give = |actor: &'static str, reason: &'static str, audit_id: &'static str, when| {
+        let given = Extension { until: at(NOW + HOUR), actor, reason, audit_id };
+        database.all(&store::extend("a", given, at(when)));
+    };
+    give("anna", "the farm is slow", "1", NOW);
+    database.write(
+        "UPDATE stale_drafts_creations SET status = 'failed', finished_at = 5, error = 'e', error_code = 'broken';
+         UPDATE stale_drafts_creations SET status = 'pending', attempt = 2, charge = 2, extended_until = NULL, fence = NULL, finished_at = NULL, error = NULL, error_code = NULL",
+    );
+    give("ben", "it is slow again", "2", NOW + MINUTE);
+    assert_eq!(until(&database, "a"), json!(NOW + HOUR));
+    let notes = database.read("SELECT until, since, actor, reason FROM stale_drafts_extensions");
+    assert_eq!(notes, [json!([NOW + HOUR, NOW + MINUTE, "ben", "it is slow again"])]);
+    let audit = database.read("SELECT actor, detail FROM stale_drafts_audit ORDER BY id");
+    let detail = |reason: &str| format!("until {}: {reason}", NOW + HOUR);
+    assert_eq!(
+        audit,
+        [json!(["anna", detail("the farm is slow")]), json!(["ben", detail("it is slow again")])]
+    );
+    // Nothing is changed by the same once more.
+    give("carl", "me too", "3", NOW + 2 * MINUTE);
+    assert_eq!(database.read("SELECT count(*) FROM stale_drafts_audit"), [json!([2])]);
+}

@@ -42,9 +42,9 @@ fn old_system() -> Sqlite {
 }
 
 fn import(database: &Sqlite) {
-    database.write("BEGIN");
+    database.write("SAVEPOINT import");
     database.write(block("import"));
-    database.write("COMMIT");
+    database.write("RELEASE import");
     invariants_hold(database);
 }
 
@@ -142,9 +142,9 @@ fn an_import_of_what_can_not_be_takes_no_effect() {
     let database = old_system();
     assert!(!database.takes("UPDATE stale_drafts_import_users SET tokens = -5 WHERE user_id = 'ada'"));
     database.write("UPDATE stale_drafts_import_creations SET status = 'lost' WHERE id = 'draft'");
-    database.write("BEGIN");
+    database.write("SAVEPOINT import");
     assert!(!database.takes(block("import")));
-    database.write("ROLLBACK");
+    database.write("ROLLBACK TO import; RELEASE import");
     assert_eq!(database.read(BALANCES), [] as [Value; 0]);
 }
 
@@ -387,9 +387,9 @@ fn what_was_charged_here_and_is_in_a_sum_does_not_come_in_again() {
         database.write(&format!(
             "UPDATE stale_drafts_import_creations SET status = '{status}' WHERE id = 'pending'"
         ));
-        database.write("BEGIN");
+        database.write("SAVEPOINT import");
         assert!(!database.takes(block("import")), "{status}");
-        database.write("ROLLBACK");
+        database.write("ROLLBACK TO import; RELEASE import");
         assert_eq!(database.read(BALANCES), balances);
         assert_eq!(database.read("SELECT * FROM stale_drafts_ledger"), ledger);
     }

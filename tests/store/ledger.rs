@@ -108,7 +108,7 @@ fn a_part_says_what_it_is_of_and_why_it_failed() {
     assert_eq!(of("free").entries().len(), 0);
     let granted = parts.iter().find(|part| part.creation_id.is_none()).unwrap();
     assert_eq!((granted.kind.as_deref(), granted.prompt.as_deref()), (None, None));
-    assert_eq!(words(granted), ["Granted: last"]);
+    assert_eq!(words(granted), ["Added to the balance"]);
 }
 
 #[test]

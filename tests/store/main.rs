@@ -22,6 +22,7 @@ mod durations;
 mod explorer;
 mod extensions;
 mod grants;
+mod holds;
 mod import;
 mod interleavings;
 mod ledger;
@@ -29,10 +30,12 @@ mod lists;
 mod max_active;
 mod money;
 mod monitor;
+mod move_plans;
 mod moves;
 mod moving;
 mod operators;
 mod outbox;
+mod placement;
 mod reports;
 mod retries;
 mod retry_many;
@@ -42,9 +45,13 @@ mod sqlite;
 mod sweeping;
 mod sweeps;
 
+use std::sync::LazyLock;
+
 use serde_json::{Map, Value, json};
 use sqlite::Sqlite;
-use stale_drafts::rules::{Policy, Setting, Timestamp};
+use stale_drafts::config::{Keep, Shards};
+use stale_drafts::rules::{Policy, Setting, Thresholds, Timestamp};
+use stale_drafts::service::monitor::Settings;
 
 /// The instant that everything here is measured from.
 const NOW: u64 = 1_700_000_000_000;
@@ -52,6 +59,9 @@ const NOW: u64 = 1_700_000_000_000;
 const LONG_AGO: u64 = 1_000_000_000_000;
 const MINUTE: u64 = 60_000;
 const HOUR: u64 = 3_600_000;
+
+/// The configuration of a single database.
+static ONE_DATABASE: LazyLock<Shards> = LazyLock::new(|| Shards::one("DB"));
 
 fn at(millis: u64) -> Timestamp {
     Timestamp::from_millis(i64::try_from(millis).unwrap()).unwrap()
@@ -91,6 +101,19 @@ fn add(database: &Sqlite, id: &str, columns: Value) {
         names.join(", "),
         values.join(", ")
     ));
+}
+
+/// What a monitor goes by that expects no sweep, keeps the default, and tells nobody.
+fn watching<'a>(policy: &'a Policy, thresholds: &'a Thresholds, shards: &'a Shards) -> Settings<'a> {
+    Settings {
+        policy,
+        thresholds,
+        max_ms_since_sweep: u64::MAX,
+        keep: Keep::default(),
+        destinations: 0,
+        shards,
+        has_archive: false,
+    }
 }
 
 /// A policy from its numbers; a number below zero is `"never"`.

@@ -1,14 +1,13 @@
 //! The monitor: what it observes, its alerts, and its runs.
 
 use serde_json::{Value, json};
-use stale_drafts::config::Keep;
 use stale_drafts::rules::{Finding, Policy, SetAside, Severity, Suspension, Thresholds};
 use stale_drafts::service::monitor::{self, Occasion, Settings};
 use stale_drafts::service::shards::Shard;
 use stale_drafts::store::{self, Alert, Observed, Row};
 
 use crate::sqlite::{Sqlite, wait};
-use crate::{HOUR, LONG_AGO, MINUTE, NOW, add, at, database, now};
+use crate::{HOUR, LONG_AGO, MINUTE, NOW, ONE_DATABASE, add, at, database, now};
 
 fn seen(database: &Sqlite) -> Observed {
     store::observed(database.all(&store::observe(now()))).unwrap()
@@ -36,8 +35,8 @@ fn what_is_observed() {
     imported.as_object_mut().unwrap().extend(crate::row(json!({ "settled_elsewhere": 1 })));
     add(&database, "imported", imported);
     database.write(&format!(
-        "INSERT INTO stale_drafts_sweeps (id, source, started_at, finished_at, error)
-         VALUES ('1', 'cron', {}, 1, NULL), ('2', 'cron', {NOW}, 1, 'lost'), ('3', 'tool', {NOW}, 1, NULL), ('4', 'cron', {NOW}, NULL, NULL);
+        "INSERT INTO stale_drafts_sweeps (id, source, started_at, finished_at, error, unreadable)
+         VALUES ('1', 'cron', {}, 1, NULL, 7), ('2', 'cron', {NOW}, 1, 'lost', 6), ('3', 'tool', {NOW}, 1, NULL, 5), ('4', 'cron', {NOW}, NULL, NULL, 4);
          INSERT INTO stale_drafts_events (id, state, due_at, destinations, created_at, body, failing_since)
          VALUES ('e1', 'due', {}, 1, 1, '{{}}', NULL), ('e2', 'due', {NOW}, 1, 1, '{{}}', 5), ('e3', 'due', {NOW}, 1, 1, '{{}}', 4),
            ('e4', 'dead', 1, 1, 1, '{{}}', 1)",
@@ -45,12 +44,13 @@ fn what_is_observed() {
         NOW - 7
     ));
     database.one(store::hold("paused", Some("ops"), "", at(NOW - 5)));
-    let Observed { evidence, checked, firing, next_event_at, settles } = seen(&database);
-    assert!(!settles);
+    let Observed { evidence, checked, firing, next_event_at, settles, recorded } = seen(&database);
+    assert!(!settles && recorded.is_none());
     assert_eq!((evidence.finished, evidence.failed, evidence.timed_out), (6, 5, 1));
     assert_eq!(evidence.top_error, Some((String::from("broken"), 3)));
     assert_eq!((evidence.last_good_sweep, evidence.last_run), (Some(at(NOW - 9)), Some(at(NOW - 9))));
     assert_eq!((evidence.newest_sweep, evidence.newest_sweep_error), (Some(now()), None));
+    assert_eq!(evidence.unreadable, 7, "by the newest sweep of cron that went well");
     assert_eq!(next_event_at, Some(at(NOW - 7)));
     assert_eq!((evidence.events_failing_since, evidence.dead_letters), (Some(at(4)), 1));
     assert_eq!(
@@ -107,6 +107,40 @@ fn a_user_with_more_than_500_creations_is_left_out_of_the_check() {
 }
 
 #[test]
+fn a_balance_that_differed_does_so_until_it_is_right_again() {
+    let database = database();
+    let check = || {
+        let Observed { evidence, checked, .. } = seen(&database);
+        database.one(store::checked(&checked, &evidence.differs));
+        database.write("UPDATE stale_drafts_ledger_check SET user_id = ''");
+        evidence.differs
+    };
+    database.write("UPDATE stale_drafts_balances SET tokens = tokens + 1 WHERE user_id = 'anna'");
+    assert_eq!(check(), ["anna"]);
+    // More creations than are looked at of others.
+    database.write(
+        "WITH RECURSIVE n (n) AS (VALUES (1) UNION ALL SELECT n + 1 FROM n WHERE n < 501)
+         INSERT INTO stale_drafts_creations (id, user_id, kind, prompt, status, tokens, created_at)
+         SELECT 'c' || n, 'anna', 'image', '', 'draft', 1, 1 FROM n",
+    );
+    assert_eq!(check(), ["anna"]);
+    // On the way to another database, not all of it may be here.
+    database.write(
+        "INSERT INTO stale_drafts_moves (id, role, first_bucket, last_bucket, other, state, started_at, changed_at, stepped_at)
+         VALUES ('m', 'target', 0, 4095, 'DB_2', 'open', 1, 1, 1);
+         INSERT INTO stale_drafts_moving_users (user_id, move_id) VALUES ('anna', 'm')",
+    );
+    assert_eq!(check(), ["anna"]);
+    database.write("DELETE FROM stale_drafts_moving_users");
+    database.write("UPDATE stale_drafts_balances SET tokens = tokens - 1 WHERE user_id = 'anna'");
+    assert_eq!(check(), [""; 0]);
+    // Whoever has no balance here any more has moved.
+    database
+        .write("UPDATE stale_drafts_ledger_check SET user_id = 'zoe', differs = json_array('anna', 'gone')");
+    assert_eq!(seen(&database).evidence.differs, ["anna"]);
+}
+
+#[test]
 fn what_is_observed_is_all_of_its_results_or_an_error() {
     let error = |results: Vec<Vec<Row>>| store::observed(results).unwrap_err().to_string();
     assert_eq!(error(vec![]), "expected three results");
@@ -124,6 +158,7 @@ fn finding(code: &'static str) -> Finding {
     Finding {
         code,
         severity: Severity::Critical,
+        error_code: None,
         cause: String::from("a cause"),
         evidence: String::from("it shows"),
         remedy: "do this".into(),
@@ -215,7 +250,11 @@ fn at_most_500_rows_are_trimmed_at_once() {
 }
 
 fn settings<'a>(policy: &'a Policy, thresholds: &'a Thresholds) -> Settings<'a> {
-    Settings { policy, thresholds, max_ms_since_sweep: 10 * MINUTE, keep: Keep::default(), destinations: 1 }
+    Settings {
+        max_ms_since_sweep: 10 * MINUTE,
+        destinations: 1,
+        ..crate::watching(policy, thresholds, &ONE_DATABASE)
+    }
 }
 
 /// A run of the monitor with the default policy: what it says changed.

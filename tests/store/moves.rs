@@ -3,8 +3,9 @@
 use std::cell::Cell;
 
 use serde_json::{Value, json};
-use stale_drafts::rules::{Bucket, CircuitBreaker, Policy, Timestamp};
-use stale_drafts::service::moves::{Bounds, Goal, Move, MoveError, Progress, step, under_way};
+use stale_drafts::config::Config;
+use stale_drafts::rules::{Bucket, BucketSet, CircuitBreaker, Policy, Timestamp};
+use stale_drafts::service::moves::{self, Bounds, Goal, Move, MoveError, Plan, Progress, Wrong, planned};
 use stale_drafts::service::shards::Shard;
 use stale_drafts::store::{
     self, Buckets, Cost, Database, DatabaseError, Extension, Filter, GivenRow, PageSize, Param, Row,
@@ -17,6 +18,24 @@ use crate::{HOUR, MINUTE, NOW, add, at, database, now};
 const ALL: Buckets = Buckets { first: 0, last: 4_095 };
 const MOVE: Move<'_> = Move { id: "m1", buckets: ALL, source: "DB_1", target: "DB_2" };
 const BACK: Move<'_> = Move { id: "m2", buckets: ALL, source: "DB_2", target: "DB_1" };
+
+/// Writes down that all buckets are in the one database, if nothing is on record yet.
+async fn on_record(source: &impl Database, target: &impl Database) {
+    source.run(&[store::record(&BucketSet::ALL)]).await.unwrap();
+    target.run(&[store::record(&BucketSet::default())]).await.unwrap();
+}
+
+async fn step(
+    source: &impl Database,
+    target: &impl Database,
+    planned: Move<'_>,
+    goal: Goal,
+    when: Timestamp,
+    bounds: Bounds,
+) -> Result<Progress, MoveError> {
+    on_record(source, target).await;
+    moves::step(source, target, planned, goal, when, bounds).await
+}
 
 fn go(sides: [&Sqlite; 2], planned: Move<'_>, goal: Goal, when: Timestamp) -> Result<Progress, MoveError> {
     wait(step(sides[0], sides[1], planned, goal, when, Bounds::default()))
@@ -92,8 +111,8 @@ fn filled() -> Sqlite {
         "UPDATE stale_drafts_creations SET status = 'failed', late_at = 1, late_result_url = 'https://a.example' WHERE id = 'late';
          UPDATE stale_drafts_creations SET status = 'draft', result_url = late_result_url, restored_at = 2, deleted_at = 3 WHERE id = 'late';
          UPDATE stale_drafts_creations SET status = 'failed' WHERE id = 'elsewhere';
-         INSERT INTO stale_drafts_attempts (creation_id, attempt, outcome, worker, finished_at) VALUES ('late', 1, 'restored', x'00ff', 1.5),
-           ('late', 2, 'retried', CAST(x'610062' AS TEXT), 'soon')",
+         INSERT INTO stale_drafts_attempts (creation_id, attempt, outcome, worker, finished_at, heartbeat_at) VALUES ('late', 1, 'restored', 'gpu 1', 1.5, x'00ff'),
+           ('late', 2, 'retried', CAST(x'610062' AS TEXT), 'soon', '狐')",
     );
     // What is archived is in the ledger and in the sums. Of one who has nothing else, too.
     let ids = ["archived", "compacted", "0196f0f4-9a3c-8582-b2c4-5b1f0c6f7a90", "r1", "t2"];
@@ -132,8 +151,8 @@ fn filled() -> Sqlite {
     ];
     for (n, value) in garbage.iter().enumerate() {
         database.write(&format!(
-            "INSERT INTO stale_drafts_creations (id, user_id, kind, prompt, status, tokens, created_at, queued_at, started_at, heartbeat_at, extended_until, finished_at, age_ms)
-             VALUES ('garbage {n}', 'anna', '', '', 'pending', {n}, {value}, {value}, {value}, {value}, {value}, {value}, {value})"
+            "INSERT INTO stale_drafts_creations (id, user_id, kind, prompt, status, tokens, created_at, queued_at, started_at, heartbeat_at, extended_until, finished_at)
+             VALUES ('garbage {n}', 'anna', '', '', 'pending', {n}, {value}, {value}, {value}, {value}, {value}, {value})"
         ));
     }
     database.write(
@@ -143,7 +162,7 @@ fn filled() -> Sqlite {
          INSERT INTO stale_drafts_audit (id, at, actor, action, detail, subject) VALUES ('2', 1, 'ops', 'note', 'a \"note\"', 'creation:plain'),
            ('1', 1.5, x'00ff', 'note', '狐', 'creation:plain'), ('3', 'soon', 'ops', 'note', '', 'creation:late')",
     );
-    database.write(&format!("INSERT INTO stale_drafts_rejected VALUES ('garbage 1', {NOW}, x'00'), ('garbage 2', 7, 'by a \"trigger\"')"));
+    database.write(&format!("INSERT INTO stale_drafts_rejected VALUES ('garbage 1', {NOW}, CAST(x'610062' AS TEXT)), ('garbage 2', 7, 'by a \"trigger\"')"));
     database
 }
 
@@ -172,9 +191,89 @@ fn whatever_a_row_holds_it_arrives_as_it_was() {
     assert_eq!(target.read("SELECT id FROM stale_drafts_events"), Vec::<Value>::new());
 }
 
+/// A database whose calls are made by another one, with the longest text that it has answered.
+struct Measured<'a>(&'a Sqlite, Cell<usize>);
+
+impl Database for Measured<'_> {
+    async fn run(&self, batch: &[Statement]) -> Result<Vec<Vec<Row>>, DatabaseError> {
+        let results = self.0.run(batch).await?;
+        let texts = results.iter().flatten().flat_map(Row::values).filter_map(Value::as_str);
+        self.1.set(texts.map(str::len).max().unwrap_or_default().max(self.1.get()));
+        Ok(results)
+    }
+
+    fn cost(&self) -> Cost {
+        Cost::default()
+    }
+}
+
+/// The longest texts that the API takes: of a creation, and of each of its attempts, extensions and notes. No owner has a limit of retries.
+fn longest(id: &str, attempts: u32, notes: u32) -> Sqlite {
+    let database = database();
+    let (prompt, error) = ("\u{1}".repeat(20_000), "🦊".repeat(20_000));
+    let url = format!("https://{}", "\u{1}".repeat(2_040));
+    add(&database, id, json!({ "prompt": prompt, "error": "\u{1}".repeat(20_000), "result_url": url }));
+    add(&database, "the next one", json!({ "prompt": prompt, "created_at": NOW + 1 }));
+    for n in 0..40 {
+        add(&database, &format!("before {n}"), json!({ "prompt": prompt[..3_500], "created_at": NOW - 1 }));
+    }
+    let numbers =
+        |n: u32| format!("WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < {n})");
+    database.write(&format!(
+        "INSERT INTO stale_drafts_attempts (creation_id, attempt, outcome, worker, fence, finished_at, error, error_code)
+           {} SELECT '{id}', n, 'failed', '{worker}', n || '.{worker}', {NOW}, '{error}', '{worker}' FROM n;
+         INSERT INTO stale_drafts_extensions (scope, name, until, since, actor, reason)
+           {} SELECT 'creation', '{id}', 1700000000000 + n, n, 'ops', '{}' FROM n;
+         INSERT INTO stale_drafts_audit (id, at, actor, action, detail, subject)
+           {} SELECT format('%05d', n), n, 'ops', 'note', '{}', 'creation:{id}' FROM n;
+         INSERT INTO stale_drafts_rejected VALUES ('{id}', 7, '{}')",
+        numbers(attempts), numbers(notes), "🦊".repeat(1_000), numbers(notes), "🦊".repeat(2_000), "🦊".repeat(2_000),
+        worker = "🦊".repeat(200),
+    ));
+    database
+}
+
+#[test]
+fn no_creation_that_the_api_can_make_is_too_long_to_move() {
+    for (attempts, notes) in [(60, 300), (13, 0), (0, 130)] {
+        let (source, target) = (longest("retried", attempts, notes), Sqlite::new());
+        let before = everything(&source);
+        let [from, to] = [&source, &target].map(|side| Measured(side, Cell::new(0)));
+        let mut progress = wait(step(&from, &to, MOVE, Goal::Moved, now(), Bounds::default())).unwrap();
+        while !progress.done {
+            progress = wait(step(&from, &to, MOVE, Goal::Moved, now(), Bounds::default())).unwrap();
+        }
+        assert_eq!(everything(&target), before);
+        // It is counted once, however many pages it takes.
+        assert_eq!(progress.source.unwrap().creations, Some(42));
+        println!("{attempts} attempts and {notes} notes: the longest text has {} bytes", from.1.get());
+        assert!(from.1.get() <= 1_000_000 && to.1.get() <= 1_000_000, "{} {}", from.1.get(), to.1.get());
+    }
+}
+
+#[test]
+fn what_an_app_has_made_too_long_to_move_is_named_with_the_way_out() {
+    let (source, target) = (database(), Sqlite::new());
+    add(&source, "short", json!({}));
+    add(&source, "long", json!({ "created_at": NOW + 1 }));
+    source.write(
+        "INSERT INTO stale_drafts_attempts (creation_id, attempt, outcome, finished_at, error)
+           SELECT 'long', 1, 'failed', 1, replace(hex(zeroblob(600000)), '0', 'e')",
+    );
+    let before = everything(&source);
+    let why = refusal(go([&source, &target], MOVE, Goal::Moved, now()));
+    let expected = "a creation in `DB_1` can't move, its rows are too long";
+    assert!(
+        why.starts_with(expected) && why.contains("`long`, of about 1200000 bytes") && why.contains("cancel"),
+        "{why}"
+    );
+    assert!(go([&source, &target], MOVE, Goal::Cancelled, now()).unwrap().done);
+    assert_eq!(everything(&source), before);
+}
+
 /// Forgets a move by force.
 fn return_to(source: &Sqlite, target: &Sqlite) {
-    source.write("DELETE FROM stale_drafts_moving_users; DELETE FROM stale_drafts_moves; DELETE FROM stale_drafts_closed_buckets");
+    source.write("DELETE FROM stale_drafts_moving_users; DELETE FROM stale_drafts_moves; DELETE FROM stale_drafts_buckets");
     target.write("UPDATE stale_drafts_moves SET writing = 1");
     for table in [
         "rejected",
@@ -190,7 +289,7 @@ fn return_to(source: &Sqlite, target: &Sqlite) {
         "audit",
         "moving_users",
         "moves",
-        "closed_buckets",
+        "buckets",
     ] {
         target.write(&format!("DELETE FROM stale_drafts_{table}"));
     }
@@ -230,18 +329,22 @@ fn nobody_else_writes_what_is_moving() {
     let anna = u32::from(Bucket::of_user("anna").number());
     let planned = Move { buckets: Buckets { first: anna, last: anna }, ..MOVE };
     assert_eq!(taken(&source), WRITES.len());
+    // Nothing is on record yet, and who asks knows of several databases.
+    assert!(!accepts(&source, "anna"));
+    wait(on_record(&source, &target));
     assert!(accepts(&source, "anna") && accepts(&source, "ben"));
 
     reach([&source, &target], planned, Goal::Moved);
     assert_eq!([taken(&source), taken(&target)], [0, 0]);
     for database in [&source, &target] {
-        assert!(!accepts(database, "anna") && accepts(database, "ben"));
+        assert!(!accepts(database, "anna"));
         // Reads and others' writes go on.
         assert_eq!(
             database.read("SELECT id FROM stale_drafts_creations ORDER BY id"),
             [json!(["c"]), json!(["free"])]
         );
     }
+    assert!(accepts(&source, "ben") && !accepts(&target, "ben"));
     add(&source, "bens", json!({ "user_id": "ben" }));
     let refused = source.transaction(&store::create(new("d", "anna"), now())).unwrap_err();
     assert!(refused.is_moving() && refused.is_constraint(), "{refused}");
@@ -319,7 +422,10 @@ fn buckets_that_come_back_are_taken_again() {
     let before = everything(&first);
     finish([&first, &second], MOVE);
     let refused = refusal(go([&first, &second], Move { id: "m3", ..MOVE }, Goal::Moved, now()));
-    assert_eq!(refused, "bucket 0 is not in `DB_1`: it was moved away; move it from where it is to `DB_2`");
+    assert_eq!(
+        refused,
+        "bucket 0 is not in `DB_1`: expected one of those that it has, as `mark-stale-drafts shards` shows; move it from where it is to `DB_2`"
+    );
     finish([&second, &first], BACK);
     assert_eq!(everything(&first), before);
     assert_eq!(everything(&second), Vec::<Value>::new());
@@ -343,10 +449,10 @@ fn a_mover_that_slept_while_another_one_moved_the_buckets_away_begins_nothing() 
     let (source, target) = (filled(), Sqlite::new());
     finish([&source, &target], MOVE);
     // It had looked for obstacles before that.
-    source.all(&store::begin_move("late", "source", ALL, "DB_3", "paused", now()));
+    source.all(&[store::begin_move("late", "source", ALL, "DB_3", "paused", now())]);
     assert_eq!(source.read("SELECT id, state FROM stale_drafts_moves"), [json!(["m1", "trimmed"])]);
     // Where they are, they can move.
-    target.all(&store::begin_move("next", "source", ALL, "DB_3", "paused", now()));
+    target.all(&[store::begin_move("next", "source", ALL, "DB_3", "paused", now())]);
     assert_eq!(target.read("SELECT state FROM stale_drafts_moves WHERE id = 'next'"), [json!(["paused"])]);
 }
 
@@ -360,7 +466,7 @@ impl Database for Overtaken<'_> {
     async fn run(&self, batch: &[Statement]) -> Result<Vec<Vec<Row>>, DatabaseError> {
         let begins = batch.iter().any(|statement| statement.sql.contains("INSERT INTO stale_drafts_moves"));
         if begins && !self.done.replace(true) {
-            self.sqlite.all(&store::begin_move("first", "target", ALL, "DB_1", "arriving", now()));
+            self.sqlite.all(&[store::begin_move("first", "target", ALL, "DB_1", "arriving", now())]);
         }
         self.sqlite.run(batch).await
     }
@@ -377,7 +483,7 @@ fn of_two_who_begin_at_once_one_begins_on_both_sides() {
     let refused = refusal(wait(step(&source, &overtaken, MOVE, Goal::Moved, now(), Bounds::default())));
     assert_eq!(
         refused,
-        "move `first` in `DB_2` is about some of the buckets 0-4095, and is not done: end it first, or cancel it"
+        "move `first` of the buckets 0-4095 from `DB_1` to `DB_2` is about some of the buckets 0-4095, and is `arriving` in `DB_2`: go on with `mark-stale-drafts shards move --from DB_1 --to DB_2 --buckets 0-4095`, which says what comes next, or undo it with `mark-stale-drafts shards cancel --from DB_1 --to DB_2 --buckets 0-4095`"
     );
     assert_eq!(source.read("SELECT id FROM stale_drafts_moves"), Vec::<Value>::new());
     finish([&source, &target], Move { id: "first", ..MOVE });
@@ -460,7 +566,7 @@ fn what_can_not_move_is_refused_with_what_would_be_right() {
     reach([&source, &target], other, Goal::Moved);
     assert_eq!(
         begin(&source, &target),
-        "move `m0` in `DB_1` is about some of the buckets 0-4095, and is not done: end it first, or cancel it"
+        "move `m0` of the buckets 100-200 from `DB_1` to `DB_2` is about some of the buckets 0-4095, and is `moved` in `DB_1`: it can't be cancelled; give its buckets to `DB_2` in the configuration, deploy that, and end it with `mark-stale-drafts shards finish --from DB_1 --to DB_2 --buckets 100-200`"
     );
     assert_eq!(
         refusal(go([&source, &target], other, Goal::Cancelled, now())),
@@ -491,14 +597,15 @@ fn what_can_not_move_is_refused_with_what_would_be_right() {
     target.write("INSERT INTO stale_drafts_ledger (entry_key, user_id, type, tokens, created_at) VALUES ('g', 'anna', 'grant', 3, 1)");
     assert_eq!(
         begin(&source, &target),
-        "user `anna` of `DB_1` has rows in `DB_2` already, or is of another move: expected none; remove them or move them back first"
+        "user `anna` of `DB_1` has rows in `DB_2` already, or is of another move: expected none; remove them or move them back first. \
+         Nobody writes of the users who move until this is mended and the move goes on, or it is undone: `mark-stale-drafts shards cancel --from DB_1 --to DB_2 --buckets 0-4095`"
     );
     assert!(go([&source, &target], MOVE, Goal::Cancelled, now()).unwrap().done);
     assert_eq!(target.read("SELECT user_id, tokens FROM stale_drafts_balances"), [json!(["anna", 3])]);
 }
 
 #[test]
-fn a_row_that_differs_is_named_and_the_move_can_be_cancelled() {
+fn an_id_of_two_users_is_named_and_the_move_can_be_cancelled() {
     let (source, target) = (database(), database());
     target.write("UPDATE stale_drafts_ledger SET user_id = user_id WHERE false");
     // The same id in two databases: an app that chose it.
@@ -513,7 +620,8 @@ fn a_row_that_differs_is_named_and_the_move_can_be_cancelled() {
     let differs = refusal(go([&source, &target], MOVE, Goal::Moved, now()));
     assert_eq!(
         differs,
-        "the creations of move `m1` differ: the first row is `\"c\"` in `DB_1` and none in `DB_2`; cancel the move, and look what has written there"
+        "the creation `c` of user `anna` in `DB_1` can't move: `DB_2` has one with the same id, of user `eve`; remove one of them, or give it another id. \
+         Nobody writes of the users who move until this is mended and the move goes on, or it is undone: `mark-stale-drafts shards cancel --from DB_1 --to DB_2 --buckets 0-4095`"
     );
     let before = everything(&source);
     assert!(go([&source, &target], MOVE, Goal::Cancelled, now()).unwrap().done);
@@ -647,7 +755,7 @@ fn what_is_about_a_creation_goes_with_it_and_what_is_about_all_stays() {
             store::Subject::Creation(id),
             now(),
         );
-        assert_eq!(source.one(note).len(), 1);
+        assert_eq!(source.all(&note).last().map(Vec::len), Some(1));
     }
     source.write(
         "INSERT INTO stale_drafts_extensions (scope, name, until, since, actor, reason) VALUES ('kind', 'video', 1800000000000, 1, 'ops', 'x'), ('kind', 'c', 1800000000000, 1, 'ops', 'x');
@@ -661,7 +769,7 @@ fn what_is_about_a_creation_goes_with_it_and_what_is_about_all_stays() {
     // On the way nobody adds to it.
     for database in [&source, &target] {
         let note = store::note("late", "ops", "x", store::Subject::Creation("c"), now());
-        assert!(database.transaction(&[note]).unwrap_err().is_moving());
+        assert!(database.transaction(&note).unwrap_err().is_moving());
         let extension = Extension { until: at(1_900_000_000_000), actor: "ops", reason: "x", audit_id: "y" };
         assert!(database.transaction(&store::extend("c", extension, now())).unwrap_err().is_moving());
     }
@@ -688,7 +796,7 @@ fn seen(database: &Sqlite) -> Vec<(String, u64)> {
     let results = wait(database.run(&store::observe(now()))).unwrap();
     let moves = store::observed(results).unwrap().evidence.moves;
     let rows = wait(database.run(&[store::open_moves()])).unwrap().remove(0);
-    assert_eq!(store::open_moves_of(rows, "").unwrap(), moves);
+    assert_eq!(store::open_moves_of(rows, "").unwrap().0, moves);
     moves.into_iter().map(|row| (row.state, row.stepped_at.as_millis())).collect()
 }
 
@@ -738,19 +846,26 @@ fn a_mover_that_died_between_its_first_two_writes_finds_its_move_again() {
     let (source, target) = (filled(), Sqlite::new());
     let before = everything(&source);
     let sides = || (Shard { name: "DB_1", database: &source }, Shard { name: "DB_2", database: &target });
-    let found = |goal| wait(under_way(&sides().0, &sides().1, ALL, goal)).unwrap();
-    assert_eq!(found(Goal::Moved), None);
-    target.all(&store::begin_move("m1", "target", ALL, "DB_1", "arriving", now()));
+    let configured = json!({ "shards": [{ "binding": "DB_1", "buckets": "0-4095" }, { "binding": "DB_2", "buckets": "" }] });
+    let configured = Config::from_json(&configured).unwrap().shards;
+    let found = |goal| wait(planned(&sides().0, &sides().1, ALL, goal, &configured)).unwrap();
+    assert_eq!(found(Goal::Moved), Ok(Plan::Begins));
+    wait(on_record(&source, &target));
+    target.all(&[store::begin_move("m1", "target", ALL, "DB_1", "arriving", now())]);
     // Under another id it could neither go on nor end.
     let other = Move { id: "m9", ..MOVE };
     assert!(refusal(go([&source, &target], other, Goal::Moved, now())).contains("`m1`"));
-    for goal in [Goal::Moved, Goal::Done, Goal::Cancelled] {
-        assert_eq!(found(goal).as_deref(), Some("m1"), "{goal:?}");
+    for goal in [Goal::Moved, Goal::Cancelled] {
+        assert_eq!(found(goal), Ok(Plan::GoesOn(String::from("m1"))), "{goal:?}");
     }
+    assert!(matches!(found(Goal::Done), Err(Wrong::NotNow(_))));
     reach([&source, &target], MOVE, Goal::Cancelled);
-    assert_eq!(found(Goal::Moved), None);
+    assert_eq!(found(Goal::Moved), Ok(Plan::Begins));
     finish([&source, &target], other);
-    assert_eq!((everything(&target), found(Goal::Moved)), (before, None));
+    assert_eq!(everything(&target), before);
+    // By the configuration it could begin, and by the record the target has them.
+    let Err(Wrong::NotNow(why)) = found(Goal::Moved) else { panic!() };
+    assert!(why.starts_with("`DB_2` has the buckets 0-4095 already, by its record"), "{why}");
 }
 
 /// A target that says how many entries of its ledger a statement may look at, whosever they are.
@@ -889,5 +1004,116 @@ fn a_target_with_a_large_ledger_is_compared_slice_by_slice() {
                 || refused.starts_with("the ledger of move `m1` differ"),
             "{key}: {refused}"
         );
+    }
+}
+
+fn shards_of<const N: usize>(buckets: [(&str, &str); N]) -> stale_drafts::config::Shards {
+    let shards: Vec<_> =
+        buckets.iter().map(|(binding, buckets)| json!({ "binding": binding, "buckets": buckets })).collect();
+    Config::from_json(&json!({ "shards": shards })).unwrap().shards
+}
+
+#[test]
+fn another_move_that_is_in_the_way_is_named_with_what_it_waits_for() {
+    let (source, target) = (filled(), Sqlite::new());
+    let half = Move { buckets: Buckets { first: 2_048, last: 4_095 }, ..MOVE };
+    let (one, two) = (Shard { name: "DB_1", database: &source }, Shard { name: "DB_2", database: &target });
+    let configured = shards_of([("DB_1", "0-2047"), ("DB_2", "2048-4095")]);
+    let ask = |from: &Shard<'_, Sqlite>, to: &Shard<'_, Sqlite>, first, last, goal| match wait(planned(
+        from,
+        to,
+        Buckets { first, last },
+        goal,
+        &configured,
+    ))
+    .unwrap()
+    {
+        Err(Wrong::NotNow(why)) => why,
+        other => panic!("{other:?}"),
+    };
+    let name = "move `m1` of the buckets 2048-4095 from `DB_1` to `DB_2` is about some of the buckets";
+    let finish = "`mark-stale-drafts shards finish --from DB_1 --to DB_2 --buckets 2048-4095`";
+    reach([&source, &target], half, Goal::Moved);
+    // Other buckets of the same way, and the way back.
+    let moved = format!(
+        "and is `moved` in `DB_1`: it can't be cancelled; give its buckets to `DB_2` in the configuration, deploy that, and end it with {finish}"
+    );
+    for goal in [Goal::Moved, Goal::Done, Goal::Cancelled] {
+        assert_eq!(ask(&one, &two, 2_048, 4_094, goal), format!("{name} 2048-4094, {moved}"), "{goal:?}");
+    }
+    assert!(
+        ask(&two, &one, 2_048, 4_095, Goal::Moved)
+            .starts_with(&format!("{name} 2048-4095, and is `arriving` in `DB_2`: "))
+    );
+    go([&source, &target], half, Goal::Done, at(NOW)).unwrap();
+    let opened = target.read("SELECT changed_at FROM stale_drafts_moves")[0][0].as_u64().unwrap();
+    let seconds = (opened / 1_000 + 15 * 60) % 86_400;
+    let time = format!("{:02}:{:02}:{:02} UTC", seconds / 3_600, seconds / 60 % 60, seconds % 60);
+    assert_eq!(
+        ask(&two, &one, 2_048, 2_100, Goal::Moved),
+        format!(
+            "{name} 2048-2100, and is `open` in `DB_2`: it can't be cancelled, and is done after {time}, 15 minutes after it was opened: by cron, or by {finish}"
+        )
+    );
+    // Once it is over, from and to that are swapped.
+    assert!(go([&source, &target], half, Goal::Done, at(NOW + HOUR)).unwrap().done);
+    assert_eq!(
+        ask(&two, &one, 30, 40, Goal::Moved),
+        "`DB_1` has the buckets 30-40 already, by its record: nothing is to move from `DB_2`. If the configuration gives them to another one, give them to `DB_1` and deploy that"
+    );
+    assert_eq!(wait(planned(&two, &one, half.buckets, Goal::Moved, &configured)).unwrap(), Ok(Plan::Begins));
+}
+
+#[test]
+fn what_a_restore_has_brought_back_is_removed_once_the_record_says_that_it_moved() {
+    for restored_in in ["", "paused", "cancelled"] {
+        let (source, target) = (filled(), Sqlite::new());
+        finish([&source, &target], MOVE);
+        let there = everything(&target);
+        // As it was before the move, or in it.
+        let restored = filled();
+        wait(on_record(&restored, &Sqlite::new()));
+        if !restored_in.is_empty() {
+            restored.all(&[store::begin_move("m1", "source", ALL, "DB_2", "paused", now())]);
+        }
+        if restored_in == "cancelled" {
+            restored.all(&[store::turn_move("m1", "paused", "cancelled", None, now())]);
+        }
+        let configured = shards_of([("DB_1", ""), ("DB_2", "0-4095")]);
+        let sides =
+            || (Shard { name: "DB_1", database: &restored }, Shard { name: "DB_2", database: &target });
+        let found = || wait(planned(&sides().0, &sides().1, ALL, Goal::Done, &configured)).unwrap();
+        let before = everything(&restored);
+        assert!(matches!(found(), Err(Wrong::NotNow(_))), "{restored_in}: {:?}", found());
+        assert!(
+            refusal(go([&restored, &target], MOVE, Goal::Done, now()))
+                .contains("docs/scale.md says how to correct")
+        );
+        assert_eq!(everything(&restored), before);
+        restored.write("INSERT INTO stale_drafts_turned_buckets (first_bucket, last_bucket, state) VALUES (0, 4095, 'away')");
+        assert_eq!(found(), Ok(Plan::GoesOn(String::from("m1"))));
+        // It may die on the way.
+        let few = Bounds { queries: 20, ..Bounds::default() };
+        for _ in 0..40 {
+            if wait(step(&restored, &target, MOVE, Goal::Done, now(), few)).unwrap().done {
+                break;
+            }
+            assert_eq!(found(), Ok(Plan::GoesOn(String::from("m1"))));
+        }
+        assert_eq!((everything(&restored), everything(&target)), (Vec::new(), there.clone()));
+        assert_eq!(restored.read("SELECT state FROM stale_drafts_moves"), [json!(["trimmed"])]);
+        assert_eq!(restored.read("SELECT 1 FROM stale_drafts_moving_users"), Vec::<Value>::new());
+        assert_eq!(
+            restored.read("SELECT first_bucket, state FROM stale_drafts_buckets"),
+            [json!([0, "away"])]
+        );
+
+        // What somebody wrote there afterwards, past all questions.
+        restored.write("INSERT INTO stale_drafts_ledger (entry_key, user_id, type, tokens, created_at) VALUES ('grant:stray', 'ada', 'grant', 9, 0)");
+        assert!(go([&restored, &target], MOVE, Goal::Done, now()).unwrap().done);
+        assert!(!everything(&restored).is_empty());
+        restored.write("UPDATE stale_drafts_moves SET state = 'moved' WHERE id = 'm1' AND role = 'source' AND state = 'trimmed'");
+        assert!(go([&restored, &target], MOVE, Goal::Done, now()).unwrap().done);
+        assert_eq!((everything(&restored), everything(&target)), (Vec::new(), there));
     }
 }

@@ -10,7 +10,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
 use serde_json::Value;
-use stale_drafts::rules::{Bucket, Policy, Report};
+use stale_drafts::rules::{Bucket, BucketSet, Policy, Report};
 use stale_drafts::service::archive::{Archive, Retention, archive};
 use stale_drafts::service::compaction::{Compaction, compact};
 use stale_drafts::service::moves::{Bounds, Goal, Move, MoveError, Progress, step};
@@ -98,6 +98,8 @@ impl World {
             acted: Cell::new(0),
             refused: Cell::new(0),
         };
+        world.source.all(&[store::record(&BucketSet::ALL)]);
+        world.target.all(&[store::record(&BucketSet::default())]);
         for _ in 0..40 {
             world.write();
         }
@@ -137,9 +139,10 @@ impl World {
                 (store::create(new, at(NOW - age)).into(), Box::new(creations))
             }
             _ => {
-                let ids = database.read(&format!(
-                    "SELECT id, ifnull(fence, ''), attempt FROM stale_drafts_creations WHERE user_id = '{user}' AND status IN ('pending', 'processing', 'failed')"
-                ));
+                let ids = database.read_with(
+                    "SELECT id, ifnull(fence, ''), attempt FROM stale_drafts_creations WHERE user_id = ?1 AND status IN ('pending', 'processing', 'failed')",
+                    &[&user],
+                );
                 if ids.is_empty() {
                     return;
                 }
@@ -186,20 +189,14 @@ impl World {
     /// An operator notes something about a creation, or gives it more time.
     fn act(&self, database: &Sqlite, id: &str, name: &str, told: &mut Told) {
         let done = if self.dice.below(2) == 0 {
-            database.transaction(&[store::note(
-                name,
-                "ops",
-                "ask the provider",
-                Subject::Creation(id),
-                now(),
-            )])
+            database.transaction(&store::note(name, "ops", "ask the provider", Subject::Creation(id), now()))
         } else {
             let until = at(NOW + MINUTE * u64::from(self.dice.below(60)));
             let extension = Extension { until, actor: "ops", reason: "it is slow", audit_id: name };
             database.transaction(&store::extend(id, extension, now()))
         };
         self.note(done.as_ref().err());
-        if done.is_ok_and(|results| results.len() == 1) {
+        if done.is_ok_and(|results| results.len() == 2) {
             told.notes.push(name.to_owned());
         }
     }
@@ -235,18 +232,18 @@ impl World {
         let moved = self.has_moved();
         for (user, told) in &*self.told.borrow() {
             let has = if moved && moves(user) { &self.target } else { &self.source };
-            let charged =
-                "(SELECT coalesce(sum(tokens), 0) FROM stale_drafts_ledger AS l WHERE l.user_id = u.user_id";
-            let stands = has.read(&format!(
-                "SELECT {charged} AND type = 'grant'), {charged}),
+            let stands = has.read_with(
+                "SELECT (SELECT coalesce(sum(tokens), 0) FROM stale_drafts_ledger AS l WHERE l.user_id = u.user_id AND type = 'grant'),
+                   (SELECT coalesce(sum(tokens), 0) FROM stale_drafts_ledger AS l WHERE l.user_id = u.user_id),
                    ifnull((SELECT tokens FROM stale_drafts_balances WHERE user_id = u.user_id), 0),
                    (SELECT -coalesce(sum(ifnull(tokens_used, iif(status = 'failed', 0, tokens))), 0) FROM stale_drafts_creations WHERE user_id = u.user_id),
                    (SELECT json_group_array(id) FROM stale_drafts_creations WHERE user_id = u.user_id),
                    ifnull((SELECT creations FROM stale_drafts_archived_users WHERE user_id = u.user_id), 0),
                    ifnull((SELECT tokens FROM stale_drafts_archived_users WHERE user_id = u.user_id), 0),
                    (SELECT json_group_array(id) FROM stale_drafts_audit)
-                 FROM (SELECT '{user}' AS user_id) AS u"
-            ));
+                 FROM (SELECT ?1 AS user_id) AS u",
+                &[user],
+            );
             let [granted, sum, balance, cost, archived, archived_cost] =
                 [0, 1, 2, 3, 5, 6].map(|at| stands[0][at].as_i64().unwrap());
             let here: BTreeSet<String> = serde_json::from_str(stands[0][4].as_str().unwrap()).unwrap();
@@ -491,11 +488,9 @@ fn settled(world: &World) -> Result<(), String> {
     for (one, other) in [(&world.source, &world.target), (&world.target, &world.source)] {
         for row in one.read("SELECT id FROM stale_drafts_creations") {
             let id = row[0].as_str().unwrap();
-            let elsewhere = format!(
-                "SELECT 1 FROM stale_drafts_audit WHERE subject = 'creation:{id}' UNION ALL
-              SELECT 1 FROM stale_drafts_extensions WHERE scope = 'creation' AND name = '{id}'"
-            );
-            if !other.read(&elsewhere).is_empty() {
+            let elsewhere = "SELECT 1 FROM stale_drafts_audit WHERE subject = 'creation:' || ?1 UNION ALL
+              SELECT 1 FROM stale_drafts_extensions WHERE scope = 'creation' AND name = ?1";
+            if !other.read_with(elsewhere, &[id]).is_empty() {
                 return Err(format!("what is about {id} remains where it does not belong"));
             }
         }
@@ -677,9 +672,9 @@ fn a_planted_bug_is_found() {
     let left_alone = "\n  AND NOT EXISTS (SELECT 1 FROM stale_drafts_carried WHERE user_id = NEW.user_id)";
     let held = "EXISTS (SELECT 1 FROM stale_drafts_held WHERE user_id = OLD.user_id)";
     let new_held = held.replace("OLD", "NEW");
-    let closed = "EXISTS (SELECT 1 FROM stale_drafts_closed_buckets WHERE bucket = NEW.bucket)";
+    let closed = "<> 'here'";
     for (trigger, text, bug) in [
-        ("accepts_insert", closed, "false"),
+        ("accepts_insert", closed, "= 'nowhere'"),
         ("creations_update_moving", held, "false"),
         ("creations_insert_moving", new_held.as_str(), "false"),
         ("ledger_insert_moving", new_held.as_str(), "false"),

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use stale_drafts::rules::{Ended, Evidence};
 use stale_drafts::store::{
-    self, ActiveBand, AttemptRow, Dashboard, Observed, Rates, Rolled, Row, SetAsideRow,
+    self, ActiveBand, AttemptRow, Dashboard, Observed, Outline, Rates, Rolled, Row, SetAsideRow, Sought,
 };
 
 use crate::sqlite::Sqlite;
@@ -421,4 +421,55 @@ fn a_month_of_many_kinds_is_shown_by_the_day_up_to_the_present_hour() {
     assert_eq!(month.len(), 8 * 31);
     let week = read(168);
     assert_eq!((week.len(), week.last().unwrap().hour), (8 * 168, BEGIN));
+}
+
+#[test]
+fn a_dashboard_of_many_kinds_shows_those_that_are_silent_for_longest() {
+    let database = database();
+    // The whole of it would be longer than the database takes.
+    database.write(&format!(
+        "INSERT INTO stale_drafts_creations (id, user_id, kind, prompt, status, tokens, created_at)
+         WITH RECURSIVE n (n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM n WHERE n < 11999)
+         SELECT format('%036d', n), format('%036d', n), format('lora-%036d', n), '', 'pending', 0, {BEGIN} + n FROM n"
+    ));
+    let read = Dashboard::read(database.all(&store::dashboard(&policy(&[]), now(), now()))).unwrap();
+    let oldest: Vec<_> = read.oldest.iter().map(|row| row.id.parse::<u32>().unwrap()).collect();
+    assert_eq!(oldest, (0..15).collect::<Vec<u32>>());
+}
+
+#[test]
+fn sums_that_no_double_holds_stop_no_page() {
+    let database = database();
+    let most = (1_u64 << 53) - 1;
+    // As many as no integer holds together, in hours of their own and in one.
+    for n in 0..1_030 {
+        let elsewhere = json!({ "status": "failed", "settled_elsewhere": 1, "tokens": most, "user_id": format!("u{}", n % 2) });
+        add(&database, &format!("c{n}"), elsewhere);
+    }
+    database.write(&format!(
+        "INSERT INTO stale_drafts_rollups VALUES ({BEGIN}, 'failed', 'image', 'pending', 'x', 2, {sum}, 0, 0, 0, 0, 0, 0, {sum}),
+           (0, 'failed', 'image', 'pending', 'x', 2, {sum}, 0, 0, 0, 0, 0, 0, {sum});
+         INSERT INTO stale_drafts_sweeps (id, source, started_at, refunded_tokens) VALUES ('1', 'cron', 1, {sum})",
+        sum = 2 * most
+    ));
+    let doubles = |mut results: Vec<Vec<Row>>| {
+        for row in results.iter_mut().flatten() {
+            for value in row.values_mut().filter(|value| value.as_u64().is_some_and(|number| number > most)) {
+                *value = json!(value.as_u64().unwrap() as f64);
+            }
+        }
+        results
+    };
+    let read = Dashboard::read(doubles(database.all(&store::dashboard(&policy(&[]), now(), at(1))))).unwrap();
+    assert_eq!((read.hours[0].tokens, read.hours[0].lag_ms), (2 * most, 2 * most));
+    assert_eq!((read.totals[0].tokens, read.totals[0].lag_ms), (2 * most, 2 * most));
+    let sweeps = doubles(vec![database.one(store::sweeps(None, 9))]).remove(0);
+    assert_eq!(store::typed_rows::<store::SweepRow>(sweeps).unwrap()[0].refunded_tokens, 2 * most);
+    let sought = Sought::default();
+    let outline = store::outline(&sought, 12, (at(0), now()));
+    let outline = Outline::read(doubles(database.all(&outline))).unwrap();
+    // What an integer holds at most is what is shown of more.
+    assert_eq!((outline.facets.tokens, outline.facets.largest[0].tokens), (1 << 63, 1 << 63));
+    assert_eq!(outline.owners[0].tokens, (515 * most) as f64 as u64);
+    assert_eq!(outline.facets.creations, 1_030);
 }

@@ -3,8 +3,7 @@
 use std::cell::{Cell, RefCell};
 
 use serde_json::{Value, json};
-use stale_drafts::config::Keep;
-use stale_drafts::rules::{Report, Thresholds};
+use stale_drafts::rules::{Report, Thresholds, no_answer};
 use stale_drafts::service::creations;
 use stale_drafts::service::monitor::{self, Occasion, Settings};
 use stale_drafts::service::retries::{self, Divided, PlannedRetry, RetryRequest};
@@ -16,7 +15,7 @@ use stale_drafts::store::{
 };
 
 use crate::sqlite::{Sqlite, wait};
-use crate::{HOUR, NOW, add, at, database, now, policy};
+use crate::{HOUR, NOW, ONE_DATABASE, add, at, database, now, policy, watching};
 
 /// What D1 says of what may be tried again.
 const TRANSIENT: [&str; 5] = [
@@ -37,6 +36,23 @@ fn what_is_transient_is_known_by_the_databases_words() {
     {
         assert!(!DatabaseError::new(words).is_transient(), "{words}");
     }
+}
+
+#[test]
+fn what_a_runtime_says_is_cut_to_its_cause() {
+    // As the local one says it of a database that another process has locked.
+    let traced = "D1_ERROR: Failed to parse body as JSON, got: Error: internal error; reference = t928fofjemn\n    at D1DatabaseObject.queryExecute (file:///x/miniflare/dist/src/workers/d1/database.worker.js:196:73)\n\u{1b}[2m    at async D1DatabaseObject.fetch\u{1b}[0m";
+    for (said, cause) in [
+        (traced, "Error: internal error; reference = t928fofjemn"),
+        ("D1_ERROR: no such table: t: SQLITE_ERROR", "D1_ERROR: no such table: t: SQLITE_ERROR"),
+        // What a trigger of an app says stays as it is: whoever shows it makes its control characters visible.
+        ("D1_ERROR: no:\n\u{7}never: SQLITE_CONSTRAINT", "D1_ERROR: no:\n\u{7}never: SQLITE_CONSTRAINT"),
+    ] {
+        assert_eq!(DatabaseError::of_runtime(said).to_string(), cause);
+    }
+    assert!(DatabaseError::of_runtime("D1_ERROR: no:\nnever: SQLITE_CONSTRAINT").is_constraint());
+    assert_eq!(no_answer("no such table: t"), ("lacks the schema", "apply the migrations"));
+    assert_eq!(no_answer("it is away"), ("does not answer", "it is away"));
 }
 
 /// Calls with this retry, of which the first `failures` fail so; gives the result, and the pauses.
@@ -339,11 +355,9 @@ fn an_alert_fires_once_and_is_told_once() {
     let stale = |database: &Sqlite| add(database, "c", json!({ "created_at": NOW - 2 * HOUR }));
     let (policy, thresholds) = (policy(&[]), Thresholds::default());
     let settings = Settings {
-        policy: &policy,
-        thresholds: &thresholds,
         max_ms_since_sweep: HOUR,
-        keep: Keep::default(),
         destinations: 1,
+        ..watching(&policy, &thresholds, &ONE_DATABASE)
     };
     loses_nothing(stale, "", |database| {
         let fired =

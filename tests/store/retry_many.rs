@@ -158,7 +158,7 @@ fn a_plan_that_is_repeated_charges_nobody_twice_and_says_so() {
     );
     assert_eq!(
         again.skipped[0].reason.to_string(),
-        "somebody has retried it since: it is `pending` now, attempt 2"
+        "it has been retried since: it is `pending` now, attempt 2"
     );
     assert_eq!(balance(&database, "anna"), json!(990));
     adds_up(&database);

@@ -130,3 +130,33 @@ fn a_balance_that_the_app_keeps_is_none_here() {
          VALUES ('d', 'u', 'image', '', 'failed', 30, 1)";
     assert!(!database().takes(over), "it would be refunded without a charge");
 }
+
+/// Lists make JSON of these, of many rows at once: one BLOB, or one number that is none, would be an error for all of them.
+#[test]
+fn what_only_sweeps_write_is_of_one_type() {
+    let database = database();
+    add(&database, "c", json!({ "attempt": 2 }));
+    database.write(
+        "INSERT INTO stale_drafts_attempts (creation_id, attempt, outcome, finished_at) VALUES ('c', 1, 'retried', 5);
+         INSERT INTO stale_drafts_rejected VALUES ('c', 5, 'no')",
+    );
+    let takes = |table: &str, column: &str, value: &str| {
+        database.takes(&format!("UPDATE stale_drafts_{table} SET {column} = {value}"))
+    };
+    for table in ["creations", "attempts"] {
+        for column in ["age_ms", "max_age_ms"] {
+            assert!(takes(table, column, "7") && takes(table, column, "NULL"), "{table}.{column}");
+            for wrong in ["x'00'", "-1", "1.5", "'soon'", "9e999"] {
+                assert!(!takes(table, column, wrong), "{table}.{column}: {wrong}");
+            }
+        }
+    }
+    for column in ["worker", "fence", "error", "error_code", "stuck_status", "rule", "sweep_id"] {
+        assert!(takes("attempts", column, "'a'") && !takes("attempts", column, "x'00'"), "{column}");
+    }
+    assert!(!takes("attempts", "attempt", "x'01'") && !takes("creations", "event_destinations", "x'01'"));
+    assert!(takes("rejected", "reason", "'yes'") && !takes("rejected", "reason", "x'00'"));
+    assert!(!database.takes(
+        "INSERT INTO stale_drafts_ledger (entry_key, user_id, type, creation_id, sweep_id, tokens, created_at) VALUES ('refund:x', 'anna', 'refund', 'x', x'00', 1, 1)"
+    ));
+}

@@ -3,17 +3,16 @@
 use std::cell::Cell;
 
 use serde_json::json;
-use stale_drafts::config::Keep;
-use stale_drafts::rules::{CircuitBreaker, Planned, Policy, SkipReason, Thresholds};
+use stale_drafts::rules::{CircuitBreaker, Finding, Planned, Policy, SkipReason, Thresholds};
 use stale_drafts::service::monitor::{self, Occasion, Settings};
 use stale_drafts::service::shards::{Shard, mark_stale_creations_as_failed, sweep_beside};
 use stale_drafts::service::sweep::{Notify, Source, SweepOutcome, SweepRequest};
 use stale_drafts::service::together::{Numbers, look};
-use stale_drafts::store::{Cost, Database, DatabaseError, Filter, Row, Statement};
+use stale_drafts::store::{self, Cost, Database, DatabaseError, Filter, Row, Statement};
 
 use crate::sqlite::{Sqlite, wait};
-use crate::{HOUR, add, at, database, now, policy};
-use crate::{MINUTE, NOW};
+use crate::{HOUR, add, at, database, now, policy, watching};
+use crate::{MINUTE, NOW, ONE_DATABASE};
 
 /// A database that can be away.
 struct Shaky {
@@ -227,13 +226,7 @@ fn however_few_are_counted_the_verdict_is_that_of_all() {
 fn two_bindings_of_one_database_are_noticed() {
     let [one, other, _] = three([0, 0, 0], [0, 0, 0]);
     let (policy, thresholds) = (Policy::default(), Thresholds::default());
-    let settings = Settings {
-        policy: &policy,
-        thresholds: &thresholds,
-        max_ms_since_sweep: u64::MAX,
-        keep: Keep::default(),
-        destinations: 0,
-    };
+    let settings = watching(&policy, &thresholds, &ONE_DATABASE);
     let found = |databases: [&Shaky; 2]| {
         let shards =
             [Shard { name: "A", database: databases[0] }, Shard { name: "B", database: databases[1] }];
@@ -247,6 +240,27 @@ fn two_bindings_of_one_database_are_noticed() {
     assert_eq!(found([&one, &other]), [""; 0]);
     let text = "database_shared: `A` and `B` are one and the same, or one is a copy of the other";
     assert_eq!(found([&one, &one]), [text]);
+}
+
+#[test]
+fn a_database_with_another_schema_does_answer() {
+    let databases = three([0; 3], [0; 3]);
+    let (policy, thresholds) = (Policy::default(), Thresholds::default());
+    let settings = watching(&policy, &thresholds, &ONE_DATABASE);
+    databases[1].sqlite.write("DROP TABLE stale_drafts_monitor; DROP TABLE stale_drafts_alerts");
+    databases[2].sqlite.write("INSERT INTO stale_drafts_schema (version) VALUES (99)");
+    let shards = shards(&databases);
+    let said = |findings: Vec<Finding>| -> Vec<_> {
+        findings.into_iter().map(|finding| format!("{}: {}", finding.code, finding.evidence)).collect()
+    };
+    let missing = "that of `B` is not there, or too old to say its version";
+    let newer = "that of `C` is version 99";
+    let expected = store::SCHEMA_VERSION;
+    // The monitor sees what it can't read; who diagnoses asks for the version.
+    let looked = wait(monitor::look(&shards, &settings, now())).unwrap().findings;
+    assert_eq!(said(looked), [format!("schema_not_current: {missing}: expected {expected}")]);
+    let diagnosed = wait(monitor::diagnose(&shards, &settings, now(), None)).unwrap().findings;
+    assert_eq!(said(diagnosed), [format!("schema_not_current: {newer}; {missing}: expected {expected}")]);
 }
 
 #[test]
@@ -290,13 +304,7 @@ fn a_plan_is_carried_out_where_its_creations_are() {
 fn the_monitor_says_which_does_not_answer_and_fires_once() {
     let databases = three([0, 0, 0], [0, 0, 0]);
     let (policy, thresholds) = (Policy::default(), Thresholds::default());
-    let settings = Settings {
-        policy: &policy,
-        thresholds: &thresholds,
-        max_ms_since_sweep: u64::MAX,
-        keep: Keep::default(),
-        destinations: 1,
-    };
+    let settings = Settings { destinations: 1, ..watching(&policy, &thresholds, &ONE_DATABASE) };
     let look = |minute: u64| {
         let (shards, then) = (shards(&databases), at(NOW + minute * MINUTE));
         let changes =

@@ -1,10 +1,12 @@
 //! SQLite with the real migrations, for tests of single statements.
 
 use std::pin::pin;
+use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use rusqlite::Connection;
 use rusqlite::functions::FunctionFlags;
+use rusqlite::limits::Limit;
+use rusqlite::{Connection, params_from_iter};
 use serde_json::Value;
 use stale_drafts::store::{Cost, Database, DatabaseError, Row, Statement};
 
@@ -13,23 +15,31 @@ use crate::as_d1::{self, MIGRATIONS, rows, worded};
 /// What the database takes for the present time, in epoch milliseconds.
 pub const CLOCK: u64 = 1_700_000_005_000;
 
-pub struct Sqlite(Connection);
+/// An empty database. To make one takes longer than most tests do, and to prepare statements far longer than to run them. So each is one
+/// outer transaction that is rolled back at its end, and its connection is the next one's, with all that it has prepared.
+pub struct Sqlite(Option<Connection>);
+
+static FREE: Mutex<Vec<Connection>> = Mutex::new(Vec::new());
+
+impl Drop for Sqlite {
+    fn drop(&mut self) {
+        let Some(connection) = self.0.take() else { return };
+        if connection.execute_batch("ROLLBACK").is_ok() {
+            FREE.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
+        }
+    }
+}
 
 impl Sqlite {
     pub fn new() -> Self {
-        let connection = Connection::open_in_memory().unwrap();
-        connection
-            .create_scalar_function(
-                "unixepoch",
-                1,
-                FunctionFlags::SQLITE_UTF8,
-                |_| Ok(CLOCK as f64 / 1_000.0),
-            )
-            .unwrap();
-        connection.execute_batch(&MIGRATIONS.concat()).unwrap();
-        // Preparing takes far longer than running does here.
-        connection.set_prepared_statement_cache_capacity(200);
-        Sqlite(connection)
+        let free = FREE.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let connection = free.unwrap_or_else(connect);
+        connection.execute_batch("BEGIN").unwrap();
+        Sqlite(Some(connection))
+    }
+
+    fn connection(&self) -> &Connection {
+        self.0.as_ref().unwrap()
     }
 
     /// Runs statements in one transaction: all take effect, or none does. It may be within another one, which a test rolls back.
@@ -53,26 +63,33 @@ impl Sqlite {
 
     /// What an app or a hand at the console writes.
     pub fn write(&self, sql: &str) {
-        self.0.execute_batch(sql).unwrap();
+        self.connection().execute_batch(sql).unwrap();
     }
 
     /// Whether such a write goes through.
     pub fn takes(&self, sql: &str) -> bool {
-        self.0.execute_batch(sql).is_ok()
+        self.connection().execute_batch(sql).is_ok()
     }
 
     /// What stands, as one JSON array for each row.
     pub fn read(&self, sql: &str) -> Vec<Value> {
-        let mut prepared = self.0.prepare_cached(sql).unwrap();
+        self.read_with(sql, &[])
+    }
+
+    /// The same with texts as parameters, so that it is prepared once.
+    pub fn read_with(&self, sql: &str, params: &[&str]) -> Vec<Value> {
+        let mut prepared = self.connection().prepare_cached(sql).unwrap();
         let names: Vec<_> = prepared.column_names().map(str::to_owned).collect();
-        let rows = rows(prepared.query([]).unwrap(), &names).unwrap();
+        let rows = rows(prepared.query(params_from_iter(params)).unwrap(), &names).unwrap();
         rows.into_iter().map(|mut row| names.iter().map(|name| row.remove(name).unwrap()).collect()).collect()
     }
 
     fn run_one(&self, statement: &Statement) -> rusqlite::Result<Vec<Row>> {
-        let wanted = self.0.prepare_cached(statement.sql)?.parameter_count();
-        assert_eq!(wanted, statement.params.len(), "{}", statement.sql);
-        as_d1::run(&self.0, statement, statement.sql)
+        let prepared = self.connection().prepare_cached(statement.sql)?;
+        assert_eq!(prepared.parameter_count(), statement.params.len(), "{}", statement.sql);
+        assert_eq!(prepared.readonly(), statement.only_reads(), "{}", statement.sql);
+        drop(prepared);
+        as_d1::run(self.connection(), statement, statement.sql)
     }
 }
 
@@ -84,6 +101,18 @@ impl Database for Sqlite {
     fn cost(&self) -> Cost {
         Cost::default()
     }
+}
+
+fn connect() -> Connection {
+    let connection = Connection::open_in_memory().unwrap();
+    connection
+        .create_scalar_function("unixepoch", 1, FunctionFlags::SQLITE_UTF8, |_| Ok(CLOCK as f64 / 1_000.0))
+        .unwrap();
+    connection.execute_batch(&MIGRATIONS.concat()).unwrap();
+    // D1 stores and makes no longer string.
+    connection.set_limit(Limit::SQLITE_LIMIT_LENGTH, 2_000_000).unwrap();
+    connection.set_prepared_statement_cache_capacity(400);
+    connection
 }
 
 /// Waits for what never has to wait: every call of this database is answered at once.

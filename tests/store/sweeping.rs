@@ -219,7 +219,8 @@ fn a_dry_run_says_the_same_and_writes_nothing() {
     let dry = SweepRequest { dry_run: true, ..request(&policy) };
     let watched = Watched::new(&database, whatever);
     let preview = try_sweep(&watched, dry).unwrap();
-    assert_eq!(watched.lengths(), [1]);
+    // Beside its look, it asks whom it leaves out.
+    assert_eq!(watched.lengths(), [2]);
     let report = sweep(&database, SweepRequest { dry_run: false, ..dry });
     assert_eq!(preview.failed, report.failed);
     assert_eq!((preview.examined, preview.refunded_tokens), (report.examined, report.refunded_tokens));
@@ -304,6 +305,45 @@ fn what_the_database_rejects_is_found_by_halves_and_set_aside() {
         assert_eq!(again("3", NOW + HOUR - 1), (String::new(), 0, false));
         assert_eq!(again("4", NOW + HOUR), (String::new(), 1, false));
         assert_eq!(notes, source == Source::Cron);
+    }
+}
+
+#[test]
+fn a_trigger_that_skips_an_update_keeps_nothing_of_what_the_sweep_did_for_it() {
+    for (attempts, skipped) in [(1.0, "failed"), (2.0, "pending")] {
+        let database = database();
+        add_stale(&database, &["a", "skipped", "z"]);
+        database.write(&format!(
+            "CREATE TRIGGER app BEFORE UPDATE OF status ON stale_drafts_creations
+             WHEN NEW.status = '{skipped}' AND NEW.id = 'skipped' BEGIN SELECT RAISE(IGNORE); END"
+        ));
+        let balances = "SELECT b.tokens, sum(l.tokens) FROM stale_drafts_balances AS b JOIN stale_drafts_ledger AS l USING (user_id)
+             GROUP BY b.user_id HAVING b.tokens <> sum(l.tokens)";
+        let policy = policy(&[(&["attempts"], attempts)]);
+        for (sweep_id, hour) in [("1", 0), ("2", 2)] {
+            let report =
+                sweep(&database, SweepRequest { sweep_id, now: at(NOW + hour * HOUR), ..request(&policy) });
+            let rejected: Vec<_> = report.rejected.iter().map(|rejected| rejected.id.as_str()).collect();
+            assert_eq!((rejected, report.raced), (vec!["skipped"], 0), "attempts: {attempts}, {sweep_id}");
+            assert!(
+                report.rejected[0].error.contains("trigger_skips_the_update"),
+                "{}",
+                report.rejected[0].error
+            );
+            assert_eq!(database.read(balances), Vec::<Value>::new());
+        }
+        assert_eq!(
+            database.read("SELECT status, attempt FROM stale_drafts_creations WHERE id = 'skipped'"),
+            [json!(["pending", 1])]
+        );
+        assert_eq!(
+            database.read("SELECT count(*) FROM stale_drafts_attempts WHERE creation_id = 'skipped'"),
+            [json!([0])]
+        );
+        assert_eq!(
+            database.read("SELECT sum(tokens) FROM stale_drafts_ledger WHERE creation_id = 'skipped' AND type = 'refund'"),
+            [json!([null])]
+        );
     }
 }
 
@@ -824,7 +864,7 @@ fn a_plan_is_carried_out_once_for_each_creation_that_is_still_what_it_was_made_f
     let left = left.map(|(id, reason)| (String::from(id), reason));
     assert_eq!((report.skipped, report.examined, report.refunded_tokens), (left.to_vec(), 6, 10));
     // Whatever of it is done is done in one transaction.
-    assert_eq!(watched.lengths(), [1, 6, 1]);
+    assert_eq!(watched.lengths(), [2, 6, 1]);
     let row = json!(["tool", "ops", "p1", 2, 1, 1]);
     assert_eq!(
         database.read(

@@ -694,6 +694,8 @@ fn errors_are_told_apart_by_the_databases_words() {
     assert!(DatabaseError::new("D1_ERROR: string or blob too big: SQLITE_TOOBIG").is_too_big());
     assert!(DatabaseError::new("D1_ERROR: string or blob too big").is_too_big());
     assert!(DatabaseError::new("D1_ERROR: SQLITE_TOOBIG").is_too_big());
+    assert_eq!(DatabaseError::new("lost").shard(), None);
+    assert_eq!(DatabaseError::new("lost").of("DB_2").shard(), Some("DB_2"));
     assert_eq!(error.to_string(), "D1_ERROR: network connection lost");
 }
 

@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { createHmac } from "node:crypto";
 import { after, before, beforeEach, test } from "node:test";
+import { bucketOf } from "../../pkg/dist/esm/shards.js";
 import { CLEANUP_TOKEN, HOUR, MINUTE, NOW, start } from "./harness.mjs";
 
 let world;
@@ -114,6 +115,50 @@ test("over the API it is the same, and what an owner does needs no line of the a
   assert.ok(lines.includes("Cancelled by its owner"), lines.join("\n"));
 });
 
+test("of two databases the one that has it fails it and refunds its owner, whatever the id says", async (t) => {
+  const two = await start({ shards: 2, config: { circuit_breaker: "off" } });
+  t.after(() => two.stop());
+  await two.order({ now: NOW });
+  // One owner on each, with an id of the app's and one of ours.
+  const owners = ["u0", "u1", "u2", "u3", "u4", "u5"];
+  const at = (user) => bucketOf(user) >> 11;
+  const [here, there] = [0, 1].map((shard) => owners.find((user) => at(user) === shard));
+  const failNow = async (path, body) => {
+    const response = await two.fetch(`/api/creations/${path}`, { method: "POST", headers: { ...headers, "Content-Type": "application/json" }, body: JSON.stringify(body) });
+    return [response.status, await response.json()];
+  };
+  const words = { attempt: 1, error: "This model is withdrawn." };
+  const ours = {};
+  for (const user of [here, there]) {
+    await two.databases[at(user)].prepare("INSERT INTO stale_drafts_ledger (entry_key, user_id, type, tokens, created_at) VALUES ('grant:' || ?1, ?1, 'grant', 100, 0)").bind(user).run();
+    for (const name of ["found", "named"]) await two.databases[at(user)].prepare("INSERT INTO stale_drafts_creations (id, user_id, kind, prompt, status, tokens, created_at) VALUES (?1 || '-of-' || ?2, ?2, 'image', '', 'pending', 10, ?3)").bind(name, user, NOW).run();
+    ours[user] = (await two.report("", { user_id: user, kind: "image", prompt: "a fox", tokens: 10 })).id;
+  }
+  const done = (id) => [200, { id, status: "failed", attempt: 1, finished_at: NOW, tokens_used: 0, refunded_tokens: 10 }];
+  for (const user of [here, there]) {
+    const path = `named-of-${user}/fail-now?user_id=`;
+    assert.deepEqual(await failNow(`found-of-${user}/fail-now`, words), done(`found-of-${user}`), "it is looked for");
+    assert.equal((await failNow(`${path}${user === here ? there : here}`, words))[0], 404, "it is nobody else's");
+    assert.deepEqual(await failNow(`${path}${user}`, words), done(`named-of-${user}`));
+    assert.deepEqual(await failNow(`${ours[user]}/fail-now`, words), done(ours[user]));
+    // Again, and nothing twice.
+    assert.deepEqual(await failNow(`${ours[user]}/fail-now`, words), done(ours[user]));
+    const { results } = await two.databases[at(user)].prepare("SELECT (SELECT group_concat(user_id || tokens) FROM stale_drafts_balances) AS balance, (SELECT count(*) FROM stale_drafts_audit WHERE action = 'fail') AS acts").all();
+    assert.deepEqual(results, [{ balance: `${user}100`, acts: 3 }]);
+  }
+  // What an app calls alike on both is nobody's before its owner is named.
+  for (const user of [here, there]) await two.databases[at(user)].prepare("INSERT INTO stale_drafts_creations (id, user_id, kind, prompt, status, tokens, created_at) VALUES ('alike', ?1, 'image', '', 'pending', 10, ?2)").bind(user, NOW).run();
+  const [status, { error }] = await failNow("alike/fail-now", words);
+  assert.deepEqual([status, error], [400, "`alike` is an id of several users: expected `user_id` in the query"]);
+  assert.deepEqual(await failNow(`alike/fail-now?user_id=${there}`, words), done("alike"));
+  assert.equal(await two.databases[0].prepare("SELECT status FROM stale_drafts_creations WHERE id = 'alike'").first("status"), "pending");
+  // Of one database that does not answer nothing is known; the other goes on.
+  await two.databases[0].prepare("INSERT INTO stale_drafts_creations (id, user_id, kind, prompt, status, tokens, created_at) VALUES ('late', ?1, 'image', '', 'pending', 10, ?2)").bind(here, NOW).run();
+  await two.order({ now: NOW, dead: ["DB_1"] });
+  assert.equal((await failNow(`${ours[there]}/fail-now`, words))[0], 503);
+  assert.deepEqual(await failNow(`late/fail-now?user_id=${here}`, words), done("late"));
+});
+
 test("what is in the way is said in words, with the way back", async () => {
   await world.grant("poor", 10);
   await world.create({ id: "c3", user_id: "poor", kind: "image", tokens: 10, created_at: NOW }, { id: "a/b", user_id: "ada", tokens: 1, created_at: NOW });
@@ -167,13 +212,47 @@ test("more time is given by minutes or until an instant, to one and to a kind, a
   await world.create({ id: "c5", kind: "music", tokens: 0, created_at: NOW - HOUR });
   assert.deepEqual(await done(press("extend", { id: "c5", attempt: 1, minutes: "30", until: "", reason: "the <b>provider</b>" })), ["/dashboard/creations/c5", "it has time until 2023-11-14 22:43 UTC"]);
   assert.equal((await done(press("extend", { id: "c5", minutes: "", until: "2023-11-15T01:00", reason: "still" })))[1], "it has time until 2023-11-15 01:00 UTC");
-  assert.equal((await done(press("extend-kind", { kind: "music", minutes: "600", reason: "slow" })))[1], "the kind has time until 2023-11-15 08:13 UTC, and 1 of what is active");
+  assert.equal((await done(press("extend-kind", { kind: "music", minutes: "600", reason: "slow" })))[1], "the kind has time until 2023-11-15 08:13 UTC, given now to 1 of what is active");
   const lines = await timeline("c5");
   for (const line of ["CLEANUP_TOKEN gave it more time until 2023-11-14 22:43 UTC: the &lt;b&gt;provider&lt;/b&gt;", "CLEANUP_TOKEN gave it more time until 2023-11-15 01:00 UTC: still", "CLEANUP_TOKEN gave its kind `music` more time until 2023-11-15 08:13 UTC: slow"]) assert.equal(lines.filter((other) => other === line).length, 1, `${line}\n${lines.join("\n")}`);
   assert.ok(!lines.some((line) => line.startsWith("Given more time")), "an extension is told once");
   assert.match(await page("/dashboard"), /<th scope="row">music<\/th><td>2023-11-15 08:13<\/td><td>CLEANUP_TOKEN<\/td>.*End what music has/s);
   assert.equal((await done(press("end-extension", { kind: "music" })))[1], "the kind has no more time than its limits give");
   assert.doesNotMatch(await page("/dashboard"), /End what music has/);
+});
+
+test("a kind of which more are active than one press reaches is given its time, and loses it, by a button that goes on", async () => {
+  const kind = "song & dance";
+  await world.create(...Array.from({ length: 4_001 }, (_, n) => ({ id: `song-${n}`, kind, tokens: 0, created_at: NOW })));
+  const given = async () => (await world.all("SELECT extended_until AS until, count(*) AS n FROM stale_drafts_creations WHERE kind = ? GROUP BY 1 ORDER BY 1", kind)).map(({ until, n }) => [until, n]);
+  /** The button of the page that a press led to: what it sends where. */
+  const goOn = async ({ location }) => {
+    const [, action, fields] = (await page(location)).match(/<form id="go-on" method="post" action="\/dashboard\/([\w-]+)">(.*?)<button[^>]*>Go on<\/button>/s) ?? [];
+    const inputs = [...(fields ?? "").matchAll(/name="(\w+)" value="([^"]*)"/g)].map(([, name, value]) => [name, value.replaceAll("&quot;", '"').replaceAll("&amp;", "&")]);
+    return action && [action, Object.fromEntries(inputs.filter(([name]) => name !== "csrf"))];
+  };
+  const until = NOW + 600 * MINUTE;
+  const first = await press("extend-kind", { kind, minutes: "600", reason: 'it is "slow"' });
+  assert.equal((await done(first))[1], "the kind has time until 2023-11-15 08:13 UTC, given now to 4,000 of what is active; some are left");
+  assert.deepEqual(await goOn(first), ["extend-kind", { kind, until: `${until}`, reason: 'it is "slow"' }]);
+  // It is pressed later, and the end is the same.
+  await world.order({ now: NOW + MINUTE });
+  const second = await press(...(await goOn(first)));
+  assert.equal((await done(second))[1], "the kind has time until 2023-11-15 08:13 UTC, given now to 1 of what is active");
+  assert.equal(await goOn(second), undefined);
+  assert.deepEqual(await given(), [[until, 4_001]]);
+  assert.deepEqual((await world.all("SELECT until, reason FROM stale_drafts_extensions WHERE name = ?", kind)).map((row) => ({ ...row })), [{ until, reason: 'it is "slow"' }]);
+  // An address that somebody else has made has no button for what the kind was not given.
+  for (const query of [`until=${until + 1}&creations=1&more=true&kind=song+%26+dance`, `until=${until}&creations=1&more=true&kind=opera`, `until=${until}&creations=1&more=true`]) assert.equal(await goOn({ location: `/dashboard?done=kind_extended&${query}` }), undefined, query);
+  assert.equal(await goOn({ location: "/dashboard?done=kind_ended&more=true&kind=song+%26+dance" }), undefined);
+
+  const ended = await press("end-extension", { kind });
+  assert.equal((await done(ended))[1], "the kind has no more time than its limits give; some are left");
+  assert.deepEqual(await goOn(ended), ["end-extension", { kind }]);
+  const last = await press(...(await goOn(ended)));
+  assert.equal((await done(last))[1], "the kind has no more time than its limits give");
+  assert.equal(await goOn(last), undefined);
+  assert.deepEqual(await given(), [[NOW + MINUTE, 4_001]]);
 });
 
 test("a sweep's notes are in its list, on the dashboard and in the timeline of what it failed", async () => {
@@ -207,8 +286,8 @@ test("many are chosen on the explorer, previewed, and exactly those are retried;
   assert.match(chosen.text, /<strong>3 would be retried<\/strong>, and <strong>16 tokens<\/strong> charged to 2 owners/);
   const all = await press("retries/preview", { which: "all", sought: "status=failed&kind=bulk&error_code=provider_down" });
   assert.match(all.text, /<strong>26 would be retried<\/strong>, and <strong>246 tokens<\/strong> charged to 2 owners\. <strong>4<\/strong> can't be paid/);
-  assert.match(all.text, /<th class="id" scope="row">broke<\/th> ?<td>6<\/td> ?<td>18<\/td> ?<td>6<\/td> ?<td>2<\/td>/);
-  assert.match(all.text, /href="\/dashboard\/creations\?status=failed&amp;kind=bulk&amp;error_code=provider_down"/);
+  assert.match(all.text, /<th class="id" scope="row">broke<\/th> ?<td class="figure">6<\/td> ?<td class="figure">18<\/td> ?<td class="figure">6<\/td> ?<td class="figure">2<\/td>/);
+  assert.match(all.text, /href="\/dashboard\/creations\?status=failed&amp;kind=bulk&amp;error_code=provider_down#found"/);
   // Where nobody can pay there is nothing to press.
   await world.grant("ruined", 3);
   await world.create({ id: "ruin", user_id: "ruined", kind: "ruin", tokens: 3, created_at: NOW });
@@ -225,13 +304,64 @@ test("many are chosen on the explorer, previewed, and exactly those are retried;
   const outcome = await press("retries", { plan, sought: "kind=bulk", reason: "the provider is back" });
   assert.equal(outcome.status, 200, outcome.text);
   assert.match(outcome.text, /Done: 25 creations were retried, for 236 tokens\. 5 were left as they are, and are named below/);
-  assert.match(outcome.text, />m3<\/a><\/th> ?<td class="words">somebody has retried it since: it is <code>pending<\/code> now, attempt 2 <code>already_retried<\/code><\/td> ?<td class="id">rich<\/td> ?<td>1<\/td>/);
+  assert.match(outcome.text, />m3<\/a><\/th> ?<td class="words">it has been retried since: it is <code>pending<\/code> now, attempt 2 <code>already_retried<\/code><\/td> ?<td class="id">rich<\/td> ?<td class="figure">1<\/td>/);
   assert.equal([...outcome.text.matchAll(/<code>insufficient_tokens<\/code>/g)].length, 4);
   const rows = await world.all("SELECT status, count(*) AS creations FROM stale_drafts_creations WHERE kind = 'bulk' GROUP BY status ORDER BY status");
   assert.deepEqual(rows.map(({ status, creations }) => [status, creations]), [["failed", 4], ["pending", 26]]);
   const lines = await timeline("m1");
   assert.ok(lines.includes("Retried by CLEANUP_TOKEN, with others (the provider is back). Charged again for attempt 2: 10 tokens"), lines.join("\n"));
   assert.deepEqual(await world.wrongBalances(), []);
+});
+
+/** What a page leads back to from a message. */
+const back = (text) => text.match(/<a class="button" href="([^"]*)">([^<]*)<\/a>/).slice(1).map((part) => part.replaceAll("&amp;", "&"));
+
+test("without a filter all that failed is not previewed, and what was sought stands on the preview", async () => {
+  await world.create({ id: "sought", user_id: "seeker", kind: "sought", tokens: 0, created_at: NOW });
+  await world.database.exec(`UPDATE stale_drafts_creations SET status = 'failed', finished_at = ${NOW}, error = 'x', error_code = 'y' WHERE id = 'sought'`);
+  const button = /value="all"/;
+  for (const [query, offered] of [["", false], ["?status=failed", false], ["?status=failed&limit=50", false], ["?kind=sought", true], [`?failed_since=${NOW}`, true], ["?status=pending&kind=sought", false]]) {
+    const text = await page(`/dashboard/creations${query}`);
+    assert.equal(button.test(text), offered, query);
+    assert.equal(text.includes("choose a filter first"), !offered && !query.includes("pending"), query);
+  }
+  // Nor if the form is sent all the same, or its filter was lost on the way.
+  for (const sought of ["", "status=failed", "kind=", "limit=5&order=&unknown=x", "%"]) {
+    const refused = await press("retries/preview", { which: "all", sought });
+    assert.equal(refused.status, 400, sought);
+    assert.match(refused.text, /choose a filter first, such as an error code, a kind, an owner or a time/);
+    assert.equal(back(refused.text)[1], "Back to the creations");
+  }
+  const said = async (sought) => (await press("retries/preview", { which: "all", sought })).text.match(/<p>(Of what failed: .*?)<\/p>/)[1].replaceAll(/<\/?code>/g, "`");
+  assert.equal(await said("status=failed&kind=sought"), "Of what failed: all with kind `sought`.");
+  assert.equal(
+    await said("user_id=seeker&rule=a%3Cb&since=2023-11-14T10:00&until=2024-01-01T00:00:30Z&failed_since=1700000000000&failed_until=2024-01-01T00:00:00%2B02:00&error_code=y&kind=sought"),
+    "Of what failed: all with error code `y`, kind `sought`, owner `seeker`, rule `a&lt;b`, failed since `2023-11-14T22:13:20Z`, failed before `2023-12-31T22:00:00Z`, created since `2023-11-14T10:00:00Z`, created before `2024-01-01T00:00:30Z`.",
+  );
+  const chosen = await press("retries/preview", { which: "chosen", sought: "kind=sought", creation: '{"id":"sought","attempt":1,"user_id":"seeker"}' });
+  assert.match(chosen.text, /Of what failed: those that were chosen\./);
+  // Who chose nothing is led back to what they had found, and so is who chooses all of a page.
+  const nothing = await press("retries/preview", { which: "chosen", sought: "kind=sought&error_code=y" });
+  assert.deepEqual([nothing.status, ...back(nothing.text)], [400, "/dashboard/creations?kind=sought&error_code=y#found", "Back to the creations"]);
+  assert.match(await page("/dashboard/creations?kind=sought"), /href="\/dashboard\/creations\?kind=sought&amp;select=page#found">Choose all of this page/);
+});
+
+test("where more match than one plan holds, the result says so and leads to the next preview", async () => {
+  await world.create(...Array.from({ length: 1_003 }, (_, at) => ({ id: `many-${at}`, user_id: "seeker", kind: "many", tokens: 0, created_at: NOW })));
+  await world.database.exec(`UPDATE stale_drafts_creations SET status = 'failed', finished_at = ${NOW}, error = 'x', error_code = 'y' WHERE kind = 'many'`);
+  const fields = (text, action) => {
+    const [, form] = text.match(new RegExp(`<form[^>]*action="/dashboard/${action}">(.*?)</form>`, "s"));
+    return Object.fromEntries([...form.matchAll(/name="([^"]*)" value="([^"]*)"/g)].filter(([, name]) => name !== "csrf").map(([, name, value]) => [name, value.replaceAll("&quot;", '"').replaceAll("&amp;", "&")]));
+  };
+  const first = await press("retries/preview", { which: "all", sought: "kind=many" });
+  const outcome = await press("retries", fields(first.text, "retries"));
+  assert.match(outcome.text, /Done: 1,000 creations were retried, for 0 tokens\. None of this plan was left\./);
+  assert.match(outcome.text, /More may match than these.*Preview the next ones/s);
+  const next = await press("retries/preview", fields(outcome.text, "retries/preview"));
+  assert.match(next.text, /all with kind <code>many<\/code>\..*<strong>3 would be retried<\/strong>/s);
+  const last = await press("retries", fields(next.text, "retries"));
+  assert.match(last.text, /Done: 3 creations were retried/);
+  assert.doesNotMatch(last.text, /More may match|Preview the next/);
 });
 
 test("what its owner has deleted is marked on the explorer and can't be chosen, and a preview of all says that it leaves it out", async () => {
@@ -249,4 +379,17 @@ test("what its owner has deleted is marked on the explorer and can't be chosen, 
   const chosen = await press("retries/preview", { which: "chosen", sought: "", creation: '{"id":"gone","attempt":1,"user_id":"rich"}' });
   assert.match(chosen.text, /its owner has deleted it/);
   assert.doesNotMatch(chosen.text, /is left out/);
+});
+
+test("a note whose answer is lost is written once, and answered as noted", async () => {
+  await world.create({ id: "heard", tokens: 0, created_at: NOW });
+  await world.cron();
+  const [{ id: sweep }] = (await world.ask("/api/sweeps?limit=1")).sweeps;
+  for (const [path, subject] of [["creations/heard", "creation:heard"], [`sweeps/${sweep}`, `sweep:${sweep}`]]) {
+    await world.order({ now: NOW, failAfter: /INSERT INTO stale_drafts_audit/, times: 1 });
+    const [status, note] = await post(`/api/${path}/notes`, { text: "it is known" });
+    assert.equal(status, 201, JSON.stringify(note));
+    assert.deepEqual((await world.all("SELECT id FROM stale_drafts_audit WHERE subject = ? AND detail = 'it is known'", subject)).map(({ id }) => id), [note.id]);
+  }
+  await world.order({ now: NOW });
 });

@@ -19,9 +19,13 @@ const gzipped = (file) => gzipSync(read(file), { level: 9 }).length;
 // of tasks that a broker delivers again, and the route by which a fleet asks for the policy, took 1 kB each of the first;
 // retention, with R2, takes 18 kB; several databases, with what moves buckets between them, 90 kB; an owner's ledger with its page, more
 // time for creations and kinds, and a limit per owner, 45 kB; retries, of many too, cancellations and partial results 50; the explorer
-// with what an operator may do there 75; alerts in chats, histograms and asking 50; answers without a database, and sums of old entries, 20. Of the second, German, Japanese
-// and what speaks them are 7 kB, half of it the tokens, the buttons and what is refused; of the first, the page's texts by keys and the choice of a language 8 kB.
-test("the Worker has at most 830,000 bytes of WebAssembly and 47,000 of JavaScript, gzip", () => {
-  assert.ok(gzipped("index_bg.wasm") <= 830_000, `${gzipped("index_bg.wasm")} bytes`);
-  assert.ok(gzipped("index.js") <= 47_000, `${gzipped("index.js")} bytes`);
+// with what an operator may do there 75; alerts in chats, histograms and asking 50; answers without a database, and sums of old entries, 20; which buckets each database has
+// on record, and what the explorer draws and counts, 40; what is said of a move that the configuration or a database has led astray, 5; what
+// finds another database in place of one, users of what was given away and a move that is in the way, and removes what a restore brought
+// back, 8; whom a move holds, and until when, 4; parts of what is long on the move, the end that a kind had, and others, 4. Of the second,
+// German, Japanese and what speaks them are 7 kB, half of it the tokens, the buttons and what is refused; a function for each operation,
+// half a kB; of the first, the page's texts by keys and the choice of a language 8 kB.
+test("the Worker has at most 895,000 bytes of WebAssembly and 48,000 of JavaScript, gzip", () => {
+  assert.ok(gzipped("index_bg.wasm") <= 895_000, `${gzipped("index_bg.wasm")} bytes`);
+  assert.ok(gzipped("index.js") <= 48_000, `${gzipped("index.js")} bytes`);
 });

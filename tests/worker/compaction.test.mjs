@@ -103,6 +103,21 @@ test("a month of a user becomes one entry, its lines are in the bucket, and the 
   assert.deepEqual(await everything(world), before);
 });
 
+test("a dry run beside a compaction is refused, until that has ended or was stopped", async () => {
+  await world.all("INSERT INTO stale_drafts_compaction (one, actor, until) VALUES (1, 'ops', ?)", NOW + 60_000);
+  const refused = await compact(world, { before: "2023-10", dry_run: true });
+  assert.deepEqual([refused.http, refused.code, refused.error], [409, "conflict", "`ops` is summing up the ledger of `DB` right now, so what a dry run counts would be wrong: wait until that has ended, or a minute after it was stopped, and ask again"]);
+  await world.order({ now: NOW + 60_001 });
+  assert.equal((await compact(world, { before: "2023-10", dry_run: true })).http, 200);
+  // Another one does no harm, and its end is not that of the first. Whoever goes on ends their own.
+  await world.order({ now: NOW });
+  assert.equal((await compact(world, { before: "2023-10" })).http, 200);
+  assert.equal((await compact(world, { before: "2023-10", dry_run: true })).http, 409);
+  await world.all("UPDATE stale_drafts_compaction SET actor = 'CLEANUP_TOKEN'");
+  assert.equal((await compact(world, { before: "2023-10" })).http, 200);
+  assert.equal((await compact(world, { before: "2023-10", dry_run: true })).http, 200);
+});
+
 test("explain says that a month is a sum, and where the entries are", async () => {
   const explained = await world.ask("/api/creations/a2");
   assert.deepEqual([explained.id, explained.user_id, explained.ledger], ["a2", "ada", []]);

@@ -46,6 +46,49 @@ test("a page load that finds nothing stale writes nothing", async () => {
   assert.equal((await world.one("SELECT count(*) AS n FROM stale_drafts_sweeps")).n, 1);
 });
 
+test("while sweeping is paused, what is due is not said to be swept", async () => {
+  await world.all("INSERT INTO stale_drafts_controls (name, since, actor, detail) VALUES ('paused', ?, 'anna', 'by an operator')", NOW);
+  const swept = async (path) => (await (await get(path, "ada")).json()).swept;
+  await world.create({ id: "fresh", created_at: NOW });
+  assert.equal(await swept("/api/drafts"), true);
+  await world.create({ id: "stale" });
+  for (const path of ["/api/drafts", "/api/balance", "/api/ledger"]) assert.equal(await swept(path), false, path);
+  const { marked_as_failed, drafts } = await (await get("/api/drafts", "ada")).json();
+  assert.deepEqual([marked_as_failed, drafts.map(({ id, status, stored_status }) => [id, status, stored_status])], [0, [["fresh", "pending", "pending"], ["stale", "failed", "pending"]]]);
+  assert.match(await (await get("/drafts", "ada")).text(), /Refunds are delayed: your balance will be corrected\./);
+});
+
+test("a refund that the database rejects is not said to be done, now and while it is set aside", async () => {
+  await world.all("CREATE TRIGGER poison BEFORE UPDATE OF status ON stale_drafts_creations WHEN OLD.id = 'stuck' BEGIN SELECT RAISE(ABORT, 'poison'); END");
+  const swept = async (path, user = "ada") => (await (await get(path, user)).json()).swept;
+  await world.create({ id: "stuck" });
+  for (const path of ["/api/drafts", "/api/balance", "/api/ledger"]) {
+    await world.all("DELETE FROM stale_drafts_rejected");
+    assert.equal(await swept(path), false, path);
+    // It is set aside now, so the next sweep does not meet it: the list does.
+    assert.equal((await world.one("SELECT count(*) AS n FROM stale_drafts_rejected")).n, 1);
+    assert.equal(await swept("/api/drafts"), false, path);
+  }
+  const page = await (await get("/drafts", "ada")).text();
+  assert.match(page, /Refunds are delayed: your balance will be corrected\./);
+  assert.match(page, /Refund of 10 tokens on its way/);
+  // Of nobody else it is said.
+  await world.create({ id: "due", user_id: "bo" });
+  assert.equal(await swept("/api/drafts", "bo"), true);
+});
+
+test("of more than one sweep fails at once, what is left is not said to be swept", async () => {
+  const own = await start({ config: { rows_per_sweep: 2 } });
+  try {
+    await own.grant("ada", 100);
+    await own.create(...["a", "b", "c"].map((id) => ({ id })));
+    const swept = async (path) => (await (await own.as("ada", path)).json()).swept;
+    assert.deepEqual([await swept("/api/balance"), await swept("/api/balance")], [false, true]);
+  } finally {
+    await own.stop();
+  }
+});
+
 test("what is shown is the verdict, even if the write failed", async () => {
   await world.create({ id: "stale" });
   for (const when of ["failBefore", "failAfter"]) {

@@ -17,8 +17,19 @@ const drafts = staleDrafts({
   config: { circuit_breaker: "off", shards: [{ binding: "SOUTH", buckets: "0-2047" }, { binding: "NORTH", buckets: "2048-4095" }] },
 });
 export default {
-  async fetch(request, env) {
+  async fetch(request, env, ctx) {
     const [name, ...args] = await request.json();
+    if (name === "lost") {
+      // As if the binding of one of them were not there.
+      const { NORTH, ...rest } = env;
+      const delays = await Promise.all([1, 2, 3, 4].map((attempts) => new Promise((told) => {
+        const message = { body: { type: "sweep", shard: "NORTH" }, attempts, ack: () => told(null), retry: (options) => told(options.delaySeconds) };
+        void drafts.queue({ messages: [message] }, rest, ctx);
+      })));
+      const ready = await drafts.fetch(new Request("http://localhost/stale-drafts/readyz"), rest, ctx);
+      const asked = await drafts.fetch(new Request("http://localhost/stale-drafts/api/drafts"), rest, ctx);
+      return Response.json({ value: { delays, ready: [ready.status, await ready.json()], asked: [asked.status, await asked.json()] } });
+    }
     if (name === "send") return Response.json({ value: await env.DRAFT_SWEEPS.send(...args) ?? null });
     return Response.json({ value: await drafts[name](env, ...args) });
   },
@@ -67,6 +78,12 @@ test("both databases of an app are swept, by cron and by a message", async (t) =
   const worker = await miniflare.getWorker();
   assert.equal((await worker.scheduled({ cron: "* * * * *" })).outcome, "ok");
   assert.deepEqual(await failed(), expected);
+
+  // Without the binding of one of them: it is named, and its message is delivered again later and later.
+  const { delays, ready, asked } = await call("lost");
+  assert.deepEqual(delays, [10, 30, 90, 90]);
+  assert.deepEqual([ready[0], ready[1].checks.schema], [503, "the database binding `NORTH` is not there: expected one in `d1_databases`"]);
+  assert.deepEqual([asked[0], asked[1].code], [503, "misconfigured"]);
 
   // A message sweeps the one that it names; one that nobody knows is not delivered for ever.
   await stuck();

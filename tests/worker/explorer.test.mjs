@@ -37,6 +37,7 @@ test("each question is answered as SQL answers it, page by page", async () => {
     [{ status: "failed", error_code: "provider_down", kind: "video" }, "status = 'failed' AND error_code = 'provider_down' AND kind = 'video'"],
     [{ user_id: "bo", error_code: "refused" }, "user_id = 'bo' AND error_code = 'refused'"],
     [{ since: `${NOW - 50 * MINUTE}`, until: `${NOW - 20 * MINUTE}` }, `created_at >= ${NOW - 50 * MINUTE} AND created_at < ${NOW - 20 * MINUTE}`],
+    [{ failed_since: `${NOW - 50 * MINUTE}`, failed_until: `${NOW - 20 * MINUTE}` }, `status = 'failed' AND finished_at >= ${NOW - 50 * MINUTE} AND finished_at < ${NOW - 20 * MINUTE}`],
     [{ rule: "max_age_hours" }, "rule = 'max_age_hours'"],
   ];
   for (const [query, where] of questions) {
@@ -53,6 +54,25 @@ test("each question is answered as SQL answers it, page by page", async () => {
   }
   const [one] = (await search({ status: "failed", limit: 1 })).creations;
   assert.deepEqual([one.user_id, one.status, one.error, one.refunded_tokens], ["ada", "failed", "it said 503", 1]);
+});
+
+test("whatever the table has, a page reads a bounded number of rows", async (t) => {
+  const large = await start({});
+  t.after(() => large.stop());
+  await large.order({ now: NOW });
+  await large.database.exec(`WITH RECURSIVE n (n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM n WHERE n < 29999) INSERT INTO stale_drafts_creations (id, user_id, kind, prompt, status, tokens, created_at, finished_at, error_code) SELECT 'c' || n, 'u' || n % 700, 'image', '', iif(n % 3, 'draft', 'failed'), 0, ${NOW} - (30000 - n) * 1000, ${NOW} - (30000 - n) * 1000, iif(n % 3, NULL, 'e' || n % 17) FROM n`);
+  const read = async (path) => {
+    await large.cost();
+    assert.equal((await large.fetch(path, { headers })).status, 200);
+    return (await large.cost()).rows_read;
+  };
+  // Four questions of 5,000 rows; and three sums over 5,000, of which a database counts some twice as it groups them.
+  assert.ok((await read("/api/search?kind=none")) <= 20_100);
+  const page = await read("/dashboard/creations?kind=none");
+  assert.ok(page <= 35_200, `${page}`);
+  const newest = await read("/dashboard/creations");
+  t.diagnostic(`${page} rows read for a page that finds nothing, ${newest} for the newest`);
+  assert.ok(newest <= 45_000, `${newest}`);
 });
 
 test("the longest silent come first", async () => {
@@ -72,12 +92,20 @@ test("a time may be written as people write it", async () => {
   const expected = await count(`${NOW - HOUR}`);
   assert.deepEqual([await count(since), await count(since.slice(0, 19)), await count(since.replace("Z", "+00:00"))], [expected, expected, expected]);
   const minute = NOW - HOUR - (NOW % MINUTE);
-  assert.equal(await count(`${new Date(minute).toISOString().slice(0, 16)}Z`), await count(`${minute}`));
+  const written = new Date(minute).toISOString().slice(0, 16);
+  assert.equal(await count(`${written}Z`), await count(`${minute}`));
+  // As the command and the pages print it.
+  assert.equal(await count(`${written.replace("T", " ")}Z`), await count(`${minute}`));
+  assert.equal(await count(`${written.replace("T", " ")}:00Z`), await count(`${minute}`));
 });
 
 test("what can't be read is refused in words that say what would be right", async () => {
   const refused = [
+    ["failed_since=yesterday", /^`failed_since` is `yesterday`: expected epoch milliseconds, or a time in UTC/],
     ["since=yesterday", /^`since` is `yesterday`: expected epoch milliseconds, or a time in UTC such as `2026-01-05T03:00Z`$/],
+    // A window that ends before it begins would find nothing, and look like an answer.
+    ["failed_since=2026-11-29T10:00Z&failed_until=2026-11-28T12:00Z", /^`failed_until` is `2026-11-28T12:00:00Z`, and `failed_since` is `2026-11-29T10:00:00Z`: expected an end after its beginning$/],
+    ["since=2026-11-29T10:00Z&until=2026-11-29T10:00Z", /^`until` is `2026-11-29T10:00:00Z`, and `since` is `2026-11-29T10:00:00Z`: expected an end after its beginning$/],
     ["status=stuck", /^`status` is `stuck`: expected `pending`, `processing`, `draft`, `published` or `failed`$/],
     ["cursor=abc", /^invalid `cursor` `abc`: expected the `next_cursor` of the page before$/],
     ["order=silent&user_id=ada", /^`order` is `silent`: expected no more than `status` and `kind` beside it$/],
@@ -97,12 +125,15 @@ test("the dashboard's explorer shows what the address asks for, and what there i
   const { status, text } = await dashboard("/dashboard/creations?status=failed&kind=&error_code=provider_down&utm_source=mail");
   assert.equal(status, 200);
   const [{ creations, tokens }] = await world.all("SELECT count(*) AS creations, sum(tokens) AS tokens FROM stale_drafts_creations WHERE status = 'failed' AND kind = 'image' AND error_code = 'provider_down'");
-  assert.match(text, new RegExp(`<a href="/dashboard/creations\\?[^"]*kind=image[^"]*">failed</a></th><td class="name">image</td><td class="name">provider_down</td><td class="name">–</td><td>${creations}</td><td>${tokens}</td>`));
+  assert.match(text, new RegExp(`<a href="/dashboard/creations\\?[^"]*kind=image[^"]*">failed</a></th><td class="name" data-head="Kind">image</td><td class="id" data-head="Error code">provider_down</td><td class="id" data-head="Rule">–</td><td class="figure" data-head="Creations">${creations}</td><td class="figure" data-head="Tokens">${tokens}</td>`));
   assert.doesNotMatch(text, /utm_source|refused/);
   assert.match(text, /rel="next"/);
   const { status: wrong, text: why } = await dashboard("/dashboard/creations?since=soon");
   assert.equal(wrong, 400);
   assert.match(why, /<code>since<\/code> is <code>soon<\/code>/);
+  const reversed = await dashboard("/dashboard/creations?since=2026-11-29T10:00&until=2026-11-28T12:00");
+  assert.equal(reversed.status, 400);
+  assert.match(reversed.text, /<code>until<\/code> is <code>2026-11-28T12:00:00Z<\/code>/);
   const opened = await dashboard("/dashboard/creations?id=a%2Fb");
   assert.deepEqual([opened.status, opened.location], [303, "/dashboard/creations/a%2Fb"]);
 });
@@ -138,6 +169,7 @@ test("every figure on the explorer is what SQL says, whatever is sought", async 
     ["status=failed", "status = 'failed'"],
     ["kind=video&user_id=bo", "kind = 'video' AND user_id = 'bo'"],
     ["error_code=provider_down&kind=image", "error_code = 'provider_down' AND kind = 'image'"],
+    [`failed_since=${new Date(NOW - 50 * MINUTE).toISOString()}`, `status = 'failed' AND finished_at >= ${NOW - 50 * MINUTE}`],
     [`since=${NOW - 50 * MINUTE}&until=${NOW - 20 * MINUTE}`, `created_at >= ${NOW - 50 * MINUTE} AND created_at < ${NOW - 20 * MINUTE}`],
     ["rule=max_age_hours", "rule = 'max_age_hours'"],
   ]) {
@@ -152,10 +184,24 @@ test("every figure on the explorer is what SQL says, whatever is sought", async 
     const few = all.lines > 12 ? `: the 12 largest of ${all.lines} groups` : "";
     assert.ok(text.includes(`Among the newest 5,000 of each database${few}. In all: ${all.creations} creations, ${all.tokens} token`), query);
     assert.deepEqual(sorted(shown), sorted(facets.map((row) => [row.status, row.kind, row.error_code, row.rule, `${row.creations}`, `${row.tokens}`])), query);
-    const rows = await world.all(`SELECT c.id, user_id, kind, tokens, ifnull((SELECT tokens FROM stale_drafts_ledger WHERE entry_key = 'refund:' || c.id), 0) AS refunded
+    const owners = await world.all(`SELECT user_id, count(*) AS creations, sum(status = 'failed') AS failed, sum(tokens) AS tokens FROM stale_drafts_creations WHERE ${where} GROUP BY user_id ORDER BY creations DESC, user_id LIMIT 12`);
+    // Of one owner there is nothing to compare.
+    const most = query.includes("user_id") ? [] : owners.map((row) => [row.user_id, `${row.creations}`, `${row.failed}`, `${row.tokens}`]);
+    assert.deepEqual(cells(text, "Who has most"), most, query);
+    // The table behind the chart has a line for each hour, and a column for each code.
+    const [, heads, lines] = text.match(/aria-label="From \(UTC\) and so on"><table><thead>(.*?)<\/thead><tbody>(.*?)<\/tbody>/s) ?? ["", "", ""];
+    const codes = [...heads.matchAll(/<th[^>]*>(.*?)<\/th>/g)].slice(1).map(([, head]) => head);
+    const charted = [...lines.matchAll(/<tr>(.*?)<\/tr>/gs)].flatMap(([, row]) => {
+      const [from, ...numbers] = [...row.matchAll(/<td[^>]*>(.*?)<\/td>/gs)].map(([, cell]) => cell);
+      return numbers.flatMap((number, at) => (number === "0" ? [] : [`${from}|${codes[at]}|${number}`]));
+    });
+    const failures = await world.all(`SELECT strftime('%Y-%m-%d %H:00', finished_at / 1000, 'unixepoch') AS hour, error_code, count(*) AS n FROM stale_drafts_creations WHERE (${where}) AND status = 'failed' GROUP BY 1, 2`);
+    assert.deepEqual(charted.sort(), failures.map((row) => `${row.hour}|${row.error_code}|${row.n}`).sort(), query);
+    // What a sweep is about to fail has its error already, and no time of its failure.
+    const rows = await world.all(`SELECT c.id, user_id, kind, tokens, ifnull(error_code, '–') AS code, ifnull(strftime('%Y-%m-%d %H:%M', iif(status = 'failed', finished_at, NULL) / 1000, 'unixepoch'), '–') AS failed_at, ifnull((SELECT tokens FROM stale_drafts_ledger WHERE entry_key = 'refund:' || c.id), 0) AS refunded
       FROM stale_drafts_creations AS c WHERE ${where} ORDER BY rowid DESC LIMIT 100`);
-    const found = cells(text, "Creations that were found").map((row) => row.slice(-9));
-    assert.deepEqual(found.map(([id, user, kind, , , , , tokens, refunded]) => [id, user, kind, tokens, refunded]), rows.map((row) => [row.id, row.user_id, row.kind, `${row.tokens}`, `${row.refunded}`]), query);
+    const found = cells(text, "Creations that were found").map((row) => row.slice(-11));
+    assert.deepEqual(found.map(([id, , code, failedAt, tokens, user, kind, , , , refunded]) => [id, failedAt === "–" ? "–" : code, failedAt, tokens, user, kind, refunded]), rows.map((row) => [row.id, row.code, row.failed_at, `${row.tokens}`, row.user_id, row.kind, `${row.refunded}`]), query);
   }
   // A plan says what SQL says: what failed, and is neither deleted nor settled elsewhere.
   const [{ csrf }] = [...(await dashboard("/dashboard/creations?status=failed")).text.matchAll(/name="csrf" value="(?<csrf>[^"]*)"/g)].map(({ groups }) => groups);

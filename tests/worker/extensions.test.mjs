@@ -31,7 +31,9 @@ const marked = async () => (await (await world.cleanup()).json()).creations.map(
 test("one creation is not stale before its end: for the sweep, the list, its page and what is followed", async () => {
   await world.create({ id: "put-off" }, { id: "not" });
   const until = NOW + 30 * MINUTE;
-  assert.deepEqual(await extend("put-off", { minutes: 30, reason }), { http: 200, id: "put-off", status: "pending", attempt: 1, extended_until: until, deadline: until });
+  assert.deepEqual(await extend("put-off", { minutes: 30, reason }), { http: 200, id: "put-off", status: "pending", attempt: 1, extended_until: until, deadline: until, is_put_off: true });
+  // Its deadline is later already.
+  assert.deepEqual(await extend("put-off", { minutes: 10, reason }), { http: 200, id: "put-off", status: "pending", attempt: 1, extended_until: until, deadline: until, is_put_off: false });
   assert.deepEqual(await marked(), ["not"]);
   const { drafts } = await (await world.as("ada", "/api/drafts?limit=100")).json();
   const shown = drafts.find(({ id }) => id === "put-off");

@@ -110,6 +110,21 @@ test("more time, and what its owner may do, is said in the language", async () =
   assert.doesNotMatch((await page("eve", "de")).said, /Cancel|again|Where|longer/);
 });
 
+test("what a result or a failure has used of its charge is said in the language, and of no other draft", async () => {
+  await world.grant("pat", 2_000);
+  await world.create(...[["part", 30], ["lost", 1_030], ["whole", 30], ["nothing", 30]].map(([id, tokens]) => ({ id, user_id: "pat", created_at: NOW, tokens })));
+  const over = async (id, how, used) => world.report(`/${id}/${how}`, { fence: (await world.report(`/${id}/start`, { worker: "w" })).fence, ...used, ...(how === "fail" ? { error_code: "x", error: "It broke" } : { result_url: "https://r.example/1" }) });
+  for (const [id, how, used] of [["part", "complete", { tokens_used: 22 }], ["lost", "fail", { tokens_used: 1 }], ["whole", "complete", {}], ["nothing", "fail", {}]]) assert.equal((await over(id, how, used)).http, 200);
+  for (const [language, texts] of Object.entries({
+    de: ["Von 30 berechneten Tokens wurden 22 verbraucht: Der Rest ist wieder in Ihrem Guthaben.", "Von 1.030 berechneten Tokens wurde 1 verbraucht: Der Rest ist wieder in Ihrem Guthaben."],
+    ja: ["課金された30トークンのうち22トークンを使用しました。残りは残高に戻りました。", "課金された1,030トークンのうち1トークンを使用しました。残りは残高に戻りました。"],
+    en: ["It used 22 tokens of the 30 that it was charged: the rest is back in your balance.", "It used 1 token of the 1,030 that it was charged: the rest is back in your balance."],
+  })) {
+    const notes = [...(await page("pat", language)).html.matchAll(/<p class="note">([^<]*)</g)].map(([, note]) => note);
+    assert.deepEqual(notes.sort(), texts.sort());
+  }
+});
+
 test("a button that can do nothing says why in the language, by the code of the answer", async () => {
   await world.create({ id: "moved-on", user_id: "kim", status: "draft", created_at: NOW }, { id: "dear", user_id: "kim", created_at: NOW, tokens: 6_000 });
   assert.equal((await press("cancel", "kim", { id: "dear", attempt: 1 }, "de")).status, 303);
@@ -160,14 +175,14 @@ test("the tokens are told in the language: amounts, reasons, dates, and what is 
     world.database.prepare("INSERT INTO stale_drafts_archived_users (user_id, creations, deleted, tokens, first_created_at, last_created_at) VALUES ('ada', 2, 0, -1040, 1, 2)"),
   ]);
   const german = await page("ada", "de", "/drafts/tokens?limit=100");
-  for (const text of ["Tokens Zu den Buchungen springen Tokens Angemeldet als ada Guthaben", "+10.000 Tokens Gutgeschrieben: ada", "+1 Token Erstattet, weil es fehlgeschlagen ist: Zeitüberschreitung: Der Auftrag hat 18,2 Stunden auf seinen Beginn gewartet image", "+1 Token Erstattet, weil es fehlgeschlagen ist: The provider is out image", "+1 Token Erstattet, weil es abgebrochen wurde image", "+1 Token Erstattet, was nicht verbraucht wurde image", "−1 Token Erneut berechnet: Es wurde nach einem Fehlschlag noch einmal versucht image", "−1 Token Beim Erstellen berechnet image", "Summe der früheren Buchungen bis August 2023", "14.11.2023, 22:13 UTC", "2 ältere Entwürfe sind archiviert: zusammen -1.040 Tokens, Erstattungen eingerechnet."]) assert.ok(german.said.includes(text), `${text}\n${german.said}`);
-  assert.doesNotMatch(german.said, /tokens|Charged|Refunded|Granted|Signed|Balance|earlier/);
+  for (const text of ["Tokens Zu den Buchungen springen Tokens Angemeldet als ada Guthaben", "+10.000 Tokens Ihrem Guthaben hinzugefügt ada", "+1 Token Erstattet, weil es fehlgeschlagen ist: Zeitüberschreitung: Der Auftrag hat 18,2 Stunden auf seinen Beginn gewartet image", "+1 Token Erstattet, weil es fehlgeschlagen ist: The provider is out image", "+1 Token Erstattet, weil es abgebrochen wurde image", "+1 Token Erstattet, was nicht verbraucht wurde image", "−1 Token Erneut berechnet: Es wurde nach einem Fehlschlag noch einmal versucht image", "−1 Token Beim Erstellen berechnet image", "Summe der früheren Buchungen bis August 2023", "14.11.2023, 22:13 UTC", "2 ältere Entwürfe sind archiviert: zusammen -1.040 Tokens, Erstattungen eingerechnet."]) assert.ok(german.said.includes(text), `${text}\n${german.said}`);
+  assert.doesNotMatch(german.said, /tokens|Charged|Refunded|Added|Signed|Balance|earlier/);
   const japanese = (await page("ada", "ja", "/drafts/tokens?limit=100")).said;
-  for (const text of ["+10,000トークン 付与：ada", "−1トークン 作成の依頼時に課金", "+1トークン 失敗したため返金：生成タイムアウト：18.2時間、開始を待ったままでした image", "2023年8月までの履歴の合計", "2023/11/14 22:13 UTC", "以前の作成2件はアーカイブされています（返金を含めて合計-1,040トークン）。"]) assert.ok(japanese.includes(text), `${text}\n${japanese}`);
+  for (const text of ["+10,000トークン 残高に追加 ada", "−1トークン 作成の依頼時に課金", "+1トークン 失敗したため返金：生成タイムアウト：18.2時間、開始を待ったままでした image", "2023年8月までの履歴の合計", "2023/11/14 22:13 UTC", "以前の作成2件はアーカイブされています（返金を含めて合計-1,040トークン）。"]) assert.ok(japanese.includes(text), `${text}\n${japanese}`);
   assert.match((await page("ada", "ja", "/drafts/tokens?limit=1")).html, /以前 →/);
   assert.match((await page("new", "de", "/drafts/tokens")).said, /Es gibt noch keine Buchungen\./);
   const english = (await page("ada", "en", "/drafts/tokens?limit=100")).said;
-  for (const text of ["+10,000 tokens Granted: ada", "−1 token Charged when it was asked for", "The sum of earlier entries, up to 2023-08", "2023-11-14 22:13 UTC", "2 older creations are archived: -1,040 tokens in all, with their refunds."]) assert.ok(english.includes(text), `${text}\n${english}`);
+  for (const text of ["+10,000 tokens Added to the balance ada", "−1 token Charged when it was asked for", "The sum of earlier entries, up to 2023-08", "2023-11-14 22:13 UTC", "2 older creations are archived: -1,040 tokens in all, with their refunds."]) assert.ok(english.includes(text), `${text}\n${english}`);
 });
 
 test("who is not signed in, and who asks for a page that is none, is told in the language too", async () => {

@@ -50,7 +50,7 @@ test("each token is told of, with its reason in words, and the sum is the balanc
     ["charge", -10, "image", "Charged when it was asked for", "charged", {}],
     ["refund", 30, "video", `Refunded, since it failed: ${error}`, "refunded", { error, error_code: "generation_timeout", error_params: { status: "pending", count: 2, unit: "hour", attempts: 1 } }],
     ["charge", -30, "video", "Charged when it was asked for", "charged", {}],
-    ["grant", 1_000, null, `Granted: ${user}`, "granted", { key: user }],
+    ["grant", 1_000, null, "Added to the balance", "granted", { key: user }],
   ];
   assert.deepEqual(words, expected);
   assert.deepEqual([told[0].creation_id, told[0].prompt, told[0].deleted, told[3].creation_id], [id, "<b>a fox</b>", false, null]);

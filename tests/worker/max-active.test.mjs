@@ -84,6 +84,8 @@ test("without a limit a creation costs what it did", async () => {
   await begin({ kinds: { video: { max_active: 5 } } });
   await world.cron();
   await world.ask("/api/sweeps");
+  // Who writes looks once a minute whether the only database has all users.
+  assert.equal((await world.report("", { user_id: "nobody", kind: "image", prompt: "a fox", tokens: 1 })).http, 402);
   const cost = async (kind) => {
     await world.cost();
     assert.equal((await make(kind)).http, 201);

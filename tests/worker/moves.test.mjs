@@ -79,7 +79,7 @@ test("half of the buckets move, under load, and no token is lost or doubled", { 
   const loads = USERS.slice(0, 8).map((user) => load(user, 1));
   await sleep(500);
   // What is not under way can't be ended, and a foreign bucket does not move.
-  assert.equal((await move(world, "done")).http, 409);
+  assert.equal((await move(world, "done")).http, 404);
   assert.equal((await move(world, "cancelled")).http, 404);
   assert.equal((await move(world, "moved", { source: "DB_1", target: "DB_0" })).http, 409);
   assert.match((await move(world, "moved", { target: "DB_2" })).error, /^there is no shard `DB_2`: expected `DB_0`, `DB_1`$/);
@@ -93,6 +93,8 @@ test("half of the buckets move, under load, and no token is lost or doubled", { 
     assert.equal(ended.at(-1).http, 200, JSON.stringify(ended.at(-1)));
   }
   assert.deepEqual((await all(world, "SELECT count(*) AS n FROM stale_drafts_creations"))[1], [{ n: 0 }]);
+  const again = await move(world, "cancelled");
+  assert.deepEqual([again.done, again.next], [true, null], "again");
   await world.order({ dead: ["DB_1"] });
   assert.equal((await move(world, "moved")).http, 503);
   await world.order({});
@@ -113,9 +115,10 @@ test("half of the buckets move, under load, and no token is lost or doubled", { 
   assert.equal((await create(world, leaving[0], "late")).http, 503);
   assert.equal((await create(world, staying[0], "late")).http, 201);
   assert.equal(await world.cron(), "ok");
+  assert.match((await move(world, "cancelled")).error, /^move `[-0-9a-f]{36}` is `moved` in `DB_0` and `arriving` in `DB_1`: it can't be cancelled any more; finish it with /);
   const failed = async () => (await all(world, "SELECT DISTINCT user_id FROM stale_drafts_creations WHERE sweep_id IS NOT NULL")).flat().map(({ user_id }) => user_id).sort();
   assert.deepEqual(await failed(), [...staying].sort());
-  assert.equal((await move(world, "done")).http, 409);
+  assert.match((await move(world, "done")).error, /the configuration gives the buckets 2048-4095 to `DB_0`; give them to `DB_1`, deploy that, and go on with `mark-stale-drafts shards finish /);
   stopped = true;
   await Promise.all(loads);
   const before = await counts();
@@ -124,6 +127,7 @@ test("half of the buckets move, under load, and no token is lost or doubled", { 
   // The new configuration is deployed. The target refuses until it is opened.
   world = await start({ shards: 2, persist, migrate: false, config: { ...CONFIG, shards: AFTER } });
   assert.equal((await create(world, leaving[0], "late")).http, 503);
+  assert.match((await move(world, "moved")).error, /`moved` in `DB_0` and `arriving` in `DB_1`: the buckets have moved, and the configuration gives them to `DB_1`; go on with `mark-stale-drafts shards finish /);
   for (let tries = 0; tries < 200; tries += 1) {
     progress = await move(world, "done");
     assert.equal(progress.http, 200, JSON.stringify(progress));
@@ -150,6 +154,7 @@ test("half of the buckets move, under load, and no token is lost or doubled", { 
     assert.equal(progress.http, 200, JSON.stringify(progress));
   }
   assert.deepEqual([progress.source.state, progress.target.state], ["trimmed", "settled"]);
+  assert.equal((await move(world, "done")).done, true, "again");
   assert.equal(await world.cron(), "ok");
   assert.deepEqual(await failed(), [...USERS].sort());
   await hold(world);

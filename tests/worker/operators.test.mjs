@@ -117,7 +117,7 @@ test("a body that breaks off changes nothing, though an empty one would mean eve
   assert.deepEqual([await world.status("a"), (await world.one("SELECT state FROM stale_drafts_events")).state], ["pending", "dead"]);
   await world.all("DELETE FROM stale_drafts_events");
   // A mark of the order of bytes is no part of the text.
-  assert.deepEqual(await post("/api/events/replay", "\ufeff{}"), [200, undefined]);
+  assert.deepEqual(await post("/api/events/replay", '\ufeff{"all":true}'), [200, undefined]);
 });
 
 test("a sweep can be for one user, kind and status, and for no more than a number", async () => {
@@ -240,15 +240,18 @@ test("the doctor finds a kind and an error that dominate", async () => {
   for (let i = 0; i < 5; i += 1) await done(`f${i}`, { kind: "video", status: "failed", code: "provider_error" });
   for (let i = 0; i < 3; i += 1) await done(`g${i}`, { kind: "image", status: "draft" });
   const { healthy, findings } = await world.ask("/api/doctor");
-  assert.equal(healthy, true, "a warning is no emergency");
+  assert.equal(healthy, false, "that most fail is an emergency");
+  assert.deepEqual(findings.map(({ code, error_code }) => [code, error_code]), [["many_failed", "provider_error"], ["one_error_dominates", "provider_error"]]);
+  const many = ["many_failed", "many creations fail", "5 of 8 that ended within the last hour failed, among the newest creations, 5 of them with `provider_error`"];
   assert.deepEqual(findings.map(({ code, cause, evidence }) => [code, cause, evidence]), [
-    ["one_error_dominates", "the provider or its key has a problem: `provider_error`", "5 of 5 failures in the last hour have this code"],
+    many,
+    ["one_error_dominates", "the provider or its key has a problem: `provider_error`", "5 of 5 failures of the last hour, among the newest creations, have this code"],
   ]);
   // A kind is named where no one error explains its failures.
   await world.database.exec("UPDATE stale_drafts_creations SET error_code = 'error_' || id WHERE status = 'failed'");
-  const [kind, ...others] = (await world.ask("/api/doctor")).findings.map(({ code, cause, evidence }) => [code, cause, evidence]);
-  assert.deepEqual(kind, ["one_kind_dominates", "the generation of `video` has a problem", "5 of 5 of this kind failed in the last hour, and 0 of 3 others"]);
-  assert.deepEqual(others, []);
+  const [extent, kind, ...others] = (await world.ask("/api/doctor")).findings.map(({ code, cause, evidence }) => [code, cause, evidence]);
+  assert.deepEqual(kind, ["one_kind_dominates", "the generation of `video` has a problem", "5 of 5 of this kind failed in the last hour, and 0 of 3 others, among the newest creations"]);
+  assert.deepEqual([extent[0], others], ["many_failed", []]);
 });
 
 test("the doctor finds that cron, a sweep, the schema or rows are not in order", async () => {

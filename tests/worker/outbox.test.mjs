@@ -147,6 +147,10 @@ test("what is not taken is tried again, ever later, with the same id, and in the
   answer = 200;
   assert.deepEqual(await post("/api/events/replay", { ids: ["another"] }), { replayed: 0 });
   assert.deepEqual(await post("/api/events/replay", { ids: "all" }), { error: '`ids` is `"all"`: expected a list', code: "invalid_request" });
+  // Nothing is everything by accident.
+  const which = { error: "nothing says which dead letters: expected their `ids`, or `\"all\": true` for all of them", code: "invalid_request" };
+  for (const nothing of [{}, { ids: null }, { all: false }]) assert.deepEqual(await post("/api/events/replay", nothing), which);
+  assert.deepEqual(await post("/api/events/replay", { ids: [], all: true }), { error: "`all` is `true`, for all dead letters: leave out `ids`", code: "invalid_request" });
   assert.deepEqual(await post("/api/events/replay", { ids: ["failed:a:1"] }), { replayed: 1 });
   await until(() => requests.length === 4);
   await until(async () => (await events()).length === 0);

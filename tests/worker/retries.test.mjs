@@ -68,7 +68,7 @@ test("an outage of two hours: 300 have failed, 280 are retried by filter, and ea
     assert.deepEqual([done.retried.length, done.skipped.length], [280, 20]);
     assert.deepEqual(counted(by(done.skipped, "reason")), { insufficient_tokens: 7, already_retried: 4, deleted: 5, changed: 4 });
     const of = (id) => done.skipped.find((skipped) => skipped.id === id);
-    assert.deepEqual([of(ada[0]).message, of(ada[0]).status, of(ada[0]).present_attempt], ["somebody has retried it since: it is `failed` now, attempt 2", "failed", 2]);
+    assert.deepEqual([of(ada[0]).message, of(ada[0]).status, of(ada[0]).present_attempt], ["it has been retried since: it is `failed` now, attempt 2", "failed", 2]);
     assert.deepEqual([of(ada[10]).message, of(ada[10]).status, of(ada[10]).present_attempt], ["it has moved on: it is `draft` now, attempt 1", "draft", 1]);
     assert.equal(of(bo[0]).message, "its owner has deleted it");
     assert.deepEqual(done.skipped.filter(({ reason }) => reason === "insufficient_tokens").map(({ user_id, balance, tokens }) => [user_id, balance, tokens]), Array(7).fill(["cleo", 0, 1]));
@@ -106,13 +106,18 @@ test("a body that can't be read is refused in words that say what would be right
   try {
     const post = poster(world);
     const refused = [
-      ["/preview", {}, "expected either `filter` or `plan`"],
-      ["/preview", { filter: {}, plan: [] }, "expected either `filter` or `plan`"],
+      ["/preview", {}, "expected one of `filter`, `plan` and `\"all\": true`"],
+      ["/preview", { all: false }, "expected one of `filter`, `plan` and `\"all\": true`"],
+      ["/preview", { all: true, plan: [] }, "expected one of `filter`, `plan` and `\"all\": true`"],
+      ["/preview", { filter: { kind: "x" }, plan: [] }, "expected one of `filter`, `plan` and `\"all\": true`"],
+      ["/preview", { filter: { kind: "x" }, all: true }, "`all` is `true`, for everything that has failed: leave out `filter`"],
+      ...[{}, { kind: null }].map((filter) => ["/preview", { filter }, "`filter` is empty: expected at least one of `user_id`, `kind`, `error_code`, `rule`, `since`, `until`, `failed_since` and `failed_until`; or, for everything that has failed, `\"all\": true` in its place"]),
       ["/preview", { plan: [], limit: 1 }, "a plan says itself which creations it is for: leave out `limit` and `cursor`"],
       ["/preview", { filter: { since: "soon" } }, "`filter.since` is `\"soon\"`: expected epoch milliseconds, or a time in UTC such as `2026-01-05T03:00Z`"],
-      ["/preview", { filter: { statuses: "failed" } }, "unknown key `filter.statuses`: expected `user_id`, `kind`, `error_code`, `rule`, `since` or `until`"],
-      ["/preview", { filter: {}, limit: 1_001 }, "`limit` is `1001`: expected a whole number from 1 to 1000"],
-      ["/preview", { filter: {}, cursor: "abc" }, "invalid `cursor` `abc`: expected the `next_cursor` of the page before"],
+      ["/preview", { filter: { failed_since: 3_600_000, failed_until: 0 } }, "`failed_until` is `1970-01-01T00:00:00Z`, and `failed_since` is `1970-01-01T01:00:00Z`: expected an end after its beginning"],
+      ["/preview", { filter: { statuses: "failed" } }, "unknown key `filter.statuses`: expected `user_id`, `kind`, `error_code`, `rule`, `since`, `until`, `failed_since` or `failed_until`"],
+      ["/preview", { all: true, limit: 1_001 }, "`limit` is `1001`: expected a whole number from 1 to 1000"],
+      ["/preview", { all: true, cursor: "abc" }, "invalid `cursor` `abc`: expected the `next_cursor` of the page before"],
       ["", {}, "`plan` is missing: expected a list"],
       ["", { filter: {} }, "unknown key `filter`: expected `plan` or `reason`"],
       ["", { plan: [{ id: "a" }] }, "`plan[0].attempt` is missing: expected a whole number from 1 to 4294967295"],
@@ -142,9 +147,9 @@ test("1,000 are one plan, and each failure is found once, page by page", async (
     await world.grant("ada", 1_000_000);
     await world.create(...Array.from({ length: 1_100 }, (_, i) => ({ id: `${i}-${"x".repeat(190)}`, tokens: 1 })));
     await world.database.exec(`UPDATE stale_drafts_creations SET status = 'failed', finished_at = ${NOW}, error = 'x', error_code = 'y'`);
-    const [, first] = await post("/api/retries/preview", { filter: {} });
+    const [, first] = await post("/api/retries/preview", { all: true });
     assert.equal(first.plan.length, 1_000);
-    const [, second] = await post("/api/retries/preview", { filter: {}, cursor: first.next_cursor });
+    const [, second] = await post("/api/retries/preview", { all: true, cursor: first.next_cursor });
     assert.deepEqual([second.plan.length, second.next_cursor], [100, null]);
     assert.equal(new Set([...first.plan, ...second.plan].map(({ id }) => id)).size, 1_100);
     const [, done] = await post("/api/retries", { plan: first.plan });
@@ -163,7 +168,7 @@ test("whoever else retries, cancels or sweeps at the same time: each attempt is 
     for (const user of ["ada", "bo"]) await world.grant(user, 150);
     await world.create(...Array.from({ length: 40 }, (_, i) => ({ id: `c${i}`, user_id: i % 2 ? "ada" : "bo", tokens: 5 })));
     await world.database.exec(`UPDATE stale_drafts_creations SET status = 'failed', finished_at = ${NOW} + rowid, error = 'x', error_code = 'y'`);
-    const [, { plan }] = await post("/api/retries/preview", { filter: {} });
+    const [, { plan }] = await post("/api/retries/preview", { all: true });
     assert.equal(plan.length, 40);
     const own = (id, user) => world.as(user, `/api/drafts/${id}/retry`, { method: "POST", body: '{"attempt":1}' }).then(async (response) => [response.status, id]);
     const [one, two, back, ...single] = await Promise.all([
@@ -211,7 +216,7 @@ test("of several databases one that does not answer keeps nothing from the other
     // Each page has at most so many of them all, and none twice.
     const found = [];
     for (let cursor; cursor !== null;) {
-      const [, page] = await post("/api/retries/preview", { filter: {}, limit: 3, ...(cursor && { cursor }) });
+      const [, page] = await post("/api/retries/preview", { all: true, limit: 3, ...(cursor && { cursor }) });
       assert.ok(page.plan.length <= 3);
       found.push(...page.plan.map(({ id }) => id));
       cursor = page.next_cursor;
@@ -220,7 +225,7 @@ test("of several databases one that does not answer keeps nothing from the other
 
     const here = users.filter((user) => at(user) === 0).length;
     await world.order({ now: NOW, dead: ["DB_1"] });
-    const [status, part] = await post("/api/retries/preview", { filter: {} });
+    const [status, part] = await post("/api/retries/preview", { all: true });
     assert.deepEqual([status, part.plan.length, part.unreachable], [200, here, [{ shard: "DB_1", error: "D1_ERROR: DB_1 is gone" }]]);
     const [, done] = await post("/api/retries", { plan: whole.plan });
     assert.deepEqual([done.retried.length, counted(by(done.skipped, "reason"))], [here, { unreachable: 8 - here }]);
@@ -236,7 +241,7 @@ test("of several databases one that does not answer keeps nothing from the other
     const [wrong, { error }] = await post("/api/retries", { plan: [{ id: "of-u0", attempt: 1 }] });
     assert.deepEqual([wrong, error], [400, "`plan[0]` is `of-u0`, an id that does not say which database has it: expected its `user_id` too, as a preview has it"]);
     await world.order({ now: NOW, dead: ["DB_0", "DB_1"] });
-    assert.equal((await post("/api/retries/preview", { filter: {} }))[0], 503);
+    assert.equal((await post("/api/retries/preview", { all: true }))[0], 503);
     assert.equal((await post("/api/retries/preview", { plan: whole.plan }))[0], 503);
     assert.equal((await post("/api/retries", { plan: whole.plan }))[0], 503);
   } finally {

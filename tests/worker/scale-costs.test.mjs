@@ -9,6 +9,7 @@ import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { test } from "node:test";
 import { promisify } from "node:util";
+import { bucketOf } from "../../pkg/dist/esm/shards.js";
 import { assumptions, requests } from "../../scripts/scale-costs/arithmetic.mjs";
 import { ASSUMED, BYTES, MEASURED } from "../../scripts/scale-costs/figures.mjs";
 import { HOUR, MINUTE, NOW, start } from "./harness.mjs";
@@ -48,9 +49,10 @@ test("requests and cron runs cost what the script counts with", async () => {
     const owners = 100;
     await world.database.prepare(`INSERT INTO stale_drafts_ledger (entry_key, user_id, type, tokens, created_at)
       SELECT 'grant:' || value, 'u' || value, 'grant', 1000000, 0 FROM json_each(?)`).bind(JSON.stringify([...Array(owners).keys()])).run();
-    // The watch looks once a minute beside what comes in; it has looked.
+    // The watch looks once a minute beside what comes in; it has looked. So has who writes: whether the only database has all users.
     await world.cron();
     await world.ask("/api/sweeps");
+    assert.equal((await world.report("", { user_id: "nobody", kind: "image", prompt: "a fox", tokens: 1 })).http, 402);
     const { id } = await measure("create", () => world.report("", { user_id: "u1", kind: "image", prompt: "a fox", tokens: 30 }));
     const { fence } = await measure("start", () => world.report(`/${id}/start`, { worker: "w1" }));
     await measure("heartbeat", () => world.report(`/${id}/heartbeat`, { fence, progress: 10 }));
@@ -90,7 +92,8 @@ test("requests and cron runs cost what the script counts with", async () => {
 test("with shards a request costs what the script counts with", async () => {
   const world = await start({ shards: 2 });
   try {
-    for (const database of world.databases) await database.prepare("INSERT INTO stale_drafts_ledger (entry_key, user_id, type, tokens, created_at) VALUES ('grant:u1', 'u1', 'grant', 1000000, 0)").run();
+    const home = world.databases[bucketOf("u1") < 2_048 ? 0 : 1];
+    await home.prepare("INSERT INTO stale_drafts_ledger (entry_key, user_id, type, tokens, created_at) VALUES ('grant:u1', 'u1', 'grant', 1000000, 0)").run();
     // The watch looks once a minute beside what comes in; it has looked.
     await world.cron();
     await world.ask("/api/sweeps");
@@ -174,6 +177,19 @@ const code = (language, begin) => {
   assert.ok(block, `docs/scale.md has no ${language} that begins with \`${begin}\``);
   return block;
 };
+
+test("docs/scale.md lists the users of buckets that are away", async () => {
+  const database = new DatabaseSync(":memory:");
+  for (const name of readdirSync(join(root, "migrations")).sort()) database.exec(readFileSync(join(root, "migrations", name), "utf8"));
+  const users = ["ada", "bo", "Zoë", "🦊", ...Array.from({ length: 200 }, (_, n) => `user-${n}`)];
+  for (const user of users) database.prepare("INSERT INTO stale_drafts_ledger (entry_key, user_id, type, tokens, created_at) VALUES ('grant:' || ?1, ?1, 'grant', 1, 0)").run(user);
+  database.exec("INSERT INTO stale_drafts_buckets (first_bucket, state) VALUES (0, 'here'), (1000, 'away'), (3000, 'here'), (4000, 'away')");
+  const away = users.map((user) => ({ user_id: user, bucket: bucketOf(user) })).filter(({ bucket }) => bucket >= 1_000 && bucket < 3_000 || bucket >= 4_000);
+  const found = database.prepare(code("sql", "WITH RECURSIVE\n  owners")).all().map((row) => ({ ...row }));
+  assert.deepEqual(found, away.sort((one, other) => one.bucket - other.bucket || (one.user_id < other.user_id ? -1 : 1)));
+  assert.ok(found.length > 50);
+  database.close();
+});
 
 test("the hash of docs/scale.md is the same in its JavaScript, its SQL and its table", async () => {
   const { bucketOf } = await import(`data:text/javascript,${encodeURIComponent(code("js", "export function bucketOf"))}`);

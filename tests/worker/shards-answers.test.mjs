@@ -2,18 +2,21 @@
 // still needs them all.
 
 import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, beforeEach, test } from "node:test";
-import { CLEANUP_TOKEN, HOUR, MINUTE, NOW, start } from "./harness.mjs";
+import { bucketOf } from "../../pkg/dist/esm/shards.js";
+import { CLEANUP_TOKEN, HOUR, MINUTE, NOW, WORKER_TOKEN, start, token } from "./harness.mjs";
 
 const headers = { Authorization: `Bearer ${CLEANUP_TOKEN}` };
+const GRANT_TOKEN = "n0t-Used-Anywhere-Else-Grant-5c07a";
 const GONE = [{ shard: "DB_1", error: "D1_ERROR: DB_1 is gone" }];
 let world;
 /** One creation that waits on each, a sweep of each, and a dead letter on each. */
 before(async () => {
-  world = await start({ shards: 3, config: { circuit_breaker: "off" } });
+  world = await start({ shards: 3, config: { circuit_breaker: "off", api_tokens: [{ name: "shop", sha256: createHash("sha256").update(GRANT_TOKEN).digest("hex"), scopes: ["grant"] }] }, bindings: { REPORT_TOKEN: WORKER_TOKEN } });
   for (const [at, database] of world.databases.entries()) {
     await database.prepare("INSERT INTO stale_drafts_creations (id, user_id, kind, prompt, status, tokens, created_at) VALUES (?1, 'u', 'image', 'a fox', 'pending', 0, ?2)").bind(`c${at}`, NOW).run();
     await database.prepare("INSERT INTO stale_drafts_events (id, state, due_at, destinations, created_at, body) VALUES (?1, 'dead', ?2, 4, ?2, '{}')").bind(`e${at}`, NOW - HOUR + at).run();
@@ -98,13 +101,63 @@ test("counters that would shrink are left out of the metrics until all answer", 
   assert.match(partial, /stale_drafts_active_creations\{[^}]*\} 2\n/);
 });
 
-test("what writes needs them all", async () => {
+test("what writes or decides names the one that does not answer, and says when to ask again", async () => {
   await world.order({ dead: ["DB_1"] });
-  const replayed = await world.fetch("/api/events/replay", { method: "POST", body: JSON.stringify({ ids: ["e1"] }), headers });
-  assert.equal(replayed.status, 503);
+  const user = Array.from({ length: 100 }, (_, at) => `user-${at}`).find((user) => Math.floor((bucketOf(user) * 3) / 4_096) === 1);
+  const worker = { Authorization: `Bearer ${WORKER_TOKEN}` };
+  const own = { Authorization: `Bearer ${token({ sub: user })}` };
+  const post = (path, body, given = headers) => [path, { method: "POST", body: body && JSON.stringify(body), headers: given }];
+  const of = `?user_id=${user}`;
+  const wrong = [];
+  for (const [path, request] of [
+    post("/api/events/replay", { ids: ["e1"] }),
+    post(`/api/generate/cleanup-stale${of}`),
+    post("/api/grants", { user_id: user, tokens: 1 }, { Authorization: `Bearer ${GRANT_TOKEN}`, "Idempotency-Key": "order-1" }),
+    post("/api/creations", { user_id: user, kind: "image", prompt: "a fox", tokens: 0 }, worker),
+    ...[["start", { worker: "w" }], ["heartbeat", { fence: "1.f" }], ["complete", { fence: "1.f", result_url: "https://cdn.example/1" }], ["fail", { error_code: "x" }]]
+      .flatMap(([what, body]) => [post(`/api/creations/c1/${what}${of}`, body, worker), post(`/api/creations/c1/${what}`, body, worker)]),
+    ...[["retry", { attempt: 1 }], ["cancel", {}], ["restore", undefined], ["fail-now", { attempt: 1, error: "a storm" }], ["notes", { text: "a note" }], ["extend", { minutes: 5, reason: "a storm" }]]
+      .map(([what, body]) => post(`/api/creations/c1/${what}${of}`, body)),
+    ...[["retry", { attempt: 1 }], ["cancel", {}], ["publish", undefined]].map(([what, body]) => post(`/api/drafts/c1/${what}`, body, own)),
+    ["/api/drafts/c1", { method: "DELETE", headers: own }],
+    ["/api/drafts", { headers: own }],
+    ["/api/drafts/active", { headers: own }],
+    ["/api/balance", { headers: own }],
+    [`/api/creations/c1${of}`, { headers }],
+    ["/api/creations/c1", { headers }],
+    [`/api/creations${of}`, { headers }],
+    [`/api/ledger${of}`, { headers }],
+  ]) {
+    const response = await world.fetch(path, request);
+    const { error, code } = await response.json();
+    const said = [response.status, code, response.headers.get("Retry-After"), error?.includes("database `DB_1`")];
+    if (`${said}` !== "503,unavailable,10,true") wrong.push([request.method ?? "GET", path, error, ...said]);
+  }
+  assert.deepEqual(wrong, []);
 });
 
-test("after a move, explain still says in which object of the old database a creation is", async (t) => {
+test("a database without the schema, or with another one, is named with the command that mends it", async (t) => {
+  const own = await start({ shards: 3, config: { circuit_breaker: "off" } });
+  t.after(() => own.stop());
+  await own.cron();
+  const version = Object.values(await own.databases[0].prepare("SELECT max(version) FROM stale_drafts_schema").first())[0];
+  await own.databases[1].prepare("DELETE FROM stale_drafts_schema WHERE version = ?").bind(version).run();
+  for (const { name } of (await own.databases[2].prepare("SELECT name FROM sqlite_schema WHERE type IN ('view', 'trigger') AND name GLOB 'stale_drafts_*'").all()).results) {
+    await own.databases[2].prepare(`DROP ${name.endsWith("accepts") ? "VIEW" : "TRIGGER"} IF EXISTS ${name}`).run();
+  }
+  for (const table of ["monitor", "ledger_check", "schema"]) await own.databases[2].prepare(`DROP TABLE stale_drafts_${table}`).run();
+  const { findings } = await own.ask("/api/doctor");
+  const apply = (name) => `\`npx wrangler d1 migrations apply ${name} --remote\` (or \`--local\`)`;
+  assert.deepEqual(findings.filter(({ code }) => ["schema_not_current", "database_unreachable"].includes(code)).map(({ code, evidence, remedy }) => ({ code, evidence, remedy })), [{
+    code: "schema_not_current",
+    evidence: `that of \`DB_1\` is version ${version - 1}; that of \`DB_2\` is not there, or too old to say its version: expected ${version}`,
+    remedy: `apply the migrations: ${apply("DB_1")}, ${apply("DB_2")}`,
+  }]);
+  const { checks } = await own.ask("/readyz");
+  assert.equal(checks.schema, `\`DB_1\`: the schema is version ${version - 1}: expected ${version}, apply the migrations: ${apply("DB_1")}; \`DB_2\`: the schema is not there: if it had users, bind the database that has them again; if it is new, apply the migrations: ${apply("DB_2")}`);
+});
+
+for (const sums of [false, true]) test(`after a move, explain still says in which object of the old database a creation is${sums ? ", though its entries are in a sum" : ""}`, async (t) => {
   const persist = mkdtempSync(join(tmpdir(), "stale-drafts-explain-"));
   t.after(() => rmSync(persist, { recursive: true, force: true }));
   const shards = (first, second) => [{ binding: "DB_0", buckets: first }, { binding: "DB_1", buckets: second }];
@@ -124,6 +177,9 @@ test("after a move, explain still says in which object of the old database a cre
   let own = await start({ ...options, config: { ...config, shards: shards("0-4095", "") } });
   try {
     await own.grant("ada", 1_000);
+    // That of the second one is not what the first cron would write down: it has users whom the configuration gives to the first.
+    await own.databases[0].prepare("INSERT INTO stale_drafts_buckets VALUES (0, 'here')").run();
+    await own.databases[1].prepare("INSERT INTO stale_drafts_buckets VALUES (0, 'away')").run();
     // Others of the same hour, whose ids are about it in the new database too.
     for (const [at, ids] of [[0, ["chosen", uuid]], [1, ["a", "z"]]]) {
       for (const id of ids) {
@@ -131,13 +187,17 @@ test("after a move, explain still says in which object of the old database a cre
       }
     }
     assert.equal(await own.cron(), "ok");
+    if (sums) {
+      const summed = await own.fetch("/api/ledger/compact", { method: "POST", body: JSON.stringify({ before: "2023-10" }), headers });
+      assert.equal((await summed.json()).entries, 2);
+    }
     const objects = async (id) => {
       const { archived, message, ledger, unreachable } = await own.ask(`/api/creations/${id}`);
       return [archived.objects.map((key) => key.split("/")[3]), message.replace(/[0-9a-f]{32}/, "…"), ledger.length, unreachable];
     };
     const before = await objects("chosen");
     const ours = await objects(uuid);
-    assert.deepEqual([before.slice(2), ours[0]], [[1, undefined], ["DB_0"]]);
+    assert.deepEqual([before.slice(2), ours[0]], [[sums ? 0 : 1, undefined], ["DB_0"]]);
     assert.ok(before[0].includes("DB_0"), JSON.stringify(before));
     await move(own, "moved");
     assert.deepEqual(await objects("chosen"), before);

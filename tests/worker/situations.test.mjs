@@ -314,7 +314,7 @@ const SITUATIONS = [
       await cronEachMinute(world, 0, 1);
     },
     ready: [],
-    found: ["one_error_dominates"],
+    found: ["many_failed", "one_error_dominates"],
   },
   {
     name: "one kind fails, for several reasons",
@@ -324,7 +324,9 @@ const SITUATIONS = [
       await world.all("UPDATE stale_drafts_creations SET finished_at = ? WHERE status = 'draft'", T0);
       await cronEachMinute(world, 0, 1);
     },
-    doctor: ["one_kind_dominates"],
+    doctor: ["many_failed", "one_kind_dominates"],
+    dashboard: ["many_failed"],
+    alerts: ["many_failed"],
   },
   ...[["webhook", 2], ["queue", 1]].map(([name, destination]) => ({
     name: `the ${name} was removed from the configuration, with an event due`,
@@ -354,12 +356,20 @@ const SITUATIONS = [
     found: ["outbox_stuck"],
   },
   {
+    name: "creations are to be archived, and no bucket is bound",
+    options: { config: { keep_days: { creations: 90 } } },
+    set: (world) => cronEachMinute(world, 0, 1),
+    ready: ["configuration"],
+    found: ["archive_not_bound"],
+  },
+  {
     name: "rows have times that can't be read",
     set: async (world) => {
       await world.create({ id: "none", created_at: null }, { id: "text", created_at: "soon" }, { id: "ahead", created_at: T0 + HOUR }, { id: "fine", ...waiting(1) });
       await cronEachMinute(world, 0, 1);
     },
-    doctor: ["unreadable_times"],
+    ready: [],
+    found: ["unreadable_times"],
   },
   {
     name: "the app's own trigger rejects what a sweep writes of one creation",
@@ -391,15 +401,16 @@ const SITUATIONS = [
     },
   },
   {
-    name: "what has moved away is not trimmed for 20 minutes",
+    // The configuration gives the buckets to the first one again, or still.
+    name: "what has moved away is not trimmed for 20 minutes, and the configuration was put back",
     options: SHARDS,
     set: async (world) => {
       await moveTo(world, "moved");
       await world.databases[1].prepare("UPDATE stale_drafts_moves SET state = 'open'").run();
       await cronEachMinute(world, 1, 20);
     },
-    ready: [],
-    found: ["move_unfinished"],
+    ready: ["buckets"],
+    found: ["buckets_misplaced", "move_unfinished"],
   },
   {
     name: "a mover died when only one of the two databases knew of it, 20 minutes ago",
