@@ -5,7 +5,7 @@ import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from "node:
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { HOUR, NOW, start } from "../tests/worker/harness.mjs";
+import { CLEANUP_TOKEN, HOUR, NOW, start } from "../tests/worker/harness.mjs";
 import { fillBase, fillStale } from "./bench-sweep/database.mjs";
 import { migrate } from "./bench-sweep/runtime.mjs";
 import { build } from "./build.mjs";
@@ -125,6 +125,33 @@ async function silent() {
   return { swept: counts.filter((count) => count === 100).length, seconds, after };
 }
 
+/** What moving most of 10,000 creations of 400 users costs, and removing them where they were, for each 1,000 that move. */
+async function moving(folder) {
+  const options = (first, second) => ({ shards: 2, persist: join(folder, "moving"), config: { ...CONFIG, shards: [{ binding: "DB_0", buckets: first }, { binding: "DB_1", buckets: second }] } });
+  const reach = async (world, goal) => {
+    const request = { method: "POST", headers: { Authorization: `Bearer ${CLEANUP_TOKEN}` }, body: JSON.stringify({ source: "DB_0", target: "DB_1", buckets: "0-4031", goal }) };
+    await world.cost();
+    for (;;) {
+      const { done, waits_until, error } = await (await world.fetch("/api/shards/moves", request)).json();
+      if (error) throw new Help(`a step of the move failed: ${error}`);
+      if (done || waits_until !== null) return world.cost();
+    }
+  };
+  let world = await start(options("0-4095", ""));
+  const all = JSON.stringify(Array.from({ length: 10_000 }, (_, index) => [`c-${index}`, `u-${index % 400}`]));
+  await world.databases[0].prepare("INSERT INTO stale_drafts_ledger (entry_key, user_id, type, tokens, created_at) SELECT DISTINCT 'grant:' || (value ->> 1), value ->> 1, 'grant', 1000000, 0 FROM json_each(?1)").bind(all).run();
+  await world.databases[0].prepare("INSERT INTO stale_drafts_creations (id, user_id, kind, prompt, status, tokens, created_at) SELECT value ->> 0, value ->> 1, 'image', 'a fox', 'pending', 10, CAST(?2 AS INTEGER) FROM json_each(?1)").bind(all, NOW).run();
+  const moved = await reach(world, "moved");
+  await world.stop();
+  world = await start({ ...options("4032-4095", "0-4031"), migrate: false });
+  const trimmed = await reach(world, "done");
+  const [left, there] = await Promise.all(world.databases.map((database) => database.prepare("SELECT count(*) AS n FROM stale_drafts_creations").first("n")));
+  await world.stop();
+  if (left + there !== 10_000 || left > 1_000) throw new Help(`of 10,000 creations ${left} stayed and ${there} are in the other database`);
+  const words = ({ queries, rows_read, rows_written }) => [queries, rows_read, rows_written].map((count) => digits(Math.round((count * 1_000) / there)));
+  return [words(moved), words(trimmed)].map(([queries, read, written]) => `${queries} queries, ${read} rows read, ${written} written`);
+}
+
 await run(async () => {
   const chosen = options();
   await build();
@@ -141,6 +168,9 @@ await run(async () => {
     const [one, many] = [await rows(0), await rows(64)];
     add("rows read for each that is swept, 1 database against 64", "the same", `${digits(one.rows_read, 2)} against ${digits(many.rows_read, 2)}`);
     add("rows written for each that is swept, 1 database against 64", "the same", `${digits(one.rows_written, 3)} against ${digits(many.rows_written, 3)}`);
+    const [moved, trimmed] = await moving(folder);
+    add("most of 10,000 creations of 400 users move: for each 1,000", "", moved);
+    add("and are removed where they were", "", trimmed);
     const away = await silent();
     add("one of 16 answers nothing: others swept within the minute", "15", `${away.swept}, in ${digits(away.seconds, 0)} s; the last one by the next cron: ${away.after === 1_600 ? "yes" : "no"}`);
     const [single, spread] = [await timed(folder, 1, chosen), await timed(folder, 16, chosen)];

@@ -75,20 +75,31 @@ export async function sh(command, args, { help, env, cwd = root, quiet = false }
   throw new Help(`\`${command} ${args.join(" ")}\` failed${help ? `.\n  ${help}` : ` with code ${code}.`}`);
 }
 
-/** Runs a command and gives its exit code and everything it printed. */
-export function capture(command, args, { env, cwd = root, echo = false } = {}) {
+/**
+ * Runs a command and gives its exit code and everything it printed. `log` is a stream that this is written to as well; after `timeout`
+ * milliseconds the command is ended, and has `expired`.
+ */
+export function capture(command, args, { env, cwd = root, echo = false, log, timeout } = {}) {
   return new Promise((done) => {
     const child = start(command, args, { cwd, env: { ...process.env, ...env }, stdio: ["ignore", "pipe", "pipe"] });
-    let output = "";
+    let [output, expired] = ["", false];
+    const timer = timeout && setTimeout(() => {
+      expired = true;
+      signal(child, "SIGKILL");
+    }, timeout);
     for (const stream of [child.stdout, child.stderr]) {
       stream.setEncoding("utf8");
       stream.on("data", (text) => {
         output += text;
         if (echo) process.stdout.write(text);
+        log?.write(text);
       });
     }
     child.on("error", (error) => done({ code: 127, output: output + error.message }));
-    child.on("close", (code) => done({ code: code ?? 1, output }));
+    child.on("close", (code) => {
+      clearTimeout(timer);
+      done({ code: code ?? 1, output, expired });
+    });
   });
 }
 

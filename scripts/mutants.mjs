@@ -1,36 +1,22 @@
 // `npm run mutants`: changes the code in one place at a time and demands that a test fails. `npm run mutants -- rules` or
-// `-- store` runs one part. What survives is printed, stands in target/mutants/<part>/mutants.out/missed.txt, and is a failure;
-// `.cargo/mutants.toml` names the few changes that make no difference, and why.
+// `-- store` runs one part, `-- --file src/store/notes.rs` one file, and `-- --missed` what has survived the last time;
+// `-- --check` only says whether the tests are there that it asks, as `npm test` does. What survives is printed, stands in
+// target/mutants/<part>.json with all others, and is a failure; `.cargo/mutants.toml` names the few changes that make no difference,
+// and why.
+//
+// cargo-mutants says what can be changed. Here it is built once and tested in stages, for most mutants are caught by the tests of their
+// own file, by quick ones and by the first inputs of a property.
 
-import { existsSync, mkdirSync, readFileSync, rmSync } from "node:fs";
-import { homedir } from "node:os";
+import { cpSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { availableParallelism, homedir } from "node:os";
 import { join } from "node:path";
-import { Help, capture, note, root, run, sh, step, which } from "./lib.mjs";
+import { parseArgs } from "node:util";
+import { Help, capture, note, root, run, sh, step, timed, which } from "./lib.mjs";
+import { PARTS, misnamed, sources } from "./mutants/tests.mjs";
+import { duration } from "./progress.mjs";
 
 const VERSION = "27.1.0";
 const exe = process.platform === "win32" ? ".exe" : "";
-
-/** Each part: the files that are changed, how they are built, the tests that have to notice, and those among them that run last. */
-const PARTS = {
-  rules: {
-    files: ["src/rules/**"],
-    build: ["--package", "stale-drafts"],
-    tests: ["rules", "properties", "diagnosis", "judgements"],
-    slow: [],
-  },
-  store: {
-    files: ["src/store/**", "src/service/**"],
-    build: ["--package", "stale-drafts"],
-    // Without the simulator: it would double the time, and each statement has a test of its own.
-    tests: ["store"],
-    // They take more time than all the others together.
-    slow: [
-      "rejected_rows_that_have_something_in_common_are_told_from_the_others_in_a_few_invocations",
-      "a_sweep_whose_answers_are_lost_counts_and_rolls_up_once_and_calls_nothing_raced",
-      "the_longest_names_and_reasons_fit_into_the_databases_strings",
-    ],
-  },
-};
 
 /** The command, installed at the pinned version if it is not there. */
 async function cargoMutants() {
@@ -49,50 +35,100 @@ async function cargoMutants() {
   return own;
 }
 
-/**
- * Runs one part, and gives how many mutants there were of each outcome. Most mutants are caught by quick tests and the first inputs
- * of a property, so there are two rounds: all mutants with those, and those that it did not catch with all tests and inputs.
- */
-async function runPart(command, name) {
-  const { files, build, tests, slow } = PARTS[name];
-  const output = join(root, "target/mutants", name);
-  rmSync(output, { recursive: true, force: true });
-  mkdirSync(output, { recursive: true });
-  const args = ["mutants", ...files.flatMap((file) => ["--file", file]), ...build, "--jobs", "2", "--timeout", "90", "--output", output];
-  // Said to cargo as a whole, so that no other test is built either.
-  args.push(...tests.map((test) => `--cargo-arg=--test=${test}`));
-  // A property that fails need not look for the shortest input, and nobody debugs a mutant: it is built in half the time.
-  const env = { PROPTEST_MAX_SHRINK_ITERS: "0", CARGO_PROFILE_DEV_DEBUG: "0" };
-  const round = async (title, more, environment) => {
-    step(`${name}: ${files.join(", ")}, ${title}`);
-    const { code } = await capture(command, [...args, ...more], { echo: true, env: { ...env, ...environment } });
-    // 2 and 3 say that some were missed or never ended; anything else says that nothing was judged.
-    if (![0, 2, 3].includes(code)) throw new Help(`cargo-mutants ended with code ${code}: the tests fail without any change, or it could not begin. See target/mutants/${name}/mutants.out/log.`);
-    const lines = (outcome) => {
-      const path = join(output, "mutants.out", `${outcome}.txt`);
-      return existsSync(path) ? readFileSync(path, "utf8").split("\n").filter(Boolean).length : 0;
-    };
-    return { caught: lines("caught"), unviable: lines("unviable"), missed: lines("missed"), timeout: lines("timeout") };
-  };
-  const first = await round("quick tests", ["--", "--", ...slow.flatMap((test) => ["--skip", test])], { PROPTEST_CASES: "16" });
-  if (first.caught === 0) throw new Help(`No mutant of \`${name}\` was caught: its tests were not run.`);
-  if (first.missed === 0) return { name, ...first };
-  const second = await round("what is left, all tests", ["--iterate"], {});
-  return { name, ...second, caught: first.caught + second.caught, unviable: first.unviable + second.unviable };
+/** What can be changed in the files of a part: each with its name, its file and its difference. */
+async function mutantsOf(command, files) {
+  const { code, output } = await capture(command, ["mutants", "--list", "--json", "--diff", "--package", "stale-drafts", ...files.flatMap((file) => ["--file", file])]);
+  if (code !== 0) throw new Help(`cargo-mutants can't list what can be changed: ${output}`);
+  return JSON.parse(output);
+}
+
+/** As many copies of the project as there are cores, in which the tests of a part pass. */
+async function trees(part) {
+  // Only here, since it needs a package: `--check` runs before any is installed.
+  const { Tree } = await import("./mutants/tree.mjs");
+  const { build, stages } = PARTS[part];
+  const list = Array.from({ length: Math.min(4, availableParallelism()) }, (_, at) => new Tree(`tree-${at + 1}`, build));
+  for (const tree of list) {
+    tree.update();
+    // What the project depends on is compiled once.
+    if (tree !== list[0] && !existsSync(join(tree.path, "target"))) cpSync(join(list[0].path, "target"), join(tree.path, "target"), { recursive: true, preserveTimestamps: true });
+    // In the others there is the same: that it can be built and run there is enough.
+    const asked = tree === list[0] ? stages : stages.slice(0, 1);
+    const { outcome, stage, said } = await timed(`${part}: ${tree === list[0] ? "all tests" : "the first tests"} without a change, in ${tree.path}`, () => tree.test(sources(root, part)[0], asked));
+    if (outcome !== "missed") throw new Help(`The tests fail without any change${stage ? `, at the ${stage}` : ""}:\n${said.slice(-4_000)}`);
+  }
+  return list;
+}
+
+/** Runs one part, or some files of it, and gives what became of each mutant. */
+async function runPart(command, part, files, names) {
+  const { stages } = PARTS[part];
+  const all = (await mutantsOf(command, files)).filter(({ name }) => !names || names.has(name));
+  if (all.length === 0) return { part, results: [] };
+  const places = await trees(part);
+  step(`${part}: ${all.length} mutants`);
+  const begun = performance.now();
+  const [waiting, results] = [[...all], []];
+  await Promise.all(places.map(async (tree) => {
+    for (let mutant = waiting.shift(); mutant; mutant = waiting.shift()) {
+      const started = performance.now();
+      const { outcome, stage } = await tree.judge(mutant, stages);
+      results.push({ name: mutant.name, outcome, stage, seconds: (performance.now() - started) / 1_000 });
+      if (outcome === "missed" || outcome === "timeout") note(`${outcome === "missed" ? "✗ survived" : "… never ended"}: ${mutant.name}`);
+      if (results.length % 100 === 0) note(`${results.length} of ${all.length} after ${duration(performance.now() - begun)}`);
+    }
+  }));
+  for (const [title, of] of [...stages.map(({ title }) => [`caught by the ${title}`, ({ outcome, stage }) => outcome === "caught" && stage === title]), ["did not compile", ({ outcome }) => outcome === "unviable"], ["never ended", ({ outcome }) => outcome === "timeout"], ["survived", ({ outcome }) => outcome === "missed"]]) {
+    const those = results.filter(of);
+    if (those.length > 0) note(`${those.length} ${title}, in ${(those.reduce((sum, { seconds }) => sum + seconds, 0) / those.length).toFixed(1)} s each`);
+  }
+  note(`${results.length} in ${duration(performance.now() - begun)}, ${places.length} at a time`);
+  return { part, results };
+}
+
+const logOf = (part) => join(root, "target/mutants", `${part}.json`);
+
+/** What has survived the last time. */
+function missedOf(part) {
+  const results = existsSync(logOf(part)) ? JSON.parse(readFileSync(logOf(part), "utf8")) : [];
+  return new Set(results.filter(({ outcome }) => outcome === "missed").map(({ name }) => name));
+}
+
+function options() {
+  const known = Object.keys(PARTS);
+  try {
+    const { values: { check, file, missed }, positionals } = parseArgs({ options: { check: { type: "boolean" }, file: { type: "string", multiple: true }, missed: { type: "boolean" } }, allowPositionals: true });
+    const unknown = positionals.find((name) => !known.includes(name));
+    if (unknown) throw new Error(`unknown part \`${unknown}\``);
+    const nowhere = file?.find((path) => known.every((part) => !sources(root, part).includes(path)));
+    if (nowhere) throw new Error(`no part has the file \`${nowhere}\``);
+    const parts = positionals.length > 0 ? positionals : known;
+    const filesOf = (part) => sources(root, part).filter((path) => !file || file.includes(path));
+    return { check, missed, parts: parts.map((part) => [part, filesOf(part)]).filter(([, files]) => files.length > 0) };
+  } catch (error) {
+    throw new Help(`${error.message}: expected ${known.map((name) => `\`${name}\``).join(" or ")}, --file such as \`src/store/notes.rs\`, --missed or --check.`);
+  }
 }
 
 await run(async () => {
-  const asked = process.argv.slice(2);
-  const unknown = asked.find((name) => !(name in PARTS));
-  if (unknown) throw new Help(`Unknown part \`${unknown}\`: expected ${Object.keys(PARTS).map((name) => `\`${name}\``).join(" or ")}.`);
+  const { check, missed, parts } = options();
+  const wrong = misnamed(root);
+  if (wrong.length > 0) throw new Help(`scripts/mutants/tests.mjs names modules that tests/store does not have: ${wrong.join(", ")}.`);
+  if (check) return;
   const command = await cargoMutants();
-  const results = [];
-  for (const name of asked.length > 0 ? asked : Object.keys(PARTS)) results.push(await runPart(command, name));
+  mkdirSync(join(root, "target/mutants"), { recursive: true });
+  const summary = [];
+  for (const [part, files] of parts) {
+    const { results } = await runPart(command, part, files, missed && missedOf(part));
+    writeFileSync(logOf(part), JSON.stringify(results, null, 1));
+    summary.push([part, results]);
+  }
   step("Summary");
-  for (const { name, caught, unviable, missed, timeout } of results) {
-    note(`${missed ? "✗" : "✓"} ${name}: ${caught + unviable + missed + timeout} mutants; ${caught} caught, ${timeout} never ended, ${unviable} did not compile, ${missed} survived`);
+  let survived = 0;
+  for (const [part, results] of summary) {
+    const count = (outcome) => results.filter((result) => result.outcome === outcome).length;
+    survived += count("missed");
+    note(`${count("missed") ? "✗" : "✓"} ${part}: ${results.length} mutants; ${count("caught")} caught, ${count("timeout")} never ended, ${count("unviable")} did not compile, ${count("missed")} survived`);
   }
-  if (results.some(({ missed }) => missed > 0)) {
-    throw new Help("A change to the code went unnoticed: write a test for it. If it makes no difference, say why in .cargo/mutants.toml.");
-  }
+  if (survived > 0) throw new Help("A change to the code went unnoticed: write a test for it. If it makes no difference, say why in .cargo/mutants.toml.");
 });

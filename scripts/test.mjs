@@ -35,6 +35,8 @@ const SUITES = {
       ["cargo", ["clippy", "--locked", "--quiet", "--all-targets", "--", "-D", "warnings"]],
       wasmLint("worker"),
       wasmLint("browser"),
+      // The tests that the mutants meet are named there: renamed ones would be noticed by nobody before the next long proof.
+      ["node", ["scripts/mutants.mjs", "--check"]],
     ],
   },
   native: {
@@ -155,7 +157,7 @@ function count(output) {
 }
 
 /** What only passes or fails, and counts as one test. */
-const isLint = (args) => ["fmt", "clippy"].includes(args[0]) || args[1] === "mypy";
+const isLint = (args) => ["fmt", "clippy"].includes(args[0]) || args[1] === "mypy" || args[1] === "--check";
 
 /** Runs one command of a suite; gives its counts, and what is wrong if they do not say it. */
 async function runCommand(suite, [command, args, env, cwd = root]) {

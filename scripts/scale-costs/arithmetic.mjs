@@ -27,8 +27,8 @@ const archiving = ({ rows_per_object, archive_rows_read, archive_rows_written })
 /** The requests of one creation: how often each comes, what it costs, and how long the database is at it. */
 export function requests(assumed, sharded) {
   const { heartbeats, stale_percent, failed_percent, published_percent, lists, polls, read_ms, write_ms } = assumed;
-  // Where there are shards, a statement before a creation is made asks whether this one takes the bucket. It reads no row.
-  const fence = { ...NOTHING, queries: sharded ? 1 : 0 };
+  // Where there are shards, a statement before a creation is made asks whether this one takes the bucket: it reads the row that says so.
+  const fence = { ...NOTHING, queries: sharded ? 1 : 0, rows_read: sharded ? 1 : 0 };
   const write = (what, times, cost) => ({ what, times, cost, ms: write_ms });
   const read = (what, times, cost, calls) => ({ what, times, cost, ms: calls * read_ms });
   return [
