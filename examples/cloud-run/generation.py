@@ -61,7 +61,9 @@ def attempt(job, push):
         drafts.complete(job.id, job.fence, rendering.result())
         log.info("creation %s: completed, attempt %d", job.id, job.attempt)
     except GenerationError as error:
-        fail(drafts, job, error.code, error.text)
+        # Whatever its code is, it is reported.
+        job.fail(error)
+        log.warning("creation %s: failed, %s", job.id, error.code)
     except InvalidRequest as error:
         log.error("creation %s: the result is refused: %s", job.id, error)
         fail(drafts, job, "worker_error", "The worker ran into an error.")
