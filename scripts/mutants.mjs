@@ -1,6 +1,6 @@
 // `npm run mutants`: changes the code in one place at a time and demands that a test fails. `npm run mutants -- rules` or
 // `-- store` runs one part, `-- --file src/store/notes.rs` one file, and `-- --missed` what has survived the last time;
-// `-- --check` only says whether the tests are there that it asks, as `npm test` does. What survives is printed, stands in
+// `-- --check` only says whether the tests that it asks are there and can be built, as `npm test` does. What survives is printed, stands in
 // target/mutants/<part>.json with all others, and is a failure; `.cargo/mutants.toml` names the few changes that make no difference,
 // and why.
 //
@@ -86,6 +86,9 @@ async function runPart(command, part, files, names) {
   return { part, results };
 }
 
+/** Its tests, as cargo wants them. */
+const testsOf = (part) => [...new Set(PARTS[part].stages.flatMap(({ programs }) => programs("").map(({ test }) => test)))].flatMap((test) => ["--test", test]);
+
 const logOf = (part) => join(root, "target/mutants", `${part}.json`);
 
 /** What has survived the last time. */
@@ -114,7 +117,10 @@ await run(async () => {
   const { check, missed, parts } = options();
   const wrong = misnamed(root);
   if (wrong.length > 0) throw new Help(`scripts/mutants/tests.mjs names modules that tests/store does not have: ${wrong.join(", ")}.`);
-  if (check) return;
+  if (check) {
+    for (const [part] of parts) await sh("cargo", ["check", "--locked", "--quiet", "--package", "stale-drafts", ...PARTS[part].build, ...testsOf(part)]);
+    return;
+  }
   const command = await cargoMutants();
   mkdirSync(join(root, "target/mutants"), { recursive: true });
   const summary = [];

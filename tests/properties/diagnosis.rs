@@ -4,7 +4,6 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::{Just, Strategy, any, prop_assert, prop_assert_eq, prop_oneof, proptest};
 use proptest::sample::select;
-use stale_drafts::config::range;
 use stale_drafts::rules::{
     Bucket, BucketSet, CircuitBreaker, Ended, Evidence, Finding, OpenMove, Placed, SetAside, Severity,
     Suspension, Thresholds, Timestamp, alerts, diagnose, first_records,
@@ -362,7 +361,9 @@ proptest! {
         let len: u32 = one.ranges().iter().map(|range| u32::from(range.end().number() - range.start().number()) + 1).sum();
         prop_assert_eq!((one.len(), one.is_empty()), (len, len == 0));
         let text = one.to_string();
-        let read: BucketSet = text.split(',').filter(|text| !text.is_empty()).map(|text| range(text).unwrap()).collect();
+        let number = |text: &str| Bucket::new(text.parse().unwrap()).unwrap();
+        let range = |text: &str| text.split_once('-').map_or(number(text)..=number(text), |(first, last)| number(first)..=number(last));
+        let read: BucketSet = text.split(',').filter(|text| !text.is_empty()).map(range).collect();
         prop_assert_eq!(read, one);
     }
 
