@@ -68,16 +68,28 @@ async function runPart(command, part, files, names) {
   const places = await trees(part);
   step(`${part}: ${all.length} mutants`);
   const begun = performance.now();
-  const [waiting, results] = [[...all], []];
-  await Promise.all(places.map(async (tree) => {
-    for (let mutant = waiting.shift(); mutant; mutant = waiting.shift()) {
-      const started = performance.now();
-      const { outcome, stage } = await tree.judge(mutant, stages);
-      results.push({ name: mutant.name, outcome, stage, seconds: (performance.now() - started) / 1_000 });
-      if (outcome === "missed" || outcome === "timeout") note(`${outcome === "missed" ? "✗ survived" : "… never ended"}: ${mutant.name}`);
-      if (results.length % 100 === 0) note(`${results.length} of ${all.length} after ${duration(performance.now() - begun)}`);
-    }
-  }));
+  const results = [];
+  /** Asks the stages of each mutant, and gives those that none has noticed. */
+  const pass = async (mutants, asked, last) => {
+    const [waiting, left] = [[...mutants], []];
+    let judged = 0;
+    await Promise.all(places.map(async (tree) => {
+      for (let mutant = waiting.shift(); mutant; mutant = waiting.shift()) {
+        const started = performance.now();
+        const { outcome, stage } = await tree.judge(mutant, asked);
+        if (outcome === "missed" && !last) left.push(mutant);
+        else results.push({ name: mutant.name, outcome, stage, seconds: (performance.now() - started) / 1_000 });
+        if (outcome === "missed" || outcome === "timeout") note(`${outcome === "timeout" ? "… never ended" : last ? "✗ survived" : "? not by the first tests"}: ${mutant.name}`);
+        judged += 1;
+        if (judged % 100 === 0) note(`${judged} of ${mutants.length} after ${duration(performance.now() - begun)}`);
+      }
+    }));
+    return left;
+  };
+  // The last stage takes longer than all others together, so it is asked only when it is known which are left for it.
+  const left = await pass(all, stages.slice(0, -1), false);
+  if (left.length > 0) note(`${left.length} are left for the ${stages.at(-1).title}`);
+  await pass(left, stages.slice(-1), true);
   for (const [title, of] of [...stages.map(({ title }) => [`caught by the ${title}`, ({ outcome, stage }) => outcome === "caught" && stage === title]), ["did not compile", ({ outcome }) => outcome === "unviable"], ["never ended", ({ outcome }) => outcome === "timeout"], ["survived", ({ outcome }) => outcome === "missed"]]) {
     const those = results.filter(of);
     if (those.length > 0) note(`${those.length} ${title}, in ${(those.reduce((sum, { seconds }) => sum + seconds, 0) / those.length).toFixed(1)} s each`);

@@ -362,7 +362,8 @@ proptest! {
         prop_assert_eq!((one.len(), one.is_empty()), (len, len == 0));
         let text = one.to_string();
         let number = |text: &str| Bucket::new(text.parse().unwrap()).unwrap();
-        let range = |text: &str| text.split_once('-').map_or(number(text)..=number(text), |(first, last)| number(first)..=number(last));
+        let ends = |text: &str| text.split_once('-').map(|(first, last)| number(first)..=number(last));
+        let range = |text: &str| ends(text).unwrap_or_else(|| number(text)..=number(text));
         let read: BucketSet = text.split(',').filter(|text| !text.is_empty()).map(range).collect();
         prop_assert_eq!(read, one);
     }

@@ -119,7 +119,13 @@ export function fleet({ folder, migrate = true, ...options }) {
       return dead;
     },
     isUp: () => server !== undefined,
-    order: (orders) => asked("order", { orders }),
+    /** It may die of the order before it has answered. */
+    async order(orders) {
+      await asked("order", { orders }).catch((error) => {
+        if (!orders.dieAt || server) throw error;
+        counts.kills += 1;
+      });
+    },
     cost: () => asked("cost"),
     /** Runs `[sql, …values]` in one transaction of the database with this number. */
     batch,

@@ -573,6 +573,11 @@ fn a_backlog_of_one_database_leaves_the_others_their_share() {
         |name: &str| first.iter().find(|(shard, ..)| shard == name).map(|(_, creations, _)| *creations);
     // What B and C did not need went to the two that have more to do.
     assert_eq!((creations("B"), creations("C")), (Some(3), Some(0)), "{first:?}");
+    // Each has its own keys.
+    let keys = |name: &str| {
+        bucket.objects.borrow().keys().filter(|key| key.contains(&format!("/{name}/"))).count() as u64
+    };
+    assert_eq!(["A", "B", "D"].map(|name| Some(keys(name))), ["A", "B", "D"].map(creations), "{first:?}");
     let (a, d) = (creations("A").unwrap(), creations("D").unwrap());
     assert!(a.min(d) >= 5 && a + d >= 14, "{first:?}");
     // The ones that are done are not due; each goes on where it was.
@@ -590,6 +595,16 @@ fn a_backlog_of_one_database_leaves_the_others_their_share() {
         alone.iter().all(|(_, creations, _)| *creations == 20),
         "at most so many objects of each: {alone:?}"
     );
+}
+
+#[test]
+fn what_others_did_not_need_is_no_reason_for_more_objects_than_the_most() {
+    let databases = databases_with([100, 0]);
+    let shards = [0, 1].map(|at| Shard { name: ["A", "B"][at], database: &databases[at] });
+    // Half of the queries are too few for 20 objects, and twice as many as that half are enough for more.
+    let retention = Retention { max_queries: 200, ..retention() };
+    let done = wait(archive_each(&shards, &Bucket::default(), retention, now()));
+    assert_eq!((done[0].shard.as_str(), done[0].archived.objects), ("A", 20));
 }
 
 #[test]

@@ -151,11 +151,13 @@ test("the process is killed in mid-sweep, again and again, and nothing is lost o
       const orders = { folder, create, at, what, how, dieAt: 1 + random(7), rows: create / 6, delay: how === "during" ? random(60) : 0 };
       const label = `seed ${seed}, kill ${at}: ${JSON.stringify(orders)}`;
       const { signal, output } = await victim(orders);
-      // Under load the driver's own connection to the runtime may break: a death too, but not the one that was ordered. So another one
-      // is ordered in its place; a quarter more may be needed.
-      const broke = signal === null && output.includes("SocketError: other side closed");
+      // Under load the driver's own connection to the runtime may break (its requests, or the thread behind its proxies): a death too,
+      // but not the one that was ordered. So another one is ordered in its place; a quarter more may be needed.
+      const broke = signal === null && ["SocketError: other side closed", "at SynchronousFetcher.fetch"].some((text) => output.includes(text));
       if (broke) lost += 1;
       assert.ok(signal === "SIGKILL" || (broke && lost <= kills / 4), `${label}\n${output}`);
+      // It may have broken before it had looked: then the next one looks.
+      if (broke && !output.startsWith("{")) continue;
       // What it found before it went on: what the one before had left.
       const { broken: left, active } = JSON.parse(output.split("\n")[0]);
       assert.deepEqual(left, {}, label);
