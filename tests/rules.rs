@@ -15,9 +15,9 @@ mod common;
 use common::{NOW, policy, time};
 use serde_json::Value;
 use stale_drafts::rules::{
-    Action, Active, ActiveLimits, Age, Ago, Badge, Bucket, Cancellation, Candidate, Draft, Field, LAGS,
-    Limit, MarkedMessage, MaxActive, MaxAge, Phase, Policy, RetriedMessage, Rule, Setting, Sink, Status,
-    SweepMessage, Time, Timestamp, Unit, Unreadable, Verdict, Words, badge, classify, decide,
+    Action, Active, ActiveLimits, Age, Ago, Badge, Bucket, BucketSet, Cancellation, Candidate, Draft, Field,
+    LAGS, Limit, MarkedMessage, MaxActive, MaxAge, Phase, Policy, RetriedMessage, Rule, Setting, Sink,
+    Status, SweepMessage, Time, Timestamp, Unit, Unreadable, Verdict, Words, badge, classify, decide,
 };
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test;
@@ -494,4 +494,25 @@ fn buckets() {
     for id in none {
         assert_eq!(Bucket::of_id(id), None, "{id}");
     }
+}
+
+#[cfg_attr(not(target_arch = "wasm32"), test)]
+#[cfg_attr(target_arch = "wasm32", wasm_bindgen_test)]
+fn sets_of_buckets() {
+    let bucket = |number| Bucket::new(number).unwrap();
+    let ranges =
+        [(0, 7), (9, 9), (62, 130), (4_095, 4_095)].map(|(first, last)| bucket(first)..=bucket(last));
+    let set: BucketSet = ranges.iter().cloned().collect();
+    assert_eq!(set.ranges(), ranges);
+    assert_eq!(set.to_string(), "0-7,9,62-130,4095");
+    assert_eq!(format!("{set:?}"), "BucketSet(0-7,9,62-130,4095)");
+    assert_eq!((set.len(), set.is_empty()), (79, false));
+    let has = [0, 7, 8, 9, 10, 61, 62, 63, 64, 130, 131, 4_094, 4_095].map(|number| set.has(bucket(number)));
+    assert_eq!(has, [true, true, false, true, false, false, true, true, true, true, false, false, true]);
+    assert_eq!(BucketSet::ALL.without(&set).to_string(), "8,10-61,131-4094");
+    assert_eq!(set.within(&BucketSet::default().with(bucket(5)..=bucket(62))).to_string(), "5-7,9,62");
+    assert_eq!(set.and(&BucketSet::default().with(bucket(8)..=bucket(8))).to_string(), "0-9,62-130,4095");
+    let none = BucketSet::default();
+    assert_eq!((none.len(), none.is_empty(), none.to_string().as_str()), (0, true, ""));
+    assert_eq!((BucketSet::ALL.len(), BucketSet::ALL.to_string().as_str()), (4_096, "0-4095"));
 }
