@@ -13,7 +13,7 @@ use stale_drafts::rules::{
     ARCHIVE_EXPECTED_WITHIN_MS, CircuitBreaker, DOMINANT_PERCENT, Ended, Evidence, FEW, Finding,
     GENERATION_TIMEOUT, MOVE_EXPECTED_WITHIN_MS, ONE_TIMEOUT_MS, ONE_WINDOW_MS, OpenMove,
     REDELIVERED_AFTER_MS, SILENT_AFTER_MS, START_EXPECTED_WITHIN_MS, SetAside, Severity, Suspension,
-    Thresholds, Timestamp, alerts, diagnose,
+    Thresholds, Timestamp, alerts, diagnose, lacks_schema, no_answer,
 };
 
 const MINUTE: u64 = 60_000;
@@ -583,6 +583,10 @@ fn an_archive_is_expected_to_run_where_it_is_configured() {
     let again = |past| Evidence { archive_ended_at: Some(ago(99 * 3_600_000)), ..on(past) };
     assert_eq!(diagnosed(again(ARCHIVE_EXPECTED_WITHIN_MS)), [""; 0]);
     assert_eq!(diagnosed(again(ARCHIVE_EXPECTED_WITHIN_MS + 60_000)), [text]);
+    // A run of the moment in which it was switched on has ended since.
+    let since = ago(ARCHIVE_EXPECTED_WITHIN_MS + 60_000);
+    let at_once = Evidence { archive_ended_at: Some(since), ..on(ARCHIVE_EXPECTED_WITHIN_MS + 60_000) };
+    assert_eq!(diagnosed(at_once), ["archive_stuck: the last run that ended well was 2.0 hours ago"]);
     // Of several databases, the one that waits for longest is named; one that cron has not come to yet does not wait.
     for other in [at(0), on(0), healthy()] {
         let both = |one: &Evidence, other: &Evidence| {
@@ -685,4 +689,14 @@ fn of_several_moves_the_one_that_holds_users_for_longest_is_said() {
     let another = vec![(String::from("C"), String::from("gone"))];
     let both = ["database_unreachable", "move_unfinished"];
     assert_eq!(codes(Evidence { unreachable: another, ..evidence }), both);
+}
+
+#[test]
+fn a_database_without_the_schema_is_told_from_one_that_does_not_answer() {
+    for missing in ["D1_ERROR: no such table: stale_drafts_moves", "no such column: c.user_id at offset 7"] {
+        assert!(lacks_schema(missing));
+        assert_eq!(no_answer(missing), ("lacks the schema", "apply the migrations"));
+    }
+    assert!(!lacks_schema("Network connection lost"));
+    assert_eq!(no_answer("Network connection lost"), ("does not answer", "Network connection lost"));
 }

@@ -296,6 +296,9 @@ fn what_only_one_says_is_what_both_say() {
     let ended = Evidence { archive_since: at(0), archive_ended_at: at(2), ..Evidence::default() };
     assert_eq!(both(&ended, &on, times), [(at(1), None); 2]);
     assert_eq!(both(&ended, &Evidence::default(), times), [(at(0), at(2)); 2]);
+    // Of two that wait as long, the first.
+    let of = |shard: &str| Evidence { archive_of: Some(String::from(shard)), ..ended.clone() };
+    assert_eq!(of("A").and(of("B")).archive_of.as_deref(), Some("A"));
     assert!(!Evidence::default().and(Evidence::default()).archives);
     // Nobody has counted in either.
     assert_eq!(Evidence::default().and(Evidence::default()).stale, None);

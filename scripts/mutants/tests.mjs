@@ -62,7 +62,7 @@ export const PARTS = {
     // No feature, so no more than the rules is compiled again.
     build: ["--no-default-features"],
     stages: [
-      { title: "examples", minutes: 1, programs: () => ["rules", "entries", "evidence", "diagnosis", "judgements"].map((test) => ({ test })) },
+      { title: "examples", minutes: 1, programs: () => ["rules", "entries", "evidence", "diagnosis", "judgements", "placement"].map((test) => ({ test })) },
       { title: "properties, 16 inputs", minutes: 1, programs: () => [{ test: "properties", env: { PROPTEST_CASES: "16" } }] },
       { title: "properties, all inputs", minutes: 5, programs: () => [{ test: "properties" }] },
     ],

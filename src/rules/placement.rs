@@ -141,8 +141,8 @@ pub(super) fn misplaced(evidence: &Evidence) -> Option<Finding> {
         1 => String::from("; 1 other bucket is misplaced too"),
         others => format!("; {others} other buckets are misplaced too"),
     };
-    let given = given.map(|given| format!("`{}`", given.shard));
-    let given = given.or_else(|| silent(evidence)).unwrap_or_else(|| String::from("another database"));
+    let given_to = given.map(|given| format!("`{}`", given.shard));
+    let given_to = given_to.or_else(|| silent(evidence)).unwrap_or_else(|| String::from("another database"));
     let names = |holders: &[&Placed]| {
         holders.iter().map(|holder| format!("`{}`", holder.shard)).collect::<Vec<_>>().join(" and ")
     };
@@ -155,7 +155,7 @@ pub(super) fn misplaced(evidence: &Evidence) -> Option<Finding> {
             "`mark-stale-drafts shards {verb} --from {shard} --to {other} --buckets {first_bucket}-{last_bucket}`"
         )
     };
-    let swapped = match (placed.iter().find(|place| place.configured.has(bucket)), holders.as_slice()) {
+    let swapped = match (given, holders.as_slice()) {
         (Some(one), [other])
             if one.recorded == Some(other.configured) && other.recorded == Some(one.configured) =>
         {
@@ -195,13 +195,17 @@ pub(super) fn misplaced(evidence: &Evidence) -> Option<Finding> {
                     command(row, "cancel")
                 ),
                 // Whether the configuration was changed without a move, or put back after one.
-                None => format!(
-                    "{swapped}give them to `{0}` in the configuration and deploy that; if {given} is to have them, move them then: `mark-stale-drafts shards move --from {0} --to {1} --buckets {2}-{3}`",
-                    holder.shard,
-                    given.trim_matches('`'),
-                    bucket.number(),
-                    last.number()
-                ),
+                None => {
+                    let by = given.map_or(String::new(), |given| {
+                        let (from, to) = (&holder.shard, &given.shard);
+                        let (first, last) = (bucket.number(), last.number());
+                        format!(": `mark-stale-drafts shards move --from {from} --to {to} --buckets {first}-{last}`")
+                    });
+                    format!(
+                        "{swapped}give them to `{}` in the configuration and deploy that; if {given_to} is to have them, move them then{by}",
+                        holder.shard
+                    )
+                }
             }
             .into(),
         ),
@@ -216,7 +220,7 @@ pub(super) fn misplaced(evidence: &Evidence) -> Option<Finding> {
         severity: Severity::Critical,
         error_code: None,
         cause: String::from(cause),
-        evidence: format!("the configuration gives the buckets {buckets} to {given}, and {has}{others}"),
+        evidence: format!("the configuration gives the buckets {buckets} to {given_to}, and {has}{others}"),
         remedy,
     })
 }

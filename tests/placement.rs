@@ -1,0 +1,327 @@
+//! Which database has which buckets: what goes on record first, and what operators are told where the configuration, the records and the
+//! users differ.
+
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
+
+use stale_drafts::rules::{
+    Bucket, BucketSet, Evidence, OpenMove, Placed, Severity, Thresholds, Timestamp, alerts, first_records,
+};
+
+fn set(text: &str) -> BucketSet {
+    let bucket = |text: &str| Bucket::new(text.parse().unwrap()).unwrap();
+    let ranges = text.split(',').filter(|range| !range.is_empty());
+    ranges
+        .map(|range| range.split_once('-').unwrap_or((range, range)))
+        .map(|(first, last)| bucket(first)..=bucket(last))
+        .collect()
+}
+
+/// A database: what the configuration gives it, what it has on record, and whose users are there.
+fn place(shard: &str, configured: &str, recorded: Option<&str>, users: &str) -> Placed {
+    Placed {
+        shard: String::from(shard),
+        configured: set(configured),
+        recorded: recorded.map(set),
+        users: set(users),
+    }
+}
+
+/// A move of the buckets 0 to 9, as `shard` has it.
+fn moving(shard: &str, is_source: bool, other: &str, state: &str) -> OpenMove {
+    OpenMove {
+        id: String::from("m"),
+        shard: String::from(shard),
+        is_source,
+        other: String::from(other),
+        first_bucket: 0,
+        last_bucket: 9,
+        state: String::from(state),
+        stepped_at: Timestamp::EPOCH,
+    }
+}
+
+fn records(placed: &[Placed], moves: &[OpenMove]) -> Vec<String> {
+    first_records(placed, moves).iter().map(|(shard, buckets)| format!("{shard}: {buckets}")).collect()
+}
+
+/// The one finding: evidence and remedy.
+fn found(evidence: Evidence) -> Option<(Severity, String, String)> {
+    let mut found = alerts(&evidence, &Thresholds::default(), Timestamp::EPOCH);
+    found.retain(|finding| finding.code == "buckets_misplaced");
+    assert!(found.len() < 2, "{found:?}");
+    found.pop().map(|finding| (finding.severity, finding.evidence, finding.remedy.into_owned()))
+}
+
+fn misplaced<const N: usize, const M: usize>(
+    placed: [Placed; N],
+    moves: [OpenMove; M],
+) -> Option<(Severity, String, String)> {
+    found(Evidence { placed: placed.to_vec(), moves: moves.to_vec(), ..Evidence::default() })
+}
+
+fn a(recorded: Option<&str>, users: &str) -> Placed {
+    place("A", "0-2047", recorded, users)
+}
+
+fn b(recorded: Option<&str>, users: &str) -> Placed {
+    place("B", "2048-4095", recorded, users)
+}
+
+/// A, B, and one to which the configuration gives the first of A's buckets.
+fn with_another(recorded_of_a: &str, buckets: &str) -> [Placed; 3] {
+    [a(Some(recorded_of_a), ""), b(Some("2048-4095"), ""), place("E", buckets, None, "")]
+}
+
+#[test]
+fn what_goes_on_record_first() {
+    let none: [&str; 0] = [];
+    // Each has what the configuration gives it,
+    assert_eq!(records(&[a(None, ""), b(None, "")], &[]), ["A: 0-2047", "B: 2048-4095"]);
+    assert_eq!(records(&[a(None, "1"), b(None, "3000")], &[]), ["A: 0-2047", "B: 2048-4095"]);
+    assert_eq!(records(&[a(Some("0-2047"), "1"), b(None, "3000")], &[]), ["B: 2048-4095"]);
+    // but for what another one has, or what moves.
+    assert_eq!(records(&[a(Some("0-4095"), "1"), b(None, "")], &[]), ["B: "]);
+    let others = [moving("C", true, "D", "paused")];
+    assert_eq!(records(&[a(None, ""), b(None, "")], &others), ["A: 10-2047", "B: 2048-4095"]);
+    assert_eq!(records(&with_another("0-2047", "0-9"), &others), ["E: "]);
+    assert_eq!(records(&with_another("10-2047", "0-9"), &others), ["E: "]);
+    // What was the only database has all, and comes first.
+    assert_eq!(records(&[a(None, ""), b(None, "1,3000")], &[]), ["B: 0-4095", "A: "]);
+    assert_eq!(records(&[a(None, "1,3000"), b(None, "")], &[]), ["A: 0-4095", "B: "]);
+    assert_eq!(records(&[a(None, "3000"), b(None, "")], &others), ["A: 10-4095", "B: "]);
+    // Whose users they are is not guessed.
+    assert_eq!(records(&[a(None, "3000"), b(None, "1")], &[]), none);
+    assert_eq!(records(&[a(None, "1,3000"), b(None, "3001")], &[]), none);
+    assert_eq!(records(&[a(Some("0-4095"), "1"), b(None, "3000")], &[]), none);
+    assert_eq!(records(&[a(Some("0-2047"), ""), b(None, "7")], &[]), none);
+    assert_eq!(records(&[a(None, "7"), b(None, "")], &others), none);
+    // One that has nothing where there was something is in the place of another one.
+    assert_eq!(records(&[a(Some("0-2047"), "1"), b(None, "")], &[]), none);
+    assert_eq!(records(&with_another("12-2047", "0-11"), &others), none);
+    assert_eq!(records(&[a(None, ""), b(None, "")], &[moving("A", true, "D", "paused")]), none);
+    assert_eq!(records(&[a(None, ""), b(None, "")], &[moving("C", true, "B", "paused")]), none);
+}
+
+#[track_caller]
+fn check(found: Option<(Severity, String, String)>, evidence: &str, remedy: &str) {
+    let found =
+        found.as_ref().map(|(severity, evidence, remedy)| (*severity, evidence.as_str(), remedy.as_str()));
+    assert_eq!(found, Some((Severity::Critical, evidence, remedy)));
+}
+
+#[test]
+fn buckets_that_the_configuration_gives_to_another_one() {
+    assert_eq!(misplaced([a(Some("0-2047"), "1"), b(Some("2048-4095"), "3000")], []), None);
+    check(
+        misplaced([a(Some("0-4,7-2047"), ""), b(Some("2048-4095"), "")], []),
+        "the configuration gives the buckets 5-6 to `A`, and no database has them",
+        "put the old `buckets` back and deploy that; if a database was restored, docs/scale.md says how to correct its record",
+    );
+    check(
+        misplaced([a(Some("0-4,7-2047"), ""), b(Some("5-6,2048-4095"), "")], []),
+        "the configuration gives the buckets 5-6 to `A`, and `B` has them",
+        "give them to `B` in the configuration and deploy that; if `A` is to have them, move them then: `mark-stale-drafts shards move --from B --to A --buckets 5-6`",
+    );
+    let remedy = "give them to `B` in the configuration and deploy that; if `A` is to have them, move them then: `mark-stale-drafts shards move --from B --to A --buckets 5-5`";
+    check(
+        misplaced([a(Some("0-4,6,8-2047"), ""), b(Some("5,7,2048-4095"), "")], []),
+        "the configuration gives the buckets 5 to `A`, and `B` has them; 1 other bucket is misplaced too",
+        remedy,
+    );
+    check(
+        misplaced([a(Some("0-4,6,8,10-2047"), ""), b(Some("5,7,9,2048-4095"), "")], []),
+        "the configuration gives the buckets 5 to `A`, and `B` has them; 2 other buckets are misplaced too",
+        remedy,
+    );
+    // Of neighbours only those that are in the same way: the next one is nobody's, or the configuration gives it to another one.
+    check(
+        misplaced([a(Some("0-4,7-2047"), ""), b(Some("5,2048-4095"), "")], []),
+        "the configuration gives the buckets 5 to `A`, and `B` has them; 1 other bucket is misplaced too",
+        remedy,
+    );
+    let three = [
+        place("A", "0-5", Some("0-4"), ""),
+        place("E", "6-2047", Some("7-2047"), ""),
+        b(Some("5-6,2048-4095"), ""),
+    ];
+    check(
+        misplaced(three, []),
+        "the configuration gives the buckets 5 to `A`, and `B` has them; 1 other bucket is misplaced too",
+        remedy,
+    );
+    check(
+        misplaced([a(Some("0-2047"), ""), b(Some("5,2048-4095"), "")], []),
+        "the configuration gives the buckets 5 to `A`, and `A` and `B` have them",
+        "find out which of them was restored or copied; docs/scale.md says how to correct its record",
+    );
+    check(
+        misplaced([a(Some("2048-4095"), ""), b(Some("0-2047"), "")], []),
+        "the configuration gives the buckets 0-2047 to `A`, and `B` has them; 2048 other buckets are misplaced too",
+        "each of `A` and `B` has what the configuration gives to the other: if their `database_id`s are swapped in `d1_databases`, put that right. Otherwise give them to `B` in the configuration and deploy that; if `A` is to have them, move them then: `mark-stale-drafts shards move --from B --to A --buckets 0-2047`",
+    );
+    // Only where it is so of both.
+    let remedy = "give them to `B` in the configuration and deploy that; if `A` is to have them, move them then: `mark-stale-drafts shards move --from B --to A --buckets 0-2047`";
+    check(
+        misplaced([a(Some("2048-4094"), ""), b(Some("0-2047"), "")], []),
+        "the configuration gives the buckets 0-2047 to `A`, and `B` has them; 2048 other buckets are misplaced too",
+        remedy,
+    );
+    check(
+        misplaced([a(Some("2048-4095"), ""), b(Some("0-2046"), "")], []),
+        "the configuration gives the buckets 0-2046 to `A`, and `B` has them; 2049 other buckets are misplaced too",
+        &remedy.replace("2047", "2046"),
+    );
+}
+
+#[test]
+fn buckets_of_a_move() {
+    let [early, late] = [("0-2047", "2048-4095"), ("10-2047", "0-9,2048-4095")];
+    let move_of = |configured: (&str, &str), recorded: (&str, &str), moves: &[OpenMove]| {
+        let placed = vec![
+            place("A", configured.0, Some(recorded.0), ""),
+            place("B", configured.1, Some(recorded.1), ""),
+        ];
+        found(Evidence { placed, moves: moves.to_vec(), ..Evidence::default() })
+    };
+    let source = |state| moving("A", true, "B", state);
+    let target = moving("B", false, "A", "arriving");
+    check(
+        move_of(late, ("10-2047", "2048-4095"), &[source("moved")]),
+        "the configuration gives the buckets 0-9 to `B`, and no database has them",
+        "`B` has lost what moved there: it was restored, or another database is bound. Bind the one that took it, or restore it to a time after the move, and go on with `mark-stale-drafts shards finish --from A --to B --buckets 0-9`; docs/scale.md says what to do where that is lost",
+    );
+    check(
+        move_of(early, late, &[source("moved")]),
+        "the configuration gives the buckets 0-9 to `A`, and `B` has them",
+        "they have moved: give them to `B` in the configuration and deploy that; then go on with `mark-stale-drafts shards finish --from A --to B --buckets 0-9`",
+    );
+    for (state, target) in [("paused", &[][..]), ("copied", std::slice::from_ref(&target))] {
+        check(
+            move_of(late, early, &[&[source(state)], target].concat()),
+            "the configuration gives the buckets 0-9 to `B`, and `A` has them",
+            "give them to `A` again and deploy that; then go on with `mark-stale-drafts shards move --from A --to B --buckets 0-9`, or undo it with `mark-stale-drafts shards cancel --from A --to B --buckets 0-9`",
+        );
+    }
+    // One that is about others is not named.
+    let others = OpenMove { first_bucket: 20, last_bucket: 29, ..source("moved") };
+    check(
+        move_of(early, late, &[others]),
+        "the configuration gives the buckets 0-9 to `A`, and `B` has them",
+        "give them to `B` in the configuration and deploy that; if `A` is to have them, move them then: `mark-stale-drafts shards move --from B --to A --buckets 0-9`",
+    );
+    // On the way either may have them, whether the source still knows of it or not.
+    for configured in [early, late] {
+        let recorded = ("10-2047", "2048-4095");
+        assert_eq!(move_of(configured, recorded, &[source("moved"), target.clone()]), None);
+        assert_eq!(move_of(configured, recorded, std::slice::from_ref(&target)), None);
+    }
+}
+
+#[test]
+fn where_one_does_not_answer() {
+    let silent = |placed: &[Placed], unreachable: &[&str], other_schemas: &[&str]| {
+        found(Evidence {
+            placed: placed.to_vec(),
+            unreachable: unreachable
+                .iter()
+                .map(|shard| (String::from(*shard), String::from("gone")))
+                .collect(),
+            other_schemas: other_schemas.iter().map(|shard| (String::from(*shard), Some(3))).collect(),
+            ..Evidence::default()
+        })
+    };
+    // What nobody has that answers may be there.
+    assert_eq!(silent(&[a(Some("0-4,6-2047"), "")], &["B"], &[]), None);
+    check(
+        silent(&[a(Some("0-4,6-2047"), ""), b(Some("5,2048-4095"), "")], &["C"], &[]),
+        "the configuration gives the buckets 5 to `A`, and `B` has them",
+        "give them to `B` in the configuration and deploy that; if `A` is to have them, move them then: `mark-stale-drafts shards move --from B --to A --buckets 5-5`",
+    );
+    // Without the name of the one there is no command.
+    for (unreachable, other_schemas, name) in
+        [(&["B"][..], &[][..], "`B`"), (&["B"], &["C"], "`B` or `C`"), (&[], &[], "another database")]
+    {
+        check(
+            silent(&[a(Some("0-2047,3000"), "")], unreachable, other_schemas),
+            &format!("the configuration gives the buckets 3000 to {name}, and `A` has them"),
+            &format!(
+                "give them to `A` in the configuration and deploy that; if {name} is to have them, move them then"
+            ),
+        );
+    }
+    // Nor can one be missed.
+    assert_eq!(silent(&[a(Some("0-2047"), ""), place("B", "2048-3000", None, "")], &["C"], &[]), None);
+}
+
+#[test]
+fn a_database_that_has_nothing_on_record() {
+    let bind = |shard: &str| {
+        format!(
+            "bind the database that was there as `{shard}` again; docs/scale.md says what to do where that is lost, or where `{shard}` never had users"
+        )
+    };
+    check(
+        misplaced([a(Some("0-2047"), ""), b(None, "")], []),
+        "`B` has nothing on record, and no database has the buckets 2048-4095, which the configuration gives to it",
+        &bind("B"),
+    );
+    assert_eq!(misplaced([a(None, ""), b(None, "")], []), None);
+    check(
+        misplaced([a(None, ""), b(None, "")], [moving("A", true, "B", "paused")]),
+        "`A` has nothing on record, and no database has the buckets 0-2047, which the configuration gives to it",
+        &bind("A"),
+    );
+    let all = place("A", "0-4095", Some("0-4095"), "");
+    check(
+        misplaced([all, place("B", "0-9", None, "")], [moving("C", true, "B", "moved")]),
+        "`B` has nothing on record, and a move is about its buckets",
+        &bind("B"),
+    );
+    let empty = "bind an empty database as `B` once you have looked what its users got; or, if a database was restored, correct its record: docs/scale.md says how";
+    check(
+        misplaced([a(Some("0-2047"), "1"), b(None, "7,3000")], []),
+        "`B` has users of bucket 7, which `A` has on record; it has nothing on record",
+        empty,
+    );
+    let [first, last] =
+        [place("A", "10-2047", Some("10-2047"), ""), place("E", "3001-4095", Some("3001-4095"), "")];
+    check(
+        misplaced([first, place("B", "0-9,2048-3000", None, "7"), last], [moving("A", true, "C", "moved")]),
+        "`B` has users of bucket 7, which is on the way to another database; it has nothing on record",
+        empty,
+    );
+    check(
+        misplaced([a(None, "1,3000"), b(None, "3001")], []),
+        "`A` has users of bucket 3000, which the configuration gives to `B`",
+        "if `A` was the only database, give it all `buckets` and deploy that; then remove what is in the others, and move buckets there",
+    );
+    // That one is taken for the only one.
+    assert_eq!(misplaced([a(None, "1,3000"), b(None, "")], []), None);
+}
+
+#[test]
+fn users_of_buckets_that_were_given_away() {
+    let left = misplaced([a(Some("0-2047"), "1,3000"), b(Some("2048-4095"), "")], []);
+    assert_eq!(
+        left,
+        Some((
+            Severity::Warning,
+            String::from("`A` has users of bucket 3000, which is away by its record"),
+            String::from(
+                "look what they have there, give them again what they got there alone, and remove the rest: docs/scale.md says how"
+            )
+        ))
+    );
+    // A move still has to remove them.
+    let late =
+        [place("A", "10-2047", Some("10-2047"), "1"), place("B", "0-9,2048-4095", Some("0-9,2048-4095"), "")];
+    assert_eq!(misplaced(late.clone(), [moving("A", true, "B", "moved")]), None);
+    assert!(misplaced(late, []).is_some());
+}
