@@ -6,7 +6,7 @@ import { basename, join } from "node:path";
 /** The modules of tests/store that test a file of src/store or src/service, where they are not the one with its name. */
 const TESTED_BY = {
   alerts: ["monitor"],
-  buckets: ["placement"],
+  buckets: ["placement", "moving"],
   creations: ["reports", "charges", "retries", "lists"],
   dashboard: ["operators"],
   // Of the chat: tests/chat.rs.
@@ -15,7 +15,7 @@ const TESTED_BY = {
   text: [],
   find: ["shards", "reports"],
   mod: ["schema", "sweeps"],
-  moves: ["moves"],
+  moves: ["moves", "moving"],
   notes: ["moves"],
   of_user: ["moves", "ledger"],
   open_moves: ["moves"],
@@ -28,7 +28,7 @@ const TESTED_BY = {
   sweep: ["sweeping", "sweeps"],
   together: ["shards"],
   typed: ["extensions"],
-  walk: ["moves"],
+  walk: ["moves", "moving"],
 };
 
 /** Where it is not built here: every test in tests/worker goes through it. */
@@ -44,7 +44,11 @@ const SLOW = [
   "charges::the_steps_meet_what_they_are_there_for",
   "interleavings::of_any_two_writers_the_second_one_does_its_own_or_nothing",
   "moves::a_target_with_a_large_ledger_is_compared_slice_by_slice",
-  "moving::",
+  "moving::a_mover_that_dies_at_any_call_is_cancelled_by_another_one",
+  "moving::a_mover_that_dies_at_any_call_is_gone_on_with_and_nobody_loses_a_token",
+  "moving::a_planted_bug_is_found",
+  "moving::one_who_cancels_and_one_who_moves_do_no_harm",
+  "moving::two_movers_at_once_do_no_harm",
   "retries::a_sweep_whose_answers_are_lost_counts_and_rolls_up_once_and_calls_nothing_raced",
   "shards::however_few_are_counted_the_verdict_is_that_of_all",
   "sweeping::rejected_rows_that_have_something_in_common_are_told_from_the_others_in_a_few_invocations",
@@ -73,13 +77,17 @@ export const PARTS = {
     // Without the simulator: it would double the time, and each statement has a test of its own.
     stages: [
       { title: "quick tests of the file", minutes: 1, programs: (file) => filtered(testedBy(file).map((name) => `${name}::`), QUICK) },
-      { title: "quick tests", minutes: 3, programs: () => [{ test: "store", args: QUICK }, { test: "chat" }] },
-      { title: "slow tests", minutes: 15, programs: () => filtered(SLOW) },
+      { title: "slow tests of the file", minutes: 5, programs: (file) => each(slowOf(file)) },
+      { title: "quick tests", minutes: 5, programs: () => [{ test: "store", args: QUICK }, { test: "chat" }] },
+      { title: "slow tests", minutes: 5, programs: (file) => each(SLOW.filter((name) => !slowOf(file).includes(name))) },
     ],
   },
 };
 
 const QUICK = SLOW.flatMap((name) => ["--skip", name]);
+const slowOf = (file) => SLOW.filter((name) => testedBy(file).includes(name.split("::")[0]));
+/** One by one, for a program runs all that it is asked for, whatever fails. */
+const each = (names) => names.map((name) => ({ test: "store", args: [name] }));
 const filtered = (names, args = []) => (names.length > 0 ? [{ test: "store", args: [...names, ...args] }] : []);
 
 /** The files of a part. */
