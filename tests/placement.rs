@@ -244,15 +244,19 @@ fn where_one_does_not_answer() {
         "the configuration gives the buckets 5 to `A`, and `B` has them",
         "give them to `B` in the configuration and deploy that; if `A` is to have them, move them then: `mark-stale-drafts shards move --from B --to A --buckets 5-5`",
     );
-    // Without the name of the one there is no command.
-    for (unreachable, other_schemas, name) in
-        [(&["B"][..], &[][..], "`B`"), (&["B"], &["C"], "`B` or `C`"), (&[], &[], "another database")]
-    {
+    // Only with the name of the one there is a command.
+    let by = ": `mark-stale-drafts shards move --from A --to B --buckets 3000-3000`";
+    for (unreachable, other_schemas, name, by) in [
+        (&["B"][..], &[][..], "`B`", by),
+        (&[], &["B"], "`B`", by),
+        (&["B"], &["C"], "`B` or `C`", ""),
+        (&[], &[], "another database", ""),
+    ] {
         check(
             silent(&[a(Some("0-2047,3000"), "")], unreachable, other_schemas),
             &format!("the configuration gives the buckets 3000 to {name}, and `A` has them"),
             &format!(
-                "give them to `A` in the configuration and deploy that; if {name} is to have them, move them then"
+                "give them to `A` in the configuration and deploy that; if {name} is to have them, move them then{by}"
             ),
         );
     }

@@ -119,7 +119,7 @@ pub(super) fn misplaced(evidence: &Evidence) -> Option<Finding> {
     }
     let Some(range) = first else {
         return strangers(placed, &evidence.moves)
-            .or_else(|| replaced(evidence).filter(|_| silent(evidence).is_none()))
+            .or_else(|| replaced(evidence).filter(|_| silent(evidence).is_empty()))
             .or_else(|| left_behind(evidence));
     };
     let bucket = *range.start();
@@ -141,10 +141,13 @@ pub(super) fn misplaced(evidence: &Evidence) -> Option<Finding> {
         1 => String::from("; 1 other bucket is misplaced too"),
         others => format!("; {others} other buckets are misplaced too"),
     };
-    let given_to = given.map(|given| format!("`{}`", given.shard));
-    let given_to = given_to.or_else(|| silent(evidence)).unwrap_or_else(|| String::from("another database"));
-    let names = |holders: &[&Placed]| {
-        holders.iter().map(|holder| format!("`{}`", holder.shard)).collect::<Vec<_>>().join(" and ")
+    let given_to = given.map_or_else(|| silent(evidence), |given| vec![given.shard.as_str()]);
+    let names = |shards: &[&str], between| {
+        shards.iter().map(|shard| format!("`{shard}`")).collect::<Vec<_>>().join(between)
+    };
+    let to = match given_to.as_slice() {
+        [] => String::from("another database"),
+        shards => names(shards, " or "),
     };
     // The move that has them on the way, as the source has it.
     let leaves = |row: &&OpenMove| row.is_source && about(row).is_some_and(|range| range.contains(&bucket));
@@ -196,14 +199,15 @@ pub(super) fn misplaced(evidence: &Evidence) -> Option<Finding> {
                 ),
                 // Whether the configuration was changed without a move, or put back after one.
                 None => {
-                    let by = given.map_or(String::new(), |given| {
-                        let (from, to) = (&holder.shard, &given.shard);
-                        let (first, last) = (bucket.number(), last.number());
-                        format!(": `mark-stale-drafts shards move --from {from} --to {to} --buckets {first}-{last}`")
-                    });
+                    let (from, first, last) = (&holder.shard, bucket.number(), last.number());
+                    let by = match given_to.as_slice() {
+                        [to] => format!(
+                            ": `mark-stale-drafts shards move --from {from} --to {to} --buckets {first}-{last}`"
+                        ),
+                        _ => String::new(),
+                    };
                     format!(
-                        "{swapped}give them to `{}` in the configuration and deploy that; if {given_to} is to have them, move them then{by}",
-                        holder.shard
+                        "{swapped}give them to `{from}` in the configuration and deploy that; if {to} is to have them, move them then{by}"
                     )
                 }
             }
@@ -211,7 +215,10 @@ pub(super) fn misplaced(evidence: &Evidence) -> Option<Finding> {
         ),
         holders => (
             "two databases have the same users, and both take writes of them",
-            format!("{} have them", names(holders)),
+            format!(
+                "{} have them",
+                names(&holders.iter().map(|holder| holder.shard.as_str()).collect::<Vec<_>>(), " and ")
+            ),
             "find out which of them was restored or copied; docs/scale.md says how to correct its record".into(),
         ),
     };
@@ -220,17 +227,15 @@ pub(super) fn misplaced(evidence: &Evidence) -> Option<Finding> {
         severity: Severity::Critical,
         error_code: None,
         cause: String::from(cause),
-        evidence: format!("the configuration gives the buckets {buckets} to {given_to}, and {has}{others}"),
+        evidence: format!("the configuration gives the buckets {buckets} to {to}, and {has}{others}"),
         remedy,
     })
 }
 
 /// Those that the configuration has and that don't answer as they should: which of them has some buckets is not in the evidence.
-fn silent(evidence: &Evidence) -> Option<String> {
-    let unreachable = evidence.unreachable.iter().map(|(shard, _)| shard);
-    let silent = unreachable.chain(evidence.other_schemas.iter().map(|(shard, _)| shard));
-    let names: Vec<_> = silent.map(|shard| format!("`{shard}`")).collect();
-    (!names.is_empty()).then(|| names.join(" or "))
+fn silent(evidence: &Evidence) -> Vec<&str> {
+    let unreachable = evidence.unreachable.iter().map(|(shard, _)| shard.as_str());
+    unreachable.chain(evidence.other_schemas.iter().map(|(shard, _)| shard.as_str())).collect()
 }
 
 /// A database that has nothing on record where one had users.
