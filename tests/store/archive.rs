@@ -608,6 +608,24 @@ fn what_others_did_not_need_is_no_reason_for_more_objects_than_the_most() {
 }
 
 #[test]
+fn no_query_is_made_that_could_do_nothing() {
+    let queries = |creations, max_queries| {
+        let databases = databases_with([creations]);
+        let shards = [Shard { name: "A", database: &databases[0] }];
+        let retention = Retention { max_queries, ..retention() };
+        let done = wait(archive_each(&shards, &Bucket::default(), retention, now()));
+        (done[0].archived.objects, done[0].archived.more, databases[0].1.get())
+    };
+    // The turn, a look at the rows, the documents of each object and the six statements that remove them, and the end of the turn. Of one
+    // object more the documents are read before it is known that it is too many.
+    assert_eq!(queries(100, 1_000), (20, true, 1 + 1 + 20 * 7 + 1 + 1));
+    // It is looked behind the last row too.
+    assert_eq!(queries(3, 1_000), (3, false, 1 + 1 + 3 * 7 + 1 + 1));
+    // Too few for an object: it is not tried again in the same run.
+    assert_eq!(queries(100, 10), (0, true, 1 + 1 + 1 + 1));
+}
+
+#[test]
 fn a_database_that_is_dead_keeps_the_archive_of_no_other_one() {
     let databases = databases_with([2, 2]);
     let failing = [Failing::new(&databases[0].0, 1, false), Failing::new(&databases[1].0, 99, false)];
