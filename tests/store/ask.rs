@@ -1,13 +1,13 @@
 //! What a provider says before a sweep: what takes effect, and that nothing else does.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 
 use serde_json::{Value, json};
-use stale_drafts::rules::{Active, Policy};
+use stale_drafts::rules::{Active, CircuitBreaker, Policy};
 use stale_drafts::service::ask::{Asked, Provider, ask};
 use stale_drafts::service::shards::Shard;
 use stale_drafts::service::sweep::SweepRequest;
-use stale_drafts::store::Filter;
+use stale_drafts::store::{Cost, Database, DatabaseError, Filter, Row, Statement};
 
 use crate::sqlite::{Sqlite, wait};
 use crate::sweeping::{request, sweep};
@@ -159,11 +159,31 @@ fn an_answer_that_cannot_be_understood_changes_nothing() {
         let before = everything(&database);
         let asked = put(&database, &said, request(&policy), 100);
         assert_eq!((asked.creations, asked.done, asked.running), (1, 0, 0), "{:?}", said.answer);
+        let error = match &said.answer {
+            Err(error) => Some(error.clone()),
+            Ok(text) if text.len() > 1_000_000 => {
+                Some(format!("the answer has {} bytes: expected at most 1000000", text.len()))
+            }
+            Ok(text) if text.contains("\"creations\":[") => None,
+            Ok(_) => Some(String::from("the answer can't be read: expected `{\"creations\": […]}`")),
+        };
+        assert_eq!(asked.error, error);
         assert_eq!(everything(&database), before, "{:?}", said.answer);
         // And the sweep goes on as without.
         sweep(&database, request(&policy));
         assert_eq!(states(&database), [json!(["a", "failed", null, null])]);
     }
+}
+
+#[test]
+fn the_longest_answer_counts() {
+    let database = database();
+    stale(&database, "a");
+    let said = |padding: usize| json!({ "creations": [of("a", "done")], "padding": "x".repeat(padding) });
+    let beside = said(0).to_string().len();
+    let policy = Policy::default();
+    let asked = put(&database, &Fake::new(said(1_000_000 - beside)), request(&policy), 100);
+    assert_eq!((asked.done, asked.error), (1, None));
 }
 
 #[test]
@@ -253,6 +273,34 @@ fn it_asks_about_no_more_than_it_may_the_longest_silent_first_and_of_all_shards_
         databases[1].read("SELECT status FROM stale_drafts_creations WHERE id = 'y0'"),
         [json!(["processing"])]
     );
+    // What waits for its start takes no place of these, and no more rows are read than it may ask about, whatever a sweep would need.
+    for breaker in [None, Some(CircuitBreaker::default())] {
+        let reading = databases.each_ref().map(|database| Reading(database, Cell::new(0)));
+        let shards = ["x", "y"].map(|name| Shard { name, database: &reading[usize::from(name == "y")] });
+        let fake = answer(&[]);
+        let asked = wait(ask(&shards, &fake, SweepRequest { breaker, ..request(&policy) }, 2));
+        // One more shows a sweep that there are more.
+        assert_eq!((asked.creations, reading[0].1.get()), (2, 3));
+        assert_eq!(ids(&fake.questions.borrow()[0]), ["x3", "x2"]);
+    }
+}
+
+/// A database that counts the candidates that it gives.
+struct Reading<'a>(&'a Sqlite, Cell<usize>);
+
+impl Database for Reading<'_> {
+    async fn run(&self, batch: &[Statement]) -> Result<Vec<Vec<Row>>, DatabaseError> {
+        let results = self.0.transaction(batch)?;
+        let found = results.iter().flatten().filter_map(|row| row.get("candidates")?.as_str());
+        let candidates: usize =
+            found.map(|text| serde_json::from_str::<Vec<Value>>(text).unwrap().len()).sum();
+        self.1.set(self.1.get() + candidates);
+        Ok(results)
+    }
+
+    fn cost(&self) -> Cost {
+        Cost::default()
+    }
 }
 
 #[test]

@@ -192,3 +192,14 @@ fn a_retry_within_limits_reads_only_what_is_active_of_its_owner() {
         assert_eq!(scans, [] as [Value; 0], "{sql}");
     }
 }
+
+#[test]
+fn what_a_trigger_of_the_app_skips_is_not_there_and_no_limit_is_blamed() {
+    let database = database();
+    database.write(
+        "CREATE TRIGGER apps_own BEFORE INSERT ON stale_drafts_creations BEGIN SELECT RAISE(IGNORE); END",
+    );
+    let new = NewCreation { id: "a", user_id: "anna", kind: "image", prompt: "a fox", tokens: 5 };
+    assert_eq!(wait(creations::create(&database, new, now())), Err(ReportError::NotFound));
+    assert_eq!(database.read("SELECT count(*) FROM stale_drafts_ledger WHERE type = 'charge'"), [json!([0])]);
+}
