@@ -13,7 +13,7 @@ const TESTED_BY = {
   discord: [],
   slack: [],
   text: [],
-  find: ["shards", "reports"],
+  find: ["find", "shards"],
   mod: ["schema", "sweeps"],
   moves: ["moves", "moving"],
   notes: ["moves"],

@@ -140,6 +140,22 @@ fn a_kind_that_has_a_later_end_keeps_it_and_one_that_was_ended_is_not_begun_agai
 }
 
 #[test]
+fn one_that_a_later_one_has_taken_the_place_of_does_not_go_on() {
+    let database = database();
+    database.write(&format!(
+        "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 12000)
+         INSERT INTO stale_drafts_creations (id, user_id, kind, prompt, status, tokens, created_at)
+         SELECT 'c' || n, 'anna', 'image', '', 'pending', 0, {NOW} FROM n"
+    ));
+    assert!(extend_kind(&database, "image", NOW + HOUR).more);
+    assert!(extend_kind(&database, "image", NOW + 2 * HOUR).more);
+    // There are as many left as one call reaches, and they are the later one's.
+    let earlier = extend_kind(&database, "image", NOW + HOUR);
+    assert_eq!((earlier.done.creations, earlier.more), (4_000, false));
+    assert!(extend_kind(&database, "image", NOW + 2 * HOUR).more);
+}
+
+#[test]
 fn its_end_takes_back_what_it_gave_and_nothing_else() {
     let database = database();
     add(&database, "a", json!({ "created_at": NOW - 2 * HOUR }));

@@ -21,6 +21,7 @@ mod compaction;
 mod durations;
 mod explorer;
 mod extensions;
+mod find;
 mod grants;
 mod holds;
 mod import;

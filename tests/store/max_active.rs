@@ -200,6 +200,22 @@ fn what_a_trigger_of_the_app_skips_is_not_there_and_no_limit_is_blamed() {
         "CREATE TRIGGER apps_own BEFORE INSERT ON stale_drafts_creations BEGIN SELECT RAISE(IGNORE); END",
     );
     let new = NewCreation { id: "a", user_id: "anna", kind: "image", prompt: "a fox", tokens: 5 };
-    assert_eq!(wait(creations::create(&database, new, now())), Err(ReportError::NotFound));
+    assert!(matches!(wait(creations::create(&database, new, now())), Err(ReportError::NotFound)));
     assert_eq!(database.read("SELECT count(*) FROM stale_drafts_ledger WHERE type = 'charge'"), [json!([0])]);
+}
+
+#[test]
+fn a_retry_that_a_trigger_of_the_app_skips_was_not_carried_out() {
+    let database = database();
+    add(&database, "a", json!({ "status": "failed", "finished_at": 1, "error_code": "x", "error": "y" }));
+    database.write(
+        "CREATE TRIGGER apps_own BEFORE UPDATE ON stale_drafts_creations BEGIN SELECT RAISE(IGNORE); END",
+    );
+    let report = Report::Retry { attempt: 1 };
+    match wait(creations::report(&database, "a", report, Details::default(), now())) {
+        Err(ReportError::Database(error)) => {
+            assert_eq!(error.to_string(), "the report was not carried out");
+        }
+        other => panic!("{other:?}"),
+    }
 }
