@@ -215,7 +215,7 @@ const RESTORE: &str = "UPDATE stale_drafts_creations SET status = 'draft', resul
 
 #[rustfmt::skip]
 const CREATION: &str = concat!(
-    "SELECT json_array(", candidate!(), ", worker, fence, prompt, error_code, result_url, late_at, restored_at, deleted_at,
+    "SELECT json_array(", candidate!(), ", worker, fence, prompt, error_code, result_url, late_result_url, late_at, restored_at, deleted_at,
        CASE typeof(finished_at) WHEN 'integer' THEN finished_at END, tokens_used,
        json(iif(charge = 1, '[]', (SELECT json_group_array(attempt) FROM stale_drafts_attempts
          WHERE creation_id = ?1 AND outcome = 'failed'))),
@@ -427,6 +427,8 @@ pub struct CreationRow {
     pub error_code: Option<String>,
     /// Where its result is.
     pub result_url: Option<String>,
+    /// Where the one is that came too late and is kept.
+    pub late_result_url: Option<String>,
     /// When a result came too late.
     #[serde(deserialize_with = "unsigned")]
     pub late_at: Option<u64>,

@@ -79,10 +79,10 @@ pub(super) async fn give(
         {
             Ok(row) => Ok(Some(row)),
             Err(ReportError::NotFound) => Ok(None),
-            Err(error) => Err(problem(error, false)),
+            Err(error) => Err(problem(error, None)),
         };
     let row = shards::find(app, id, at, ask).await?;
-    let row = row.ok_or_else(|| problem(ReportError::NotFound, false))?;
+    let row = row.ok_or_else(|| problem(ReportError::NotFound, None))?;
     console_log!("{}", log::operator_action(actor, "extend"));
     Ok(row)
 }
@@ -185,7 +185,7 @@ impl Reaching {
         }
         match failed.filter(|_| !done) {
             None => Ok(sum),
-            Some(error) if error.is_constraint() => Err(problem(ReportError::Rejected(error), false)),
+            Some(error) if error.is_constraint() => Err(problem(ReportError::Rejected(error), None)),
             Some(error) => Err(error.into()),
         }
     }

@@ -31,18 +31,21 @@ pub(super) async fn carry_out_by(
     let audit_id = actor.map(|_| context.new_id()).transpose()?.unwrap_or_default();
     let act = actor.map(|actor| Acting { audit_id: &audit_id, actor });
     let details = Details { act, ..details };
-    let keep = details.keep && matches!(what, Report::Complete { .. });
+    let late = match what {
+        Report::Complete { result_url, .. } if details.keep => Some(result_url),
+        _ => None,
+    };
     let found = shards::find(context, id, user_id, async |at, database| {
         match report(database, id, what, details, context.now).await {
             Ok(row) => Ok(Some((at, row))),
             Err(ReportError::NotFound) => Ok(None),
-            Err(error) => Err(problem(error, keep)),
+            Err(error) => Err(problem(error, late)),
         }
     });
     let Some((at, row)) = found.await? else {
         // A worker that is told that there is none gives up its work.
         let elsewhere = shards::may_be_elsewhere(context, id, user_id).await?;
-        return Err(problem(if elsewhere { ReportError::Moving } else { ReportError::NotFound }, keep));
+        return Err(problem(if elsewhere { ReportError::Moving } else { ReportError::NotFound }, late));
     };
     if details.notify != 0 {
         context.emitted(at);
@@ -50,13 +53,15 @@ pub(super) async fn carry_out_by(
     Ok(row)
 }
 
-/// The answer to a report that did not take effect. `keep` says whether a result that comes too late is kept.
-pub(super) fn problem(error: ReportError, keep: bool) -> Problem {
+/// The answer to a report that did not take effect. `late` is its result, where one is kept that comes too late: the first is, so another
+/// one is not.
+pub(super) fn problem(error: ReportError, late: Option<&str>) -> Problem {
     match error {
         ReportError::NotFound => Problem::not_found("there is no such creation"),
         ReportError::Refused { refusal, row } => {
             let over = matches!(refusal, Refusal::Over | Refusal::Cancelled);
-            let kept = keep && over && row.late_at.is_some();
+            let kept =
+                over && row.late_at.is_some() && late.is_some() && row.late_result_url.as_deref() == late;
             let next = row.creation.draft().status.map(Status::next).unwrap_or_default();
             Problem::new(StatusCode::CONFLICT, refusal.to_string())
                 .with("code", refusal.code())

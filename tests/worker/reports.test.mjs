@@ -264,8 +264,9 @@ test("a result that comes too late is refused and kept, and an operator can rest
   assert.deepEqual([beat.http, beat.error, beat.status, beat.next, beat.kept], [409, "the attempt of this fence is over", "failed", [], false]);
   const late = await world.report(`/${id}/complete`, { fence, result_url: URL });
   assert.deepEqual([late.http, late.error, late.kept], [409, "the attempt of this fence is over", true]);
-  // The first one is kept.
-  assert.equal((await world.report(`/${id}/complete`, { fence, result_url: `${URL}?again` })).kept, true);
+  // The same once more is what is kept; another one is not, and its worker must not take it for kept.
+  assert.equal((await world.report(`/${id}/complete`, { fence, result_url: URL })).kept, true);
+  assert.equal((await world.report(`/${id}/complete`, { fence, result_url: `${URL}?again` })).kept, false);
   const stored = await row(id);
   assert.deepEqual([stored.status, stored.late_result_url, stored.late_at, stored.result_url, await balance()], ["failed", URL, NOW + 2 * HOUR, null, 1_000]);
   assert.match(await (await world.as("ada", "/drafts")).text(), /Its result came in after the refund\. It is kept/);

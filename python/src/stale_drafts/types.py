@@ -209,7 +209,8 @@ class Conflict(TypedDict):
     attempt: int
     # What would be legal.
     next: list[Status]
-    # Whether a result that came too late was kept, for an operator to restore.
+    # Whether the result of this report, which came too late, is kept for an operator to restore. Of
+    # several, the first is.
     kept: bool
 
 

@@ -132,7 +132,7 @@ pub(in crate::worker) async fn create(
     let limits = app.config.policy.max_active(body.kind.as_str());
     let database = app.database_of(body.user_id.as_str());
     let row = creations::create_within(&database, body.creation(&id), limits, app.now).await;
-    let row = row.map_err(|error| problem(error, false))?.creation;
+    let row = row.map_err(|error| problem(error, None))?.creation;
     // What was made, whatever has become of it since.
     let created = Created {
         id: row.id,

@@ -38,7 +38,7 @@ pub(in crate::worker) async fn create(
     let wanted = Grant { key, user_id: body.user_id.as_str(), tokens: body.tokens.get() };
     let row = grant(&app.database_of(wanted.user_id), wanted, app.now)
         .await
-        .map_err(|error| problem(error, false))?;
+        .map_err(|error| problem(error, None))?;
     let answer = json!({
         "user_id": row.user_id,
         "tokens": row.tokens,
