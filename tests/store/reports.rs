@@ -237,6 +237,7 @@ fn a_start_that_comes_once_more_is_not_answered_where_its_trace_is_lost() {
             null,
             null,
             null,
+            null,
             [],
             null,
             null
@@ -502,9 +503,24 @@ fn scripted<const N: usize>(answers: [Result<Vec<Vec<Row>>, DatabaseError>; N]) 
 fn an_answer_that_can_not_be_is_an_error_and_no_success() {
     let stands = |status: &str| {
         let creation = json!(["c", "anna", "image", status, 1, 5, NOW, null, null, null, null, null]);
-        let cell =
-            json!([creation, null, null, "a fox", null, null, null, null, null, null, null, [], null, null])
-                .to_string();
+        let cell = json!([
+            creation,
+            null,
+            null,
+            "a fox",
+            null,
+            null,
+            null,
+            null,
+            null,
+            null,
+            null,
+            null,
+            [],
+            null,
+            null
+        ])
+        .to_string();
         Ok(vec![vec![], vec![row(json!({ "creation": cell }))]])
     };
     let text = |error| match error {
