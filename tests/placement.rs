@@ -222,6 +222,19 @@ fn buckets_of_a_move() {
         assert_eq!(move_of(configured, recorded, &[source("moved"), target.clone()]), None);
         assert_eq!(move_of(configured, recorded, std::slice::from_ref(&target)), None);
     }
+    // But no third one.
+    for moves in [&[source("moved"), target.clone()][..], std::slice::from_ref(&target)] {
+        let placed = vec![
+            place("A", "10-2047", Some("10-2047"), ""),
+            place("B", "2048-4095", Some("2048-4095"), ""),
+            place("C", "0-9", Some(""), ""),
+        ];
+        check(
+            found(Evidence { placed, moves: moves.to_vec(), ..Evidence::default() }),
+            "the configuration gives the buckets 0-9 to `C`, and they are on the way to `B`",
+            "give them to `B` in the configuration and deploy that; then go on with `mark-stale-drafts shards finish --from A --to B --buckets 0-9`",
+        );
+    }
 }
 
 #[test]

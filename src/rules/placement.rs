@@ -90,11 +90,12 @@ fn about(row: &OpenMove) -> Option<RangeInclusive<Bucket>> {
 }
 
 /// The buckets that have left one database and are not yet taken by the other: until step 6 of a move either may have them by the
-/// configuration. A target that is open has them on record, and one that knows of no move has lost them: neither is listed.
-fn between(moves: &[OpenMove]) -> BucketSet {
+/// configuration, and no third one. A target that is open has them on record, and one that knows of no move has lost them: neither is listed.
+fn between(moves: &[OpenMove], shard: &str) -> BucketSet {
     let left = |row: &&OpenMove| {
         let source = moves.iter().find(|other| other.id == row.id && other.is_source);
-        !row.is_source && source.is_none_or(|source| source.state == "moved")
+        let is_of = row.shard == shard || row.other == shard;
+        is_of && !row.is_source && source.is_none_or(|source| source.state == "moved")
     };
     moves.iter().filter(left).filter_map(about).collect()
 }
@@ -102,11 +103,11 @@ fn between(moves: &[OpenMove]) -> BucketSet {
 /// Buckets that the configuration gives to one database while another one has them.
 pub(super) fn misplaced(evidence: &Evidence) -> Option<Finding> {
     let placed = evidence.placed.as_slice();
-    let between = between(&evidence.moves);
     let answers_all = evidence.unreachable.is_empty();
     let (mut all, mut first) = (BucketSet::default(), None);
     for place in placed {
         let Some(recorded) = &place.recorded else { continue };
+        let between = between(&evidence.moves, &place.shard);
         let lacks = place.configured.without(recorded).without(&between);
         let held = placed.iter().filter_map(|other| other.recorded.as_ref());
         let held = held.fold(BucketSet::default(), |held, other| held.and(other));
@@ -152,6 +153,9 @@ pub(super) fn misplaced(evidence: &Evidence) -> Option<Finding> {
     // The move that has them on the way, as the source has it.
     let leaves = |row: &&OpenMove| row.is_source && about(row).is_some_and(|range| range.contains(&bucket));
     let leaving = evidence.moves.iter().find(leaves);
+    // And as the target has it, which takes them once the configuration gives them to it.
+    let arrives = |row: &&OpenMove| !row.is_source && about(row).is_some_and(|range| range.contains(&bucket));
+    let arriving = evidence.moves.iter().find(arrives);
     let command = |row: &OpenMove, verb: &str| {
         let OpenMove { shard, other, first_bucket, last_bucket, .. } = row;
         format!(
@@ -172,14 +176,20 @@ pub(super) fn misplaced(evidence: &Evidence) -> Option<Finding> {
     let (cause, has, remedy): (_, _, Cow<'static, str>) = match holders.as_slice() {
         [] => (
             "the configuration gives users to a database that does not have them: they see nothing of theirs, and can't write",
-            String::from("no database has them"),
-            match leaving {
-                Some(row) => format!(
+            arriving.map_or_else(
+                || String::from("no database has them"),
+                |row| format!("they are on the way to `{}`", row.shard),
+            ),
+            match (arriving, leaving) {
+                (Some(OpenMove { shard: to, other: from, first_bucket, last_bucket, .. }), _) => format!(
+                    "give them to `{to}` in the configuration and deploy that; then go on with `mark-stale-drafts shards finish --from {from} --to {to} --buckets {first_bucket}-{last_bucket}`"
+                ).into(),
+                (None, Some(row)) => format!(
                     "`{}` has lost what moved there: it was restored, or another database is bound. Bind the one that took it, or restore it to a time after the move, and go on with {}; docs/scale.md says what to do where that is lost",
                     row.other,
                     command(row, "finish")
                 ).into(),
-                None => "put the old `buckets` back and deploy that; if a database was restored, docs/scale.md says how to correct its record".into(),
+                (None, None) => "put the old `buckets` back and deploy that; if a database was restored, docs/scale.md says how to correct its record".into(),
             },
         ),
         [holder] => (

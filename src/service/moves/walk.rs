@@ -1,6 +1,7 @@
 //! The walk of a move over the pages of the source: it copies them, and then it compares them.
 
 use super::{Flow, Move, MoveError, Run, refused};
+use crate::rules::Bucket;
 use crate::store::{self, Database, DatabaseError, MoveRow, Place, Row, Stage, Statement};
 
 /// What is done with what a walk comes by.
@@ -128,8 +129,11 @@ impl<S: Database, T: Database> Run<'_, S, T> {
         match self.target.read(&mut results, store::taken_id_of)? {
             None => Ok(()),
             Some(taken) => refused(format!(
-                "the creation `{}` of user `{}` in `{source}` can't move: `{target}` has one with the same id, of user `{}`; remove one of them, or give it another id",
-                taken.id, taken.user_id, taken.of_user
+                "the creation `{}` of user `{}` in `{source}` can't move: `{target}` has one with the same id, of user `{}`; if one of them was never charged, give it another id; otherwise undo the move, and leave the bucket {} out of the next one",
+                taken.id,
+                taken.user_id,
+                taken.of_user,
+                Bucket::of_user(&taken.user_id).number()
             )),
         }
     }
