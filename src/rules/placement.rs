@@ -150,16 +150,19 @@ pub(super) fn misplaced(evidence: &Evidence) -> Option<Finding> {
         [] => String::from("another database"),
         shards => names(shards, " or "),
     };
-    // The move that has them on the way, as the source has it.
-    let leaves = |row: &&OpenMove| row.is_source && about(row).is_some_and(|range| range.contains(&bucket));
-    let leaving = evidence.moves.iter().find(leaves);
-    // And as the target has it, which takes them once the configuration gives them to it.
-    let arrives = |row: &&OpenMove| !row.is_source && about(row).is_some_and(|range| range.contains(&bucket));
-    let arriving = evidence.moves.iter().find(arrives);
+    // The move that has them on the way, as the source has it, and as the target has it: that takes them once the configuration says so.
+    let moving = |is_source: bool| {
+        let is_it = |row: &&OpenMove| {
+            row.is_source == is_source && about(row).is_some_and(|range| range.contains(&bucket))
+        };
+        evidence.moves.iter().find(is_it)
+    };
+    let (leaving, arriving) = (moving(true), moving(false));
     let command = |row: &OpenMove, verb: &str| {
         let OpenMove { shard, other, first_bucket, last_bucket, .. } = row;
+        let (from, to) = if row.is_source { (shard, other) } else { (other, shard) };
         format!(
-            "`mark-stale-drafts shards {verb} --from {shard} --to {other} --buckets {first_bucket}-{last_bucket}`"
+            "`mark-stale-drafts shards {verb} --from {from} --to {to} --buckets {first_bucket}-{last_bucket}`"
         )
     };
     let swapped = match (given, holders.as_slice()) {
@@ -181,9 +184,12 @@ pub(super) fn misplaced(evidence: &Evidence) -> Option<Finding> {
                 |row| format!("they are on the way to `{}`", row.shard),
             ),
             match (arriving, leaving) {
-                (Some(OpenMove { shard: to, other: from, first_bucket, last_bucket, .. }), _) => format!(
-                    "give them to `{to}` in the configuration and deploy that; then go on with `mark-stale-drafts shards finish --from {from} --to {to} --buckets {first_bucket}-{last_bucket}`"
-                ).into(),
+                (Some(row), _) => format!(
+                    "give them to `{}` in the configuration and deploy that; then go on with {}",
+                    row.shard,
+                    command(row, "finish")
+                )
+                .into(),
                 (None, Some(row)) => format!(
                     "`{}` has lost what moved there: it was restored, or another database is bound. Bind the one that took it, or restore it to a time after the move, and go on with {}; docs/scale.md says what to do where that is lost",
                     row.other,

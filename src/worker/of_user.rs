@@ -12,7 +12,7 @@ use crate::store::{self, Cost, D1, Database, DatabaseError, Row, Statement};
 
 /// So long an isolate waits before it tries again to write down who has which users.
 const AGAIN_AFTER_MS: u64 = 10_000;
-/// So long an isolate goes by what it has seen of the only database: one of an older deployment lives on while buckets begin to move.
+/// How long an isolate trusts what it has seen of the only database: one of an older deployment lives on while buckets begin to move.
 const LOOKS_AGAIN_AFTER_MS: u64 = 60_000;
 
 thread_local! {

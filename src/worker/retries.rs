@@ -58,7 +58,7 @@ pub struct Filter {
 }
 
 impl PreviewBody {
-    /// What is sought, if it is no plan that is previewed.
+    /// What to look for, unless a plan is previewed.
     fn sought(filter: Option<Filter>, all: bool) -> Result<Option<Filter>, Problem> {
         match filter {
             None => Ok(all.then(Filter::default)),
