@@ -8,12 +8,15 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { after, before, beforeEach, test } from "node:test";
+import { bucketOf } from "../../pkg/dist/esm/shards.js";
 import { CLEANUP_TOKEN, HOUR, MINUTE, NOW, start } from "../worker/harness.mjs";
 
 const COMMAND = fileURLToPath(new URL("../../target/debug/mark-stale-drafts", import.meta.url));
 const home = mkdtempSync(join(tmpdir(), "mark-stale-drafts-"));
 /** A prompt with what terminals act on: `ESC [`, the same as one character, and an override of the direction. */
 const UNSAFE = "a \u001b[31mred\u001b[0m fox\nand a \u009b2Jhen\u202e";
+/** A user of the one or the other of two databases. */
+const userOf = (at) => Array.from({ length: 20 }, (_, n) => `u${n}`).find((user) => bucketOf(user) >> 11 === at);
 let world;
 let url;
 
@@ -441,7 +444,7 @@ test("retry by filter previews what would be retried and charged, and applies ex
   assert.deepEqual([applied.code, applied.out], [6, "d1\tada\timage\t2\t10\nd3\tada\timage\t2\t10\n"]);
   assert.deepEqual(applied.err.trim().split("\n"), [
     "skipped: d2 of `ada`: it has been retried since: it is `pending` now, attempt 2",
-    "skipped: d4 of `bo`: insufficient tokens: it costs 70, and its owner's balance of 40 does not cover it after those before it in the plan",
+    "skipped: d4 of `bo`: insufficient tokens: it costs 70, and its owner's balance has 40 left for it",
     "2 creations retried, 20 tokens charged; 2 skipped.",
   ]);
   assert.deepEqual([await world.status("d1"), await world.status("d5"), await world.status("refused"), await world.status("old")], ["pending", "failed", "failed", "failed"]);
@@ -494,6 +497,10 @@ test("retry by filter says what it needs", async () => {
     [["retry", "--since", "soon", "--yes"], /^error: `soon` is no time: expected a time of day such as `04:00`/],
     [["retry", "--failed-since", "2026-11-29 10:00Z", "--failed-until", "2026-11-28 12:00Z", "--dry-run"], /\nerror: `failed_until` is `2026-11-28T12:00:00Z`, and `failed_since` is `2026-11-29T10:00:00Z`: expected an end after its beginning\n$/],
     [["search", "--since", "2026-11-29T10:00Z", "--until", "2026-11-29 10:00:00Z"], /^error: `until` is `2026-11-29T10:00:00Z`, and/],
+    [["retry", "--error-code", "", "--yes"], /a value is required for '--error-code <CODE>'/],
+    [["search", "--user", ""], /a value is required for '--user <ID>'/],
+    [["note", "--sweep", "s", "x", "--user", "ada"], /cannot be used with/],
+    [["extend", "--kind", "video", "--user", "ada", "--minutes", "5", "--reason", "x"], /cannot be used with/],
     [["retry", "--apply", "0123456789ab"], /^error: unknown plan `0123456789ab`/],
   ]) {
     const { code, err } = await run(...args);
@@ -529,8 +536,8 @@ test("search finds creations by what they are, over all users", async () => {
   const { code, out, err } = await run("search", "failed", "--error-code", "down", "--since", "2023-11-14T18:00Z", "--limit", "3");
   assert.equal(code, 0);
   assert.deepEqual(out.trim().split("\n"), [
-    "d4\tbo\tvideo\tfailed\tsettled\t2023-11-14 19:13Z\tdown\t70\tit said 503",
-    ...["d3", "d2"].map((id) => `${id}\tada\timage\tfailed\tsettled\t2023-11-14 19:13Z\tdown\t10\tit said 503`),
+    "d4\tbo\tvideo\tfailed\tsettled\t2023-11-14 19:13Z\tdown\t70\t2023-11-14 19:14Z\tit said 503",
+    ...["d3", "d2"].map((id) => `${id}\tada\timage\tfailed\tsettled\t2023-11-14 19:13Z\tdown\t10\t2023-11-14 19:14Z\tit said 503`),
   ]);
   const cursor = err.match(/^Made from 2023-11-14 18:00Z on\.\n3 creations\.\nIt has looked back to 2023-11-14 19:13Z\.\nThere are more: --cursor (\S+)\n$/)[1];
   const next = await run("search", "failed", "--error-code", "down", "--since", "2023-11-14T18:00Z", "--cursor", cursor);
@@ -540,6 +547,9 @@ test("search finds creations by what they are, over all users", async () => {
   assert.deepEqual(await failed("--failed-since", "2023-11-14T19:14Z", "--failed-until", "2023-11-14T19:15Z"), ["refused", "d4", "d3", "d2", "d1"]);
   assert.deepEqual(await failed("--failed-since", "2023-11-14T19:15Z", "--error-code", "down"), []);
   assert.equal((await run("search", "--silent", "--kind", "image")).err, "0 creations.\n");
+  await world.create({ id: "s1", created_at: NOW - 60_000 }, { id: "s2", created_at: NOW });
+  // It does not go back in time, so it has looked back to none.
+  assert.match((await run("search", "--silent", "--limit", "1")).err, /^1 creation\.\nThere are more: --cursor \S+\n$/);
   assert.deepEqual(JSON.parse((await run("search", "--user", "bo", "--json")).out).creations.map(({ id }) => id), ["d4"]);
 });
 
@@ -552,6 +562,9 @@ test("note stands with a creation or a sweep", async () => {
   await world.cron();
   const [{ id }] = (await world.ask("/api/sweeps")).sweeps;
   assert.equal((await run("note", "--sweep", id, "after the outage")).code, 0);
+  // The list has the id that a note is given by, and the note.
+  assert.match((await run("sweeps")).out, new RegExp(`\t${id}\tCLEANUP_TOKEN: after the outage\n`));
+  assert.match((await onTerminal(["sweeps"])).plain, new RegExp(`  ${id}\n  CLEANUP_TOKEN: after the outage\n`));
   const nothing = await run("note", "nobody", "x");
   assert.deepEqual([nothing.code, nothing.err], [2, "error: there is no creation `nobody`\n"]);
 });
@@ -824,7 +837,7 @@ test("where one of several databases does not answer, it shows what the others h
   try {
     const env = { MARK_STALE_DRAFTS_URL: `http://localhost:${(await shards.url()).port}` };
     for (const [at, database] of shards.databases.entries()) {
-      await database.prepare("INSERT INTO stale_drafts_creations (id, user_id, kind, prompt, status, tokens, created_at) VALUES (?1, 'u', 'image', 'a fox', 'pending', 0, ?2)").bind(`c${at}`, NOW).run();
+      await database.prepare("INSERT INTO stale_drafts_creations (id, user_id, kind, prompt, status, tokens, created_at) VALUES (?1, ?2, 'image', 'a fox', 'pending', 0, ?3)").bind(`c${at}`, userOf(at), NOW).run();
     }
     await shards.cron();
     const missing = "incomplete: DB_1 does not answer, and what it has is missing here: D1_ERROR: DB_1 is gone\n";
@@ -866,6 +879,47 @@ test("a user of whom there is nothing since another database has them is not sho
       assert.equal(code, 7, `${args}: ${err}`);
       assert.match(err, /^incomplete: what `ada` has may be in another database: .*`DB_0`.*`DB_1`.*\. See: mark-stale-drafts doctor$/m, args);
     }
+    // Nor is what is asked of all of them all that there is.
+    const of = (what) => new RegExp(`^incomplete: ${what}: .*\`DB_0\`.*\`DB_1\`.*\\. See: mark-stale-drafts doctor$`, "m");
+    for (const [args, ends, what] of [
+      [["count"], 7, "what some users have is missing here"],
+      [["search"], 7, "what some users have is missing here"],
+      [["search", "--json"], 7, "what some users have is missing here"],
+      [["sweeps"], 7, "what some users have is missing here"],
+      [["retry", "--all", "--dry-run"], 6, "what some users have is missing here"],
+      [["shards"], 7, "a database lacks users"],
+      [["explain", "nobody"], 7, "it may be in another database"],
+    ]) {
+      const { err, code } = await finish(COMMAND, args, { env });
+      assert.equal(code, ends, `${args}: ${err}`);
+      assert.match(err, of(what), args);
+    }
+  } finally {
+    await shards.stop();
+  }
+});
+
+test("of an id that two users have, `--user` says whose is meant", async () => {
+  const shards = await start({ shards: 2, config: { circuit_breaker: "off" } });
+  try {
+    const env = { MARK_STALE_DRAFTS_URL: `http://localhost:${(await shards.url()).port}` };
+    await shards.cron();
+    const owners = [0, 1].map(userOf);
+    for (const [at, user] of owners.entries()) {
+      const run = (sql, ...values) => shards.databases[at].prepare(sql).bind(...values).run();
+      await run("INSERT INTO stale_drafts_ledger (entry_key, user_id, type, tokens, created_at) VALUES ('grant:' || ?1, ?1, 'grant', 100, 0)", user);
+      await run("INSERT INTO stale_drafts_creations (id, user_id, kind, prompt, status, tokens, created_at) VALUES ('alike', ?1, 'image', '', 'pending', 10, ?2)", user, NOW);
+    }
+    const [, meant] = owners;
+    for (const args of [["explain", "alike"], ["extend", "alike", "--minutes", "5", "--reason", "x"], ["note", "alike", "look"], ["fail", "alike", "--error", "no"], ["retry", "alike"], ["cancel", "alike"]]) {
+      const without = await finish(COMMAND, args, { env });
+      assert.deepEqual([without.code, without.err], [2, "error: `alike` is an id of several users: expected `--user`\n"], args);
+      const done = await finish(COMMAND, [...args, "--user", meant], { env });
+      assert.equal(done.code, 0, `${args}: ${done.err}`);
+    }
+    assert.equal((await finish(COMMAND, ["restore", "alike", "--user", meant], { env })).err, "error: no result has come in too late: there is nothing to restore\n");
+    const states = await Promise.all(shards.databases.map((database) => database.prepare("SELECT status, attempt FROM stale_drafts_creations WHERE id = 'alike'").first()));
+    assert.deepEqual(states.map(({ status, attempt }) => [status, attempt]), [["pending", 1], ["failed", 2]]);
   } finally {
     await shards.stop();
   }

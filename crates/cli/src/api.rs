@@ -47,6 +47,19 @@ impl Api {
         self.send("/api/generate/cleanup-stale", query, body)
     }
 
+    /// All about a creation; `user` says whose, where several users have one with this id.
+    pub fn creation(&self, id: &str, user: Option<&str>) -> Result<Value, Error> {
+        let query: Vec<_> = user.map(|user| ("user_id", user)).into_iter().collect();
+        self.get(&format!("/api/creations/{}", segment(id)), &query).map_err(whose)
+    }
+
+    /// Does something with a creation; `user` says whose, where several users have one with this id.
+    pub fn act(&self, id: &str, user: Option<&str>, action: &str, body: &Value) -> Result<Value, Error> {
+        let query: Vec<_> = user.map(|user| ("user_id", user)).into_iter().collect();
+        let path = format!("/api/creations/{}/{action}", segment(id));
+        self.send(&path, &query, &body.to_string()).map_err(whose)
+    }
+
     /// Sends a POST.
     pub fn post(&self, path: &str, body: &Value) -> Result<Value, Error> {
         self.send(path, &[], &body.to_string())
@@ -148,6 +161,11 @@ impl Api {
             )),
         }
     }
+}
+
+/// What the command calls the parameter that says whose a creation is.
+fn whose(Error { code, message }: Error) -> Error {
+    Error::new(code, message.replace("expected `user_id` in the query", "expected `--user`"))
 }
 
 /// Encodes text as one segment of a path: everything but letters and digits in percent form.

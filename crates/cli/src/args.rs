@@ -1,5 +1,6 @@
 use std::path::PathBuf;
 
+use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 use stale_drafts::rules::{Active, MaxAge};
@@ -15,7 +16,7 @@ Exit codes:
   4  the credential is missing, or was refused
   5  the Worker can't be reached
   6  partly done: some creations were skipped, rejected or unreadable, or the run was stopped
-  7  `doctor` found something critical, or `shards` a database that does not answer
+  7  `doctor` found something critical, or what a database has is missing
   8  `import verify` found a difference
   130  Ctrl-C stopped a move of buckets: the Worker ends the step that it is at";
 
@@ -90,6 +91,14 @@ pub struct Sweep {
     pub yes: bool,
 }
 
+/// Whose creation is meant.
+#[derive(Debug, Args)]
+pub struct Whose {
+    /// Its owner, where several users have one with this id.
+    #[arg(long, value_name = "ID", value_parser = NonEmptyStringValueParser::new())]
+    pub user: Option<String>,
+}
+
 /// Which part of a list to show.
 #[derive(Debug, Args)]
 pub struct Page {
@@ -140,6 +149,8 @@ pub enum Command {
     Explain {
         /// The creation's id.
         id: String,
+        #[command(flatten)]
+        whose: Whose,
     },
     /// Give a creation more time, or all of a kind, until an end.
     Extend(Extend),
@@ -152,6 +163,8 @@ pub enum Command {
     Restore {
         /// The creation's id.
         id: String,
+        #[command(flatten)]
+        whose: Whose,
     },
     /// Try failed creations again: each waits for a worker once more, and its owner is charged again.
     ///
@@ -162,6 +175,8 @@ pub enum Command {
         /// The creations' ids.
         #[arg(value_name = "ID", required = true)]
         ids: Vec<String>,
+        #[command(flatten)]
+        whose: Whose,
     },
     /// Fail creations that are not finished, in words for their owners, and refund them whole, whatever their policy says.
     Fail {
@@ -171,6 +186,8 @@ pub enum Command {
         /// What their owners read.
         #[arg(long, value_name = "TEXT")]
         error: String,
+        #[command(flatten)]
+        whose: Whose,
     },
     /// List creations of all users by what they are, newest first.
     Search {
@@ -186,8 +203,10 @@ pub enum Command {
         /// What is to be known.
         text: String,
         /// It is about a sweep.
-        #[arg(long)]
+        #[arg(long, conflicts_with = "user")]
         sweep: bool,
+        #[command(flatten)]
+        whose: Whose,
     },
     /// List dead letters: events that could not be delivered to the rest of the app.
     Events {
@@ -244,16 +263,16 @@ pub enum Command {
 #[group(id = "filter", multiple = true)]
 pub struct Filter {
     /// Only this user's creations.
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", value_parser = NonEmptyStringValueParser::new())]
     pub user: Option<String>,
     /// Only this kind, such as `image`.
-    #[arg(long)]
+    #[arg(long, value_parser = NonEmptyStringValueParser::new())]
     pub kind: Option<String>,
     /// Only what failed with this code, such as `generation_timeout`.
-    #[arg(long, value_name = "CODE")]
+    #[arg(long, value_name = "CODE", value_parser = NonEmptyStringValueParser::new())]
     pub error_code: Option<String>,
     /// Only what a sweep failed by this entry of the policy, as `explain` names it, such as `max_age_hours`, `preset` or `kinds.video`.
-    #[arg(long)]
+    #[arg(long, value_parser = NonEmptyStringValueParser::new())]
     pub rule: Option<String>,
     /// Only what was made then or later: the last `03:00` on this machine's clock, `03:00Z` in UTC, or an instant with its zone.
     #[arg(long, value_name = "TIME")]
@@ -274,8 +293,8 @@ pub struct Filter {
 #[group(skip)]
 #[command(group = clap::ArgGroup::new("which").args(["ids", "user", "kind", "error_code", "rule", "since", "until", "failed_since", "failed_until", "all", "apply"]).required(true).multiple(true))]
 pub struct Retry {
-    /// The creations' ids.
-    #[arg(value_name = "ID", conflicts_with_all = ["filter", "all", "apply", "dry_run", "yes", "limit", "reason"])]
+    /// The creations' ids; `--user` says whose, where several users have one with this id.
+    #[arg(value_name = "ID", conflicts_with_all = ["kind", "error_code", "rule", "since", "until", "failed_since", "failed_until", "all", "apply", "dry_run", "yes", "limit", "reason"])]
     pub ids: Vec<String>,
     #[command(flatten)]
     pub filter: Filter,
@@ -340,6 +359,9 @@ pub struct Compact {
 pub struct Extend {
     /// The creation's id.
     pub id: Option<String>,
+    /// Its owner, where several users have one with this id.
+    #[arg(long, value_name = "ID", conflicts_with = "kind", value_parser = NonEmptyStringValueParser::new())]
+    pub user: Option<String>,
     /// All of this kind: what is active, and what is made until the end.
     #[arg(long)]
     pub kind: Option<String>,

@@ -92,15 +92,20 @@ fn run(arguments: &Arguments) -> Result<Code, Error> {
         Some(Command::Ledger { user, page, .. }) => {
             commands::ledger::run(&api, user.as_deref().unwrap_or_default(), page, json)
         }
-        Some(Command::Explain { id }) => commands::explain::run(&api, id, json),
+        Some(Command::Explain { id, whose }) => commands::explain::run(&api, id, whose.user.as_deref(), json),
         Some(Command::Extend(extend)) => commands::extend::run(&api, extend, json),
         Some(Command::Extensions { command }) => commands::extend::extensions(&api, command.as_ref(), json),
-        Some(Command::Restore { id }) => commands::restore::run(&api, id, json),
+        Some(Command::Restore { id, whose }) => commands::restore::run(&api, id, whose.user.as_deref(), json),
         Some(Command::Retry(retry)) => commands::retry::run(&api, retry, json),
-        Some(Command::Cancel { ids }) => commands::cancel::run(&api, ids, json),
-        Some(Command::Fail { ids, error }) => commands::fail::run(&api, ids, error, json),
+        Some(Command::Cancel { ids, whose }) => commands::cancel::run(&api, ids, whose.user.as_deref(), json),
+        Some(Command::Fail { ids, error, whose }) => {
+            commands::fail::run(&api, ids, whose.user.as_deref(), error, json)
+        }
         Some(Command::Search { search, page }) => commands::search::run(&api, search, page, json),
-        Some(Command::Note { id, text, sweep }) => commands::note::run(&api, id, text, *sweep, json),
+        Some(Command::Note { id, text, sweep: true, .. }) => commands::note::sweep(&api, id, text, json),
+        Some(Command::Note { id, text, whose, .. }) => {
+            commands::note::creation(&api, id, whose.user.as_deref(), text, json)
+        }
         Some(Command::Events { due, page }) => commands::events::list(&api, *due, page, json),
         Some(Command::Replay { ids, .. }) => commands::events::replay(&api, ids, json),
         Some(Command::Sweeps { page }) => commands::sweeps::run(&api, page, json),

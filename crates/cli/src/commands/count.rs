@@ -12,7 +12,7 @@ pub fn run(api: &Api, bands: Option<&str>, json: bool) -> Result<Code, Error> {
     let answer = api.get("/api/counts", &query)?;
     if json {
         output::json(&answer);
-        return Ok(completeness(&answer));
+        return Ok(completeness(api, &answer));
     }
     let counts = list(&answer, "counts");
     let lines: Vec<_> = counts
@@ -35,7 +35,7 @@ pub fn run(api: &Api, bands: Option<&str>, json: bool) -> Result<Code, Error> {
         output::count(sum(counts, "creations"), "creation"),
         output::count(sum(counts, "tokens"), "token")
     ));
-    Ok(completeness(&answer))
+    Ok(completeness(api, &answer))
 }
 
 /// The ages that a row counts: `0s to 30m`, `over 24h`.

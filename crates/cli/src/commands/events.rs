@@ -14,7 +14,7 @@ pub fn list(api: &Api, due: bool, page: &Page, json: bool) -> Result<Code, Error
     let answer = api.get("/api/events", &query)?;
     if json {
         output::json(&answer);
-        return Ok(completeness(&answer));
+        return Ok(completeness(api, &answer));
     }
     let events = output::list(&answer, "events");
     let destinations = |row: &Value| {
@@ -35,7 +35,7 @@ pub fn list(api: &Api, due: bool, page: &Page, json: bool) -> Result<Code, Error
         })
         .collect();
     output::table(&["event", "destinations", "created", "tries", "due"], &[3], &lines);
-    let whole = completeness(&answer);
+    let whole = completeness(api, &answer);
     if events.is_empty() && whole == Code::Done {
         note(if due { "No events are due." } else { "There are no dead letters." });
     }

@@ -1,19 +1,27 @@
 use serde_json::{Value, json};
 
-use super::{completeness, sweeps};
-use crate::api::{Api, segment};
+use super::{completeness, is_placed, sweeps};
+use crate::api::Api;
 use crate::exit::{Code, Error};
 use crate::output::{self, BOLD, Line, limit, list, number, say, styled, text, time};
 
 /// `explain`: shows everything about one creation.
-pub fn run(api: &Api, id: &str, json: bool) -> Result<Code, Error> {
-    let answer = api.get(&format!("/api/creations/{}", segment(id)), &[])?;
+pub fn run(api: &Api, id: &str, user: Option<&str>, json: bool) -> Result<Code, Error> {
+    let answer = match api.creation(id, user) {
+        // That it is in none of them may be since a database is not there that had it.
+        Err(Error { code: Code::InvalidInput, message })
+            if !is_placed(api, "it may be in another database") =>
+        {
+            return Err(Error::new(Code::Unhealthy, message));
+        }
+        answer => answer?,
+    };
     if json {
         output::json(&answer);
-        return Ok(completeness(&answer));
+        return Ok(completeness(api, &answer));
     }
     if answer.get("archived").is_some() {
-        return archived(&answer);
+        return archived(api, &answer);
     }
     let nothing = Value::Null;
     let creation = answer.get("creation").unwrap_or(&nothing);
@@ -59,12 +67,15 @@ pub fn run(api: &Api, id: &str, json: bool) -> Result<Code, Error> {
         let whom = if text(given, "scope") == "kind" { " to its kind" } else { "" };
         fact("More time", &format!("until {}{whom}, {by}{ended}", time(given, "until")));
     }
+    // A restored result may be of an attempt before the one which started last.
+    let restored = creation.get("restored_at").is_some_and(Value::is_number)
+        && text(creation, "stored_status") != "failed";
     for (name, key) in [
         ("Created", "created_at"),
         ("Queued again", "queued_at"),
         ("Started", "started_at"),
         ("Heartbeat", "heartbeat_at"),
-        ("Finished", "finished_at"),
+        (if restored { "Result" } else { "Finished" }, "finished_at"),
         ("Late result", "late_at"),
         ("Restored", "restored_at"),
         ("Deleted", "deleted_at"),
@@ -72,6 +83,9 @@ pub fn run(api: &Api, id: &str, json: bool) -> Result<Code, Error> {
         let always = matches!(key, "created_at" | "started_at" | "heartbeat_at" | "finished_at");
         if always || creation.get(key).is_some_and(Value::is_number) {
             fact(name, &time(creation, key));
+        }
+        if key == "started_at" && answer.get("worker").is_some_and(Value::is_string) {
+            fact("Worker", &text(&answer, "worker"));
         }
     }
     if text(creation, "stored_status") == "failed" && creation.get("late_at").is_some_and(Value::is_number) {
@@ -104,7 +118,7 @@ pub fn run(api: &Api, id: &str, json: bool) -> Result<Code, Error> {
 }
 
 /// One that is archived: what the ledger knows, and where the rest is.
-fn archived(answer: &Value) -> Result<Code, Error> {
+fn archived(api: &Api, answer: &Value) -> Result<Code, Error> {
     fact("Creation", &text(answer, "id"));
     fact("Owner", &text(answer, "user_id"));
     fact("Archived", &text(answer, "message"));
@@ -114,7 +128,7 @@ fn archived(answer: &Value) -> Result<Code, Error> {
         }
     }
     ledger(answer);
-    Ok(completeness(answer))
+    Ok(completeness(api, answer))
 }
 
 /// All charges and refunds; of what is accounted elsewhere the ledger has none.
@@ -179,7 +193,6 @@ fn attempt_table(attempts: &[Value]) {
     output::table(&["attempt", "outcome", "ended", "worker", "rule"], &[0], &lines);
 }
 
-/// What operators did to it, and noted about it.
 /// What was done, with the instant until which more time was given as people write it.
 fn detail(act: &Value) -> String {
     let detail = text(act, "detail");
@@ -192,6 +205,7 @@ fn detail(act: &Value) -> String {
     }
 }
 
+/// What operators did to it, and noted about it.
 fn act_table(acts: &[Value]) {
     if acts.is_empty() {
         return;

@@ -2,7 +2,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
 
-use crate::api::{Api, segment};
+use crate::api::Api;
 use crate::args::{Extend, Extensions};
 use crate::exit::{Code, Error};
 use crate::output::{self, Line, WARNING, count, list, note, number, say, styled, text, time};
@@ -12,7 +12,7 @@ type Body = Map<String, Value>;
 
 /// `extend`: gives one creation more time, or all of a kind.
 pub fn run(api: &Api, arguments: &Extend, json: bool) -> Result<Code, Error> {
-    let Extend { id, kind, minutes, until, reason } = arguments;
+    let Extend { id, user, kind, minutes, until, reason } = arguments;
     let mut body = Body::from_iter([(String::from("reason"), Value::from(reason.as_str()))]);
     if let Some(minutes) = minutes {
         body.insert(String::from("minutes"), (*minutes).into());
@@ -22,13 +22,13 @@ pub fn run(api: &Api, arguments: &Extend, json: bool) -> Result<Code, Error> {
         body.insert(String::from("until"), until.timestamp_millis().into());
     }
     match (id, kind) {
-        (Some(id), _) => one(api, id, &Value::Object(body), json),
+        (Some(id), _) => one(api, id, user.as_deref(), &Value::Object(body), json),
         (None, kind) => of_kind(api, kind.as_deref().unwrap_or_default(), body, json),
     }
 }
 
-fn one(api: &Api, id: &str, body: &Value, json: bool) -> Result<Code, Error> {
-    let answer = api.post(&format!("/api/creations/{}/extend", segment(id)), body)?;
+fn one(api: &Api, id: &str, user: Option<&str>, body: &Value, json: bool) -> Result<Code, Error> {
+    let answer = api.act(id, user, "extend", body)?;
     if json {
         output::json(&answer);
         return Ok(Code::Done);

@@ -43,8 +43,9 @@ fn no_answer(shard: &Value) -> String {
     format!("{matter}: {more}")
 }
 
-/// Says which of several databases an answer is without; whether it is without none.
-fn is_complete(answer: &Value) -> bool {
+/// Says what an answer over all databases is without: of those that do not answer, and of users whom another one has than the
+/// configuration says. Whether it is without nothing.
+fn is_complete(api: &Api, answer: &Value) -> bool {
     let unreachable = output::list(answer, "unreachable");
     for shard in unreachable {
         let (label, name) = (styled(WARNING, "incomplete:"), text(shard, "shard"));
@@ -52,7 +53,18 @@ fn is_complete(answer: &Value) -> bool {
         let (matter, more) = rules::no_answer(&error);
         note(format!("{label} {name} {matter}, and what it has is missing here: {more}"));
     }
-    unreachable.is_empty()
+    let complete = is_placed(api, "what some users have is missing here");
+    unreachable.is_empty() && complete
+}
+
+/// Whether each database has the users whom the configuration gives to it; if not, says what comes of that.
+fn is_placed(api: &Api, so: &str) -> bool {
+    let ready = api.probe("/readyz");
+    let buckets = ready.as_ref().and_then(|ready| ready.pointer("/checks/buckets")?.as_str());
+    let Some(misplaced) = buckets.filter(|check| *check != "ok") else { return true };
+    let label = styled(WARNING, "incomplete:");
+    note(format!("{label} {so}: {}. See: mark-stale-drafts doctor", output::one_line(misplaced)));
+    false
 }
 
 /// Says on whom no sweep decides because of a move; whether there is anybody.
@@ -74,8 +86,8 @@ fn note_left_out(answer: &Value) -> bool {
 }
 
 /// The same of a list whose cursor does not go back to what was missing, and how the command ends by that.
-fn completeness(answer: &Value) -> Code {
-    if is_complete(answer) {
+fn completeness(api: &Api, answer: &Value) -> Code {
+    if is_complete(api, answer) {
         return Code::Done;
     }
     if answer.get("next_cursor").is_some() {
@@ -86,17 +98,11 @@ fn completeness(answer: &Value) -> Code {
     Code::Unhealthy
 }
 
-/// How the command ends where it has shown a user's rows. That there are none may be since another database has them: then the
-/// configuration gives buckets to one while another one has their users, and the Worker is not ready.
+/// How the command ends where it has shown a user's rows. That there are none may be since another database has them.
 fn placed(api: &Api, user: &str, rows: &[Value]) -> Code {
-    let ready = if rows.is_empty() { api.probe("/readyz") } else { None };
-    let buckets = ready.as_ref().and_then(|ready| ready.pointer("/checks/buckets")?.as_str());
-    let Some(misplaced) = buckets.filter(|check| *check != "ok") else { return Code::Done };
-    let label = styled(WARNING, "incomplete:");
-    note(format!(
-        "{label} what `{user}` has may be in another database: {}. See: mark-stale-drafts doctor",
-        output::one_line(misplaced)
-    ));
+    if !rows.is_empty() || is_placed(api, &format!("what `{user}` has may be in another database")) {
+        return Code::Done;
+    }
     Code::Unhealthy
 }
 

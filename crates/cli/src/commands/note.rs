@@ -1,18 +1,27 @@
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::api::{Api, segment};
 use crate::exit::{Code, Error};
 use crate::output::{self, note, say, text};
 
-/// `note`: notes something about a creation, or about a sweep.
-pub fn run(api: &Api, id: &str, words: &str, sweep: bool, json: bool) -> Result<Code, Error> {
-    let (list, what) = if sweep { ("sweeps", "sweep") } else { ("creations", "creation") };
-    let answer = api.post(&format!("/api/{list}/{}/notes", segment(id)), &json!({ "text": words }))?;
+/// `note`: notes something about a creation; `user` says whose, where several users have one with this id.
+pub fn creation(api: &Api, id: &str, user: Option<&str>, words: &str, json: bool) -> Result<Code, Error> {
+    let answer = api.act(id, user, "notes", &json!({ "text": words }))?;
+    Ok(noted(&answer, "creation", id, json))
+}
+
+/// `note --sweep`: notes something about a sweep.
+pub fn sweep(api: &Api, id: &str, words: &str, json: bool) -> Result<Code, Error> {
+    let answer = api.post(&format!("/api/sweeps/{}/notes", segment(id)), &json!({ "text": words }))?;
+    Ok(noted(&answer, "sweep", id, json))
+}
+
+fn noted(answer: &Value, what: &str, id: &str, json: bool) -> Code {
     if json {
-        output::json(&answer);
-        return Ok(Code::Done);
+        output::json(answer);
+    } else {
+        say(text(answer, "id"));
+        note(format!("Noted about the {what} `{id}`, by {}.", text(answer, "actor")));
     }
-    say(text(&answer, "id"));
-    note(format!("Noted about the {what} `{id}`, by {}.", text(&answer, "actor")));
-    Ok(Code::Done)
+    Code::Done
 }

@@ -61,12 +61,15 @@ pub fn run(api: &Api, search: &Search, page: &Page, json: bool) -> Result<Code, 
         table(creations);
         note_windows(&own);
         note(format!("{}.", count(creations.len() as u64, "creation")));
-        if let Some(true) = answer.get("next_cursor").map(Value::is_string) {
+        // Those that are silent are not looked for by age.
+        if answer.get("looked_back_to").is_some_and(Value::is_i64)
+            && answer.get("next_cursor").is_some_and(Value::is_string)
+        {
             note(format!("It has looked back to {}.", minute(&answer, "looked_back_to")));
         }
         next_page(&answer);
     }
-    Ok(if is_complete(&answer) { Code::Done } else { Code::Unhealthy })
+    Ok(if is_complete(api, &answer) { Code::Done } else { Code::Unhealthy })
 }
 
 fn table(creations: &[Value]) {
@@ -82,9 +85,14 @@ fn table(creations: &[Value]) {
                 minute(row, "created_at"),
                 text(row, "error_code"),
                 text(row, "tokens"),
+                minute(row, "finished_at"),
             ],
             notes: vec![row.get("error").and_then(Value::as_str).map_or_else(String::new, str::to_owned)],
         })
         .collect();
-    output::table(&["id", "user", "kind", "status", "verdict", "created", "code", "tokens"], &[7], &lines);
+    output::table(
+        &["id", "user", "kind", "status", "verdict", "created", "code", "tokens", "ended"],
+        &[7],
+        &lines,
+    );
 }

@@ -79,11 +79,16 @@ fn show(api: &Api, json: bool) -> Result<Code, Error> {
     let answer = api.get("/api/shards", &[])?;
     let shards = list(&answer, "shards");
     let silent = shards.iter().any(|shard| shard.get("error").is_some_and(Value::is_string));
-    let code = if silent { Code::Unhealthy } else { Code::Done };
     if json {
         output::json(&answer);
-        return Ok(code);
+    } else {
+        show_table(shards);
     }
+    let placed = super::is_placed(api, "a database lacks users");
+    Ok(if silent || !placed { Code::Unhealthy } else { Code::Done })
+}
+
+fn show_table(shards: &[Value]) {
     let lines: Vec<_> = shards.iter().map(line).collect();
     let head = ["shard", "buckets", "size", "of 10 GB", "creations", "active", "last sweep", "took"];
     output::table(&head, &[2, 3, 4, 5, 7], &lines);
@@ -93,7 +98,6 @@ fn show(api: &Api, json: bool) -> Result<Code, Error> {
         let names: Vec<_> = full.iter().map(|shard| text(shard, "shard")).collect();
         note(format!("Nearly full: {}. Split it: docs/scale.md says how.", names.join(", ")));
     }
-    Ok(code)
 }
 
 fn line(shard: &Value) -> Line {

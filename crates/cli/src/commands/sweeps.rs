@@ -14,11 +14,11 @@ pub fn run(api: &Api, page: &Page, json: bool) -> Result<Code, Error> {
     let answer = api.get("/api/sweeps", &query)?;
     if json {
         output::json(&answer);
-        return Ok(completeness(&answer));
+        return Ok(completeness(api, &answer));
     }
     table(list(&answer, "sweeps"));
     next_page(&answer);
-    Ok(completeness(&answer))
+    Ok(completeness(api, &answer))
 }
 
 const HEADS: [&str; 9] = ["started", "by", "seen", "failed", "retry", "raced", "reject", "tokens", "took"];
@@ -39,6 +39,9 @@ fn line(row: &Value) -> Line {
         (None, None | Some(Value::Null)) => String::from("still running, or interrupted"),
         _ => String::new(),
     };
+    let noted = list(row, "notes").iter();
+    let noted: Vec<_> =
+        noted.map(|note| format!("{}: {}", text(note, "actor"), text(note, "detail"))).collect();
     let more = if row.get("more") == Some(&Value::Bool(true)) { "stale creations remained" } else { "" };
     let took = row
         .get("duration_ms")
@@ -57,7 +60,7 @@ fn line(row: &Value) -> Line {
             text(row, "refunded_tokens"),
             took,
         ],
-        notes: vec![plan, error, more.to_owned(), shard],
+        notes: vec![plan, error, more.to_owned(), shard, text(row, "id"), noted.join(" · ")],
     }
 }
 

@@ -42,7 +42,7 @@ pub fn run(api: &Api, retry: &Retry, json: bool) -> Result<Code, Error> {
             table(plan);
         }
     }
-    let complete = is_complete(&preview);
+    let complete = is_complete(api, &preview);
     if plan.is_empty() {
         if json && !retry.dry_run {
             output::json(&nothing());
