@@ -13,7 +13,7 @@ use stale_drafts::rules::{
     ARCHIVE_EXPECTED_WITHIN_MS, CircuitBreaker, DOMINANT_PERCENT, Ended, Evidence, FEW, Finding,
     GENERATION_TIMEOUT, MOVE_EXPECTED_WITHIN_MS, ONE_TIMEOUT_MS, ONE_WINDOW_MS, OpenMove,
     REDELIVERED_AFTER_MS, SILENT_AFTER_MS, START_EXPECTED_WITHIN_MS, SetAside, Severity, Suspension,
-    Thresholds, Timestamp, alerts, diagnose, lacks_schema, no_answer,
+    Thresholds, Timestamp, WITHOUT_SCHEMA, alerts, diagnose, lacks_schema, no_answer,
 };
 
 const MINUTE: u64 = 60_000;
@@ -130,7 +130,7 @@ fn of_several_databases_those_with_another_schema_are_named_with_the_commands() 
     );
     assert_eq!(
         finding.remedy,
-        "apply the migrations: `npx wrangler d1 migrations apply DB_1 --remote` (or `--local`), `npx wrangler d1 migrations apply DB_2 --remote` (or `--local`)"
+        "apply the migrations: `npx wrangler d1 migrations apply DB_1 --remote` (or `--local`); `DB_2`: if another database was bound there before, bind that one again; if not, apply the migrations: `npx wrangler d1 migrations apply DB_2 --remote` (or `--local`)"
     );
     assert_eq!(alerted(&evidence).len(), 1);
 }
@@ -695,7 +695,7 @@ fn of_several_moves_the_one_that_holds_users_for_longest_is_said() {
 fn a_database_without_the_schema_is_told_from_one_that_does_not_answer() {
     for missing in ["D1_ERROR: no such table: stale_drafts_moves", "no such column: c.user_id at offset 7"] {
         assert!(lacks_schema(missing));
-        assert_eq!(no_answer(missing), ("lacks the schema", "apply the migrations"));
+        assert_eq!(no_answer(missing), ("lacks the schema", WITHOUT_SCHEMA));
     }
     assert!(!lacks_schema("Network connection lost"));
     assert_eq!(no_answer("Network connection lost"), ("does not answer", "Network connection lost"));

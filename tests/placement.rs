@@ -238,6 +238,36 @@ fn buckets_of_a_move() {
 }
 
 #[test]
+fn where_another_database_is_bound_while_buckets_move() {
+    let back = "put each `database_id` in `d1_databases` back to the binding that it had when the move began, and deploy that; then go on with the move";
+    // Each has the other's record of the move, which names its own binding as the other side.
+    for state in ["paused", "copied", "verified", "moved"] {
+        check(
+            misplaced(
+                [a(Some("2048-4095"), ""), b(Some("0-2047"), "")],
+                [moving("B", true, "B", state), moving("A", false, "A", "arriving")],
+            ),
+            "the database that is bound as `B` has a move of the buckets 0-9 on record whose other side is `B`",
+            back,
+        );
+    }
+    // Those of a move as it is to be are nothing.
+    assert_eq!(
+        misplaced([a(Some("0-2047"), ""), b(Some("2048-4095"), "")], [moving("A", true, "B", "paused")]),
+        None
+    );
+}
+
+#[test]
+fn where_the_configuration_has_lost_the_other_databases() {
+    check(
+        misplaced([place("A", "0-4095", Some("0-2047"), "")], []),
+        "the configuration gives the buckets 2048-4095 to `A`, and no database has them",
+        "this database has given them to another: put `shards` back as it was, with all databases, and deploy that",
+    );
+}
+
+#[test]
 fn where_one_does_not_answer() {
     let silent = |placed: &[Placed], unreachable: &[&str], other_schemas: &[&str]| {
         found(Evidence {

@@ -152,20 +152,22 @@ pub fn lacks_schema(error: &str) -> bool {
     ["no such table", "no such column"].iter().any(|missing| error.contains(missing))
 }
 
+/// What is to be done where one of several databases lacks the schema: it may stand in the place of one that has users.
+pub const WITHOUT_SCHEMA: &str =
+    "if another database was bound there before, bind that one again; if not, apply the migrations";
+
 /// What is to be said behind the name of a database that failed with these words: what is the matter, and more of it.
 ///
 /// ```
 /// use stale_drafts::rules::no_answer;
 ///
-/// assert_eq!(no_answer("D1_ERROR: no such table: x"), ("lacks the schema", "apply the migrations"));
+/// let (matter, more) = no_answer("D1_ERROR: no such table: x");
+/// assert_eq!(matter, "lacks the schema");
+/// assert_eq!(more, "if another database was bound there before, bind that one again; if not, apply the migrations");
 /// assert_eq!(no_answer("Network connection lost"), ("does not answer", "Network connection lost"));
 /// ```
 pub fn no_answer(error: &str) -> (&'static str, &str) {
-    if lacks_schema(error) {
-        ("lacks the schema", "apply the migrations")
-    } else {
-        ("does not answer", error)
-    }
+    if lacks_schema(error) { ("lacks the schema", WITHOUT_SCHEMA) } else { ("does not answer", error) }
 }
 
 fn has(findings: &[Finding], code: &str) -> bool {
@@ -212,11 +214,16 @@ fn schema(evidence: &Evidence) -> Option<Finding> {
         None => format!("that of `{shard}` is not there, or too old to say its version"),
     };
     let others: Vec<_> = other_schemas.iter().map(of).collect();
-    let commands: Vec<_> = other_schemas.iter().map(|(shard, _)| apply_migrations(shard)).collect();
+    let (missing, old): (Vec<_>, Vec<_>) = other_schemas.iter().partition(|(_, version)| version.is_none());
+    let commands: Vec<_> = old.iter().map(|(shard, _)| apply_migrations(shard)).collect();
+    let old = (!old.is_empty()).then(|| format!("apply the migrations: {}", commands.join(", ")));
+    let missing =
+        missing.iter().map(|(shard, _)| format!("`{shard}`: {WITHOUT_SCHEMA}: {}", apply_migrations(shard)));
+    let remedies: Vec<_> = old.into_iter().chain(missing).collect();
     let (found, remedy) = if other_schemas.is_empty() {
         (format!("the schema is version {schema_version}"), Cow::from("apply the migrations"))
     } else {
-        (others.join("; "), format!("apply the migrations: {}", commands.join(", ")).into())
+        (others.join("; "), remedies.join("; ").into())
     };
     Some(Finding {
         code: "schema_not_current",

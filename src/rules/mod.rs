@@ -34,8 +34,8 @@ pub use cancellation::{CANCELLED, CANCELLED_TEXT, Cancellation, FAILED_BY_OPERAT
 pub use covered::covered;
 pub use diagnosis::{
     ARCHIVE_EXPECTED_WITHIN_MS, DOMINANT_PERCENT, FEW, Finding, NOT_QUEUED, ONE_TIMEOUT_MS, ONE_WINDOW_MS,
-    SILENT_AFTER_MS, START_EXPECTED_WITHIN_MS, Severity, alerts, apply_migrations, diagnose, lacks_schema,
-    no_answer, shared_by,
+    SILENT_AFTER_MS, START_EXPECTED_WITHIN_MS, Severity, WITHOUT_SCHEMA, alerts, apply_migrations, diagnose,
+    lacks_schema, no_answer, shared_by,
 };
 pub use draft::{Draft, Field, Phase, REDELIVERED_AFTER_MS, Signs, Unreadable};
 pub use entry::{End, Movement};

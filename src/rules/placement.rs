@@ -102,6 +102,9 @@ fn between(moves: &[OpenMove], shard: &str) -> BucketSet {
 
 /// Buckets that the configuration gives to one database while another one has them.
 pub(super) fn misplaced(evidence: &Evidence) -> Option<Finding> {
+    if let Some(finding) = swapped(evidence) {
+        return Some(finding);
+    }
     let placed = evidence.placed.as_slice();
     let answers_all = evidence.unreachable.is_empty();
     let (mut all, mut first) = (BucketSet::default(), None);
@@ -195,6 +198,10 @@ pub(super) fn misplaced(evidence: &Evidence) -> Option<Finding> {
                     row.other,
                     command(row, "finish")
                 ).into(),
+                // A move has given them to a database that the configuration does not have any more.
+                (None, None) if placed.len() == 1 && answers_all => {
+                    "this database has given them to another: put `shards` back as it was, with all databases, and deploy that".into()
+                }
                 (None, None) => "put the old `buckets` back and deploy that; if a database was restored, docs/scale.md says how to correct its record".into(),
             },
         ),
@@ -245,6 +252,25 @@ pub(super) fn misplaced(evidence: &Evidence) -> Option<Finding> {
         cause: String::from(cause),
         evidence: format!("the configuration gives the buckets {buckets} to {to}, and {has}{others}"),
         remedy,
+    })
+}
+
+/// A database whose record of a move names itself as the other side: since the move began, another one is bound under its name.
+fn swapped(evidence: &Evidence) -> Option<Finding> {
+    let row = evidence.moves.iter().find(|row| row.shard == row.other)?;
+    let shard = &row.shard;
+    Some(Finding {
+        code: "buckets_misplaced",
+        severity: Severity::Critical,
+        error_code: None,
+        cause: String::from(
+            "a database is bound under another one's name while buckets move between them: their users see nothing of theirs, and can't write",
+        ),
+        evidence: format!(
+            "the database that is bound as `{shard}` has a move of the buckets {}-{} on record whose other side is `{shard}`",
+            row.first_bucket, row.last_bucket
+        ),
+        remedy: "put each `database_id` in `d1_databases` back to the binding that it had when the move began, and deploy that; then go on with the move".into(),
     })
 }
 

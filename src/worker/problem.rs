@@ -87,7 +87,7 @@ impl Problem {
         let problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, message);
         let Some(shard) = error.shard() else { return problem };
         let message = if error.is_of_schema() {
-            format!("the database `{shard}` lacks the schema: apply the migrations; /readyz says how")
+            format!("the database `{shard}` lacks the schema: /readyz says what to do")
         } else if message.contains(&format!("`{shard}`")) {
             message.to_owned()
         } else if message.contains("database") {

@@ -3,7 +3,7 @@
 use std::cell::{Cell, RefCell};
 
 use serde_json::{Value, json};
-use stale_drafts::rules::{Report, Thresholds, no_answer};
+use stale_drafts::rules::{Report, Thresholds, WITHOUT_SCHEMA, no_answer};
 use stale_drafts::service::creations;
 use stale_drafts::service::monitor::{self, Occasion, Settings};
 use stale_drafts::service::retries::{self, Divided, PlannedRetry, RetryRequest};
@@ -51,7 +51,7 @@ fn what_a_runtime_says_is_cut_to_its_cause() {
         assert_eq!(DatabaseError::of_runtime(said).to_string(), cause);
     }
     assert!(DatabaseError::of_runtime("D1_ERROR: no:\nnever: SQLITE_CONSTRAINT").is_constraint());
-    assert_eq!(no_answer("no such table: t"), ("lacks the schema", "apply the migrations"));
+    assert_eq!(no_answer("no such table: t"), ("lacks the schema", WITHOUT_SCHEMA));
     assert_eq!(no_answer("it is away"), ("does not answer", "it is away"));
 }
 

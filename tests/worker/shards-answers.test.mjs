@@ -147,14 +147,15 @@ test("a database without the schema, or with another one, is named with the comm
   }
   for (const table of ["monitor", "ledger_check", "schema"]) await own.databases[2].prepare(`DROP TABLE stale_drafts_${table}`).run();
   const { findings } = await own.ask("/api/doctor");
+  const instead = "if another database was bound there before, bind that one again; if not, apply the migrations";
   const apply = (name) => `\`npx wrangler d1 migrations apply ${name} --remote\` (or \`--local\`)`;
   assert.deepEqual(findings.filter(({ code }) => ["schema_not_current", "database_unreachable"].includes(code)).map(({ code, evidence, remedy }) => ({ code, evidence, remedy })), [{
     code: "schema_not_current",
     evidence: `that of \`DB_1\` is version ${version - 1}; that of \`DB_2\` is not there, or too old to say its version: expected ${version}`,
-    remedy: `apply the migrations: ${apply("DB_1")}, ${apply("DB_2")}`,
+    remedy: `apply the migrations: ${apply("DB_1")}; \`DB_2\`: ${instead}: ${apply("DB_2")}`,
   }]);
   const { checks } = await own.ask("/readyz");
-  assert.equal(checks.schema, `\`DB_1\`: the schema is version ${version - 1}: expected ${version}, apply the migrations: ${apply("DB_1")}; \`DB_2\`: the schema is not there: if it had users, bind the database that has them again; if it is new, apply the migrations: ${apply("DB_2")}`);
+  assert.equal(checks.schema, `\`DB_1\`: the schema is version ${version - 1}: expected ${version}, apply the migrations: ${apply("DB_1")}; \`DB_2\`: the schema is not there: ${instead}: ${apply("DB_2")}`);
 });
 
 for (const sums of [false, true]) test(`after a move, explain still says in which object of the old database a creation is${sums ? ", though its entries are in a sum" : ""}`, async (t) => {

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use worker::{Env, console_error};
 
 use crate::config::Config;
-use crate::rules::{Evidence, Finding, Severity, Suspension, alerts, apply_migrations};
+use crate::rules::{Evidence, Finding, Severity, Suspension, WITHOUT_SCHEMA, alerts, apply_migrations};
 use crate::service::placement::{Look, placed};
 use crate::service::shards::run_each;
 use crate::store::{self, DatabaseError, Row, SCHEMA_VERSION};
@@ -143,7 +143,8 @@ fn check(
             console_error!("{}", log::failed_read(&error.to_string()));
             let missing = || match context.config.shards.are_several() {
                 true => format!(
-                    "the schema is not there: if it had users, bind the database that has them again; if it is new, {migrate}"
+                    "the schema is not there: {}",
+                    migrate.replacen("apply the migrations", WITHOUT_SCHEMA, 1)
                 ),
                 false => format!("the schema is not there: {migrate}"),
             };
