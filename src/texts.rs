@@ -72,7 +72,7 @@ texts! {
     /// Of a late result that was restored.
     RESTORED "restored": "Its result came after the refund. It has been restored, and charged again.";
     /// Of a late result that was kept.
-    KEPT "kept": "Its result came in after the refund. It is kept: ask support if you want it, for the same price.";
+    KEPT "kept": "Its result came in after the refund. It is kept: ask support if you want it, for the tokens that went back.";
     /// Of a stale draft with an attempt left.
     TRIED_AGAIN "tried_again": "Its worker shows no sign of life: it is tried again.";
     /// Of a draft that is not tried for the first time.
@@ -115,6 +115,10 @@ texts! {
     GAINED "gained": ("+{count} token", "+{count} tokens");
     /// So many went.
     PAID "paid": ("−{count} token", "−{count} tokens");
+    /// What the entries of one creation come to, where nothing was paid in the end.
+    IN_ALL "in_all": ("In all {count} token", "In all {count} tokens");
+    /// The same where so many were paid.
+    IN_ALL_PAID "in_all_paid": ("In all −{count} token", "In all −{count} tokens");
     /// When.
     AT "at": "{time}";
     /// In place of what was asked for, where its owner has deleted it.

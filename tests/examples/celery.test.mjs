@@ -260,7 +260,7 @@ test("a whole worker is killed: its draft fails and is refunded; its result come
   assert.deepEqual([late.late_at, late.late_result_url], [NOW + 2 * HOUR, `https://results.example/${id}`]);
   await until("the task was told so", () => celery.log.includes(`creation ${id}: the result was refused, it is kept: the attempt of this fence is over (409)`));
 
-  const NOTE = "Its result came in after the refund. It is kept: ask support if you want it, for the same price.";
+  const NOTE = "Its result came in after the refund. It is kept: ask support if you want it, for the tokens that went back.";
   assert.equal(await ada.card("a fox without luck"), `❌ Failed video a fox without luck ${ERROR} ${NOTE} 80 tokens refunded`);
   assert.ok(text(await (await world.as("ada", "/drafts")).text()).includes(`${ERROR} ${NOTE} 80 tokens refunded`));
   assert.deepEqual([await ada.balance(), await inLedger(id)], [before, [["charge", -80], ["refund", 80]]]);

@@ -87,6 +87,14 @@ test("of one that was retried and cancelled each refund says what its own attemp
   for (const words of ["What was not used came back", "Charged again, as it was retried after its failure", "Refunded, since it was cancelled", "It failed, and what was not used came back: the model broke"]) {
     assert.ok(page.includes(words), words);
   }
+  // What each creation comes to, and once what it was.
+  const [, list] = page.match(/<ul[^>]*id="entries"[^>]*>(.*)<\/ul>/s);
+  const parts = list.split('<li class="of-one">').slice(1);
+  const sums = Map.groupBy((await json("/api/ledger")).entries, ({ creation_id, entry_key }) => creation_id ?? entry_key);
+  assert.deepEqual(
+    parts.map((part) => [part.match(/In all (−?[\d,]+) tokens?</)?.[1] ?? null, part.match(/class="kind"/g)?.length ?? 0]),
+    [...sums.values()].map((entries) => [entries.length > 1 ? `${entries.reduce((sum, { tokens }) => sum + tokens, 0)}`.replace("-", "−") : null, entries[0].creation_id ? 1 : 0]),
+  );
 });
 
 test("an operator reads a user's by `user_id`, and sweeps nothing; nobody else does", async () => {
