@@ -139,8 +139,7 @@ impl fmt::Display for RetrySkip {
             RetrySkip::InsufficientTokens { balance, tokens } => {
                 write!(
                     f,
-                    "insufficient tokens: it costs {tokens}, and its owner's balance of {balance} does not cover it after those \
-                     before it in the plan"
+                    "insufficient tokens: it costs {tokens}, and its owner's balance has {balance} left for it"
                 )
             }
             RetrySkip::Moving => f.write_str(

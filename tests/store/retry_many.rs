@@ -198,7 +198,7 @@ fn an_owner_whose_balance_does_not_cover_all_keeps_nobody_from_it() {
     assert_eq!(outcome.skipped[0].reason, RetrySkip::InsufficientTokens { balance: 2, tokens: 5 });
     assert_eq!(
         outcome.skipped[0].reason.to_string(),
-        "insufficient tokens: it costs 5, and its owner's balance of 2 does not cover it after those before it in the plan"
+        "insufficient tokens: it costs 5, and its owner's balance has 2 left for it"
     );
     assert_eq!(balance(&database, "ben"), json!(2));
     adds_up(&database);
