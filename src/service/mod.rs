@@ -2,6 +2,7 @@
 
 pub mod archive;
 pub mod ask;
+pub mod audit;
 pub mod chat;
 pub mod compaction;
 pub mod creations;

@@ -86,9 +86,46 @@ const ALERTS: &str = "WITH RECURSIVE codes (code) AS MATERIALIZED (
 const SET_ASIDE: &str =
     "SELECT creation_id, until, reason FROM stale_drafts_rejected ORDER BY creation_id LIMIT ?1";
 
-/// A plan of many retries stands there once, and not once for each.
-const AUDIT: &str = "SELECT at, actor, action, detail, subject FROM (SELECT * FROM stale_drafts_audit ORDER BY id DESC LIMIT 2000)
-     WHERE action <> 'retry_in_bulk' ORDER BY id DESC LIMIT ?1";
+/// A page of the audit looks at so many rows at most.
+const AUDIT_LOOKED_AT: u32 = 2_000;
+
+/// What stands before the id ?1. A plan of many retries stands there once, and not once for each.
+const AUDIT: &str = "SELECT id, at, actor, action, detail, subject FROM (
+       SELECT * FROM stale_drafts_audit WHERE id < ?1 ORDER BY id DESC LIMIT ?3)
+     WHERE action <> 'retry_in_bulk' ORDER BY id DESC LIMIT ?2";
+
+/// The last row that is looked at, if there are so many.
+const AUDIT_HORIZON: &str =
+    "SELECT id FROM stale_drafts_audit WHERE id < ?1 ORDER BY id DESC LIMIT 1 OFFSET ?2 - 1";
+
+fn audit(before: Option<&str>, limit: u32) -> Statement {
+    // Greater than every id: they begin with a hexadecimal digit.
+    Statement::new(AUDIT, [before.unwrap_or("~").into(), limit.into(), AUDIT_LOOKED_AT.into()])
+}
+
+/// What operators did before the row with the id `before`, `limit` rows at most, the newest first; from the newest if it is `None`. The
+/// results are for [`audited_of`].
+pub fn audited(before: Option<&str>, limit: u32) -> [Statement; 2] {
+    let horizon = Statement::new(AUDIT_HORIZON, [before.unwrap_or("~").into(), AUDIT_LOOKED_AT.into()]);
+    [audit(before, limit), horizon]
+}
+
+/// The rows, and the id before which the next ones stand; `None` where there are no more.
+///
+/// # Errors
+///
+/// [`DatabaseError`] if the results are not of the shape that was asked for.
+pub fn audited_of(
+    results: Vec<Vec<Row>>,
+    limit: u32,
+) -> Result<(Vec<Audited>, Option<String>), DatabaseError> {
+    let [rows, horizon]: [Vec<Row>; 2] =
+        results.try_into().map_err(|_| DatabaseError::new("expected two results"))?;
+    let rows: Vec<Audited> = typed_rows(rows)?;
+    let last = rows.last().filter(|_| rows.len() >= limit as usize).map(|row| row.id.clone());
+    let horizon = horizon.first().and_then(|row| row.get("id")?.as_str()).map(str::to_owned);
+    Ok((rows, last.or(horizon)))
+}
 
 /// What a dashboard shows beside what the monitor says, from `since` on: see [`Dashboard::read`].
 pub fn dashboard(policy: &Policy, now: Timestamp, since: Timestamp) -> [Statement; 10] {
@@ -105,7 +142,7 @@ pub fn dashboard(policy: &Policy, now: Timestamp, since: Timestamp) -> [Statemen
         Statement::new(RATES, [NEWEST.into()]),
         Statement::new(SWEEPS, [LISTED.into()]),
         Statement::new(ALERTS, [LISTED.into()]),
-        Statement::new(AUDIT, [LISTED.into()]),
+        audit(None, LISTED),
         Statement::new(SET_ASIDE, [LISTED.into()]),
         super::extensions(),
     ]
@@ -139,6 +176,8 @@ pub struct Dashboard {
 /// What an operator did.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Audited {
+    /// Its id, a UUIDv7.
+    pub id: String,
     /// When, in epoch milliseconds.
     pub at: u64,
     /// Who: a token's name.
@@ -266,9 +305,8 @@ impl Dashboard {
             Reverse(row.get("id").and_then(serde_json::Value::as_str).map(str::to_owned))
         });
         merge(&mut self.alerts, other.alerts, |alert| Reverse(alert.since));
-        merge(&mut self.audit, other.audit, |audited| Reverse(audited.at));
-        // What an operator did to all of them stands in each.
-        self.audit.dedup();
+        merge_audit(&mut self.audit, other.audit);
+        self.audit.truncate(LISTED as usize);
         merge(&mut self.set_aside, other.set_aside, |row| row.creation_id.clone());
         // Each of them has those that reach all.
         self.extensions.extend(other.extensions);
@@ -292,6 +330,16 @@ fn merge<T, K: Ord>(rows: &mut Vec<T>, others: Vec<T>, key: impl Fn(&T) -> K) {
         rows.insert(place, row);
     }
     rows.truncate(LISTED as usize);
+}
+
+/// Adds what another database has of the audit, the newest first. What an operator did to all of them stands in each, and here once.
+pub fn merge_audit(rows: &mut Vec<Audited>, others: Vec<Audited>) {
+    for row in others {
+        let place = rows.partition_point(|before| before.id > row.id);
+        if rows.get(place).is_none_or(|there| there.id != row.id) {
+            rows.insert(place, row);
+        }
+    }
 }
 
 impl Rolled {

@@ -55,7 +55,9 @@ pub use creations::{
 };
 #[cfg(feature = "worker")]
 pub use d1::D1;
-pub use dashboard::{ActiveBand, Audited, Dashboard, Rates, Rolled, dashboard};
+pub use dashboard::{
+    ActiveBand, Audited, Dashboard, Rates, Rolled, audited, audited_of, dashboard, merge_audit,
+};
 pub use durations::{DURATION_BANDS_MS, Duration, durations, durations_of};
 pub use explorer::{Found, LOOKED_AT, NEWEST, Reversed, Sought, seek, silent, silent_of};
 pub use extensions::{

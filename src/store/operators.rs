@@ -54,7 +54,7 @@ const SWEEPS: &str = concat!(
 const ONE: &str = concat!(
     "SELECT ",
     listed!(),
-    " AS page
+    " AS page, worker
      FROM (SELECT c.*, ",
     refunded!(),
     " FROM stale_drafts_creations AS c WHERE c.id = ?1) AS listed"
@@ -114,7 +114,7 @@ pub fn sweeps(before: Option<&str>, limit: u32) -> Statement {
     Statement::new(SWEEPS, [before.unwrap_or("~").into(), limit.into()])
 }
 
-/// All about one creation: its [`super::PageRow`] in `page`, the ledger's entries, the sweeps that touched it, the
+/// All about one creation: its [`super::PageRow`] in `page` and the `worker` of its attempt, the ledger's entries, the sweeps that touched it, the
 /// attempts that are over, and the events that have not been delivered, among the newest 1,000 that are due and the newest 1,000 that
 /// are dead: in a larger backlog an older one is not shown. Then whether sweeps have set it aside: rows for [`super::SetAsideRow`]; who has
 /// given it more time: rows for [`super::GivenRow`]; and what operators did: [`super::acts`].

@@ -19,6 +19,8 @@ pub struct Explanation {
     pub max_attempts: u32,
     /// The creation.
     pub creation: DraftView,
+    /// The worker that has the present attempt.
+    pub worker: Option<String>,
     /// What its owner was charged and given back.
     pub ledger: Vec<LedgerRow>,
     /// The sweeps that touched it.
@@ -48,6 +50,7 @@ impl Explanation {
     ) -> Result<Option<Self>, DatabaseError> {
         let [page, ledger, sweeps, attempts, events, set_aside, extensions, acts]: [Vec<Row>; 8] =
             results.try_into().map_err(|_| DatabaseError::new("expected eight results"))?;
+        let worker = page.first().and_then(|row| row.get("worker")?.as_str()).map(str::to_owned);
         let Some(row) = store::page_rows(&page)?.into_iter().next() else { return Ok(None) };
         let draft = row.creation.draft();
         let active =
@@ -60,6 +63,7 @@ impl Explanation {
             rule: applies.or_else(|| row.rule.clone()),
             max_attempts: policy.attempts(&row.creation.kind).get(),
             creation: DraftView::new(row, now, policy),
+            worker,
             ledger: store::typed_rows(ledger)?,
             sweeps: SweepAudit::read(sweeps)?,
             attempts: store::typed_rows(attempts)?,

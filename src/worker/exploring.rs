@@ -134,7 +134,7 @@ pub struct FoundView {
 }
 
 /// A page of what was found.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 pub struct FoundPage {
     /// The server's clock, in epoch milliseconds.
     pub now: u64,
@@ -188,6 +188,12 @@ impl ExplorerQuery {
             failed_since: self.failed_since.map(|Instant(since)| since),
             failed_until: self.failed_until.map(|Instant(until)| until),
         };
+        let Sought { status, kind, .. } = sought;
+        let by_these = Sought { status, kind, ..Sought::default() };
+        if self.order == Order::Silent && sought != by_these {
+            let message = "`order` is `silent`: expected no more than `status` and `kind` beside it";
+            return Err(Invalid { path: String::from("order"), message: message.to_owned() });
+        }
         sought.in_order().map_err(reversed)
     }
 
@@ -210,11 +216,6 @@ impl ExplorerQuery {
             Order::Newest => explorer::newest(&shards, &app.config.shards, &sought, &from, limit).await,
             Order::Silent => {
                 let Sought { status, kind, .. } = sought;
-                if (Sought { status: None, kind: None, ..sought }) != Sought::default() {
-                    return Err(Problem::bad_request(
-                        "`order` is `silent`: expected no more than `status` and `kind` beside it",
-                    ));
-                }
                 explorer::silent(&shards, &app.config.shards, status, kind, &from, limit).await
             }
         };

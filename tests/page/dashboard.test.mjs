@@ -398,10 +398,13 @@ test("ids and sentences wrap, so that figures and reasons are seen without scrol
   await world.all("UPDATE stale_drafts_creations SET status = 'failed', finished_at = created_at + 1000, error = 'The provider answered 503 and asked to try again later', error_code = 'provider_down' WHERE kind = 'long-ids'");
   await world.all("UPDATE stale_drafts_alerts SET evidence = ?", "4 of 35 that ended within the last hour, among the newest creations, of which `0190a5e2-7c4b-7d3e-9f21-aaaaaaaaaaaa` is the one that waits longest of all, 14 hours beyond its limit of 8 hours");
   const { page, problems, context } = await operator();
-  assert.equal(await beyond(page, "Since (UTC) and so on"), 0);
+  for (const label of ["The last alerts", "The last sweeps", "Longest without a sign of life"]) assert.equal(await beyond(page, label), 0, label);
   await shot(page, "wrap-dashboard");
   await page.goto(`${address}/dashboard/creations?kind=long-ids&select=page`);
   assert.equal(await beyond(page, "Creations that were found"), 0);
+  // A UUID is broken at its dashes only: in three lines at most.
+  const lines = await page.getByRole("region", { name: "Creations that were found" }).locator(".id > a").evaluateAll((links) => links.map((link) => link.getClientRects().length));
+  assert.ok(lines.length > 0 && Math.max(...lines) <= 3, lines.join());
   await shot(page, "wrap-explorer");
   await page.getByRole("button", { name: "Preview a retry of those chosen" }).first().click();
   await page.getByRole("button", { name: "Retry exactly these" }).waitFor();
@@ -429,13 +432,24 @@ test("ids and sentences wrap, so that figures and reasons are seen without scrol
     assert.ok(await page.getByRole("region", { name: label }).getByRole("row").count() > 1);
     assert.deepEqual(await axe(page), []);
   };
-  await seen("Creations that were found", ["State", "Error code", "Failed (UTC)", "Tokens"]);
+  await seen("Creations that were found", ["State", "Error", "Failed (UTC)", "Tokens"]);
   await shot(page, "wrap-explorer-phone");
   // From the last box, a keyboard comes to a button below the table.
   await page.getByRole("button", { name: "Preview a retry of those chosen" }).last().press("Enter");
   await page.getByRole("button", { name: "Retry exactly these" }).waitFor();
   await seen("The plan", ["Tokens", "Can be paid"]);
   await shot(page, "wrap-preview-phone");
+  // So is each table of the dashboard, and of who can't pay.
+  await page.goto(`${address}/dashboard`);
+  await seen("The last sweeps", ["By", "Failed", "Rows read", "Took"]);
+  await seen("The last alerts", ["Until (UTC)", "What was wrong", "Evidence"]);
+  await seen("Longest without a sign of life", ["Owner", "Silent for", "State"]);
+  await page.locator("#actions summary").click();
+  await seen("What operators did", ["Who", "What", "In words"]);
+  await page.getByRole("link", { name: "All that operators did" }).click();
+  await seen("What operators did", ["Who", "What", "In words"]);
+  await shot(page, "wrap-audit-phone");
+  await page.goto(`${address}/dashboard/creations?kind=long-ids-too&select=page`);
   // Figures stand at the end of their column, and a button is seen by its border: at least 3 : 1.
   await page.setViewportSize({ width: 1_280, height: 900 });
   assert.deepEqual(await page.locator("th", { hasText: "Tokens" }).or(page.locator("td[data-head=Tokens]")).evaluateAll((cells) => [...new Set(cells.map((cell) => getComputedStyle(cell).textAlign))]), ["end"]);

@@ -121,6 +121,21 @@ test("what can't be read is refused in words that say what would be right", asyn
   assert.equal((await world.fetch("/dashboard/creations")).status, 401);
 });
 
+test("what can't be sought leaves the form as it was, and says why", async () => {
+  for (const [query, said, kept] of [
+    ["order=silent&user_id=ada&status=pending", "<code>order</code> is <code>silent</code>: expected no more than <code>status</code> and <code>kind</code> beside it.", ['name="user_id" value="ada"', '<option value="silent" selected>', '<option value="pending" selected>']],
+    ["failed_since=yesterday&kind=image", "<code>failed_since</code> is <code>yesterday</code>: expected epoch milliseconds, or a time in UTC", ['name="kind" value="image"']],
+    ["since=2026-11-29T10:00&until=2026-11-29T09:00&rule=preset", "expected an end after its beginning.", ['name="until" value="2026-11-29T09:00"', 'name="rule" value="preset"']],
+  ]) {
+    const { status, text } = await dashboard(`/dashboard/creations?${query}`);
+    assert.equal(status, 400, query);
+    const [, why] = text.match(/<p class="error" role="alert">(.*?)<\/p>/s) ?? ["", text];
+    assert.ok(why.includes(said), why);
+    for (const field of kept) assert.ok(text.includes(field), `${query}: ${field}`);
+    assert.doesNotMatch(text, /id="found"/);
+  }
+});
+
 test("the dashboard's explorer shows what the address asks for, and what there is most of", async () => {
   const { status, text } = await dashboard("/dashboard/creations?status=failed&kind=&error_code=provider_down&utm_source=mail");
   assert.equal(status, 200);
@@ -189,10 +204,10 @@ test("every figure on the explorer is what SQL says, whatever is sought", async 
     const most = query.includes("user_id") ? [] : owners.map((row) => [row.user_id, `${row.creations}`, `${row.failed}`, `${row.tokens}`]);
     assert.deepEqual(cells(text, "Who has most"), most, query);
     // The table behind the chart has a line for each hour, and a column for each code.
-    const [, heads, lines] = text.match(/aria-label="From \(UTC\) and so on"><table><thead>(.*?)<\/thead><tbody>(.*?)<\/tbody>/s) ?? ["", "", ""];
+    const [, heads, lines] = text.match(/aria-label="The numbers of the bars"><table><thead>(.*?)<\/thead><tbody>(.*?)<\/tbody>/s) ?? ["", "", ""];
     const codes = [...heads.matchAll(/<th[^>]*>(.*?)<\/th>/g)].slice(1).map(([, head]) => head);
     const charted = [...lines.matchAll(/<tr>(.*?)<\/tr>/gs)].flatMap(([, row]) => {
-      const [from, ...numbers] = [...row.matchAll(/<td[^>]*>(.*?)<\/td>/gs)].map(([, cell]) => cell);
+      const [from, ...numbers] = [...row.matchAll(/<t[dh][^>]*>(.*?)<\/t[dh]>/gs)].map(([, cell]) => cell);
       return numbers.flatMap((number, at) => (number === "0" ? [] : [`${from}|${codes[at]}|${number}`]));
     });
     const failures = await world.all(`SELECT strftime('%Y-%m-%d %H:00', finished_at / 1000, 'unixepoch') AS hour, error_code, count(*) AS n FROM stale_drafts_creations WHERE (${where}) AND status = 'failed' GROUP BY 1, 2`);
@@ -200,8 +215,9 @@ test("every figure on the explorer is what SQL says, whatever is sought", async 
     // What a sweep is about to fail has its error already, and no time of its failure.
     const rows = await world.all(`SELECT c.id, user_id, kind, tokens, ifnull(error_code, '–') AS code, ifnull(strftime('%Y-%m-%d %H:%M', iif(status = 'failed', finished_at, NULL) / 1000, 'unixepoch'), '–') AS failed_at, ifnull((SELECT tokens FROM stale_drafts_ledger WHERE entry_key = 'refund:' || c.id), 0) AS refunded
       FROM stale_drafts_creations AS c WHERE ${where} ORDER BY rowid DESC LIMIT 100`);
-    const found = cells(text, "Creations that were found").map((row) => row.slice(-11));
-    assert.deepEqual(found.map(([id, , code, failedAt, tokens, user, kind, , , , refunded]) => [id, failedAt === "–" ? "–" : code, failedAt, tokens, user, kind, refunded]), rows.map((row) => [row.id, row.code, row.failed_at, `${row.tokens}`, row.user_id, row.kind, `${row.refunded}`]), query);
+    // The error ends with its code.
+    const found = cells(text, "Creations that were found").map((row) => row.slice(-10));
+    assert.deepEqual(found.map(([id, , failedAt, tokens, user, kind, error, , , refunded]) => [id, failedAt === "–" ? "–" : error.split(" ").at(-1), failedAt, tokens, user, kind, refunded]), rows.map((row) => [row.id, row.code, row.failed_at, `${row.tokens}`, row.user_id, row.kind, `${row.refunded}`]), query);
   }
   // A plan says what SQL says: what failed, and is neither deleted nor settled elsewhere.
   const [{ csrf }] = [...(await dashboard("/dashboard/creations?status=failed")).text.matchAll(/name="csrf" value="(?<csrf>[^"]*)"/g)].map(({ groups }) => groups);

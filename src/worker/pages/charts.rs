@@ -1,7 +1,8 @@
 use maud::{Markup, html};
 
 use super::dashboard::DashboardView;
-use super::layout::{count, day, minute, table, weekday};
+use super::layout::{count, day, minute, weekday};
+use super::tables::{cell, figure, name, table};
 use crate::rules::LAGS;
 use crate::store::{ActiveBand, FailedHour, LOOKED_AT, Rolled};
 
@@ -80,11 +81,12 @@ fn drawn(names: &[String], spans: &Spans) -> Markup {
     let top = ticks.last().copied().unwrap_or(1).max(1);
     let some = |numbers: &[u64]| numbers.iter().any(|number| *number > 0);
     let row = |(from, numbers): &(u64, Vec<u64>)| {
-        let cells = || [minute(*from)].into_iter().chain(numbers.iter().map(|number| count(*number)));
-        some(numbers).then(|| cells().collect())
+        let figures = || numbers.iter().map(|number| cell(count(*number)));
+        some(numbers).then(|| [cell(minute(*from))].into_iter().chain(figures()).collect())
     };
-    let rows: Vec<Vec<String>> = spans.sums.iter().rev().filter_map(row).collect();
-    let heads: Vec<_> = ["From (UTC)"].into_iter().chain(names.iter().map(String::as_str)).collect();
+    let rows = spans.sums.iter().rev().filter_map(row);
+    let columns: Vec<_> =
+        [name("From (UTC)")].into_iter().chain(names.iter().map(|name| figure(name))).collect();
     let bars = spans.sums.len() as u64;
     let width = 960_u64.checked_div(bars).unwrap_or(1).max(2);
     let of_top = |number: u64| number.saturating_mul(HEIGHT).checked_div(top).unwrap_or(0);
@@ -119,7 +121,7 @@ fn drawn(names: &[String], spans: &Spans) -> Markup {
         }
         details {
             summary { "As a table" }
-            (table(&heads, rows))
+            (table("The numbers of the bars", &columns, rows))
         }
     }
 }

@@ -41,6 +41,8 @@ fn facts(explanation: &Explanation) -> Markup {
     let time = |millis: Option<u64>| millis.map_or_else(dash, minute);
     let finished_at = draft.finished_at.and_then(|millis| u64::try_from(millis).ok());
     let (charged, refunded) = explanation.money();
+    // That result may be of an attempt before the one which started last.
+    let restored = draft.restored_at.is_some() && draft.stored_status != "failed";
     let active = matches!(draft.stored_status.as_str(), "pending" | "processing");
     let used = if active { dash() } else { tokens(charged.saturating_sub(refunded)) };
     let facts = [
@@ -56,8 +58,9 @@ fn facts(explanation: &Explanation) -> Markup {
         ("More time (UTC)", time(draft.extended_until)),
         ("Created (UTC)", time(draft.created_at)),
         ("Started (UTC)", time(draft.started_at)),
+        ("Worker", explanation.worker.clone().unwrap_or_else(dash)),
         ("Heartbeat (UTC)", time(draft.heartbeat_at)),
-        ("Finished (UTC)", time(finished_at)),
+        (if restored { "Result came in (UTC)" } else { "Finished (UTC)" }, time(finished_at)),
         ("Charged", tokens(charged)),
         ("Refunded", tokens(refunded)),
         ("Used", used),

@@ -1,18 +1,18 @@
 use maud::{Markup, html};
 use serde_json::Value;
 
+use super::audit::acts;
 use super::charts::{actives, breakdown, lags, over_time, span_word};
 use super::done::Done;
-use super::layout::{
-    count, creation_link, dashboard_layout, form, minute, more_time_fields, notice, prose, table,
-};
+use super::layout::{count, creation_link, dashboard_layout, form, minute, more_time_fields, notice, prose};
+use super::tables::{cell, figure, id, name, table, words};
 use crate::rules::{Age, Policy, Severity, Suspension, Timestamp, Verdict, badge, classify, no_answer};
 use crate::service::chat::capitalized;
 use crate::service::explorer::failures_address;
 use crate::service::monitor::Health;
 use crate::service::shards::Unreachable;
 use crate::store::{
-    Act, Alert, Audited, CandidateRow, Dashboard, ExtensionRow, Rates, Rolled, Row, SetAsideRow, nearest,
+    Act, Alert, CandidateRow, Dashboard, ExtensionRow, Rates, Rolled, Row, SetAsideRow, nearest,
 };
 
 /// What the dashboard is made from.
@@ -209,22 +209,19 @@ fn silent(view: &DashboardView<'_>) -> Markup {
     let rows = view.data.oldest.iter().filter_map(|row| {
         let draft = row.draft();
         let signs = draft.signs_of_life(draft.status?.active()?).ok()?;
-        Some((row, view.now.millis_since(signs.last), badge(&classify(&draft, view.now, view.policy))))
+        Some(vec![
+            creation_link(&row.id),
+            cell(&row.user_id),
+            cell(&row.kind),
+            cell(Age(view.now.millis_since(signs.last)).to_string()),
+            cell(badge(&classify(&draft, view.now, view.policy))),
+        ])
     });
+    let columns = [id("Creation"), id("Owner"), name("Kind"), figure("Silent for"), name("State")];
     html! {
         section #silent .panel {
             h2 { "Longest without a sign of life, by phase and kind" }
-            div .scroll tabindex="0" role="region" aria-label="Longest without a sign of life" { table {
-                thead { tr { th { "Creation" } th { "Owner" } th { "Kind" } th { "Silent for" } th { "State" } } }
-                tbody {
-                    @for (row, age, badge) in rows {
-                        tr {
-                            th .id scope="row" { (creation_link(&row.id)) }
-                            td .id { (row.user_id) } td .name { (row.kind) } td { (Age(age)) } td { (badge) }
-                        }
-                    }
-                }
-            } }
+            (table("Longest without a sign of life", &columns, rows))
         }
     }
 }
@@ -240,29 +237,29 @@ fn sweeps(view: &DashboardView<'_>) -> Markup {
         let took = number(row, "finished_at").zip(number(row, "started_at"));
         let took = took.map(|(to, from)| to.saturating_sub(from));
         vec![
-            began(row),
-            by(row),
-            shown("failed"),
-            shown("retried"),
-            shown("refunded_tokens"),
-            shown("rows_read"),
-            shown("rows_written"),
-            took.map_or(String::from("–"), |ms| format!("{ms} ms")),
-            text(row, "error"),
-            notes(row),
+            cell(began(row)),
+            cell(by(row)),
+            cell(shown("failed")),
+            cell(shown("retried")),
+            cell(shown("refunded_tokens")),
+            cell(shown("rows_read")),
+            cell(shown("rows_written")),
+            cell(took.map_or(String::from("–"), |ms| format!("{} ms", count(ms)))),
+            prose(&text(row, "error")),
+            cell(notes(row)),
         ]
     };
-    let heads = [
-        "Began (UTC)",
-        "By",
-        "Failed",
-        "Retried",
-        "Refunded",
-        "Rows read",
-        "Rows written",
-        "Took",
-        "Error",
-        "Notes",
+    let columns = [
+        name("Began (UTC)"),
+        name("By"),
+        figure("Failed"),
+        figure("Retried"),
+        figure("Refunded"),
+        figure("Rows read"),
+        figure("Rows written"),
+        figure("Took"),
+        words("Error"),
+        words("Notes"),
     ];
     // Of several databases, each has a row of it.
     let mut known: Vec<(String, String)> = Vec::new();
@@ -276,7 +273,7 @@ fn sweeps(view: &DashboardView<'_>) -> Markup {
     html! {
         section #sweeps .panel {
             h2 { "The last sweeps" }
-            (table(&heads, rows.iter().map(cells).collect()))
+            (table("The last sweeps", &columns, rows.iter().map(cells)))
             @if !known.is_empty() {
                 details {
                     summary { "Note something about a sweep" }
@@ -309,24 +306,27 @@ fn more_time(view: &DashboardView<'_>) -> Markup {
     kinds.sort_unstable();
     kinds.dedup();
     let row = |row: &ExtensionRow| {
-        html! { tr {
-            th scope="row" { (row.kind) } td { (instant(row.until)) } td { (row.actor) } td { (instant(row.since)) } td .words { (row.reason) }
-            td { form method="post" action="/dashboard/end-extension" {
+        vec![
+            cell(&row.kind),
+            cell(instant(row.until)),
+            cell(&row.actor),
+            cell(instant(row.since)),
+            prose(&row.reason),
+            html! { form method="post" action="/dashboard/end-extension" {
                 input type="hidden" name="csrf" value=(view.csrf);
                 input type="hidden" name="kind" value=(row.kind);
                 button .link type="submit" { "End what " (row.kind) " has" }
-            } }
-        } }
+            } },
+        ]
     };
+    let columns =
+        [name("Kind"), name("Until (UTC)"), name("By"), name("Since (UTC)"), words("Why"), words("End")];
     html! {
         section .panel #more-time {
             h2 { "More time than the limits give" }
             @if running.is_empty() { p .muted { "No kind has any now." } }
             @else {
-                div .scroll tabindex="0" role="region" aria-label="More time" { table {
-                    thead { tr { @for head in ["Kind", "Until (UTC)", "By", "Since (UTC)", "Why", "End"] { th scope="col" { (head) } } } }
-                    tbody { @for given in running { (row(given)) } }
-                } }
+                (table("More time", &columns, running.iter().copied().map(row)))
             }
             details {
                 summary { "Give a kind more time" }
@@ -368,18 +368,15 @@ fn go_on(view: &DashboardView<'_>) -> Markup {
 
 /// Creations that no sweep can fail, and why.
 fn set_aside(rows: &[SetAsideRow]) -> Markup {
+    let row = |row: &SetAsideRow| {
+        vec![creation_link(&row.creation_id), cell(minute(row.until)), prose(&row.reason)]
+    };
+    let columns = [id("Creation"), name("Tried again (UTC)"), words("Reason")];
     html! {
         @if !rows.is_empty() {
             section #set-aside .panel {
                 h2 { "Set aside, since the database rejects their failure" }
-                div .scroll tabindex="0" role="region" aria-label="Set aside" { table {
-                    thead { tr { th { "Creation" } th { "Tried again (UTC)" } th { "Reason" } } }
-                    tbody {
-                        @for row in rows {
-                            tr { th .id scope="row" { (creation_link(&row.creation_id)) } td { (minute(row.until)) } td .words { (prose(&row.reason)) } }
-                        }
-                    }
-                } }
+                (table("Set aside", &columns, rows.iter().map(row)))
             }
         }
     }
@@ -388,36 +385,25 @@ fn set_aside(rows: &[SetAsideRow]) -> Markup {
 fn alerts(rows: &[Alert]) -> Markup {
     let cells = |alert: &Alert| {
         let resolved = alert.resolved_at.map_or_else(|| String::from("not yet"), minute);
-        vec![minute(alert.since), resolved, capitalized(&alert.cause), alert.evidence.clone()]
+        vec![
+            cell(minute(alert.since)),
+            cell(resolved),
+            prose(&capitalized(&alert.cause)),
+            prose(&alert.evidence),
+        ]
     };
+    let columns = [name("Since (UTC)"), name("Until (UTC)"), words("What was wrong"), words("Evidence")];
     html! {
         section #alerts .panel {
             h2 { "The last alerts" }
             @if rows.is_empty() { p .muted { "None." } }
-            @else { (table(&["Since (UTC)", "Until (UTC)", "What was wrong", "Evidence"], rows.iter().map(cells).collect())) }
+            @else { (table("The last alerts", &columns, rows.iter().map(cells))) }
         }
     }
 }
 
 fn actions(view: &DashboardView<'_>) -> Markup {
     let paused = matches!(view.health.suspended, Some(Suspension::Paused { .. }));
-    let row = |row: &Audited| {
-        // A pause is of everything.
-        let words = if row.detail == "sweeping" { "" } else { &row.detail };
-        let (creation, sweep) = match &row.subject {
-            Some(subject) => (subject.strip_prefix("creation:"), subject.strip_prefix("sweep:")),
-            None => (None, None),
-        };
-        html! { tr {
-            td { (minute(row.at)) } td .name { (row.actor) } td { (row.action) }
-            td .id {
-                @if let Some(id) = creation { (creation_link(id)) }
-                @else if sweep.is_some() { "a sweep" }
-            }
-            td .words { (words) }
-        } }
-    };
-    let heads = ["When (UTC)", "Who", "What", "To which", "In words"];
     let (action, word) = if paused { ("resume", "Resume sweeping") } else { ("pause", "Pause sweeping") };
     html! {
         section #actions .panel {
@@ -428,10 +414,8 @@ fn actions(view: &DashboardView<'_>) -> Markup {
             }
             @if !view.data.audit.is_empty() {
                 details { summary { "What operators did here" }
-                    div .scroll tabindex="0" role="region" aria-label="What operators did" { table {
-                        thead { tr { @for head in heads { th scope="col" { (head) } } } }
-                        tbody { @for audited in &view.data.audit { (row(audited)) } }
-                    } }
+                    (acts(&view.data.audit))
+                    p { a href="/dashboard/audit" { "All that operators did" } }
                 }
             }
         }

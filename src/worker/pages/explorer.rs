@@ -1,7 +1,8 @@
 use maud::{Markup, html};
 
 use super::charts::failures;
-use super::layout::{count, creation_link, dashboard_layout, heads, minute, prose, tokens};
+use super::layout::{count, creation_link, dashboard_layout, minute, prose, tokens};
+use super::tables::{cell, choice, figure, id, name, table, words};
 use crate::rules::{Age, Timestamp, no_answer};
 use crate::store::{Facet, Facets, LOOKED_AT, Outline, OwnerOf};
 use crate::worker::exploring::{FoundPage, FoundView};
@@ -11,6 +12,8 @@ use crate::worker::exploring::{FoundPage, FoundView};
 pub struct ExplorerView<'a> {
     /// What is sought, as the address says it: those that are given, in order. Untrusted text.
     pub sought: &'a [(String, String)],
+    /// Why it can't be sought, if that is so: then nothing was found.
+    pub invalid: Option<&'a str>,
     /// What was found.
     pub page: &'a FoundPage,
     /// What the newest amount to.
@@ -76,7 +79,10 @@ pub fn explorer_page(view: &ExplorerView<'_>) -> String {
         a .skip href="#found" { "Skip to what was found" }
         header .bar { h1 { "Creations" } a href="/dashboard" { "Back to the dashboard" } }
         main .dashboard {
-            section .panel { (find_form(view)) }
+            section .panel {
+                @if let Some(why) = view.invalid { p .error role="alert" { (prose(why)) "." } }
+                (find_form(view))
+            }
             @for missing in &page.unreachable {
                 p .notice .failed role="alert" {
                     "The database " code { (missing.shard) } " " (no_answer(&missing.error).0) ", so what it has is missing here: " (prose(no_answer(&missing.error).1)) "."
@@ -85,11 +91,13 @@ pub fn explorer_page(view: &ExplorerView<'_>) -> String {
             (failures_over_time(view))
             (facets(view))
             (owners(view))
-            section #found .panel {
-                h2 { "Found" }
-                @if page.creations.is_empty() { p .muted { "Nothing here." } }
-                @else { (found(view)) }
-                (further(view))
+            @if view.invalid.is_none() {
+                section #found .panel {
+                    h2 { "Found" }
+                    @if page.creations.is_empty() { p .muted { "Nothing here." } }
+                    @else { (found(view)) }
+                    (further(view))
+                }
             }
         }
     };
@@ -146,14 +154,17 @@ fn facets(view: &ExplorerView<'_>) -> Markup {
             ("error_code", error_code.unwrap_or_default()),
             ("rule", rule.unwrap_or_default()),
         ];
-        html! { tr {
-            th scope="row" { a href=(view.address(&only)) { (facet.status) } }
-            td .name data-head="Kind" { (facet.kind) }
-            td .id data-head="Error code" { (error_code.unwrap_or("–")) }
-            td .id data-head="Rule" { (rule.unwrap_or("–")) }
-            td .figure data-head="Creations" { (count(facet.creations)) } td .figure data-head="Tokens" { (count(facet.tokens)) }
-        } }
+        vec![
+            html! { a href=(view.address(&only)) { (facet.status) } },
+            cell(&facet.kind),
+            cell(error_code.unwrap_or("–")),
+            cell(rule.unwrap_or("–")),
+            cell(count(facet.creations)),
+            cell(count(facet.tokens)),
+        ]
     };
+    let columns =
+        [name("Status"), name("Kind"), id("Error code"), id("Rule"), figure("Creations"), figure("Tokens")];
     let Facets { largest, lines, more, creations, tokens: charged } = &view.outline.facets;
     let shown = u64::try_from(largest.len()).unwrap_or(u64::MAX);
     html! {
@@ -165,10 +176,7 @@ fn facets(view: &ExplorerView<'_>) -> Markup {
                     @if *lines > shown { ": the " (count(shown)) " largest of " @if *more { "at least " } (count(*lines)) " groups" }
                     ". In all: " (count(*creations)) " creations, " (tokens(*charged)) "."
                 }
-                div .scroll tabindex="0" role="region" aria-label="What there is most of" { table .cards {
-                    thead { tr { (heads(&["Status", "Kind", "Error code", "Rule"], &["Creations", "Tokens"])) } }
-                    tbody { @for facet in largest { (row(facet)) } }
-                } }
+                (table("What there is most of", &columns, largest.iter().map(row)))
             }
         }
     }
@@ -190,11 +198,10 @@ fn failures_over_time(view: &ExplorerView<'_>) -> Markup {
 fn owners(view: &ExplorerView<'_>) -> Markup {
     let Outline { owners, all_owners, .. } = view.outline;
     let row = |OwnerOf { user_id, creations, failed, tokens }: &OwnerOf| {
-        html! { tr {
-            th .id scope="row" { a href=(view.address(&[("user_id", user_id)])) { (user_id) } }
-            td .figure { (count(*creations)) } td .figure { (count(*failed)) } td .figure { (count(*tokens)) }
-        } }
+        let theirs = html! { a href=(view.address(&[("user_id", user_id)])) { (user_id) } };
+        vec![theirs, cell(count(*creations)), cell(count(*failed)), cell(count(*tokens))]
     };
+    let columns = [id("Owner"), figure("Creations"), figure("Failed"), figure("Tokens")];
     let shown = u64::try_from(owners.len()).unwrap_or(u64::MAX);
     html! {
         @if !owners.is_empty() && view.value("user_id").is_empty() {
@@ -205,10 +212,7 @@ fn owners(view: &ExplorerView<'_>) -> Markup {
                     @if *all_owners > shown { ": the " (count(shown)) " with most of " (count(*all_owners)) " owners" }
                     "."
                 }
-                div .scroll tabindex="0" role="region" aria-label="Who has most" { table {
-                    thead { tr { (heads(&["Owner"], &["Creations", "Failed", "Tokens"])) } }
-                    tbody { @for owner in owners { (row(owner)) } }
-                } }
+                (table("Who has most", &columns, owners.iter().map(row)))
             }
         }
     }
@@ -248,35 +252,48 @@ fn found(view: &ExplorerView<'_>) -> Markup {
 
 fn rows(view: &ExplorerView<'_>, any: bool) -> Markup {
     let dash = || String::from("–");
+    let mut columns = vec![
+        id("Creation"),
+        name("State"),
+        name("Failed (UTC)"),
+        figure("Tokens"),
+        id("Owner"),
+        name("Kind"),
+        words("Error"),
+        name("Created (UTC)"),
+        figure("Age"),
+        figure("Refunded"),
+    ];
+    if any {
+        columns.insert(0, choice("Chosen"));
+    }
     let row = |found: &FoundView| {
         let draft = &found.creation;
         let age = draft.age_ms.map_or_else(dash, |age| format!("{:#}", Age(age)));
         let failed_at = draft.finished_at.filter(|_| draft.stored_status == "failed");
         let failed_at = failed_at.and_then(|at| u64::try_from(at).ok()).map_or_else(dash, minute);
-        html! { tr {
-            @if any { td .choice { @if draft.can_retry { (choose(view, found)) } } }
-            th .id scope="row" { (creation_link(&draft.id)) }
-            td .name data-head="State" { (draft.badge) @if draft.deleted_at.is_some() { ", deleted by its owner" } }
-            td .id data-head="Error code" { (draft.error_code.as_deref().unwrap_or("–")) }
-            td .name data-head="Failed (UTC)" { (failed_at) }
-            td .figure data-head="Tokens" { (count(draft.tokens)) }
-            td .id data-head="Owner" { a href=(view.address(&[("user_id", &found.user_id), ("order", "")])) { (found.user_id) } }
-            td .name data-head="Kind" { (draft.kind) }
-            td .words data-head="Error" { @match &draft.error { Some(error) => { (prose(error)) }, None => "–" } }
-            td .name data-head="Created (UTC)" { (draft.created_at.map_or_else(dash, minute)) }
-            td .figure data-head="Age" { (age) } td .figure data-head="Refunded" { (count(draft.refunded_tokens)) }
-        } }
+        let theirs = view.address(&[("user_id", &found.user_id), ("order", "")]);
+        let mut cells = vec![
+            creation_link(&draft.id),
+            html! { (draft.badge) @if draft.deleted_at.is_some() { ", deleted by its owner" } },
+            cell(failed_at),
+            cell(count(draft.tokens)),
+            html! { a href=(theirs) { (found.user_id) } },
+            cell(&draft.kind),
+            html! {
+                @match &draft.error { Some(error) => { (prose(error)) }, None => "–" }
+                @if let Some(code) = &draft.error_code { " " code { (code) } }
+            },
+            cell(draft.created_at.map_or_else(dash, minute)),
+            cell(age),
+            cell(count(draft.refunded_tokens)),
+        ];
+        if any {
+            cells.insert(0, html! { @if draft.can_retry { (choose(view, found)) } });
+        }
+        cells
     };
-    html! {
-        div .scroll tabindex="0" role="region" aria-label="Creations that were found" { table .cards {
-            thead { tr {
-                @if any { th scope="col" { span .unseen { "Chosen" } } }
-                (heads(&["Creation", "State", "Error code", "Failed (UTC)"], &["Tokens"]))
-                (heads(&["Owner", "Kind", "Error", "Created (UTC)"], &["Age", "Refunded"]))
-            } }
-            tbody { @for creation in &view.page.creations { (row(creation)) } }
-        } }
-    }
+    table("Creations that were found", &columns, view.page.creations.iter().map(row))
 }
 
 /// The box that chooses a creation that can be retried: its value is what a plan says of it.

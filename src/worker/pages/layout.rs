@@ -145,31 +145,6 @@ pub fn found_address(sought: &str) -> String {
     }
 }
 
-/// The heads of a table, words and then figures, which stand at the end of their column.
-pub(super) fn heads(words: &[&str], figures: &[&str]) -> Markup {
-    html! {
-        @for head in words { th scope="col" { (head) } }
-        @for head in figures { th .figure scope="col" { (head) } }
-    }
-}
-
-/// A longer text of a table wraps.
-const LONG: usize = 24;
-
-/// A table that may be scrolled.
-pub(super) fn table(heads: &[&str], rows: Vec<Vec<String>>) -> Markup {
-    let is_figure =
-        |cell: &String| !cell.is_empty() && cell.bytes().all(|byte| b"0123456789,".contains(&byte));
-    let figures: Vec<_> =
-        (0..heads.len()).map(|at| rows.iter().all(|row| row.get(at).is_some_and(is_figure))).collect();
-    html! {
-        div .scroll tabindex="0" role="region" aria-label={ (heads.first().copied().unwrap_or_default()) " and so on" } { table {
-            thead { tr { @for (head, figure) in heads.iter().zip(&figures) { th .figure[*figure] scope="col" { (head) } } } }
-            tbody { @for row in rows { tr { @for (cell, figure) in row.iter().zip(&figures) { td .figure[*figure] .words[cell.len() > LONG] { (prose(cell)) } } } } }
-        } }
-    }
-}
-
 /// A form of one button.
 pub(super) fn form(action: &str, word: &str, csrf: &str, plan: Option<&str>) -> Markup {
     html! {

@@ -1,5 +1,6 @@
 //! The pages, complete without JavaScript. Pure: the same input gives the same bytes.
 
+mod audit;
 mod charts;
 mod creation;
 mod dashboard;
@@ -11,8 +12,10 @@ mod layout;
 mod ledger;
 mod operators;
 mod retries;
+mod tables;
 mod timeline;
 
+pub use audit::audit_page;
 pub use creation::creation_page;
 pub use dashboard::{DashboardView, dashboard_page};
 pub use done::Done;

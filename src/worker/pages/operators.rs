@@ -1,18 +1,34 @@
 use maud::html;
 
-use super::layout::{creation_link, dashboard_layout, form, prose, rfc3339};
+use super::layout::{count, creation_link, dashboard_layout, form, prose, rfc3339};
+use super::tables::{cell, figure, id, name, table};
 use crate::rules::Age;
 use crate::service::holds::LeftOut;
 use crate::worker::sweep_json::{CreationJson, SweepJson};
 
 /// What a sweep would do, with the plan to apply.
 pub fn preview_page(plan: &SweepJson<'_>, csrf: &str) -> String {
-    let heads = ["Creation", "Owner", "Kind", "Status", "Age", "Limit", "Tokens", "Action"];
+    let columns = [
+        id("Creation"),
+        id("Owner"),
+        name("Kind"),
+        name("Status"),
+        figure("Age"),
+        name("Limit"),
+        figure("Tokens"),
+        name("Action"),
+    ];
     let row = |row: &CreationJson<'_>| {
-        html! { tr {
-            th .id scope="row" { (creation_link(row.id)) } td .id { (row.user_id) } td .name { (row.kind) } td { (row.stuck_status) }
-            td { (format!("{:#}", Age(row.age_ms))) } td .name { (row.rule) } td { (row.tokens) } td { (row.action) }
-        } }
+        vec![
+            creation_link(row.id),
+            cell(row.user_id),
+            cell(row.kind),
+            cell(row.stuck_status),
+            cell(format!("{:#}", Age(row.age_ms))),
+            cell(&row.rule),
+            cell(count(row.tokens)),
+            cell(row.action),
+        ]
     };
     let sent = serde_json::to_string(plan).unwrap_or_default();
     let body = html! {
@@ -31,10 +47,7 @@ pub fn preview_page(plan: &SweepJson<'_>, csrf: &str) -> String {
                 @if plan.creations.is_empty() { p .muted { @if plan.left_out.is_empty() { "Nothing is stale." } @else { "Nothing else is stale." } } }
                 @else {
                     (form("apply", "Apply exactly this", csrf, Some(&sent)))
-                    div .scroll tabindex="0" role="region" aria-label="What would be done" { table {
-                        thead { tr { @for head in heads { th scope="col" { (head) } } } }
-                        tbody { @for creation in &plan.creations { (row(creation)) } }
-                    } }
+                    (table("What would be done", &columns, plan.creations.iter().map(row)))
                 }
             }
         }

@@ -1,8 +1,7 @@
 use maud::{Markup, html};
 
-use super::layout::{
-    count, creation_link, dashboard_layout, found_address, heads, minute, prose, rfc3339, tokens,
-};
+use super::layout::{count, creation_link, dashboard_layout, found_address, minute, prose, rfc3339, tokens};
+use super::tables::{Column, cell, figure, id, name, table, words};
 use crate::rules::{Timestamp, no_answer};
 use crate::store::Sought;
 use crate::worker::retries::{PlannedView, RetryOutcome, RetryPreview, SkippedView};
@@ -65,13 +64,13 @@ pub fn retries_preview_page(preview: &RetryPreview, view: RetriesView<'_>) -> St
             @if !short.is_empty() {
                 section .panel {
                     h2 { "Whose balance does not cover all of theirs" }
-                    div .scroll tabindex="0" role="region" aria-label="Owners who can't pay all" { table {
-                        thead { tr { (heads(&["Owner"], &["Balance", "All would cost", "Creations", "Would be retried"])) } }
-                        tbody { @for owner in short { tr {
-                            th .id scope="row" { (owner.user_id) } td .figure { (count(owner.balance)) } td .figure { (count(owner.tokens)) }
-                            td .figure { (number(owner.creations)) } td .figure { (number(owner.covered)) }
-                        } } }
-                    } }
+                    (table("Owners who can't pay all", &SHORT, short.iter().map(|owner| vec![
+                        cell(&owner.user_id),
+                        cell(count(owner.balance)),
+                        cell(count(owner.tokens)),
+                        cell(number(owner.creations)),
+                        cell(number(owner.covered)),
+                    ])))
                 }
             }
             (left("What can't be retried", skipped))
@@ -80,6 +79,14 @@ pub fn retries_preview_page(preview: &RetryPreview, view: RetriesView<'_>) -> St
     };
     dashboard_layout("What would be retried", false, &body)
 }
+
+const SHORT: [Column<'_>; 5] = [
+    id("Owner"),
+    figure("Balance"),
+    figure("All would cost"),
+    figure("Creations"),
+    figure("Would be retried"),
+];
 
 /// What was sought, so that who has lost a filter on the way sees it.
 fn filter(filter: Option<&Sought<'_>>) -> Markup {
@@ -141,46 +148,53 @@ fn further(cursor: &str, looked_back_to: Option<i64>, view: RetriesView<'_>) -> 
 
 fn planned(plan: &[PlannedView]) -> Markup {
     let late = plan.iter().any(|one| one.late_at.is_some());
+    let mut columns = vec![
+        id("Creation"),
+        figure("Tokens"),
+        name("Can be paid"),
+        id("Error code"),
+        name("Failed (UTC)"),
+        id("Owner"),
+        name("Kind"),
+        figure("Attempt"),
+    ];
+    columns.extend(late.then_some(name("Late result")));
     let row = |one: &PlannedView| {
-        html! { tr {
-            th .id scope="row" { (creation_link(&one.id)) }
-            td .figure data-head="Tokens" { (count(one.tokens)) }
-            td data-head="Can be paid" { @if one.is_covered { "yes" } @else { strong { "no" } } }
-            td .id data-head="Error code" { (one.error_code.as_deref().unwrap_or("–")) }
-            td .name data-head="Failed (UTC)" { (one.finished_at.map_or_else(|| String::from("–"), minute)) }
-            td .id data-head="Owner" { (one.user_id) } td .name data-head="Kind" { (one.kind) } td .figure data-head="Attempt" { (one.attempt) }
-            @if late { td .name data-head="Late result" { @if one.late_at.is_some() { "could be restored instead" } @else { "–" } } }
-        } }
+        vec![
+            creation_link(&one.id),
+            cell(count(one.tokens)),
+            html! { @if one.is_covered { "yes" } @else { strong { "no" } } },
+            cell(one.error_code.as_deref().unwrap_or("–")),
+            cell(one.finished_at.map_or_else(|| String::from("–"), minute)),
+            cell(&one.user_id),
+            cell(&one.kind),
+            cell(one.attempt.to_string()),
+            cell(if one.late_at.is_some() { "could be restored instead" } else { "–" }),
+        ]
     };
     html! {
         section .panel {
             h2 { "The plan, in the order in which they failed" }
-            div .scroll tabindex="0" role="region" aria-label="The plan" { table .cards {
-                thead { tr {
-                    (heads(&["Creation"], &["Tokens"]))
-                    (heads(&["Can be paid", "Error code", "Failed (UTC)", "Owner", "Kind"], &["Attempt"]))
-                    @if late { (heads(&["Late result"], &[])) }
-                } }
-                tbody { @for one in plan { (row(one)) } }
-            } }
+            (table("The plan", &columns, plan.iter().map(row)))
         }
     }
 }
 
 /// What was left as it is, each with the reason.
 fn left(title: &str, skipped: &[SkippedView]) -> Markup {
+    let row = |one: &SkippedView| {
+        vec![
+            creation_link(&one.id),
+            html! { (prose(&one.message)) " " code { (one.reason) } },
+            cell(one.user_id.as_deref().unwrap_or("–")),
+            cell(one.attempt.to_string()),
+        ]
+    };
     html! {
         @if !skipped.is_empty() {
             section .panel {
                 h2 { (title) }
-                div .scroll tabindex="0" role="region" aria-label=(title) { table {
-                    thead { tr { (heads(&["Creation", "Why", "Owner"], &["Attempt"])) } }
-                    tbody { @for one in skipped { tr {
-                        th .id scope="row" { (creation_link(&one.id)) }
-                        td .words { (prose(&one.message)) " " code { (one.reason) } }
-                        td .id { (one.user_id.as_deref().unwrap_or("–")) } td .figure { (one.attempt) }
-                    } } }
-                } }
+                (table(title, &[id("Creation"), words("Why"), id("Owner"), figure("Attempt")], skipped.iter().map(row)))
             }
         }
     }
@@ -202,19 +216,22 @@ pub fn retries_page(outcome: &RetryOutcome, beyond: Option<&str>, view: RetriesV
             @if !retried.is_empty() {
                 section .panel {
                     h2 { "Retried" }
-                    div .scroll tabindex="0" role="region" aria-label="Retried" { table {
-                        thead { tr { (heads(&["Creation", "Owner", "Kind"], &["New attempt", "Charged"])) } }
-                        tbody { @for one in retried { tr {
-                            th .id scope="row" { (creation_link(&one.id)) } td .id { (one.user_id) } td .name { (one.kind) } td .figure { (one.attempt) }
-                            td .figure { (count(one.charged_tokens)) }
-                        } } }
-                    } }
+                    (table("Retried", &RETRIED, retried.iter().map(|one| vec![
+                        creation_link(&one.id),
+                        cell(&one.user_id),
+                        cell(&one.kind),
+                        cell(one.attempt.to_string()),
+                        cell(count(one.charged_tokens)),
+                    ])))
                 }
             }
         }
     };
     dashboard_layout("Retried", false, &body)
 }
+
+const RETRIED: [Column<'_>; 5] =
+    [id("Creation"), id("Owner"), name("Kind"), figure("New attempt"), figure("Charged")];
 
 fn number(number: usize) -> String {
     count(u64::try_from(number).unwrap_or(u64::MAX))

@@ -86,7 +86,8 @@ impl<'a> Timeline<'a> {
         self.add(signed(draft.queued_at), Order::Queued, format!("Queued for attempt {attempt}"));
         // Of one that was restored, the attempts tell it.
         if of.attempts.iter().all(|row| row.attempt != attempt) {
-            self.add(signed(draft.started_at), Order::Begun, format!("Attempt {attempt} started"));
+            let by = of.worker.as_ref().map(|worker| format!(" by {worker}")).unwrap_or_default();
+            self.add(signed(draft.started_at), Order::Begun, format!("Attempt {attempt} started{by}"));
             self.add(
                 signed(draft.heartbeat_at),
                 Order::Begun,
@@ -102,7 +103,10 @@ impl<'a> Timeline<'a> {
             }
             _ => String::from("Finished"),
         };
-        self.add(draft.finished_at, Order::Ended, ended);
+        // One that was restored is said so, and its result came in before.
+        if draft.restored_at.is_none() || draft.stored_status == "failed" {
+            self.add(draft.finished_at, Order::Ended, ended);
+        }
         let late = "A result came in too late and was kept";
         self.add(draft.late_at, Order::Other, String::from(late));
         if draft.restored_at.is_some() {

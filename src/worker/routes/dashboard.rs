@@ -7,20 +7,21 @@ use serde::Deserialize;
 use worker::console_log;
 
 use crate::auth::Scope;
-use crate::read::{self, whole};
+use crate::read::{self, Text, whole};
+use crate::service::audit;
 use crate::service::shards::run_each;
 use crate::service::sweep::Source;
 use crate::store::{self, Outline};
 use crate::worker::app::{App, Context};
 use crate::worker::at_dashboard::{Answer, AtDashboard, COOKIE, COOKIE_SECONDS, OwnForm, Page, turned_away};
 use crate::worker::caller::{Read, allowed};
-use crate::worker::exploring::{ExplorerQuery, Order};
+use crate::worker::exploring::{ExplorerQuery, FoundPage, MAX_WORD, Order};
 use crate::worker::extract::{Form, Path, pairs};
 use crate::worker::log;
 use crate::worker::monitor::{self, View};
 use crate::worker::pages::{
-    DashboardView, Done, ExplorerView, creation_address, creation_page, dashboard_page, explorer_page,
-    message_page, preview_page,
+    DashboardView, Done, ExplorerView, audit_page, creation_address, creation_page, dashboard_page,
+    explorer_page, message_page, preview_page,
 };
 use crate::worker::plan::Plan;
 use crate::worker::problem::{Problem, html, see_other};
@@ -65,6 +66,25 @@ pub(in crate::worker) async fn page(app: App, operator: AtDashboard<Read>, uri: 
         unreachable: &unreachable,
     };
     Ok(html(StatusCode::OK, dashboard_page(&view)))
+}
+
+#[derive(Deserialize)]
+struct AuditQuery {
+    cursor: Option<Text<MAX_WORD>>,
+}
+
+/// So many lines of the audit are a page.
+const AUDIT_PAGE: u32 = 50;
+
+/// `GET /dashboard/audit`: all that operators did.
+#[worker::send]
+pub(in crate::worker) async fn audit(app: App, _operator: AtDashboard<Read>, uri: Uri) -> Answer {
+    let own = pairs(&uri)?.into_iter().filter(|(key, _)| key == "cursor");
+    let no_page = |invalid: read::Invalid| Page::new("There is no such page", invalid.into());
+    let AuditQuery { cursor } = read::query(own).map_err(no_page)?;
+    let before = cursor.as_ref().map(Text::as_str);
+    let page = audit::audit(&app.replicas(), before, AUDIT_PAGE).await?;
+    Ok(html(StatusCode::OK, audit_page(&page, before.is_none())))
 }
 
 /// `GET /dashboard/creations/{id}`: all about one creation.
@@ -118,9 +138,30 @@ pub(in crate::worker) async fn explorer(app: App, operator: AtDashboard<Read>, u
     }
     let is_chosen = given.iter().any(|(key, value)| key == "select" && value == "page");
     let sought: Vec<_> = given.into_iter().filter(|(key, _)| SOUGHT.contains(&key.as_str())).collect();
-    let no_page = |invalid: read::Invalid| Page::new("That can't be sought", invalid.into());
-    let query = read::query::<ExplorerQuery>(sought.clone()).map_err(no_page)?;
-    let has_filter = !query.sought().map_err(no_page)?.has_no_filter();
+    let csrf = operator.csrf();
+    // What was sought stays in the form.
+    let not_sought = |invalid: read::Invalid| {
+        let (page, outline) = (FoundPage::default(), Outline::default());
+        let view = ExplorerView {
+            sought: &sought,
+            invalid: Some(&invalid.message),
+            page: &page,
+            outline: &outline,
+            failed_within: (app.now, app.now),
+            csrf: &csrf,
+            has_filter: false,
+            is_chosen: false,
+        };
+        html(StatusCode::BAD_REQUEST, explorer_page(&view))
+    };
+    let query = match read::query::<ExplorerQuery>(sought.clone()) {
+        Ok(query) => query,
+        Err(invalid) => return Ok(not_sought(invalid)),
+    };
+    let has_filter = match query.sought() {
+        Ok(sought) => !sought.has_no_filter(),
+        Err(invalid) => return Ok(not_sought(invalid)),
+    };
     let page = query.find(&app).await?;
     // Those that are silent are not looked for among the newest.
     let outline = match query.order() {
@@ -129,10 +170,11 @@ pub(in crate::worker) async fn explorer(app: App, operator: AtDashboard<Read>, u
     };
     let view = ExplorerView {
         sought: &sought,
+        invalid: None,
         page: &page,
         outline: &outline,
         failed_within: query.failed_within(app.now),
-        csrf: &operator.csrf(),
+        csrf: &csrf,
         has_filter,
         is_chosen,
     };

@@ -82,6 +82,7 @@ pub(super) fn router() -> Router {
         .route("/dashboard/apply", post(dashboard::apply))
         .route("/dashboard/pause", post(dashboard::pause))
         .route("/dashboard/resume", post(dashboard::resume))
+        .route("/dashboard/audit", get(dashboard::audit))
         .route("/dashboard/creations", get(dashboard::explorer))
         .route("/dashboard/creations/{id}", get(dashboard::explain))
         .route("/dashboard/note", post(acting::note))
