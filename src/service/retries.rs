@@ -143,7 +143,7 @@ impl fmt::Display for RetrySkip {
                 )
             }
             RetrySkip::Moving => f.write_str(
-                "what is its owner's is being moved to another database: try it again in a minute",
+                "what is its owner's is on its way to another database, or there already: try it again in a minute",
             ),
             RetrySkip::Rejected(error) => write!(f, "the database rejects it: `{error}`"),
             RetrySkip::Unreachable(error) => {

@@ -100,8 +100,7 @@ impl Problem {
 
     /// 503: the user's bucket is being moved to another database, as `Retry-After` says.
     pub(super) fn moving() -> Self {
-        let message =
-            "what is this user's is being moved to another database: repeat the request, it does no harm";
+        let message = "what is this user's is on its way to another database, or there already: repeat the request, it does no harm; if it stays so, /readyz says why";
         let problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, message).with("code", MOVING);
         Problem { retry_after: Some(MOVED_AFTER_S), ..problem }
     }

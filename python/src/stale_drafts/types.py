@@ -634,6 +634,8 @@ class Explanation(TypedDict):
     set_aside: Union[ExplanationSetAside, None]
     # How many the policy gives.
     max_attempts: int
+    # The worker that has the present attempt; `null` if none has said its name.
+    worker: str | None
     # What operators did to it and noted about it, the oldest first.
     acts: list[Act]
 
