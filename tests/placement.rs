@@ -122,7 +122,7 @@ fn buckets_that_the_configuration_gives_to_another_one() {
     check(
         misplaced([a(Some("0-4,7-2047"), ""), b(Some("2048-4095"), "")], []),
         "the configuration gives the buckets 5-6 to `A`, and no database has them",
-        "put the old `buckets` back and deploy that; if a database was restored, docs/scale.md says how to correct its record",
+        "a database was restored to before a move, or another one is bound in its place: restore it to a time after that, or bind the one that has them; docs/scale.md says how to correct its record where that is lost",
     );
     check(
         misplaced([a(Some("0-4,7-2047"), ""), b(Some("5-6,2048-4095"), "")], []),
@@ -216,14 +216,33 @@ fn buckets_of_a_move() {
         "the configuration gives the buckets 0-9 to `A`, and `B` has them",
         "give them to `B` in the configuration and deploy that; if `A` is to have them, move them then: `mark-stale-drafts shards move --from B --to A --buckets 0-9`",
     );
-    // On the way either may have them, whether the source still knows of it or not.
-    for configured in [early, late] {
+    // On the way either may have them. Where the source does not know of it, it has moved, and the target has lost that.
+    let lost = "`A` gave them away, and `B` has lost that it took them: it was restored, or another database is bound. Restore it to a time after the move; docs/scale.md says what to do where that is lost";
+    for (configured, given_to) in [(early, "A"), (late, "B")] {
         let recorded = ("10-2047", "2048-4095");
         assert_eq!(move_of(configured, recorded, &[source("moved"), target.clone()]), None);
-        assert_eq!(move_of(configured, recorded, std::slice::from_ref(&target)), None);
+        check(
+            move_of(configured, recorded, std::slice::from_ref(&target)),
+            &format!(
+                "the configuration gives the buckets 0-9 to `{given_to}`, and they are on the way to `B`"
+            ),
+            lost,
+        );
     }
+    // Before the source says that they have moved, they are there.
+    check(
+        move_of(late, early, std::slice::from_ref(&target)),
+        "the configuration gives the buckets 0-9 to `B`, and `A` has them",
+        "give them to `A` in the configuration and deploy that; if `B` is to have them, move them then: `mark-stale-drafts shards move --from A --to B --buckets 0-9`",
+    );
     // But no third one.
-    for moves in [&[source("moved"), target.clone()][..], std::slice::from_ref(&target)] {
+    for (moves, remedy) in [
+        (
+            &[source("moved"), target.clone()][..],
+            "give them to `B` in the configuration and deploy that; then go on with `mark-stale-drafts shards finish --from A --to B --buckets 0-9`",
+        ),
+        (std::slice::from_ref(&target), lost),
+    ] {
         let placed = vec![
             place("A", "10-2047", Some("10-2047"), ""),
             place("B", "2048-4095", Some("2048-4095"), ""),
@@ -232,7 +251,7 @@ fn buckets_of_a_move() {
         check(
             found(Evidence { placed, moves: moves.to_vec(), ..Evidence::default() }),
             "the configuration gives the buckets 0-9 to `C`, and they are on the way to `B`",
-            "give them to `B` in the configuration and deploy that; then go on with `mark-stale-drafts shards finish --from A --to B --buckets 0-9`",
+            remedy,
         );
     }
 }
@@ -247,9 +266,28 @@ fn where_another_database_is_bound_while_buckets_move() {
                 [a(Some("2048-4095"), ""), b(Some("0-2047"), "")],
                 [moving("B", true, "B", state), moving("A", false, "A", "arriving")],
             ),
-            "the database that is bound as `B` has a move of the buckets 0-9 on record whose other side is `B`",
+            "the database that is bound as `B` has a move of the buckets 0-9 on record that it began with `B` under another name",
             back,
         );
+    }
+    // One of the two and a third: what is known of the move does not name where the other side is.
+    for (source, target) in [
+        (moving("C", true, "B", "moved"), moving("B", false, "A", "arriving")),
+        (moving("A", true, "B", "moved"), moving("C", false, "A", "arriving")),
+    ] {
+        let evidence = format!(
+            "the database that is bound as `{}` has a move of the buckets 0-9 on record that it began with `B` under another name",
+            source.shard
+        );
+        check(
+            misplaced([a(Some("10-2047"), ""), b(Some("2048-4095"), "")], [source.clone(), target.clone()]),
+            &evidence,
+            back,
+        );
+        // Nothing else is said of it, whenever it went on last.
+        let evidence = Evidence { moves: vec![source, target], ..Evidence::default() };
+        let found = alerts(&evidence, &Thresholds::default(), Timestamp::from_millis(1 << 40).unwrap());
+        assert!(found.iter().all(|finding| finding.code != "move_unfinished"), "{found:?}");
     }
     // Those of a move as it is to be are nothing.
     assert_eq!(

@@ -35,6 +35,8 @@ pub enum Movement<'a> {
     Charged,
     /// It had failed, and was asked for once more.
     Retried,
+    /// Somebody cancelled it after its work had begun, and the policy keeps what was charged.
+    Kept,
     /// It failed, for this reason.
     Refunded(Option<&'a str>),
     /// It failed, for this reason, and had used a part of its charge.
@@ -61,6 +63,9 @@ impl<'a> Movement<'a> {
     /// What an entry of this type and key says. `end` is that of the attempt whose charge it is about.
     pub fn of(kind: &'a str, key: &'a str, end: Option<End<'a>>) -> Self {
         match kind {
+            "charge" if matches!(end, Some(End::Failed { cancelled: true, used: true, .. })) => {
+                Movement::Kept
+            }
             "charge" if Movement::charge_of(kind, key) > 1 => Movement::Retried,
             "charge" => Movement::Charged,
             "refund" => match end {
@@ -91,6 +96,7 @@ impl<'a> Movement<'a> {
         match self {
             Movement::Charged => "charged",
             Movement::Retried => "retried",
+            Movement::Kept => "kept",
             Movement::Refunded(Some(_)) => "refunded",
             Movement::Refunded(None) => "refunded_without_reason",
             Movement::RefundedInPart(Some(_)) => "refunded_in_part",
@@ -115,6 +121,7 @@ impl<'a> Movement<'a> {
             Movement::Other(kind) => Some(("type", kind)),
             Movement::Charged
             | Movement::Retried
+            | Movement::Kept
             | Movement::Refunded(None)
             | Movement::RefundedInPart(None)
             | Movement::Cancelled
@@ -131,6 +138,7 @@ impl Words for Movement<'_> {
         to.text(match self {
             Movement::Charged => "Charged when it was asked for",
             Movement::Retried => "Charged again, as it was retried after its failure",
+            Movement::Kept => "Charged, and not refunded: it was cancelled after its work had begun",
             Movement::Refunded(Some(_)) => "Refunded, since it failed: ",
             Movement::Refunded(None) => "Refunded, since it failed",
             Movement::RefundedInPart(Some(_)) => "It failed, and what was not used came back: ",

@@ -42,7 +42,7 @@ pub use entry::{End, Movement};
 pub use evidence::{Ended, Evidence, SetAside, Thresholds};
 pub use limit::{Attempts, InvalidMaxAge, Limit, MaxActive, MaxAge, Preset};
 pub use open_move::{MOVE_EXPECTED_WITHIN_MS, OpenMove};
-pub use placement::{Placed, first_records};
+pub use placement::{Placed, first_records, swapped};
 pub use plan::{Candidate, Decision, Decisions, Planned, SkipReason, decide, recheck};
 pub use policy::{ActiveLimits, KindPolicy, Policy, Rule};
 #[cfg(feature = "browser-policy")]

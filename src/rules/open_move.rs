@@ -2,6 +2,7 @@
 
 use super::diagnosis::{Finding, Severity};
 use super::evidence::Evidence;
+use super::placement::swapped;
 use super::text::Age;
 use super::time::Timestamp;
 
@@ -58,6 +59,10 @@ impl<'a> Whole<'a> {
 /// that is the cause.
 pub(super) fn unfinished(evidence: &Evidence, now: Timestamp) -> Option<Finding> {
     let moves = evidence.moves.as_slice();
+    // Then no command goes on.
+    if swapped(moves).is_some() {
+        return None;
+    }
     let answers = |name: &str| evidence.unreachable.iter().all(|(shard, _)| shard != name);
     let new = |(at, row): &(usize, &OpenMove)| moves.iter().take(*at).all(|before| before.id != row.id);
     let stuck: Vec<_> = moves
@@ -98,6 +103,10 @@ pub(super) fn unfinished(evidence: &Evidence, now: Timestamp) -> Option<Finding>
             Age(worst.silent_ms)
         ),
         remedy: match state.as_str() {
+            // The other side is not in the configuration any more.
+            _ if evidence.placed.len() == 1 && evidence.unreachable.is_empty() => String::from(
+                "put `shards` back as it was, with all databases, and deploy that; then go on with the move",
+            ),
             "moved" if holds => {
                 format!(
                     "give these buckets to `{target}` in the configuration, deploy it, and then: {}",

@@ -91,18 +91,23 @@ fn about(row: &OpenMove) -> Option<RangeInclusive<Bucket>> {
 
 /// The buckets that have left one database and are not yet taken by the other: until step 6 of a move either may have them by the
 /// configuration, and no third one. A target that is open has them on record, and one that knows of no move has lost them: neither is listed.
-fn between(moves: &[OpenMove], shard: &str) -> BucketSet {
+/// Nor has the source left them before it says so; one that does not answer may have.
+fn between(evidence: &Evidence, shard: &str) -> BucketSet {
+    let moves = &evidence.moves;
+    let is_silent = |name: &str| silent(evidence).contains(&name);
     let left = |row: &&OpenMove| {
         let source = moves.iter().find(|other| other.id == row.id && other.is_source);
         let is_of = row.shard == shard || row.other == shard;
-        is_of && !row.is_source && source.is_none_or(|source| source.state == "moved")
+        is_of
+            && !row.is_source
+            && source.map_or_else(|| is_silent(&row.other), |source| source.state == "moved")
     };
     moves.iter().filter(left).filter_map(about).collect()
 }
 
 /// Buckets that the configuration gives to one database while another one has them.
 pub(super) fn misplaced(evidence: &Evidence) -> Option<Finding> {
-    if let Some(finding) = swapped(evidence) {
+    if let Some(finding) = bound_otherwise(evidence) {
         return Some(finding);
     }
     let placed = evidence.placed.as_slice();
@@ -110,7 +115,7 @@ pub(super) fn misplaced(evidence: &Evidence) -> Option<Finding> {
     let (mut all, mut first) = (BucketSet::default(), None);
     for place in placed {
         let Some(recorded) = &place.recorded else { continue };
-        let between = between(&evidence.moves, &place.shard);
+        let between = between(evidence, &place.shard);
         let lacks = place.configured.without(recorded).without(&between);
         let held = placed.iter().filter_map(|other| other.recorded.as_ref());
         let held = held.fold(BucketSet::default(), |held, other| held.and(other));
@@ -187,6 +192,14 @@ pub(super) fn misplaced(evidence: &Evidence) -> Option<Finding> {
                 |row| format!("they are on the way to `{}`", row.shard),
             ),
             match (arriving, leaving) {
+                // A move has given them to a database that the configuration does not have any more.
+                _ if placed.len() == 1 && answers_all => {
+                    "this database has given them to another: put `shards` back as it was, with all databases, and deploy that".into()
+                }
+                (Some(row), None) => format!(
+                    "`{}` gave them away, and `{}` has lost that it took them: it was restored, or another database is bound. Restore it to a time after the move; docs/scale.md says what to do where that is lost",
+                    row.other, row.shard
+                ).into(),
                 (Some(row), _) => format!(
                     "give them to `{}` in the configuration and deploy that; then go on with {}",
                     row.shard,
@@ -198,11 +211,7 @@ pub(super) fn misplaced(evidence: &Evidence) -> Option<Finding> {
                     row.other,
                     command(row, "finish")
                 ).into(),
-                // A move has given them to a database that the configuration does not have any more.
-                (None, None) if placed.len() == 1 && answers_all => {
-                    "this database has given them to another: put `shards` back as it was, with all databases, and deploy that".into()
-                }
-                (None, None) => "put the old `buckets` back and deploy that; if a database was restored, docs/scale.md says how to correct its record".into(),
+                (None, None) => "a database was restored to before a move, or another one is bound in its place: restore it to a time after that, or bind the one that has them; docs/scale.md says how to correct its record where that is lost".into(),
             },
         ),
         [holder] => (
@@ -255,10 +264,25 @@ pub(super) fn misplaced(evidence: &Evidence) -> Option<Finding> {
     })
 }
 
-/// A database whose record of a move names itself as the other side: since the move began, another one is bound under its name.
-fn swapped(evidence: &Evidence) -> Option<Finding> {
-    let row = evidence.moves.iter().find(|row| row.shard == row.other)?;
-    let shard = &row.shard;
+/// Where a move is on record that was begun between other bindings: one that names itself as the other side, or whose other side does not
+/// name it. Since the move began, another database is bound under a name of these.
+pub fn swapped(moves: &[OpenMove]) -> Option<(String, &'static str)> {
+    let is_other = |row: &&OpenMove| {
+        let other_side = moves.iter().find(|other| other.id == row.id && other.is_source != row.is_source);
+        row.shard == row.other
+            || other_side.is_some_and(|other| other.shard != row.other || other.other != row.shard)
+    };
+    let OpenMove { shard, other, first_bucket, last_bucket, .. } = moves.iter().find(is_other)?;
+    Some((
+        format!(
+            "the database that is bound as `{shard}` has a move of the buckets {first_bucket}-{last_bucket} on record that it began with `{other}` under another name"
+        ),
+        "put each `database_id` in `d1_databases` back to the binding that it had when the move began, and deploy that; then go on with the move",
+    ))
+}
+
+fn bound_otherwise(evidence: &Evidence) -> Option<Finding> {
+    let (evidence, remedy) = swapped(&evidence.moves)?;
     Some(Finding {
         code: "buckets_misplaced",
         severity: Severity::Critical,
@@ -266,11 +290,8 @@ fn swapped(evidence: &Evidence) -> Option<Finding> {
         cause: String::from(
             "a database is bound under another one's name while buckets move between them: their users see nothing of theirs, and can't write",
         ),
-        evidence: format!(
-            "the database that is bound as `{shard}` has a move of the buckets {}-{} on record whose other side is `{shard}`",
-            row.first_bucket, row.last_bucket
-        ),
-        remedy: "put each `database_id` in `d1_databases` back to the binding that it had when the move began, and deploy that; then go on with the move".into(),
+        evidence,
+        remedy: remedy.into(),
     })
 }
 

@@ -544,6 +544,13 @@ impl<S: Database, T: Database> Run<'_, S, T> {
         let Move { id, buckets, source, target } = self.planned;
         let mut results = self.source.run(&[store::obstacles(id, buckets)]).await?;
         let found = self.source.read(&mut results, store::obstacles_of)?;
+        // One that was begun before, and has ended since: it was brought back as it was then.
+        if let Some(before) = found.overlaps {
+            let mut results = self.source.run(&[store::move_by_id(&before)]).await?;
+            if let Some(row) = self.source.read(&mut results, store::move_of)? {
+                return refused(other_move(&row, source, buckets));
+            }
+        }
         if found.recorded == 0 || found.here.is_some() {
             return refused(format!(
                 "`{source}` does not know that it gave the buckets {}-{} away, and has some of them on record: docs/scale.md says how to correct that; then this command removes what it has of their users",

@@ -2,7 +2,7 @@
 
 use super::shards::{Shard, each, run_each, side_by_side};
 use crate::config::Shards;
-use crate::rules::{Bucket, BucketSet, Placed, first_records, shared_by};
+use crate::rules::{self, Bucket, BucketSet, Placed, first_records, shared_by};
 use crate::store::{self, Database, DatabaseError, Recorded};
 
 /// Where users are looked at.
@@ -62,6 +62,17 @@ pub async fn shared<D: Database>(shards: &[Shard<'_, D>]) -> Result<Option<Strin
     Ok(shared_by(&databases).map(|(one, other)| {
         format!("`{one}` and `{other}` are one and the same database, or one is a copy of the other: give each shard a database of its own in `d1_databases`, filled by migrations only, and then move")
     }))
+}
+
+/// Where a move is on record that was begun between other bindings, and what to do: no step of a move goes on then. What does not answer
+/// says nothing.
+pub async fn swapped<D: Database>(shards: &[Shard<'_, D>]) -> Option<(String, &'static str)> {
+    let answers = run_each(shards, &[store::open_moves()]).await.into_iter().zip(shards);
+    let read = |(answer, shard): (Result<Vec<Vec<store::Row>>, DatabaseError>, &Shard<'_, D>)| {
+        store::open_moves_of(answer.ok()?.into_iter().next()?, shard.name).ok()
+    };
+    let moves: Vec<_> = answers.filter_map(read).flat_map(|(moves, _)| moves).collect();
+    rules::swapped(&moves)
 }
 
 /// Writes down which buckets each database has where that is not on record yet, if all of them answer: see [`first_records`].

@@ -1120,3 +1120,35 @@ fn what_a_restore_has_brought_back_is_removed_once_the_record_says_that_it_moved
         assert_eq!((everything(&restored), everything(&target)), (Vec::new(), there));
     }
 }
+
+#[test]
+fn a_move_that_a_restore_has_brought_back_is_in_the_way_until_it_is_undone() {
+    let (source, target) = (filled(), Sqlite::new());
+    finish([&source, &target], MOVE);
+    let there = everything(&target);
+    // As it was in a move before this one, which was cancelled then.
+    let restored = filled();
+    wait(on_record(&restored, &Sqlite::new()));
+    restored.all(&[store::begin_move("m0", "source", ALL, "DB_2", "paused", now())]);
+    restored.write(
+        "INSERT INTO stale_drafts_turned_buckets (first_bucket, last_bucket, state) VALUES (0, 4095, 'away')",
+    );
+    let before = everything(&restored);
+    let refused = refusal(go([&restored, &target], MOVE, Goal::Done, now()));
+    assert!(
+        refused.contains("move `m0` of the buckets 0-4095 from `DB_1` to `DB_2`")
+            && refused.contains("is `paused` in `DB_1`"),
+        "{refused}"
+    );
+    assert_eq!((everything(&restored), everything(&target)), (before, there.clone()));
+    // As it says.
+    assert!(go([&restored, &target], Move { id: "m0", ..MOVE }, Goal::Cancelled, now()).unwrap().done);
+    // Which has put its buckets back, by the record: that is corrected once more.
+    assert!(
+        refusal(go([&restored, &target], MOVE, Goal::Done, now()))
+            .contains("docs/scale.md says how to correct")
+    );
+    restored.write("INSERT INTO stale_drafts_turned_buckets (first_bucket, last_bucket, state) VALUES (0, 4095, 'away')");
+    assert!(go([&restored, &target], MOVE, Goal::Done, now()).unwrap().done);
+    assert_eq!((everything(&restored), everything(&target)), (Vec::new(), there));
+}

@@ -134,6 +134,9 @@ pub(in crate::worker) async fn advance(
     };
     let buckets = Buckets { first: first.number().into(), last: last.number().into() };
     let configured = &app.config.shards;
+    if let Some((why, remedy)) = placement::swapped(&shards).await {
+        return Err(Problem::new(StatusCode::CONFLICT, format!("{why}: {remedy}")));
+    }
     let planned =
         moves::planned(&source, &target, buckets, goal, configured).await?.map_err(|wrong| match wrong {
             Wrong::Unknown(why) => Problem::not_found(why),
