@@ -3,7 +3,7 @@
 use super::shards::{Shard, run_each};
 use crate::config::Shards;
 use crate::rules::Bucket;
-use crate::store::{self, Database, DatabaseError};
+use crate::store::{self, Database, DatabaseError, Row};
 
 /// What came of looking for a creation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,7 +17,7 @@ pub enum Found<T> {
 }
 
 /// Asks the database that has a creation: that of its owner, or of the bucket that its id carries; and if it is not there, or the id
-/// carries none, the one that knows it. `ask` is given its place, and says `None` where it is not.
+/// carries none, the one that knows it. Of whom `user_id` names, what is another user's is nowhere. `ask` is given its place, and says `None` where it is not.
 ///
 /// # Errors
 ///
@@ -36,6 +36,11 @@ pub async fn find<D: Database, T, E: From<DatabaseError>>(
         None => Bucket::of_id(id).map(|bucket| configured.of(bucket)),
     };
     if let Some((at, shard)) = first.and_then(|at| Some((at, shards.get(at)?))) {
+        if let Some(user_id) = user_id
+            && owner_of(shard.database.run(&[store::owner(id)]).await?).is_some_and(|owner| owner != user_id)
+        {
+            return Ok(Found::Nowhere);
+        }
         match ask(at, shard.database).await? {
             Some(found) => return Ok(Found::Here(found)),
             None if user_id.is_some() || !several => return Ok(Found::Nowhere),
@@ -49,6 +54,11 @@ pub async fn find<D: Database, T, E: From<DatabaseError>>(
     };
     let Some(shard) = shards.get(at) else { return Ok(Found::Nowhere) };
     Ok(ask(at, shard.database).await?.map_or(Found::Nowhere, Found::Here))
+}
+
+fn owner_of(results: Vec<Vec<Row>>) -> Option<String> {
+    let row = results.into_iter().flatten().next()?;
+    Some(row.get("user_id")?.as_str()?.to_owned())
 }
 
 /// The place of the database that knows a creation. While its owner is on the way to another, both do: then it is the one that the
@@ -65,9 +75,7 @@ async fn place<D: Database>(
     for (at, owner) in owners.into_iter().enumerate() {
         match owner {
             Ok(rows) => {
-                let row = rows.into_iter().flatten().next();
-                let owner = row.and_then(|row| Some(row.get("user_id")?.as_str()?.to_owned()));
-                known.extend(owner.map(|owner| (at, owner)));
+                known.extend(owner_of(rows).map(|owner| (at, owner)));
             }
             Err(error) => silent.push((at, error)),
         }

@@ -75,10 +75,16 @@ fn user(second: bool) -> String {
 fn a_single_database_is_asked_once() {
     let one = database();
     add(&one, "a", json!({}));
-    for user_id in [None, Some("anna")] {
-        assert_eq!(look(&[&one], None, &ONE_DATABASE, "a", user_id), (Ok(Found::Here(0)), vec![0], vec![0]));
-        assert_eq!(look(&[&one], None, &ONE_DATABASE, "b", user_id), (Ok(Found::Nowhere), vec![0], vec![0]));
+    for (user_id, more) in [(None, 0), (Some("anna"), 1)] {
+        let asked = vec![more];
+        assert_eq!(
+            look(&[&one], None, &ONE_DATABASE, "a", user_id),
+            (Ok(Found::Here(0)), vec![0], asked.clone())
+        );
+        assert_eq!(look(&[&one], None, &ONE_DATABASE, "b", user_id), (Ok(Found::Nowhere), vec![0], asked));
     }
+    // It is nobody else's.
+    assert_eq!(look(&[&one], None, &ONE_DATABASE, "a", Some("ben")), (Ok(Found::Nowhere), vec![], vec![1]));
 }
 
 #[test]
@@ -93,8 +99,8 @@ fn of_two_the_owners_is_asked_or_the_one_of_the_id_or_the_one_that_knows_it() {
     add(&first, "of both", json!({ "user_id": one, "tokens": 0 }));
     let of = |id: &str, user_id: Option<&str>| look(&[&first, &second], None, &halves(), id, user_id);
     // By the owner, and nobody else is asked.
-    assert_eq!(of("own", Some(&other)), (Ok(Found::Here(1)), vec![1], vec![0, 0]));
-    assert_eq!(of("own", Some(&one)), (Ok(Found::Nowhere), vec![0], vec![0, 0]));
+    assert_eq!(of("own", Some(&other)), (Ok(Found::Here(1)), vec![1], vec![0, 1]));
+    assert_eq!(of("own", Some(&one)), (Ok(Found::Nowhere), vec![0], vec![1, 0]));
     // By the id; and where it is not, by whoever knows it.
     assert_eq!(of(in_second, None), (Ok(Found::Here(1)), vec![1], vec![0, 0]));
     assert_eq!(of(elsewhere, None), (Ok(Found::Here(1)), vec![0, 1], vec![1, 1]));
