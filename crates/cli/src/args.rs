@@ -326,7 +326,7 @@ pub struct Search {
     #[arg(value_parser = ["pending", "processing", "draft", "published", "failed"])]
     pub status: Option<String>,
     /// Active ones, the longest without a sign of life first.
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["user", "error_code", "rule", "since", "until", "failed_since", "failed_until"])]
     pub silent: bool,
     #[command(flatten)]
     pub filter: Filter,

@@ -135,6 +135,8 @@ fn show(api: &Api, json: bool) -> Result<Code, Error> {
                 "runs"
             } else if ended.is_some() {
                 "ended"
+            } else if number(row, "until") > number(&answer, "now") {
+                "replaced"
             } else {
                 "over"
             };

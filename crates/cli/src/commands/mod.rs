@@ -53,9 +53,12 @@ fn is_complete(api: &Api, answer: &Value) -> bool {
         let (matter, more) = rules::no_answer(&error);
         note(format!("{label} {name} {matter}, and what it has is missing here: {more}"));
     }
-    let complete = is_placed(api, "what some users have is missing here");
+    let complete = is_placed(api, DIFFERS);
     unreachable.is_empty() && complete
 }
+
+/// What comes of it where the configuration and the databases differ: users may be missing, or be there twice.
+const DIFFERS: &str = "what is shown may not be what there is";
 
 /// Whether each database has the users whom the configuration gives to it; if not, says what comes of that.
 fn is_placed(api: &Api, so: &str) -> bool {
@@ -90,7 +93,7 @@ fn completeness(api: &Api, answer: &Value) -> Code {
     if is_complete(api, answer) {
         return Code::Done;
     }
-    if answer.get("next_cursor").is_some() {
+    if !output::list(answer, "unreachable").is_empty() && answer.get("next_cursor").is_some() {
         note(
             "Once it answers, list from the beginning again: a cursor does not go back to what was missing.",
         );

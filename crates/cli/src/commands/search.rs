@@ -72,6 +72,12 @@ pub fn run(api: &Api, search: &Search, page: &Page, json: bool) -> Result<Code, 
     Ok(if is_complete(api, &answer) { Code::Done } else { Code::Unhealthy })
 }
 
+/// What can't be retried, since its owner has deleted it.
+fn deleted(row: &Value) -> String {
+    let is_deleted = row.get("deleted_at").is_some_and(Value::is_number);
+    String::from(if is_deleted { "deleted by its owner" } else { "" })
+}
+
 fn table(creations: &[Value]) {
     let lines: Vec<_> = creations
         .iter()
@@ -87,7 +93,10 @@ fn table(creations: &[Value]) {
                 text(row, "tokens"),
                 minute(row, "finished_at"),
             ],
-            notes: vec![row.get("error").and_then(Value::as_str).map_or_else(String::new, str::to_owned)],
+            notes: vec![
+                row.get("error").and_then(Value::as_str).map_or_else(String::new, str::to_owned),
+                deleted(row),
+            ],
         })
         .collect();
     output::table(

@@ -70,6 +70,9 @@ pub fn run(api: &Api, retry: &Retry, json: bool) -> Result<Code, Error> {
         ));
         return Ok(if complete { Code::StaleFound } else { Code::PartlyDone });
     }
+    if !retry.yes && !json {
+        table(plan);
+    }
     if !retry.yes && !confirmed()? {
         note("Nothing was changed.");
         return Ok(Code::Done);

@@ -6,7 +6,7 @@ mod preview;
 
 use serde_json::Value;
 
-use super::note_left_out;
+use super::{DIFFERS, is_placed, note_left_out};
 use crate::api::Api;
 use crate::args::Sweep;
 use crate::exit::{Code, Error};
@@ -27,13 +27,13 @@ pub fn run(api: &Api, sweep: &Sweep, json: bool) -> Result<Code, Error> {
     }
     let plan = preview::fetch(api, sweep, sweep.limit)?;
     if sweep.dry_run {
-        return dry_run(&plan, json);
+        return dry_run(api, &plan, json);
     }
     let refill = |left| preview::fetch(api, sweep, left);
     apply::run(api, plan, Some(&refill), sweep, json)
 }
 
-fn dry_run(plan: &Value, json: bool) -> Result<Code, Error> {
+fn dry_run(api: &Api, plan: &Value, json: bool) -> Result<Code, Error> {
     let creations = list(plan, "creations");
     let plan_id = text(plan, "plan_id");
     if !creations.is_empty() {
@@ -49,8 +49,13 @@ fn dry_run(plan: &Value, json: bool) -> Result<Code, Error> {
     let left_out = note_left_out(plan);
     let unreached = note_unreached(plan);
     if creations.is_empty() {
-        note(if unreached || left_out { "Nothing else is stale." } else { "Nothing is stale." });
-        return Ok(if unreached { Code::PartlyDone } else { Code::Done });
+        let placed = is_placed(api, DIFFERS);
+        note(if unreached || left_out || !placed { "Nothing else is stale." } else { "Nothing is stale." });
+        return Ok(match (unreached, placed) {
+            (true, _) => Code::PartlyDone,
+            (false, false) => Code::Unhealthy,
+            (false, true) => Code::Done,
+        });
     }
     note(format!("{}.", summary(creations, "would be ")));
     if more(plan) {
