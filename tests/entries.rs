@@ -25,6 +25,10 @@ fn an_entry_says_why_tokens_went_or_came() {
         ("charge", "charge1:c1", None, Movement::Charged),
         ("charge", "charge2:c1", None, Movement::Retried),
         ("charge", "charge3:c1", Some(End::Done), Movement::Retried),
+        ("charge", "charge:c1", failed(None, true, true), Movement::Kept),
+        ("charge", "charge2:c1", failed(None, true, true), Movement::Kept),
+        ("charge", "charge:c1", failed(None, true, false), Movement::Charged),
+        ("charge", "charge2:c1", failed(QUOTA, false, true), Movement::Retried),
         ("refund", "refund:c1", None, Movement::Refunded(None)),
         ("refund", "refund:c1", Some(End::Done), Movement::NotUsed),
         ("refund", "refund:c1", failed(QUOTA, false, false), Movement::Refunded(QUOTA)),
@@ -70,6 +74,12 @@ fn an_entry_has_a_code_a_parameter_and_words() {
     for (movement, code, parameter, words) in [
         (Movement::Charged, "charged", None, "Charged when it was asked for"),
         (Movement::Retried, "retried", None, "Charged again, as it was retried after its failure"),
+        (
+            Movement::Kept,
+            "kept",
+            None,
+            "Charged, and not refunded: it was cancelled after its work had begun",
+        ),
         (
             Movement::Refunded(Some("no key")),
             "refunded",

@@ -111,7 +111,7 @@ pub async fn create_within(
 }
 
 /// Which limit keeps another one from being made.
-fn too_many(active: Vec<ActiveRow>, kind: &str, limits: ActiveLimits) -> ReportError {
+fn too_many(mut active: Vec<ActiveRow>, kind: &str, limits: ActiveLimits) -> ReportError {
     let of_kind = limits.of_kind.map(MaxActive::get).filter(|limit| {
         let there = active.iter().filter(|row| row.kind == kind).count();
         u32::try_from(there).is_ok_and(|there| there >= *limit)
@@ -120,6 +120,8 @@ fn too_many(active: Vec<ActiveRow>, kind: &str, limits: ActiveLimits) -> ReportE
         // Of more than are listed, that of all kinds is the one.
         (None, Some(of_all)) => ReportError::TooManyActive { limit: of_all.get(), kind: None, active },
         (limit, _) => {
+            // Only when one of these has ended there is room.
+            active.retain(|row| row.kind == kind);
             let limit = limit.or(limits.of_kind.map(MaxActive::get)).unwrap_or(0);
             ReportError::TooManyActive { limit, kind: Some(kind.to_owned()), active }
         }

@@ -39,13 +39,13 @@ const CREATE_WITHIN: &str = concat!(
      ON CONFLICT (id) DO NOTHING"
 );
 
-/// What is active of a user, the oldest rows first, if the creation ?1 is not there: that is why.
+/// What is active of a user, that of the kind ?4 before others and the oldest rows first, if the creation ?1 is not there: that is why.
 const ACTIVE_INSTEAD: &str = concat!(
     "SELECT id, kind, status FROM stale_drafts_creations INDEXED BY stale_drafts_creations_active_of_user
      WHERE NOT EXISTS (SELECT 1 FROM stale_drafts_creations WHERE id = ?1)
        AND ",
     active!(),
-    " AND user_id = ?2 ORDER BY rowid LIMIT ?3"
+    " AND user_id = ?2 ORDER BY kind <> ?4, rowid LIMIT ?3"
 );
 
 const START: &str =
@@ -180,7 +180,7 @@ const RETRY: &str = concat!("UPDATE stale_drafts_creations SET ", retried!("?5")
 const RETRY_WITHIN: &str =
     concat!("UPDATE stale_drafts_creations SET ", retried!("?5"), " WHERE ", retriable!(), within!("?6"));
 
-/// What is active of the owner ?4, the oldest rows first, if the creation has not been retried: that is why.
+/// What is active of the owner ?4, that of its kind first and then the oldest rows, if the creation has not been retried: that is why.
 const ACTIVE_INSTEAD_OF_RETRY: &str = concat!(
     "SELECT id, kind, status FROM stale_drafts_creations INDEXED BY stale_drafts_creations_active_of_user
      WHERE EXISTS (SELECT 1 FROM stale_drafts_creations WHERE ",
@@ -188,7 +188,7 @@ const ACTIVE_INSTEAD_OF_RETRY: &str = concat!(
     ")
        AND ",
     active!(),
-    " AND user_id = ?4 ORDER BY rowid LIMIT ?2"
+    " AND user_id = ?4 ORDER BY kind <> (SELECT kind FROM stale_drafts_creations WHERE id = ?1), rowid LIMIT ?2"
 );
 
 const PUBLISH: &str = "UPDATE stale_drafts_creations SET status = 'published'
@@ -207,9 +207,11 @@ const RECORD_FAILURE: &str = "INSERT INTO stale_drafts_attempts (creation_id, at
        stuck_status, age_ms, max_age_ms, rule, sweep_id
      FROM stale_drafts_creations WHERE id = ?1 AND status = 'failed' AND late_at IS NOT NULL AND deleted_at IS NULL";
 
-/// The trigger `stale_drafts_creations_are_charged_again` charges.
+/// The trigger `stale_drafts_creations_are_charged_again` charges. An attempt that began after the result came in is not the one that it is
+/// of: what is known of that one stands among the attempts.
 const RESTORE: &str = "UPDATE stale_drafts_creations SET status = 'draft', result_url = late_result_url, finished_at = late_at,
-       restored_at = ?2, tokens_used = NULL, error = NULL, error_code = NULL, stuck_status = NULL, age_ms = NULL, max_age_ms = NULL,
+       started_at = iif(started_at > late_at, NULL, started_at), heartbeat_at = iif(started_at > late_at, NULL, heartbeat_at),
+       worker = iif(started_at > late_at, NULL, worker), restored_at = ?2, tokens_used = NULL, error = NULL, error_code = NULL, stuck_status = NULL, age_ms = NULL, max_age_ms = NULL,
        rule = NULL, sweep_id = NULL, event = 'restored', event_destinations = ?3
      WHERE id = ?1 AND status = 'failed' AND late_at IS NOT NULL AND deleted_at IS NULL";
 
@@ -255,7 +257,7 @@ pub fn create_within(new: NewCreation<'_>, limits: ActiveLimits, now: Timestamp)
     let limit = |limit: Option<MaxActive>| limit.map_or(Param::Null, |limit| limit.get().into());
     create.sql = CREATE_WITHIN;
     create.params.extend([limit(limits.of_all), limit(limits.of_kind)]);
-    let instead = [new.id.into(), new.user_id.into(), ACTIVE_LISTED.into()];
+    let instead = [new.id.into(), new.user_id.into(), ACTIVE_LISTED.into(), new.kind.into()];
     [create, Statement::new(ACTIVE_INSTEAD, instead), read]
 }
 

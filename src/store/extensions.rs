@@ -182,6 +182,11 @@ impl ExtensionRow {
     pub fn runs(&self, now: Timestamp) -> bool {
         self.ended_at.is_none() && u64::try_from(self.until).is_ok_and(|until| until >= now.as_millis())
     }
+
+    /// Whether it is the one that holds: `before` are those with a later end, one of which takes its place if it is of the same kind.
+    pub fn holds<'a>(&self, mut before: impl Iterator<Item = &'a ExtensionRow>, now: Timestamp) -> bool {
+        self.runs(now) && !before.any(|other| other.kind == self.kind && other.runs(now))
+    }
 }
 
 /// The rows of [`extensions`].

@@ -158,15 +158,14 @@ pub struct UnreachableShard {
     pub error: String,
 }
 
+/// An instant as RFC 3339 has it: to the millisecond, if that is not 0.
+pub(in crate::worker) fn written(at: Timestamp) -> String {
+    let time = i64::try_from(at.as_millis()).ok().and_then(DateTime::from_timestamp_millis);
+    time.map_or_else(|| at.as_millis().to_string(), |time| time.to_rfc3339_opts(SecondsFormat::AutoSi, true))
+}
+
 /// In words, with both instants.
 pub(in crate::worker) fn reversed(window: Reversed) -> Invalid {
-    let written = |at: Timestamp| {
-        let time = i64::try_from(at.as_millis()).ok().and_then(DateTime::from_timestamp_millis);
-        time.map_or_else(
-            || at.as_millis().to_string(),
-            |time| time.to_rfc3339_opts(SecondsFormat::AutoSi, true),
-        )
-    };
     let Reversed { first, last, begin, end } = window;
     let (begin, end) = (written(begin), written(end));
     let message =

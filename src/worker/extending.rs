@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use worker::console_log;
 
 use super::app::{App, Context};
-use super::exploring::Instant;
+use super::exploring::{Instant, written};
 use super::problem::Problem;
 use super::reporting::problem;
 use super::{log, shards};
@@ -119,15 +119,20 @@ pub(super) async fn give_kind(
     }
     // What another one has said holds: it is not for this one to shorten.
     if let Some((_, ExtensionRow { until: held, ended_at, actor, .. })) = other.first() {
+        let at = |millis: i64| Timestamp::from_millis(millis).map_or_else(|| millis.to_string(), written);
+        let held = at(*held);
         let mut message = match ended_at {
             None => {
                 format!("`{actor}` has given this kind more time until `{held}` already: end that first")
             }
-            Some(at) => format!("what ends at `{held}` was ended at `{at}`: expected another `until`"),
+            Some(ended_at) => {
+                let ended_at = at(*ended_at);
+                format!("what ends at `{held}` was ended at `{ended_at}`: expected another `until`")
+            }
         };
         // They knew nothing of it: they were away as it was given.
         for (shard, _) in taken {
-            message += &format!("; `{shard}` has taken `{}` all the same", until.as_millis());
+            message += &format!("; `{shard}` has taken `{}` all the same", written(until));
         }
         return Err(Problem::new(StatusCode::CONFLICT, message));
     }

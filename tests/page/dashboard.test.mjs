@@ -439,15 +439,21 @@ test("ids and sentences wrap, so that figures and reasons are seen without scrol
   await page.getByRole("button", { name: "Retry exactly these" }).waitFor();
   await seen("The plan", ["Tokens", "Can be paid"]);
   await shot(page, "wrap-preview-phone");
-  // So is each table of the dashboard, and of who can't pay.
+  // And on a tablet.
+  await page.setViewportSize({ width: 760, height: 1_000 });
+  await page.goto(`${address}/dashboard/creations?kind=long-ids&select=page`);
+  assert.equal(await beyond(page, "Creations that were found"), 0);
+  await shot(page, "wrap-explorer-tablet");
+  await page.setViewportSize({ width: 390, height: 844 });
+  // So is each table of the dashboard.
   await page.goto(`${address}/dashboard`);
   await seen("The last sweeps", ["By", "Failed", "Rows read", "Took"]);
   await seen("The last alerts", ["Until (UTC)", "What was wrong", "Evidence"]);
   await seen("Longest without a sign of life", ["Owner", "Silent for", "State"]);
   await page.locator("#actions summary").click();
-  await seen("What operators did", ["Who", "What", "In words"]);
+  await seen("What operators did", ["Who", "What", "To which"]);
   await page.getByRole("link", { name: "All that operators did" }).click();
-  await seen("What operators did", ["Who", "What", "In words"]);
+  await seen("What operators did", ["Who", "What", "To which"]);
   await shot(page, "wrap-audit-phone");
   await page.goto(`${address}/dashboard/creations?kind=long-ids-too&select=page`);
   // Figures stand at the end of their column, and a button is seen by its border: at least 3 : 1.

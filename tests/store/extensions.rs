@@ -186,6 +186,22 @@ fn its_end_takes_back_what_it_gave_and_nothing_else() {
     };
     assert_eq!(rows, [row("image", Some("ada")), row("video", None)]);
     assert_eq!(rows.iter().map(|row| row.runs(later)).collect::<Vec<_>>(), [false, true]);
+    // One that runs takes the place of those of its kind with an earlier end, and of no others.
+    let row = |kind: &str, until: u64, ended_at: Option<i64>| ExtensionRow {
+        kind: kind.to_owned(),
+        until: i64::try_from(until).unwrap(),
+        ended_at,
+        ..rows[1].clone()
+    };
+    let given = [
+        row("video", NOW + 3, Some(1)),
+        row("video", NOW + 2, None),
+        row("image", NOW + 1, None),
+        row("video", NOW + 1, None),
+        row("video", NOW - 1, None),
+    ];
+    let holds = |(place, row): (usize, &ExtensionRow)| row.holds(given[..place].iter(), now());
+    assert_eq!(given.iter().enumerate().map(holds).collect::<Vec<_>>(), [false, true, true, false, false]);
     assert!(rows[1].runs(at(NOW + HOUR)) && !rows[1].runs(at(NOW + HOUR + 1)));
 }
 

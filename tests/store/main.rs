@@ -16,6 +16,7 @@ mod archive;
 #[path = "../../crates/simulator/src/as_d1.rs"]
 mod as_d1;
 mod ask;
+mod audit;
 mod charges;
 mod compaction;
 mod durations;

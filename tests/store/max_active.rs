@@ -49,6 +49,33 @@ fn exactly_as_many_as_the_limit_are_made() {
 }
 
 #[test]
+fn of_a_kind_that_has_as_many_as_may_be_only_these_are_named() {
+    let database = database();
+    for at in 0..120 {
+        add(&database, &format!("other-{at:03}"), json!({ "kind": "image" }));
+    }
+    for id in ["v1", "v2"] {
+        add(&database, id, json!({ "kind": "video" }));
+    }
+    // They are found behind more of another kind than are listed.
+    let ids = |id: &str, limits: ActiveLimits| {
+        let new = NewCreation { id, user_id: "anna", kind: "video", prompt: "a fox", tokens: 0 };
+        match wait(creations::create_within(&database, new, limits, now())) {
+            Err(ReportError::TooManyActive { limit, kind, active }) => {
+                (limit, kind, active.into_iter().map(|row| row.id).collect::<Vec<_>>())
+            }
+            other => panic!("{other:?}"),
+        }
+    };
+    let video = Some(String::from("video"));
+    assert_eq!(ids("v3", limits(0.0, 2.0)), (2, video.clone(), vec![String::from("v1"), String::from("v2")]));
+    assert_eq!(ids("v3", limits(200.0, 2.0)).1, video);
+    // Of all kinds any of them may end.
+    let (limit, kind, named) = ids("v3", limits(50.0, 0.0));
+    assert_eq!((limit, kind, named.len()), (50, None, 100));
+}
+
+#[test]
 fn a_kind_has_its_own_limit_beside_that_of_all() {
     let database = database();
     let both = limits(3.0, 1.0);
@@ -140,7 +167,7 @@ fn a_retry_is_held_to_the_limit_of_its_kind_beside_that_of_all() {
     assert_eq!(retry(&database, "b", "anna", &both), Err((1, Some(String::from("video")), ids(&["a"]))));
     assert_eq!(retry(&database, "c", "anna", &both), Ok(2));
     assert_eq!(retry(&database, "d", "anna", &both), Ok(2));
-    assert_eq!(retry(&database, "e", "anna", &both), Err((3, None, ids(&["a", "c", "d"]))));
+    assert_eq!(retry(&database, "e", "anna", &both), Err((3, None, ids(&["c", "a", "d"]))));
     let of_kind = policy(&[(&["kinds", "video", "max_active"], 2.0)]);
     assert_eq!(retry(&database, "e", "anna", &of_kind), Ok(2));
     assert_eq!(retry(&database, "b", "anna", &of_kind), Ok(2));

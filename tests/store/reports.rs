@@ -351,6 +351,30 @@ fn a_late_result_of_an_attempt_before_is_kept_too() {
 }
 
 #[test]
+fn a_restored_result_was_not_made_by_an_attempt_that_began_after_it_came_in() {
+    // Of the one that failed last if that had begun before, and of no other if it had begun after.
+    for (started_at, began) in
+        [(NOW - 5, json!([NOW - 5, NOW - 2, "w", NOW])), (NOW + 1, json!([null, null, null, NOW]))]
+    {
+        let database = database();
+        let failed = json!({
+            "status": "failed", "tokens": 0, "late_at": NOW, "late_result_url": "https://r/1", "attempt": 2,
+            "started_at": started_at, "heartbeat_at": NOW - 2, "worker": "w", "finished_at": NOW + 3, "error": "x", "error_code": "y",
+        });
+        add(&database, "c", failed);
+        let row = report(&database, Report::Restore);
+        assert_eq!((row.creation.status.as_str(), row.finished_at), ("draft", Some(NOW)));
+        assert_eq!(
+            database.read("SELECT started_at, heartbeat_at, worker, finished_at FROM stale_drafts_creations"),
+            [began]
+        );
+        // What it was is kept with the attempt.
+        let attempt = "SELECT attempt, outcome, worker, started_at, finished_at FROM stale_drafts_attempts";
+        assert_eq!(database.read(attempt), [json!([2, "restored", "w", started_at, NOW + 3])]);
+    }
+}
+
+#[test]
 fn what_stands_is_read_as_the_rules_take_it() {
     let database = database();
     let whole = json!({

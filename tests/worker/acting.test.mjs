@@ -215,7 +215,7 @@ test("more time is given by minutes or until an instant, to one and to a kind, a
   const lines = await timeline("c5");
   for (const line of ["CLEANUP_TOKEN gave it more time until 2023-11-14 22:43 UTC: the &lt;b&gt;provider&lt;/b&gt;", "CLEANUP_TOKEN gave it more time until 2023-11-15 01:00 UTC: still", "CLEANUP_TOKEN gave its kind `music` more time until 2023-11-15 08:13 UTC: slow"]) assert.equal(lines.filter((other) => other === line).length, 1, `${line}\n${lines.join("\n")}`);
   assert.ok(!lines.some((line) => line.startsWith("Given more time")), "an extension is told once");
-  assert.match(await page("/dashboard"), /<th class="name" scope="row">music<\/th><td class="name" data-head="Until \(UTC\)">2023-11-15 08:13<\/td><td class="name" data-head="By">CLEANUP_TOKEN<\/td>.*End what music has/s);
+  assert.match(await page("/dashboard"), /<th class="name" scope="row" data-head="Kind">music<\/th><td class="name" data-head="Until \(UTC\)">2023-11-15 08:13<\/td><td class="name" data-head="By">CLEANUP_TOKEN<\/td>.*End what music has/s);
   assert.equal((await done(press("end-extension", { kind: "music" })))[1], "the kind has no more time than its limits give");
   assert.doesNotMatch(await page("/dashboard"), /End what music has/);
 });

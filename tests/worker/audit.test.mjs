@@ -80,12 +80,12 @@ test("an instant is said as people write it, and to which kind or creation it wa
   const { rows } = await page("/dashboard/audit");
   const kind = "the kind <code>slow video</code>";
   assert.deepEqual(rows.map(([, , ...rest]) => rest), [
-    ["extend_kind", "", "of an older version"],
-    ["pause", "", ""],
-    ["note", "a sweep", "&lt;b&gt;look&lt;/b&gt;"],
-    ["end_extension", kind, ""],
-    ["extend_kind", kind, "until 2023-11-14 22:13 UTC: it waits"],
-    ["extend", '<a href="/dashboard/creations/c1">c1</a>', "until 2023-11-14 22:13 UTC: the provider: down"],
+    ["gave more time", "", "of an older version"],
+    ["paused sweeping", "", ""],
+    ["noted", "the sweep <code>s1</code>", "&lt;b&gt;look&lt;/b&gt;"],
+    ["ended its more time", kind, ""],
+    ["gave more time", kind, "until 2023-11-14 22:13 UTC: it waits"],
+    ["gave it more time", '<a href="/dashboard/creations/c1">c1</a>', "until 2023-11-14 22:13 UTC: the provider: down"],
   ]);
 });
 

@@ -69,15 +69,18 @@ test("a kind has an end: it reaches what is active and what is made, and is show
   // The same again changes nothing; a shorter one is refused; one that is longer takes its place.
   assert.equal((await extendKind({ kind: "video", until, reason })).extended, 0);
   const shorter = await extendKind({ kind: "video", minutes: 5, reason });
-  assert.deepEqual([shorter.http, shorter.code, shorter.error], [409, "conflict", `\`CLEANUP_TOKEN\` has given this kind more time until \`${until}\` already: end that first`]);
+  assert.deepEqual([shorter.http, shorter.code, shorter.error], [409, "conflict", `\`CLEANUP_TOKEN\` has given this kind more time until \`${new Date(until).toISOString().replace(".000Z", "Z")}\` already: end that first`]);
   assert.equal((await extendKind({ kind: "video", until: until + 1, reason })).extended, 2);
+  assert.deepEqual((await ask("/api/extensions")).extensions.map(({ until: at, runs }) => [at, runs]), [[until + 1, true], [until, false]]);
+  const dashboard = await (await world.fetch("/dashboard", { headers: { Authorization: `Bearer ${CLEANUP_TOKEN}` } })).text();
+  assert.equal(dashboard.match(/End what video has/g).length, 1);
 
   await world.order({ now: NOW + HOUR });
   assert.deepEqual(await end("video"), { http: 200, kind: "video", ended_at: NOW + HOUR, released: 2, more: false, shards: [] });
   const { extensions } = await ask("/api/extensions");
   assert.deepEqual(extensions.map(({ until: at, runs, ended_by }) => [at, runs, ended_by]), [[until + 1, false, "CLEANUP_TOKEN"], [until, false, "CLEANUP_TOKEN"]]);
   const again = await extendKind({ kind: "video", until: until + 1, reason });
-  assert.deepEqual([again.http, again.error], [409, `what ends at \`${until + 1}\` was ended at \`${NOW + HOUR}\`: expected another \`until\``]);
+  assert.deepEqual([again.http, again.error], [409, `what ends at \`${new Date(until + 1).toISOString().replace(".000Z", "Z")}\` was ended at \`${new Date(NOW + HOUR).toISOString().replace(".000Z", "Z")}\`: expected another \`until\``]);
   await world.order({ now: NOW + HOUR + 1 });
   assert.deepEqual(await marked(), [id, "old"].sort());
   assert.equal((await end("image")).http, 404);

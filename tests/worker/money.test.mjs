@@ -130,6 +130,9 @@ test("what is cancelled goes back by the policy, and its worker is told", async 
     assert.equal((await operator(one.id, "cancel", { attempt: 2 }, WORKER_TOKEN)).code, "other_attempt");
     const ended = await operator(one.id, "cancel", { attempt: 1 }, WORKER_TOKEN);
     assert.deepEqual([ended.http, ended.refunded_tokens, await balance()], [200, left - 970, left]);
+    // Where nothing came back, the ledger says why.
+    const told = (await (await world.fetch("/api/ledger?user_id=ada", { headers: { Authorization: `Bearer ${CLEANUP_TOKEN}` } })).json()).entries.filter(({ creation_id }) => creation_id === one.id);
+    assert.deepEqual(told.map(({ message_code }) => message_code), kind === "video" ? ["kept"] : ["cancelled", "charged"]);
     const beat = await world.report(`/${one.id}/heartbeat`, { fence: one.fence });
     assert.deepEqual([beat.http, beat.code, beat.error, beat.status], [409, "cancelled", "it was cancelled: the attempt of this fence is over", "failed"]);
     const late = await world.report(`/${one.id}/complete`, { fence: one.fence, result_url: URL });

@@ -444,10 +444,10 @@ test("more time that one database refuses is said to be refused there, and where
   await world.order({ dead: ["DB_3"] });
   const shorter = await give(NOW + HOUR);
   assert.equal(shorter.http, 409);
-  assert.equal(shorter.error, `\`CLEANUP_TOKEN\` has given this kind more time until \`${NOW + 2 * HOUR}\` already: end that first; \`DB_2\` has taken \`${NOW + HOUR}\` all the same`);
+  assert.equal(shorter.error, `\`CLEANUP_TOKEN\` has given this kind more time until \`${new Date(NOW + 2 * HOUR).toISOString().replace(".000Z", "Z")}\` already: end that first; \`DB_2\` has taken \`${new Date(NOW + HOUR).toISOString().replace(".000Z", "Z")}\` all the same`);
   await world.logged(/"action":"extend_kind"/, 2);
   // Where all refuse it, nothing is said of others.
   await world.order({ dead: ["DB_2", "DB_3"] });
-  assert.equal((await give(NOW + HOUR)).error, `\`CLEANUP_TOKEN\` has given this kind more time until \`${NOW + 2 * HOUR}\` already: end that first`);
+  assert.equal((await give(NOW + HOUR)).error, `\`CLEANUP_TOKEN\` has given this kind more time until \`${new Date(NOW + 2 * HOUR).toISOString().replace(".000Z", "Z")}\` already: end that first`);
   await world.order({});
 });

@@ -942,7 +942,7 @@ class LedgerItem(TypedDict):
     # Why, in words.
     message: str
     # The same as a stable code.
-    message_code: Literal["charged", "retried", "refunded", "refunded_without_reason", "refunded_in_part", "refunded_in_part_without_reason", "cancelled", "not_used", "restored", "granted", "imported", "paid_elsewhere", "carried", "other"]
+    message_code: Literal["charged", "retried", "kept", "refunded", "refunded_without_reason", "refunded_in_part", "refunded_in_part_without_reason", "cancelled", "not_used", "restored", "granted", "imported", "paid_elsewhere", "carried", "other"]
     # What the message says beside its code.
     message_params: LedgerItemMessageParams
 
@@ -1394,7 +1394,8 @@ class TooManyActive(TypedDict):
     limit: int
     # The kind whose limit it is; null for that of all kinds.
     kind: str | None
-    # What is active, at most 100, the oldest first.
+    # What is active, at most 100: of the kind that was asked for first, the oldest before others. Where
+    # the limit of a kind refuses, only that kind.
     active: list[ActiveCreation]
 
 

@@ -1,6 +1,6 @@
 use maud::{Markup, html};
 
-use super::layout::{creation_link, dashboard_layout, minute, prose};
+use super::layout::{creation_link, dashboard_layout, minute, prose, second};
 use super::tables::{cell, id, name, table, words};
 use crate::rules::no_answer;
 use crate::service::audit::AuditPage;
@@ -36,13 +36,32 @@ pub(super) fn acts(rows: &[Audited]) -> Markup {
         let subject = subject.as_deref().unwrap_or_default();
         let to = html! {
             @if let Some(id) = subject.strip_prefix("creation:") { (creation_link(id)) }
-            @else if subject.starts_with("sweep:") { "a sweep" }
+            @else if let Some(id) = subject.strip_prefix("sweep:") { "the sweep " code { (id) } }
             @else if let Some(kind) = kind { "the kind " code { (kind) } }
         };
-        vec![cell(minute(*at)), cell(actor), cell(action), to, cell(said)]
+        vec![cell(second(*at)), cell(actor), cell(done(action)), to, cell(said)]
     };
     let columns = [name("When (UTC)"), name("Who"), name("What"), id("To which"), words("In words")];
     table("What operators did", &columns, rows.iter().map(row))
+}
+
+/// An action in words; one that a later version adds, as it is.
+fn done(action: &str) -> &str {
+    match action {
+        "pause" => "paused sweeping",
+        "resume" => "resumed sweeping",
+        "note" => "noted",
+        "retry" => "retried it",
+        "retry_many" => "retried many",
+        "cancel" => "cancelled it",
+        "fail" => "failed it",
+        "restore" => "restored its late result",
+        "extend" => "gave it more time",
+        "extend_kind" => "gave more time",
+        "end_extension" => "ended its more time",
+        "compact_ledger" => "summed up old entries",
+        other => other,
+    }
 }
 
 /// To which kind it was done, if to one, and in which words: with an instant as people write it.

@@ -1,7 +1,7 @@
 use maud::{Markup, html};
 
 use super::done::Done;
-use super::layout::{dashboard_layout, minute, more_time_fields, notice, prose, rfc3339, tokens};
+use super::layout::{dashboard_layout, minute, more_time_fields, notice, prose, rfc3339, second, tokens};
 use super::timeline::timeline;
 use crate::rules::Age;
 use crate::store::GivenRow;
@@ -89,8 +89,8 @@ fn happened(explanation: &Explanation) -> Markup {
 }
 
 fn moment(millis: i64) -> Markup {
-    let text = u64::try_from(millis).map(rfc3339).unwrap_or_default();
-    html! { time datetime=(text) { (text.get(..19).unwrap_or_default().replace('T', " ")) } }
+    let millis = u64::try_from(millis).unwrap_or_default();
+    html! { time datetime=(rfc3339(millis)) { (second(millis)) } }
 }
 
 /// A form about this creation. `attempt` goes with it, so that it is about what the page shows.
@@ -152,7 +152,8 @@ fn actions(explanation: &Explanation, csrf: &str) -> Markup {
 
 /// Whether that is the time which it has: not that of an attempt before, or one that was ended.
 fn holds(given: &GivenRow, draft: &DraftView) -> bool {
-    u64::try_from(given.until).ok() == draft.extended_until
+    matches!(draft.stored_status.as_str(), "pending" | "processing")
+        && u64::try_from(given.until).ok() == draft.extended_until
 }
 
 /// Who has given more time, until when, and why.

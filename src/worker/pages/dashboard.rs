@@ -4,7 +4,9 @@ use serde_json::Value;
 use super::audit::acts;
 use super::charts::{actives, breakdown, lags, over_time, span_word};
 use super::done::Done;
-use super::layout::{count, creation_link, dashboard_layout, form, minute, more_time_fields, notice, prose};
+use super::layout::{
+    count, creation_link, dashboard_layout, form, minute, more_time_fields, notice, prose, second,
+};
 use super::tables::{cell, figure, id, name, table, words};
 use crate::rules::{Age, Policy, Severity, Suspension, Timestamp, Verdict, badge, classify, no_answer};
 use crate::service::chat::capitalized;
@@ -230,7 +232,7 @@ fn sweeps(view: &DashboardView<'_>) -> Markup {
     let rows = &view.data.sweeps;
     let number = |row: &Row, key: &str| row.get(key).and_then(nearest);
     let text = |row: &Row, key: &str| row.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
-    let began = |row: &Row| minute(number(row, "started_at").unwrap_or(0));
+    let began = |row: &Row| second(number(row, "started_at").unwrap_or(0));
     let by = |row: &Row| [text(row, "source"), text(row, "actor")].join(" ").trim_end().to_owned();
     let cells = |row: &Row| {
         let shown = |key: &str| number(row, key).map_or(String::from("–"), count);
@@ -300,7 +302,9 @@ fn notes(row: &Row) -> String {
 /// The kinds that have more time than their limits give, and a form that gives it.
 fn more_time(view: &DashboardView<'_>) -> Markup {
     let instant = |millis: i64| minute(u64::try_from(millis).unwrap_or(0));
-    let running: Vec<_> = view.data.extensions.iter().filter(|row| row.runs(view.now)).collect();
+    let given = &view.data.extensions;
+    let holds = |(at, row): &(usize, &ExtensionRow)| row.holds(given.iter().take(*at), view.now);
+    let running: Vec<_> = given.iter().enumerate().filter(holds).map(|(_, row)| row).collect();
     let active = view.data.active.iter().map(|band| band.kind.as_str());
     let mut kinds: Vec<_> = view.policy.kinds().chain(active).collect();
     kinds.sort_unstable();

@@ -174,7 +174,7 @@ fn facets(view: &ExplorerView<'_>) -> Markup {
                 p .muted {
                     "Among the newest " (count(LOOKED_AT.into())) " of each database"
                     @if *lines > shown { ": the " (count(shown)) " largest of " @if *more { "at least " } (count(*lines)) " groups" }
-                    ". In all: " (count(*creations)) " creations, " (tokens(*charged)) "."
+                    ". In all: " (count(*creations)) (if *creations == 1 { " creation, " } else { " creations, " }) (tokens(*charged)) "."
                 }
                 (table("What there is most of", &columns, largest.iter().map(row)))
             }

@@ -95,6 +95,11 @@ pub fn minute(millis: u64) -> String {
     rfc3339(millis).get(..16).unwrap_or_default().replace('T', " ")
 }
 
+/// An instant to the second, in UTC.
+pub(super) fn second(millis: u64) -> String {
+    rfc3339(millis).get(..19).unwrap_or_default().replace('T', " ")
+}
+
 /// The date of an instant in UTC: `2026-01-05`.
 pub(super) fn date(millis: u64) -> String {
     rfc3339(millis).get(..10).unwrap_or_default().to_owned()

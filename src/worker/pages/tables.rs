@@ -44,7 +44,12 @@ pub(super) const fn figure(head: &str) -> Column<'_> {
     Column { head, holds: Holds::Figure }
 }
 
-impl Column<'_> {
+impl<'a> Column<'a> {
+    /// What names a row on a card, where its first cell does not say it by itself.
+    fn head_of_row(self) -> Option<&'a str> {
+        (self.holds == Holds::Name).then_some(self.head)
+    }
+
     const fn class(self) -> &'static str {
         match self.holds {
             Holds::Choice => "choice",
@@ -87,7 +92,7 @@ fn whole(label: &str, columns: &[Column<'_>], rows: &[Vec<Markup>]) -> Markup {
             thead { tr { @for column in columns { (column.head()) } } }
             tbody { @for row in rows { tr {
                 @for (at, (column, said)) in columns.iter().zip(row).enumerate() {
-                    @if Some(at) == names { th .(column.class()) scope="row" { (said) } }
+                    @if Some(at) == names { th .(column.class()) scope="row" data-head=[column.head_of_row()] { (said) } }
                     @else if column.holds == Holds::Choice { td .choice { (said) } }
                     @else { td .(column.class()) data-head=(column.head) { (said) } }
                 }

@@ -138,12 +138,14 @@ pub(in crate::worker) async fn list(
     rows.sort_by(|(one, _), (other, _)| (other.until, &one.kind).cmp(&(one.until, &other.kind)));
     let list: Vec<Value> = rows
         .iter()
-        .map(|(row, there)| {
-            let missing = |name: &&str| !there.contains(name) && row.runs(app.now);
+        .enumerate()
+        .map(|(at, (row, there))| {
+            let runs = row.holds(rows.iter().take(at).map(|(other, _)| other), app.now);
+            let missing = |name: &&str| !there.contains(name) && runs;
             let missing: Vec<&str> = shards.iter().map(|shard| shard.name).filter(missing).collect();
             json!({
                 "kind": row.kind, "until": row.until, "since": row.since, "actor": row.actor, "reason": row.reason,
-                "ended_at": row.ended_at, "ended_by": row.ended_by, "runs": row.runs(app.now), "missing": missing,
+                "ended_at": row.ended_at, "ended_by": row.ended_by, "runs": runs, "missing": missing,
             })
         })
         .collect();
