@@ -1148,7 +1148,9 @@ fn a_move_that_a_restore_has_brought_back_is_in_the_way_until_it_is_undone() {
         refusal(go([&restored, &target], MOVE, Goal::Done, now()))
             .contains("docs/scale.md says how to correct")
     );
-    restored.write("INSERT INTO stale_drafts_turned_buckets (first_bucket, last_bucket, state) VALUES (0, 4095, 'away')");
+    restored.write(
+        "INSERT INTO stale_drafts_turned_buckets (first_bucket, last_bucket, state) VALUES (0, 4095, 'away')",
+    );
     assert!(go([&restored, &target], MOVE, Goal::Done, now()).unwrap().done);
     assert_eq!((everything(&restored), everything(&target)), (Vec::new(), there));
 }
