@@ -234,7 +234,7 @@ struct TooMany<'a> {
 }
 
 impl TooMany<'_> {
-    /// All that are active are listed, and the limit that is named is reached.
+    /// All that are active and make room are listed, and the limit that is named is reached: where it is a kind's, only that kind.
     fn check(
         &self,
         limit: u32,
@@ -244,15 +244,13 @@ impl TooMany<'_> {
     ) -> Result<(), String> {
         let theirs = image.creations.values();
         let theirs = theirs.filter(|row| row.user_id == self.user_id && row.status.active().is_some());
+        let theirs = theirs.filter(|row| kind.is_none_or(|kind| row.kind == kind));
         let right: BTreeSet<_> =
             theirs.map(|row| (row.id.as_str(), row.kind.as_str(), row.status.as_str())).collect();
         let said = active.iter().map(|row| (row.id.as_str(), row.kind.as_str(), row.status.as_str()));
         let said: BTreeSet<_> = said.collect();
-        let of_kind = right.iter().filter(|(_, of, _)| *of == self.kind).count();
-        let (count, set) = match kind {
-            None => (right.len(), self.limits.of_all),
-            Some(_) => (of_kind, self.limits.of_kind),
-        };
+        let (count, set) =
+            (right.len(), if kind.is_none() { self.limits.of_all } else { self.limits.of_kind });
         let named = set.map(MaxActive::get) == Some(limit) && kind.is_none_or(|kind| kind == self.kind);
         if named && said == right && u32::try_from(count).is_ok_and(|count| count >= limit) {
             return Ok(());

@@ -189,6 +189,15 @@ pub fn reported(row: &Creation, call: &ReportCall, image: &Image) -> Creation {
         Reported::Restore
             if row.status == Status::Failed && row.late_at.is_some() && row.deleted_at.is_none() =>
         {
+            // What began after the result came in has not made it. By SQLite's order a text is greater than each number.
+            let began_after = match &row.started_at {
+                Value::Integer(at) => row.late_at.is_some_and(|late_at| *at > late_at),
+                Value::Text(_) | Value::Blob(_) => true,
+                Value::Null | Value::Real(_) => false,
+            };
+            if began_after {
+                (row.started_at, row.heartbeat_at, row.worker) = (Value::Null, Value::Null, None);
+            }
             row.status = Status::Draft;
             row.result_url = row.late_result_url.clone();
             row.finished_at = row.late_at.map_or(Value::Null, Value::Integer);
