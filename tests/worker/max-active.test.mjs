@@ -95,5 +95,6 @@ test("without a limit a creation costs what it did", async () => {
   await world.create({ id: "other", kind: "image", created_at: NOW });
   const limited = await cost("video");
   assert.deepEqual([limited.queries, limited.rows_written], [3, 7]);
-  assert.ok(limited.rows_read <= 12, `${limited.rows_read} rows read`);
+  // One of them is for the order, in which the kind that was asked for comes first.
+  assert.ok(limited.rows_read <= 13, `${limited.rows_read} rows read`);
 });
