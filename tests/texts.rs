@@ -117,9 +117,10 @@ fn english() -> Value {
 }
 
 /// One of each; tests/package/texts.test.mjs holds their codes against those of the API.
-const MOVEMENTS: [Movement<'_>; 14] = [
+const MOVEMENTS: [Movement<'_>; 15] = [
     Movement::Charged,
     Movement::Retried,
+    Movement::Kept,
     Movement::Refunded(Some("«error»")),
     Movement::Refunded(None),
     Movement::RefundedInPart(Some("«error»")),
