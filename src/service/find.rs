@@ -17,7 +17,7 @@ pub enum Found<T> {
 }
 
 /// Asks the database that has a creation: that of its owner, or of the bucket that its id carries; and if it is not there, or the id
-/// carries none, the one that knows it. Of whom `user_id` names, what is another user's is nowhere. `ask` is given its place, and says `None` where it is not.
+/// carries none, the one that knows it. Of whom `user_id` names, what is another user's is nowhere, which `ask` sees by itself if it `asks_whose`. `ask` is given its place, and says `None` where it is not.
 ///
 /// # Errors
 ///
@@ -27,6 +27,7 @@ pub async fn find<D: Database, T, E: From<DatabaseError>>(
     configured: &Shards,
     id: &str,
     user_id: Option<&str>,
+    asks_whose: bool,
     ask: impl AsyncFn(usize, &D) -> Result<Option<T>, E>,
 ) -> Result<Found<T>, E> {
     let several = shards.len() > 1;
@@ -36,7 +37,7 @@ pub async fn find<D: Database, T, E: From<DatabaseError>>(
         None => Bucket::of_id(id).map(|bucket| configured.of(bucket)),
     };
     if let Some((at, shard)) = first.and_then(|at| Some((at, shards.get(at)?))) {
-        if let Some(user_id) = user_id
+        if let Some(user_id) = user_id.filter(|_| !asks_whose)
             && owner_of(shard.database.run(&[store::owner(id)]).await?).is_some_and(|owner| owner != user_id)
         {
             return Ok(Found::Nowhere);

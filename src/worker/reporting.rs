@@ -35,7 +35,9 @@ pub(super) async fn carry_out_by(
         Report::Complete { result_url, .. } if details.keep => Some(result_url),
         _ => None,
     };
-    let found = shards::find(context, id, user_id, async |at, database| {
+    // What is an owner's own doing looks whose it is.
+    let asks_whose = !details.user_id.is_empty();
+    let found = shards::find_whose(context, id, user_id, asks_whose, async |at, database| {
         match report(database, id, what, details, context.now).await {
             Ok(row) => Ok(Some((at, row))),
             Err(ReportError::NotFound) => Ok(None),

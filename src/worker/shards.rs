@@ -20,7 +20,19 @@ pub(super) async fn find<T>(
     user_id: Option<&str>,
     ask: impl AsyncFn(usize, &D1) -> Result<Option<T>, Problem>,
 ) -> Result<Option<T>, Problem> {
-    match service::find::find(&context.shards(), &context.config.shards, id, user_id, ask).await? {
+    find_whose(context, id, user_id, false, ask).await
+}
+
+/// The same where `ask` sees by itself whose it is.
+pub(super) async fn find_whose<T>(
+    context: &Context,
+    id: &str,
+    user_id: Option<&str>,
+    asks_whose: bool,
+    ask: impl AsyncFn(usize, &D1) -> Result<Option<T>, Problem>,
+) -> Result<Option<T>, Problem> {
+    let shards = context.shards();
+    match service::find::find(&shards, &context.config.shards, id, user_id, asks_whose, ask).await? {
         Found::Here(found) => Ok(Some(found)),
         Found::Nowhere => Ok(None),
         Found::OfSeveral => Err(Problem::bad_request(format!(

@@ -55,7 +55,7 @@ fn look(
         let sql = format!("SELECT id FROM stale_drafts_creations WHERE id = '{id}'");
         Ok((!database.database.read(&sql).is_empty()).then_some(at))
     };
-    let found = wait(find(&shards, configured, id, user_id, ask)).map_err(|error| error.to_string());
+    let found = wait(find(&shards, configured, id, user_id, false, ask)).map_err(|error| error.to_string());
     let queries = counting.iter().map(|database| *database.queries.borrow()).collect();
     (found, asked.into_inner(), queries)
 }

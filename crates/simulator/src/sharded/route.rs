@@ -37,7 +37,7 @@ pub async fn find<T>(
         Err(ReportError::NotFound) => Ok(None),
         Err(error) => Err(error),
     };
-    match service::find::find(&named(&names, &sides), &configured, id, user_id, there).await? {
+    match service::find::find(&named(&names, &sides), &configured, id, user_id, false, there).await? {
         Found::Here(found) => Ok(found),
         // No id is of two users here.
         Found::Nowhere | Found::OfSeveral => Err(ReportError::NotFound),
