@@ -17,7 +17,8 @@ pub enum Found<T> {
 }
 
 /// Asks the database that has a creation: that of its owner, or of the bucket that its id carries; and if it is not there, or the id
-/// carries none, the one that knows it. Of whom `user_id` names, what is another user's is nowhere, which `ask` sees by itself if it `asks_whose`. `ask` is given its place, and says `None` where it is not.
+/// carries none, the one that knows it. `ask` is given its place, and says `None` where it is not. With a `user_id`, a creation of another
+/// user is not found: that is looked up first, unless `asks_whose` says that `ask` looks itself.
 ///
 /// # Errors
 ///

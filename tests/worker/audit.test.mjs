@@ -41,7 +41,7 @@ async function walk() {
   return { actors, sizes };
 }
 
-test("all of it is shown once, the newest first, whichever database has it; what stands in each is one line", async () => {
+test("every act is shown once, newest first, whichever database has it; one that every database has is one line", async () => {
   assert.match((await page("/dashboard/audit")).text, /Nothing yet\./);
   const rows = Array.from({ length: 130 }, (_, at) => at);
   // Some in the one, some in the other, some in both; long runs of one alone among them.

@@ -49,15 +49,13 @@ impl Api {
 
     /// All about a creation; `user` says whose, where several users have one with this id.
     pub fn creation(&self, id: &str, user: Option<&str>) -> Result<Value, Error> {
-        let query: Vec<_> = user.map(|user| ("user_id", user)).into_iter().collect();
-        self.get(&format!("/api/creations/{}", segment(id)), &query).map_err(whose)
+        self.get(&format!("/api/creations/{}", segment(id)), &of(user)).map_err(whose)
     }
 
     /// Does something with a creation; `user` says whose, where several users have one with this id.
     pub fn act(&self, id: &str, user: Option<&str>, action: &str, body: &Value) -> Result<Value, Error> {
-        let query: Vec<_> = user.map(|user| ("user_id", user)).into_iter().collect();
         let path = format!("/api/creations/{}/{action}", segment(id));
-        self.send(&path, &query, &body.to_string()).map_err(whose)
+        self.send(&path, &of(user), &body.to_string()).map_err(whose)
     }
 
     /// Sends a POST.
@@ -161,6 +159,11 @@ impl Api {
             )),
         }
     }
+}
+
+/// The parameter that says whose a creation is.
+fn of(user: Option<&str>) -> Vec<(&str, &str)> {
+    user.map(|user| ("user_id", user)).into_iter().collect()
 }
 
 /// What the command calls the parameter that says whose a creation is.

@@ -1,8 +1,7 @@
 use maud::{Markup, html};
 
-use super::layout::{creation_link, dashboard_layout, minute, prose, second};
+use super::layout::{creation_link, dashboard_layout, minute, missing, second};
 use super::tables::{cell, id, name, table, words};
-use crate::rules::no_answer;
 use crate::service::audit::AuditPage;
 use crate::store::Audited;
 
@@ -11,9 +10,7 @@ pub fn audit_page(page: &AuditPage, first_page: bool) -> String {
     let body = html! {
         header .bar { h1 { "What operators did" } a href="/dashboard" { "Back to the dashboard" } }
         main .dashboard {
-            @for missing in &page.unreachable {
-                p .incomplete role="alert" { "The database " code { (missing.shard) } " " (no_answer(&missing.error).0) ", so what it has is missing here: " (prose(no_answer(&missing.error).1)) "." }
-            }
+            @for one in &page.unreachable { (missing(&one.shard, &one.error)) }
             section .panel {
                 @if page.rows.is_empty() { p .muted { (if first_page { "Nothing yet." } else { "No more." }) } }
                 @else { (acts(&page.rows)) }

@@ -1,9 +1,9 @@
 use maud::{Markup, html};
 
 use super::charts::failures;
-use super::layout::{count, creation_link, dashboard_layout, minute, prose, tokens};
+use super::layout::{count, creation_link, dashboard_layout, minute, missing, prose, tokens};
 use super::tables::{cell, choice, figure, id, name, table, words};
-use crate::rules::{Age, Timestamp, no_answer};
+use crate::rules::{Age, Timestamp};
 use crate::store::{Facet, Facets, LOOKED_AT, Outline, OwnerOf};
 use crate::worker::exploring::{FoundPage, FoundView};
 
@@ -83,11 +83,7 @@ pub fn explorer_page(view: &ExplorerView<'_>) -> String {
                 @if let Some(why) = view.invalid { p .error role="alert" { (prose(why)) "." } }
                 (find_form(view))
             }
-            @for missing in &page.unreachable {
-                p .notice .failed role="alert" {
-                    "The database " code { (missing.shard) } " " (no_answer(&missing.error).0) ", so what it has is missing here: " (prose(no_answer(&missing.error).1)) "."
-                }
-            }
+            @for one in &page.unreachable { (missing(&one.shard, &one.error)) }
             (failures_over_time(view))
             (facets(view))
             (owners(view))

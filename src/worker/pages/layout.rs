@@ -6,6 +6,7 @@ use maud::{DOCTYPE, Markup, html};
 use super::done::Done;
 use super::language::Language;
 use crate::read::encoded;
+use crate::rules::no_answer;
 
 /// A page of users.
 pub(super) fn layout(language: &Language, title: &str, script: bool, body: &Markup) -> String {
@@ -147,6 +148,14 @@ pub fn found_address(sought: &str) -> String {
     match sought {
         "" => String::from("/dashboard/creations#found"),
         sought => format!("/dashboard/creations?{sought}#found"),
+    }
+}
+
+/// That a page is without what one of several databases has, and why.
+pub(super) fn missing(shard: &str, error: &str) -> Markup {
+    let (matter, more) = no_answer(error);
+    html! {
+        p .incomplete role="alert" { "The database " code { (shard) } " " (matter) ", so what it has is missing here: " (prose(more)) "." }
     }
 }
 

@@ -1,8 +1,10 @@
 use maud::{Markup, html};
 
-use super::layout::{count, creation_link, dashboard_layout, found_address, minute, prose, rfc3339, tokens};
+use super::layout::{
+    count, creation_link, dashboard_layout, found_address, minute, missing, prose, rfc3339, tokens,
+};
 use super::tables::{Column, cell, figure, id, name, table, words};
-use crate::rules::{Timestamp, no_answer};
+use crate::rules::Timestamp;
 use crate::store::Sought;
 use crate::worker::retries::{PlannedView, RetryOutcome, RetryPreview, SkippedView};
 
@@ -43,9 +45,7 @@ pub fn retries_preview_page(preview: &RetryPreview, view: RetriesView<'_>) -> St
     let body = html! {
         header .bar { h1 { "What would be retried" } a href=(found_address(view.sought)) { "Back to the creations" } }
         main .dashboard {
-            @for missing in &preview.unreachable {
-                p .incomplete role="alert" { "The database " code { (missing.shard) } " " (no_answer(&missing.error).0) ", so what it has is missing here: " (prose(no_answer(&missing.error).1)) "." }
-            }
+            @for one in &preview.unreachable { (missing(&one.shard, &one.error)) }
             section .panel {
                 (filter(view.filter.as_ref()))
                 p {

@@ -15,7 +15,7 @@ pub fn run(api: &Api, command: Option<&Shards>, json: bool) -> Result<Code, Erro
     }
 }
 
-/// After so many steps that change nothing, a move is not taken on any more. Looking for users alone takes several.
+/// After so many steps in a row that change nothing on either side, the command gives up. A few are normal, while users are looked for.
 const UNCHANGED: u32 = 100;
 
 /// Takes a move on until it is where it is to be. Whoever stops it, the same command goes on.
@@ -39,7 +39,6 @@ fn advance(api: &Api, buckets: &Buckets, goal: &str, json: bool) -> Result<Code,
         }
         let waits = answer.get("waits_until").is_some_and(Value::is_number);
         if answer.get("done") != Some(&Value::Bool(true)) && !waits {
-            // A step that is without end for a person is one for a database too.
             if same == UNCHANGED {
                 let message = format!("the move does not go on: {state}. See: mark-stale-drafts doctor");
                 return Err(Error::new(Code::Failed, message));
