@@ -646,7 +646,7 @@ test("doctor says healthy or not by its exit code", async () => {
   assert.deepEqual([(await run("doctor")).code, (await run("doctor")).out], [0, "● healthy: workers start, creations show signs of life, cron sweeps\n"]);
   await world.create({ id: "waits", created_at: NOW - 20 * MINUTE });
   const { out, code } = await run("doctor");
-  assert.deepEqual([code, out.split("\n").slice(0, 2)], [7, ["● no worker is running, or none reaches the queue no_worker_running", "  1 creation waits, the longest for 20 minutes; nothing has ever started"]]);
+  assert.deepEqual([code, out.split("\n").slice(0, 2)], [7, ["● no worker is running, or none reaches the queue (no_worker_running)", "  1 creation waits, the longest for 20 minutes; nothing has ever started"]]);
   assert.equal(JSON.parse((await run("doctor", "--json")).out).healthy, false);
   const broken = await start({ config: { policy: { preset: "prod" } } });
   const answer = await finish(COMMAND, ["doctor", "--url", `http://localhost:${(await broken.url()).port}`]);
@@ -888,10 +888,16 @@ test("a user of whom there is nothing since another database has them is not sho
       [["search"], 7, "what is shown may not be what there is"],
       [["search", "--json"], 7, "what is shown may not be what there is"],
       [["sweeps"], 7, "what is shown may not be what there is"],
-      [["retry", "--all", "--dry-run"], 6, "what is shown may not be what there is"],
+      [["retry", "--all", "--dry-run"], 7, "what is shown may not be what there is"],
       [["shards"], 7, "what is shown may not be what there is"],
       [["--dry-run"], 7, "what is shown may not be what there is"],
       [["explain", "nobody"], 7, "it may be in another database"],
+      [["retry", "nobody"], 7, "it may be in another database"],
+      [["cancel", "nobody"], 7, "it may be in another database"],
+      [["fail", "nobody", "--error", "no"], 7, "it may be in another database"],
+      [["note", "nobody", "look"], 7, "it may be in another database"],
+      [["restore", "nobody"], 7, "it may be in another database"],
+      [["extend", "nobody", "--minutes", "5", "--reason", "x"], 7, "it may be in another database"],
     ]) {
       const { err, code } = await finish(COMMAND, args, { env });
       assert.equal(code, ends, `${args}: ${err}`);

@@ -89,7 +89,7 @@ test("Celery is not running: what waits is counted, and once a worker is started
   assert.deepEqual(await doctor(10 * MINUTE), HEALTHY, "a worker may be busy so long");
   const { code, said } = await doctor(11 * MINUTE);
   assert.deepEqual([code, said], [7, [
-    "● no worker is running, or none reaches the queue no_worker_running",
+    "● no worker is running, or none reaches the queue (no_worker_running)",
     "3 creations wait, the longest for 11 minutes; nothing has ever started",
     "→ start the workers; if they run, check that the queue's broker does, and that they reach it",
   ]]);
@@ -104,10 +104,10 @@ test("Redis is not running: the app can queue nothing, says so to its owner, and
   for (let n = 1; n <= 5; n += 1) assert.match(await create(`fox ${n}`), /The queue can(&#39;|')t be reached/);
   assert.deepEqual([await statuses(), await balance()], [{ failed: 5 }, 1_000]);
   assert.deepEqual(await doctor(MINUTE), { code: 7, said: [
-    "● many creations fail many_failed",
+    "● many creations fail (many_failed)",
     "5 of 5 that ended within the last hour failed, among the newest creations, 5 of them with `not_queued`",
     "→ see by which errors, and check the workers and the provider; once that is mended, preview a retry of them",
-    "● the app can't reach its queue: `not_queued` one_error_dominates",
+    "● the app can't reach its queue: `not_queued` (one_error_dominates)",
     "5 of 5 failures of the last hour, among the newest creations, have this code",
     "→ start the queue's broker, such as Redis, and check that the app reaches it",
   ] });
@@ -131,7 +131,7 @@ test("Redis stops while tasks wait: the worker finishes what it has, and nothing
   await reached(1, "draft");
   const { code, said } = await doctor(11 * MINUTE);
   assert.deepEqual([code, said.slice(0, 2)], [7, [
-    "● no worker is running, or none reaches the queue no_worker_running",
+    "● no worker is running, or none reaches the queue (no_worker_running)",
     "2 creations wait, the longest for 11 minutes; nothing has started for 11 minutes",
   ]]);
   // Redis kept nothing, so their tasks are gone: they fail at their limit.
@@ -151,7 +151,7 @@ test("a worker dies without a word in the middle of two drafts: its last sign of
   assert.deepEqual(await doctor(5 * MINUTE), HEALTHY, "it may be busy so long");
   const { code, said } = await doctor(6 * MINUTE);
   assert.deepEqual([code, said], [7, [
-    "● a worker died 6 minutes ago worker_died",
+    "● a worker died 6 minutes ago (worker_died)",
     "the last heartbeats of all 2 creations in progress that had any came within 0 seconds of one another; none since",
     "→ restart the worker and look at its last log lines; the creations are failed and refunded at their limit",
   ]]);
@@ -178,7 +178,7 @@ test("Redis gives tasks away that are still in progress: both runs go on with on
   assert.equal(code, 0);
   assert.match(said[1], /^2 attempts were started twice within a day, 1\.0 hours apart; the last was that of `[\w-]{36}`$/);
   assert.deepEqual([said[0], said[2]], [
-    "● the broker delivers tasks again that are still in progress tasks_redelivered",
+    "● the broker delivers tasks again that are still in progress (tasks_redelivered)",
     "→ set the broker's `visibility_timeout` above the longest that a task takes, with its retries",
   ]);
 
@@ -203,10 +203,10 @@ test("the provider refuses the key: each draft fails with its code, and the key 
     await reached(5, "failed");
     assert.equal(await balance(), 1_000);
     assert.deepEqual(await doctor(MINUTE), { code: 7, said: [
-      "● many creations fail many_failed",
+      "● many creations fail (many_failed)",
       "5 of 5 that ended within the last hour failed, among the newest creations, 5 of them with `api_key_invalid`",
       "→ see by which errors, and check the workers and the provider; once that is mended, preview a retry of them",
-      "● the provider or its key has a problem: `api_key_invalid` one_error_dominates",
+      "● the provider or its key has a problem: `api_key_invalid` (one_error_dominates)",
       "5 of 5 failures of the last hour, among the newest creations, have this code",
       "→ check the provider's status, the key and its quota",
     ] });

@@ -67,7 +67,7 @@ impl Api {
     pub fn post_again(&self, path: &str, body: &Value) -> Result<Value, Error> {
         for pause in PAUSES {
             match self.post(path, body) {
-                Err(Error { code: Code::Unreachable, message }) => {
+                Err(Error { code: Code::Unreachable, message, .. }) => {
                     note(format!("{message} It is asked again in {pause} s."));
                     std::thread::sleep(Duration::from_secs(pause));
                 }
@@ -128,9 +128,10 @@ impl Api {
             (StatusCode::FORBIDDEN, _, Some(said)) => {
                 Err(Error::new(Code::Refused, format!("`{url}` refused: {said}")))
             }
-            (StatusCode::BAD_REQUEST | StatusCode::NOT_FOUND, _, Some(said)) => {
-                Err(Error::new(Code::InvalidInput, said))
-            }
+            (StatusCode::BAD_REQUEST | StatusCode::NOT_FOUND, _, Some(said)) => Err(Error {
+                is_absent: status == StatusCode::NOT_FOUND,
+                ..Error::new(Code::InvalidInput, said)
+            }),
             // The rules forbid it, or the balance does not cover it.
             (StatusCode::CONFLICT | StatusCode::PAYMENT_REQUIRED, Some(body), Some(said)) => {
                 let amount = |key| body.get(key).and_then(Value::as_u64);
@@ -167,8 +168,8 @@ fn of(user: Option<&str>) -> Vec<(&str, &str)> {
 }
 
 /// What the command calls the parameter that says whose a creation is.
-fn whose(Error { code, message }: Error) -> Error {
-    Error::new(code, message.replace("expected `user_id` in the query", "expected `--user`"))
+fn whose(error: Error) -> Error {
+    Error { message: error.message.replace("expected `user_id` in the query", "expected `--user`"), ..error }
 }
 
 /// Encodes text as one segment of a path: everything but letters and digits in percent form.

@@ -36,10 +36,12 @@ impl From<Code> for ExitCode {
 pub struct Error {
     pub code: Code,
     pub message: String,
+    /// Whether it is since something named is not there.
+    pub is_absent: bool,
 }
 
 impl Error {
     pub fn new(code: Code, message: impl Into<String>) -> Self {
-        Error { code, message: message.into() }
+        Error { code, message: message.into(), is_absent: false }
     }
 }

@@ -29,7 +29,7 @@ fn show(findings: &[Value]) {
             "{} {} {}",
             styled(style, "●"),
             text(finding, "cause"),
-            styled(DIM, text(finding, "code"))
+            styled(DIM, format!("({})", text(finding, "code")))
         ));
         paragraph("  ", "  ", &text(finding, "evidence"));
         paragraph("  → ", "    ", &text(finding, "remedy"));

@@ -1,10 +1,13 @@
 use serde_json::Value;
 
+use super::elsewhere;
+use crate::api::Api;
 use crate::exit::{Code, Error};
 use crate::output::{self, ERROR, note, say, styled, text};
 
 /// Does the same with each creation. One with which it can't be done keeps no other from it. `said` is what people are told of an answer.
 pub fn each(
+    api: &Api,
     ids: &[String],
     json: bool,
     act: impl Fn(&str) -> Result<Value, Error>,
@@ -22,13 +25,16 @@ pub fn each(
             }
             // Whatever is wrong with the credential or the Worker is wrong for all of them.
             Err(error) if is_about(error.code) && ids.len() > 1 => {
-                note(format!("{} `{id}`: {}", styled(ERROR, "error:"), error.message));
+                let named = error.message.starts_with(&format!("`{id}`"));
+                let of = if named { String::new() } else { format!("`{id}`: ") };
+                note(format!("{} {of}{}", styled(ERROR, "error:"), error.message));
                 refused = refused.saturating_add(1);
             }
-            Err(Error { code, message }) => {
+            Err(error) => {
                 // An error about one of them names it, wherever it comes from.
-                let named = message.contains(&format!("`{id}`")) || !is_about(code);
-                return Err(Error::new(code, if named { message } else { format!("`{id}`: {message}") }));
+                let named = error.message.contains(&format!("`{id}`")) || !is_about(error.code);
+                let message = if named { error.message } else { format!("`{id}`: {}", error.message) };
+                return Err(elsewhere(api, Error { message, ..error }));
             }
         }
     }

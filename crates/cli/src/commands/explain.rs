@@ -1,21 +1,13 @@
 use serde_json::{Value, json};
 
-use super::{completeness, is_placed, sweeps};
+use super::{completeness, elsewhere, sweeps};
 use crate::api::Api;
 use crate::exit::{Code, Error};
 use crate::output::{self, BOLD, Line, limit, list, number, say, styled, text, time};
 
 /// `explain`: shows everything about one creation.
 pub fn run(api: &Api, id: &str, user: Option<&str>, json: bool) -> Result<Code, Error> {
-    let answer = match api.creation(id, user) {
-        // That it is in none of them may be since a database is not there that had it.
-        Err(Error { code: Code::InvalidInput, message })
-            if !is_placed(api, "it may be in another database") =>
-        {
-            return Err(Error::new(Code::Unhealthy, message));
-        }
-        answer => answer?,
-    };
+    let answer = api.creation(id, user).map_err(|error| elsewhere(api, error))?;
     if json {
         output::json(&answer);
         return Ok(completeness(api, &answer));
@@ -57,7 +49,8 @@ pub fn run(api: &Api, id: &str, user: Option<&str>, json: bool) -> Result<Code, 
         );
     }
     // Of an attempt before, or ended, it is among what operators did.
-    let holds = |given: &&Value| given.get("until") == creation.get("extended_until");
+    let active = matches!(text(creation, "stored_status").as_str(), "pending" | "processing");
+    let holds = |given: &&Value| active && given.get("until") == creation.get("extended_until");
     for given in list(&answer, "extensions").iter().filter(holds) {
         let by =
             format!("by {} at {}: {}", text(given, "actor"), time(given, "since"), text(given, "reason"));

@@ -2,6 +2,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
 
+use super::elsewhere;
 use crate::api::Api;
 use crate::args::{Extend, Extensions};
 use crate::exit::{Code, Error};
@@ -28,7 +29,7 @@ pub fn run(api: &Api, arguments: &Extend, json: bool) -> Result<Code, Error> {
 }
 
 fn one(api: &Api, id: &str, user: Option<&str>, body: &Value, json: bool) -> Result<Code, Error> {
-    let answer = api.act(id, user, "extend", body)?;
+    let answer = api.act(id, user, "extend", body).map_err(|error| elsewhere(api, error))?;
     if json {
         output::json(&answer);
         return Ok(Code::Done);

@@ -8,6 +8,7 @@ use crate::output::{count, number, text};
 /// `fail`: fails what is active, in words for its owner, and refunds it whole. One that can't be failed keeps no other from it.
 pub fn run(api: &Api, ids: &[String], user: Option<&str>, error: &str, json: bool) -> Result<Code, Error> {
     each(
+        api,
         ids,
         json,
         |id| fail(api, id, user, error),

@@ -27,7 +27,7 @@ use stale_drafts::rules;
 
 use crate::api::Api;
 use crate::args::Page;
-use crate::exit::Code;
+use crate::exit::{Code, Error};
 use crate::output::{self, WARNING, note, styled, text, time};
 
 /// Adds a page's parameters to a query.
@@ -68,6 +68,14 @@ fn is_placed(api: &Api, so: &str) -> bool {
     let label = styled(WARNING, "incomplete:");
     note(format!("{label} {so}: {}. See: mark-stale-drafts doctor", output::one_line(misplaced)));
     false
+}
+
+/// Why a creation that is in none of the databases is not there: one that had it may be missing.
+fn elsewhere(api: &Api, error: Error) -> Error {
+    if error.is_absent && !is_placed(api, "it may be in another database") {
+        return Error { code: Code::Unhealthy, ..error };
+    }
+    error
 }
 
 /// Says on whom no sweep decides because of a move; whether there is anybody.

@@ -18,6 +18,7 @@ pub fn run(api: &Api, retry: &Retry, json: bool) -> Result<Code, Error> {
 /// One that can't be retried keeps no other from it.
 fn named(api: &Api, Retry { ids, filter, .. }: &Retry, json: bool) -> Result<Code, Error> {
     each(
+        api,
         ids,
         json,
         |id| retry(api, id, filter.user.as_deref()),

@@ -48,7 +48,7 @@ pub fn run(api: &Api, retry: &Retry, json: bool) -> Result<Code, Error> {
             output::json(&nothing());
         }
         note("Nothing that has failed is like that: nothing to do.");
-        return Ok(if complete { Code::Done } else { Code::PartlyDone });
+        return Ok(if complete { Code::Done } else { Code::Unhealthy });
     }
     note_short(&preview);
     note(format!("{}.", summary(&preview)));
@@ -57,7 +57,7 @@ pub fn run(api: &Api, retry: &Retry, json: bool) -> Result<Code, Error> {
     }
     if retry.dry_run && number(&preview, "retries") == 0 {
         note("There is nothing to apply.");
-        return Ok(if complete { Code::Done } else { Code::PartlyDone });
+        return Ok(if complete { Code::Done } else { Code::Unhealthy });
     }
     if retry.dry_run {
         let plan_id = plan_id(plan);
@@ -68,7 +68,7 @@ pub fn run(api: &Api, retry: &Retry, json: bool) -> Result<Code, Error> {
             "To apply exactly this plan{without}: mark-stale-drafts retry --apply {}",
             styled(BOLD, plan_id)
         ));
-        return Ok(if complete { Code::StaleFound } else { Code::PartlyDone });
+        return Ok(if complete { Code::StaleFound } else { Code::Unhealthy });
     }
     if !retry.yes && !json {
         table(plan);
