@@ -474,7 +474,7 @@ impl<S: Database, T: Database> Run<'_, S, T> {
                 "move `{id}` has not moved yet: it is `{state}`; expected `moved` before the target is opened"
             )),
             _ => refused(format!(
-                "move `{id}` is `{}` in `{}` and `{}` in `{}`: expected the states of one move; was a database restored?",
+                "move `{id}` is `{}` in `{}` and `{}` in `{}`: expected the states of one move. One of the two may have been restored to an earlier time",
                 states.0, self.source.binding, states.1, self.target.binding
             )),
         }

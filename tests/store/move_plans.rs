@@ -195,6 +195,16 @@ fn where_the_configuration_gives_the_buckets_to_another_one_the_answer_says_whic
     let theirs = "and the configuration gives the buckets 10-63 to `C`: expected `A`, which they are to leave; move what is in `C` from there";
     assert_eq!(answer_by(third, &[], Goal::Moved), format!("409 {none}, {theirs}"));
     assert_eq!(by(third, "trimmed", "settled", Goal::Moved), format!("409 {done}, {theirs}"));
+    // Those who have moved are on no way to a third one.
+    let gives = |buckets: &str, shard: &str| {
+        format!(
+            "{}the configuration gives {buckets} to `{shard}`; give them to `B`, deploy that, and go on with {}",
+            place("moved", "arriving"),
+            command("finish")
+        )
+    };
+    assert_eq!(by(third, "moved", "arriving", Goal::Moved), gives("the buckets 10-63", "C"));
+    assert_eq!(by(third, "moved", "arriving", Goal::Done), gives("the buckets 0-9", "A"));
 }
 
 #[test]

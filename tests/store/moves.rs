@@ -621,7 +621,7 @@ fn an_id_of_two_users_is_named_and_the_move_can_be_cancelled() {
     assert_eq!(
         differs,
         format!(
-            "the creation `c` of user `anna` in `DB_1` can't move: `DB_2` has one with the same id, of user `eve`; if one of them was never charged, give it another id; otherwise undo the move, and leave the bucket {} out of the next one. \
+            "the creation `c` of user `anna` in `DB_1` can't move: `DB_2` has one with the same id, of user `eve`; undo the move, and leave the bucket {} out of the next one. \
          Nobody writes of the users who move until this is mended and the move goes on, or it is undone: `mark-stale-drafts shards cancel --from DB_1 --to DB_2 --buckets 0-4095`",
             Bucket::of_user("anna").number()
         )

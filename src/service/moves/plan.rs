@@ -25,9 +25,9 @@ impl Route<'_> {
         format!("`mark-stale-drafts shards {verb} --from {source} --to {target} --buckets {first}-{last}`")
     }
 
-    /// The first of its buckets that the configuration gives to another database than `owner`, with those behind it that have the same one:
+    /// The first of its buckets that the configuration gives to another database than `owners`, with those behind it that have the same one:
     /// in words, and that database.
-    fn foreign<'c>(&self, configured: &'c Shards, owner: &str) -> Option<(String, &'c str)> {
+    fn foreign<'c>(&self, configured: &'c Shards, owners: &[&str]) -> Option<(String, &'c str)> {
         let Buckets { first, last } = self.buckets;
         let of = |number: u32| {
             let bucket = u16::try_from(number).ok().and_then(Bucket::new)?;
@@ -35,7 +35,7 @@ impl Route<'_> {
         };
         let numbers = || first..=last.min(u32::from(Bucket::LAST.number()));
         let (begins, shard) =
-            numbers().find_map(|number| Some((number, of(number).filter(|of| *of != owner)?)))?;
+            numbers().find_map(|number| Some((number, of(number).filter(|of| !owners.contains(of))?)))?;
         let ends = numbers()
             .skip_while(|number| *number < begins)
             .take_while(|number| of(*number) == Some(shard))
@@ -82,7 +82,7 @@ impl Route<'_> {
     /// What is left to do where a move is cancelled: who gave the buckets to the target takes that back.
     pub fn after_cancelling(&self, configured: &Shards) -> Option<String> {
         let (buckets, shard) =
-            self.foreign(configured, self.source).filter(|(_, shard)| *shard == self.target)?;
+            self.foreign(configured, &[self.source]).filter(|(_, shard)| *shard == self.target)?;
         Some(format!(
             "the configuration gives {buckets} to `{shard}`: give them to `{}` again and deploy that; until then their users see nothing of theirs and can't write",
             self.source
@@ -235,7 +235,7 @@ fn none(route: Route<'_>, goal: Goal, configured: &Shards) -> Result<Plan, Wrong
 
 /// A new one, if the configuration gives all of its buckets to the database that they are to leave.
 fn begins(route: Route<'_>, place: &str, configured: &Shards) -> Result<Plan, Wrong> {
-    let Some((buckets, shard)) = route.foreign(configured, route.source) else { return Ok(Plan::Begins) };
+    let Some((buckets, shard)) = route.foreign(configured, &[route.source]) else { return Ok(Plan::Begins) };
     let next = if shard == route.target {
         format!(
             "give them to `{}`, which they are to leave, deploy that, and begin with {}",
@@ -252,7 +252,16 @@ fn judge(route: Route<'_>, goal: Goal, known: &Known<'_>, configured: &Shards) -
     let goes_on = || Ok(Plan::GoesOn(known.started().1.to_owned()));
     let not_now = |what: String| Err(Wrong::NotNow(format!("{}: {what}", known.place(route))));
     let (not_of_source, not_of_target) =
-        (route.foreign(configured, route.source), route.foreign(configured, route.target));
+        (route.foreign(configured, &[route.source]), route.foreign(configured, &[route.target]));
+    // On the way they are of the one or of the other.
+    let of_a_third = route.foreign(configured, &[route.source, route.target]);
+    let take_on = |(buckets, shard): (String, &str)| {
+        not_now(format!(
+            "the configuration gives {buckets} to `{shard}`; give them to `{}`, deploy that, and go on with {}",
+            route.target,
+            route.command("finish")
+        ))
+    };
     match (goal, known.phase()) {
         (_, Phase::TargetLost) => not_now(format!(
             "`{0}` does not know that it was given the buckets; it was restored to an earlier time, or another database is bound as `{0}`. Bind the one that has them, or restore it to a time after that, and go on with {1}; docs/scale.md says what to do where that is lost",
@@ -279,13 +288,9 @@ fn judge(route: Route<'_>, goal: Goal, known: &Known<'_>, configured: &Shards) -
             route.target,
             route.command("finish")
         )),
+        (Goal::Moved, Phase::Moved) if of_a_third.is_some() => take_on(of_a_third.unwrap_or_default()),
         (Goal::Done, Phase::Moved | Phase::Open) if not_of_target.is_some() => {
-            let (buckets, shard) = not_of_target.unwrap_or_default();
-            not_now(format!(
-                "the configuration gives {buckets} to `{shard}`; give them to `{}`, deploy that, and go on with {}",
-                route.target,
-                route.command("finish")
-            ))
+            take_on(not_of_target.unwrap_or_default())
         }
         (Goal::Moved, Phase::Done) if not_of_target.is_none() => {
             not_now(format!("the buckets are in `{}`, and nothing is left to do", route.target))

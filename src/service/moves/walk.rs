@@ -129,7 +129,7 @@ impl<S: Database, T: Database> Run<'_, S, T> {
         match self.target.read(&mut results, store::taken_id_of)? {
             None => Ok(()),
             Some(taken) => refused(format!(
-                "the creation `{}` of user `{}` in `{source}` can't move: `{target}` has one with the same id, of user `{}`; if one of them was never charged, give it another id; otherwise undo the move, and leave the bucket {} out of the next one",
+                "the creation `{}` of user `{}` in `{source}` can't move: `{target}` has one with the same id, of user `{}`; undo the move, and leave the bucket {} out of the next one",
                 taken.id,
                 taken.user_id,
                 taken.of_user,
