@@ -6,14 +6,14 @@ use crate::rules::Bucket;
 use crate::store::{self, Database, DatabaseError, Row};
 
 /// What came of looking for a creation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Found<T> {
     /// What the database said that has it.
     Here(T),
     /// It is in none of them.
     Nowhere,
-    /// Several users have a creation with this id: somebody has to say whose.
-    OfSeveral,
+    /// These users have a creation with this id: somebody has to say whose.
+    OfSeveral(Vec<String>),
 }
 
 /// Asks the database that has a creation: that of its owner, or of the bucket that its id carries; and if it is not there, or the id
@@ -52,7 +52,7 @@ pub async fn find<D: Database, T, E: From<DatabaseError>>(
     let at = match place(shards, configured, id).await? {
         Found::Here(at) => at,
         Found::Nowhere => return Ok(Found::Nowhere),
-        Found::OfSeveral => return Ok(Found::OfSeveral),
+        Found::OfSeveral(owners) => return Ok(Found::OfSeveral(owners)),
     };
     let Some(shard) = shards.get(at) else { return Ok(Found::Nowhere) };
     Ok(ask(at, shard.database).await?.map_or(Found::Nowhere, Found::Here))
@@ -93,6 +93,11 @@ async fn place<D: Database>(
         [(_, owner), others @ ..] if others.iter().all(|(_, other)| other == owner) => {
             Ok(Found::Here(home(owner)))
         }
-        _ => Ok(Found::OfSeveral),
+        _ => {
+            let mut owners: Vec<_> = known.into_iter().map(|(_, owner)| owner).collect();
+            owners.sort();
+            owners.dedup();
+            Ok(Found::OfSeveral(owners))
+        }
     }
 }

@@ -12,7 +12,7 @@ use super::app::App;
 use super::caller::{Denial, Needed, Sweep, allowed};
 use super::cross_site::Credentials;
 use super::extract::{Form, MAX_PLAN};
-use super::pages::{creation_address, message_page, operator_sign_in};
+use super::pages::{creation_address, operator_sign_in, refused_page};
 use super::problem::{Problem, html};
 use crate::auth::{csrf, csrf_matches};
 use crate::read;
@@ -30,38 +30,32 @@ pub(super) struct Page {
     problem: Problem,
     /// Where a link leads back, and what it says.
     back: (String, &'static str),
+    /// What was written into the form that is refused.
+    typed: String,
 }
 
 impl Page {
     pub(super) fn new(title: &'static str, problem: Problem) -> Self {
-        Page { title, problem, back: (String::from("/dashboard"), "Back to the dashboard") }
+        let back = (String::from("/dashboard"), "Back to the dashboard");
+        Page { title, problem, back, typed: String::new() }
     }
 
     /// With the way back to this address.
     pub(super) fn leading_to(address: String, words: &'static str, problem: impl Into<Page>) -> Self {
         Page { back: (address, words), ..problem.into() }
     }
-
-    /// About this creation, where a link leads back if there is one.
-    pub(super) fn about(id: &str, problem: impl Into<Page>) -> Self {
-        let page = problem.into();
-        if page.problem.status() == StatusCode::NOT_FOUND {
-            return page;
-        }
-        Page::leading_to(creation_address(id), "Back to the creation", page)
-    }
 }
 
 impl IntoResponse for Page {
     fn into_response(self) -> Response {
-        let Page { title, problem, back: (address, link) } = self;
+        let Page { title, problem, back: (address, link), typed } = self;
         let words = match (problem.status(), problem.number("balance"), problem.number("tokens")) {
             (StatusCode::PAYMENT_REQUIRED, Some(balance), Some(tokens)) => format!(
                 "The balance of its owner, {balance}, does not cover the charge of {tokens} tokens. Nothing was changed."
             ),
             _ => problem.message().to_owned(),
         };
-        html(problem.status(), message_page(title, &words, Some((&address, link))))
+        html(problem.status(), refused_page(title, &words, &typed, Some((&address, link))))
     }
 }
 
@@ -145,6 +139,23 @@ impl OwnForm {
     /// A field, or nothing.
     pub(super) fn field(&self, name: &str) -> &str {
         self.fields.iter().find(|(key, _)| key == name).map_or("", |(_, value)| value)
+    }
+
+    /// The creation that it is about, and its owner, where the page was asked for theirs.
+    pub(super) fn creation(&self) -> (&str, Option<&str>) {
+        (self.field("id"), Some(self.field("user_id")).filter(|user_id| !user_id.is_empty()))
+    }
+
+    /// Why it is refused: with the way back to its creation, if there is one, and with what was written.
+    pub(super) fn refused(&self, problem: impl Into<Page>) -> Page {
+        let typed = ["text", "error", "reason"].map(|name| self.field(name).trim());
+        let typed = typed.into_iter().find(|words| !words.is_empty()).unwrap_or_default().to_owned();
+        let page = Page { typed, ..problem.into() };
+        match self.creation() {
+            ("", _) => page,
+            _ if page.problem.status() == StatusCode::NOT_FOUND => page,
+            (id, user_id) => Page::leading_to(creation_address(id, user_id), "Back to the creation", page),
+        }
     }
 
     /// All fields with this name.

@@ -58,6 +58,15 @@ pub(super) struct ExtendForm {
 impl ExtendForm {
     /// The end, and the reason.
     pub(super) fn wanted(&self, now: Timestamp) -> Result<(Timestamp, &str), Problem> {
+        let latest = now.saturating_add(MAX_MINUTES.saturating_mul(MINUTE_MS));
+        // Nobody writes milliseconds into a form.
+        if let Some(Instant(until)) = self.until.filter(|Instant(until)| *until <= now || latest < *until) {
+            return Err(Problem::bad_request(format!(
+                "the end is `{}`: expected a time after now, `{}`, and within 30 days",
+                written(until),
+                written(now)
+            )));
+        }
         let until = self.until.map(|Instant(until)| until.as_millis());
         Ok((end(self.minutes, until, now)?, self.reason.as_str()))
     }

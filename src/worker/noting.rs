@@ -12,14 +12,20 @@ use crate::store::{self, Database as _, Row, Subject};
 pub(super) const MAX_NOTE: usize = 2_000;
 
 /// Adds a note that came by a form.
-pub(super) async fn add(app: &App, actor: &str, about: Subject<'_>, text: &str) -> Result<(), Problem> {
+pub(super) async fn add(
+    app: &App,
+    actor: &str,
+    about: Subject<'_>,
+    text: &str,
+    user_id: Option<&str>,
+) -> Result<(), Problem> {
     let length = text.chars().count();
     if length == 0 || length > MAX_NOTE || text.contains('\0') {
         return Err(Problem::bad_request(format!(
             "the note has {length} characters: expected 1 to {MAX_NOTE}, without U+0000"
         )));
     }
-    of(app, actor, about, text, None).await.map(drop)
+    of(app, actor, about, text, user_id).await.map(drop)
 }
 
 /// Notes it, and answers with the row of the audit.

@@ -117,6 +117,12 @@ impl Problem {
         self.more.get(key).and_then(Value::as_u64)
     }
 
+    /// The same of what it lists.
+    pub fn words(&self, key: &str) -> Vec<&str> {
+        let listed = self.more.get(key).and_then(Value::as_array);
+        listed.into_iter().flatten().filter_map(Value::as_str).collect()
+    }
+
     /// For a page that shows it.
     pub fn status(&self) -> StatusCode {
         self.status

@@ -13,6 +13,9 @@ use crate::service::find::Found;
 use crate::service::shards::run_each;
 use crate::store::{self, D1, Database as _};
 
+/// Whose it may be, where somebody has to say it.
+pub(super) const OWNERS: &str = "user_ids";
+
 /// Asks the database that has a creation: see [`service::find::find`]. `ask` gives `None` where it is not.
 pub(super) async fn find<T>(
     context: &Context,
@@ -35,9 +38,10 @@ pub(super) async fn find_whose<T>(
     match service::find::find(&shards, &context.config.shards, id, user_id, asks_whose, ask).await? {
         Found::Here(found) => Ok(Some(found)),
         Found::Nowhere => Ok(None),
-        Found::OfSeveral => Err(Problem::bad_request(format!(
+        Found::OfSeveral(owners) => Err(Problem::bad_request(format!(
             "`{id}` is an id of several users: expected `user_id` in the query"
-        ))),
+        ))
+        .with(OWNERS, owners)),
     }
 }
 

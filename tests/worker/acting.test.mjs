@@ -147,8 +147,24 @@ test("of two databases the one that has it fails it and refunds its owner, whate
   }
   // What an app calls alike on both is nobody's before its owner is named.
   for (const user of [here, there]) await two.databases[at(user)].prepare("INSERT INTO stale_drafts_creations (id, user_id, kind, prompt, status, tokens, created_at) VALUES ('alike', ?1, 'image', '', 'pending', 10, ?2)").bind(user, NOW).run();
-  const [status, { error }] = await failNow("alike/fail-now", words);
-  assert.deepEqual([status, error], [400, "`alike` is an id of several users: expected `user_id` in the query"]);
+  const [status, { error, user_ids }] = await failNow("alike/fail-now", words);
+  assert.deepEqual([status, error, user_ids], [400, "`alike` is an id of several users: expected `user_id` in the query", [here, there].sort()]);
+  // The page asks whose, and its forms are about that one.
+  const Cookie = { Cookie: `operator=${CLEANUP_TOKEN}` };
+  const page = async (query) => (await two.fetch(`/dashboard/creations/alike${query}`, { headers: Cookie })).text();
+  const whose = await page("");
+  assert.match(whose, /Several users have a creation with the id <code>alike<\/code>/);
+  for (const user of [here, there]) {
+    assert.ok(whose.includes(`href="/dashboard/creations/alike?user_id=${user}"`));
+    const its = await page(`?user_id=${user}`);
+    assert.match(its, new RegExp(`<dt>Owner</dt><dd>${user}</dd>`));
+    assert.equal(its.match(/name="id"/g).length, its.match(new RegExp(`name="user_id" value="${user}"`, "g")).length);
+  }
+  const csrf = (await page(`?user_id=${here}`)).match(/name="csrf" value="(\w+)"/)[1];
+  const noted = await two.fetch("/dashboard/note", { method: "POST", redirect: "manual", headers: Cookie, body: new URLSearchParams({ csrf, id: "alike", user_id: here, text: "look" }) });
+  assert.deepEqual([noted.status, noted.headers.get("Location")], [303, `/dashboard/creations/alike?user_id=${here}&done=noted`]);
+  assert.match(await page(`?user_id=${here}`), /Noted by [^<]*: look/);
+  assert.doesNotMatch(await page(`?user_id=${there}`), /: look/);
   assert.deepEqual(await failNow(`alike/fail-now?user_id=${there}`, words), done("alike"));
   assert.equal(await two.databases[0].prepare("SELECT status FROM stale_drafts_creations WHERE id = 'alike'").first("status"), "pending");
   // Of one database that does not answer nothing is known; the other goes on.
@@ -187,6 +203,9 @@ test("what is in the way is said in words, with the way back", async () => {
     const answer = await press(action, fields);
     assert.equal(answer.status, status, `${action} ${JSON.stringify(fields)}: ${answer.text}`);
     assert.match(answer.text.replaceAll(/<\/?code>/g, "`"), words);
+    // Nobody has to write it again.
+    const wrote = [fields.text?.trim(), fields.error, fields.reason].find(Boolean);
+    assert.equal(answer.text.match(/<p class="typed" dir="auto">([^<]*)</)?.[1].trim(), wrote, action);
     // No other site's page, and no page of another operator, can press it.
     assert.equal((await press(action, fields, "0".repeat(32))).status, 403, action);
   }

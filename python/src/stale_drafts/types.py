@@ -451,10 +451,16 @@ class Drafts(TypedDict):
 ErrorCode = Literal["invalid_request", "unauthorized", "insufficient_tokens", "forbidden", "not_found", "method_not_allowed", "conflict", "illegal_transition", "taken", "attempt_over", "wrong_fence", "fence_missing", "active", "not_active", "nothing_kept", "deleted", "balance_too_large", "rejected", "payload_too_large", "uri_too_long", "idempotency_key_reused", "too_many_requests", "too_many_active", "misconfigured", "moving", "unavailable", "cancelled", "not_cancellable", "more_than_charged", "other_attempt", "settled_elsewhere", "balance_elsewhere"]
 
 
-class ErrorBody(TypedDict):
+class _ErrorBodyRequired(TypedDict):
     # What is wrong, quoting the input, and what would be right.
     error: str
     code: ErrorCode
+
+
+class ErrorBody(_ErrorBodyRequired, total=False):
+    # Whose it may be, where several users have a creation with this id: `user_id` in the query says which
+    # is meant.
+    user_ids: list[str]
 
 
 class _OpenEventRequired(TypedDict):

@@ -8,8 +8,9 @@ use crate::store::GivenRow;
 use crate::worker::draft::DraftView;
 use crate::worker::explanation::Explanation;
 
-/// All about one creation, with what an operator may do there. `csrf` is what its forms carry; `done` is what has just been done.
-pub fn creation_page(explanation: &Explanation, csrf: &str, done: &Done) -> String {
+/// All about one creation, with what an operator may do there. `user_id` is the owner, where the page was asked for theirs; its forms carry
+/// that and `csrf`. `done` is what has just been done.
+pub fn creation_page(explanation: &Explanation, user_id: Option<&str>, csrf: &str, done: &Done) -> String {
     let draft = &explanation.creation;
     let all = serde_json::to_string_pretty(explanation).unwrap_or_default();
     let body = html! {
@@ -25,7 +26,7 @@ pub fn creation_page(explanation: &Explanation, csrf: &str, done: &Done) -> Stri
                 p .prompt dir="auto" { (draft.prompt) }
                 (facts(explanation))
             }
-            (actions(explanation, csrf))
+            (actions(explanation, user_id, csrf))
             (happened(explanation))
             section .panel {
                 details { summary { "All of it: ledger, attempts, sweeps, events" } pre tabindex="0" { (all) } }
@@ -94,11 +95,12 @@ fn moment(millis: i64) -> Markup {
 }
 
 /// A form about this creation. `attempt` goes with it, so that it is about what the page shows.
-fn about(action: &str, csrf: &str, draft: &DraftView, fields: &Markup) -> Markup {
+fn about(action: &str, user_id: Option<&str>, csrf: &str, draft: &DraftView, fields: &Markup) -> Markup {
     html! {
         form .find method="post" action={ "/dashboard/" (action) } {
             input type="hidden" name="csrf" value=(csrf);
             input type="hidden" name="id" value=(draft.id);
+            @if let Some(user_id) = user_id { input type="hidden" name="user_id" value=(user_id); }
             input type="hidden" name="attempt" value=(draft.attempt);
             (fields)
         }
@@ -106,43 +108,44 @@ fn about(action: &str, csrf: &str, draft: &DraftView, fields: &Markup) -> Markup
 }
 
 /// What an operator may do with it as it is.
-fn actions(explanation: &Explanation, csrf: &str) -> Markup {
+fn actions(explanation: &Explanation, user_id: Option<&str>, csrf: &str) -> Markup {
     let draft = &explanation.creation;
     let active = ["pending", "processing"].contains(&draft.stored_status.as_str());
     let button = |word: &str| html! { button .button type="submit" { (word) } };
+    let form = |action: &str, fields: &Markup| about(action, user_id, csrf, draft, fields);
     html! {
         section .panel aria-labelledby="actions" {
             h2 #actions { "What you may do" }
             @if draft.can_restore {
                 h3 { "Restore the late result" }
                 p .muted { "Its owner is charged " (tokens(draft.refunded_tokens)) " again, and has the result as a draft." }
-                (about("restore", csrf, draft, &button("Restore")))
+                (form("restore", &button("Restore")))
             }
             @if draft.can_retry {
                 h3 { "Retry" }
                 p .muted { "Another attempt begins, and its owner is charged " (tokens(draft.tokens)) " again." }
-                (about("retry", csrf, draft, &button(&format!("Retry for {}", tokens(draft.tokens)))))
+                (form("retry", &button(&format!("Retry for {}", tokens(draft.tokens)))))
             }
             @if active {
                 h3 { "Give it more time" }
                 p .muted { "No sweep fails it before that. A later end that it has stays." }
-                (about("extend", csrf, draft, &more_time_fields()))
+                (form("extend", &more_time_fields()))
             }
             @if draft.can_cancel {
                 h3 { "Cancel" }
                 p .muted { "Its owner reads that it was cancelled, and gets " (tokens(draft.refund_if_cancelled)) " back." }
-                (about("cancel", csrf, draft, &button("Cancel it")))
+                (form("cancel", &button("Cancel it")))
             }
             @if draft.can_fail {
                 h3 { "Fail it now" }
                 p .muted { "Its owner reads what you say here, and gets " (tokens(draft.tokens)) " back." }
-                (about("fail", csrf, draft, &html! {
+                (form("fail", &html! {
                     label .wide { span { "Words for its owner" } input type="text" name="error" required maxlength="1000" autocomplete="off"; }
                     (button("Fail it now"))
                 }))
             }
             h3 { "Note" }
-            (about("note", csrf, draft, &html! {
+            (form("note", &html! {
                 label .wide { span { "What others should know" } textarea name="text" required maxlength="2000" rows="2" {} }
                 (button("Add the note"))
             }))

@@ -197,12 +197,12 @@ fn oldest(view: &DashboardView<'_>) -> (String, String, bool) {
     match view.data.oldest.iter().filter_map(age).max_by_key(|(age, _)| *age) {
         None => (String::from("–"), String::from("nothing is being generated"), false),
         Some((age, verdict)) => {
-            let stale = matches!(verdict, Verdict::Stale(_));
-            (
-                format!("{:#}", Age(age)),
-                String::from(if stale { "beyond its limit" } else { "within its limit" }),
-                stale,
-            )
+            let (said, stale) = match verdict {
+                Verdict::Stale(_) => ("beyond its limit", true),
+                Verdict::Fresh { extended_until: Some(_), .. } => ("it was given more time", false),
+                _ => ("within its limit", false),
+            };
+            (format!("{:#}", Age(age)), String::from(said), stale)
         }
     }
 }

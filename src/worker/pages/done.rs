@@ -122,7 +122,8 @@ impl Done {
 
     /// The address of the page that says so.
     pub fn at(&self, address: &str) -> String {
-        format!("{address}?{}", serde_urlencoded::to_string(self).unwrap_or_default())
+        let joint = if address.contains('?') { '&' } else { '?' };
+        format!("{address}{joint}{}", serde_urlencoded::to_string(self).unwrap_or_default())
     }
 
     /// In words; `None` where nothing was done, or a number of it is missing.

@@ -62,7 +62,25 @@ pub(super) fn rfc3339(millis: u64) -> String {
 
 /// A page with one message, an error or a refusal, and where to go from there: an address, and what the link says.
 pub fn message_page(title: &str, said: &str, next: Option<(&str, &str)>) -> String {
-    message(&Language::english(), title, &prose(said), next)
+    message(&Language::english(), title, &html! { p { (prose(said)) } }, next)
+}
+
+/// The same of a form that was refused, with the words that would be lost.
+pub fn refused_page(title: &str, said: &str, typed: &str, next: Option<(&str, &str)>) -> String {
+    let said = html! {
+        p { (prose(said)) }
+        @if !typed.is_empty() { h2 { "What you wrote" } p .typed dir="auto" { (typed) } }
+    };
+    message(&Language::english(), title, &said, next)
+}
+
+/// The page of an id that several users have: whose is it?
+pub fn owners_page(id: &str, owners: &[&str]) -> String {
+    let said = html! {
+        p { "Several users have a creation with the id " code { (id) } ". Whose do you mean?" }
+        ul { @for owner in owners { li { a href=(creation_address(id, Some(owner))) dir="auto" { (owner) } } } }
+    };
+    message(&Language::english(), "Whose creation?", &said, Some(("/dashboard", "Back to the dashboard")))
 }
 
 /// The same in the language of an owner.
@@ -72,14 +90,14 @@ pub fn owners_message_page(
     said: &str,
     next: Option<(&str, &str)>,
 ) -> String {
-    message(language, title, &html! { (said) }, next)
+    message(language, title, &html! { p { (said) } }, next)
 }
 
 fn message(language: &Language, title: &str, said: &Markup, next: Option<(&str, &str)>) -> String {
     let body = html! {
         main .message {
             h1 { (title) }
-            p { (said) }
+            (said)
             @if let Some((address, words)) = next { p { a .button href=(address) { (words) } } }
         }
     };
@@ -135,12 +153,13 @@ pub(super) fn prose(text: &str) -> Markup {
 
 /// A creation's id, and the way to all about it.
 pub(super) fn creation_link(id: &str) -> Markup {
-    html! { a href=(creation_address(id)) { (id) } }
+    html! { a href=(creation_address(id, None)) { (id) } }
 }
 
-/// Where all about a creation is.
-pub fn creation_address(id: &str) -> String {
-    format!("/dashboard/creations/{}", encoded(id))
+/// Where all about a creation is; with its owner, where several users have one with this id.
+pub fn creation_address(id: &str, user_id: Option<&str>) -> String {
+    let of = user_id.map_or(String::new(), |user_id| format!("?user_id={}", encoded(user_id)));
+    format!("/dashboard/creations/{}{of}", encoded(id))
 }
 
 /// Where the creations are that are sought, as an address says it.

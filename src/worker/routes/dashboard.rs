@@ -7,7 +7,7 @@ use serde::Deserialize;
 use worker::console_log;
 
 use crate::auth::Scope;
-use crate::read::{self, Text, whole};
+use crate::read::{self, Name, Text, whole};
 use crate::service::audit;
 use crate::service::shards::run_each;
 use crate::service::sweep::Source;
@@ -21,7 +21,7 @@ use crate::worker::log;
 use crate::worker::monitor::{self, View};
 use crate::worker::pages::{
     DashboardView, Done, ExplorerView, audit_page, creation_address, creation_page, dashboard_page,
-    explorer_page, message_page, preview_page,
+    explorer_page, message_page, owners_page, preview_page,
 };
 use crate::worker::plan::Plan;
 use crate::worker::problem::{Problem, html, see_other};
@@ -87,7 +87,12 @@ pub(in crate::worker) async fn audit(app: App, _operator: AtDashboard<Read>, uri
     Ok(html(StatusCode::OK, audit_page(&page, before.is_none())))
 }
 
-/// `GET /dashboard/creations/{id}`: all about one creation.
+#[derive(Deserialize)]
+struct WhoseQuery {
+    user_id: Option<Name>,
+}
+
+/// `GET /dashboard/creations/{id}?user_id=ada`: all about one creation; the owner is needed only where several have one with this id.
 #[worker::send]
 pub(in crate::worker) async fn explain(
     app: App,
@@ -96,9 +101,13 @@ pub(in crate::worker) async fn explain(
     uri: Uri,
 ) -> Answer {
     let done = Done::read(uri.query().unwrap_or_default());
-    match shards::explanation(&app, &id, None).await {
+    let own = pairs(&uri)?.into_iter().filter(|(key, value)| key == "user_id" && !value.is_empty());
+    let no_page = |invalid: read::Invalid| Page::new("There is no such page", invalid.into());
+    let WhoseQuery { user_id } = read::query(own).map_err(no_page)?;
+    let user_id = user_id.as_ref().map(Name::as_str);
+    match shards::explanation(&app, &id, user_id).await {
         Ok(Known::Here(explanation)) => {
-            Ok(html(StatusCode::OK, creation_page(&explanation, &operator.csrf(), &done)))
+            Ok(html(StatusCode::OK, creation_page(&explanation, user_id, &operator.csrf(), &done)))
         }
         Ok(Known::Archived(archived)) => {
             let next = Some(("/dashboard", "Back to the dashboard"));
@@ -107,7 +116,10 @@ pub(in crate::worker) async fn explain(
         Err(problem) if problem.status() == StatusCode::NOT_FOUND => {
             Err(Page::new("There is no such creation", problem))
         }
-        Err(problem) => Err(problem.into()),
+        Err(problem) => match problem.words(shards::OWNERS).as_slice() {
+            [] => Err(problem.into()),
+            owners => Ok(html(problem.status(), owners_page(&id, owners))),
+        },
     }
 }
 
@@ -134,7 +146,7 @@ const LARGEST: u32 = 12;
 pub(in crate::worker) async fn explorer(app: App, operator: AtDashboard<Read>, uri: Uri) -> Answer {
     let given: Vec<_> = pairs(&uri)?.into_iter().filter(|(_, value)| !value.is_empty()).collect();
     if let Some((_, id)) = given.iter().find(|(key, _)| key == "id") {
-        return Ok(see_other(&creation_address(id.trim())));
+        return Ok(see_other(&creation_address(id.trim(), None)));
     }
     let is_chosen = given.iter().any(|(key, value)| key == "select" && value == "page");
     let sought: Vec<_> = given.into_iter().filter(|(key, _)| SOUGHT.contains(&key.as_str())).collect();

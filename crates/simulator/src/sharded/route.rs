@@ -40,7 +40,7 @@ pub async fn find<T>(
     match service::find::find(&named(&names, &sides), &configured, id, user_id, false, there).await? {
         Found::Here(found) => Ok(found),
         // No id is of two users here.
-        Found::Nowhere | Found::OfSeveral => Err(ReportError::NotFound),
+        Found::Nowhere | Found::OfSeveral(_) => Err(ReportError::NotFound),
     }
 }
 
