@@ -94,9 +94,12 @@ async fn place<D: Database>(
             Ok(Found::Here(home(owner)))
         }
         _ => {
-            let mut owners: Vec<_> = known.into_iter().map(|(_, owner)| owner).collect();
-            owners.sort();
-            owners.dedup();
+            let mut owners = Vec::new();
+            for (_, owner) in known {
+                if !owners.contains(&owner) {
+                    owners.push(owner);
+                }
+            }
             Ok(Found::OfSeveral(owners))
         }
     }

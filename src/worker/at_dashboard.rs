@@ -147,10 +147,10 @@ impl OwnForm {
     }
 
     /// Why it is refused: with the way back to its creation, if there is one, and with what was written.
-    pub(super) fn refused(&self, problem: impl Into<Page>) -> Page {
+    pub(super) fn refused(&self, problem: Problem) -> Page {
         let typed = ["text", "error", "reason"].map(|name| self.field(name).trim());
         let typed = typed.into_iter().find(|words| !words.is_empty()).unwrap_or_default().to_owned();
-        let page = Page { typed, ..problem.into() };
+        let page = Page { typed, ..Page::from(problem) };
         match self.creation() {
             ("", _) => page,
             _ if page.problem.status() == StatusCode::NOT_FOUND => page,

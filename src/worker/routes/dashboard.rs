@@ -7,7 +7,7 @@ use serde::Deserialize;
 use worker::console_log;
 
 use crate::auth::Scope;
-use crate::read::{self, Name, Text, whole};
+use crate::read::{self, Text, whole};
 use crate::service::audit;
 use crate::service::shards::run_each;
 use crate::service::sweep::Source;
@@ -87,11 +87,6 @@ pub(in crate::worker) async fn audit(app: App, _operator: AtDashboard<Read>, uri
     Ok(html(StatusCode::OK, audit_page(&page, before.is_none())))
 }
 
-#[derive(Deserialize)]
-struct WhoseQuery {
-    user_id: Option<Name>,
-}
-
 /// `GET /dashboard/creations/{id}?user_id=ada`: all about one creation; the owner is needed only where several have one with this id.
 #[worker::send]
 pub(in crate::worker) async fn explain(
@@ -101,10 +96,9 @@ pub(in crate::worker) async fn explain(
     uri: Uri,
 ) -> Answer {
     let done = Done::read(uri.query().unwrap_or_default());
-    let own = pairs(&uri)?.into_iter().filter(|(key, value)| key == "user_id" && !value.is_empty());
-    let no_page = |invalid: read::Invalid| Page::new("There is no such page", invalid.into());
-    let WhoseQuery { user_id } = read::query(own).map_err(no_page)?;
-    let user_id = user_id.as_ref().map(Name::as_str);
+    let given = pairs(&uri)?;
+    let whose = given.iter().find(|(key, value)| key == "user_id" && !value.is_empty());
+    let user_id = whose.map(|(_, user_id)| user_id.as_str());
     match shards::explanation(&app, &id, user_id).await {
         Ok(Known::Here(explanation)) => {
             Ok(html(StatusCode::OK, creation_page(&explanation, user_id, &operator.csrf(), &done)))
