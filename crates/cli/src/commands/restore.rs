@@ -1,13 +1,12 @@
 use serde_json::json;
 
-use super::elsewhere;
 use crate::api::Api;
 use crate::exit::{Code, Error};
 use crate::output::{self, count, note, number, say, text};
 
 /// `restore`: makes a draft of a failed creation whose result arrived after the refund, and charges for it again.
 pub fn run(api: &Api, id: &str, user: Option<&str>, json: bool) -> Result<Code, Error> {
-    let answer = api.act(id, user, "restore", &json!({})).map_err(|error| elsewhere(api, error))?;
+    let answer = api.act(id, user, "restore", &json!({}))?;
     if json {
         output::json(&answer);
         return Ok(Code::Done);
