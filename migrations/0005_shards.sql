@@ -88,6 +88,13 @@ CREATE TRIGGER stale_drafts_moves_update_buckets AFTER UPDATE OF state ON stale_
   INSERT INTO stale_drafts_turned_buckets (first_bucket, last_bucket, state) VALUES (NEW.first_bucket, NEW.last_bucket,
     CASE NEW.role || ' ' || NEW.state WHEN 'source moved' THEN 'away' WHEN 'source cancelled' THEN 'here' WHEN 'target open' THEN 'here' END);
 END;
+-- What has moved away begins with its removal again only where none of it has come back since: that would be all there is of it.
+CREATE TRIGGER stale_drafts_moves_update_again BEFORE UPDATE OF state ON stale_drafts_moves
+WHEN OLD.state = 'trimmed' AND NEW.state = 'moved' AND EXISTS (SELECT 1 FROM stale_drafts_buckets
+  WHERE state <> 'away' AND first_bucket <= OLD.last_bucket
+    AND first_bucket >= ifnull((SELECT max(first_bucket) FROM stale_drafts_buckets WHERE first_bucket <= OLD.first_bucket), 0)) BEGIN
+  SELECT RAISE(ABORT, 'here again: some of the buckets have come back since: finish those that are away');
+END;
 
 -- Nobody else writes what is a moving user's. The triggers of the money leave the mover's writes alone: 0002_money.sql. A balance follows
 -- the ledger and sweeps, which are both held: a trigger of its own would be a row read for each owner of a sweep.

@@ -211,18 +211,28 @@ pub async fn planned<S: Database, T: Database>(
     let Some(lost) = route.lost_by_source(&in_source, &in_target) else {
         let in_the_way = || {
             let other = |row: &MoveRow, binding: &str| !route.is_of(row, binding);
-            let source =
-                around_source.overlaps.filter(|row| other(row, source.name)).map(|row| (row, source.name));
+            let source = around_source
+                .overlaps
+                .as_ref()
+                .filter(|row| other(row, source.name))
+                .map(|row| (row, source.name));
             source.or(around_target
                 .overlaps
+                .as_ref()
                 .filter(|row| other(row, target.name))
                 .map(|row| (row, target.name)))
         };
+        let is_open = in_target.iter().any(|row| route.is_of(row, target.name) && row.state == "open");
+        let has_moved = around_source.has_none && around_target.has_all;
         return Ok(match planned {
             Ok(Plan::GoesOn(id)) => Ok(Plan::GoesOn(id)),
+            // It may have copies of their users, which are to be removed.
+            Err(Wrong::Unknown(_)) if goal == Goal::Done && has_moved && in_the_way().is_none() => {
+                Ok(Plan::Begins)
+            }
             planned => match in_the_way() {
-                Some((row, binding)) => Err(Wrong::NotNow(other_move(&row, binding, buckets))),
-                None if goal == Goal::Moved && around_target.has_all => {
+                Some((row, binding)) => Err(Wrong::NotNow(other_move(row, binding, buckets))),
+                None if goal == Goal::Moved && around_target.has_all && !is_open => {
                     Err(Wrong::NotNow(route.has_them_already()))
                 }
                 None => planned,
@@ -234,7 +244,11 @@ pub async fn planned<S: Database, T: Database>(
         return Ok(if lost.state == "settled" {
             Ok(Plan::GoesOn(lost.id.clone()))
         } else {
-            Err(Wrong::NotNow(other_move(lost, target.name, buckets)))
+            Err(Wrong::NotNow(format!(
+                "{}; then repeat this, which removes what `{}` has of their users",
+                other_move(lost, target.name, buckets),
+                source.name
+            )))
         });
     }
     Ok(planned)
@@ -270,6 +284,12 @@ fn other_move(row: &MoveRow, binding: &str, buckets: Buckets) -> String {
         "source" => (binding, row.other.as_str()),
         _ => (row.other.as_str(), binding),
     };
+    if source == target {
+        return format!(
+            "`{binding}` has move `{}` with `{binding}` as its other side: the databases are bound otherwise than as it began, such as with `database_id`s that are swapped; `mark-stale-drafts doctor` says more",
+            row.id
+        );
+    }
     let route = Route { buckets: Buckets { first: row.first_bucket, last: row.last_bucket }, source, target };
     let next = match row.state.as_str() {
         "open" => format!(
@@ -437,11 +457,21 @@ impl<S: Database, T: Database> Run<'_, S, T> {
                 self.empty(&self.target, target, "cancelling", "cancelled").await
             }
             (Goal::Cancelled, "cancelling", _, "cancelled", _) => self.release_source().await,
-            (Goal::Cancelled, from, ..) => self.begin_cancelling(from, &states.1).await,
+            (Goal::Cancelled, from, ..) => {
+                if from == "none" && states.1 != "none" {
+                    self.is_where_it_began().await?;
+                }
+                self.begin_cancelling(from, &states.1).await
+            }
             _ if ended => refused(format!(
                 "move `{id}` was cancelled: cancel it again until it is done, and begin another one"
             )),
-            (Goal::Moved, "none", ..) => self.begin().await,
+            (Goal::Moved, "none", _, from, _) => {
+                if from != "none" {
+                    self.is_where_it_began().await?;
+                }
+                self.begin().await
+            }
             (Goal::Moved, "paused", Some(source), "arriving", _) => self.walk(Task::Copy, source).await,
             (Goal::Moved, "copied", Some(source), "arriving", _) => self.walk(Task::Verify, source).await,
             (Goal::Moved, "verified", _, "arriving", _) => {
@@ -460,7 +490,10 @@ impl<S: Database, T: Database> Run<'_, S, T> {
                 "settled",
                 _,
             ) => self.enter_again().await,
+            // Neither knows of a move, and by both records the target has them all.
+            (Goal::Done, "none", None, "none", None) if self.has_moved().await? => Ok(Flow::GoesOn),
             (Goal::Done, "moved", Some(source), "settled", _) => {
+                self.target_has_them().await?;
                 if !self.find_copies().await? {
                     return Ok(Flow::GoesOn);
                 }
@@ -523,7 +556,7 @@ impl<S: Database, T: Database> Run<'_, S, T> {
         }
         if found.recorded == 0 {
             return refused(format!(
-                "it is not on record yet which buckets `{binding}` has: the cron trigger writes it down once all databases answer; `mark-stale-drafts doctor` says if something is in the way"
+                "it is not on record yet which buckets `{binding}` has: the cron trigger writes it down once all databases answer, unless another one is bound in place of one that had users; `mark-stale-drafts doctor` says if something is in the way"
             ));
         }
         if let Some(bucket) = found.elsewhere.filter(|_| binding == source) {
@@ -561,6 +594,73 @@ impl<S: Database, T: Database> Run<'_, S, T> {
         Ok(Flow::GoesOn)
     }
 
+    /// What stands in the way of the buckets on one side.
+    async fn obstacles<D: Database>(&self, side: &Side<'_, D>) -> Result<store::Obstacles, MoveError> {
+        let mut results = side.run(&[store::obstacles(self.planned.id, self.planned.buckets)]).await?;
+        side.read(&mut results, store::obstacles_of)
+    }
+
+    /// Enters a move that neither side knows as one that is over, where by both records the target has all of its buckets and the source none:
+    /// what the source has of their users was brought there past the questions, or by a restore.
+    async fn has_moved(&self) -> Result<bool, MoveError> {
+        let Move { id, buckets, source, .. } = self.planned;
+        let (given, taken) = (self.obstacles(&self.source).await?, self.obstacles(&self.target).await?);
+        let away = given.recorded > 0 && given.here.is_none() && given.overlaps.is_none();
+        let here = taken.recorded > 0 && taken.elsewhere.is_none() && taken.overlaps.is_none();
+        if away && here {
+            self.target.run(&[store::has_moved(id, buckets, source, self.now)]).await?;
+        }
+        Ok(away && here)
+    }
+
+    /// Refuses to remove from the source what may be all that there is.
+    async fn target_has_them(&self) -> Result<(), MoveError> {
+        let Move { source, target, .. } = self.planned;
+        let found = self.obstacles(&self.target).await?;
+        let missing = if found.recorded == 0 { Some(self.planned.buckets.first) } else { found.elsewhere };
+        missing.map_or(Ok(()), |bucket| {
+            refused(format!(
+                "bucket {bucket} is not in `{target}` by its record, so what `{source}` has of it may be all that there is: nothing is removed; `mark-stale-drafts shards` shows who has which"
+            ))
+        })
+    }
+
+    /// Refuses to go on where the target has the move, and what is bound as its source is not the database that it began in: what the target has of the
+    /// users may be all that there is.
+    async fn is_where_it_began(&self) -> Result<(), MoveError> {
+        let Move { id, source, target, .. } = self.planned;
+        let found = self.obstacles(&self.source).await?;
+        let other = |why: String| {
+            refused(format!(
+                "{why}: `{source}` was restored to an earlier time, or another database is bound as `{source}`. Bind the one that move `{id}` began in; docs/scale.md says what to do where that is lost"
+            ))
+        };
+        if found.recorded == 0 {
+            return other(format!("`{target}` has move `{id}`, and `{source}` has nothing on record"));
+        }
+        if let Some(bucket) = found.elsewhere {
+            return other(format!(
+                "`{target}` has move `{id}`, and bucket {bucket} is not in `{source}` by its record"
+            ));
+        }
+        let mut after = Some(Stage::Users.beginning().to_owned());
+        while let Some(place) = after.take() {
+            let page = store::users_of_move(id, &place, self.bounds.users);
+            let mut results = self.target.run(&[page]).await?;
+            let page = self.target.read(&mut results, store::users_of)?;
+            let users: Vec<_> = page.users.iter().map(String::as_str).collect();
+            let without = self.source.run(&[store::without_rows(&users)]).await?;
+            if let Some(row) = without.first().and_then(|rows| rows.first()) {
+                return other(format!(
+                    "user {} has something in `{target}`, and nothing in `{source}`",
+                    quoted(row)
+                ));
+            }
+            after = page.place;
+        }
+        Ok(())
+    }
+
     /// Finds the users of whom the source has copies; whether it has come to the end.
     async fn find_copies(&self) -> Result<bool, MoveError> {
         for stage in [Stage::Users, Stage::Owners] {
@@ -574,12 +674,26 @@ impl<S: Database, T: Database> Run<'_, S, T> {
                 let page = self.source.read(&mut results, store::users_of)?;
                 let mine = self.mine(&page.users);
                 if !mine.is_empty() {
+                    self.are_in_target(&mine).await?;
                     self.source.run(&[store::enter_users(self.planned.id, "moved", &mine)]).await?;
                 }
                 after = page.place;
             }
         }
         Ok(true)
+    }
+
+    /// Refuses to remove what a user has in the source and nowhere else.
+    async fn are_in_target(&self, users: &[&str]) -> Result<(), MoveError> {
+        let Move { source, target, .. } = self.planned;
+        let without = self.target.run(&[store::without_rows(users)]).await?;
+        match without.first().and_then(|rows| rows.first()) {
+            None => Ok(()),
+            Some(row) => refused(format!(
+                "user {} has something in `{source}`, and nothing in `{target}`: look what that is, grant it there, and repeat this",
+                quoted(row)
+            )),
+        }
     }
 
     /// The users of these that are in the move's buckets.

@@ -39,6 +39,12 @@ const REMOVES_AGAIN: &str = "INSERT INTO stale_drafts_moves (id, role, first_buc
        WHERE id <> ?1 AND first_bucket <= ?3 AND last_bucket >= ?2 AND state NOT IN ('trimmed', 'settled', 'cancelled'))
      ON CONFLICT (id) DO UPDATE SET state = 'moved', place = '', changed_at = ?5, stepped_at = ?5";
 
+/// A target that knows of no move, and that has all of the buckets by its record.
+const HAS_MOVED: &str = "INSERT INTO stale_drafts_moves (id, role, first_bucket, last_bucket, other, state, started_at, changed_at, stepped_at)
+     SELECT ?1, 'target', ?2, ?3, ?4, 'settled', ?5, ?5, ?5 WHERE NOT EXISTS (SELECT 1 FROM stale_drafts_moves
+       WHERE id <> ?1 AND first_bucket <= ?3 AND last_bucket >= ?2 AND state NOT IN ('trimmed', 'settled', 'cancelled'))
+     ON CONFLICT (id) DO NOTHING";
+
 /// A record as the text has it.
 pub(super) type BucketRows = Vec<(u16, String)>;
 
@@ -83,6 +89,11 @@ pub fn gave_away() -> Statement {
 /// says that they are away.
 pub fn removes_again(id: &str, Buckets { first, last }: Buckets, other: &str, now: Timestamp) -> Statement {
     Statement::new(REMOVES_AGAIN, [id.into(), first.into(), last.into(), other.into(), now.into()])
+}
+
+/// Enters a move that neither side knows, as one that is over in the target: what the source has of its users is a copy. Both records say so.
+pub fn has_moved(id: &str, Buckets { first, last }: Buckets, other: &str, now: Timestamp) -> Statement {
+    Statement::new(HAS_MOVED, [id.into(), first.into(), last.into(), other.into(), now.into()])
 }
 
 /// Some users of the database, whom the order of their ids says nothing of: a row for [`some_users_of`].

@@ -44,7 +44,7 @@ pub use archive::{
     remove, removed, scan, scanned, take_archive_turn,
 };
 pub use ask::{Done, told, told_of};
-pub use buckets::{Recorded, gave_away, record, removes_again, some_users, some_users_of};
+pub use buckets::{Recorded, gave_away, has_moved, record, removes_again, some_users, some_users_of};
 pub use compaction::{
     Carried, EntriesScanned, EntryDocument, carried, carries, compact, compaction_under_way, end_compaction,
     entries_of, entries_scanned, entry_documents, scan_entries,
@@ -79,7 +79,7 @@ pub use moves::{
     UserRows, advance, begin_move, copy_again, enter_users, largest_creation, largest_creation_of,
     move_by_id, move_of, moves_of, next_entries, next_users, not_entered, obstacles, obstacles_of,
     page_of_move, put, release_users, remove_creations, remove_entries, rows_of, same_page, taken_id,
-    taken_id_of, turn_move, users_of, verified,
+    taken_id_of, turn_move, users_of, users_of_move, verified, without_rows,
 };
 pub use notes::{Act, Acting, Subject, acts, note};
 pub use of_user::OfUser;

@@ -344,6 +344,17 @@ const ENTER_USERS: &str = "INSERT INTO stale_drafts_moving_users (user_id, move_
 const NOT_ENTERED: &str = "SELECT j.value AS user_id FROM json_each(?2) AS j
      WHERE NOT EXISTS (SELECT 1 FROM stale_drafts_moving_users WHERE user_id = j.value AND move_id = ?1) LIMIT 1";
 
+/// The first user of a list who has nothing here.
+const WITHOUT_ROWS: &str = "SELECT j.value AS user_id FROM json_each(?1) AS j
+     WHERE NOT EXISTS (SELECT 1 FROM stale_drafts_balances WHERE user_id = j.value)
+       AND NOT EXISTS (SELECT 1 FROM stale_drafts_archived_users WHERE user_id = j.value)
+       AND NOT EXISTS (SELECT 1 FROM stale_drafts_creations INDEXED BY stale_drafts_creations_of_user WHERE user_id = j.value) LIMIT 1";
+
+/// The next ?3 users of a move after the user ?2.
+const USERS_OF_MOVE: &str = "SELECT json_group_array(user_id) AS users, iif(count(*) > 0, json_array(max(user_id)), NULL) AS place FROM (
+       SELECT user_id FROM stale_drafts_moving_users INDEXED BY stale_drafts_moving_users_of_move
+       WHERE move_id = ?1 AND user_id > ?2 ->> 0 ORDER BY user_id LIMIT ?3)";
+
 #[rustfmt::skip]
 const PUT_CREATIONS: &str = concat!(
     "INSERT INTO stale_drafts_creations (id, user_id, kind, prompt, status, attempt, tokens, created_at, queued_at, started_at, heartbeat_at,
@@ -809,6 +820,16 @@ pub fn next_users(stage: Stage, after: &str, limit: u32) -> Statement {
 /// [`DatabaseError`] if it is not of the shape that was asked for.
 pub fn users_of(rows: Vec<Row>) -> Result<UserRows, DatabaseError> {
     only(rows)
+}
+
+/// The next users of a move: a row for [`users_of`].
+pub fn users_of_move(id: &str, after: &str, limit: u32) -> Statement {
+    Statement::new(USERS_OF_MOVE, [id.into(), after.into(), limit.into()])
+}
+
+/// The first of these users, if any, who has nothing here: a row with `user_id`.
+pub fn without_rows(users: &[&str]) -> Statement {
+    Statement::new(WITHOUT_ROWS, [Param::Text(super::json(users))])
 }
 
 /// Enters users of a move in this state.

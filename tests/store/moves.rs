@@ -1096,7 +1096,7 @@ fn what_a_restore_has_brought_back_is_removed_once_the_record_says_that_it_moved
         restored.write("INSERT INTO stale_drafts_turned_buckets (first_bucket, last_bucket, state) VALUES (0, 4095, 'away')");
         assert_eq!(found(), Ok(Plan::GoesOn(String::from("m1"))));
         // It may die on the way.
-        let few = Bounds { queries: 20, ..Bounds::default() };
+        let few = Bounds { queries: 30, ..Bounds::default() };
         for _ in 0..40 {
             if wait(step(&restored, &target, MOVE, Goal::Done, now(), few)).unwrap().done {
                 break;
@@ -1116,9 +1116,162 @@ fn what_a_restore_has_brought_back_is_removed_once_the_record_says_that_it_moved
         assert!(go([&restored, &target], MOVE, Goal::Done, now()).unwrap().done);
         assert!(!everything(&restored).is_empty());
         restored.write("UPDATE stale_drafts_moves SET state = 'moved' WHERE id = 'm1' AND role = 'source' AND state = 'trimmed'");
+        // Who has nothing else is not removed before somebody has looked.
+        let before = everything(&restored);
+        assert_eq!(
+            refusal(go([&restored, &target], MOVE, Goal::Done, now())),
+            "user `ada` has something in `DB_1`, and nothing in `DB_2`: look what that is, grant it there, and repeat this"
+        );
+        assert_eq!((everything(&restored), everything(&target)), (before, there));
+        target.write("INSERT INTO stale_drafts_ledger (entry_key, user_id, type, tokens, created_at) VALUES ('grant:again', 'ada', 'grant', 9, 0)");
+        let there = everything(&target);
         assert!(go([&restored, &target], MOVE, Goal::Done, now()).unwrap().done);
         assert_eq!((everything(&restored), everything(&target)), (Vec::new(), there));
     }
+}
+
+/// A user of the buckets `first` to `last`.
+fn user_of(first: u16, last: u16) -> String {
+    let of = |user: &String| (first..=last).contains(&Bucket::of_user(user).number());
+    (0..).map(|n| format!("user {n}")).find(of).unwrap()
+}
+
+const STRAY: &str = "INSERT INTO stale_drafts_ledger (entry_key, user_id, type, tokens, created_at) VALUES ('grant:' || ?1, ?1, 'grant', 9, 0)";
+
+fn stray(database: &Sqlite, user: &str) {
+    database.write(&STRAY.replace("?1", &format!("'{user}'")));
+}
+
+fn balances(database: &Sqlite) -> Vec<Value> {
+    database.read("SELECT user_id FROM stale_drafts_balances ORDER BY user_id")
+}
+
+#[test]
+fn copies_are_removed_without_a_move_where_both_records_say_whose_the_buckets_are() {
+    let (one, two) = (Sqlite::new(), Sqlite::new());
+    let [low, high] = [user_of(0, 99), user_of(100, 4_095)];
+    for (database, state, other) in [(&one, "here", "away"), (&two, "away", "here")] {
+        database.write(&format!(
+            "INSERT INTO stale_drafts_buckets (first_bucket, state) VALUES (0, '{state}'), (100, '{other}')"
+        ));
+        stray(database, &low);
+        stray(database, &high);
+    }
+    let rest = Move { buckets: Buckets { first: 100, last: 4_095 }, ..MOVE };
+    let sides = (Shard { name: "DB_1", database: &one }, Shard { name: "DB_2", database: &two });
+    let configured = shards_of([("DB_1", "0-99"), ("DB_2", "100-4095")]);
+    let found = |buckets| wait(planned(&sides.0, &sides.1, buckets, Goal::Done, &configured)).unwrap();
+    // Not those that it has, nor with others.
+    for buckets in [Buckets { first: 0, last: 99 }, ALL] {
+        assert!(matches!(found(buckets), Err(Wrong::Unknown(_))), "{buckets:?}: {:?}", found(buckets));
+        let all = [&one, &two].map(everything);
+        refusal(go([&one, &two], Move { buckets, ..MOVE }, Goal::Done, now()));
+        assert_eq!([&one, &two].map(everything), all);
+    }
+    assert_eq!(found(rest.buckets), Ok(Plan::Begins));
+    assert!(go([&one, &two], rest, Goal::Done, now()).unwrap().done);
+    assert_eq!(balances(&one), [json!([low])]);
+    assert_eq!(balances(&two).len(), 2);
+    assert_eq!(found(rest.buckets), Ok(Plan::GoesOn(String::from("m1"))));
+    assert_eq!(
+        two.read("SELECT first_bucket, state FROM stale_drafts_buckets"),
+        [json!([0, "away"]), json!([100, "here"])]
+    );
+}
+
+#[test]
+fn what_has_come_back_since_is_not_removed() {
+    let (one, two) = (filled(), Sqlite::new());
+    finish([&one, &two], MOVE);
+    let back = Move { id: "m2", buckets: Buckets { first: 0, last: 2_047 }, source: "DB_2", target: "DB_1" };
+    finish([&two, &one], back);
+    let all = [&one, &two].map(everything);
+    assert!(!all[0].is_empty() && !all[1].is_empty());
+    // One of those who have left comes back past the questions.
+    let left = user_of(2_048, 4_095);
+    stray(&two, &left);
+    stray(&one, &left);
+    let again = "UPDATE stale_drafts_moves SET state = 'moved' WHERE id = 'm1' AND role = 'source' AND state = 'trimmed'";
+    assert!(!one.takes(again));
+    // Whoever does it all the same removes nothing.
+    let before = [&one, &two].map(everything);
+    one.write("DROP TRIGGER stale_drafts_moves_update_again");
+    one.write(again);
+    let refused = refusal(go([&one, &two], MOVE, Goal::Done, now()));
+    assert!(refused.starts_with("bucket 0 is not in `DB_2` by its record"), "{refused}");
+    assert_eq!([&one, &two].map(everything), before);
+    one.write("UPDATE stale_drafts_moves SET state = 'trimmed' WHERE id = 'm1'");
+    one.write(
+        "INSERT INTO stale_drafts_turned_buckets (first_bucket, last_bucket, state) VALUES (0, 2047, 'here')",
+    );
+    // Those that are away are removed by themselves.
+    let rest = Move { id: "m3", buckets: Buckets { first: 2_048, last: 4_095 }, ..MOVE };
+    assert!(go([&one, &two], rest, Goal::Done, now()).unwrap().done);
+    assert_eq!(everything(&one), all[0]);
+    assert_eq!(everything(&two), before[1]);
+}
+
+#[test]
+fn another_database_in_place_of_the_source_neither_cancels_nor_goes_on() {
+    let (source, target) = (filled(), Sqlite::new());
+    reach([&source, &target], MOVE, Goal::Moved);
+    let there = everything(&target);
+    let other = Sqlite::new();
+    for (record, why) in [
+        ("SELECT 1", "`DB_2` has move `m1`, and `DB_1` has nothing on record"),
+        (
+            "INSERT INTO stale_drafts_buckets VALUES (0, 'away')",
+            "`DB_2` has move `m1`, and bucket 0 is not in `DB_1` by its record",
+        ),
+        (
+            "UPDATE stale_drafts_buckets SET state = 'here'",
+            "user `anna` has something in `DB_2`, and nothing in `DB_1`",
+        ),
+    ] {
+        other.write(record);
+        for goal in [Goal::Moved, Goal::Cancelled] {
+            let refused = refusal(wait(moves::step(&other, &target, MOVE, goal, now(), Bounds::default())));
+            assert!(refused.starts_with(why) && refused.contains("docs/scale.md says"), "{refused}");
+            assert_eq!((everything(&other), everything(&target)), (Vec::new(), there.clone()));
+            assert_eq!(other.read("SELECT 1 FROM stale_drafts_moves"), Vec::<Value>::new());
+        }
+    }
+    // The right one goes on.
+    reach([&source, &target], MOVE, Goal::Done);
+    assert_eq!(everything(&target), there);
+
+    // Where it is lost for good, as docs/scale.md says: the target has all that is theirs.
+    let (source, target) = (filled(), Sqlite::new());
+    reach([&source, &target], MOVE, Goal::Moved);
+    let there = everything(&target);
+    let new = Sqlite::new();
+    new.write(
+        "INSERT INTO stale_drafts_buckets (first_bucket, state) VALUES (0, 'away');
+         INSERT INTO stale_drafts_moves (id, role, first_bucket, last_bucket, other, state, started_at, changed_at, stepped_at)
+         VALUES ('m1', 'source', 0, 4095, 'DB_2', 'moved', 0, 0, 0)",
+    );
+    finish([&new, &target], MOVE);
+    assert_eq!((everything(&new), everything(&target)), (Vec::new(), there));
+    assert_eq!(target.read("SELECT first_bucket, state FROM stale_drafts_buckets"), [json!([0, "here"])]);
+}
+
+#[test]
+fn a_target_that_was_restored_to_before_it_was_open_is_opened_again() {
+    let moved = || {
+        let sides = (filled(), Sqlite::new());
+        reach([&sides.0, &sides.1], MOVE, Goal::Moved);
+        sides
+    };
+    // As it was then.
+    let (_, restored) = moved();
+    let there = everything(&restored);
+    let (source, target) = moved();
+    finish([&source, &target], MOVE);
+    let refused = refusal(go([&source, &restored], MOVE, Goal::Done, now()));
+    assert!(refused.contains("`trimmed` in `DB_1` and `arriving` in `DB_2`"), "{refused}");
+    source.write("UPDATE stale_drafts_moves SET state = 'moved' WHERE id = 'm1' AND role = 'source' AND state = 'trimmed'");
+    finish([&source, &restored], MOVE);
+    assert_eq!((everything(&source), everything(&restored)), (Vec::new(), there));
 }
 
 #[test]

@@ -243,7 +243,10 @@ fn begins(route: Route<'_>, place: &str, configured: &Shards) -> Result<Plan, Wr
             route.command("move")
         )
     } else {
-        format!("expected `{}`, which they are to leave; move what is in `{shard}` from there", route.source)
+        format!(
+            "expected `{}`, which they are to leave. By its own record `mark-stale-drafts shards` shows which database has them: give them to that one, deploy that, and move them from there",
+            route.source
+        )
     };
     Err(Wrong::NotNow(format!("{place}, and the configuration gives {buckets} to `{shard}`: {next}")))
 }
