@@ -9,12 +9,12 @@
     reason = "a test fails by panicking"
 )]
 
-use stale_drafts::rules::{End, Movement, covered};
+use stale_drafts::rules::{End, Movement, Used, covered};
 
 const QUOTA: Option<&str> = Some("the quota is used up");
 
 /// How an attempt failed.
-fn failed(error: Option<&str>, cancelled: bool, used: bool) -> Option<End<'_>> {
+fn failed(error: Option<&str>, cancelled: bool, used: Used) -> Option<End<'_>> {
     Some(End::Failed { error, cancelled, used })
 }
 
@@ -25,20 +25,24 @@ fn an_entry_says_why_tokens_went_or_came() {
         ("charge", "charge1:c1", None, Movement::Charged),
         ("charge", "charge2:c1", None, Movement::Retried),
         ("charge", "charge3:c1", Some(End::Done), Movement::Retried),
-        ("charge", "charge:c1", failed(None, true, true), Movement::Kept),
-        ("charge", "charge2:c1", failed(None, true, true), Movement::Kept),
-        ("charge", "charge:c1", failed(None, true, false), Movement::Charged),
-        ("charge", "charge2:c1", failed(QUOTA, false, true), Movement::Retried),
+        ("charge", "charge:c1", failed(None, true, Used::Part), Movement::Kept),
+        ("charge", "charge2:c1", failed(None, true, Used::Part), Movement::Kept),
+        ("charge", "charge:c1", failed(None, true, Used::Nothing), Movement::Charged),
+        ("charge", "charge:c1", failed(None, true, Used::All), Movement::Kept),
+        ("charge", "charge:c1", failed(QUOTA, false, Used::Part), Movement::Charged),
+        ("charge", "charge2:c1", failed(QUOTA, false, Used::Part), Movement::Retried),
+        ("charge", "charge:c1", failed(QUOTA, false, Used::All), Movement::UsedUp(QUOTA)),
+        ("charge", "charge2:c1", failed(None, false, Used::All), Movement::UsedUp(None)),
         ("refund", "refund:c1", None, Movement::Refunded(None)),
         ("refund", "refund:c1", Some(End::Done), Movement::NotUsed),
-        ("refund", "refund:c1", failed(QUOTA, false, false), Movement::Refunded(QUOTA)),
-        ("refund", "refund:c1", failed(None, false, false), Movement::Refunded(None)),
-        ("refund", "refund:c1", failed(QUOTA, false, true), Movement::RefundedInPart(QUOTA)),
-        ("refund", "refund:c1", failed(None, false, true), Movement::RefundedInPart(None)),
-        ("refund", "refund:c1", failed(QUOTA, true, false), Movement::Cancelled),
+        ("refund", "refund:c1", failed(QUOTA, false, Used::Nothing), Movement::Refunded(QUOTA)),
+        ("refund", "refund:c1", failed(None, false, Used::Nothing), Movement::Refunded(None)),
+        ("refund", "refund:c1", failed(QUOTA, false, Used::Part), Movement::RefundedInPart(QUOTA)),
+        ("refund", "refund:c1", failed(None, false, Used::Part), Movement::RefundedInPart(None)),
+        ("refund", "refund:c1", failed(QUOTA, true, Used::Nothing), Movement::Cancelled),
         // What its owner has cancelled is no failure to them, whatever it had used.
-        ("refund", "refund:c1", failed(QUOTA, true, true), Movement::Cancelled),
-        ("restore", "restore:c1", failed(QUOTA, false, false), Movement::Restored),
+        ("refund", "refund:c1", failed(QUOTA, true, Used::Part), Movement::Cancelled),
+        ("restore", "restore:c1", failed(QUOTA, false, Used::Nothing), Movement::Restored),
         ("grant", "grant:invoice-7", None, Movement::Granted("invoice-7")),
         ("grant", "invoice-7", None, Movement::Granted("invoice-7")),
         ("grant", "import:anna", None, Movement::Imported),
@@ -79,6 +83,18 @@ fn an_entry_has_a_code_a_parameter_and_words() {
             "kept",
             None,
             "Charged, and not refunded: it was cancelled after its work had begun",
+        ),
+        (
+            Movement::UsedUp(Some("no key")),
+            "used_up",
+            Some(("error", "no key")),
+            "Charged, and not refunded: it failed, and had used all of it: no key",
+        ),
+        (
+            Movement::UsedUp(None),
+            "used_up_without_reason",
+            None,
+            "Charged, and not refunded: it failed, and had used all of it",
         ),
         (
             Movement::Refunded(Some("no key")),

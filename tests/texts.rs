@@ -117,10 +117,12 @@ fn english() -> Value {
 }
 
 /// One of each; tests/package/texts.test.mjs holds their codes against those of the API.
-const MOVEMENTS: [Movement<'_>; 15] = [
+const MOVEMENTS: [Movement<'_>; 17] = [
     Movement::Charged,
     Movement::Retried,
     Movement::Kept,
+    Movement::UsedUp(Some("«error»")),
+    Movement::UsedUp(None),
     Movement::Refunded(Some("«error»")),
     Movement::Refunded(None),
     Movement::RefundedInPart(Some("«error»")),

@@ -13,17 +13,28 @@ pub enum End<'a> {
         error: Option<&'a str>,
         /// Whether somebody cancelled it.
         cancelled: bool,
-        /// Whether it had used something of its charge all the same.
-        used: bool,
+        /// What of its charge it had used all the same.
+        used: Used,
     },
+}
+
+/// What a failure had used of its charge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Used {
+    /// Nothing, so all of it came back.
+    Nothing,
+    /// A part.
+    Part,
+    /// All of it, so nothing came back.
+    All,
 }
 
 /// Why tokens went or came: what an entry of the ledger says to its owner.
 ///
 /// ```
-/// use stale_drafts::rules::{End, Movement};
+/// use stale_drafts::rules::{End, Movement, Used};
 ///
-/// let failed = End::Failed { error: Some("the model was overloaded"), cancelled: false, used: false };
+/// let failed = End::Failed { error: Some("the model was overloaded"), cancelled: false, used: Used::Nothing };
 /// let refund = Movement::of("refund", "refund2:c1", Some(failed));
 /// assert_eq!(refund.code(), "refunded");
 /// assert_eq!(refund.to_string(), "Refunded, since it failed: the model was overloaded");
@@ -37,6 +48,8 @@ pub enum Movement<'a> {
     Retried,
     /// Somebody cancelled it after its work had begun, and the policy keeps what was charged.
     Kept,
+    /// It failed, for this reason, and had used all of its charge.
+    UsedUp(Option<&'a str>),
     /// It failed, for this reason.
     Refunded(Option<&'a str>),
     /// It failed, for this reason, and had used a part of its charge.
@@ -63,17 +76,18 @@ impl<'a> Movement<'a> {
     /// What an entry of this type and key says. `end` is that of the attempt whose charge it is about.
     pub fn of(kind: &'a str, key: &'a str, end: Option<End<'a>>) -> Self {
         match kind {
-            "charge" if matches!(end, Some(End::Failed { cancelled: true, used: true, .. })) => {
-                Movement::Kept
-            }
-            "charge" if Movement::charge_of(kind, key) > 1 => Movement::Retried,
-            "charge" => Movement::Charged,
+            "charge" => match end {
+                Some(End::Failed { cancelled: true, used: Used::Part | Used::All, .. }) => Movement::Kept,
+                Some(End::Failed { error, used: Used::All, .. }) => Movement::UsedUp(error),
+                _ if Movement::charge_of(kind, key) > 1 => Movement::Retried,
+                _ => Movement::Charged,
+            },
             "refund" => match end {
                 None => Movement::Refunded(None),
                 Some(End::Done) => Movement::NotUsed,
                 Some(End::Failed { cancelled: true, .. }) => Movement::Cancelled,
-                Some(End::Failed { error, used: true, .. }) => Movement::RefundedInPart(error),
-                Some(End::Failed { error, .. }) => Movement::Refunded(error),
+                Some(End::Failed { error, used: Used::Nothing, .. }) => Movement::Refunded(error),
+                Some(End::Failed { error, .. }) => Movement::RefundedInPart(error),
             },
             "restore" => Movement::Restored,
             "grant" if key.starts_with("import") => Movement::Imported,
@@ -97,6 +111,8 @@ impl<'a> Movement<'a> {
             Movement::Charged => "charged",
             Movement::Retried => "retried",
             Movement::Kept => "kept",
+            Movement::UsedUp(Some(_)) => "used_up",
+            Movement::UsedUp(None) => "used_up_without_reason",
             Movement::Refunded(Some(_)) => "refunded",
             Movement::Refunded(None) => "refunded_without_reason",
             Movement::RefundedInPart(Some(_)) => "refunded_in_part",
@@ -115,13 +131,16 @@ impl<'a> Movement<'a> {
     /// What the sentence says beside its code: a name and a value.
     pub const fn parameter(&self) -> Option<(&'static str, &'a str)> {
         match *self {
-            Movement::Refunded(Some(error)) | Movement::RefundedInPart(Some(error)) => Some(("error", error)),
+            Movement::UsedUp(Some(error))
+            | Movement::Refunded(Some(error))
+            | Movement::RefundedInPart(Some(error)) => Some(("error", error)),
             Movement::Granted(key) => Some(("key", key)),
             Movement::Carried(month) => Some(("month", month)),
             Movement::Other(kind) => Some(("type", kind)),
             Movement::Charged
             | Movement::Retried
             | Movement::Kept
+            | Movement::UsedUp(None)
             | Movement::Refunded(None)
             | Movement::RefundedInPart(None)
             | Movement::Cancelled
@@ -139,6 +158,8 @@ impl Words for Movement<'_> {
             Movement::Charged => "Charged when it was asked for",
             Movement::Retried => "Charged again, as it was retried after its failure",
             Movement::Kept => "Charged, and not refunded: it was cancelled after its work had begun",
+            Movement::UsedUp(Some(_)) => "Charged, and not refunded: it failed, and had used all of it: ",
+            Movement::UsedUp(None) => "Charged, and not refunded: it failed, and had used all of it",
             Movement::Refunded(Some(_)) => "Refunded, since it failed: ",
             Movement::Refunded(None) => "Refunded, since it failed",
             Movement::RefundedInPart(Some(_)) => "It failed, and what was not used came back: ",

@@ -38,7 +38,7 @@ pub use diagnosis::{
     lacks_schema, no_answer, shared_by,
 };
 pub use draft::{Draft, Field, Phase, REDELIVERED_AFTER_MS, Signs, Unreadable};
-pub use entry::{End, Movement};
+pub use entry::{End, Movement, Used};
 pub use evidence::{Ended, Evidence, SetAside, Thresholds};
 pub use limit::{Attempts, InvalidMaxAge, Limit, MaxActive, MaxAge, Preset};
 pub use open_move::{MOVE_EXPECTED_WITHIN_MS, OpenMove};

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::rows::cell;
 use super::typed::typed;
 use super::{DatabaseError, LedgerRow, Param, Row, Statement};
-use crate::rules::{CANCELLED, End, Movement};
+use crate::rules::{CANCELLED, End, Movement, Used};
 
 /// A text, cut to so many characters: the creation has the whole.
 macro_rules! cut {
@@ -87,7 +87,7 @@ const LEDGER_PAGE: &str = concat!(
        UNION ALL SELECT at, 0, key, NULL, NULL, 0, 0, NULL, 1, NULL, NULL, NULL, NULL, NULL, 1 FROM carried
        ORDER BY at DESC, of_creation DESC, key DESC LIMIT ?6),
      told AS (
-       SELECT at, of_creation, key, kind, deleted, ", cut!("prompt", "200"), " AS prompt,
+       SELECT at, of_creation, key, kind, deleted, ", cut!("prompt", "200"), " AS prompt, restored,
          NOT restored AND ifnull(status IN ('draft', 'published'), 0) AS done,
          ifnull(iif(restored, (SELECT ", ended!("charge"), " FROM stale_drafts_attempts WHERE creation_id = key AND outcome = 'restored'), NULL),
            ", ended!("charge"), ") AS ended,
@@ -101,7 +101,7 @@ const LEDGER_PAGE: &str = concat!(
            WHERE creation_id = key AND entry_key <> type || ':' || creation_id), '[]') AS by_retries
        FROM places)
      SELECT json_object('at', at, 'creation_id', iif(of_creation, key, NULL), 'key', key, 'kind', kind, 'prompt', prompt, 'deleted', deleted,
-       'done', done, 'ended', json(ended), 'ended_before', json(ended_before),
+       'done', done, 'restored', restored, 'ended', json(ended), 'ended_before', json(ended_before),
        'first', json_array(json(restore), json(refund), json(first)), 'by_retries', json(by_retries)) AS place
      FROM told ORDER BY at DESC, of_creation DESC, key DESC"
 );
@@ -164,6 +164,7 @@ pub struct LedgerPart {
     pub prompt: Option<String>,
     deleted: u8,
     done: u8,
+    restored: u8,
     ended: Ended,
     ended_before: Vec<Ended>,
     first: [Option<LedgerRow>; 3],
@@ -221,13 +222,23 @@ impl LedgerPart {
     /// What an entry of it says to its owner.
     pub fn movement<'a>(&'a self, entry: &'a LedgerRow) -> Movement<'a> {
         let charge = Movement::charge_of(&entry.kind, &entry.entry_key);
+        let is_charge = entry.kind == "charge";
+        let used = |ended: &Ended| match ended.tokens_used {
+            None | Some(0) => Used::Nothing,
+            Some(used) if is_charge && used >= entry.tokens.unsigned_abs() => Used::All,
+            Some(_) => Used::Part,
+        };
         let failed = |ended: &'a Ended| End::Failed {
             error: ended.error.as_deref(),
             cancelled: ended.error_code.as_deref() == Some(CANCELLED),
-            used: ended.tokens_used.is_some_and(|used| used > 0),
+            used: used(ended),
         };
-        let done = self.done != 0 && charge == self.ended.charge;
-        let end = if done { Some(End::Done) } else { self.ended(entry).map(failed) };
+        let is_of_last = charge == self.ended.charge;
+        // What its owner has after all was not charged for nothing.
+        let end = match is_of_last && (self.done != 0 || is_charge && self.restored != 0) {
+            true => Some(End::Done),
+            false => self.ended(entry).map(failed),
+        };
         Movement::of(&entry.kind, &entry.entry_key, end)
     }
 }

@@ -187,7 +187,7 @@ impl<S: Send + Sync> FromRequest<S> for OwnForm {
         }
         let message =
             "This form was not made for you, or is too old. Go back to the dashboard and try again.";
-        Err(Page::from(Problem::new(StatusCode::FORBIDDEN, message)).into_response())
+        Err(form.refused(Problem::new(StatusCode::FORBIDDEN, message)).into_response())
     }
 }
 

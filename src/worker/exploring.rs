@@ -189,9 +189,15 @@ impl ExplorerQuery {
         };
         let Sought { status, kind, .. } = sought;
         let by_these = Sought { status, kind, ..Sought::default() };
+        let refused =
+            |message: &str| Err(Invalid { path: String::from("order"), message: message.to_owned() });
         if self.order == Order::Silent && sought != by_these {
-            let message = "`order` is `silent`: expected no more than `status` and `kind` beside it";
-            return Err(Invalid { path: String::from("order"), message: message.to_owned() });
+            return refused("`order` is `silent`: expected no more than `status` and `kind` beside it");
+        }
+        if self.order == Order::Silent
+            && status.is_some_and(|status| !["pending", "processing"].contains(&status))
+        {
+            return refused("`order` is `silent`: expected the `status` `pending` or `processing`, or none");
         }
         sought.in_order().map_err(reversed)
     }

@@ -7,6 +7,7 @@ use worker::console_log;
 
 use super::app::{App, Context};
 use super::exploring::{Instant, written};
+use super::pages::minute;
 use super::problem::Problem;
 use super::reporting::problem;
 use super::{log, shards};
@@ -35,11 +36,13 @@ pub(super) fn end(
     match (minutes.map(Whole::get), until) {
         (Some(minutes), None) => Ok(now.saturating_add(minutes.saturating_mul(MINUTE_MS))),
         (None, Some(millis)) => {
-            let until = i64::try_from(millis).ok().and_then(Timestamp::from_millis);
-            until.filter(|until| now < *until && *until <= latest).ok_or_else(|| {
+            let at = i64::try_from(millis).ok().and_then(Timestamp::from_millis);
+            at.filter(|until| now < *until && *until <= latest).ok_or_else(|| {
                 Problem::bad_request(format!(
-                    "`until` is `{millis}`: expected epoch milliseconds after now, `{}`, and within 30 days",
-                    now.as_millis()
+                    "`until` is `{millis}`{}: expected epoch milliseconds after now, `{}` ({}), and within 30 days",
+                    at.map_or(String::new(), |at| format!(" ({})", written(at))),
+                    now.as_millis(),
+                    written(now)
                 ))
             })
         }
@@ -62,9 +65,9 @@ impl ExtendForm {
         // Nobody writes milliseconds into a form.
         if let Some(Instant(until)) = self.until.filter(|Instant(until)| *until <= now || latest < *until) {
             return Err(Problem::bad_request(format!(
-                "the end is `{}`: expected a time after now, `{}`, and within 30 days",
-                written(until),
-                written(now)
+                "the end is {} UTC: expected a time after now, {} UTC, and within 30 days",
+                minute(until.as_millis()),
+                minute(now.as_millis())
             )));
         }
         let until = self.until.map(|Instant(until)| until.as_millis());

@@ -19,13 +19,18 @@ pub(super) async fn add(
     text: &str,
     user_id: Option<&str>,
 ) -> Result<(), Problem> {
+    // A form sends two characters for the end of a line, and counts one.
+    let text = text.replace("\r\n", "\n");
     let length = text.chars().count();
-    if length == 0 || length > MAX_NOTE || text.contains('\0') {
+    if text.contains('\0') {
+        return Err(Problem::bad_request("the note has the character U+0000: expected text"));
+    }
+    if length == 0 || length > MAX_NOTE {
         return Err(Problem::bad_request(format!(
-            "the note has {length} characters: expected 1 to {MAX_NOTE}, without U+0000"
+            "the note has {length} characters: expected 1 to {MAX_NOTE}"
         )));
     }
-    of(app, actor, about, text, user_id).await.map(drop)
+    of(app, actor, about, &text, user_id).await.map(drop)
 }
 
 /// Notes it, and answers with the row of the audit.

@@ -260,6 +260,30 @@ fn a_retried_creation_has_the_entries_of_every_charge_each_with_the_reason_of_it
 }
 
 #[test]
+fn a_failure_that_used_all_of_its_charge_says_so_and_a_restored_result_was_charged_for() {
+    let database = database();
+    let new = NewCreation { id: "c", user_id: "anna", kind: "video", prompt: "a fox", tokens: 10 };
+    wait(creations::create(&database, new, at(NOW - HOUR))).unwrap();
+    report(&database, "c", NOW, Report::Start { worker: "w" });
+    report(&database, "c", NOW, fail("broken", "1.abc", Some(10)));
+    report(&database, "c", NOW, Report::Retry { attempt: 1 });
+    report(&database, "c", NOW, Report::Start { worker: "w" });
+    report(&database, "c", NOW, fail("broken", "2.abc", Some(10)));
+    let told = || {
+        let [part, _] = <[_; 2]>::try_from(page(&database, &LedgerPlace::first(), 9)).unwrap();
+        part.entries().into_iter().map(|entry| part.movement(entry).to_string()).collect::<Vec<_>>()
+    };
+    let used_up = "Charged, and not refunded: it failed, and had used all of it: it broke";
+    assert_eq!(told(), [used_up, used_up]);
+    // Its result came after all.
+    let late = Report::Complete { fence: "2.abc", result_url: "https://r/1", tokens_used: None };
+    let details = Details { keep: true, ..Details::default() };
+    wait(creations::report(&database, "c", late, details, now())).unwrap_err();
+    report(&database, "c", NOW, Report::Restore);
+    assert_eq!(told(), ["Charged again, as it was retried after its failure", used_up]);
+}
+
+#[test]
 fn a_charge_of_a_retry_that_is_restored_is_told_like_the_first() {
     let database = database();
     let new = NewCreation { id: "c", user_id: "anna", kind: "video", prompt: "a fox", tokens: 10 };

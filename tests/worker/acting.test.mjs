@@ -174,6 +174,21 @@ test("of two databases the one that has it fails it and refunds its owner, whate
   assert.deepEqual(await failNow(`late/fail-now?user_id=${here}`, words), done("late"));
 });
 
+test("a note has as many characters as the form counts, whatever ends its lines", async () => {
+  await world.create({ id: "lines", user_id: "ada", kind: "image", tokens: 1, created_at: NOW });
+  const text = Array(10).fill("a".repeat(199)).join("\r\n");
+  assert.equal((await done(press("note", { id: "lines", text })))[1], "the note is added");
+  assert.equal((await acts("lines"))[0].detail.length, 1_999);
+  // What was given to one that is over does not hold any more.
+  assert.match((await done(press("extend", { id: "lines", minutes: 90, reason: "x" })))[1], /it has time until/);
+  assert.match(await page("/dashboard/creations/lines"), /<dt>More time \(UTC\)<\/dt><dd>2023-11-14 23:43<\/dd>/);
+  await press("fail", { id: "lines", attempt: 1, error: "no" });
+  assert.match(await page("/dashboard/creations/lines"), /<dt>More time \(UTC\)<\/dt><dd>–<\/dd>/);
+  // Of many, too.
+  const many = await press("retries", { plan: "[]", sought: "status=failed", reason: "y".repeat(1_001) });
+  assert.deepEqual([many.status, many.text.includes(`>${"y".repeat(1_001)}<`), many.text.includes('href="/dashboard/creations?status=failed#found"')], [400, true, true]);
+});
+
 test("what is in the way is said in words, with the way back", async () => {
   await world.grant("poor", 10);
   await world.create({ id: "c3", user_id: "poor", kind: "image", tokens: 10, created_at: NOW }, { id: "a/b", user_id: "ada", tokens: 1, created_at: NOW });
@@ -190,6 +205,8 @@ test("what is in the way is said in words, with the way back", async () => {
     ["extend", { id: "c4", minutes: "", until: "", reason: "x" }, 400, /either `minutes` or `until`/],
     ["extend", { id: "c4", minutes: "5", until: "2023-11-15T00:00", reason: "x" }, 400, /either `minutes` or `until`/],
     ["extend", { id: "c4", minutes: "5", reason: "" }, 400, /`reason`/],
+    ["extend", { id: "c4", minutes: "", until: "2023-11-14T22:00", reason: "too late" }, 400, /the end is 2023-11-14 22:00 UTC: expected a time after now, 2023-11-14 22:13 UTC, and within 30 days/],
+    ["note", { id: "c4", text: "a\0b" }, 400, /U\+0000/],
     ["extend", { id: "c3", minutes: "5", reason: "x" }, 409, /not generated any more/],
     ["cancel", { id: "nobody", attempt: 1 }, 404, /no such creation/],
     ["note", { id: "c4", text: "  " }, 400, /the note has 0 characters/],
@@ -206,8 +223,10 @@ test("what is in the way is said in words, with the way back", async () => {
     // Nobody has to write it again.
     const wrote = [fields.text?.trim(), fields.error, fields.reason].find(Boolean);
     assert.equal(answer.text.match(/<p class="typed" dir="auto">([^<]*)</)?.[1].trim(), wrote, action);
-    // No other site's page, and no page of another operator, can press it.
-    assert.equal((await press(action, fields, "0".repeat(32))).status, 403, action);
+    // No other site's page, and no page of another operator, can press it; what was written on a page that is too old is not lost.
+    const old = await press(action, fields, "0".repeat(32));
+    assert.equal(old.status, 403, action);
+    assert.equal(old.text.match(/<p class="typed" dir="auto">([^<]*)</)?.[1].trim(), wrote, action);
   }
   assert.deepEqual(await done(press("note", { id: "a/b", text: "odd" })), ["/dashboard/creations/a%2Fb", "the note is added"]);
   assert.deepEqual(await world.wrongBalances(), []);

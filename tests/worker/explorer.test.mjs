@@ -108,6 +108,7 @@ test("what can't be read is refused in words that say what would be right", asyn
     ["since=2026-11-29T10:00Z&until=2026-11-29T10:00Z", /^`until` is `2026-11-29T10:00:00Z`, and `since` is `2026-11-29T10:00:00Z`: expected an end after its beginning$/],
     ["status=stuck", /^`status` is `stuck`: expected `pending`, `processing`, `draft`, `published` or `failed`$/],
     ["cursor=abc", /^invalid `cursor` `abc`: expected the `next_cursor` of the page before$/],
+    ["order=silent&status=failed", /^`order` is `silent`: expected the `status` `pending` or `processing`, or none$/],
     ["order=silent&user_id=ada", /^`order` is `silent`: expected no more than `status` and `kind` beside it$/],
     ["code=x", /unknown.*`code`|`code` is not/],
     ["limit=0", /^`limit` is `0`: expected a whole number from 1 to 100$/],
@@ -123,8 +124,8 @@ test("what can't be read is refused in words that say what would be right", asyn
 
 test("what can't be sought leaves the form as it was, and says why", async () => {
   for (const [query, said, kept] of [
-    ["order=silent&user_id=ada&status=pending", "<code>order</code> is <code>silent</code>: expected no more than <code>status</code> and <code>kind</code> beside it.", ['name="user_id" value="ada"', '<option value="silent" selected>', '<option value="pending" selected>']],
-    ["failed_since=yesterday&kind=image", "<code>failed_since</code> is <code>yesterday</code>: expected epoch milliseconds, or a time in UTC", ['name="kind" value="image"']],
+    ["order=silent&user_id=ada&status=pending", "“Order” is <code>silent</code>: expected no more than “Status” and “Kind” beside it.", ['name="user_id" value="ada"', '<option value="silent" selected>', '<option value="pending" selected>']],
+    ["failed_since=yesterday&kind=image", "“Failed since” is <code>yesterday</code>: expected epoch milliseconds, or a time in UTC", ['name="kind" value="image"']],
     ["since=2026-11-29T10:00&until=2026-11-29T09:00&rule=preset", "expected an end after its beginning.", ['name="until" value="2026-11-29T09:00"', 'name="rule" value="preset"']],
   ]) {
     const { status, text } = await dashboard(`/dashboard/creations?${query}`);
@@ -145,7 +146,7 @@ test("the dashboard's explorer shows what the address asks for, and what there i
   assert.match(text, /rel="next"/);
   const { status: wrong, text: why } = await dashboard("/dashboard/creations?since=soon");
   assert.equal(wrong, 400);
-  assert.match(why, /<code>since<\/code> is <code>soon<\/code>/);
+  assert.match(why, /“Created since” is <code>soon<\/code>/);
   const reversed = await dashboard("/dashboard/creations?since=2026-11-29T10:00&until=2026-11-28T12:00");
   assert.equal(reversed.status, 400);
   assert.match(reversed.text, /<code>until<\/code> is <code>2026-11-28T12:00:00Z<\/code>/);

@@ -97,7 +97,7 @@ test("what is asked wrongly is refused, with what would be right, and by whom it
   await refused(extend("c", { reason }), 400, /^expected either `minutes` or `until`$/);
   await refused(extend("c", { minutes: 1, until: NOW + 1, reason }), 400, /^expected either/);
   await refused(extend("c", { minutes: 43_201, reason }), 400, /from 1 to 43200/);
-  await refused(extend("c", { until: NOW, reason }), 400, /`until` is `1700000000000`: expected epoch milliseconds after now, `1700000000000`, and within 30 days/);
+  await refused(extend("c", { until: NOW, reason }), 400, /`until` is `1700000000000` \(2023-11-14T22:13:20Z\): expected epoch milliseconds after now, `1700000000000` \(2023-11-14T22:13:20Z\), and within 30 days/);
   await refused(extend("c", { until: NOW + 31 * 24 * HOUR, reason }), 400, /within 30 days/);
   await refused(extend("c", { minutes: 5, reason: "" }), 400, /`reason`/);
   await refused(extend("nobody", { minutes: 5, reason }), 404, /there is no such creation/);

@@ -138,6 +138,9 @@ test("what is cancelled goes back by the policy, and its worker is told", async 
     const late = await world.report(`/${one.id}/complete`, { fence: one.fence, result_url: URL });
     assert.deepEqual([late.http, late.code, late.kept], [409, "cancelled", true]);
     assert.deepEqual([(await operator(one.id, "restore")).charged_tokens, await balance()], [left - 970, 970]);
+    // Its owner has it now: the charge was for that.
+    const after = (await (await world.fetch("/api/ledger?user_id=ada", { headers: { Authorization: `Bearer ${CLEANUP_TOKEN}` } })).json()).entries.filter(({ creation_id }) => creation_id === one.id);
+    assert.deepEqual(after.map(({ message_code }) => message_code), kind === "video" ? ["charged"] : ["restored", "cancelled", "charged"]);
   }
   // An operator does it with what operators have.
   assert.equal((await operator(await waiting(), "cancel", {})).refunded_tokens, 30);

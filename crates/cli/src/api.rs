@@ -5,7 +5,7 @@ use ureq::http::{Response, StatusCode};
 use ureq::{Agent, Body};
 
 use crate::exit::{Code, Error};
-use crate::format::one_line;
+use crate::format::{list, one_line};
 use crate::output::note;
 
 /// How long it is waited before a request is repeated, each time, in seconds.
@@ -128,10 +128,18 @@ impl Api {
             (StatusCode::FORBIDDEN, _, Some(said)) => {
                 Err(Error::new(Code::Refused, format!("`{url}` refused: {said}")))
             }
-            (StatusCode::BAD_REQUEST | StatusCode::NOT_FOUND, _, Some(said)) => Err(Error {
-                is_absent: status == StatusCode::NOT_FOUND,
-                ..Error::new(Code::InvalidInput, said)
-            }),
+            (StatusCode::BAD_REQUEST | StatusCode::NOT_FOUND, Some(body), Some(said)) => {
+                let owners: Vec<_> = list(body, "user_ids").iter().filter_map(Value::as_str).collect();
+                let of = if owners.is_empty() {
+                    String::new()
+                } else {
+                    format!(", of: {}", one_line(&owners.join(", ")))
+                };
+                Err(Error {
+                    is_absent: status == StatusCode::NOT_FOUND,
+                    ..Error::new(Code::InvalidInput, format!("{said}{of}"))
+                })
+            }
             // The rules forbid it, or the balance does not cover it.
             (StatusCode::CONFLICT | StatusCode::PAYMENT_REQUIRED, Some(body), Some(said)) => {
                 let amount = |key| body.get(key).and_then(Value::as_u64);

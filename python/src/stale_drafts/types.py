@@ -948,7 +948,7 @@ class LedgerItem(TypedDict):
     # Why, in words.
     message: str
     # The same as a stable code.
-    message_code: Literal["charged", "retried", "kept", "refunded", "refunded_without_reason", "refunded_in_part", "refunded_in_part_without_reason", "cancelled", "not_used", "restored", "granted", "imported", "paid_elsewhere", "carried", "other"]
+    message_code: Literal["charged", "retried", "kept", "used_up", "used_up_without_reason", "refunded", "refunded_without_reason", "refunded_in_part", "refunded_in_part_without_reason", "cancelled", "not_used", "restored", "granted", "imported", "paid_elsewhere", "carried", "other"]
     # What the message says beside its code.
     message_params: LedgerItemMessageParams
 

@@ -56,7 +56,8 @@ fn facts(explanation: &Explanation) -> Markup {
         ("Limit", draft.max_age_ms.map_or_else(dash, |millis| format!("{:#}", Age(millis)))),
         ("Rule", explanation.rule.clone().unwrap_or_else(dash)),
         ("Deadline (UTC)", time(draft.deadline)),
-        ("More time (UTC)", time(draft.extended_until)),
+        // Of one that is over it says nothing any more: the timeline has it.
+        ("More time (UTC)", time(draft.extended_until.filter(|_| active))),
         ("Created (UTC)", time(draft.created_at)),
         ("Started (UTC)", time(draft.started_at)),
         ("Worker", explanation.worker.clone().unwrap_or_else(dash)),

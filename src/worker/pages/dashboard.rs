@@ -186,7 +186,8 @@ fn share(part: u64, whole: u64) -> String {
     }
 }
 
-/// How long the longest silent creation is, against its limit, and whether it is beyond.
+/// How long the longest silent creation is, against its limit, and whether it is beyond. One that is beyond goes before one that was given
+/// more time.
 fn oldest(view: &DashboardView<'_>) -> (String, String, bool) {
     let age = |row: &CandidateRow| {
         let draft = row.draft();
@@ -194,7 +195,8 @@ fn oldest(view: &DashboardView<'_>) -> (String, String, bool) {
         let signs = draft.signs_of_life(status).ok()?;
         Some((view.now.millis_since(signs.last), classify(&draft, view.now, view.policy)))
     };
-    match view.data.oldest.iter().filter_map(age).max_by_key(|(age, _)| *age) {
+    let found = view.data.oldest.iter().filter_map(age);
+    match found.max_by_key(|(age, verdict)| (matches!(verdict, Verdict::Stale(_)), *age)) {
         None => (String::from("–"), String::from("nothing is being generated"), false),
         Some((age, verdict)) => {
             let (said, stale) = match verdict {

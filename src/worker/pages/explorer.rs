@@ -80,7 +80,7 @@ pub fn explorer_page(view: &ExplorerView<'_>) -> String {
         header .bar { h1 { "Creations" } a href="/dashboard" { "Back to the dashboard" } }
         main .dashboard {
             section .panel {
-                @if let Some(why) = view.invalid { p .error role="alert" { (prose(why)) "." } }
+                @if let Some(why) = view.invalid { p .error role="alert" { (prose(&by_label(why))) "." } }
                 (find_form(view))
             }
             @for one in &page.unreachable { (missing(&one.shard, &one.error)) }
@@ -98,6 +98,14 @@ pub fn explorer_page(view: &ExplorerView<'_>) -> String {
         }
     };
     dashboard_layout("Creations", false, &body)
+}
+
+/// What is wrong with the form, with its fields as the form calls them.
+fn by_label(why: &str) -> String {
+    let fields = [("status", "Status"), ("order", "Order")].into_iter().chain(TEXTS).chain(TIMES);
+    fields.fold(why.to_owned(), |said, (name, label)| {
+        said.replace(&format!("`{name}`"), &format!("“{}”", label.trim_end_matches(" (UTC)")))
+    })
 }
 
 fn select(view: &ExplorerView<'_>, name: &str, word: &str, options: &[(&str, &str)]) -> Markup {

@@ -23,7 +23,7 @@ pub use drafts::{DemoUser, demo_page, drafts_page};
 pub use explorer::{ExplorerView, explorer_page};
 pub use language::{Language, Parameter};
 pub use layout::{
-    creation_address, found_address, message_page, owners_message_page, owners_page, refused_page,
+    creation_address, found_address, message_page, minute, owners_message_page, owners_page, refused_page,
 };
 pub use ledger::ledger_page;
 pub use operators::{operator_sign_in, preview_page};

@@ -65,12 +65,16 @@ pub(in crate::worker) async fn preview(app: App, form: OwnForm) -> Answer {
 /// `POST /dashboard/retries`: carries out the plan of a preview. To send it again is harmless.
 #[worker::send]
 pub(in crate::worker) async fn apply(app: App, form: OwnForm) -> Answer {
-    let ReasonForm { reason } = form.read(&["reason"])?;
-    let plan: Plan = read::json(form.field("plan").as_bytes()).map_err(Problem::from)?;
+    let sought = form.field("sought");
+    let wrong = |problem: Problem| {
+        Page::leading_to(found_address(sought), "Back to the creations", form.refused(problem))
+    };
+    let ReasonForm { reason } = form.read(&["reason"]).map_err(wrong)?;
+    let plan: Plan = read::json(form.field("plan").as_bytes()).map_err(|invalid| wrong(invalid.into()))?;
     let reason = reason.as_ref().map_or("", Text::as_str);
     let outcome = retries::apply(&app, form.actor(), &plan.planned().map_err(Problem::from)?, reason).await?;
     let csrf = form.csrf();
-    let view = RetriesView { csrf: &csrf, sought: form.field("sought"), filter: None };
+    let view = RetriesView { csrf: &csrf, sought, filter: None };
     let beyond = Some(form.field("cursor")).filter(|cursor| !cursor.is_empty());
     Ok(html(StatusCode::OK, retries_page(&outcome, beyond, view)))
 }

@@ -55,7 +55,7 @@ pub fn replay(api: &Api, ids: &[String], json: bool) -> Result<Code, Error> {
     let missing = (ids.len() as u64).saturating_sub(replayed);
     if missing > 0 {
         note(format!("Not among the dead letters: {}.", count(missing, "id")));
-        return Ok(Code::PartlyDone);
+        return Ok(if replayed == 0 { Code::InvalidInput } else { Code::PartlyDone });
     }
     Ok(Code::Done)
 }
