@@ -149,7 +149,7 @@ test("the dashboard's explorer shows what the address asks for, and what there i
   assert.match(why, /“Created since” is <code>soon<\/code>/);
   const reversed = await dashboard("/dashboard/creations?since=2026-11-29T10:00&until=2026-11-28T12:00");
   assert.equal(reversed.status, 400);
-  assert.match(reversed.text, /<code>until<\/code> is <code>2026-11-28T12:00:00Z<\/code>/);
+  assert.match(reversed.text, /“Created before” is <code>2026-11-28T12:00:00Z<\/code>/);
   const opened = await dashboard("/dashboard/creations?id=a%2Fb");
   assert.deepEqual([opened.status, opened.location], [303, "/dashboard/creations/a%2Fb"]);
 });
