@@ -235,11 +235,14 @@ export async function rehearse({ users, kills, pause, seed, short = false, say =
     await load(pause);
     const before = await swept();
     await fleet.order({ silent: [`DB_${SILENT}`] });
+    // What was on its way to it has arrived by then.
+    await sleep(1_000);
+    const silenced = (await swept())[SILENT];
     await load(short ? 15_000 : 60_000);
     const [after, late] = [await swept(), await waiting(25_000)];
     await fleet.order({ silent: [] });
     const others = after.map((count, at) => count - before[at]).filter((_, at) => at < SHARDS && at !== SILENT);
-    seen.silent = { swept: others.filter((count) => count > 0).length, late: late.filter((_, at) => at !== SILENT).reduce((total, count) => total + count), own: after[SILENT] - before[SILENT] };
+    seen.silent = { swept: others.filter((count) => count > 0).length, late: late.filter((_, at) => at !== SILENT).reduce((total, count) => total + count), own: after[SILENT] - silenced };
     say(`DB_${SILENT} was silent, and ${seen.silent.swept} others were swept meanwhile`);
     // Another is locked: the local runtime waits for it with all that it does.
     const free = lock(fileOf(join(folder), LOCKED), LOCK_MS);
