@@ -643,20 +643,13 @@ impl<S: Database, T: Database> Run<'_, S, T> {
                 "`{target}` has move `{id}`, and bucket {bucket} is not in `{source}` by its record"
             ));
         }
-        let mut after = Some(Stage::Users.beginning().to_owned());
-        while let Some(place) = after.take() {
-            let page = store::users_of_move(id, &place, self.bounds.users);
-            let mut results = self.target.run(&[page]).await?;
-            let page = self.target.read(&mut results, store::users_of)?;
-            let users: Vec<_> = page.users.iter().map(String::as_str).collect();
-            let without = self.source.run(&[store::without_rows(&users)]).await?;
-            if let Some(row) = without.first().and_then(|rows| rows.first()) {
-                return other(format!(
-                    "user {} has something in `{target}`, and nothing in `{source}`",
-                    quoted(row)
-                ));
-            }
-            after = page.place;
+        // Nobody is entered before the source has the move.
+        let mut results = self.target.run(&[store::user_of_move(id)]).await?;
+        if let Some(row) = results.pop().unwrap_or_default().first() {
+            return other(format!(
+                "user {} has arrived in `{target}` by move `{id}`, and `{source}` knows of no such move",
+                quoted(row)
+            ));
         }
         Ok(())
     }

@@ -79,7 +79,7 @@ pub use moves::{
     UserRows, advance, begin_move, copy_again, enter_users, largest_creation, largest_creation_of,
     move_by_id, move_of, moves_of, next_entries, next_users, not_entered, obstacles, obstacles_of,
     page_of_move, put, release_users, remove_creations, remove_entries, rows_of, same_page, taken_id,
-    taken_id_of, turn_move, users_of, users_of_move, verified, without_rows,
+    taken_id_of, turn_move, user_of_move, users_of, verified, without_rows,
 };
 pub use notes::{Act, Acting, Subject, acts, note};
 pub use of_user::OfUser;

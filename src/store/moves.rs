@@ -350,10 +350,10 @@ const WITHOUT_ROWS: &str = "SELECT j.value AS user_id FROM json_each(?1) AS j
        AND NOT EXISTS (SELECT 1 FROM stale_drafts_archived_users WHERE user_id = j.value)
        AND NOT EXISTS (SELECT 1 FROM stale_drafts_creations INDEXED BY stale_drafts_creations_of_user WHERE user_id = j.value) LIMIT 1";
 
-/// The next ?3 users of a move after the user ?2.
-const USERS_OF_MOVE: &str = "SELECT json_group_array(user_id) AS users, iif(count(*) > 0, json_array(max(user_id)), NULL) AS place FROM (
-       SELECT user_id FROM stale_drafts_moving_users INDEXED BY stale_drafts_moving_users_of_move
-       WHERE move_id = ?1 AND user_id > ?2 ->> 0 ORDER BY user_id LIMIT ?3)";
+/// A user of a move.
+const USER_OF_MOVE: &str =
+    "SELECT user_id FROM stale_drafts_moving_users INDEXED BY stale_drafts_moving_users_of_move
+     WHERE move_id = ?1 ORDER BY user_id LIMIT 1";
 
 #[rustfmt::skip]
 const PUT_CREATIONS: &str = concat!(
@@ -822,9 +822,9 @@ pub fn users_of(rows: Vec<Row>) -> Result<UserRows, DatabaseError> {
     only(rows)
 }
 
-/// The next users of a move: a row for [`users_of`].
-pub fn users_of_move(id: &str, after: &str, limit: u32) -> Statement {
-    Statement::new(USERS_OF_MOVE, [id.into(), after.into(), limit.into()])
+/// The first user of a move, if there is one: a row with `user_id`.
+pub fn user_of_move(id: &str) -> Statement {
+    Statement::new(USER_OF_MOVE, [id.into()])
 }
 
 /// The first of these users, if any, who has nothing here: a row with `user_id`.

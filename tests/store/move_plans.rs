@@ -192,7 +192,7 @@ fn where_the_configuration_gives_the_buckets_to_another_one_the_answer_says_whic
     let cancelled = "move `m` is `cancelled` in `A` and `cancelled` in `B`";
     assert_eq!(by(AFTER, "cancelled", "cancelled", Goal::Moved), give(cancelled));
     let third = ["0-9,64-999", "1000-4095", "10-63"];
-    let theirs = "and the configuration gives the buckets 10-63 to `C`: expected `A`, which they are to leave. By its own record `mark-stale-drafts shards` shows which database has them: give them to that one, deploy that, and move them from there";
+    let theirs = "and the configuration gives the buckets 10-63 to `C`: expected `A`, which they are to leave. `mark-stale-drafts shards` shows which database has them on record: give them to that one, deploy that, and move them from there";
     assert_eq!(answer_by(third, &[], Goal::Moved), format!("409 {none}, {theirs}"));
     assert_eq!(by(third, "trimmed", "settled", Goal::Moved), format!("409 {done}, {theirs}"));
     // Those who have moved are on no way to a third one.

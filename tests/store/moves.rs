@@ -1225,7 +1225,7 @@ fn another_database_in_place_of_the_source_neither_cancels_nor_goes_on() {
         ),
         (
             "UPDATE stale_drafts_buckets SET state = 'here'",
-            "user `anna` has something in `DB_2`, and nothing in `DB_1`",
+            "user `anna` has arrived in `DB_2` by move `m1`, and `DB_1` knows of no such move",
         ),
     ] {
         other.write(record);
@@ -1236,9 +1236,28 @@ fn another_database_in_place_of_the_source_neither_cancels_nor_goes_on() {
             assert_eq!(other.read("SELECT 1 FROM stale_drafts_moves"), Vec::<Value>::new());
         }
     }
+    // Nor does it as it was before the move: what came since is in the target only.
+    let restored = filled();
+    for goal in [Goal::Moved, Goal::Cancelled] {
+        let refused = refusal(go([&restored, &target], MOVE, goal, now()));
+        assert!(refused.starts_with("user `anna` has arrived in `DB_2`"), "{refused}");
+    }
+    assert_eq!((everything(&restored), everything(&target)), (everything(&filled()), there.clone()));
     // The right one goes on.
     reach([&source, &target], MOVE, Goal::Done);
     assert_eq!(everything(&target), there);
+
+    // Where that is what is to hold, as docs/scale.md says, the copy is given up.
+    let (source, target) = (filled(), Sqlite::new());
+    reach([&source, &target], MOVE, Goal::Moved);
+    wait(on_record(&restored, &target));
+    restored.write(
+        "INSERT INTO stale_drafts_moves (id, role, first_bucket, last_bucket, other, state, started_at, changed_at, stepped_at)
+         VALUES ('m1', 'source', 0, 4095, 'DB_2', 'cancelling', 0, 0, 0)",
+    );
+    assert!(go([&restored, &target], MOVE, Goal::Cancelled, now()).unwrap().done);
+    assert_eq!((everything(&restored), everything(&target)), (everything(&filled()), Vec::new()));
+    assert_eq!(restored.read("SELECT first_bucket, state FROM stale_drafts_buckets"), [json!([0, "here"])]);
 
     // Where it is lost for good, as docs/scale.md says: the target has all that is theirs.
     let (source, target) = (filled(), Sqlite::new());

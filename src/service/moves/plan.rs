@@ -244,7 +244,7 @@ fn begins(route: Route<'_>, place: &str, configured: &Shards) -> Result<Plan, Wr
         )
     } else {
         format!(
-            "expected `{}`, which they are to leave. By its own record `mark-stale-drafts shards` shows which database has them: give them to that one, deploy that, and move them from there",
+            "expected `{}`, which they are to leave. `mark-stale-drafts shards` shows which database has them on record: give them to that one, deploy that, and move them from there",
             route.source
         )
     };
