@@ -8,12 +8,12 @@ use stale_drafts::rules::{Age, MaxAge};
 /// Text on one line, without characters that move a terminal's cursor or change the direction of what follows.
 pub fn one_line(text: &str) -> String {
     let shown = |character| match character {
-        // The end of a line, of which some write two characters.
-        '\n' | '\t' => ' ',
+        // The end of a line.
+        '\n' | '\r' | '\t' => ' ',
         character if is_unsafe(character) => '\u{fffd}',
         character => character,
     };
-    text.replace("\r\n", "\n").chars().map(shown).collect()
+    text.chars().map(shown).collect()
 }
 
 /// Control characters (a terminal takes U+009B for `ESC [`), separators of lines and paragraphs, and overrides of the direction:
