@@ -12,7 +12,7 @@ use stale_drafts::worker::draft::{DraftView, DraftsView};
 use stale_drafts::worker::explanation::Explanation;
 use stale_drafts::worker::log;
 use stale_drafts::worker::pages::{
-    DemoUser, Done, Language, creation_page, demo_page, drafts_page, message_page, preview_page,
+    DemoUser, Done, Language, creation_page, demo_page, drafts_page, message_page, preview_page, refused_page,
 };
 use stale_drafts::worker::sweep_json::SweepJson;
 
@@ -59,6 +59,7 @@ pub fn holds(data: &[u8]) {
         json_is_the_same(&told, status);
     }
     same(&told, |told| message_page(&told.owner, &told.prompt, Some(("/", &told.kind))));
+    same(&told, |told| refused_page(&told.owner, "it is over", &format!("no: {}", told.prompt), None));
     same(&told, |told| demo_page(&[DemoUser { user_id: told.owner.clone(), balance: 1_000 }]));
     same(&told, |told| {
         // What a form sends is the whole plan, as JSON in an attribute.
@@ -151,7 +152,7 @@ fn explained(told: &Told, status: &str) -> String {
     let events = vec![Row::from_iter([(String::from("last_error"), error)])];
     let results = vec![page(told, status), vec![], vec![], vec![], events, vec![], vec![], vec![]];
     let read = Explanation::read(results, now(), &Policy::default()).expect("it is a row");
-    creation_page(&read.expect("it is there"), "csrf", &Done::read(&told.prompt))
+    creation_page(&read.expect("it is there"), Some(&told.owner), "csrf", &Done::read(&told.prompt))
 }
 
 fn json_is_the_same(told: &Told, status: &str) {
