@@ -236,7 +236,7 @@ await run(async () => {
         ["own time for 1,000, warm with the log, × one by one", "≤ 0.5", time["stale-drafts"].logged / time.naive.warm, 0.5],
         ["own time for the first 1,000 of an isolate, × one by one", "≤ 1.3", time["stale-drafts"].first / time.naive.warm, 1.3],
       ]),
-      ["the Worker, gzip", "≤ 952,000", size, 952_000],
+      ["the Worker, gzip", "≤ 960,000", size, 960_000],
       ["compiling it, ms", "≤ 1,000", compile, 1_000],
     ];
     // docs/proof.md says why. Of the others a count that is missed is a failure; a time is the machine's.
