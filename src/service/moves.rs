@@ -529,9 +529,8 @@ impl<S: Database, T: Database> Run<'_, S, T> {
     }
 
     async fn look_for_obstacles<D: Database>(&self, side: &Side<'_, D>) -> Result<(), MoveError> {
-        let Move { id, buckets, source, target } = self.planned;
-        let mut results = side.run(&[store::obstacles(id, buckets)]).await?;
-        let found = side.read(&mut results, store::obstacles_of)?;
+        let Move { buckets, source, target, .. } = self.planned;
+        let found = self.obstacles(side).await?;
         let binding = side.binding;
         if found.version != Some(SCHEMA_VERSION) {
             return refused(format!(
@@ -575,8 +574,7 @@ impl<S: Database, T: Database> Run<'_, S, T> {
     /// Enters the move once more in a source that was restored to an earlier time, where it is to be removed from again.
     async fn enter_again(&self) -> Result<Flow, MoveError> {
         let Move { id, buckets, source, target } = self.planned;
-        let mut results = self.source.run(&[store::obstacles(id, buckets)]).await?;
-        let found = self.source.read(&mut results, store::obstacles_of)?;
+        let found = self.obstacles(&self.source).await?;
         // One that was begun before, and has ended since: it was brought back as it was then.
         if let Some(before) = found.overlaps {
             let mut results = self.source.run(&[store::move_by_id(&before)]).await?;

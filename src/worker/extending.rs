@@ -26,18 +26,22 @@ pub(super) const MAX_REASON: usize = 1_000;
 /// The last instant of a JavaScript `Date`.
 pub(super) const LAST_MS: u64 = 8_640_000_000_000_000;
 
+/// Whether an exception may end then.
+fn is_within(until: Timestamp, now: Timestamp) -> bool {
+    now < until && until <= now.saturating_add(MAX_MINUTES.saturating_mul(MINUTE_MS))
+}
+
 /// The end that is asked for: in so many minutes, or at an instant.
 pub(super) fn end(
     minutes: Option<Whole<1, MAX_MINUTES>>,
     until: Option<u64>,
     now: Timestamp,
 ) -> Result<Timestamp, Problem> {
-    let latest = now.saturating_add(MAX_MINUTES.saturating_mul(MINUTE_MS));
     match (minutes.map(Whole::get), until) {
         (Some(minutes), None) => Ok(now.saturating_add(minutes.saturating_mul(MINUTE_MS))),
         (None, Some(millis)) => {
             let at = i64::try_from(millis).ok().and_then(Timestamp::from_millis);
-            at.filter(|until| now < *until && *until <= latest).ok_or_else(|| {
+            at.filter(|until| is_within(*until, now)).ok_or_else(|| {
                 Problem::bad_request(format!(
                     "`until` is `{millis}`{}: expected epoch milliseconds after now, `{}` ({}), and within 30 days",
                     at.map_or(String::new(), |at| format!(" ({})", written(at))),
@@ -61,9 +65,8 @@ pub(super) struct ExtendForm {
 impl ExtendForm {
     /// The end, and the reason.
     pub(super) fn wanted(&self, now: Timestamp) -> Result<(Timestamp, &str), Problem> {
-        let latest = now.saturating_add(MAX_MINUTES.saturating_mul(MINUTE_MS));
         // Nobody writes milliseconds into a form.
-        if let Some(Instant(until)) = self.until.filter(|Instant(until)| *until <= now || latest < *until) {
+        if let Some(Instant(until)) = self.until.filter(|Instant(until)| !is_within(*until, now)) {
             return Err(Problem::bad_request(format!(
                 "the end is {} UTC: expected a time after now, {} UTC, and within 30 days",
                 minute(until.as_millis()),

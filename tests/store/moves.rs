@@ -1247,7 +1247,7 @@ fn another_database_in_place_of_the_source_neither_cancels_nor_goes_on() {
     reach([&source, &target], MOVE, Goal::Done);
     assert_eq!(everything(&target), there);
 
-    // Where that is what is to hold, as docs/scale.md says, the copy is given up.
+    // An operator who wants to keep what the restored source has gives up the copy, as docs/scale.md says.
     let (source, target) = (filled(), Sqlite::new());
     reach([&source, &target], MOVE, Goal::Moved);
     wait(on_record(&restored, &target));
