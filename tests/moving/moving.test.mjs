@@ -271,7 +271,7 @@ test("9: what was stuck is looked at, failed and refunded once, and sweeping is 
   assert.equal((await project.cron()).status, 200);
   // What has just timed out is much, and what is younger than its limit has no task any more.
   const { out: diagnosis } = await project.run("healthy", { code: 7 });
-  const findings = [...diagnosis.matchAll(/ (\w+)$/gm)].map(([, code]) => code).filter((code) => code.includes("_"));
+  const findings = [...diagnosis.matchAll(/ \((\w+)\)$/gm)].map(([, code]) => code).filter((code) => code.includes("_"));
   assert.ok(findings.length > 0 && findings.every((code) => ["many_stale", "no_worker_running"].includes(code)), diagnosis);
 
   const failed = timedOut(due);
