@@ -101,6 +101,39 @@ fn an_alert_about_failures_links_to_them() {
 }
 
 #[test]
+fn each_alert_links_to_the_section_that_shows_more_of_it() {
+    for (code, section) in [
+        ("cron_not_running", "sweeps"),
+        ("sweep_failing", "sweeps"),
+        ("creations_overdue", "silent"),
+        ("creations_rejected", "set-aside"),
+        ("many_stale", "stale"),
+        ("many_failed", "generation"),
+        ("one_error_dominates", "generation"),
+        ("circuit_breaker_open", "actions"),
+        ("sweeping_paused", "actions"),
+        ("clock_ahead", "health"),
+    ] {
+        let mut event = fired("a cause", "evidence");
+        event["data"]["code"] = json!(code);
+        let address = format!("https://drafts.example/admin/dashboard#{section}");
+        assert_eq!(on_discord(&event)["embeds"][0]["url"], address.as_str(), "{code}");
+    }
+}
+
+#[test]
+fn nothing_to_do_is_no_section() {
+    let mut event = fired("a cause", "evidence");
+    event["data"]["remedy"] = json!("");
+    assert_eq!(on_discord(&event)["embeds"][0]["fields"], json!([{ "name": "Evidence", "value": "Evidence" }]));
+    assert!(!on_slack(&event).to_string().contains("Remedy"));
+    // Nor is one that is over, whatever its event says.
+    let mut over = resolved();
+    over["data"]["remedy"] = json!("look at the sweeps' errors");
+    assert!(!on_slack(&over).to_string().contains("Remedy"));
+}
+
+#[test]
 fn discord_shows_the_same() {
     assert_eq!(
         on_discord(&fired("a creation is overdue", "`c1` has been stale for 5 minutes")),

@@ -244,7 +244,11 @@ fn what_is_in_a_sum_can_t_be_charged_refunded_or_made_again() {
 
 /// One that failed, was retried at `again`, and failed again.
 fn retried(database: &Sqlite, id: &str, created_at: u64, again: u64) {
-    failed(database, id, created_at, created_at + 1_000, json!({ "tokens": 9 }));
+    retried_of("anna", database, id, created_at, again);
+}
+
+fn retried_of(user: &str, database: &Sqlite, id: &str, created_at: u64, again: u64) {
+    failed(database, id, created_at, created_at + 1_000, json!({ "tokens": 9, "user_id": user }));
     let retry = Report::Retry { attempt: 1 };
     database.all(&store::report(id, &retry, &Details::default(), at(again)));
     let fail = Report::Fail { fence: None, error_code: "broken", tokens_used: Some(2) };
@@ -385,6 +389,15 @@ fn a_dry_run_counts_and_writes_nothing() {
 }
 
 #[test]
+fn after_a_window_that_is_not_full_nothing_is_looked_for() {
+    let (database, bucket) = filled();
+    let counted = Between::undisturbed(&database);
+    run(&counted, &bucket, Compaction { dry_run: true, ..BEFORE_OCTOBER }).unwrap();
+    // A window of charges and one of restored ones, and two questions for each of two months.
+    assert_eq!(counted.calls.get(), 2 + 2 * 2);
+}
+
+#[test]
 fn whoever_sums_up_is_known_until_it_has_come_to_its_end() {
     let (database, bucket) = filled();
     let at_it = |now: u64| {
@@ -417,15 +430,27 @@ fn whoever_sums_up_is_known_until_it_has_come_to_its_end() {
 struct Between<'a> {
     database: &'a Sqlite,
     calls: Cell<u32>,
+    queries: Cell<u64>,
     fails_at: u32,
     after: bool,
     other: &'a dyn Fn(&Sqlite, u32),
+}
+
+impl<'a> Between<'a> {
+    fn undisturbed(database: &'a Sqlite) -> Self {
+        Self::new(database, u32::MAX, false, &|_, _| {})
+    }
+
+    fn new(database: &'a Sqlite, fails_at: u32, after: bool, other: &'a dyn Fn(&Sqlite, u32)) -> Self {
+        Between { database, calls: Cell::new(0), queries: Cell::new(0), fails_at, after, other }
+    }
 }
 
 impl Database for Between<'_> {
     async fn run(&self, batch: &[Statement]) -> Result<Vec<Vec<Row>>, DatabaseError> {
         let call = self.calls.get();
         self.calls.set(call + 1);
+        self.queries.set(self.queries.get() + batch.len() as u64);
         (self.other)(self.database, call);
         if call == self.fails_at && !self.after {
             return Err(DatabaseError::new("the database does not answer"));
@@ -435,7 +460,7 @@ impl Database for Between<'_> {
     }
 
     fn cost(&self) -> Cost {
-        Cost::default()
+        Cost { queries: self.queries.get(), ..Cost::default() }
     }
 }
 
@@ -474,12 +499,13 @@ fn whoever_dies_at_any_call_and_whoever_acts_in_between_the_sums_are_right() {
         for after in [false, true] {
             for fails_at in 0.. {
                 let (database, bucket) = filled();
-                let between = Between { database: &database, calls: Cell::new(0), fails_at, after, other };
+                let between = Between::new(&database, fails_at, after, other);
                 let one = Compaction { max_objects: 1, ..BEFORE_OCTOBER };
-                let died = run(&between, &bucket, one).is_err();
+                let stopped = run(&between, &bucket, one).err();
                 hold(&database);
                 // It is taken on until nothing is left.
-                while run(&database, &bucket, BEFORE_OCTOBER).unwrap() != Compacted::default() {}
+                let goes_on = |_: &u32| run(&database, &bucket, BEFORE_OCTOBER).unwrap() != Compacted::default();
+                assert!((0..20).find(|at| !goes_on(at)).is_some(), "it comes to its end");
                 hold(&database);
                 let old = database.read(&format!(
                     "SELECT l.entry_key FROM stale_drafts_ledger AS l LEFT JOIN stale_drafts_creations AS c ON c.id = l.creation_id
@@ -494,11 +520,28 @@ fn whoever_dies_at_any_call_and_whoever_acts_in_between_the_sums_are_right() {
                     [json!(["carry:ben:2023-08", -5]), json!(["carry:ben:2023-09", 0])],
                     "{what}"
                 );
-                if !died {
-                    break;
-                }
+                let Some(Stopped { error, .. }) = stopped else { break };
+                assert_eq!(error, if after { "its answer was lost" } else { "the database does not answer" });
             }
         }
+    }
+}
+
+#[test]
+fn a_run_keeps_its_budget_of_queries_and_does_what_it_allows() {
+    let needed = {
+        let (database, bucket) = filled();
+        let counted = Between::undisturbed(&database);
+        assert_eq!(run(&counted, &bucket, BEFORE_OCTOBER).unwrap().next, None);
+        counted.queries.get()
+    };
+    for max_queries in 0..=needed {
+        let (database, bucket) = filled();
+        let counted = Between::undisturbed(&database);
+        let compacted = run(&counted, &bucket, Compaction { max_queries, ..BEFORE_OCTOBER }).unwrap();
+        assert!(counted.queries.get() <= max_queries, "{max_queries}: {}", counted.queries.get());
+        assert_eq!(compacted.next.is_none(), max_queries == needed, "{max_queries}");
+        hold(&database);
     }
 }
 
@@ -522,6 +565,12 @@ fn a_run_is_bounded_and_goes_on_by_its_key() {
          SELECT printf('c%05d', n), iif(n % 2, 'anna', 'ben'), 'image', '', 'draft', n % 3 = 0, {AUGUST} + n * 600000, {SEPTEMBER} + 86400000 * 20 FROM n"
     ));
     while archive(&database, &bucket, now()).unwrap().is_some_and(|archived| archived.more) {}
+    // The first window is full of those that are not archived.
+    database.write(&format!(
+        "WITH RECURSIVE n (n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM n WHERE n < 4999)
+         INSERT INTO stale_drafts_creations (id, user_id, kind, prompt, status, tokens, created_at)
+         SELECT printf('a%05d', n), 'anna', 'image', '', 'pending', 1, {AUGUST} FROM n"
+    ));
     let before = balances(&database);
     let mut after = String::new();
     let mut calls = 0;
@@ -532,6 +581,7 @@ fn a_run_is_bounded_and_goes_on_by_its_key() {
         hold(&database);
         assert!(compacted.objects <= 1 && compacted.entries <= 500);
         (calls, entries, carries) = (calls + 1, entries + compacted.entries, carries + compacted.carries);
+        assert!(calls < 20, "it comes to its end");
         let Some(next) = compacted.next else { break };
         after = next;
     }
@@ -539,6 +589,25 @@ fn a_run_is_bounded_and_goes_on_by_its_key() {
     assert_eq!(balances(&database), before);
     let exported: BTreeSet<_> = exported(&bucket).iter().map(|(_, line)| key(line)).collect();
     assert_eq!(exported.len(), 2_000);
+}
+
+#[test]
+fn entries_with_long_ids_are_summed_up_in_parts_that_the_database_takes() {
+    let (database, bucket) = (database(), Bucket::default());
+    // In JSON each of these characters takes two: 300 creations with four entries each are more than the 2,000,000 bytes of a string.
+    let user = "\"".repeat(200);
+    database.all(&store::grant(Grant { key: "order-1", user_id: &user, tokens: 1_000_000 }, now()));
+    for number in 0..300 {
+        retried_of(&user, &database, &format!("{}{number:03}", "\"".repeat(180)), AUGUST, AUGUST + DAY);
+    }
+    while archive(&database, &bucket, now()).unwrap().is_some_and(|archived| archived.more) {}
+    let before = balances(&database);
+    let compacted = run(&database, &bucket, BEFORE_OCTOBER).unwrap();
+    hold(&database);
+    assert_eq!((compacted.entries, compacted.carries, compacted.objects), (1_200, 1, 2));
+    assert_eq!(balances(&database), before);
+    let exported: BTreeSet<_> = exported(&bucket).iter().map(|(_, line)| key(line)).collect();
+    assert_eq!(exported.len(), 1_200);
 }
 
 #[test]
