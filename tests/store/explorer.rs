@@ -3,7 +3,8 @@
 use std::cell::Cell;
 
 use serde_json::{Value, json};
-use stale_drafts::rules::Timestamp;
+use stale_drafts::config::Config;
+use stale_drafts::rules::{Bucket, Timestamp};
 use stale_drafts::service::explorer::{Explored, Places, ROUNDS, newest, silent};
 use stale_drafts::service::shards::Shard;
 use stale_drafts::store::{
@@ -260,6 +261,8 @@ fn a_database_that_does_not_answer_is_named_and_asked_again_by_the_next_page() {
     databases[1].away.set(true);
     let page = wait(newest(&named(&databases), &ONE_DATABASE, &Sought::default(), &Places::new(), 100));
     assert_eq!(page.missing.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["B"]);
+    // Of what it has nobody knows how old it is, so nothing is said of how far back the page has looked.
+    assert_eq!(page.back_to, None);
     databases[1].away.set(false);
     let rest =
         wait(newest(&named(&databases), &ONE_DATABASE, &Sought::default(), &page.next.clone().unwrap(), 100));
@@ -267,6 +270,39 @@ fn a_database_that_does_not_answer_is_named_and_asked_again_by_the_next_page() {
     let mut both = [ids(&page), ids(&rest)].concat();
     both.sort_by_key(|id| expected.iter().position(|one| one == id));
     assert_eq!(both, expected);
+}
+
+#[test]
+fn what_moves_is_in_two_databases_and_shown_once_by_the_one_that_has_its_bucket() {
+    let shards = json!([{ "binding": "A", "buckets": "0-2047" }, { "binding": "B", "buckets": "2048-4095" }]);
+    let configured = Config::from_json(&json!({ "shards": shards })).unwrap().shards;
+    let user = (0..).map(|n| format!("user-{n}")).find(|user| Bucket::of_user(user).number() > 2_047).unwrap();
+    let databases = ["A", "B"].map(|name| {
+        let database = database();
+        for (id, user) in [("c1", user.as_str()), ("c2", "anna")] {
+            // What does not move is shown wherever it is.
+            if (id, name) != ("c2", "B") {
+                add(&database, id, json!({ "user_id": user, "kind": name, "tokens": 0 }));
+            }
+        }
+        database.write(&format!(
+            "INSERT INTO stale_drafts_moves (id, role, first_bucket, last_bucket, other, state, started_at, changed_at, stepped_at)
+               VALUES ('m', 'source', 0, 1, 'other', 'paused', 0, 0, 0);
+             INSERT INTO stale_drafts_moving_users VALUES ('{user}', 'm')"
+        ));
+        database
+    });
+    let shards = [0, 1].map(|at| Shard { name: ["A", "B"][at], database: &databases[at] });
+    let found = [
+        wait(newest(&shards, &configured, &Sought::default(), &Places::new(), 10)),
+        wait(silent(&shards, &configured, None, None, &Places::new(), 10)),
+    ];
+    for page in found {
+        let mut shown: Vec<_> =
+            page.rows.iter().map(|row| (row.creation.id.as_str(), row.creation.kind.as_str())).collect();
+        shown.sort_unstable();
+        assert_eq!(shown, [("c1", "B"), ("c2", "A")]);
+    }
 }
 
 #[test]
@@ -295,7 +331,8 @@ fn the_longest_silent_come_first_of_every_phase_kind_and_database() {
             .collect();
         for limit in [1, 7, 100] {
             let (mut found, mut from) = (Vec::new(), Places::new());
-            loop {
+            for pages in 0.. {
+                assert!(pages < 100, "it goes on for ever");
                 let page = wait(silent(&named(&databases), &ONE_DATABASE, status, kind, &from, limit));
                 found.extend(ids(&page));
                 match page.next {
