@@ -77,9 +77,9 @@ export async function sh(command, args, { help, env, cwd = root, quiet = false }
 
 /**
  * Runs a command and gives its exit code and everything it printed. `log` is a stream that this is written to as well; after `timeout`
- * milliseconds the command is ended, and has `expired`.
+ * milliseconds the command is ended, and has `expired`; once it has printed a line that matches `until` it is ended, too.
  */
-export function capture(command, args, { env, cwd = root, echo = false, log, timeout } = {}) {
+export function capture(command, args, { env, cwd = root, echo = false, log, timeout, until } = {}) {
   return new Promise((done) => {
     const child = start(command, args, { cwd, env: { ...process.env, ...env }, stdio: ["ignore", "pipe", "pipe"] });
     let [output, expired] = ["", false];
@@ -93,6 +93,7 @@ export function capture(command, args, { env, cwd = root, echo = false, log, tim
         output += text;
         if (echo) process.stdout.write(text);
         log?.write(text);
+        if (until?.test(output)) signal(child, "SIGKILL");
       });
     }
     child.on("error", (error) => done({ code: 127, output: output + error.message }));
