@@ -125,7 +125,10 @@ fn each_alert_links_to_the_section_that_shows_more_of_it() {
 fn nothing_to_do_is_no_section() {
     let mut event = fired("a cause", "evidence");
     event["data"]["remedy"] = json!("");
-    assert_eq!(on_discord(&event)["embeds"][0]["fields"], json!([{ "name": "Evidence", "value": "Evidence" }]));
+    assert_eq!(
+        on_discord(&event)["embeds"][0]["fields"],
+        json!([{ "name": "Evidence", "value": "Evidence" }])
+    );
     assert!(!on_slack(&event).to_string().contains("Remedy"));
     // Nor is one that is over, whatever its event says.
     let mut over = resolved();

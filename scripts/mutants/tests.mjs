@@ -86,7 +86,7 @@ export const PARTS = {
     build: [],
     // Without the simulator: it would double the time, and each statement has a test of its own.
     stages: [
-      { title: "quick tests of the file", minutes: 0.5, programs: (file) => filtered(testedBy(file).map((name) => `${name}::`), QUICK) },
+      { title: "quick tests of the file", minutes: 1, programs: (file) => filtered(testedBy(file).map((name) => `${name}::`), QUICK) },
       { title: "slow tests of the file", minutes: 5, programs: (file) => each(slowOf(file)) },
       { title: "quick tests", minutes: 5, programs: () => [{ test: "store", args: QUICK }, { test: "chat" }] },
       { title: "slow tests", minutes: 5, programs: (file) => each(SLOW.filter((name) => !slowOf(file).includes(name))) },

@@ -504,7 +504,8 @@ fn whoever_dies_at_any_call_and_whoever_acts_in_between_the_sums_are_right() {
                 let stopped = run(&between, &bucket, one).err();
                 hold(&database);
                 // It is taken on until nothing is left.
-                let goes_on = |_: &u32| run(&database, &bucket, BEFORE_OCTOBER).unwrap() != Compacted::default();
+                let goes_on =
+                    |_: &u32| run(&database, &bucket, BEFORE_OCTOBER).unwrap() != Compacted::default();
                 assert!((0..20).find(|at| !goes_on(at)).is_some(), "it comes to its end");
                 hold(&database);
                 let old = database.read(&format!(

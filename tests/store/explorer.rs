@@ -276,7 +276,8 @@ fn a_database_that_does_not_answer_is_named_and_asked_again_by_the_next_page() {
 fn what_moves_is_in_two_databases_and_shown_once_by_the_one_that_has_its_bucket() {
     let shards = json!([{ "binding": "A", "buckets": "0-2047" }, { "binding": "B", "buckets": "2048-4095" }]);
     let configured = Config::from_json(&json!({ "shards": shards })).unwrap().shards;
-    let user = (0..).map(|n| format!("user-{n}")).find(|user| Bucket::of_user(user).number() > 2_047).unwrap();
+    let user =
+        (0..).map(|n| format!("user-{n}")).find(|user| Bucket::of_user(user).number() > 2_047).unwrap();
     let databases = ["A", "B"].map(|name| {
         let database = database();
         for (id, user) in [("c1", user.as_str()), ("c2", "anna")] {

@@ -331,6 +331,78 @@ fn old_rows_are_removed_when_that_is_due_at_whichever_minute_and_occasion() {
     assert_eq!(left(), 0);
 }
 
+/// A run over several databases, by cron.
+fn run_all(databases: &[Sqlite], millis: u64) {
+    let (policy, thresholds) = (Policy::default(), Thresholds::default());
+    let names: Vec<_> = (0..databases.len()).map(|at| format!("DB_{at}")).collect();
+    let shards: Vec<_> =
+        names.iter().zip(databases).map(|(name, database)| Shard { name, database }).collect();
+    wait(monitor::run(&shards, &settings(&policy, &thresholds), at(millis), CRON)).unwrap();
+}
+
+#[test]
+fn of_several_databases_one_a_minute_removes_its_old_rows() {
+    let databases = [(); 3].map(|()| database());
+    for database in &databases {
+        database.write("INSERT INTO stale_drafts_sweeps (id, source, started_at) VALUES ('0', 'tool', 1)");
+    }
+    for minute in 0..3 {
+        let left =
+            || databases.each_ref().map(|database| database.read("SELECT id FROM stale_drafts_sweeps").len());
+        let mut expected = left();
+        let turn = (NOW / MINUTE + minute) % 3;
+        expected[turn as usize] = 0;
+        run_all(&databases, NOW + minute * MINUTE);
+        assert_eq!(left(), expected);
+        assert_eq!(expected.iter().sum::<usize>(), 2 - minute as usize);
+    }
+}
+
+#[test]
+fn in_one_run_moves_are_settled_in_eight_databases_and_the_rest_waits() {
+    // The first has nothing to settle, and takes nobody's place.
+    let databases: Vec<_> = (0..10).map(|_| database()).collect();
+    for database in &databases[1..] {
+        database.write(
+            "INSERT INTO stale_drafts_moves (id, role, first_bucket, last_bucket, other, state, started_at, changed_at, stepped_at)
+             VALUES ('in', 'target', 0, 9, 'A', 'open', 1, 5, 5)",
+        );
+    }
+    let settled = || {
+        let state = |database: &Sqlite| {
+            database.read("SELECT 1 FROM stale_drafts_moves WHERE state = 'settled'").len()
+        };
+        databases.iter().map(state).sum::<usize>()
+    };
+    run_all(&databases, NOW);
+    assert_eq!(settled(), 8);
+    run_all(&databases, NOW + MINUTE);
+    assert_eq!(settled(), 9);
+}
+
+#[test]
+fn a_single_database_is_not_named_and_a_bucket_that_is_not_bound_is_found() {
+    let database = database();
+    good_sweep(&database, "1", NOW);
+    database.one(store::hold("circuit_breaker", None, "40 of 50 are stale", now()));
+    let (policy, thresholds) = (Policy::default(), Thresholds::default());
+    let found = |settings: &Settings<'_>| {
+        let health = wait(monitor::look(&Shard::one(&database), settings, now())).unwrap();
+        health.findings.into_iter().map(|finding| (finding.code, finding.evidence)).collect::<Vec<_>>()
+    };
+    let mut settings = settings(&policy, &thresholds);
+    settings.has_archive = true;
+    let [(code, evidence)] = found(&settings).try_into().unwrap();
+    assert_eq!(code, "circuit_breaker_open");
+    assert!(evidence.starts_with("40 of 50 are stale"), "{evidence}");
+    settings.keep.creations = Some(30);
+    assert_eq!(found(&settings).len(), 1);
+    settings.has_archive = false;
+    assert!(found(&settings).iter().any(|(code, _)| *code == "archive_not_bound"));
+    settings.keep.creations = None;
+    assert_eq!(found(&settings).len(), 1);
+}
+
 #[test]
 fn the_ledger_is_checked_in_every_run() {
     let database = database();
