@@ -1068,6 +1068,48 @@ fn another_move_that_is_in_the_way_is_named_with_what_it_waits_for() {
 }
 
 #[test]
+fn another_move_that_is_being_cancelled_is_to_be_cancelled_first() {
+    let (source, target) = (filled(), Sqlite::new());
+    wait(on_record(&source, &target));
+    let half = Buckets { first: 2_048, last: 4_095 };
+    source.all(&[store::begin_move("m1", "source", half, "DB_2", "paused", now())]);
+    source.all(&[store::turn_move("m1", "paused", "cancelling", None, now())]);
+    let sides = (Shard { name: "DB_1", database: &source }, Shard { name: "DB_2", database: &target });
+    let found =
+        wait(planned(&sides.0, &sides.1, ALL, Goal::Moved, &shards_of([("DB_1", "0-4095"), ("DB_2", "")])));
+    assert_eq!(
+        found.unwrap(),
+        Err(Wrong::NotNow(String::from(
+            "move `m1` of the buckets 2048-4095 from `DB_1` to `DB_2` is about some of the buckets 0-4095, and is `cancelling` in `DB_1`: end its cancellation with `mark-stale-drafts shards cancel --from DB_1 --to DB_2 --buckets 2048-4095`"
+        )))
+    );
+}
+
+#[test]
+fn a_move_that_differs_in_one_thing_is_another_one() {
+    for (role, first_bucket, last_bucket, other) in [
+        ("target", 0, 4_095, "DB_2"),
+        ("source", 1, 4_095, "DB_2"),
+        ("source", 0, 4_094, "DB_2"),
+        ("source", 0, 4_095, "DB_3"),
+    ] {
+        let (source, target) = (filled(), Sqlite::new());
+        let state = if role == "target" { "arriving" } else { "paused" };
+        wait(on_record(&source, &target));
+        source.write(&format!(
+            "INSERT INTO stale_drafts_moves (id, role, first_bucket, last_bucket, other, state, started_at, changed_at, stepped_at)
+             VALUES ('m1', '{role}', {first_bucket}, {last_bucket}, '{other}', '{state}', 0, 0, 0)"
+        ));
+        assert_eq!(
+            refusal(go([&source, &target], MOVE, Goal::Moved, now())),
+            format!(
+                "move `m1` is another one in `DB_1`: {role} of buckets {first_bucket}-{last_bucket}, with `{other}`; expected source of buckets 0-4095, with `DB_2`"
+            )
+        );
+    }
+}
+
+#[test]
 fn what_a_restore_has_brought_back_is_removed_once_the_record_says_that_it_moved() {
     for restored_in in ["", "paused", "cancelled"] {
         let (source, target) = (filled(), Sqlite::new());
@@ -1149,20 +1191,22 @@ fn balances(database: &Sqlite) -> Vec<Value> {
 #[test]
 fn copies_are_removed_without_a_move_where_both_records_say_whose_the_buckets_are() {
     let (one, two) = (Sqlite::new(), Sqlite::new());
-    let [low, high] = [user_of(0, 99), user_of(100, 4_095)];
+    let [low, high] = [user_of(0, 99), user_of(100, 3_999)];
     for (database, state, other) in [(&one, "here", "away"), (&two, "away", "here")] {
         database.write(&format!(
-            "INSERT INTO stale_drafts_buckets (first_bucket, state) VALUES (0, '{state}'), (100, '{other}')"
+            "INSERT INTO stale_drafts_buckets (first_bucket, state) VALUES (0, '{state}'), (100, '{other}'), (4000, 'away')"
         ));
         stray(database, &low);
         stray(database, &high);
     }
-    let rest = Move { buckets: Buckets { first: 100, last: 4_095 }, ..MOVE };
+    let rest = Move { buckets: Buckets { first: 100, last: 3_999 }, ..MOVE };
     let sides = (Shard { name: "DB_1", database: &one }, Shard { name: "DB_2", database: &two });
     let configured = shards_of([("DB_1", "0-99"), ("DB_2", "100-4095")]);
     let found = |buckets| wait(planned(&sides.0, &sides.1, buckets, Goal::Done, &configured)).unwrap();
-    // Not those that it has, nor with others.
-    for buckets in [Buckets { first: 0, last: 99 }, ALL] {
+    // Not those that it has, nor those that neither has, nor with others.
+    for buckets in
+        [(0, 99), (4_000, 4_095), (100, 4_095), (0, 4_095)].map(|(first, last)| Buckets { first, last })
+    {
         assert!(matches!(found(buckets), Err(Wrong::Unknown(_))), "{buckets:?}: {:?}", found(buckets));
         let all = [&one, &two].map(everything);
         refusal(go([&one, &two], Move { buckets, ..MOVE }, Goal::Done, now()));
@@ -1175,7 +1219,7 @@ fn copies_are_removed_without_a_move_where_both_records_say_whose_the_buckets_ar
     assert_eq!(found(rest.buckets), Ok(Plan::GoesOn(String::from("m1"))));
     assert_eq!(
         two.read("SELECT first_bucket, state FROM stale_drafts_buckets"),
-        [json!([0, "away"]), json!([100, "here"])]
+        [json!([0, "away"]), json!([100, "here"]), json!([4_000, "away"])]
     );
 }
 
