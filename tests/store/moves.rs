@@ -1224,6 +1224,71 @@ fn copies_are_removed_without_a_move_where_both_records_say_whose_the_buckets_ar
 }
 
 #[test]
+fn copies_without_a_move_stay_unless_both_records_say_that_they_are_copies() {
+    let record = |state: &str| {
+        format!("INSERT INTO stale_drafts_buckets (first_bucket, state) VALUES (0, '{state}');")
+    };
+    let under_way = |role: &str, state: &str| {
+        format!(
+            "INSERT INTO stale_drafts_moves (id, role, first_bucket, last_bucket, other, state, started_at, changed_at, stepped_at)
+             VALUES ('m0', '{role}', 7, 8, 'DB_3', '{state}', 0, 0, 0);"
+        )
+    };
+    let (here, away) = (record("here"), record("away"));
+    for (what, in_source, in_target) in [
+        ("the source has no record", String::new(), here.clone()),
+        ("the source has them", here.clone(), here.clone()),
+        ("the source gives some away", format!("{away}{}", under_way("source", "paused")), here.clone()),
+        ("the target has no record", away.clone(), String::new()),
+        ("the target does not have them", away.clone(), away.clone()),
+        ("the target takes some", away.clone(), format!("{here}{}", under_way("target", "arriving"))),
+    ] {
+        let (one, two) = (Sqlite::new(), Sqlite::new());
+        for (database, sql) in [(&one, in_source), (&two, in_target)] {
+            database.write(&sql);
+            stray(database, "ada");
+        }
+        let all = || {
+            [&one, &two]
+                .map(|database| (everything(database), database.read("SELECT * FROM stale_drafts_moves")))
+        };
+        let before = all();
+        refusal(wait(moves::step(&one, &two, MOVE, Goal::Done, now(), Bounds::default())));
+        assert_eq!(all(), before, "{what}");
+    }
+}
+
+#[test]
+fn what_is_cancelled_on_one_side_neither_goes_on_nor_is_done() {
+    for (of_source, of_target) in [
+        ("cancelling", "arriving"),
+        ("cancelling", "cancelling"),
+        ("cancelled", "cancelled"),
+        ("paused", "cancelled"),
+    ] {
+        let (source, target) = (filled(), Sqlite::new());
+        wait(on_record(&source, &target));
+        for (database, role, state, other) in
+            [(&source, "source", of_source, "DB_2"), (&target, "target", of_target, "DB_1")]
+        {
+            database.write(&format!(
+                "INSERT INTO stale_drafts_moves (id, role, first_bucket, last_bucket, other, state, started_at, changed_at, stepped_at)
+                 VALUES ('m1', '{role}', 0, 4095, '{other}', '{state}', 0, 0, 0)"
+            ));
+        }
+        for goal in [Goal::Moved, Goal::Done] {
+            let why = refusal(go([&source, &target], MOVE, goal, now()));
+            assert!(
+                why.starts_with(
+                    "move `m1` was cancelled: cancel it again until it is done, and begin another one"
+                ),
+                "{of_source}, {of_target}, {goal:?}: {why}"
+            );
+        }
+    }
+}
+
+#[test]
 fn what_has_come_back_since_is_not_removed() {
     let (one, two) = (filled(), Sqlite::new());
     finish([&one, &two], MOVE);
