@@ -112,7 +112,7 @@ fn each_alert_links_to_the_section_that_shows_more_of_it() {
         ("one_error_dominates", "generation"),
         ("circuit_breaker_open", "actions"),
         ("sweeping_paused", "actions"),
-        ("clock_ahead", "health"),
+        ("ledger_differs", "health"),
     ] {
         let mut event = fired("a cause", "evidence");
         event["data"]["code"] = json!(code);

@@ -60,7 +60,7 @@ fn each_row_is_shown_once_the_newest_first_whichever_database_has_it() {
         assert_eq!(instants, expected, "{limit}");
         assert!(sizes.iter().all(|size| *size <= limit as usize), "{limit}: {sizes:?}");
     }
-    // Exactly one page of them: there is no next one.
+    // They fill one page, so there is no second one.
     assert_eq!(all(&shards, 33).1, [33]);
     assert_eq!(all(&Shard::one(&database([])), 5), (vec![], vec![0]));
 }

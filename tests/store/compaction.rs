@@ -244,10 +244,11 @@ fn what_is_in_a_sum_can_t_be_charged_refunded_or_made_again() {
 
 /// One that failed, was retried at `again`, and failed again.
 fn retried(database: &Sqlite, id: &str, created_at: u64, again: u64) {
-    retried_of("anna", database, id, created_at, again);
+    retried_of(database, "anna", id, created_at, again);
 }
 
-fn retried_of(user: &str, database: &Sqlite, id: &str, created_at: u64, again: u64) {
+/// The same of this user.
+fn retried_of(database: &Sqlite, user: &str, id: &str, created_at: u64, again: u64) {
     failed(database, id, created_at, created_at + 1_000, json!({ "tokens": 9, "user_id": user }));
     let retry = Report::Retry { attempt: 1 };
     database.all(&store::report(id, &retry, &Details::default(), at(again)));
@@ -504,9 +505,8 @@ fn whoever_dies_at_any_call_and_whoever_acts_in_between_the_sums_are_right() {
                 let stopped = run(&between, &bucket, one).err();
                 hold(&database);
                 // It is taken on until nothing is left.
-                let goes_on =
-                    |_: &u32| run(&database, &bucket, BEFORE_OCTOBER).unwrap() != Compacted::default();
-                assert!((0..20).find(|at| !goes_on(at)).is_some(), "it comes to its end");
+                let is_left = || run(&database, &bucket, BEFORE_OCTOBER).unwrap() != Compacted::default();
+                assert!((0..20).any(|_| !is_left()), "it comes to its end");
                 hold(&database);
                 let old = database.read(&format!(
                     "SELECT l.entry_key FROM stale_drafts_ledger AS l LEFT JOIN stale_drafts_creations AS c ON c.id = l.creation_id
@@ -599,7 +599,7 @@ fn entries_with_long_ids_are_summed_up_in_parts_that_the_database_takes() {
     let user = "\"".repeat(200);
     database.all(&store::grant(Grant { key: "order-1", user_id: &user, tokens: 1_000_000 }, now()));
     for number in 0..300 {
-        retried_of(&user, &database, &format!("{}{number:03}", "\"".repeat(180)), AUGUST, AUGUST + DAY);
+        retried_of(&database, &user, &format!("{}{number:03}", "\"".repeat(180)), AUGUST, AUGUST + DAY);
     }
     while archive(&database, &bucket, now()).unwrap().is_some_and(|archived| archived.more) {}
     let before = balances(&database);

@@ -3,14 +3,14 @@
 use std::cell::Cell;
 
 use serde_json::{Value, json};
-use stale_drafts::config::Config;
-use stale_drafts::rules::{Bucket, Timestamp};
+use stale_drafts::rules::Timestamp;
 use stale_drafts::service::explorer::{Explored, Places, ROUNDS, newest, silent};
 use stale_drafts::service::shards::Shard;
 use stale_drafts::store::{
     self, Cost, Database, DatabaseError, LOOKED_AT, Outline, Reversed, Row, Sought, Statement,
 };
 
+use crate::find::{halves, user};
 use crate::sqlite::{Sqlite, wait};
 use crate::{HOUR, MINUTE, NOW, ONE_DATABASE, add, at, database};
 
@@ -274,10 +274,7 @@ fn a_database_that_does_not_answer_is_named_and_asked_again_by_the_next_page() {
 
 #[test]
 fn what_moves_is_in_two_databases_and_shown_once_by_the_one_that_has_its_bucket() {
-    let shards = json!([{ "binding": "A", "buckets": "0-2047" }, { "binding": "B", "buckets": "2048-4095" }]);
-    let configured = Config::from_json(&json!({ "shards": shards })).unwrap().shards;
-    let user =
-        (0..).map(|n| format!("user-{n}")).find(|user| Bucket::of_user(user).number() > 2_047).unwrap();
+    let (configured, user) = (halves(), user(true));
     let databases = ["A", "B"].map(|name| {
         let database = database();
         for (id, user) in [("c1", user.as_str()), ("c2", "anna")] {

@@ -60,13 +60,14 @@ fn look(
     (found, asked.into_inner(), queries)
 }
 
-fn halves() -> Shards {
+/// Two databases, each with half of the buckets.
+pub fn halves() -> Shards {
     let shards = json!([{ "binding": "A", "buckets": "0-2047" }, { "binding": "B", "buckets": "2048-4095" }]);
     Config::from_json(&json!({ "shards": shards })).unwrap().shards
 }
 
 /// A user of the first half of the buckets, or of the second.
-fn user(second: bool) -> String {
+pub fn user(second: bool) -> String {
     let is = |user: &String| (Bucket::of_user(user).number() > 2_047) == second;
     (0..).map(|n| format!("user-{n}")).find(is).unwrap()
 }
